@@ -1,0 +1,142 @@
+/** The only file that touches the addon: loads it, types its exports, turns its errors into KerneletError. */
+import { fileURLToPath } from 'node:url'
+import load from 'node-gyp-build'
+import { KerneletError, type KerneletErrorCode } from './errors.ts'
+
+/**
+ * One operation of a graph, in the terms of the native core. Shapes are per image: the batch is the
+ * implicit outermost dimension. `inputs` are indices of earlier nodes; node 0 is always the input.
+ */
+export interface NativeNode {
+  op:
+    | 'input'
+    | 'conv2d'
+    | 'maxPool2d'
+    | 'avgPool2d'
+    | 'linear'
+    | 'relu'
+    | 'tanh'
+    | 'sigmoid'
+    | 'softmax'
+    | 'logSoftmax'
+    | 'flatten'
+    | 'add'
+    | 'concat'
+  /** Name of the layer, for describe() and errors: `conv1`, `maxPool2d_2`. */
+  name: string
+  inputs: number[]
+  /** Output shape per image, rank 1 to 6. For `input` it is taken as given; elsewhere the core checks it. */
+  shape: number[]
+  /** conv2d [oc, ic/groups, kh, kw]; linear [out, in]. */
+  weight?: Float32Array | undefined
+  /** [oc]. */
+  bias?: Float32Array | undefined
+  /** conv2d, pools: [h, w]. */
+  kernelSize?: [number, number] | undefined
+  stride?: [number, number] | undefined
+  dilation?: [number, number] | undefined
+  /** [top, left, bottom, right]. */
+  padding?: [number, number, number, number] | undefined
+  groups?: number | undefined
+  ceilMode?: boolean | undefined
+  countIncludePad?: boolean | undefined
+  /** softmax, logSoftmax, concat: dimension of the per-image shape. */
+  axis?: number | undefined
+}
+
+export interface NativeGraph {
+  nodes: NativeNode[]
+  /** Index of the node whose value is the model's output. */
+  output: number
+}
+
+export interface NativeCompileOptions {
+  isa?: string | undefined
+  /** 'auto' or the name of an algorithm. */
+  algorithm?: string | undefined
+  /** false keeps every op a step of its own (tests compare fused against unfused). */
+  fuse?: boolean | undefined
+  threads?: number | undefined
+}
+
+/** One step of a plan. */
+export interface StepDescription {
+  /** Names of the layers the step computes, in order. */
+  names: string[]
+  /** Their operations: ['conv2d', 'relu', 'maxPool2d']. */
+  ops: string[]
+  /** In oneDNN's letters: ic1ih28iw28oc6oh24ow24kh5kw5. */
+  problem: string
+  algorithm: string
+  isa: string
+  /** Register tile, rows × columns: '3x32', or '' where there is none. */
+  tile: string
+  /** What is fused into the tile after the sum: 'bias+relu+maxPool2x2'. */
+  epilogue: string
+  inputShape: number[]
+  outputShape: number[]
+  /** Multiply-adds per image, padding counted out. */
+  macs: number
+}
+
+export interface NativePlan {
+  /** Elements per image. */
+  readonly inputLength: number
+  readonly outputLength: number
+  readonly outputShape: number[]
+  readonly isa: string
+  readonly threads: number
+  readonly arenaBytes: number
+  readonly weightBytes: number
+  /** Registers the buffers `execute` works on. Throws ERR_SHAPE where they are too short for `batch`. */
+  bind(input: Float32Array, output: Float32Array, batch: number): void
+  /** Runs the registered buffers: no argument, no look-up. The caller has checked they are not detached. */
+  execute(): void
+  /** Off-thread; copies the input in before it returns and the output back before it resolves. */
+  runAsync(input: Float32Array, output: Float32Array, batch: number): Promise<void>
+  /** Nanoseconds a step, median of `iterations` runs of one batch. */
+  profile(input: Float32Array, output: Float32Array, batch: number, iterations: number): Float64Array
+  describe(): StepDescription[]
+  /** Frees the native memory; every later call throws ERR_DISPOSED. Idempotent. */
+  dispose(): void
+}
+
+export interface NativeIsa {
+  /** Tiers in this binary, slowest first. */
+  compiled: string[]
+  /** Those this CPU and operating system can run. */
+  supported: string[]
+  chosen: string
+  /** Why: 'best supported', 'KERNELET_ISA'. */
+  reason: string
+}
+
+export interface NativeThreads {
+  /** CPUs in this process's affinity mask. */
+  affinity: number
+  /** CPUs allowed by the cgroup quota, Infinity where there is none. */
+  quota: number
+  /** What a plan gets when it does not say. */
+  default: number
+}
+
+export interface NativeAddon {
+  compiler: string
+  cpu: string
+  /** Throws ERR_ISA where KERNELET_ISA is unknown or unsupported. */
+  isa(): NativeIsa
+  threads(): NativeThreads
+  setThreads(count: number): void
+  compile(graph: NativeGraph, options: NativeCompileOptions): NativePlan
+  /**
+   * Runs one op on its own, `batch` images at a time: what the eager functions call. `inputs` has one
+   * array (two or more for add and concat), `inputShapes` their shapes per image, `node.shape` the output's.
+   */
+  evaluate(
+    node: NativeNode,
+    inputs: Float32Array[],
+    inputShapes: number[][],
+    batch: number,
+    options: NativeCompileOptions,
+  ): Float32Array
+}

@@ -1,0 +1,27 @@
+{
+  "variables": {
+    "kernelet_addon_sources": [
+      "native/addon.cc",
+      "native/bindings/convert.cc",
+      "native/bindings/plan_object.cc"
+    ],
+    "kernelet_core_sources": [
+      "native/core/graph.cc",
+      "native/core/fuse.cc",
+      "native/core/plan.cc",
+      "native/core/isa.cc",
+      "native/core/cpu.cc",
+      "native/core/thread_pool.cc"
+    ],
+    "kernelet_kernel_source": ["native/kernels/kernels.cc"],
+    "kernelet_isas_x64": ["scalar", "sse", "avx2", "avx512"],
+    "kernelet_isas_arm64": ["scalar", "neon"],
+    "kernelet_common_flags": ["-std=c++17", "-O3", "-ffp-contract=off", "-fvisibility=hidden", "-Wall", "-Wextra"],
+    "kernelet_kernel_flags": ["-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics"],
+    "kernelet_flags_scalar": [],
+    "kernelet_flags_sse": [],
+    "kernelet_flags_avx2": ["-mavx2", "-mfma"],
+    "kernelet_flags_avx512": ["-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mfma", "-mprefer-vector-width=512"],
+    "kernelet_flags_neon": []
+  }
+}
