@@ -22,6 +22,13 @@
     "kernelet_flags_sse": [],
     "kernelet_flags_avx2": ["-mavx2", "-mfma"],
     "kernelet_flags_avx512": ["-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mfma", "-mprefer-vector-width=512"],
-    "kernelet_flags_neon": []
+    "kernelet_flags_neon": [],
+    "kernelet_msvc_common_flags": ["/std:c++17", "/O2", "/EHsc", "/fp:precise", "/utf-8", "/W3"],
+    "kernelet_msvc_kernel_flags": ["/GR-"],
+    "kernelet_msvc_flags_scalar": [],
+    "kernelet_msvc_flags_sse": [],
+    "kernelet_msvc_flags_avx2": ["/arch:AVX2"],
+    "kernelet_msvc_flags_avx512": ["/arch:AVX512"],
+    "kernelet_msvc_flags_neon": []
   }
 }
