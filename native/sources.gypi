@@ -22,7 +22,7 @@
     "kernelet_flags_scalar": [],
     "kernelet_flags_sse": [],
     "kernelet_flags_avx2": ["-mavx2", "-mfma"],
-    "kernelet_flags_avx512": ["-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mfma", "-mprefer-vector-width=512", "-Wno-maybe-uninitialized"],
+    "kernelet_flags_avx512": ["-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mfma", "-mprefer-vector-width=512", "-Wno-unknown-warning-option", "-Wno-maybe-uninitialized"],
     "kernelet_flags_neon": [],
     "kernelet_msvc_common_flags": ["/std:c++17", "/O2", "/EHsc", "/fp:precise", "/utf-8", "/W3"],
     "kernelet_msvc_kernel_flags": ["/GR-"],

@@ -1,0 +1,118 @@
+// im2col for one panel: the B operand of conv as a GEMM, k-major, built where it is used, so the whole
+// column matrix never exists. A column is an output pixel; a row is a tap (ic, kh, kw) of the window.
+//
+// With a fused 2x2 pool the columns come in window order: vector v of the panel holds corner v
+// (top left, top right, bottom left, bottom right) of `lanes` neighbouring windows, so the pool is a
+// maximum of four registers:
+//
+//   panel columns:  [ corner 0 of windows p..p+L-1 | corner 1 … | corner 2 … | corner 3 … ]
+#pragma once
+
+#include "gemm.h"
+
+namespace kernelet {
+namespace KERNELET_ISA {
+namespace {
+
+// The plane that im2col reads: the input itself, or its zero-padded copy.
+struct Plane {
+  int h, w;
+};
+
+KERNELET_INLINE bool is_padded(const ConvArgs& s, Plane plane) {
+  return plane.h != s.ih || plane.w != s.iw;
+}
+
+KERNELET_INLINE Plane padded_plane(const ConvArgs& s) {
+  const int reach_h = (s.oh - 1) * s.sh + (s.kh - 1) * s.dh + 1;
+  const int reach_w = (s.ow - 1) * s.sw + (s.kw - 1) * s.dw + 1;
+  const Plane plane = {s.pt + s.ih > reach_h ? s.pt + s.ih : reach_h,
+                       s.pl + s.iw > reach_w ? s.pl + s.iw : reach_w};
+  return plane;
+}
+
+// src [ic][ih][iw] -> dst [ic][plane.h][plane.w], zeros around.
+inline void pad(const ConvArgs& s, Plane plane, const float* src, float* dst) {
+  memset(dst, 0, sizeof(float) * s.ic * plane.h * plane.w);
+  for (int c = 0; c < s.ic; ++c) {
+    for (int y = 0; y < s.ih; ++y) {
+      memcpy(dst + (static_cast<size_t>(c) * plane.h + y + s.pt) * plane.w + s.pl,
+             src + (static_cast<size_t>(c) * s.ih + y) * s.iw, sizeof(float) * s.iw);
+    }
+  }
+}
+
+// A run of columns whose pixels lie `step` floats apart in the plane.
+struct Run {
+  int column, length, offset, step;
+};
+
+struct Columns {
+  int runs;
+  Run run[tile_width];
+};
+
+// The columns of the panel that starts at output (or window) `first` of `total`. Columns past the end
+// repeat the last one: they read inside the input and are never stored.
+inline void locate_columns(const ConvArgs& s, Plane plane, int first, int total, Columns& out) {
+  const bool pooled = s.epilogue.pool != Pool::none;
+  const int width = pooled ? s.pw : s.ow;
+  const int corners = pooled ? tile_vectors : 1;
+  const int per_corner = tile_width / corners;
+  const int scale = pooled ? 2 : 1;
+  out.runs = 0;
+  for (int corner = 0; corner < corners; ++corner) {
+    const int dy = corner >> 1, dx = corner & 1;
+    int j = 0;
+    while (j < per_corner) {
+      const int p = first + j < total ? first + j : total - 1;
+      const int y = p / width, x = p % width;
+      Run r;
+      r.column = corner * per_corner + j;
+      r.offset = (y * scale + dy) * s.sh * plane.w + (x * scale + dx) * s.sw;
+      r.step = scale * s.sw;
+      r.length = 1;
+      if (first + j < total) {
+        const int to_row_end = width - x, to_panel_end = per_corner - j;
+        r.length = to_row_end < to_panel_end ? to_row_end : to_panel_end;
+      }
+      out.run[out.runs++] = r;
+      j += r.length;
+    }
+  }
+}
+
+// Taps [k0, k1) of the panel: panel[k - k0][tile_width].
+inline void im2col_panel(const ConvArgs& s, Plane plane, const float* src, const Columns& columns, int k0,
+                         int k1, float* panel) {
+  const int taps = s.kh * s.kw;
+  int c = k0 / taps, r = k0 % taps / s.kw, t = k0 % s.kw;
+  for (int k = k0; k < k1; ++k) {
+    const float* tap = src + static_cast<size_t>(c) * plane.h * plane.w +
+                       static_cast<size_t>(r) * s.dh * plane.w + static_cast<size_t>(t) * s.dw;
+    for (int i = 0; i < columns.runs; ++i) {
+      const Run& run = columns.run[i];
+      const float* from = tap + run.offset;
+      float* to = panel + run.column;
+      if (run.step == 1) {
+        int j = 0;
+        for (; j + lanes <= run.length; j += lanes) F32::store(to + j, F32::load(from + j));
+        for (; j < run.length; ++j) to[j] = from[j];
+      } else {
+        for (int j = 0; j < run.length; ++j) to[j] = from[static_cast<ptrdiff_t>(j) * run.step];
+      }
+    }
+    panel += tile_width;
+    if (++t == s.kw) {
+      t = 0;
+      if (++r == s.kh) {
+        r = 0;
+        ++c;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace KERNELET_ISA
+}  // namespace kernelet

@@ -1,0 +1,114 @@
+// Stand-alone pooling, any window: src [c][ih][iw] -> dst [c][oh][ow]. What the tile epilogue cannot fuse.
+#pragma once
+
+#include "vec.h"
+#include "table.h"
+
+namespace kernelet {
+namespace KERNELET_ISA {
+namespace {
+
+// Lanes are `lanes` neighbouring outputs of a row; `step` floats lie between their inputs.
+KERNELET_INLINE reg load_strided(const float* p, int step, int n) {
+  if (step == 1) return n == lanes ? F32::load(p) : F32::load_first(p, n);
+  float all[lanes];
+  for (int i = 0; i < lanes; ++i) all[i] = i < n ? p[static_cast<ptrdiff_t>(i) * step] : 0.0f;
+  return F32::load(all);
+}
+
+// Outputs [begin, end) of a row have every tap of the window inside the row.
+KERNELET_INLINE void inner_range(int out, int in, int k, int stride, int dilation, int pad, int& begin,
+                                 int& end) {
+  const int last_start = in - 1 - (k - 1) * dilation + pad;  // largest x * stride that fits
+  begin = (pad + stride - 1) / stride;
+  end = last_start < 0 ? 0 : last_start / stride + 1;
+  if (end > out) end = out;
+  if (begin > end) begin = end;
+}
+
+inline float max_at(const PoolArgs& s, const float* src, int y0, int x0) {
+  float best = -__builtin_inff();
+  for (int r = 0; r < s.kh; ++r) {
+    const int y = y0 + r * s.dh;
+    if (y < 0 || y >= s.ih) continue;
+    for (int t = 0; t < s.kw; ++t) {
+      const int x = x0 + t * s.dw;
+      if (x < 0 || x >= s.iw) continue;
+      const float v = src[static_cast<size_t>(y) * s.iw + x];
+      if (v > best || v != v) best = v;
+    }
+  }
+  return best;
+}
+
+void max_pool(const PoolArgs& s, const float* src, float* dst) {
+  int begin, end;
+  inner_range(s.ow, s.iw, s.kw, s.sw, s.dw, s.pl, begin, end);
+  for (int c = 0; c < s.c; ++c) {
+    for (int oy = 0; oy < s.oh; ++oy) {
+      const int y0 = oy * s.sh - s.pt;
+      for (int ox = 0; ox < begin; ++ox) dst[ox] = max_at(s, src, y0, ox * s.sw - s.pl);
+      for (int ox = begin; ox < end; ox += lanes) {
+        const int n = end - ox < lanes ? end - ox : lanes;
+        reg best = F32::splat(-__builtin_inff());
+        for (int r = 0; r < s.kh; ++r) {
+          const int y = y0 + r * s.dh;
+          if (y < 0 || y >= s.ih) continue;
+          const float* row = src + static_cast<size_t>(y) * s.iw + ox * s.sw - s.pl;
+          for (int t = 0; t < s.kw; ++t) best = running_max(best, load_strided(row + t * s.dw, s.sw, n));
+        }
+        F32::store_first(dst + ox, best, n);
+      }
+      for (int ox = end; ox < s.ow; ++ox) dst[ox] = max_at(s, src, y0, ox * s.sw - s.pl);
+      dst += s.ow;
+    }
+    src += static_cast<size_t>(s.ih) * s.iw;
+  }
+}
+
+// PyTorch's divisor: the window cut to the padded plane, or to the plane itself without count_include_pad.
+inline float average_at(const PoolArgs& s, const float* src, int y0, int x0) {
+  int y1 = y0 + s.kh < s.ih + s.pb ? y0 + s.kh : s.ih + s.pb;
+  int x1 = x0 + s.kw < s.iw + s.pr ? x0 + s.kw : s.iw + s.pr;
+  const int padded = (y1 - y0) * (x1 - x0);
+  if (y0 < 0) y0 = 0;
+  if (x0 < 0) x0 = 0;
+  if (y1 > s.ih) y1 = s.ih;
+  if (x1 > s.iw) x1 = s.iw;
+  if (y0 >= y1 || x0 >= x1) return 0.0f;
+  float sum = 0.0f;
+  for (int y = y0; y < y1; ++y) {
+    for (int x = x0; x < x1; ++x) sum = sum + src[static_cast<size_t>(y) * s.iw + x];
+  }
+  return sum / static_cast<float>(s.count_include_pad ? padded : (y1 - y0) * (x1 - x0));
+}
+
+void avg_pool(const PoolArgs& s, const float* src, float* dst) {
+  int begin, end;
+  inner_range(s.ow, s.iw, s.kw, s.sw, 1, s.pl, begin, end);
+  const reg area = F32::splat(static_cast<float>(s.kh * s.kw));
+  for (int c = 0; c < s.c; ++c) {
+    for (int oy = 0; oy < s.oh; ++oy) {
+      const int y0 = oy * s.sh - s.pt;
+      const bool whole = y0 >= 0 && y0 + s.kh <= s.ih;
+      const int from = whole ? begin : s.ow, to = whole ? end : s.ow;
+      for (int ox = 0; ox < from; ++ox) dst[ox] = average_at(s, src, y0, ox * s.sw - s.pl);
+      for (int ox = from; ox < to; ox += lanes) {
+        const int n = to - ox < lanes ? to - ox : lanes;
+        reg sum = F32::zero();
+        for (int r = 0; r < s.kh; ++r) {
+          const float* row = src + static_cast<size_t>(y0 + r) * s.iw + ox * s.sw - s.pl;
+          for (int t = 0; t < s.kw; ++t) sum = F32::add(sum, load_strided(row + t, s.sw, n));
+        }
+        F32::store_first(dst + ox, F32::div(sum, area), n);
+      }
+      for (int ox = to; ox < s.ow; ++ox) dst[ox] = average_at(s, src, y0, ox * s.sw - s.pl);
+      dst += s.ow;
+    }
+    src += static_cast<size_t>(s.ih) * s.iw;
+  }
+}
+
+}  // namespace
+}  // namespace KERNELET_ISA
+}  // namespace kernelet

@@ -1,0 +1,74 @@
+// softmax and log-softmax over the middle of [outer][n][inner], with the maximum subtracted. The sum is one
+// chain in class order whatever the layout, so a row gives the same bits along any dimension.
+#pragma once
+
+#include "activation.h"
+
+namespace kernelet {
+namespace KERNELET_ISA {
+namespace {
+
+// inner == 1: a row of n classes; lanes are classes.
+inline void softmax_row(bool log, int n, const float* src, float* dst) {
+  float best = src[0];
+  for (int i = 1; i < n; ++i) {
+    if (src[i] > best || src[i] != src[i]) best = src[i];
+  }
+  float sum = 0.0f;
+  for (int i = 0; i < n; i += lanes) {
+    const int count = n - i < lanes ? n - i : lanes;
+    const reg shifted = F32::sub(F32::load_first(src + i, count), F32::splat(best));
+    float e[lanes];
+    F32::store(e, exp(shifted));
+    for (int j = 0; j < count; ++j) sum = sum + e[j];
+    F32::store_first(dst + i, log ? shifted : F32::load(e), count);
+  }
+  const reg divisor = F32::splat(log ? log_of(sum) : sum);
+  for (int i = 0; i < n; i += lanes) {
+    const int count = n - i < lanes ? n - i : lanes;
+    const reg x = F32::load_first(dst + i, count);
+    F32::store_first(dst + i, log ? F32::sub(x, divisor) : F32::div(x, divisor), count);
+  }
+}
+
+// inner > 1: lanes are `count` neighbouring columns, each its own softmax.
+inline void softmax_columns(bool log, int n, size_t inner, const float* src, float* dst, int count) {
+  reg best = F32::load_first(src, count);
+  for (int i = 1; i < n; ++i) best = running_max(best, F32::load_first(src + i * inner, count));
+  reg sum = F32::zero();
+  for (int i = 0; i < n; ++i) {
+    const reg shifted = F32::sub(F32::load_first(src + i * inner, count), best);
+    const reg e = exp(shifted);
+    sum = F32::add(sum, e);
+    F32::store_first(dst + i * inner, log ? shifted : e, count);
+  }
+  if (log) {
+    float all[lanes];
+    F32::store(all, sum);
+    for (int j = 0; j < lanes; ++j) all[j] = log_of(all[j]);
+    sum = F32::load(all);
+  }
+  for (int i = 0; i < n; ++i) {
+    const reg x = F32::load_first(dst + i * inner, count);
+    F32::store_first(dst + i * inner, log ? F32::sub(x, sum) : F32::div(x, sum), count);
+  }
+}
+
+void softmax(const SoftmaxArgs& s, const float* src, float* dst) {
+  const size_t block = static_cast<size_t>(s.n) * s.inner;
+  for (int o = 0; o < s.outer; ++o) {
+    if (s.inner == 1) {
+      softmax_row(s.log, s.n, src, dst);
+    } else {
+      for (int i = 0; i < s.inner; i += lanes) {
+        softmax_columns(s.log, s.n, s.inner, src + i, dst + i, s.inner - i < lanes ? s.inner - i : lanes);
+      }
+    }
+    src += block;
+    dst += block;
+  }
+}
+
+}  // namespace
+}  // namespace KERNELET_ISA
+}  // namespace kernelet

@@ -1,0 +1,61 @@
+// The vector wrapper of the tier being compiled: F32, a zero-size tag with about twenty operations.
+// KERNELET_ISA is the tier's name and namespace; KERNELET_ISA_<NAME> picks its file.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(KERNELET_ISA_SSE) || defined(KERNELET_ISA_AVX2) || defined(KERNELET_ISA_AVX512)
+#if !defined(KERNELET_EMULATE_AVX512) || !defined(KERNELET_ISA_AVX512)
+#include <immintrin.h>
+#endif
+#elif defined(KERNELET_ISA_NEON)
+#include <arm_neon.h>
+#endif
+
+#if defined(_MSC_VER)
+#define KERNELET_INLINE __forceinline
+#define KERNELET_NOINLINE __declspec(noinline)
+#define KERNELET_UNROLL
+#else
+#define KERNELET_INLINE inline __attribute__((always_inline))
+#define KERNELET_NOINLINE __attribute__((noinline))
+#if defined(__clang__)
+#define KERNELET_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define KERNELET_UNROLL _Pragma("GCC unroll 32")
+#endif
+#endif
+
+namespace kernelet {
+namespace KERNELET_ISA {
+namespace {
+
+#if defined(KERNELET_ISA_SCALAR)
+#include "vec_scalar.h"
+#elif defined(KERNELET_ISA_SSE)
+#include "vec_sse.h"
+#elif defined(KERNELET_ISA_AVX2)
+#include "vec_avx2.h"
+#elif defined(KERNELET_ISA_AVX512)
+#include "vec_avx512.h"
+#elif defined(KERNELET_ISA_NEON)
+#include "vec_neon.h"
+#else
+#error "define one of KERNELET_ISA_SCALAR, _SSE, _AVX2, _AVX512, _NEON"
+#endif
+
+using reg = F32::reg;
+constexpr int lanes = F32::lanes;
+
+// The running maximum of PyTorch's pooling: the first of equals stays, a NaN sticks.
+KERNELET_INLINE reg running_max(reg best, reg x) {
+  return F32::select_nan(x, x, F32::max(x, best));
+}
+
+KERNELET_INLINE reg relu(reg x) { return F32::max(F32::zero(), x); }
+
+}  // namespace
+}  // namespace KERNELET_ISA
+}  // namespace kernelet

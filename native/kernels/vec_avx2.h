@@ -1,0 +1,41 @@
+// AVX2 and FMA: eight lanes, 16 registers.
+alignas(64) const int avx2_first_mask[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+
+struct F32 {
+  using reg = __m256;
+  static constexpr int lanes = 8;
+  static constexpr int registers = 16;
+  static constexpr bool has_fma = true;
+
+  static reg zero() { return _mm256_setzero_ps(); }
+  static reg splat(float x) { return _mm256_set1_ps(x); }
+  static reg load(const float* p) { return _mm256_loadu_ps(p); }
+  static reg load_first(const float* p, int n) { return _mm256_maskload_ps(p, first(n)); }
+  static void store(float* p, reg x) { _mm256_storeu_ps(p, x); }
+  static void store_first(float* p, reg x, int n) { _mm256_maskstore_ps(p, first(n), x); }
+  static reg add(reg a, reg b) { return _mm256_add_ps(a, b); }
+  static reg sub(reg a, reg b) { return _mm256_sub_ps(a, b); }
+  static reg mul(reg a, reg b) { return _mm256_mul_ps(a, b); }
+  static reg div(reg a, reg b) { return _mm256_div_ps(a, b); }
+  static reg muladd(reg a, reg b, reg c) { return _mm256_fmadd_ps(a, b, c); }
+  // a > b ? a : b, so b where either is NaN or both are zeros: what vmaxps does
+  static reg max(reg a, reg b) { return _mm256_max_ps(a, b); }
+  // a > b ? x : y
+  static reg select_gt(reg a, reg b, reg x, reg y) {
+    return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_GT_OQ));
+  }
+  // a is NaN ? x : y
+  static reg select_nan(reg a, reg x, reg y) {
+    return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, a, _CMP_UNORD_Q));
+  }
+  // 2^n for integral n in [-126, 127]
+  static reg pow2(reg n) {
+    const __m256i biased = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(biased, 23));
+  }
+
+  // n in [0, 8] leading lanes
+  static __m256i first(int n) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(avx2_first_mask + 8 - n));
+  }
+};

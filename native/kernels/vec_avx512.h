@@ -1,0 +1,37 @@
+// AVX-512 F/VL/DQ/BW: sixteen lanes, 32 registers, masks for every tail.
+struct F32 {
+  using reg = __m512;
+  static constexpr int lanes = 16;
+  static constexpr int registers = 32;
+  static constexpr bool has_fma = true;
+
+  static reg zero() { return _mm512_setzero_ps(); }
+  static reg splat(float x) { return _mm512_set1_ps(x); }
+  static reg load(const float* p) { return _mm512_loadu_ps(p); }
+  static reg load_first(const float* p, int n) { return _mm512_maskz_loadu_ps(first(n), p); }
+  static void store(float* p, reg x) { _mm512_storeu_ps(p, x); }
+  static void store_first(float* p, reg x, int n) { _mm512_mask_storeu_ps(p, first(n), x); }
+  static reg add(reg a, reg b) { return _mm512_add_ps(a, b); }
+  static reg sub(reg a, reg b) { return _mm512_sub_ps(a, b); }
+  static reg mul(reg a, reg b) { return _mm512_mul_ps(a, b); }
+  static reg div(reg a, reg b) { return _mm512_div_ps(a, b); }
+  static reg muladd(reg a, reg b, reg c) { return _mm512_fmadd_ps(a, b, c); }
+  // a > b ? a : b, so b where either is NaN or both are zeros: what vmaxps does
+  static reg max(reg a, reg b) { return _mm512_max_ps(a, b); }
+  // a > b ? x : y
+  static reg select_gt(reg a, reg b, reg x, reg y) {
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), y, x);
+  }
+  // a is NaN ? x : y
+  static reg select_nan(reg a, reg x, reg y) {
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q), y, x);
+  }
+  // 2^n for integral n in [-126, 127]
+  static reg pow2(reg n) {
+    const __m512i biased = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(biased, 23));
+  }
+
+  // n in [0, 16] leading lanes
+  static __mmask16 first(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
+};

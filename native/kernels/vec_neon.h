@@ -1,0 +1,39 @@
+// Advanced SIMD, the floor of arm64: four lanes, 32 registers, fused multiply-add.
+struct F32 {
+  using reg = float32x4_t;
+  static constexpr int lanes = 4;
+  static constexpr int registers = 32;
+  static constexpr bool has_fma = true;
+
+  static reg zero() { return vdupq_n_f32(0.0f); }
+  static reg splat(float x) { return vdupq_n_f32(x); }
+  static reg load(const float* p) { return vld1q_f32(p); }
+  static reg load_first(const float* p, int n) {
+    if (n >= 4) return load(p);
+    float all[4] = {n > 0 ? p[0] : 0.0f, n > 1 ? p[1] : 0.0f, n > 2 ? p[2] : 0.0f, 0.0f};
+    return vld1q_f32(all);
+  }
+  static void store(float* p, reg x) { vst1q_f32(p, x); }
+  static void store_first(float* p, reg x, int n) {
+    float all[4];
+    if (n >= 4) return store(p, x);
+    vst1q_f32(all, x);
+    for (int i = 0; i < n; ++i) p[i] = all[i];
+  }
+  static reg add(reg a, reg b) { return vaddq_f32(a, b); }
+  static reg sub(reg a, reg b) { return vsubq_f32(a, b); }
+  static reg mul(reg a, reg b) { return vmulq_f32(a, b); }
+  static reg div(reg a, reg b) { return vdivq_f32(a, b); }
+  static reg muladd(reg a, reg b, reg c) { return vfmaq_f32(c, a, b); }
+  // a > b ? a : b, so b where either is NaN or both are zeros; vmaxq would order them otherwise
+  static reg max(reg a, reg b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
+  // a > b ? x : y
+  static reg select_gt(reg a, reg b, reg x, reg y) { return vbslq_f32(vcgtq_f32(a, b), x, y); }
+  // a is NaN ? x : y
+  static reg select_nan(reg a, reg x, reg y) { return vbslq_f32(vceqq_f32(a, a), y, x); }
+  // 2^n for integral n in [-126, 127]
+  static reg pow2(reg n) {
+    return vreinterpretq_f32_s32(
+        vshlq_n_s32(vaddq_s32(vcvtnq_s32_f32(n), vdupq_n_s32(127)), 23));
+  }
+};

@@ -1,0 +1,35 @@
+// One float at a time: the living specification of the other tiers, and the fallback everywhere.
+// muladd rounds twice here; the tier belongs to the class {scalar, sse} of equal bits.
+struct F32 {
+  using reg = float;
+  static constexpr int lanes = 1;
+  static constexpr int registers = 16;
+  static constexpr bool has_fma = false;
+
+  static reg zero() { return 0.0f; }
+  static reg splat(float x) { return x; }
+  static reg load(const float* p) { return *p; }
+  static reg load_first(const float* p, int n) { return n > 0 ? *p : 0.0f; }
+  static void store(float* p, reg x) { *p = x; }
+  static void store_first(float* p, reg x, int n) {
+    if (n > 0) *p = x;
+  }
+  static reg add(reg a, reg b) { return a + b; }
+  static reg sub(reg a, reg b) { return a - b; }
+  static reg mul(reg a, reg b) { return a * b; }
+  static reg div(reg a, reg b) { return a / b; }
+  static reg muladd(reg a, reg b, reg c) { return a * b + c; }
+  // a > b ? a : b, so b where either is NaN or both are zeros
+  static reg max(reg a, reg b) { return a > b ? a : b; }
+  // a > b ? x : y
+  static reg select_gt(reg a, reg b, reg x, reg y) { return a > b ? x : y; }
+  // a is NaN ? x : y
+  static reg select_nan(reg a, reg x, reg y) { return a != a ? x : y; }
+  // 2^n for integral n in [-126, 127]
+  static reg pow2(reg n) {
+    const int bits = (static_cast<int>(n) + 127) * (1 << 23);
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+  }
+};
