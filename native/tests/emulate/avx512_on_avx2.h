@@ -33,21 +33,19 @@ static inline __m256i kernelet_lanes8(unsigned k) {
   return _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(static_cast<int>(k & 255u)), bit), bit);
 }
 
-#define KERNELET_UNARY(name, op)                                        \
-  static inline kernelet_m512 kernelet_mm512_##name(kernelet_m512 a) { \
-    return {op(a.lo), op(a.hi)};                                        \
-  }
-#define KERNELET_BINARY(name)                                                            \
+#define KERNELET_UNARY(name, op) \
+  static inline kernelet_m512 kernelet_mm512_##name(kernelet_m512 a) { return {op(a.lo), op(a.hi)}; }
+#define KERNELET_BINARY(name)                                                           \
   static inline kernelet_m512 kernelet_mm512_##name(kernelet_m512 a, kernelet_m512 b) { \
-    return {_mm256_##name(a.lo, b.lo), _mm256_##name(a.hi, b.hi)};                       \
+    return {_mm256_##name(a.lo, b.lo), _mm256_##name(a.hi, b.hi)};                      \
   }
-#define KERNELET_TERNARY(name)                                                                            \
+#define KERNELET_TERNARY(name)                                                                           \
   static inline kernelet_m512 kernelet_mm512_##name(kernelet_m512 a, kernelet_m512 b, kernelet_m512 c) { \
-    return {_mm256_##name(a.lo, b.lo, c.lo), _mm256_##name(a.hi, b.hi, c.hi)};                            \
+    return {_mm256_##name(a.lo, b.lo, c.lo), _mm256_##name(a.hi, b.hi, c.hi)};                           \
   }
-#define KERNELET_BINARY_INT(name, op)                                                       \
+#define KERNELET_BINARY_INT(name, op)                                                      \
   static inline kernelet_m512i kernelet_mm512_##name(kernelet_m512i a, kernelet_m512i b) { \
-    return {op(a.lo, b.lo), op(a.hi, b.hi)};                                                \
+    return {op(a.lo, b.lo), op(a.hi, b.hi)};                                               \
   }
 
 KERNELET_BINARY(add_ps)
@@ -68,7 +66,9 @@ KERNELET_BINARY_INT(xor_si512, _mm256_xor_si256)
 
 static inline kernelet_m512 kernelet_mm512_setzero_ps() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
 static inline kernelet_m512 kernelet_mm512_set1_ps(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
-static inline kernelet_m512i kernelet_mm512_set1_epi32(int x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
+static inline kernelet_m512i kernelet_mm512_set1_epi32(int x) {
+  return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)};
+}
 static inline kernelet_m512i kernelet_mm512_slli_epi32(kernelet_m512i a, unsigned n) {
   return {_mm256_slli_epi32(a.lo, static_cast<int>(n)), _mm256_slli_epi32(a.hi, static_cast<int>(n))};
 }
@@ -111,7 +111,8 @@ static inline void kernelet_mm512_mask_storeu_ps(void* p, kernelet_mmask16 k, ke
   if (k & 0xff00u) _mm256_maskstore_ps(to + 8, kernelet_lanes8(k >> 8u), a.hi);
 }
 // k ? b : a
-static inline kernelet_m512 kernelet_mm512_mask_blend_ps(kernelet_mmask16 k, kernelet_m512 a, kernelet_m512 b) {
+static inline kernelet_m512 kernelet_mm512_mask_blend_ps(kernelet_mmask16 k, kernelet_m512 a,
+                                                         kernelet_m512 b) {
   return {_mm256_blendv_ps(a.lo, b.lo, _mm256_castsi256_ps(kernelet_lanes8(k))),
           _mm256_blendv_ps(a.hi, b.hi, _mm256_castsi256_ps(kernelet_lanes8(k >> 8u)))};
 }
@@ -125,7 +126,7 @@ static inline kernelet_mmask16 kernelet_mask16(__m256 lo, __m256 hi) {
 #define _mm512_cmp_ps_mask(a, b, op) \
   kernelet_mask16(_mm256_cmp_ps((a).lo, (b).lo, (op)), _mm256_cmp_ps((a).hi, (b).hi, (op)))
 #undef _mm512_roundscale_ps
-#define _mm512_roundscale_ps(a, mode)                                                             \
+#define _mm512_roundscale_ps(a, mode) \
   (kernelet_m512{_mm256_round_ps((a).lo, (mode)), _mm256_round_ps((a).hi, (mode))})
 #undef _mm512_slli_epi32
 #undef _mm512_srli_epi32

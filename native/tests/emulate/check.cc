@@ -35,8 +35,9 @@ bool same(float a, float b) { return bits_of(a) == bits_of(b) || (std::isnan(a) 
 
 const float infinity = std::numeric_limits<float>::infinity();
 const float nan = std::numeric_limits<float>::quiet_NaN();
-const float special[] = {0.f, -0.f, 1.f, -1.f, 0.5f, 1.5f, 2.5f, -2.5f, infinity, -infinity, nan, 1e-45f, -1e-45f,
-                         3.4e38f, -3.4e38f, 1.17549435e-38f, 16777216.f, 8388608.5f, 126.f, -126.f, 0.1f, 1e10f};
+const float special[] = {0.f,        -0.f,       1.f,   -1.f,   0.5f,    1.5f,    2.5f,     -2.5f,
+                         infinity,   -infinity,  nan,   1e-45f, -1e-45f, 3.4e38f, -3.4e38f, 1.17549435e-38f,
+                         16777216.f, 8388608.5f, 126.f, -126.f, 0.1f,    1e10f};
 constexpr int specials = sizeof special / sizeof *special;
 
 struct Lanes {
@@ -71,12 +72,12 @@ void expect(const char* name, bool ok) {
 }
 
 #define LOAD(p) _mm512_loadu_ps(p)
-#define WIDE(expression) \
+#define WIDE(expression)                                         \
   [](const float* a, const float* b, const float* c, float* r) { \
     (void)a, (void)b, (void)c;                                   \
     _mm512_storeu_ps(r, expression);                             \
   }
-#define LANE(expression) \
+#define LANE(expression)                   \
   [](float a, float b, float c) -> float { \
     (void)a, (void)b, (void)c;             \
     return expression;                     \
@@ -105,7 +106,8 @@ int main() {
         WIDE(_mm512_mask_blend_ps(_mm512_cmp_ps_mask(LOAD(a), LOAD(b), _CMP_LE_OQ), LOAD(c), LOAD(a))),
         LANE(a <= b ? a : c));
   check("round to nearest even", false,
-        WIDE(_mm512_roundscale_ps(LOAD(a), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)), LANE(std::nearbyint(a)));
+        WIDE(_mm512_roundscale_ps(LOAD(a), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)),
+        LANE(std::nearbyint(a)));
   check("round down", false, WIDE(_mm512_roundscale_ps(LOAD(a), _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC)),
         LANE(std::floor(a)));
   check("to int, to nearest even", true, WIDE(_mm512_castsi512_ps(_mm512_cvtps_epi32(LOAD(a)))),
@@ -119,8 +121,8 @@ int main() {
             _mm512_slli_epi32(_mm512_add_epi32(_mm512_castps_si512(LOAD(a)), _mm512_set1_epi32(127)), 23))),
         LANE(float_of((bits_of(a) + 127u) << 23)));
   check("sub_epi32, srli", true,
-        WIDE(_mm512_castsi512_ps(
-            _mm512_srli_epi32(_mm512_sub_epi32(_mm512_castps_si512(LOAD(a)), _mm512_castps_si512(LOAD(b))), 9))),
+        WIDE(_mm512_castsi512_ps(_mm512_srli_epi32(
+            _mm512_sub_epi32(_mm512_castps_si512(LOAD(a)), _mm512_castps_si512(LOAD(b))), 9))),
         LANE(float_of((bits_of(a) - bits_of(b)) >> 9)));
   check("and, or, xor", true,
         WIDE(_mm512_castsi512_ps(_mm512_xor_si512(
@@ -132,8 +134,8 @@ int main() {
 
   // Masked loads and stores at the end of a page behind which nothing may be touched, and behind a canary.
   const long page = sysconf(_SC_PAGESIZE);
-  char* map = static_cast<char*>(
-      mmap(nullptr, static_cast<size_t>(page) * 2, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  char* map = static_cast<char*>(mmap(nullptr, static_cast<size_t>(page) * 2, PROT_READ | PROT_WRITE,
+                                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   if (map == MAP_FAILED || mprotect(map + page, static_cast<size_t>(page), PROT_NONE) != 0) return 2;
   float* end = reinterpret_cast<float*>(map + page);
   bool loads = true;

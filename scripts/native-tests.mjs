@@ -1,0 +1,104 @@
+/**
+ * Builds and runs the native tests (native/tests, no Node inside):
+ *
+ *   node scripts/native-tests.mjs [host]     this machine's compiler, every tier this CPU runs
+ *   node scripts/native-tests.mjs sanitize   AddressSanitizer and UndefinedBehaviorSanitizer, clang where there is one
+ *   node scripts/native-tests.mjs arm64      cross compiled, under qemu-aarch64
+ *   node scripts/native-tests.mjs avx512     the avx512 tier's source on AVX2 (see native/tests/emulate)
+ *   node scripts/native-tests.mjs old-cpus   the host build under qemu: Nehalem (no AVX), Haswell (no AVX-512)
+ *
+ * What a machine lacks for a mode is named and the mode skipped; with KERNELET_CI set that is a failure.
+ * The last line is `N passed, N failed`.
+ */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { counts, die, dropForeignBuild, jobs, requireToolchain, root, run, tee, which } from './util.mjs'
+
+function skip(reason) {
+  if (process.env.KERNELET_CI) die(`native tests: ${reason}`)
+  console.log(`native tests skipped: ${reason}`)
+  process.exit(0)
+}
+
+function need(program, debian) {
+  const path = which(program)
+  if (!path) skip(`${program} is not installed (Debian: apt install ${debian})`)
+  return path
+}
+
+function build(folder, options = [], env = {}) {
+  const path = join(root, folder)
+  dropForeignBuild(path)
+  console.log(`building the native tests in ${folder}`)
+  const type = options.some((option) => option.startsWith('-DCMAKE_BUILD_TYPE='))
+    ? []
+    : ['-DCMAKE_BUILD_TYPE=Release']
+  run('cmake', ['-S', root, '-B', path, ...type, '-DKERNELET_TESTS=ON', ...options], { env, quiet: true })
+  run('cmake', ['--build', path, '--config', 'Release', '--parallel', jobs], { env, quiet: true })
+  return (name) => {
+    const multi = process.platform === 'win32' ? `Release/${name}.exe` : name
+    return join(path, multi)
+  }
+}
+
+const total = { passed: 0, failed: 0 }
+async function test(command, args = [], env = {}) {
+  const { status, signal, output } = await tee(command, args, { env })
+  const result = counts(output)
+  if (result) {
+    total.passed += result.passed
+    total.failed += result.failed
+  }
+  if (status !== 0 && !(result?.failed > 0)) {
+    console.log(`FAIL ${[command, ...args].join(' ')} ended with ${signal ?? `exit code ${status}`}`)
+    total.failed++
+  } else if (!result) {
+    console.log(`FAIL ${command} printed no "N passed, N failed" line`)
+    total.failed++
+  }
+}
+
+const mode = process.argv[2] ?? 'host'
+requireToolchain()
+
+if (mode === 'host') {
+  const program = build('build-native')
+  await test(program('kernelet_tests'))
+} else if (mode === 'sanitize') {
+  const CXX = process.env.CXX ?? which('clang++') ?? which('g++') ?? 'c++'
+  const program = build('build-sanitize', ['-DKERNELET_SANITIZE=ON', `-DCMAKE_CXX_COMPILER=${CXX}`])
+  await test(program('kernelet_tests'), [], {
+    ASAN_OPTIONS: 'detect_leaks=1:strict_string_checks=1',
+    UBSAN_OPTIONS: 'print_stacktrace=1',
+  })
+} else if (mode === 'arm64') {
+  const CXX = need('aarch64-linux-gnu-g++', 'g++-aarch64-linux-gnu')
+  const qemu = which('qemu-aarch64-static') ?? need('qemu-aarch64', 'qemu-user-static')
+  const program = build('build-arm64', [
+    '-DCMAKE_SYSTEM_NAME=Linux',
+    '-DCMAKE_SYSTEM_PROCESSOR=aarch64',
+    `-DCMAKE_CXX_COMPILER=${CXX}`,
+    '-DCMAKE_EXE_LINKER_FLAGS=-static',
+  ])
+  await test(qemu, [program('kernelet_tests')])
+} else if (mode === 'avx512') {
+  if (process.arch !== 'x64') skip('emulating AVX-512 takes an x64 machine')
+  const cpu = process.platform === 'linux' ? readFileSync('/proc/cpuinfo', 'utf8') : 'avx2 fma'
+  if (!/\bavx2\b/.test(cpu) || !/\bfma\b/.test(cpu)) skip('emulating AVX-512 takes a CPU with AVX2 and FMA')
+  const program = build('build-emulated', ['-DKERNELET_EMULATE_AVX512=ON'])
+  await test(program('kernelet_emulation_check'))
+  await test(program('kernelet_tests'), [], { KERNELET_ISA: 'avx512' })
+} else if (mode === 'old-cpus') {
+  if (process.arch !== 'x64') skip('the older CPUs are x64 ones')
+  const qemu = which('qemu-x86_64-static') ?? need('qemu-x86_64', 'qemu-user-static')
+  const program = build('build-native')
+  for (const cpu of ['Nehalem', 'Haswell']) {
+    console.log(`on ${cpu}`)
+    await test(qemu, ['-cpu', cpu, program('kernelet_tests')])
+  }
+} else {
+  die(`native tests: no mode '${mode}': host, sanitize, arm64, avx512 or old-cpus`, 2)
+}
+
+console.log(`${total.passed} passed, ${total.failed} failed`)
+process.exitCode = total.failed === 0 ? 0 : 1
