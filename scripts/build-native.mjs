@@ -14,4 +14,5 @@ dropForeignBuild(join(root, 'build'))
 const options = process.argv.slice(2)
 // cmake-js's `compile` never configures again by itself: options would be lost in a configured folder
 const command = options.length > 0 ? 'rebuild' : 'compile'
+if (process.env.KERNELET_WERROR) options.push('--CDKERNELET_WERROR=ON')
 run(process.execPath, [cmakeJs, command, '--log-level', 'warn', '--parallel', jobs, ...options])

@@ -6,9 +6,7 @@ import { capture, die, root, run, which } from './util.mjs'
 const write = process.argv.includes('--write')
 const program = process.env.CLANG_FORMAT ?? 'clang-format'
 if (!which(program)) {
-  const message = 'clang-format is not installed (Debian: apt install clang-format): native/ stays unchecked'
-  if (process.env.KERNELET_CI) die(message)
-  console.log(message)
+  console.log('clang-format is not installed (Debian: apt install clang-format): native/ stays unchecked')
   process.exit(0)
 }
 const files = readdirSync(join(root, 'native'), { recursive: true })

@@ -1,0 +1,57 @@
+/**
+ * Makes prebuilds/<platform>-<arch>/kernelet.node with prebuildify: for this machine, and on linux-x64 also for
+ * linux-arm64 where aarch64-linux-gnu-g++ is installed. Works in build-prebuilds/, because node-gyp would
+ * empty build/, where the development build lies.
+ */
+import { cpSync, existsSync, mkdirSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { delimiter, dirname, join } from 'node:path'
+import { die, manifest, requireToolchain, root, run, which } from './util.mjs'
+
+requireToolchain()
+const stage = join(root, 'build-prebuilds')
+rmSync(stage, { recursive: true, force: true })
+mkdirSync(stage)
+cpSync(join(root, 'binding.gyp'), join(stage, 'binding.gyp'))
+cpSync(join(root, 'native'), join(stage, 'native'), { recursive: true })
+const { name, version } = manifest
+writeFileSync(join(stage, 'package.json'), JSON.stringify({ name, version, private: true }))
+
+const env = { PATH: `${join(root, 'node_modules/.bin')}${delimiter}${process.env.PATH}` }
+// Node's own headers, where they came with node: then node-gyp downloads nothing
+const prefix = dirname(dirname(realpathSync(process.execPath)))
+if (!process.env.npm_config_nodedir && existsSync(join(prefix, 'include/node/node_api.h')))
+  env.npm_config_nodedir = prefix
+
+const targets = [{ arch: process.arch, env, options: [] }]
+if (process.platform === 'linux' && process.arch === 'x64') {
+  const cross = 'aarch64-linux-gnu'
+  if (which(`${cross}-g++`))
+    targets.push({
+      arch: 'arm64',
+      env: { ...env, CC: `${cross}-gcc`, CXX: `${cross}-g++`, AR: `${cross}-ar` },
+      options: ['--strip-bin', `${cross}-strip`],
+    })
+  else console.log(`no linux-arm64 binary: ${cross}-g++ is not installed (Debian: g++-aarch64-linux-gnu)`)
+}
+
+for (const target of targets) {
+  const folder = `prebuilds/${process.platform}-${target.arch}`
+  run(
+    process.execPath,
+    [
+      join(root, 'node_modules/prebuildify/bin.js'),
+      '--napi',
+      '--strip',
+      '--arch',
+      target.arch,
+      ...target.options,
+    ],
+    { cwd: stage, env: target.env, quiet: true },
+  )
+  const made = join(stage, folder, 'kernelet.node')
+  if (!existsSync(made)) die(`prebuildify did not make ${folder}/kernelet.node`)
+  rmSync(join(root, folder), { recursive: true, force: true })
+  mkdirSync(join(root, folder), { recursive: true })
+  cpSync(made, join(root, folder, 'kernelet.node'))
+  console.log(`${folder}/kernelet.node  ${statSync(made).size} bytes`)
+}
