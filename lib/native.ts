@@ -1,6 +1,7 @@
 /** The only file that touches the addon: loads it, types its exports, turns its errors into KerneletError. */
+import { createRequire } from 'node:module'
+import { join, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import load from 'node-gyp-build'
 import { KerneletError, type KerneletErrorCode } from './errors.ts'
 
 /**
@@ -10,6 +11,7 @@ import { KerneletError, type KerneletErrorCode } from './errors.ts'
 export interface NativeNode {
   op:
     | 'input'
+    | 'constant'
     | 'conv2d'
     | 'maxPool2d'
     | 'avgPool2d'
@@ -27,7 +29,7 @@ export interface NativeNode {
   inputs: number[]
   /** Output shape per image, rank 1 to 6. For `input` it is taken as given; elsewhere the core checks it. */
   shape: number[]
-  /** conv2d [oc, ic/groups, kh, kw]; linear [out, in]. */
+  /** conv2d [oc, ic/groups, kh, kw]; linear [out, in]; constant: its value, the same for every image. */
   weight?: Float32Array | undefined
   /** [oc]. */
   bias?: Float32Array | undefined
@@ -75,7 +77,7 @@ export interface StepDescription {
   epilogue: string
   inputShape: number[]
   outputShape: number[]
-  /** Multiply-adds per image, padding counted out. */
+  /** Multiply-adds per image, every tap of every window counted. */
   macs: number
 }
 
@@ -139,4 +141,132 @@ export interface NativeAddon {
     batch: number,
     options: NativeCompileOptions,
   ): Float32Array
+}
+
+let loaded: NativeAddon | undefined
+
+/**
+ * The addon, loaded on first use. Whatever its functions throw arrives as a KerneletError.
+ *
+ * @throws KerneletError `ERR_NATIVE_LOAD` when there is no binary for this platform or it does not load.
+ */
+export function native(): NativeAddon {
+  loaded ??= guardAddon(loadAddon(fileURLToPath(new URL('..', import.meta.url))))
+  return loaded
+}
+
+/** Loads the addon of the package in `root`: build/Release first, then prebuilds (node-gyp-build's order). */
+export function loadAddon(root: string): NativeAddon {
+  try {
+    // Required here rather than imported above: importing kernelet then costs nothing but parsing.
+    const load = createRequire(import.meta.url)('node-gyp-build') as (directory: string) => NativeAddon
+    return load(root)
+  } catch (cause) {
+    const target = `${process.platform}-${process.arch}`
+    const tried = ['build/Release', 'build/Debug', `prebuilds/${target}`].map((folder) => join(root, folder))
+    const installed = root.includes(`${sep}node_modules${sep}`)
+    const reason = cause instanceof Error ? cause.message.trim().split('\n')[0] : String(cause)
+    throw new KerneletError(
+      'ERR_NATIVE_LOAD',
+      `The native addon of kernelet could not be loaded for ${target} (Node ${process.versions.node}): ${reason}. ` +
+        `Tried ${tried.join(', ')}. To build it from source run ` +
+        `\`${installed ? 'npm explore kernelet -- npm run build:source' : 'npm run build'}\`` +
+        `${installed ? '' : ` in ${root}`} (needs a C++17 compiler).`,
+      { cause },
+    )
+  }
+}
+
+/** A record, so that the compiler misses none. */
+const codes: Record<KerneletErrorCode, true> = {
+  ERR_ARGUMENT: true,
+  ERR_SHAPE: true,
+  ERR_DTYPE: true,
+  ERR_STATE_DICT: true,
+  ERR_FORMAT: true,
+  ERR_IO: true,
+  ERR_UNSUPPORTED: true,
+  ERR_ISA: true,
+  ERR_BUSY: true,
+  ERR_DISPOSED: true,
+  ERR_ABORTED: true,
+  ERR_NATIVE_LOAD: true,
+  ERR_INTERNAL: true,
+}
+
+/** An error of the addon as a KerneletError; one without a code of ours is a fault of kernelet's own. */
+function translate(error: unknown): KerneletError {
+  if (error instanceof KerneletError) return error
+  const { code, message } = error as { code?: unknown; message?: unknown }
+  const known = typeof code === 'string' && Object.hasOwn(codes, code)
+  return new KerneletError(known ? (code as KerneletErrorCode) : 'ERR_INTERNAL', String(message), {
+    cause: error,
+  })
+}
+
+function guard<A extends unknown[], R>(call: (...args: A) => R): (...args: A) => R {
+  return (...args) => {
+    try {
+      return call(...args)
+    } catch (error) {
+      throw translate(error)
+    }
+  }
+}
+
+function guardAddon(addon: NativeAddon): NativeAddon {
+  return {
+    compiler: addon.compiler,
+    cpu: addon.cpu,
+    isa: guard(() => addon.isa()),
+    threads: guard(() => addon.threads()),
+    setThreads: guard((count) => addon.setThreads(count)),
+    compile: guard((graph, options) => guardPlan(addon.compile(graph, options))),
+    evaluate: guard((...args) => addon.evaluate(...args)),
+  }
+}
+
+function guardPlan(plan: NativePlan): NativePlan {
+  return {
+    get inputLength() {
+      return plan.inputLength
+    },
+    get outputLength() {
+      return plan.outputLength
+    },
+    get outputShape() {
+      return plan.outputShape
+    },
+    get isa() {
+      return plan.isa
+    },
+    get threads() {
+      return plan.threads
+    },
+    get arenaBytes() {
+      return plan.arenaBytes
+    },
+    get weightBytes() {
+      return plan.weightBytes
+    },
+    bind: guard((...args) => plan.bind(...args)),
+    // Written out: this one is called every few microseconds and has no arguments to gather.
+    execute() {
+      try {
+        plan.execute()
+      } catch (error) {
+        throw translate(error)
+      }
+    },
+    async runAsync(input, output, batch) {
+      try {
+        await plan.runAsync(input, output, batch)
+      } catch (error) {
+        throw translate(error)
+      }
+    },
+    profile: guard((...args) => plan.profile(...args)),
+    describe: guard(() => plan.describe()),
+    dispose: guard(() => plan.dispose()),
+  }
 }

@@ -1,0 +1,419 @@
+/** compile: a model as one native plan, and CompiledModel, what there is to do with it. */
+import { types } from 'node:util'
+import { KerneletError } from './errors.ts'
+import { type Graph, graphShapes, trace } from './graph.ts'
+import { type NativePlan, native, type StepDescription } from './native.ts'
+import type { Module } from './nn/module.ts'
+import { attached, toNative } from './operation.ts'
+import { checkOptions } from './options.ts'
+import { checkShape, elements, formatShape, looksLikeNhwc, sameShape, show, size } from './shapes.ts'
+import { Summary } from './summary.ts'
+import { formatCount, formatTable } from './table.ts'
+import { received, Tensor } from './tensor.ts'
+
+/** Options of `compile`. */
+export interface CompileOptions {
+  /** Shape of one image, without the batch: `[1, 28, 28]`. Needed for a Module, known to a Graph. */
+  inputShape?: readonly number[] | undefined
+  /** Instruction set, by name: one of `isa().supported`. Default: KERNELET_ISA, else the best there is. */
+  isa?: string | undefined
+  /** Algorithm of the convolutions, by name; default 'auto': chosen per layer. */
+  algorithm?: string | undefined
+  /** Threads of `run`; default: KERNELET_THREADS, else few enough not to make a small net slower. */
+  threads?: number | undefined
+  /** Largest batch; a larger one is refused, and the output for one of this size is allocated at once. */
+  maxBatch?: number | undefined
+  /** false runs every operation on its own; default true. */
+  fuse?: boolean | undefined
+}
+
+/** Options of `CompiledModel.runAsync`. */
+export interface RunAsyncOptions {
+  /** When it has fired before the work starts, the call is rejected with `ERR_ABORTED`. */
+  signal?: AbortSignal | undefined
+}
+
+/** One step of a plan with what it cost. */
+export interface StepProfile extends StepDescription {
+  /** Median nanoseconds of the step for the whole batch. */
+  ns: number
+  /** 2 · macs · batch / ns. */
+  gflops: number
+}
+
+/**
+ * Makes a native plan of a model: operations fused, algorithms chosen, weights packed, memory laid out.
+ *
+ * The weights are copied: train or load first, or compile again.
+ *
+ * @throws KerneletError `ERR_SHAPE` when a layer does not fit, by its name; `ERR_ISA` for an instruction set
+ *   that is not there; `ERR_ARGUMENT` for a wrong option; otherwise as `trace`
+ */
+export function compile(model: Module | Graph, options: CompileOptions = {}): CompiledModel {
+  checkOptions('compile', options, ['inputShape', 'isa', 'algorithm', 'threads', 'maxBatch', 'fuse'])
+  return new CompiledModel(graphOf(model, options.inputShape), options)
+}
+
+function graphOf(model: Module | Graph, inputShape: readonly number[] | undefined): Graph {
+  if (typeof model !== 'object' || model === null) {
+    throw new KerneletError('ERR_ARGUMENT', `compile: expected a Module or Graph but received ${show(model)}`)
+  }
+  if (!('nodes' in model)) {
+    if (inputShape !== undefined) return trace(model, inputShape)
+    throw new KerneletError(
+      'ERR_ARGUMENT',
+      'compile: inputShape, the shape of one image such as [1, 28, 28], is needed',
+    )
+  }
+  const known = graphShapes(model).input
+  if (inputShape !== undefined && !sameShape(known, checkShape(inputShape, 'inputShape'))) {
+    throw new KerneletError(
+      'ERR_SHAPE',
+      `compile: inputShape is ${formatShape(inputShape)} but the graph was traced with ${formatShape(known)}`,
+    )
+  }
+  return model
+}
+
+/**
+ * A model ready to run. Made by `compile`; not to be constructed.
+ *
+ * Its native memory is freed by `dispose()`, at the end of a `using` block, or when the object is collected.
+ */
+export class CompiledModel {
+  /** Per image. */
+  readonly inputShape: readonly number[]
+  /** Per image. */
+  readonly outputShape: readonly number[]
+  readonly #plan: NativePlan
+  readonly #inputLength: number
+  readonly #outputLength: number
+  readonly #maxBatch: number
+  readonly #counts: { macs: number; parameters: number }
+  #disposed = false
+  /** The output handed back when the caller brings none: a view of the first images of #space. */
+  #own: Float32Array
+  #space: Float32Array
+  /** What the plan is bound to. Kept here, so that it is not collected while native code has its address. */
+  #input: Float32Array | undefined
+  #output: Float32Array | undefined
+  #inputSize = 0
+  #outputSize = 0
+
+  constructor(graph: Graph, options: CompileOptions) {
+    const { isa, algorithm, threads, maxBatch, fuse } = options
+    const shapes = graphShapes(graph)
+    this.inputShape = shapes.input
+    this.outputShape = shapes.output
+    this.#inputLength = elements(shapes.input)
+    this.#outputLength = elements(shapes.output)
+    this.#maxBatch =
+      maxBatch === undefined ? Number.POSITIVE_INFINITY : size(maxBatch, 'compile: maxBatch', 1)
+    if (threads !== undefined) size(threads, 'compile: threads', 1)
+    const { macs, parameters } = new Summary(graph)
+    this.#counts = { macs, parameters }
+    const nodes = graph.nodes.map((node) => toNative(node, node.name, node.inputs, node.shape))
+    this.#plan = native().compile({ nodes, output: graph.output }, { isa, algorithm, threads, fuse })
+    this.#space = new Float32Array((maxBatch ?? 1) * this.#outputLength)
+    this.#own = this.#space.subarray(0, this.#outputLength)
+  }
+
+  /**
+   * Runs a batch, synchronously: the thread waits. Calling again with the same arrays is fastest; then a
+   * call is two comparisons and the work.
+   *
+   * @param input batch × values per image, or a Tensor of the input shape with or without a batch in front
+   * @param output batch × values per output. Without it the model hands back an array of its own that the
+   *   **next call overwrites**: copy it (`.slice()`) or bring your own to keep it.
+   * @returns `output`, or the model's own array
+   * @throws KerneletError `ERR_SHAPE` for lengths that do not fit, also of a detached buffer; `ERR_ARGUMENT`
+   *   for other types, too large a batch, or an output that overlaps the input; `ERR_BUSY` when `output` waits
+   *   for a `runAsync`; `ERR_DISPOSED`
+   */
+  run(input: Float32Array | Tensor, output?: Float32Array): Float32Array {
+    // The lengths of what was bound are compared because a buffer that was transferred away has length 0.
+    if (
+      input === this.#input &&
+      input.length === this.#inputSize &&
+      (output ?? this.#own) === this.#output &&
+      this.#output.length === this.#outputSize &&
+      inFlight.size === 0
+    ) {
+      this.#plan.execute()
+      return this.#output
+    }
+    this.#bind(input, output)
+    this.#plan.execute()
+    return this.#output as Float32Array
+  }
+
+  #bind(input: Float32Array | Tensor, output: Float32Array | undefined): void {
+    const values = this.#checkInput(input)
+    const batch = values.length / this.#inputLength
+    const target =
+      output === undefined ? this.#ownOutput(values, batch) : this.#checkOutput(output, values, batch)
+    checkFree(target)
+    if (target !== this.#output || values !== this.#input || values.length !== this.#inputSize) {
+      this.#input = undefined
+      this.#plan.bind(values, target, batch)
+    }
+    this.#input = values
+    this.#inputSize = values.length
+    this.#output = target
+    this.#outputSize = target.length
+  }
+
+  /**
+   * Runs a batch on another thread. The input is copied before this returns; it may be changed at once.
+   *
+   * @param input as for `run`
+   * @param output batch × values per output, written just before the promise resolves; default: a new array
+   * @returns `output`, or the new array
+   * @throws (by rejection) KerneletError as `run`; `ERR_BUSY` when an earlier call into memory that overlaps
+   *   `output` has not finished; `ERR_ABORTED` when the signal has fired
+   */
+  async runAsync(
+    input: Float32Array | Tensor,
+    output?: Float32Array,
+    options: RunAsyncOptions = {},
+  ): Promise<Float32Array> {
+    checkOptions('runAsync', options, ['signal'])
+    const values = this.#checkInput(input)
+    const batch = values.length / this.#inputLength
+    if (options.signal?.aborted) {
+      throw new KerneletError('ERR_ABORTED', 'runAsync: aborted before it started', {
+        cause: options.signal.reason,
+      })
+    }
+    if (output === undefined) {
+      const fresh = new Float32Array(batch * this.#outputLength)
+      await this.#plan.runAsync(values, fresh, batch)
+      return fresh
+    }
+    const release = reserve(this.#checkOutput(output, values, batch))
+    try {
+      await this.#plan.runAsync(values, output, batch)
+    } finally {
+      release()
+    }
+    return output
+  }
+
+  /**
+   * Measures every step on its own.
+   *
+   * @param input as for `run`
+   * @param options `iterations`: runs of which the median is taken; default 100
+   */
+  profile(input: Float32Array | Tensor, options: { iterations?: number } = {}): StepProfile[] {
+    checkOptions('profile', options, ['iterations'])
+    const iterations = size(options.iterations ?? 100, 'profile: iterations', 1)
+    const values = this.#checkInput(input)
+    const batch = values.length / this.#inputLength
+    const output = new Float32Array(batch * this.#outputLength)
+    const times = this.#plan.profile(values, output, batch, iterations)
+    return this.#plan.describe().map((step, i) => {
+      const ns = times[i] as number
+      return { ...step, ns, gflops: ns > 0 ? (2 * step.macs * batch) / ns : 0 }
+    })
+  }
+
+  /** What the plan does, step by step, and what it takes. */
+  describe(): ModelDescription {
+    this.#checkAlive()
+    const { isa, threads, arenaBytes, weightBytes } = this.#plan
+    return new ModelDescription({
+      inputShape: this.inputShape,
+      outputShape: this.outputShape,
+      isa,
+      threads,
+      arenaBytes,
+      weightBytes,
+      ...this.#counts,
+      steps: this.#plan.describe(),
+    })
+  }
+
+  /** Frees the native memory; every later call throws `ERR_DISPOSED`, except this one. */
+  dispose(): void {
+    this.#disposed = true
+    this.#input = undefined
+    this.#output = undefined
+    this.#plan.dispose()
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose()
+  }
+
+  #checkAlive(): void {
+    if (this.#disposed) throw new KerneletError('ERR_DISPOSED', 'This model was disposed; compile it again')
+  }
+
+  /** The values of a whole number of images, not more than allowed. */
+  #checkInput(input: Float32Array | Tensor): Float32Array {
+    this.#checkAlive()
+    const values = input instanceof Tensor ? this.#checkTensor(input) : checkFloats(input, 'input')
+    if (values.length === 0 || values.length % this.#inputLength !== 0) {
+      throw new KerneletError(
+        'ERR_SHAPE',
+        `Expected ${this.#inputLength} values per image (${formatShape(this.inputShape)}) for input but ` +
+          `received ${received(values)}`,
+      )
+    }
+    const batch = values.length / this.#inputLength
+    if (batch > this.#maxBatch) {
+      throw new KerneletError(
+        'ERR_ARGUMENT',
+        `Expected at most ${this.#maxBatch} images at once (maxBatch) but received ${batch}`,
+      )
+    }
+    return values
+  }
+
+  #checkTensor(input: Tensor): Float32Array {
+    const { shape } = input
+    const image = shape.length === this.inputShape.length ? shape : shape.slice(1)
+    if (!sameShape(image, this.inputShape)) {
+      const hint =
+        this.inputShape.length === 3 && looksLikeNhwc(image, this.inputShape[0] as number)
+          ? '; this looks like NHWC (height, width, channels): kernelet expects channels first'
+          : ''
+      throw new KerneletError(
+        'ERR_SHAPE',
+        `Expected a tensor of shape ${formatShape(this.inputShape)} or batch×${formatShape(this.inputShape)} ` +
+          `for input but received ${formatShape(shape)}${hint}`,
+      )
+    }
+    return attached(input, 'input')
+  }
+
+  #checkOutput(output: unknown, input: Float32Array, batch: number): Float32Array {
+    const target = checkFloats(output, 'output')
+    const expected = batch * this.#outputLength
+    if (target.length !== expected) {
+      throw new KerneletError(
+        'ERR_SHAPE',
+        `Expected ${expected} values (${batch} × ${formatShape(this.outputShape)}) for output but received ` +
+          received(target),
+      )
+    }
+    if (overlap(target, input)) {
+      throw new KerneletError('ERR_ARGUMENT', 'output overlaps input in memory; they must be apart')
+    }
+    return target
+  }
+
+  #ownOutput(input: Float32Array, batch: number): Float32Array {
+    const length = batch * this.#outputLength
+    // The caller may have transferred away what it was handed (no length is left), or may give it back as input.
+    if (this.#space.length < length || overlap(this.#space, input)) {
+      this.#space = new Float32Array(Math.max(length, this.#space.length))
+    }
+    if (this.#own.length !== length || this.#own.buffer !== this.#space.buffer) {
+      this.#own = this.#space.subarray(0, length)
+    }
+    return this.#own
+  }
+}
+
+/** What `CompiledModel.describe` tells; `toString()` prints it. */
+export class ModelDescription {
+  /** Per image. */
+  readonly inputShape: readonly number[]
+  /** Per image. */
+  readonly outputShape: readonly number[]
+  readonly isa: string
+  readonly threads: number
+  /** Working memory. */
+  readonly arenaBytes: number
+  /** Packed weights. */
+  readonly weightBytes: number
+  /** Multiply-adds per image, padding included, as `summary` counts them. */
+  readonly macs: number
+  readonly parameters: number
+  readonly steps: readonly StepDescription[]
+
+  constructor(facts: Omit<ModelDescription, 'toString'>) {
+    this.inputShape = facts.inputShape
+    this.outputShape = facts.outputShape
+    this.isa = facts.isa
+    this.threads = facts.threads
+    this.arenaBytes = facts.arenaBytes
+    this.weightBytes = facts.weightBytes
+    this.macs = facts.macs
+    this.parameters = facts.parameters
+    this.steps = facts.steps
+  }
+
+  toString(): string {
+    const facts = [
+      `${formatShape(this.inputShape)} → ${formatShape(this.outputShape)}`,
+      this.isa,
+      `${this.threads} thread${this.threads === 1 ? '' : 's'}`,
+      `${formatCount(this.parameters)} parameters`,
+      `${formatCount(this.macs)} MACs`,
+      `weights ${formatCount(this.weightBytes)} bytes`,
+      `arena ${formatCount(this.arenaBytes)} bytes`,
+    ].join(', ')
+    const rows = [
+      ['Step', 'Algorithm', 'Tile', 'Fused', 'Problem', 'MACs'],
+      ...this.steps.map((step) => [
+        step.names.join(' + '),
+        `${step.algorithm} ${step.isa}`,
+        step.tile,
+        step.epilogue,
+        step.problem,
+        formatCount(step.macs),
+      ]),
+    ]
+    return `${facts}\n${formatTable(rows, [5])}`
+  }
+}
+
+function checkFloats(value: unknown, what: string): Float32Array {
+  if (types.isFloat32Array(value)) return value
+  const hint = types.isUint8Array(value)
+    ? '; pixels become values 0 … 1 with Float32Array.from(pixels, (p) => p / 255)'
+    : Array.isArray(value) || ArrayBuffer.isView(value)
+      ? `; convert it with Float32Array.from(${what})`
+      : ''
+  throw new KerneletError(
+    'ERR_ARGUMENT',
+    `Expected a Float32Array for ${what} but received ${show(value)}${hint}`,
+  )
+}
+
+/** Outputs that a `runAsync` will write to, of all models, by the memory they lie in. */
+const inFlight: Map<ArrayBufferLike, Set<Float32Array>> = new Map()
+
+function checkFree(output: Float32Array): void {
+  for (const busy of inFlight.get(output.buffer) ?? []) {
+    if (overlap(busy, output)) {
+      throw new KerneletError(
+        'ERR_BUSY',
+        'output belongs to a runAsync call that has not finished: await it first, or bring another array',
+      )
+    }
+  }
+}
+
+/** Marks `output` as waited for, unless it is already; returns what unmarks it. */
+function reserve(output: Float32Array): () => void {
+  checkFree(output)
+  const { buffer } = output
+  const outputs = inFlight.get(buffer) ?? new Set()
+  inFlight.set(buffer, outputs.add(output))
+  return () => {
+    outputs.delete(output)
+    if (outputs.size === 0) inFlight.delete(buffer)
+  }
+}
+
+function overlap(a: Float32Array, b: Float32Array): boolean {
+  return (
+    a.buffer === b.buffer &&
+    a.byteOffset < b.byteOffset + b.byteLength &&
+    b.byteOffset < a.byteOffset + a.byteLength
+  )
+}

@@ -1,0 +1,51 @@
+export {
+  CompiledModel,
+  type CompileOptions,
+  compile,
+  ModelDescription,
+  type RunAsyncOptions,
+  type StepProfile,
+} from './compile.ts'
+export { KerneletError, type KerneletErrorCode } from './errors.ts'
+export {
+  type AvgPool2dOptions,
+  add,
+  avgPool2d,
+  cat,
+  conv2d,
+  crossEntropy,
+  flatten,
+  linear,
+  logSoftmax,
+  type MaxPool2dOptions,
+  maxPool2d,
+  relu,
+  sigmoid,
+  softmax,
+  tanh,
+} from './functional.ts'
+export { type Graph, type GraphNode, trace } from './graph.ts'
+export {
+  type Dtype,
+  loadSafetensors,
+  readSafetensors,
+  type SafetensorsFile,
+  type StoredTensor,
+  saveSafetensors,
+} from './io/safetensors.ts'
+export { isa, setThreads, threads } from './machine.ts'
+export { LeNet5 } from './models/lenet5.ts'
+export type { NativeIsa, NativeThreads, StepDescription } from './native.ts'
+export { LogSoftmax, ReLU, Sigmoid, Softmax, Tanh } from './nn/activations.ts'
+export { Conv2d, type Conv2dOptions } from './nn/conv2d.ts'
+export type { InitOptions } from './nn/init.ts'
+export { Linear } from './nn/linear.ts'
+export { Module, Parameter, type StateDict } from './nn/module.ts'
+export { AvgPool2d, MaxPool2d } from './nn/pool.ts'
+export { Flatten, Identity, Sequential } from './nn/sequential.ts'
+export type { Operation } from './operation.ts'
+export { Generator, manualSeed } from './random.ts'
+export type { Pair } from './shapes.ts'
+export { type LayerSummary, Summary, summary } from './summary.ts'
+export { Tensor } from './tensor.ts'
+export { version } from './version.ts'

@@ -1,0 +1,59 @@
+import { KerneletError } from '../errors.ts'
+import { type Conv2dOptions as ConvolutionOptions, conv2d } from '../functional.ts'
+import { checkOptions } from '../options.ts'
+import { type Pair, pair, size } from '../shapes.ts'
+import type { Tensor } from '../tensor.ts'
+import { type InitOptions, initialise } from './init.ts'
+import { Module, type Parameter } from './module.ts'
+
+/** Options of `Conv2d`. */
+export interface Conv2dOptions extends ConvolutionOptions, InitOptions {
+  /** Height and width of the window. */
+  kernelSize: Pair
+}
+
+/** 2-D convolution with weights, `torch.nn.Conv2d`: [n, inChannels, h, w] → [n, outChannels, oh, ow]. */
+export class Conv2d extends Module {
+  /** [outChannels, inChannels / groups, kh, kw] */
+  readonly weight: Parameter
+  /** [outChannels], or undefined with `bias: false`. */
+  readonly bias: Parameter | undefined
+  readonly options: Readonly<Required<ConvolutionOptions>>
+
+  /** @throws KerneletError `ERR_ARGUMENT` for sizes that are no positive integers or groups that do not divide. */
+  constructor(inChannels: number, outChannels: number, options: Conv2dOptions) {
+    super()
+    checkOptions('Conv2d', options, [
+      'kernelSize',
+      'stride',
+      'padding',
+      'dilation',
+      'groups',
+      'bias',
+      'generator',
+    ])
+    size(inChannels, 'Conv2d: inChannels', 1)
+    size(outChannels, 'Conv2d: outChannels', 1)
+    const kernel = pair(options.kernelSize, 'Conv2d: kernelSize', 1)
+    const groups = size(options.groups ?? 1, 'Conv2d: groups', 1)
+    if (inChannels % groups !== 0 || outChannels % groups !== 0) {
+      throw new KerneletError(
+        'ERR_ARGUMENT',
+        `Conv2d: groups must divide ${inChannels} input and ${outChannels} output channels but is ${groups}`,
+      )
+    }
+    this.options = {
+      stride: pair(options.stride ?? 1, 'Conv2d: stride', 1),
+      padding: pair(options.padding ?? 0, 'Conv2d: padding', 0),
+      dilation: pair(options.dilation ?? 1, 'Conv2d: dilation', 1),
+      groups,
+    }
+    const { weight, bias } = initialise([outChannels, inChannels / groups, ...kernel], options)
+    this.weight = weight
+    this.bias = bias
+  }
+
+  forward(x: Tensor): Tensor {
+    return conv2d(x, this.weight, this.bias, this.options)
+  }
+}

@@ -1,0 +1,35 @@
+/** Default initial values: those of PyTorch's `reset_parameters`. */
+import { defaultGenerator, type Generator } from '../random.ts'
+import { elements } from '../shapes.ts'
+import { Parameter } from './module.ts'
+
+/** Options all layers with weights share. */
+export interface InitOptions {
+  /** Whether there is a bias; default true. */
+  bias?: boolean | undefined
+  /** Where the initial values come from; default: the generator that `manualSeed` seeds. */
+  generator?: Generator | undefined
+}
+
+/**
+ * Weight and bias as `torch.nn.Conv2d` and `torch.nn.Linear` start: both from U(−1/√f, 1/√f) with f the inputs
+ * of one output (Kaiming uniform with a = √5), drawn weight first.
+ */
+export function initialise(
+  shape: readonly number[],
+  options: InitOptions,
+): { weight: Parameter; bias: Parameter | undefined } {
+  const generator = options.generator ?? defaultGenerator()
+  const fanIn = elements(shape.slice(1))
+  // PyTorch's own steps, so that rounding agrees: gain of leaky_relu(√5), then √3 · std.
+  const gain = Math.sqrt(2 / (1 + Math.sqrt(5) ** 2))
+  const weight = uniform(shape, Math.sqrt(3) * (gain / Math.sqrt(fanIn)), generator)
+  const bias =
+    options.bias === false ? undefined : uniform(shape.slice(0, 1), 1 / Math.sqrt(fanIn), generator)
+  return { weight, bias }
+}
+
+function uniform(shape: readonly number[], bound: number, generator: Generator): Parameter {
+  const values = Float32Array.from({ length: elements(shape) }, () => generator.uniform(-bound, bound))
+  return new Parameter(values, shape)
+}

@@ -1,0 +1,147 @@
+/** Module: something with weights and a forward(), made of other modules. Works like `torch.nn.Module`. */
+import { type CompiledModel, type CompileOptions, compile } from '../compile.ts'
+import { KerneletError } from '../errors.ts'
+import { attached } from '../operation.ts'
+import { formatShape, sameShape, show } from '../shapes.ts'
+import { type Summary, summary } from '../summary.ts'
+import { Tensor } from '../tensor.ts'
+
+/** A tensor that belongs to a module: `parameters()` finds it, `stateDict()` names it. */
+export class Parameter extends Tensor {}
+
+/** Weights by name, as PyTorch names them: `conv1.weight`. */
+export type StateDict = Map<string, Tensor>
+
+/**
+ * Base of all layers and models. Assign modules and Parameters to plain properties (or arrays of modules, or
+ * of Parameters) in the constructor and they are found by the property's name; write `forward`.
+ */
+export abstract class Module {
+  /** Computes the output; override it. Called with stand-ins without values when the model is compiled. */
+  abstract forward(...inputs: Tensor[]): Tensor
+
+  /** Modules held directly, with their names. */
+  namedChildren(): [name: string, module: Module][] {
+    return held(this, Module)
+  }
+
+  /** This module (named '') and all below, each once, with their paths. */
+  namedModules(): [path: string, module: Module][] {
+    return firstOfEach(walk(this))
+  }
+
+  /** All parameters, each once, with their paths: `conv1.weight`. */
+  namedParameters(): [name: string, parameter: Parameter][] {
+    return firstOfEach(everyParameter(this))
+  }
+
+  /** All parameters, each once. */
+  parameters(): Parameter[] {
+    return this.namedParameters().map(([, parameter]) => parameter)
+  }
+
+  /** The parameters by name: themselves, not copies. A parameter held in two places has two names. */
+  stateDict(): StateDict {
+    return new Map(everyParameter(this))
+  }
+
+  /**
+   * Copies values into the parameters. On an error nothing is changed.
+   *
+   * @param state a Map or object from names to tensors
+   * @param options `strict` (default true): missing and unexpected names are errors; with false they are
+   *   skipped. A shape that differs is always an error.
+   * @returns the names that were missing and those that were not expected
+   * @throws KerneletError `ERR_STATE_DICT` listing all that is wrong; `ERR_DTYPE` for values that are not float32
+   */
+  loadStateDict(
+    state: ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>,
+    options: { strict?: boolean } = {},
+  ): { missingKeys: string[]; unexpectedKeys: string[] } {
+    const given = state instanceof Map ? state : new Map(Object.entries(state))
+    const own = this.stateDict()
+    const missingKeys = [...own.keys()].filter((name) => !given.has(name))
+    const unexpectedKeys = [...given.keys()].filter((name) => !own.has(name))
+    const found = [...own].filter(([name]) => given.has(name))
+    const problems: string[] = []
+    if (options.strict !== false) {
+      if (missingKeys.length > 0) problems.push(`Missing key(s): ${quote(missingKeys)}.`)
+      if (unexpectedKeys.length > 0) problems.push(`Unexpected key(s): ${quote(unexpectedKeys)}.`)
+    }
+    const copies = found.map(([name, parameter]): [Parameter, Float32Array] => {
+      const value = checkValue(name, given.get(name))
+      if (!sameShape(value.shape, parameter.shape)) {
+        problems.push(
+          `Size mismatch for ${name}: the file or dictionary has ${formatShape(value.shape)}, ` +
+            `the model has ${formatShape(parameter.shape)}.`,
+        )
+      }
+      attached(parameter, name)
+      return [parameter, attached(value, name)]
+    })
+    if (problems.length > 0) {
+      throw new KerneletError(
+        'ERR_STATE_DICT',
+        `The weights do not fit ${this.constructor.name}:\n  ${problems.join('\n  ')}`,
+      )
+    }
+    for (const [parameter, values] of copies) parameter.data.set(values)
+    return { missingKeys, unexpectedKeys }
+  }
+
+  /** A native plan of this model with the weights it has now; see `compile`. */
+  compile(options: CompileOptions): CompiledModel {
+    return compile(this, options)
+  }
+
+  /** Layers, output shapes, parameters and multiply-adds; see `summary`. */
+  summary(inputShape: readonly number[]): Summary {
+    return summary(this, inputShape)
+  }
+}
+
+/** Properties of `module` of a kind, with their names; those in arrays as `name.index`. */
+function held<T>(module: Module, kind: abstract new (...args: never) => T): [string, T][] {
+  return Object.entries(module)
+    .flatMap(([name, value]): [string, unknown][] =>
+      Array.isArray(value) ? value.map((one, i) => [`${name}.${i}`, one]) : [[name, value]],
+    )
+    .filter((entry): entry is [string, T] => entry[1] instanceof kind)
+}
+
+/** This module and those below by path, the shared ones by every path, never into itself. */
+function walk(module: Module, path = '', above: readonly Module[] = []): [string, Module][] {
+  if (above.includes(module)) return []
+  const below = module
+    .namedChildren()
+    .flatMap(([name, child]) => walk(child, join(path, name), [...above, module]))
+  return [[path, module], ...below]
+}
+
+function everyParameter(module: Module): [string, Parameter][] {
+  return walk(module).flatMap(([path, part]) =>
+    held(part, Parameter).map(([name, parameter]): [string, Parameter] => [join(path, name), parameter]),
+  )
+}
+
+function firstOfEach<T>(entries: readonly [string, T][]): [string, T][] {
+  const seen = new Set<T>()
+  return entries.filter(([, one]) => !seen.has(one) && seen.add(one))
+}
+
+function join(path: string, name: string): string {
+  return path === '' ? name : `${path}.${name}`
+}
+
+function quote(names: readonly string[]): string {
+  return names.map((name) => JSON.stringify(name)).join(', ')
+}
+
+function checkValue(name: string, value: unknown): Tensor {
+  if (value instanceof Tensor) return value
+  const dtype = (value as { dtype?: unknown } | null | undefined)?.dtype
+  if (typeof dtype === 'string' && dtype !== 'F32') {
+    throw new KerneletError('ERR_DTYPE', `${name}: expected float32 values (F32) but received ${dtype}`)
+  }
+  throw new KerneletError('ERR_ARGUMENT', `${name}: expected a Tensor but received ${show(value)}`)
+}

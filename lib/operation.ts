@@ -1,0 +1,201 @@
+/** Operations: what one needs to be told, and the shape and the work that follow from it. */
+import { KerneletError } from './errors.ts'
+import type { NativeNode } from './native.ts'
+import { elements, formatShape, looksLikeNhwc, sameShape, windowCount, windowExtent } from './shapes.ts'
+import { received, type Tensor } from './tensor.ts'
+
+/**
+ * One operation and its attributes, without a place in a graph. All shapes are per image; `axis` counts
+ * their dimensions (for flatten: the first one that is merged).
+ */
+export interface Operation extends Omit<NativeNode, 'name' | 'inputs' | 'shape' | 'weight' | 'bias'> {
+  weight?: Tensor | undefined
+  bias?: Tensor | undefined
+}
+
+/** Where an operation stands, for its errors. */
+export interface Place {
+  /** `fc1: ` in a trace, nothing in eager mode. */
+  readonly prefix: string
+  /** Where an input comes from: `16×29×29 from pool2 flattened`. */
+  readonly origin: (input: number) => string
+}
+
+/**
+ * The shape an operation gives for inputs of these shapes, all per image.
+ *
+ * @throws KerneletError `ERR_SHAPE` that names the layer, what it expects, what it gets and from where.
+ */
+export function inferShape(
+  operation: Operation,
+  inputs: readonly (readonly number[])[],
+  place: Place,
+): number[] {
+  const input = inputs[0] as readonly number[]
+  switch (operation.op) {
+    case 'conv2d':
+      return conv2dShape(operation, input, place)
+    case 'maxPool2d':
+    case 'avgPool2d':
+      return [checkImage(operation, input, place), ...windows(operation, input, place)]
+    case 'linear':
+      return linearShape(operation, input, place)
+    case 'flatten':
+      return [...input.slice(0, operation.axis), elements(input.slice(operation.axis))]
+    case 'add':
+      return addShape(inputs, place)
+    case 'concat':
+      return concatShape(operation.axis as number, inputs, place)
+    default:
+      return [...input]
+  }
+}
+
+/**
+ * Multiply-adds per image, as torchinfo and most papers count them: every tap of every window, also those
+ * that fall into the padding; nothing for pooling, activations and bias.
+ */
+export function countMacs(operation: Operation, shape: readonly number[]): number {
+  if (operation.op !== 'conv2d' && operation.op !== 'linear') return 0
+  const perOutput = elements((operation.weight as Tensor).shape.slice(1))
+  return perOutput * elements(shape)
+}
+
+/** The operation in the terms of the native core. */
+export function toNative(operation: Operation, name: string, inputs: number[], shape: number[]): NativeNode {
+  const { weight, bias, ...attributes } = operation
+  return {
+    ...attributes,
+    name,
+    inputs,
+    shape,
+    ...(weight && { weight: attached(weight, `${name}: weight`) }),
+    ...(bias && { bias: attached(bias, `${name}: bias`) }),
+  }
+}
+
+/** The data of a tensor whose buffer may have been transferred away since the tensor was made. */
+export function attached(tensor: Tensor, what: string): Float32Array {
+  const { data } = tensor
+  if (data.length !== elements(tensor.shape)) {
+    throw new KerneletError(
+      'ERR_SHAPE',
+      `${what}: expected ${elements(tensor.shape)} values for shape ${formatShape(tensor.shape)} ` +
+        `but received ${received(data)}`,
+    )
+  }
+  return data
+}
+
+const titles: Partial<Record<NativeNode['op'], string>> = {
+  conv2d: 'Conv2d',
+  maxPool2d: 'MaxPool2d',
+  avgPool2d: 'AvgPool2d',
+  linear: 'Linear',
+  relu: 'ReLU',
+  tanh: 'Tanh',
+  sigmoid: 'Sigmoid',
+  softmax: 'Softmax',
+  logSoftmax: 'LogSoftmax',
+  flatten: 'Flatten',
+}
+
+/** An operation as its layer is called: `Conv2d`; `add` and `concat` have no layer. */
+export function title(op: NativeNode['op']): string {
+  return titles[op] ?? op
+}
+
+function misfit(place: Place, sentence: string): KerneletError {
+  return new KerneletError('ERR_SHAPE', place.prefix + sentence)
+}
+
+/** Checks that an input is [channels, height, width]; returns the channels. */
+function checkImage(operation: Operation, input: readonly number[], place: Place): number {
+  if (input.length === 3) return input[0] as number
+  const hint = input.length === 2 && operation.weight?.shape[1] === 1 ? `; use [1, ${input.join(', ')}]` : ''
+  throw misfit(
+    place,
+    `${title(operation.op)} expects [channels, height, width] per image but receives ${place.origin(0)}${hint}`,
+  )
+}
+
+function conv2dShape(operation: Operation, input: readonly number[], place: Place): number[] {
+  const channels = checkImage(operation, input, place)
+  const [out, perGroup] = (operation.weight as Tensor).shape as [number, number]
+  const expected = perGroup * (operation.groups as number)
+  if (channels !== expected) {
+    const hint = looksLikeNhwc(input, expected)
+      ? '; this looks like NHWC (height, width, channels): kernelet expects channels first, ' +
+        `[${[input[2], input[0], input[1]].join(', ')}]`
+      : ''
+    throw misfit(
+      place,
+      `Conv2d expects ${expected} input channel${expected === 1 ? '' : 's'} but receives ${channels} ` +
+        `(${place.origin(0)})${hint}`,
+    )
+  }
+  return [out, ...windows(operation, input, place)]
+}
+
+/** Rows and columns of a convolution's or pool's output. */
+function windows(operation: Operation, input: readonly number[], place: Place): [number, number] {
+  const { kernelSize, stride, padding, dilation } = operation as Required<Operation>
+  const [top, left, bottom, right] = padding as [number, number, number, number]
+  const [height, width] = [input[1] as number, input[2] as number]
+  const [kh, kw] = kernelSize as [number, number]
+  const [dh, dw] = dilation as [number, number]
+  const [sh, sw] = stride as [number, number]
+  const rows = windowCount(height, kh, sh, top, bottom, dh, operation.ceilMode)
+  const columns = windowCount(width, kw, sw, left, right, dw, operation.ceilMode)
+  if (rows < 1 || columns < 1) {
+    const dilated = dh > 1 || dw > 1 ? ` (${windowExtent(kh, dh)}×${windowExtent(kw, dw)} with dilation)` : ''
+    const padded =
+      top + left + bottom + right > 0 ? `${height + top + bottom}×${width + left + right} with padding, ` : ''
+    throw misfit(
+      place,
+      `${title(operation.op)} has a window of ${kh}×${kw}${dilated}, larger than the ${height}×${width} image ` +
+        `it receives (${padded}${place.origin(0)})`,
+    )
+  }
+  return [rows, columns]
+}
+
+function linearShape(operation: Operation, input: readonly number[], place: Place): number[] {
+  const [out, expected] = (operation.weight as Tensor).shape as [number, number]
+  const features = input.at(-1)
+  if (features !== expected) {
+    const advice =
+      elements(input) === expected && input.length > 1
+        ? 'flatten it first: flatten(x, 1)'
+        : `use new Linear(${features}, ${out})`
+    throw misfit(
+      place,
+      `Linear expects ${expected} features but receives ${features} (${place.origin(0)}); ${advice}`,
+    )
+  }
+  return [...input.slice(0, -1), out]
+}
+
+function addShape(inputs: readonly (readonly number[])[], place: Place): number[] {
+  const [a, b] = inputs as [readonly number[], readonly number[]]
+  if (sameShape(a, b)) return [...a]
+  throw misfit(
+    place,
+    `add expects two tensors of one shape (there is no broadcasting) but receives ${place.origin(0)} and ${place.origin(1)}`,
+  )
+}
+
+function concatShape(axis: number, inputs: readonly (readonly number[])[], place: Place): number[] {
+  const shape = [...(inputs[0] as readonly number[])]
+  for (const [i, other] of inputs.entries()) {
+    if (i === 0) continue
+    if (other.length !== shape.length || other.some((one, d) => d !== axis && one !== shape[d])) {
+      throw misfit(
+        place,
+        `cat expects shapes that agree in all but one dimension but receives ${place.origin(0)} and ${place.origin(i)}`,
+      )
+    }
+    shape[axis] = (shape[axis] as number) + (other[axis] as number)
+  }
+  return shape
+}

@@ -1,0 +1,114 @@
+/** Shape arithmetic: how large things are, and how arguments that describe sizes are read. */
+import { KerneletError } from './errors.ts'
+
+/** One number for both directions, or [height, width]. */
+export type Pair = number | readonly [height: number, width: number]
+
+/** Sizes reach native code as 32-bit integers. */
+const largest = 2 ** 31 - 1
+
+/** Whether `value` is an integer from `minimum` to 2³¹ − 1. */
+export function isSize(value: unknown, minimum: number): value is number {
+  return Number.isInteger(value) && (value as number) >= minimum && (value as number) <= largest
+}
+
+/** `value` checked as an integer of at least `minimum`; `what` names it in the error. */
+export function size(value: unknown, what: string, minimum: number): number {
+  if (isSize(value, minimum)) return value
+  throw new KerneletError(
+    'ERR_ARGUMENT',
+    `${what} must be an integer of at least ${minimum} but is ${show(value)}`,
+  )
+}
+
+/** A number or pair as [height, width], each at least `minimum`. */
+export function pair(value: unknown, what: string, minimum: number): [number, number] {
+  const [height, width, ...more]: unknown[] = Array.isArray(value) ? value : [value, value]
+  if (isSize(height, minimum) && isSize(width, minimum) && more.length === 0) return [height, width]
+  throw new KerneletError(
+    'ERR_ARGUMENT',
+    `${what} must be an integer of at least ${minimum}, or a pair [height, width] of them, but is ${show(value)}`,
+  )
+}
+
+/** `shape` checked (positive integers) and copied. */
+export function checkShape(shape: unknown, what: string): number[] {
+  if (Array.isArray(shape) && shape.every((one) => isSize(one, 1))) return [...shape]
+  throw new KerneletError(
+    'ERR_SHAPE',
+    `${what} must be an array of positive integers such as [1, 28, 28] but is ${show(shape)}`,
+  )
+}
+
+/** Number of elements of a shape; 1 for a scalar's `[]`. */
+export function elements(shape: readonly number[]): number {
+  return shape.reduce((product, one) => product * one, 1)
+}
+
+export function sameShape(a: readonly number[], b: readonly number[]): boolean {
+  return a.length === b.length && a.every((one, i) => one === b[i])
+}
+
+/** `[1, 28, 28]` as `1×28×28`. */
+export function formatShape(shape: readonly number[]): string {
+  return shape.length === 0 ? 'scalar' : shape.join('×')
+}
+
+/** An index that may count from the end, as PyTorch's `dim`, made to count from the start. */
+export function normaliseDim(dim: unknown, rank: number, what: string): number {
+  if (Number.isInteger(dim) && (dim as number) >= -rank && (dim as number) < rank) {
+    return (dim as number) < 0 ? (dim as number) + rank : (dim as number)
+  }
+  throw new KerneletError(
+    'ERR_ARGUMENT',
+    `${what} must be an integer from ${-rank} to ${rank - 1} for a tensor of rank ${rank} but is ${show(dim)}`,
+  )
+}
+
+/** What a window covers of the input: `dilation·(kernel − 1) + 1`. */
+export function windowExtent(kernel: number, dilation: number): number {
+  return dilation * (kernel - 1) + 1
+}
+
+/**
+ * Positions of a sliding window along one direction: `floor((in + padding − extent) / stride) + 1`, where
+ * `before + after` is the padding. With `ceilMode` a last window may hang over the edge, unless it would
+ * start in the padding after it (PyTorch's `pooling_output_shape`). Zero or less: the window does not fit.
+ */
+export function windowCount(
+  input: number,
+  kernel: number,
+  stride: number,
+  before: number,
+  after: number,
+  dilation: number,
+  ceilMode = false,
+): number {
+  const room = input + before + after - windowExtent(kernel, dilation)
+  if (room < 0) return 0
+  if (!ceilMode) return Math.floor(room / stride) + 1
+  const count = Math.ceil(room / stride) + 1
+  return (count - 1) * stride >= input + before ? count - 1 : count
+}
+
+/** Shape of an image given height first and channels last, if `shape` looks like that for `channels`. */
+export function looksLikeNhwc(shape: readonly number[], channels: number): boolean {
+  return shape.length === 3 && shape[0] !== channels && shape[2] === channels
+}
+
+/** A value as an error message names it: short, whatever it is. */
+export function show(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value)
+  if (typeof value === 'function') return 'a function'
+  if (typeof value !== 'object' || value === null) return String(value)
+  if (Array.isArray(value)) {
+    return `[${value.slice(0, 8).map(show).join(', ')}${value.length > 8 ? ', …' : ''}]`
+  }
+  return `${/^[AEIOU]/.test(kind(value)) ? 'an' : 'a'} ${kind(value)}`
+}
+
+/** The name of an object's class: `Float64Array`, `Buffer`, `Object`. */
+function kind(value: object): string {
+  const made: unknown = value.constructor
+  return typeof made === 'function' && made.name !== '' ? made.name : 'object'
+}

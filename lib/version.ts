@@ -1,0 +1,2 @@
+/** The version in package.json (a test compares them): a constant, so that importing reads no file. */
+export const version: string = '0.1.0'
