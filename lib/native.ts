@@ -118,7 +118,9 @@ export interface NativeThreads {
   affinity: number
   /** CPUs allowed by the cgroup quota, Infinity where there is none. */
   quota: number
-  /** What a plan gets when it does not say. */
+  /** Affinity cut by the quota, at least 1: what large work is spread over. */
+  usable: number
+  /** What a plan gets that does not say; 0 = chosen by the amount of work. */
   default: number
 }
 

@@ -10,6 +10,7 @@
       "native/core/graph.cc",
       "native/core/fuse.cc",
       "native/core/plan.cc",
+      "native/core/plan_builder.cc",
       "native/core/isa.cc",
       "native/core/cpu.cc",
       "native/core/thread_pool.cc"

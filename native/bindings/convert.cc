@@ -1,0 +1,164 @@
+#include "convert.h"
+
+#include <cmath>
+
+namespace kernelet {
+namespace bindings {
+namespace {
+
+[[noreturn]] void bad_argument(const std::string& what, const std::string& expected) {
+  throw Error("ERR_ARGUMENT", what + ": expected " + expected);
+}
+
+Napi::Object object_of(const Napi::Value& value, const char* what) {
+  if (!value.IsObject()) bad_argument(what, "an object");
+  return value.As<Napi::Object>();
+}
+
+Napi::Array array_of(const Napi::Value& value, const char* what) {
+  if (!value.IsArray()) bad_argument(what, "an array");
+  return value.As<Napi::Array>();
+}
+
+std::string string_of(const Napi::Value& value, const char* what) {
+  if (!value.IsString()) bad_argument(what, "a string");
+  return value.As<Napi::String>().Utf8Value();
+}
+
+bool given(const Napi::Value& value) { return !value.IsUndefined() && !value.IsNull(); }
+
+template <size_t N>
+void integers_into(const Napi::Object& from, const char* key, int (&to)[N]) {
+  const Napi::Value value = from.Get(key);
+  if (!given(value)) return;
+  const Napi::Array array = array_of(value, key);
+  if (array.Length() != N) bad_argument(key, std::to_string(N) + " integers");
+  for (uint32_t i = 0; i < N; ++i) to[i] = static_cast<int>(integer_of(array.Get(i), key, -(1 << 30), 1 << 30));
+}
+
+bool boolean_of(const Napi::Object& from, const char* key, bool otherwise) {
+  const Napi::Value value = from.Get(key);
+  if (!given(value)) return otherwise;
+  if (!value.IsBoolean()) bad_argument(key, "true or false");
+  return value.As<Napi::Boolean>().Value();
+}
+
+int small_integer_of(const Napi::Object& from, const char* key, int otherwise) {
+  const Napi::Value value = from.Get(key);
+  return given(value) ? static_cast<int>(integer_of(value, key, -(1 << 30), 1 << 30)) : otherwise;
+}
+
+std::string optional_string_of(const Napi::Object& from, const char* key, const char* otherwise) {
+  const Napi::Value value = from.Get(key);
+  return given(value) ? string_of(value, key) : otherwise;
+}
+
+}  // namespace
+
+int64_t integer_of(const Napi::Value& value, const char* what, int64_t low, int64_t high) {
+  const std::string expected = "an integer from " + std::to_string(low) + " to " + std::to_string(high);
+  if (!value.IsNumber()) bad_argument(what, expected);
+  const double number = value.As<Napi::Number>().DoubleValue();
+  if (!(number >= static_cast<double>(low) && number <= static_cast<double>(high)) || number != std::floor(number)) {
+    bad_argument(what, expected + " but received " + value.ToString().Utf8Value());
+  }
+  return static_cast<int64_t>(number);
+}
+
+float* writable_floats_of(const Napi::Value& value, const char* what, size_t& length) {
+  if (!value.IsTypedArray()) bad_argument(what, "a Float32Array");
+  // not through Napi::Float32Array: its ArrayBuffer type check refuses shared memory on some runtimes
+  napi_typedarray_type type;
+  void* data = nullptr;
+  if (napi_get_typedarray_info(value.Env(), value, &type, &length, &data, nullptr, nullptr) != napi_ok) {
+    bad_argument(what, "a Float32Array");
+  }
+  if (type != napi_float32_array) bad_argument(what, "a Float32Array");
+  return static_cast<float*>(data);
+}
+
+Floats floats_of(const Napi::Value& value, const char* what) {
+  Floats floats;
+  floats.data = writable_floats_of(value, what, floats.length);
+  return floats;
+}
+
+Shape shape_of(const Napi::Value& value, const char* what) {
+  const Napi::Array array = array_of(value, what);
+  Shape shape;
+  if (array.Length() < 1 || array.Length() > Shape::max_rank) {
+    throw Error("ERR_SHAPE", std::string(what) + ": expected 1 to 6 dimensions but received " +
+                                 std::to_string(array.Length()));
+  }
+  shape.rank = static_cast<int>(array.Length());
+  for (int i = 0; i < shape.rank; ++i) {
+    shape.dims[i] = integer_of(array.Get(static_cast<uint32_t>(i)), what, 1, Shape::max_elements);
+  }
+  shape.check(what);
+  return shape;
+}
+
+Node node_of(const Napi::Value& value) {
+  const Napi::Object from = object_of(value, "node");
+  Node node;
+  node.op = op_of(string_of(from.Get("op"), "op"));
+  node.name = optional_string_of(from, "name", op_name(node.op));
+  const Napi::Array inputs = array_of(from.Get("inputs"), "inputs");
+  for (uint32_t i = 0; i < inputs.Length(); ++i) {
+    node.inputs.push_back(static_cast<int>(integer_of(inputs.Get(i), "inputs", 0, 1 << 30)));
+  }
+  node.shape = shape_of(from.Get("shape"), "shape");
+  if (given(from.Get("weight"))) node.weight = floats_of(from.Get("weight"), "weight");
+  if (given(from.Get("bias"))) node.bias = floats_of(from.Get("bias"), "bias");
+  integers_into(from, "kernelSize", node.kernel);
+  integers_into(from, "stride", node.stride);
+  integers_into(from, "dilation", node.dilation);
+  integers_into(from, "padding", node.padding);
+  node.groups = small_integer_of(from, "groups", 1);
+  node.ceil_mode = boolean_of(from, "ceilMode", false);
+  node.count_include_pad = boolean_of(from, "countIncludePad", true);
+  node.axis = small_integer_of(from, "axis", 0);
+  return node;
+}
+
+Graph graph_of(const Napi::Value& value) {
+  const Napi::Object from = object_of(value, "graph");
+  const Napi::Array nodes = array_of(from.Get("nodes"), "nodes");
+  Graph graph;
+  for (uint32_t i = 0; i < nodes.Length(); ++i) {
+    const Napi::HandleScope scope(value.Env());
+    graph.nodes.push_back(node_of(nodes.Get(i)));
+  }
+  graph.output = static_cast<int>(integer_of(from.Get("output"), "output", 0, 1 << 30));
+  return graph;
+}
+
+PlanOptions options_of(const Napi::Value& value) {
+  PlanOptions options;
+  if (!given(value)) return options;
+  const Napi::Object from = object_of(value, "options");
+  options.isa = optional_string_of(from, "isa", "");
+  options.algorithm = optional_string_of(from, "algorithm", "auto");
+  options.fuse = boolean_of(from, "fuse", true);
+  options.threads = small_integer_of(from, "threads", 0);
+  return options;
+}
+
+Napi::Array shape_to_js(Napi::Env env, const Shape& shape) {
+  const Napi::Array array = Napi::Array::New(env, static_cast<size_t>(shape.rank));
+  for (int i = 0; i < shape.rank; ++i) {
+    array.Set(static_cast<uint32_t>(i), Napi::Number::New(env, static_cast<double>(shape.dims[i])));
+  }
+  return array;
+}
+
+Napi::Array strings_to_js(Napi::Env env, const std::vector<std::string>& strings) {
+  const Napi::Array array = Napi::Array::New(env, strings.size());
+  for (size_t i = 0; i < strings.size(); ++i) {
+    array.Set(static_cast<uint32_t>(i), Napi::String::New(env, strings[i]));
+  }
+  return array;
+}
+
+}  // namespace bindings
+}  // namespace kernelet

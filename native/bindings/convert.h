@@ -1,0 +1,46 @@
+// JavaScript values to the core's types. Everything is checked here or in the core: a wrong type is a
+// KerneletError, never undefined behaviour.
+#pragma once
+
+#include <napi.h>
+
+#include "../core/graph.h"
+#include "../core/plan.h"
+
+namespace kernelet {
+namespace bindings {
+
+// The floats of a Float32Array; throws ERR_ARGUMENT for anything else. `what` names it in the sentence.
+Floats floats_of(const Napi::Value& value, const char* what);
+// The same, writable.
+float* writable_floats_of(const Napi::Value& value, const char* what, size_t& length);
+
+Shape shape_of(const Napi::Value& value, const char* what);
+Node node_of(const Napi::Value& value);
+Graph graph_of(const Napi::Value& value);
+PlanOptions options_of(const Napi::Value& value);
+// An integer in [low, high].
+int64_t integer_of(const Napi::Value& value, const char* what, int64_t low, int64_t high);
+
+Napi::Array shape_to_js(Napi::Env env, const Shape& shape);
+Napi::Array strings_to_js(Napi::Env env, const std::vector<std::string>& strings);
+
+// Runs `body`, turning the core's errors (and a failed allocation) into a JavaScript Error with a `code`.
+template <typename Body>
+auto translating_errors(Napi::Env env, Body&& body) -> decltype(body()) {
+  const auto thrown = [&](const char* code, const std::string& message) {
+    Napi::Error error = Napi::Error::New(env, message);
+    error.Set("code", Napi::String::New(env, code));
+    return error;
+  };
+  try {
+    return body();
+  } catch (const Error& e) {
+    throw thrown(e.code(), e.what());
+  } catch (const std::bad_alloc&) {
+    throw thrown("ERR_UNSUPPORTED", "not enough memory for a model or batch of this size");
+  }
+}
+
+}  // namespace bindings
+}  // namespace kernelet

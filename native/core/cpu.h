@@ -1,0 +1,20 @@
+// What this machine offers: instruction sets the CPU has and the operating system saves, and how many CPUs
+// this process may use.
+#pragma once
+
+#include <string>
+
+namespace kernelet {
+
+struct CpuFeatures {
+  bool sse2 = false, avx2_fma = false, avx512 = false, neon = false;
+};
+
+CpuFeatures cpu_features();
+std::string cpu_name();
+// CPUs in this process's affinity mask.
+int cpu_affinity();
+// CPUs' worth of time the cgroup grants, infinity where there is no limit.
+double cpu_quota();
+
+}  // namespace kernelet

@@ -1,0 +1,105 @@
+#include "fuse.h"
+
+namespace kernelet {
+namespace {
+
+// Nodes the output depends on, and how many of those read each node.
+struct Uses {
+  std::vector<bool> live;
+  std::vector<int> readers;
+};
+
+Uses count_uses(const Graph& graph) {
+  Uses uses{std::vector<bool>(graph.nodes.size(), false), std::vector<int>(graph.nodes.size(), 0)};
+  uses.live[graph.output] = true;
+  for (int i = graph.output; i >= 0; --i) {
+    if (!uses.live[i]) continue;
+    for (int input : graph.nodes[i].inputs) {
+      uses.live[input] = true;
+      ++uses.readers[input];
+    }
+  }
+  return uses;
+}
+
+// The one live reader of `node`, or -1 where there are several, or none.
+int only_reader(const Graph& graph, const Uses& uses, int node) {
+  if (node == graph.output || uses.readers[node] != 1) return -1;
+  for (int i = node + 1; i <= graph.output; ++i) {
+    if (!uses.live[i]) continue;
+    for (int input : graph.nodes[i].inputs) {
+      if (input == node) return i;
+    }
+  }
+  return -1;
+}
+
+// A 2x2 pool with stride 2 that never looks outside its input: the four corners of the register tile.
+bool fits_tile(const Node& pool, const Shape& in) {
+  for (int i = 0; i < 2; ++i) {
+    if (pool.kernel[i] != 2 || pool.stride[i] != 2 || pool.dilation[i] != 1) return false;
+    if (pool.padding[i] != 0 || pool.padding[2 + i] != 0) return false;
+    if (pool.ceil_mode && in.dims[1 + i] % 2 != 0) return false;
+  }
+  return true;
+}
+
+void extend_conv(const Graph& graph, const Uses& uses, Group& group) {
+  Epilogue& e = group.epilogue;
+  for (;;) {
+    const int next = only_reader(graph, uses, group.nodes.back());
+    if (next < 0) return;
+    const Node& node = graph.nodes[next];
+    const Activation f = activation_of(node.op);
+    if (f != Activation::none && e.after == Activation::none) {
+      e.after = f;
+    } else if ((node.op == Op::max_pool2d || node.op == Op::avg_pool2d) && e.pool == Pool::none &&
+               fits_tile(node, graph.nodes[group.nodes.back()].shape)) {
+      e.pool = node.op == Op::max_pool2d ? Pool::max : Pool::average;
+      // ReLU and a maximum commute to the bit, so it runs once a window; tanh and sigmoid as computed are
+      // not monotone to the last bit, and an average commutes with nothing: these stay before the pool.
+      if (e.pool == Pool::average || e.after != Activation::relu) {
+        e.before = e.after;
+        e.after = Activation::none;
+      }
+    } else {
+      return;
+    }
+    group.nodes.push_back(next);
+  }
+}
+
+}  // namespace
+
+Activation activation_of(Op op) {
+  switch (op) {
+    case Op::relu: return Activation::relu;
+    case Op::tanh: return Activation::tanh;
+    case Op::sigmoid: return Activation::sigmoid;
+    default: return Activation::none;
+  }
+}
+
+std::vector<Group> fuse(const Graph& graph, bool enabled) {
+  const Uses uses = count_uses(graph);
+  std::vector<bool> done(graph.nodes.size(), false);
+  std::vector<Group> groups;
+  for (int i = 1; i <= graph.output; ++i) {
+    if (!uses.live[i] || done[i] || graph.nodes[i].op == Op::constant) continue;
+    Group group;
+    group.nodes.push_back(i);
+    if (enabled && graph.nodes[i].op == Op::conv2d) extend_conv(graph, uses, group);
+    if (enabled && graph.nodes[i].op == Op::linear) {
+      const int next = only_reader(graph, uses, i);
+      if (next >= 0 && activation_of(graph.nodes[next].op) != Activation::none) {
+        group.epilogue.after = activation_of(graph.nodes[next].op);
+        group.nodes.push_back(next);
+      }
+    }
+    for (int node : group.nodes) done[node] = true;
+    groups.push_back(group);
+  }
+  return groups;
+}
+
+}  // namespace kernelet

@@ -1,0 +1,22 @@
+// Which operations share a step: a convolution with its activation and 2x2 pool, a linear layer with its
+// activation. Everything else is a step of its own.
+#pragma once
+
+#include <vector>
+
+#include "../kernels/table.h"
+#include "graph.h"
+
+namespace kernelet {
+
+struct Group {
+  std::vector<int> nodes;  // in order; the first decides the kernel, the last is the value
+  Epilogue epilogue = {};
+};
+
+// The groups the output needs, in order of computation; inputs, constants and dead code are left out.
+std::vector<Group> fuse(const Graph& graph, bool enabled);
+
+Activation activation_of(Op op);  // none for anything but relu, tanh, sigmoid
+
+}  // namespace kernelet

@@ -1,0 +1,198 @@
+#include "graph.h"
+
+#include <cstring>
+
+namespace kernelet {
+namespace {
+
+constexpr const char* op_names[] = {"input", "constant", "conv2d",  "maxPool2d", "avgPool2d",  "linear",  "relu", "tanh",
+                                    "sigmoid", "softmax", "logSoftmax", "flatten", "add", "concat"};
+
+// Strides, windows and paddings beyond this are nobody's network, and keep int32 arithmetic exact.
+constexpr int max_extent = 1 << 15;
+
+[[noreturn]] void bad_shape(const Node& node, const std::string& expected, const std::string& received) {
+  throw Error("ERR_SHAPE", node.name + ": expected " + expected + " but received " + received);
+}
+
+void check_range(const Node& node, const char* what, int value, int low) {
+  if (value < low || value > max_extent) {
+    throw Error("ERR_ARGUMENT", node.name + ": expected " + what + " from " + std::to_string(low) + " to " +
+                                    std::to_string(max_extent) + " but received " + std::to_string(value));
+  }
+}
+
+void check_window(const Node& node) {
+  for (int i = 0; i < 2; ++i) {
+    check_range(node, "kernelSize", node.kernel[i], 1);
+    check_range(node, "stride", node.stride[i], 1);
+    check_range(node, "dilation", node.dilation[i], 1);
+  }
+  for (int pad : node.padding) check_range(node, "padding", pad, 0);
+}
+
+void check_inputs(const Node& node, size_t index, size_t at_least, size_t at_most) {
+  if (node.inputs.size() < at_least || node.inputs.size() > at_most) {
+    throw Error("ERR_ARGUMENT", node.name + ": " + op_name(node.op) + " received " +
+                                    std::to_string(node.inputs.size()) + " inputs");
+  }
+  for (int i : node.inputs) {
+    if (i < 0 || static_cast<size_t>(i) >= index) {
+      throw Error("ERR_ARGUMENT", node.name + ": input " + std::to_string(i) + " is not an earlier node");
+    }
+  }
+}
+
+void check_length(const Node& node, const char* what, const Floats& floats, int64_t expected) {
+  if (floats.data == nullptr || floats.length != static_cast<size_t>(expected)) {
+    bad_shape(node, std::to_string(expected) + " values in " + what, std::to_string(floats.length));
+  }
+}
+
+Shape conv_shape(const Node& node, const Shape& in) {
+  check_window(node);
+  check_range(node, "groups", node.groups, 1);
+  if (in.rank != 3) bad_shape(node, "an input of [channels, height, width]", in.text());
+  const int64_t oc = node.shape.rank == 3 ? node.shape.dims[0] : 0;
+  if (in.dims[0] % node.groups != 0 || oc < 1 || oc % node.groups != 0) {
+    bad_shape(node, "channels divisible by groups=" + std::to_string(node.groups),
+              std::to_string(in.dims[0]) + " in, " + std::to_string(oc) + " out");
+  }
+  Shape weight;
+  weight.rank = 4;
+  weight.dims[0] = oc;
+  weight.dims[1] = in.dims[0] / node.groups;
+  weight.dims[2] = node.kernel[0];
+  weight.dims[3] = node.kernel[1];
+  weight.check(node.name + " weight");
+  check_length(node, "weight", node.weight, weight.elements());
+  if (node.bias.data != nullptr) check_length(node, "bias", node.bias, oc);
+  Shape padded = in;
+  for (int i = 0; i < 2; ++i) padded.dims[1 + i] += node.padding[i] + node.padding[2 + i];
+  padded.check(node.name + " padded input");
+  Shape out;
+  out.rank = 3;
+  out.dims[0] = oc;
+  for (int i = 0; i < 2; ++i) {
+    out.dims[1 + i] = window_outputs(in.dims[1 + i], node.padding[i], node.padding[2 + i], node.kernel[i],
+                                     node.stride[i], node.dilation[i], false);
+  }
+  return out;
+}
+
+Shape pool_shape(const Node& node, const Shape& in) {
+  check_window(node);
+  if (in.rank != 3) bad_shape(node, "an input of [channels, height, width]", in.text());
+  Shape out = in;
+  for (int i = 0; i < 2; ++i) {
+    const int most = ((node.kernel[i] - 1) * node.dilation[i] + 1) / 2;  // as PyTorch
+    const int pad = node.padding[i] > node.padding[2 + i] ? node.padding[i] : node.padding[2 + i];
+    if (pad > most) {
+      throw Error("ERR_ARGUMENT", node.name + ": expected padding of at most half the window, " +
+                                      std::to_string(most) + ", but received " + std::to_string(pad));
+    }
+    out.dims[1 + i] = window_outputs(in.dims[1 + i], node.padding[i], node.padding[2 + i], node.kernel[i],
+                                     node.stride[i], node.dilation[i], node.ceil_mode);
+  }
+  return out;
+}
+
+Shape linear_shape(const Node& node, const Shape& in) {
+  Shape out = in;
+  out.dims[out.rank - 1] = node.shape.rank == in.rank ? node.shape.dims[in.rank - 1] : 0;
+  out.check(node.name);
+  const int64_t features = in.dims[in.rank - 1];
+  if (features > Shape::max_elements / out.dims[out.rank - 1]) bad_shape(node, "fewer features", in.text());
+  check_length(node, "weight", node.weight, out.dims[out.rank - 1] * features);
+  if (node.bias.data != nullptr) check_length(node, "bias", node.bias, out.dims[out.rank - 1]);
+  return out;
+}
+
+Shape concat_shape(const Node& node, const std::vector<Node>& nodes) {
+  Shape out = nodes[node.inputs[0]].shape;
+  if (node.axis < 0 || node.axis >= out.rank) bad_shape(node, "an axis below the rank", std::to_string(node.axis));
+  for (size_t i = 1; i < node.inputs.size(); ++i) {
+    const Shape& next = nodes[node.inputs[i]].shape;
+    bool fits = next.rank == out.rank;
+    for (int d = 0; fits && d < out.rank; ++d) fits = d == node.axis || next.dims[d] == out.dims[d];
+    if (!fits) bad_shape(node, "inputs alike but for dimension " + std::to_string(node.axis), next.text());
+    out.dims[node.axis] += next.dims[node.axis];
+    out.check(node.name);
+  }
+  return out;
+}
+
+}  // namespace
+
+const char* op_name(Op op) { return op_names[static_cast<int>(op)]; }
+
+Op op_of(const std::string& name) {
+  for (size_t i = 0; i < sizeof op_names / sizeof *op_names; ++i) {
+    if (name == op_names[i]) return static_cast<Op>(i);
+  }
+  throw Error("ERR_ARGUMENT", "unknown operation '" + name + "'");
+}
+
+int64_t window_outputs(int64_t in, int pad_before, int pad_after, int kernel, int stride, int dilation,
+                       bool ceil_mode) {
+  const int64_t reach = static_cast<int64_t>(dilation) * (kernel - 1) + 1;
+  const int64_t room = in + pad_before + pad_after - reach;
+  if (room < 0) return 0;
+  int64_t out = (room + (ceil_mode ? stride - 1 : 0)) / stride + 1;
+  // the last window must start inside the input or the padding before it
+  if (ceil_mode && (out - 1) * stride >= in + pad_before) --out;
+  return out;
+}
+
+void Graph::validate() const {
+  if (nodes.empty() || nodes[0].op != Op::input) {
+    throw Error("ERR_ARGUMENT", "a graph starts with its input node");
+  }
+  if (output < 0 || static_cast<size_t>(output) >= nodes.size()) {
+    throw Error("ERR_ARGUMENT", "the output " + std::to_string(output) + " is not a node of the graph");
+  }
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    const Node& node = nodes[i];
+    node.shape.check(node.name);
+    const bool many = node.op == Op::concat;
+    const size_t count = node.op == Op::input || node.op == Op::constant ? 0 : node.op == Op::add ? 2 : 1;
+    check_inputs(node, i, count, many ? 4096 : count);
+    if (node.op == Op::input) {
+      if (i != 0) throw Error("ERR_UNSUPPORTED", node.name + ": a graph has one input");
+      continue;
+    }
+    if (node.op == Op::constant) {
+      check_length(node, "weight", node.weight, node.shape.elements());
+      continue;
+    }
+    const Shape& in = nodes[node.inputs[0]].shape;
+    Shape out = in;
+    switch (node.op) {
+      case Op::conv2d: out = conv_shape(node, in); break;
+      case Op::max_pool2d:
+      case Op::avg_pool2d: out = pool_shape(node, in); break;
+      case Op::linear: out = linear_shape(node, in); break;
+      case Op::concat: out = concat_shape(node, nodes); break;
+      case Op::flatten:
+        out = node.shape;
+        if (out.elements() != in.elements()) bad_shape(node, std::to_string(in.elements()) + " elements", out.text());
+        break;
+      case Op::add:
+        if (nodes[node.inputs[1]].shape != in) bad_shape(node, in.text(), nodes[node.inputs[1]].shape.text());
+        break;
+      case Op::softmax:
+      case Op::log_softmax:
+        if (node.axis < 0 || node.axis >= in.rank) {
+          bad_shape(node, "an axis below the rank " + std::to_string(in.rank), std::to_string(node.axis));
+        }
+        break;
+      default: break;
+    }
+    if (out.dims[0] < 1 || (out.rank == 3 && (out.dims[1] < 1 || out.dims[2] < 1))) {
+      bad_shape(node, "a window that fits into the padded input", in.text());
+    }
+    if (out != node.shape) bad_shape(node, "output shape " + out.text(), node.shape.text());
+  }
+}
+
+}  // namespace kernelet

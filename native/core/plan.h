@@ -1,0 +1,78 @@
+// The compiled model: immutable after make(), so any number of threads may run it at once.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "../kernels/table.h"
+#include "aligned.h"
+#include "graph.h"
+
+namespace kernelet {
+
+struct PlanOptions {
+  std::string isa;                 // empty: KERNELET_ISA, else the best supported
+  std::string algorithm = "auto";  // or the name of a convolution algorithm
+  bool fuse = true;
+  int threads = 0;  // 0: chosen by the amount of work
+};
+
+struct StepDescription {
+  std::vector<std::string> names, ops;
+  std::string problem, algorithm, isa, tile, epilogue;
+  Shape input, output;
+  int64_t macs = 0;  // per image, every tap of every window counted
+};
+
+class Plan {
+ public:
+  // Throws Error for a graph that does not validate and for options this machine cannot serve.
+  static std::unique_ptr<const Plan> make(const Graph& graph, const PlanOptions& options);
+  ~Plan();
+
+  // input [batch][input_length] -> output [batch][output_length]; the two must not overlap.
+  void run(const float* input, float* output, int64_t batch) const;
+
+  // Runs the batch `iterations` times on this thread: median nanoseconds of each step, for the whole batch.
+  std::vector<double> profile(const float* input, float* output, int64_t batch, int iterations) const;
+
+  int64_t input_length() const { return input_length_; }
+  int64_t output_length() const { return output_shape_.elements(); }
+  const Shape& output_shape() const { return output_shape_; }
+  const std::vector<StepDescription>& steps() const { return descriptions_; }
+  const KernelTable& kernels() const { return *kernels_; }
+  int threads() const { return threads_; }  // as asked for; 0 = chosen by the amount of work
+  size_t arena_bytes() const { return workspace_floats_ * sizeof(float); }
+  size_t weight_bytes() const { return weights_.size() * sizeof(float); }
+
+ private:
+  friend class PlanBuilder;
+  struct Step;
+  // What one run writes to: values between steps, and the kernels' scratch.
+  using Workspace = AlignedFloats;
+  class WorkspaceLease;
+
+  Plan();
+  void run_images(const float* input, float* output, int64_t begin, int64_t end) const;
+  void run_step(const Step& step, const float* input, float* output, float* arena) const;
+  int threads_for(int64_t batch) const;
+
+  const KernelTable* kernels_ = nullptr;
+  std::vector<Step> steps_;
+  std::vector<StepDescription> descriptions_;
+  AlignedFloats weights_;
+  size_t scratch_offset_ = 0, workspace_floats_ = 0;
+  int64_t input_length_ = 0, macs_ = 0;
+  Shape output_shape_;
+  int threads_ = 0;
+
+  // Idle workspaces: one in the slot that costs a single exchange, the others behind a lock.
+  mutable std::atomic<Workspace*> idle_{nullptr};
+  mutable std::mutex more_idle_mutex_;
+  mutable std::vector<std::unique_ptr<Workspace>> more_idle_;
+};
+
+}  // namespace kernelet
