@@ -13,19 +13,23 @@
   "targets": [
     {
       "target_name": "kernelet",
-      "sources": ["<@(kernelet_addon_sources)", "<@(kernelet_core_sources)"],
+      "sources": ["<@(kernelet_addon_sources)"],
+      "dependencies": ["core"],
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
       "defines": ["NAPI_VERSION=8", "NAPI_CPP_EXCEPTIONS"],
       "cflags_cc!": ["-fno-exceptions", "-fno-rtti", "-std=gnu++17", "-std=gnu++20"],
-      "cflags_cc": ["<@(kernelet_common_flags)"],
+      "cflags_cc": ["<@(kernelet_common_flags)", "<@(kernelet_addon_flags)"],
       "xcode_settings": {
         "GCC_ENABLE_CPP_EXCEPTIONS": "YES",
         "GCC_ENABLE_CPP_RTTI": "YES",
-        "CLANG_CXX_LANGUAGE_STANDARD": "c++17",
-        "OTHER_CPLUSPLUSFLAGS": ["<@(kernelet_common_flags)"]
+        "DEAD_CODE_STRIPPING": "YES",
+        "OTHER_CPLUSPLUSFLAGS": ["<@(kernelet_common_flags)", "<@(kernelet_addon_flags)"]
       },
       "msvs_settings": {
-        "VCCLCompilerTool": {"ExceptionHandling": 1, "AdditionalOptions": ["<@(kernelet_msvc_common_flags)"]}
+        "VCCLCompilerTool": {
+          "ExceptionHandling": 1,
+          "AdditionalOptions": ["<@(kernelet_msvc_common_flags)", "<@(kernelet_msvc_addon_flags)"]
+        }
       },
       "conditions": [
         [
@@ -38,8 +42,27 @@
               "-Wl,--version-script=<(module_root_dir)/native/compat/exports.map"
             ]
           }
-        ],
-        ["OS=='mac'", {"xcode_settings": {"DEAD_CODE_STRIPPING": "YES"}}],
+        ]
+      ]
+    },
+    {
+      "target_name": "core",
+      "type": "static_library",
+      "sources": ["<@(kernelet_core_sources)"],
+      "cflags_cc!": ["-fno-exceptions", "-fno-rtti", "-std=gnu++17", "-std=gnu++20"],
+      "cflags_cc": ["<@(kernelet_common_flags)", "<@(kernelet_core_flags)"],
+      "xcode_settings": {
+        "GCC_ENABLE_CPP_EXCEPTIONS": "YES",
+        "GCC_ENABLE_CPP_RTTI": "YES",
+        "OTHER_CPLUSPLUSFLAGS": ["<@(kernelet_common_flags)", "<@(kernelet_core_flags)"]
+      },
+      "msvs_settings": {
+        "VCCLCompilerTool": {
+          "ExceptionHandling": 1,
+          "AdditionalOptions": ["<@(kernelet_msvc_common_flags)", "<@(kernelet_msvc_core_flags)"]
+        }
+      },
+      "conditions": [
         [
           "target_arch=='x64'",
           {
