@@ -6,6 +6,10 @@ export {
   type RunAsyncOptions,
   type StepProfile,
 } from './compile.ts'
+export { type Classification, DigitClassifier, type DigitClassifierOptions } from './digits/classifier.ts'
+export { decodePicture, decodePictureAsync } from './digits/decode.ts'
+export { type NormalizedDigit, type NormalizeOptions, normalizeDigit } from './digits/normalize.ts'
+export type { Box, Pixels } from './digits/pixels.ts'
 export { KerneletError, type KerneletErrorCode } from './errors.ts'
 export {
   type AvgPool2dOptions,
