@@ -19,7 +19,7 @@ export interface CompileOptions {
   isa?: string | undefined
   /** Algorithm of the convolutions, by name; default 'auto': chosen per layer. */
   algorithm?: string | undefined
-  /** Threads of `run`; default: KERNELET_THREADS, else few enough not to make a small net slower. */
+  /** Threads of `run`; 0: by the amount of work. Default: `setThreads`, KERNELET_THREADS, else 0. */
   threads?: number | undefined
   /** Largest batch; a larger one is refused, and the output for one of this size is allocated at once. */
   maxBatch?: number | undefined
@@ -109,7 +109,7 @@ export class CompiledModel {
     this.#outputLength = elements(shapes.output)
     this.#maxBatch =
       maxBatch === undefined ? Number.POSITIVE_INFINITY : size(maxBatch, 'compile: maxBatch', 1)
-    if (threads !== undefined) size(threads, 'compile: threads', 1)
+    if (threads !== undefined) size(threads, 'compile: threads', 0)
     const { macs, parameters } = new Summary(graph)
     this.#counts = { macs, parameters }
     const nodes = graph.nodes.map((node) => toNative(node, node.name, node.inputs, node.shape))
@@ -324,6 +324,7 @@ export class ModelDescription {
   /** Per image. */
   readonly outputShape: readonly number[]
   readonly isa: string
+  /** As asked for; 0: by the amount of work. */
   readonly threads: number
   /** Working memory. */
   readonly arenaBytes: number
@@ -350,7 +351,7 @@ export class ModelDescription {
     const facts = [
       `${formatShape(this.inputShape)} → ${formatShape(this.outputShape)}`,
       this.isa,
-      `${this.threads} thread${this.threads === 1 ? '' : 's'}`,
+      this.threads === 0 ? 'threads by work' : `${this.threads} thread${this.threads === 1 ? '' : 's'}`,
       `${formatCount(this.parameters)} parameters`,
       `${formatCount(this.macs)} MACs`,
       `weights ${formatCount(this.weightBytes)} bytes`,

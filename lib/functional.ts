@@ -281,7 +281,11 @@ export function apply(operation: Operation, inputs: readonly Tensor[]): Tensor {
   const shapes = whole.map((shape) => (batched ? shape.slice(1) : shape.length === 0 ? [1] : shape))
   const shape = inferShape(operation, shapes, { prefix: '', origin: noOrigin(whole) })
   const data = inputs.map((input) => attached(input, who))
-  const outputShape = batched ? [batch, ...shape] : sameShape(whole[0] as number[], []) ? [] : shape
+  const outputShape = batched
+    ? [batch, ...shape]
+    : whole[0]?.length === 0 && operation.op !== 'flatten'
+      ? []
+      : shape
   if (operation.op === 'flatten') return new Tensor(data[0] as Float32Array, outputShape)
   const node = toNative(operation, who, [...inputs.keys()], shape)
   return new Tensor(native().evaluate(node, data, shapes, batch, {}), outputShape)

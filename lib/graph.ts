@@ -53,7 +53,11 @@ export function trace(module: Module, inputShape: readonly number[]): Graph {
   if (typeof module?.forward !== 'function') {
     throw new KerneletError('ERR_ARGUMENT', `trace: expected a Module but received ${show(module)}`)
   }
-  const tracer = new Tracer(checkShape(inputShape, 'inputShape'))
+  const image = checkShape(inputShape, 'inputShape')
+  if (image.length < 1 || image.length > 6) {
+    throw new KerneletError('ERR_SHAPE', `inputShape must have 1 to 6 dimensions but has ${image.length}`)
+  }
+  const tracer = new Tracer(image)
   const unwatch = watch(module, tracer.scopes)
   let output: unknown
   try {

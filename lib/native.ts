@@ -87,6 +87,7 @@ export interface NativePlan {
   readonly outputLength: number
   readonly outputShape: number[]
   readonly isa: string
+  /** As asked for; 0: by the amount of work. */
   readonly threads: number
   readonly arenaBytes: number
   readonly weightBytes: number

@@ -4,12 +4,14 @@ import { KerneletError } from './errors.ts'
 /** One number for both directions, or [height, width]. */
 export type Pair = number | readonly [height: number, width: number]
 
-/** Sizes reach native code as 32-bit integers. */
+/** The native core addresses the elements of one tensor by 32-bit integers. */
 const largest = 2 ** 31 - 1
 
-/** Whether `value` is an integer from `minimum` to 2³¹ − 1. */
-export function isSize(value: unknown, minimum: number): value is number {
-  return Number.isInteger(value) && (value as number) >= minimum && (value as number) <= largest
+/** The native core's limit for windows, strides, paddings and dilations. */
+const largestExtent = 2 ** 15
+
+function isSize(value: unknown, minimum: number, maximum = largest): value is number {
+  return Number.isInteger(value) && (value as number) >= minimum && (value as number) <= maximum
 }
 
 /** `value` checked as an integer of at least `minimum`; `what` names it in the error. */
@@ -21,13 +23,14 @@ export function size(value: unknown, what: string, minimum: number): number {
   )
 }
 
-/** A number or pair as [height, width], each at least `minimum`. */
+/** A number or pair that says something of a window as [height, width], each at least `minimum`. */
 export function pair(value: unknown, what: string, minimum: number): [number, number] {
+  const fits = (one: unknown): one is number => isSize(one, minimum, largestExtent)
   const [height, width, ...more]: unknown[] = Array.isArray(value) ? value : [value, value]
-  if (isSize(height, minimum) && isSize(width, minimum) && more.length === 0) return [height, width]
+  if (fits(height) && fits(width) && more.length === 0) return [height, width]
   throw new KerneletError(
     'ERR_ARGUMENT',
-    `${what} must be an integer of at least ${minimum}, or a pair [height, width] of them, but is ${show(value)}`,
+    `${what} must be an integer from ${minimum} to ${largestExtent}, or a pair [height, width] of them, but is ${show(value)}`,
   )
 }
 

@@ -171,7 +171,8 @@ class Reader {
   readonly #name: string
 
   constructor(bytes: Uint8Array, name: string) {
-    this.#bytes = bytes
+    // Not a Buffer: its slice() would be a view, unlike that of the Uint8Array it claims to be.
+    this.#bytes = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     this.#name = name
   }
 
