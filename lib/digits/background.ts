@@ -48,10 +48,10 @@ interface Grid {
 export function estimateBackground(gray: Gray): Grid & { cell: number } {
   const cell = Math.ceil(Math.max(gray.width, gray.height) / CELLS)
   let grid = extend(lowerQuartiles(gray, cell), 2 * REACH + 2)
-  grid = filter(grid, REACH, Math.min)
-  grid = filter(grid, REACH, Math.max)
-  grid = filter(grid, 1, (a, b) => a + b)
-  return { ...grid, data: grid.data.map((sum) => Math.min(254, Math.max(0, sum / 9))), cell }
+  grid = lowest(grid, REACH)
+  grid = negated(lowest(negated(grid), REACH))
+  grid = means(grid)
+  return { ...grid, data: grid.data.map((level) => Math.min(254, Math.max(0, level))), cell }
 }
 
 function lowerQuartiles({ data, width, height }: Gray, cell: number): Grid {
@@ -59,16 +59,21 @@ function lowerQuartiles({ data, width, height }: Gray, cell: number): Grid {
   const rows = Math.ceil(height / cell)
   const out = new Float32Array(columns * rows)
   const counts = new Uint32Array(256)
+  // A dozen pixels each way are enough for a quartile.
+  const step = Math.max(1, Math.floor(cell / 12))
   for (let r = 0; r < rows; r++) {
     const bottom = Math.min(height, (r + 1) * cell)
     for (let c = 0; c < columns; c++) {
       const left = c * cell
       const right = Math.min(width, left + cell)
       counts.fill(0)
-      for (let y = r * cell; y < bottom; y++) {
-        for (let i = y * width + left; i < y * width + right; i++) counts[data[i]!]!++
+      let rest = 0
+      for (let y = r * cell; y < bottom; y += step) {
+        for (let i = y * width + left; i < y * width + right; i += step) {
+          counts[data[i]!]!++
+          rest += 0.25
+        }
       }
-      let rest = ((bottom - r * cell) * (right - left)) / 4
       let level = 0
       while (rest > counts[level]!) rest -= counts[level++]!
       out[r * columns + c] = level
@@ -101,28 +106,39 @@ function extend({ data, columns, rows }: Grid, margin: number): Grid {
   return wide
 }
 
-/** Each cell's neighbourhood of `reach` cells put together, sideways and then up and down; the margin is used up. */
-function filter(
-  { data, columns, rows }: Grid,
-  reach: number,
-  combine: (a: number, b: number) => number,
-): Grid {
+/** The lowest level within `reach` cells of each, sideways and then up and down; the margin is used up. */
+function lowest({ data, columns, rows }: Grid, reach: number): Grid {
   const width = columns - 2 * reach
-  const half = new Float32Array(width * rows)
-  for (let i = 0; i < half.length; i++) {
-    const first = Math.floor(i / width) * columns + (i % width)
-    let value = data[first]!
-    for (let k = 1; k <= 2 * reach; k++) value = combine(value, data[first + k]!)
-    half[i] = value
-  }
   const height = rows - 2 * reach
-  const out = new Float32Array(width * height)
-  for (let i = 0; i < out.length; i++) {
-    let value = half[i]!
-    for (let k = 1; k <= 2 * reach; k++) value = combine(value, half[i + k * width]!)
-    out[i] = value
+  const half = new Float32Array(width * rows).fill(Number.POSITIVE_INFINITY)
+  for (let k = 0; k <= 2 * reach; k++) {
+    for (let r = 0, i = 0; r < rows; r++) {
+      for (let c = 0; c < width; c++, i++) half[i] = Math.min(half[i]!, data[r * columns + c + k]!)
+    }
+  }
+  const out = new Float32Array(width * height).fill(Number.POSITIVE_INFINITY)
+  for (let k = 0; k <= 2 * reach; k++) {
+    for (let i = 0; i < out.length; i++) out[i] = Math.min(out[i]!, half[i + k * width]!)
   }
   return { data: out, columns: width, rows: height }
+}
+
+function negated(grid: Grid): Grid {
+  return { ...grid, data: grid.data.map((level) => -level) }
+}
+
+/** The mean of each cell and its eight neighbours; a cell of the margin is used up. */
+function means({ data, columns, rows }: Grid): Grid {
+  const out = new Float32Array((columns - 2) * (rows - 2))
+  for (let r = 0, i = 0; r < rows - 2; r++) {
+    for (let c = 0; c < columns - 2; c++, i++) {
+      for (let k = 0; k < 3; k++) {
+        const at = (r + k) * columns + c
+        out[i]! += (data[at]! + data[at + 1]! + data[at + 2]!) / 9
+      }
+    }
+  }
+  return { data: out, columns: columns - 2, rows: rows - 2 }
 }
 
 /** Highest minus lowest level. */

@@ -46,7 +46,8 @@ export function keepInk({ data, width, height }: Gray, split: Split): Gray {
   for (let y = 0, i = 0; y < height; y++) {
     for (let x = 0; x < width; x++, i++) {
       const v = data[i]!
-      if (v >= edge && (v > threshold || besideInk(data, width, height, x, y, threshold))) out[i] = levels[v]!
+      if (v < edge) continue
+      if (v > threshold || besideInk(data, width, height, x, y, threshold)) out[i] = levels[v]!
     }
   }
   return { data: out, width, height }

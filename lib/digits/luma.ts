@@ -8,29 +8,43 @@ import type { Gray, Pixels } from './pixels.ts'
  */
 export function toLuma(pixels: Required<Pixels>): Gray {
   const { channels, width, height } = pixels
-  if (channels === 1) return { data: Uint8Array.from(pixels.data), width, height }
+  if (channels === 1) return { data: new Uint8Array(pixels.data), width, height }
   const onWhite = composite(pixels, 255)
   if (channels % 2 === 1 || contrast(onWhite) >= 24) return onWhite
   const onBlack = composite(pixels, 0)
   return contrast(onBlack) > contrast(onWhite) ? onBlack : onWhite
 }
 
-function composite(pixels: Required<Pixels>, ground: number): Gray {
-  const { data, width, height, channels } = pixels
+function composite({ data, width, height, channels }: Required<Pixels>, ground: number): Gray {
+  // One kind of array, whatever came: the loops below stay fast.
+  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.length)
   const out = new Uint8Array(width * height)
-  const colour = channels >= 3
-  const alpha = channels % 2 === 0
-  for (let i = 0, p = 0; i < out.length; i++, p += channels) {
-    // The weights add up to 256; each value is rounded once.
-    const luma = colour ? (77 * data[p]! + 150 * data[p + 1]! + 29 * data[p + 2]! + 128) >> 8 : data[p]!
-    if (alpha) {
-      const a = data[p + channels - 1]!
-      out[i] = (luma * a + ground * (255 - a) + 127) / 255
-    } else {
-      out[i] = luma
-    }
+  if (channels >= 3) weigh(bytes, channels, out)
+  else pick(bytes, channels, 0, out)
+  if (channels % 2 === 0) {
+    const alpha = new Uint8Array(out.length)
+    pick(bytes, channels, channels - 1, alpha)
+    blend(out, alpha, ground)
   }
   return { data: out, width, height }
+}
+
+function weigh(bytes: Uint8Array, channels: number, out: Uint8Array): void {
+  // The weights add up to 256.
+  for (let i = 0, p = 0; i < out.length; i++, p += channels) {
+    out[i] = (77 * bytes[p]! + 150 * bytes[p + 1]! + 29 * bytes[p + 2]! + 128) >> 8
+  }
+}
+
+function pick(bytes: Uint8Array, channels: number, channel: number, out: Uint8Array): void {
+  for (let i = 0, p = channel; i < out.length; i++, p += channels) out[i] = bytes[p]!
+}
+
+function blend(luma: Uint8Array, alpha: Uint8Array, ground: number): void {
+  for (let i = 0; i < luma.length; i++) {
+    const a = alpha[i]!
+    luma[i] = (luma[i]! * a + ground * (255 - a) + 127) / 255
+  }
 }
 
 /** Lightest minus darkest. */
