@@ -170,6 +170,7 @@ Napi::Function PlanObject::define(Napi::Env env) {
                          InstanceAccessor<&PlanObject::output_shape>("outputShape"),
                          InstanceAccessor<&PlanObject::isa>("isa"),
                          InstanceAccessor<&PlanObject::threads>("threads"),
+                         InstanceAccessor<&PlanObject::batch_lanes>("batchLanes"),
                          InstanceAccessor<&PlanObject::arena_bytes>("arenaBytes"),
                          InstanceAccessor<&PlanObject::weight_bytes>("weightBytes"),
                          InstanceMethod<&PlanObject::bind>("bind"),
@@ -224,6 +225,10 @@ Napi::Value PlanObject::isa(const Napi::CallbackInfo& info) {
 
 Napi::Value PlanObject::threads(const Napi::CallbackInfo& info) {
   return translating_errors(info.Env(), [&] { return Napi::Number::New(info.Env(), plan().threads()); });
+}
+
+Napi::Value PlanObject::batch_lanes(const Napi::CallbackInfo& info) {
+  return translating_errors(info.Env(), [&] { return Napi::Number::New(info.Env(), plan().batch_lanes()); });
 }
 
 Napi::Value PlanObject::arena_bytes(const Napi::CallbackInfo& info) {

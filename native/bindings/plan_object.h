@@ -31,6 +31,7 @@ class PlanObject : public Napi::ObjectWrap<PlanObject> {
   Napi::Value output_length(const Napi::CallbackInfo& info);
   Napi::Value output_shape(const Napi::CallbackInfo& info);
   Napi::Value isa(const Napi::CallbackInfo& info);
+  Napi::Value batch_lanes(const Napi::CallbackInfo& info);
   Napi::Value threads(const Napi::CallbackInfo& info);
   Napi::Value arena_bytes(const Napi::CallbackInfo& info);
   Napi::Value weight_bytes(const Napi::CallbackInfo& info);

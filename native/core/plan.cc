@@ -55,24 +55,24 @@ class Plan::WorkspaceLease {
 Plan::Plan() = default;
 Plan::~Plan() { delete idle_.load(); }
 
-void Plan::run_step(const Step& step, const float* input, float* output, float* arena) const {
+void Plan::run_step(const Program& program, const Step& step, Images at, float* arena) const {
   const auto src = [&](size_t i) -> const float* {
-    const Location& at = step.src[i];
-    switch (at.kind) {
-      case Location::input: return input;
-      case Location::output: return output;
-      case Location::weights: return weights_.data() + at.offset;
+    const Location& from = step.src[i];
+    switch (from.kind) {
+      case Location::input: return at.input;
+      case Location::output: return at.output;
+      case Location::weights: return weights_.data() + from.offset;
       case Location::arena: break;
     }
-    return arena + at.offset;
+    return arena + from.offset;
   };
-  float* const dst = step.dst.kind == Location::output ? output : arena + step.dst.offset;
+  float* const dst = step.dst.kind == Location::output ? at.output : arena + step.dst.offset;
   const KernelTable& k = *kernels_;
   switch (step.op) {
-    case Op::conv2d: k.conv(step.conv, src(0), dst, arena + scratch_offset_); break;
-    case Op::linear: k.linear(step.linear, src(0), dst); break;
-    case Op::max_pool2d: k.max_pool(step.pool, src(0), dst); break;
-    case Op::avg_pool2d: k.avg_pool(step.pool, src(0), dst); break;
+    case Op::conv2d: step.conv_algorithm->run(step.conv, src(0), dst, arena + program.scratch_offset); break;
+    case Op::linear: step.linear_algorithm->run(step.linear, src(0), dst); break;
+    case Op::max_pool2d: step.pool_algorithm->max(step.pool, src(0), dst); break;
+    case Op::avg_pool2d: step.pool_algorithm->average(step.pool, src(0), dst); break;
     case Op::relu:
     case Op::tanh:
     case Op::sigmoid: k.activate(step.activation, step.elements, src(0), dst); break;
@@ -95,13 +95,31 @@ void Plan::run_step(const Step& step, const float* input, float* output, float* 
   }
 }
 
-void Plan::run_images(const float* input, float* output, int64_t begin, int64_t end) const {
+void Plan::run_one(Images image, float* arena) const {
+  for (const Step& step : single_->steps) run_step(*single_, step, image, arena);
+}
+
+void Plan::run_block(Images images, int count, float* arena) const {
+  const size_t in = static_cast<size_t>(input_length_), out = static_cast<size_t>(output_length());
+  const Images block = {arena + lanes_->input_offset, arena + lanes_->output_offset};
+  kernels_->interleave(in, count, images.input, in, arena + lanes_->input_offset);
+  for (const Step& step : lanes_->steps) run_step(*lanes_, step, block, arena);
+  kernels_->deinterleave(out, count, block.output, images.output, out);
+}
+
+void Plan::run_images(Images images, int64_t count) const {
   const WorkspaceLease arena(*this);
-  const int64_t out_length = output_length();
-  for (int64_t image = begin; image < end; ++image) {
-    for (const Step& step : steps_) {
-      run_step(step, input + image * input_length_, output + image * out_length, arena.data());
+  while (count > 0) {
+    const bool block = lanes_threshold_ > 0 && count >= lanes_threshold_;
+    const int64_t now = block ? std::min<int64_t>(count, kernels_->lanes) : 1;
+    if (block) {
+      run_block(images, static_cast<int>(now), arena.data());
+    } else {
+      run_one(images, arena.data());
     }
+    images.input += now * input_length_;
+    images.output += now * output_length();
+    count -= now;
   }
 }
 
@@ -112,23 +130,29 @@ int Plan::threads_for(int64_t batch) const {
 }
 
 void Plan::run(const float* input, float* output, int64_t batch) const {
-  if (batch == 1) return run_images(input, output, 0, 1);
+  if (batch == 1) return run_images({input, output}, 1);
   struct Call {
     const Plan* plan;
-    const float* input;
-    float* output;
-    int64_t batch;
+    Images images;
+    int64_t batch, blocks;
+    int64_t block;  // images that stay together
     int parts;
-    std::atomic<bool> failed{false};
-  } call{this, input, output, batch, threads_for(batch)};
-  if (call.parts <= 1) return run_images(input, output, 0, batch);
-  // A part an image range each, in order: which thread takes it cannot matter to the result.
+    std::atomic<bool> failed;
+  } call{this, {input, output}, batch, 0, lanes_threshold_ > 0 ? kernels_->lanes : 1, threads_for(batch), {false}};
+  if (call.parts <= 1) return run_images(call.images, batch);
+  call.blocks = (batch + call.block - 1) / call.block;
+  // A part is a range of blocks, in order: which thread takes it cannot matter to the result.
   parallel_for(
       call.parts, call.parts,
       [](void* context, int part) {
         Call& c = *static_cast<Call*>(context);
+        const int64_t begin = c.blocks * part / c.parts * c.block;
+        const int64_t end = std::min(c.batch, c.blocks * (part + 1) / c.parts * c.block);
+        if (begin >= end) return;
         try {
-          c.plan->run_images(c.input, c.output, c.batch * part / c.parts, c.batch * (part + 1) / c.parts);
+          c.plan->run_images({c.images.input + begin * c.plan->input_length(),
+                              c.images.output + begin * c.plan->output_length()},
+                             end - begin);
         } catch (const std::bad_alloc&) {
           c.failed = true;
         }
@@ -139,17 +163,32 @@ void Plan::run(const float* input, float* output, int64_t batch) const {
 
 std::vector<double> Plan::profile(const float* input, float* output, int64_t batch, int iterations) const {
   const WorkspaceLease arena(*this);
-  const int64_t out_length = output_length();
-  std::vector<std::vector<double>> ns(steps_.size(), std::vector<double>(static_cast<size_t>(iterations), 0.0));
-  for (int iteration = 0; iteration < iterations; ++iteration) {
-    for (int64_t image = 0; image < batch; ++image) {
-      double before = now_ns();
-      for (size_t i = 0; i < steps_.size(); ++i) {
-        run_step(steps_[i], input + image * input_length_, output + image * out_length, arena.data());
-        const double after = now_ns();
-        ns[i][static_cast<size_t>(iteration)] += after - before;
-        before = after;
+  const size_t steps = single_->steps.size();
+  std::vector<std::vector<double>> ns(steps, std::vector<double>(static_cast<size_t>(iterations), 0.0));
+  const auto timed = [&](const Program& program, Images at, size_t iteration) {
+    double before = now_ns();
+    for (size_t i = 0; i < steps; ++i) {
+      run_step(program, program.steps[i], at, arena.data());
+      const double after = now_ns();
+      ns[i][iteration] += after - before;
+      before = after;
+    }
+  };
+  for (size_t iteration = 0; iteration < static_cast<size_t>(iterations); ++iteration) {
+    for (int64_t image = 0; image < batch;) {
+      const Images at = {input + image * input_length_, output + image * output_length()};
+      const int64_t left = batch - image;
+      if (lanes_threshold_ == 0 || left < lanes_threshold_) {
+        timed(*single_, at, iteration);
+        ++image;
+        continue;
       }
+      const int64_t now = std::min<int64_t>(left, kernels_->lanes);
+      const Images block = {arena.data() + lanes_->input_offset, arena.data() + lanes_->output_offset};
+      const size_t in = static_cast<size_t>(input_length_);
+      kernels_->interleave(in, static_cast<int>(now), at.input, in, arena.data() + lanes_->input_offset);
+      timed(*lanes_, block, iteration);
+      image += now;
     }
   }
   std::vector<double> medians;

@@ -15,7 +15,9 @@ namespace kernelet {
 
 struct PlanOptions {
   std::string isa;                 // empty: KERNELET_ISA, else the best supported
-  std::string algorithm = "auto";  // or the name of a convolution algorithm
+  // auto, or a way to convolve wherever it fits (im2col elsewhere): im2col, direct (the better of the two
+  // forms), direct-pixels, direct-channels; lanes: whatever the batch, images in the lanes.
+  std::string algorithm = "auto";
   bool fuse = true;
   int threads = 0;  // 0: chosen by the amount of work
 };
@@ -45,26 +47,36 @@ class Plan {
   const std::vector<StepDescription>& steps() const { return descriptions_; }
   const KernelTable& kernels() const { return *kernels_; }
   int threads() const { return threads_; }  // as asked for; 0 = chosen by the amount of work
+  // Images a batch is cut into to run side by side in the lanes; 0 where every image runs alone.
+  int batch_lanes() const { return lanes_threshold_ > 0 ? kernels_->lanes : 0; }
   size_t arena_bytes() const { return workspace_floats_ * sizeof(float); }
   size_t weight_bytes() const { return weights_.size() * sizeof(float); }
 
  private:
   friend class PlanBuilder;
+  friend class ProgramBuilder;
   struct Step;
+  // The steps for one image, or for a block of images in the lanes. Same values, same bits.
+  struct Program;
   // What one run writes to: values between steps, and the kernels' scratch.
   using Workspace = AlignedFloats;
   class WorkspaceLease;
+  // A stretch of a batch: where its first image lies, and where its first result goes.
+  struct Images;
 
   Plan();
-  void run_images(const float* input, float* output, int64_t begin, int64_t end) const;
-  void run_step(const Step& step, const float* input, float* output, float* arena) const;
+  void run_images(Images images, int64_t count) const;
+  void run_one(Images image, float* arena) const;
+  void run_block(Images images, int count, float* arena) const;
+  void run_step(const Program& program, const Step& step, Images at, float* arena) const;
   int threads_for(int64_t batch) const;
 
   const KernelTable* kernels_ = nullptr;
-  std::vector<Step> steps_;
+  std::unique_ptr<Program> single_, lanes_;
+  int lanes_threshold_ = 0;  // fewest images worth a block of their own; 0: none are
   std::vector<StepDescription> descriptions_;
   AlignedFloats weights_;
-  size_t scratch_offset_ = 0, workspace_floats_ = 0;
+  size_t workspace_floats_ = 0;
   int64_t input_length_ = 0, macs_ = 0;
   Shape output_shape_;
   int threads_ = 0;

@@ -79,45 +79,89 @@ std::string epilogue_text(const Epilogue& e, bool has_bias) {
   return s.empty() ? s : s.substr(1);
 }
 
+// Floats of packed weights, booked while the steps are made and filled afterwards.
+class WeightBook {
+ public:
+  size_t book(size_t floats) {
+    const size_t at = size_;
+    size_ += AlignedFloats::round_up(floats);
+    return at;
+  }
+  size_t size() const { return size_; }
+
+ private:
+  size_t size_ = 0;
+};
+
+// Images in the lanes pay off while what is live between steps stays in a core's second-level cache.
+constexpr size_t lanes_arena_limit = (size_t{1} << 20) / sizeof(float);
+
+constexpr const char* algorithm_names = "auto, im2col, direct, direct-pixels, direct-channels, lanes";
+
+// Outputs over what the lanes of ceil(outputs / lanes) registers could hold.
+double filled(int64_t outputs, int64_t lanes) {
+  return static_cast<double>(outputs) / static_cast<double>((outputs + lanes - 1) / lanes * lanes);
+}
+
+// The share of a core's peak an algorithm can reach at a shape: how full its lanes are, how many chains it
+// has to hide the latency of an FMA, and what it copies. A model of the kernels, not of a machine.
+double efficiency(const ConvArgs& a, const ConvAlgorithm& algorithm, const KernelTable& k) {
+  const int m = a.oc / a.groups;
+  const bool pooled = a.epilogue.pool != Pool::none;
+  const double chains_needed = 8;
+  if (&algorithm == &k.direct_pixels) {
+    const int channels = std::min(m, algorithm.tile_rows);
+    const double rows = static_cast<double>(algorithm.tile_columns) / k.lanes;
+    return filled(a.ow, k.lanes) * std::min(1.0, channels * rows / chains_needed);
+  }
+  if (&algorithm == &k.direct_channels) {
+    const double chains = (pooled ? 4.0 : 5.5) * std::min(2, (m + k.lanes - 1) / k.lanes);
+    const double stores = 12.0 / (a.ic / a.groups * a.kh * a.kw);  // lanes are scattered over planes
+    return filled(m, k.lanes) * std::min(1.0, chains / chains_needed) / (1 + stores);
+  }
+  const double copies = 4.0;  // a column costs about as much as four output channels' muladds
+  const int64_t columns = pooled ? int64_t{a.ph} * a.pw : int64_t{a.oh} * a.ow;
+  const double full = filled(columns, pooled ? k.lanes : algorithm.tile_columns);
+  return full * m / (m + copies) * std::min(1.0, 4.0 * m / chains_needed);
+}
+
 }  // namespace
 
-class PlanBuilder {
+// The steps of one program: for single images, or for blocks of `lanes` images.
+class ProgramBuilder {
  public:
-  PlanBuilder(const Graph& graph, const PlanOptions& options) : graph_(graph), plan_(new Plan) {
-    graph.validate();
-    if (options.threads < 0 || options.threads > max_threads) {
-      throw Error("ERR_ARGUMENT", "threads: expected 0 (chosen by the amount of work) to " +
-                                      std::to_string(max_threads) + " but received " +
-                                      std::to_string(options.threads));
+  ProgramBuilder(const Graph& graph, const std::vector<Group>& groups, const KernelTable& kernels,
+                 const std::string& algorithm, bool in_lanes, WeightBook& weights)
+      : graph_(graph),
+        kernels_(kernels),
+        algorithm_(algorithm),
+        in_lanes_(in_lanes),
+        width_(in_lanes ? static_cast<size_t>(kernels.lanes) : 1),
+        weights_(weights),
+        program_(new Plan::Program) {
+    resolve_aliases();
+    for (const Group& group : groups) {
+      if (!is_alias(graph_.nodes[group.nodes[0]].op)) add_step(group);
     }
-    if (options.algorithm != "auto" && options.algorithm != "im2col") {
-      throw Error("ERR_ARGUMENT",
-                  "algorithm: expected one of auto, im2col but received '" + options.algorithm + "'");
-    }
-    plan_->kernels_ = choose_isa(options.isa).table;
-    plan_->threads_ = options.threads;
-    plan_->input_length_ = graph.nodes[0].shape.elements();
-    plan_->output_shape_ = graph.nodes[graph.output].shape;
-    groups_ = fuse(graph, options.fuse);
+    const Op source = graph_.nodes[stored_in_[graph_.output]].op;
+    if (source == Op::input || source == Op::constant) add_copy(stored_in_[graph_.output]);
+    lay_out();
   }
 
-  std::unique_ptr<const Plan> build() {
-    resolve_aliases();
-    // Two passes over the steps: the first counts the floats of packed weights, the second packs them.
-    for (const Group& group : groups_) {
-      if (!is_alias(group)) add_step(group);
-    }
-    const Op source = graph_.nodes[stored_in(graph_.output)].op;
-    if (source == Op::input || source == Op::constant) add_copy(stored_in(graph_.output));
-    plan_->weights_ = AlignedFloats(weight_floats_);
-    for (const Packing& packing : packings_) pack(packing);
+  // Once every program has booked its weights: packs them where they were booked.
+  void pack(float* weights) {
+    for (const Packing& packing : packings_) pack(packing, weights);
     for (const Constant& constant : constants_) {
       const Floats& value = graph_.nodes[constant.node].weight;
-      std::memcpy(plan_->weights_.data() + constant.offset, value.data, value.length * sizeof(float));
+      for (size_t i = 0; i < value.length * width_; ++i) {
+        weights[constant.offset + i] = value.data[i / width_];
+      }
     }
-    lay_out();
-    return std::unique_ptr<const Plan>(plan_.release());
   }
+
+  const std::vector<StepDescription>& descriptions() const { return descriptions_; }
+  std::unique_ptr<Plan::Program> take() { return std::move(program_); }
+  size_t workspace_floats() const { return program_->workspace_floats; }
 
  private:
   // Weights of step `step` and where they go.
@@ -125,62 +169,46 @@ class PlanBuilder {
     size_t step, weights, bias;
     const Node* node;
   };
-
   // A value that is the same for every image.
   struct Constant {
     size_t node, offset;
   };
 
-  static bool is_alias_op(Op op) { return op == Op::flatten; }
-  bool is_alias(const Group& group) const { return is_alias_op(graph_.nodes[group.nodes[0]].op); }
+  static bool is_alias(Op op) { return op == Op::flatten; }
 
   // A flattened value is the value it flattens.
   void resolve_aliases() {
     stored_in_.resize(graph_.nodes.size());
     for (size_t i = 0; i < graph_.nodes.size(); ++i) {
       const Node& node = graph_.nodes[i];
-      stored_in_[i] = is_alias_op(node.op) ? stored_in_[node.inputs[0]] : static_cast<int>(i);
-      if (node.op == Op::constant) constants_.push_back({i, book(node.weight.length)});
+      stored_in_[i] = is_alias(node.op) ? stored_in_[node.inputs[0]] : static_cast<int>(i);
+      if (node.op == Op::constant) constants_.push_back({i, weights_.book(node.weight.length * width_)});
     }
   }
-  int stored_in(int node) const { return stored_in_[node]; }
 
-  size_t book(size_t floats) {
-    const size_t at = weight_floats_;
-    weight_floats_ += AlignedFloats::round_up(floats);
-    return at;
-  }
-
-  Plan::Step& new_step(const Group& group, StepDescription& d) {
-    const Node& first = graph_.nodes[group.nodes.front()];
-    const Node& last = graph_.nodes[group.nodes.back()];
-    plan_->steps_.emplace_back();
-    Plan::Step& step = plan_->steps_.back();
-    step.op = first.op;
-    step.elements = static_cast<size_t>(last.shape.elements());
-    for (int node : group.nodes) {
-      d.names.push_back(graph_.nodes[node].name);
-      d.ops.push_back(op_name(graph_.nodes[node].op));
-    }
-    d.isa = plan_->kernels_->isa;
-    d.input = graph_.nodes[first.inputs[0]].shape;
-    d.output = last.shape;
-    d.algorithm = "direct";
-    sources_.emplace_back();
-    for (int input : first.inputs) sources_.back().push_back(stored_in(input));
-    values_.push_back(group.nodes.back());
+  Plan::Step& new_step(Op op, std::vector<int> sources, int value) {
+    program_->steps.emplace_back();
+    Plan::Step& step = program_->steps.back();
+    step.op = op;
+    step.elements = static_cast<size_t>(graph_.nodes[value].shape.elements()) * width_;
+    sources_.push_back(std::move(sources));
+    values_.push_back(value);
     return step;
   }
 
-  std::string tile() const {
-    const KernelTable& k = *plan_->kernels_;
-    return std::to_string(k.tile_rows) + "x" + std::to_string(k.tile_vectors * k.lanes);
-  }
-
   void add_step(const Group& group) {
+    const Node& node = graph_.nodes[group.nodes.front()];
+    std::vector<int> sources;
+    for (int input : node.inputs) sources.push_back(stored_in_[input]);
+    Plan::Step& step = new_step(node.op, sources, group.nodes.back());
     StepDescription d;
-    Plan::Step& step = new_step(group, d);
-    const Node& node = graph_.nodes[group.nodes[0]];
+    for (int i : group.nodes) {
+      d.names.push_back(graph_.nodes[i].name);
+      d.ops.push_back(op_name(graph_.nodes[i].op));
+    }
+    d.input = graph_.nodes[node.inputs[0]].shape;
+    d.output = graph_.nodes[group.nodes.back()].shape;
+    d.algorithm = "direct";
     switch (node.op) {
       case Op::conv2d: add_conv(step, group, node, d); break;
       case Op::linear: add_linear(step, group, node, d); break;
@@ -191,27 +219,50 @@ class PlanBuilder {
       case Op::concat: add_concat(step, node, d); break;
       default:
         step.activation = activation_of(node.op);
-        d.problem = number("n", static_cast<int64_t>(step.elements));
+        d.problem = number("n", d.output.elements());
         break;
     }
-    plan_->macs_ += d.macs;
-    plan_->descriptions_.push_back(std::move(d));
+    describe(d);
   }
 
-  // The place where an algorithm is chosen from the shape; so far there is one for every shape.
+  void describe(StepDescription& d) {
+    d.isa = kernels_.isa;
+    descriptions_.push_back(std::move(d));
+  }
+
+  static std::string tile_text(int rows, int columns) {
+    return std::to_string(rows) + "x" + std::to_string(columns);
+  }
+
+  // The place where an algorithm is chosen from the shape.
+  const ConvAlgorithm& choose(const ConvArgs& a) const {
+    if (in_lanes_) return kernels_.lanes_conv;
+    const bool direct = algorithm_ == "direct" || algorithm_ == "auto";
+    const ConvAlgorithm* best = &kernels_.im2col;
+    double best_efficiency = direct && algorithm_ != "auto" ? 0 : efficiency(a, kernels_.im2col, kernels_);
+    for (const ConvAlgorithm* candidate : {&kernels_.direct_pixels, &kernels_.direct_channels}) {
+      if (!candidate->fits(a)) continue;
+      if (algorithm_ == candidate->name) return *candidate;
+      const double e = efficiency(a, *candidate, kernels_);
+      if (direct && e > best_efficiency) {
+        best = candidate;
+        best_efficiency = e;
+      }
+    }
+    return *best;
+  }
+
   void add_conv(Plan::Step& step, const Group& group, const Node& node, StepDescription& d) {
-    const Shape& in = d.input;
     // with a fused pool an odd last row or column of outputs is never looked at, so never computed
     const bool pooled = group.epilogue.pool != Pool::none;
-    const Shape& out = d.output;
     ConvArgs& a = step.conv;
     a = ConvArgs();
-    a.ic = static_cast<int32_t>(in.dims[0]);
-    a.ih = static_cast<int32_t>(in.dims[1]);
-    a.iw = static_cast<int32_t>(in.dims[2]);
-    a.oc = static_cast<int32_t>(out.dims[0]);
-    a.ph = static_cast<int32_t>(out.dims[1]);
-    a.pw = static_cast<int32_t>(out.dims[2]);
+    a.ic = static_cast<int32_t>(d.input.dims[0]);
+    a.ih = static_cast<int32_t>(d.input.dims[1]);
+    a.iw = static_cast<int32_t>(d.input.dims[2]);
+    a.oc = static_cast<int32_t>(d.output.dims[0]);
+    a.ph = static_cast<int32_t>(d.output.dims[1]);
+    a.pw = static_cast<int32_t>(d.output.dims[2]);
     a.oh = pooled ? 2 * a.ph : a.ph;
     a.ow = pooled ? 2 * a.pw : a.pw;
     a.kh = node.kernel[0];
@@ -224,14 +275,16 @@ class PlanBuilder {
     a.pl = node.padding[1];
     a.groups = node.groups;
     a.epilogue = group.epilogue;
-    d.problem = window_problem(node, in, node.shape);
-    d.algorithm = "im2col";
-    d.tile = tile();
+    const ConvAlgorithm& algorithm = choose(a);
+    step.conv_algorithm = &algorithm;
+    d.problem = window_problem(node, d.input, node.shape);
+    d.algorithm = algorithm.name;
+    d.tile = tile_text(algorithm.tile_rows, algorithm.tile_columns);
     d.epilogue = epilogue_text(group.epilogue, node.bias.data != nullptr);
     d.macs = int64_t{a.oc} * a.oh * a.ow * (a.ic / a.groups) * a.kh * a.kw;
-    scratch_ = std::max(scratch_, plan_->kernels_->conv_scratch_size(a));
-    packings_.push_back({plan_->steps_.size() - 1, book(plan_->kernels_->conv_weights_size(a)),
-                         book(static_cast<size_t>(a.oc)), &node});
+    scratch_ = std::max(scratch_, algorithm.scratch_size(a));
+    packings_.push_back({program_->steps.size() - 1, weights_.book(algorithm.weights_size(a)),
+                         weights_.book(static_cast<size_t>(a.oc)), &node});
   }
 
   void add_linear(Plan::Step& step, const Group& group, const Node& node, StepDescription& d) {
@@ -241,18 +294,21 @@ class PlanBuilder {
     a.out = static_cast<int32_t>(d.output.dims[d.output.rank - 1]);
     a.rows = static_cast<int32_t>(d.input.elements() / a.in);
     a.activation = group.epilogue.after;
+    const LinearAlgorithm& algorithm = in_lanes_ ? kernels_.lanes_linear : kernels_.linear;
+    step.linear_algorithm = &algorithm;
     d.problem = number("ic", a.in) + number("oc", a.out) + (a.rows > 1 ? number("mb", a.rows) : "");
-    d.algorithm = "gemm";
-    d.tile = tile();
+    d.algorithm = algorithm.name;
+    d.tile = tile_text(algorithm.tile_rows, algorithm.tile_columns);
     d.epilogue = epilogue_text(group.epilogue, node.bias.data != nullptr);
     d.macs = int64_t{a.rows} * a.in * a.out;
-    packings_.push_back({plan_->steps_.size() - 1, book(plan_->kernels_->linear_weights_size(a)),
-                         book(plan_->kernels_->linear_bias_size(a)), &node});
+    packings_.push_back({program_->steps.size() - 1, weights_.book(algorithm.weights_size(a)),
+                         weights_.book(algorithm.bias_size(a)), &node});
   }
 
   void add_pool(Plan::Step& step, const Node& node, StepDescription& d) {
     PoolArgs& a = step.pool;
     a = PoolArgs();
+    step.pool_algorithm = in_lanes_ ? &kernels_.lanes_pool : &kernels_.pool;
     a.c = static_cast<int32_t>(d.input.dims[0]);
     a.ih = static_cast<int32_t>(d.input.dims[1]);
     a.iw = static_cast<int32_t>(d.input.dims[2]);
@@ -275,7 +331,8 @@ class PlanBuilder {
   void add_softmax(Plan::Step& step, const Node& node, StepDescription& d) {
     SoftmaxArgs& a = step.softmax;
     a = SoftmaxArgs();
-    a.outer = a.inner = 1;
+    a.outer = 1;
+    a.inner = static_cast<int32_t>(width_);
     for (int i = 0; i < node.axis; ++i) a.outer *= static_cast<int32_t>(node.shape.dims[i]);
     for (int i = node.axis + 1; i < node.shape.rank; ++i) a.inner *= static_cast<int32_t>(node.shape.dims[i]);
     a.n = static_cast<int32_t>(node.shape.dims[node.axis]);
@@ -287,7 +344,7 @@ class PlanBuilder {
     step.outer = 1;
     for (int i = 0; i < node.axis; ++i) step.outer *= static_cast<size_t>(node.shape.dims[i]);
     for (int input : node.inputs) {
-      step.lengths.push_back(static_cast<size_t>(graph_.nodes[input].shape.elements()) / step.outer);
+      step.lengths.push_back(static_cast<size_t>(graph_.nodes[input].shape.elements()) / step.outer * width_);
     }
     d.algorithm = "copy";
     d.problem = node.shape.text() + number("axis", node.axis);
@@ -295,38 +352,36 @@ class PlanBuilder {
 
   // A graph whose output is its input or a constant (perhaps flattened) still owes the caller a copy.
   void add_copy(int value) {
+    new_step(Op::flatten, {value}, graph_.output);
+    const Node& node = graph_.nodes[graph_.output];
     StepDescription d;
-    plan_->steps_.emplace_back();
-    plan_->steps_.back().op = Op::flatten;
-    plan_->steps_.back().elements = static_cast<size_t>(plan_->output_shape_.elements());
-    sources_.push_back({value});
-    values_.push_back(graph_.output);
-    d.names.push_back(graph_.nodes[graph_.output].name);
-    d.ops.push_back(op_name(graph_.nodes[graph_.output].op));
+    d.names.push_back(node.name);
+    d.ops.push_back(op_name(node.op));
     d.algorithm = "copy";
-    d.isa = plan_->kernels_->isa;
-    d.problem = number("n", plan_->output_shape_.elements());
+    d.problem = number("n", node.shape.elements());
     d.input = graph_.nodes[value].shape;
-    d.output = plan_->output_shape_;
-    plan_->descriptions_.push_back(std::move(d));
+    d.output = node.shape;
+    describe(d);
   }
 
-  void pack(const Packing& packing) {
-    Plan::Step& step = plan_->steps_[packing.step];
+  void pack(const Packing& packing, float* all) {
+    Plan::Step& step = program_->steps[packing.step];
     const Node& node = *packing.node;
-    float* const weights = plan_->weights_.data() + packing.weights;
-    float* const bias = plan_->weights_.data() + packing.bias;
+    float* const weights = all + packing.weights;
+    float* const bias = all + packing.bias;
     const bool is_conv = step.op == Op::conv2d;
     const size_t outputs = static_cast<size_t>(is_conv ? step.conv.oc : step.linear.out);
-    const size_t length = is_conv ? outputs : plan_->kernels_->linear_bias_size(step.linear);
-    std::fill(bias, bias + length, 0.0f);
-    if (node.bias.data != nullptr) std::memcpy(bias, node.bias.data, outputs * sizeof(float));
+    const size_t length = is_conv ? outputs : step.linear_algorithm->bias_size(step.linear);
+    // adding +0 takes the sign off a bias of -0: a zero sum then never depends on the order of a maximum
+    for (size_t i = 0; i < length; ++i) {
+      bias[i] = node.bias.data != nullptr && i < outputs ? node.bias.data[i] + 0.0f : 0.0f;
+    }
     if (is_conv) {
-      plan_->kernels_->conv_pack(step.conv, node.weight.data, weights);
+      step.conv_algorithm->pack(step.conv, node.weight.data, weights);
       step.conv.weights = weights;
       step.conv.bias = bias;
     } else {
-      plan_->kernels_->linear_pack(step.linear, node.weight.data, weights);
+      step.linear_algorithm->pack(step.linear, node.weight.data, weights);
       step.linear.weights = weights;
       step.linear.bias = bias;
     }
@@ -334,53 +389,127 @@ class PlanBuilder {
 
   // A value lives from the step that writes it to the last step that reads it.
   void lay_out() {
-    const size_t count = plan_->steps_.size();
     std::vector<size_t> last_use(graph_.nodes.size(), 0);
-    for (size_t i = 0; i < count; ++i) {
+    for (size_t i = 0; i < sources_.size(); ++i) {
       for (int value : sources_[i]) last_use[value] = i;
     }
     ArenaLayout layout;
     std::vector<Location> where(graph_.nodes.size());
     where[0].kind = Location::input;
+    if (in_lanes_) {
+      where[0].kind = Location::arena;
+      where[0].offset = program_->input_offset = place(layout, 0);
+    }
     for (const Constant& constant : constants_) {
       where[constant.node].kind = Location::weights;
       where[constant.node].offset = constant.offset;
     }
-    for (size_t i = 0; i < count; ++i) {
-      Plan::Step& step = plan_->steps_[i];
+    for (size_t i = 0; i < sources_.size(); ++i) {
+      Plan::Step& step = program_->steps[i];
       const int value = values_[i];
-      if (value == graph_.output || value == stored_in(graph_.output)) {
+      const bool is_output = value == graph_.output || value == stored_in_[graph_.output];
+      if (is_output && !in_lanes_) {
         where[value].kind = Location::output;
       } else {
-        where[value].offset = layout.place(step.elements);
+        where[value].offset = place(layout, value);
+        if (is_output) program_->output_offset = where[value].offset;
       }
       step.dst = where[value];
       for (int source : sources_[i]) step.src.push_back(where[source]);
-      for (size_t s = 0; s < sources_[i].size(); ++s) {
-        const int source = sources_[i][s];
-        const bool again = std::find(sources_[i].begin() + s + 1, sources_[i].end(), source) != sources_[i].end();
-        if (where[source].kind == Location::arena && last_use[source] == i && !again) {
-          layout.release(where[source].offset);
-        }
+      std::vector<int> finished = sources_[i];
+      std::sort(finished.begin(), finished.end());
+      finished.erase(std::unique(finished.begin(), finished.end()), finished.end());
+      for (int source : finished) {
+        if (where[source].kind == Location::arena && last_use[source] == i) layout.release(where[source].offset);
       }
     }
-    plan_->scratch_offset_ = layout.size();
-    plan_->workspace_floats_ = layout.size() + AlignedFloats::round_up(scratch_);
+    program_->scratch_offset = layout.size();
+    program_->workspace_floats = layout.size() + AlignedFloats::round_up(scratch_);
+  }
+
+  size_t place(ArenaLayout& layout, int value) const {
+    return layout.place(static_cast<size_t>(graph_.nodes[value].shape.elements()) * width_);
   }
 
   const Graph& graph_;
-  std::unique_ptr<Plan> plan_;
-  std::vector<Group> groups_;
-  std::vector<int> stored_in_;               // node -> node whose buffer holds its value
-  std::vector<std::vector<int>> sources_;    // step -> values it reads
-  std::vector<int> values_;                  // step -> value it writes
+  const KernelTable& kernels_;
+  const std::string& algorithm_;
+  const bool in_lanes_;
+  const size_t width_;  // images side by side in a value
+  WeightBook& weights_;
+  std::unique_ptr<Plan::Program> program_;
+  std::vector<int> stored_in_;             // node -> node whose buffer holds its value
+  std::vector<std::vector<int>> sources_;  // step -> values it reads
+  std::vector<int> values_;                // step -> value it writes
   std::vector<Packing> packings_;
   std::vector<Constant> constants_;
-  size_t weight_floats_ = 0, scratch_ = 0;
+  std::vector<StepDescription> descriptions_;
+  size_t scratch_ = 0;
+};
+
+class PlanBuilder {
+ public:
+  static std::unique_ptr<const Plan> build(const Graph& graph, const PlanOptions& options) {
+    graph.validate();
+    check(options);
+    std::unique_ptr<Plan> plan(new Plan);
+    plan->kernels_ = choose_isa(options.isa).table;
+    plan->threads_ = options.threads;
+    plan->input_length_ = graph.nodes[0].shape.elements();
+    plan->output_shape_ = graph.nodes[graph.output].shape;
+
+    const KernelTable& kernels = *plan->kernels_;
+    const std::vector<Group> groups = fuse(graph, options.fuse);
+    WeightBook weights;
+    ProgramBuilder single(graph, groups, kernels, options.algorithm, false, weights);
+    plan->descriptions_ = single.descriptions();
+    for (const StepDescription& step : plan->descriptions_) plan->macs_ += step.macs;
+    plan->workspace_floats_ = single.workspace_floats();
+
+    std::unique_ptr<ProgramBuilder> lanes;
+    const bool only_lanes = options.algorithm == "lanes";
+    if (only_lanes || (options.algorithm == "auto" && kernels.lanes > 1 && fits_in_lanes(graph, kernels))) {
+      lanes.reset(new ProgramBuilder(graph, groups, kernels, options.algorithm, true, weights));
+      plan->workspace_floats_ = std::max(plan->workspace_floats_, lanes->workspace_floats());
+      plan->lanes_threshold_ = only_lanes ? 1 : (3 * kernels.lanes + 3) / 4;
+      if (only_lanes) plan->descriptions_ = lanes->descriptions();
+    }
+
+    plan->weights_ = AlignedFloats(weights.size());
+    std::fill(plan->weights_.data(), plan->weights_.data() + weights.size(), 0.0f);
+    single.pack(plan->weights_.data());
+    plan->single_ = single.take();
+    if (lanes) {
+      lanes->pack(plan->weights_.data());
+      plan->lanes_ = lanes->take();
+    }
+    return plan;
+  }
+
+ private:
+  static void check(const PlanOptions& options) {
+    if (options.threads < 0 || options.threads > max_threads) {
+      throw Error("ERR_ARGUMENT", "threads: expected 0 (chosen by the amount of work) to " +
+                                      std::to_string(max_threads) + " but received " +
+                                      std::to_string(options.threads));
+    }
+    for (const char* name : {"auto", "im2col", "direct", "direct-pixels", "direct-channels", "lanes"}) {
+      if (options.algorithm == name) return;
+    }
+    throw Error("ERR_ARGUMENT", std::string("algorithm: expected one of ") + algorithm_names +
+                                    " but received '" + options.algorithm + "'");
+  }
+
+  // The two largest neighbours, a value and the next, as a bound that needs no layout.
+  static bool fits_in_lanes(const Graph& graph, const KernelTable& kernels) {
+    int64_t largest = 0;
+    for (const Node& node : graph.nodes) largest = std::max(largest, node.shape.elements());
+    return static_cast<size_t>(2 * largest) * static_cast<size_t>(kernels.lanes) <= lanes_arena_limit;
+  }
 };
 
 std::unique_ptr<const Plan> Plan::make(const Graph& graph, const PlanOptions& options) {
-  return PlanBuilder(graph, options).build();
+  return PlanBuilder::build(graph, options);
 }
 
 }  // namespace kernelet

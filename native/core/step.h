@@ -1,4 +1,4 @@
-// One step of a plan: a kernel's arguments and where its operands lie.
+// One step of a plan: a kernel with its arguments, and where its operands lie.
 #pragma once
 
 #include <vector>
@@ -7,7 +7,7 @@
 
 namespace kernelet {
 
-// Where a value lives while an image runs.
+// Where a value lives while an image (or a block of them) runs.
 struct Location {
   enum Kind { input, output, arena, weights } kind = arena;
   size_t offset = 0;  // floats, in the arena or the packed weights
@@ -24,12 +24,29 @@ struct Plan::Step {
     SoftmaxArgs softmax;
     Activation activation;
   };
-  size_t elements = 0;  // of dst: activations, add, copies
+  union {
+    const ConvAlgorithm* conv_algorithm;
+    const LinearAlgorithm* linear_algorithm;
+    const PoolAlgorithm* pool_algorithm;
+  };
+  size_t elements = 0;  // floats of dst: activations, add, copies
   // concat: dst is `outer` rows, each the inputs' rows of these lengths one after another
   size_t outer = 0;
   std::vector<size_t> lengths;
 
-  Step() : conv() {}
+  Step() : conv(), conv_algorithm(nullptr) {}
+};
+
+struct Plan::Program {
+  std::vector<Step> steps;
+  size_t scratch_offset = 0, workspace_floats = 0;
+  // Blocks only: where the interleaved input and output lie in the arena.
+  size_t input_offset = 0, output_offset = 0;
+};
+
+struct Plan::Images {
+  const float* input;
+  float* output;
 };
 
 }  // namespace kernelet

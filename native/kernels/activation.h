@@ -114,18 +114,10 @@ void activate(Activation f, size_t n, const float* src, float* dst) {
   if (rest > 0) F32::store_first(dst + i, activated(f, F32::load_first(src + i, rest)), rest);
 }
 
-// One register through a tanh or sigmoid, out of line: the tile epilogues stay small.
-KERNELET_NOINLINE void activate_vector(Activation f, float* x) {
-  F32::store(x, activated(f, F32::load(x)));
-}
-
-KERNELET_INLINE reg finish(Activation f, reg x) {
-  if (f == Activation::none) return x;
-  if (f == Activation::relu) return relu(x);
-  float all[lanes];
-  F32::store(all, x);
-  activate_vector(f, all);
-  return F32::load(all);
+// None and ReLU cost one maximum, with this below: -infinity lets everything through, NaN and zeros included.
+KERNELET_INLINE bool is_simple(Activation f) { return f == Activation::none || f == Activation::relu; }
+KERNELET_INLINE reg floor_of(Activation f) {
+  return F32::splat(f == Activation::relu ? 0.0f : -__builtin_inff());
 }
 
 }  // namespace

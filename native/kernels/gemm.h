@@ -73,64 +73,63 @@ KERNELET_INLINE void start_chains(const TileArgs& t, reg (&c)[M][tile_vectors]) 
 }
 
 template <int M>
-KERNELET_INLINE void keep_chains(const TileArgs& t, const reg (&c)[M][tile_vectors]) {
+KERNELET_INLINE void keep_chains(float* sums, const reg (&c)[M][tile_vectors]) {
   KERNELET_UNROLL
   for (int m = 0; m < M; ++m) {
     KERNELET_UNROLL
-    for (int v = 0; v < tile_vectors; ++v) F32::store(t.partial + m * tile_width + v * lanes, c[m][v]);
-  }
-}
-
-KERNELET_INLINE void store_row(float* dst, const reg (&c)[tile_vectors], int count) {
-  if (count == tile_width) {
-    KERNELET_UNROLL
-    for (int v = 0; v < tile_vectors; ++v) F32::store(dst + v * lanes, c[v]);
-    return;
-  }
-  for (int v = 0; v < tile_vectors; ++v) {
-    const int n = count - v * lanes;
-    if (n <= 0) break;
-    F32::store_first(dst + v * lanes, c[v], n < lanes ? n : lanes);
+    for (int v = 0; v < tile_vectors; ++v) F32::store(sums + m * tile_width + v * lanes, c[m][v]);
   }
 }
 
 // PyTorch sums a window row by row from +0, then divides.
-KERNELET_INLINE reg average4(const reg (&c)[tile_vectors]) {
-  reg sum = F32::add(F32::zero(), c[0]);
-  sum = F32::add(F32::add(F32::add(sum, c[1]), c[2]), c[3]);
+KERNELET_INLINE reg average4(reg c0, reg c1, reg c2, reg c3) {
+  const reg sum = F32::add(F32::add(F32::add(F32::add(F32::zero(), c0), c1), c2), c3);
   return F32::mul(sum, F32::splat(0.25f));
 }
 
-KERNELET_INLINE reg max4(const reg (&c)[tile_vectors]) {
-  return running_max(running_max(running_max(c[0], c[1]), c[2]), c[3]);
+KERNELET_INLINE reg max4(reg c0, reg c1, reg c2, reg c3) {
+  return running_max(running_max(running_max(c0, c1), c2), c3);
 }
 
-// Bias, activation and pool of one row of the tile. With a max-pool the planner moves a ReLU behind it:
-// both are monotone, so max, bias and ReLU once a window give the bits of four biases and ReLUs.
-KERNELET_INLINE void finish_conv_row(const TileArgs& t, int m, reg (&c)[tile_vectors]) {
-  const reg bias = F32::splat(t.bias[m]);
-  float* dst = t.dst + m * t.dst_row;
-  const Epilogue& e = t.epilogue;
-  if (e.pool == Pool::none) {
-    KERNELET_UNROLL
-    for (int v = 0; v < tile_vectors; ++v) c[v] = finish(e.after, F32::add(c[v], bias));
-    store_row(dst, c, t.count);
-    return;
-  }
-  reg y;
-  if (e.pool == Pool::max && e.before == Activation::none) {
-    y = F32::add(max4(c), bias);
+// Every epilogue has two forms: in registers for what is common (nothing or ReLU, no pool or a maximum, a
+// whole tile), and out of line, from sums in memory, for everything. Both do the same operations in the
+// same order: bias, `before`, pool, `after`. The maximum may come first in the register form: rounding is
+// monotone, so max(a) + b is max(a + b) to the bit (biases are packed without -0, so no zero changes sign).
+
+KERNELET_NOINLINE void activate_in_place(Activation f, size_t n, float* x) { activate(f, n, x, x); }
+
+// One register of sums and its biases -> activated, in place.
+KERNELET_INLINE void add_bias(float* sums, reg bias) { F32::store(sums, F32::add(F32::load(sums), bias)); }
+
+// sums [4][lanes], the corners of `lanes` windows, bias added -> pooled and finished, in sums[0].
+KERNELET_NOINLINE void pool_corners(const Epilogue& e, float* sums) {
+  activate_in_place(e.before, static_cast<size_t>(tile_width), sums);
+  const reg c0 = F32::load(sums), c1 = F32::load(sums + lanes);
+  const reg c2 = F32::load(sums + 2 * lanes), c3 = F32::load(sums + 3 * lanes);
+  F32::store(sums, e.pool == Pool::max ? max4(c0, c1, c2, c3) : average4(c0, c1, c2, c3));
+  activate_in_place(e.after, static_cast<size_t>(lanes), sums);
+}
+
+// One row of a convolution's tile: sums [tile_width] of one channel -> `count` outputs.
+KERNELET_NOINLINE void finish_conv_row(const Epilogue& e, float bias, float* sums, float* dst, int count) {
+  for (int v = 0; v < tile_vectors; ++v) add_bias(sums + v * lanes, F32::splat(bias));
+  if (e.pool != Pool::none) {
+    pool_corners(e, sums);
   } else {
-    KERNELET_UNROLL
-    for (int v = 0; v < tile_vectors; ++v) c[v] = finish(e.before, F32::add(c[v], bias));
-    y = e.pool == Pool::max ? max4(c) : average4(c);
+    activate_in_place(e.after, static_cast<size_t>(count), sums);
   }
-  y = finish(e.after, y);
-  if (t.count == lanes) {
-    F32::store(dst, y);
-  } else {
-    F32::store_first(dst, y, t.count);
-  }
+  for (int i = 0; i < count; ++i) dst[i] = sums[i];
+}
+
+// One row of a linear layer: sums [n] -> outputs [n].
+KERNELET_NOINLINE void finish_linear_row(Activation f, const float* bias, const float* sums, float* dst, int n) {
+  for (int i = 0; i < n; ++i) dst[i] = sums[i] + bias[i];
+  activate_in_place(f, static_cast<size_t>(n), dst);
+}
+
+KERNELET_INLINE bool is_simple(const Epilogue& e) {
+  return e.pool == Pool::max ? e.before == Activation::none && is_simple(e.after)
+                             : e.pool == Pool::none && is_simple(e.after);
 }
 
 // A packed [k][M] (a row of the tile is a channel), bias per row.
@@ -139,9 +138,31 @@ void conv_tile(const TileArgs& t) {
   reg c[M][tile_vectors];
   start_chains<M>(t, c);
   multiply_add<M, tile_vectors>(t.k, t.a, 1, M, t.b, c);
-  if (!t.last) return keep_chains<M>(t, c);
+  if (!t.last) return keep_chains<M>(t.partial, c);
+  const Epilogue& e = t.epilogue;
+  const int whole = e.pool == Pool::none ? tile_width : lanes;
+  if (t.count < whole || !is_simple(e)) {
+    alignas(64) float sums[M * tile_width];
+    keep_chains<M>(sums, c);
+    for (int m = 0; m < M; ++m) {
+      finish_conv_row(e, t.bias[m], sums + m * tile_width, t.dst + m * t.dst_row, t.count);
+    }
+    return;
+  }
+  const reg floor = floor_of(e.after);
   KERNELET_UNROLL
-  for (int m = 0; m < M; ++m) finish_conv_row(t, m, c[m]);
+  for (int m = 0; m < M; ++m) {
+    const reg bias = F32::splat(t.bias[m]);
+    float* dst = t.dst + m * t.dst_row;
+    if (e.pool == Pool::max) {
+      F32::store(dst, F32::max(floor, F32::add(max4(c[m][0], c[m][1], c[m][2], c[m][3]), bias)));
+    } else {
+      KERNELET_UNROLL
+      for (int v = 0; v < tile_vectors; ++v) {
+        F32::store(dst + v * lanes, F32::max(floor, F32::add(c[m][v], bias)));
+      }
+    }
+  }
 }
 
 // A as it lies in memory, [M][k] (a row of the tile is a row of the input), bias per column.
@@ -150,14 +171,10 @@ void linear_tile(const TileArgs& t) {
   reg c[M][tile_vectors];
   start_chains<M>(t, c);
   multiply_add<M, tile_vectors>(t.k, t.a, t.a_row, 1, t.b, c);
-  if (!t.last) return keep_chains<M>(t, c);
-  KERNELET_UNROLL
+  alignas(64) float sums[M * tile_width];
+  keep_chains<M>(sums, c);
   for (int m = 0; m < M; ++m) {
-    KERNELET_UNROLL
-    for (int v = 0; v < tile_vectors; ++v) {
-      c[m][v] = finish(t.epilogue.after, F32::add(c[m][v], F32::load(t.bias + v * lanes)));
-    }
-    store_row(t.dst + m * t.dst_row, c[m], t.count);
+    finish_linear_row(t.epilogue.after, t.bias, sums + m * tile_width, t.dst + m * t.dst_row, t.count);
   }
 }
 
@@ -183,13 +200,6 @@ KERNELET_INLINE Tile linear_tile_of(int rows) {
 #endif
   static_assert(sizeof tiles / sizeof *tiles == tile_rows, "a tile for every number of rows");
   return tiles[rows - 1];
-}
-
-// M rows cut into the fewest panels of at most tile_rows, as even as can be: 16 -> 3 3 3 3 2 2.
-KERNELET_INLINE int panels_of(int m) { return (m + tile_rows - 1) / tile_rows; }
-KERNELET_INLINE int panel_begin(int m, int panel) {
-  const int panels = panels_of(m), base = m / panels, longer = m % panels;
-  return panel * base + (panel < longer ? panel : longer);
 }
 
 }  // namespace

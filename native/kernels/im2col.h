@@ -8,39 +8,11 @@
 //   panel columns:  [ corner 0 of windows p..p+L-1 | corner 1 … | corner 2 … | corner 3 … ]
 #pragma once
 
-#include "gemm.h"
+#include "conv_common.h"
 
 namespace kernelet {
 namespace KERNELET_ISA {
 namespace {
-
-// The plane that im2col reads: the input itself, or its zero-padded copy.
-struct Plane {
-  int h, w;
-};
-
-KERNELET_INLINE bool is_padded(const ConvArgs& s, Plane plane) {
-  return plane.h != s.ih || plane.w != s.iw;
-}
-
-KERNELET_INLINE Plane padded_plane(const ConvArgs& s) {
-  const int reach_h = (s.oh - 1) * s.sh + (s.kh - 1) * s.dh + 1;
-  const int reach_w = (s.ow - 1) * s.sw + (s.kw - 1) * s.dw + 1;
-  const Plane plane = {s.pt + s.ih > reach_h ? s.pt + s.ih : reach_h,
-                       s.pl + s.iw > reach_w ? s.pl + s.iw : reach_w};
-  return plane;
-}
-
-// src [ic][ih][iw] -> dst [ic][plane.h][plane.w], zeros around.
-inline void pad(const ConvArgs& s, Plane plane, const float* src, float* dst) {
-  memset(dst, 0, sizeof(float) * s.ic * plane.h * plane.w);
-  for (int c = 0; c < s.ic; ++c) {
-    for (int y = 0; y < s.ih; ++y) {
-      memcpy(dst + (static_cast<size_t>(c) * plane.h + y + s.pt) * plane.w + s.pl,
-             src + (static_cast<size_t>(c) * s.ih + y) * s.iw, sizeof(float) * s.iw);
-    }
-  }
-}
 
 // A run of columns whose pixels lie `step` floats apart in the plane.
 struct Run {

@@ -1,5 +1,8 @@
 // Every kernel, compiled once per ISA tier; all that leaves this object is the tier's table.
-#include "conv.h"
+#include "batch_lanes.h"
+#include "conv_im2col.h"
+#include "direct_channels.h"
+#include "direct_pixels.h"
 #include "elementwise.h"
 #include "linear.h"
 #include "pool.h"
@@ -14,19 +17,26 @@ namespace KERNELET_ISA {
 const KernelTable table = {
     KERNELET_NAME(KERNELET_ISA),
     lanes,
-    tile_rows,
-    tile_vectors,
     F32::has_fma,
-    conv_weights_size,
-    conv_pack,
-    conv_scratch_size,
-    conv,
-    linear_weights_size,
-    linear_bias_size,
-    linear_pack,
-    linear,
-    max_pool,
-    avg_pool,
+
+    {"im2col", conv_im2col::fits, conv_im2col::weights_size, conv_im2col::pack, conv_im2col::scratch_size,
+     conv_im2col::run, tile_rows, tile_width},
+    {"direct-pixels", direct_pixels::fits, direct_pixels::weights_size, direct_pixels::pack,
+     direct_pixels::scratch_size, direct_pixels::run, direct_pixels::most_channels,
+     direct_pixels::most_rows * lanes},
+    {"direct-channels", direct_channels::fits, direct_channels::weights_size, direct_channels::pack,
+     direct_channels::scratch_size, direct_channels::run, direct_channels::most_pixels, direct_channels::width},
+    {"gemm", linear_weights_size, linear_bias_size, linear_pack, linear, 1, row_registers * lanes},
+    {max_pool, avg_pool},
+
+    {"lanes", batch_lanes::conv_fits, batch_lanes::conv_weights_size, batch_lanes::conv_pack,
+     batch_lanes::conv_scratch_size, batch_lanes::conv, tile_rows, tile_width},
+    {"lanes", batch_lanes::linear_weights_size, batch_lanes::linear_bias_size, batch_lanes::linear_pack,
+     batch_lanes::linear, batch_lanes::most_outputs, lanes},
+    {batch_lanes::max_pool, batch_lanes::avg_pool},
+    batch_lanes::interleave,
+    batch_lanes::deinterleave,
+
     activate,
     softmax,
     add,

@@ -1,104 +1,104 @@
-// linear: dst [rows][out] = src [rows][in] * weight^T + bias. Weights lie in panels of tile_width outputs,
-// k-major, so that lanes are outputs and x[k] is broadcast:
+// linear: dst [rows][out] = src [rows][in] * weight^T + bias, with outputs in the lanes and x[k] broadcast.
 //
-//   packed [panel][in][tile_width]
+// One row (an image alone): panels of up to 12 registers of outputs, all in registers at once, so that
+// the weights stream through once: packed [panel][in][registers * lanes].
+// Several rows: the GEMM tile, packed [panel][in][tile_width].
 #pragma once
 
-#include "gemm.h"
+#include "conv_common.h"
 
 namespace kernelet {
 namespace KERNELET_ISA {
 namespace {
 
-KERNELET_INLINE int linear_panels(const LinearArgs& s) { return (s.out + tile_width - 1) / tile_width; }
+constexpr int row_registers = 12;
 
-size_t linear_weights_size(const LinearArgs& s) {
-  return static_cast<size_t>(linear_panels(s)) * tile_width * s.in;
-}
+// A layer's outputs in registers, and those in panels.
+struct LinearPanels {
+  int registers, panels;
+  explicit LinearPanels(const LinearArgs& s) {
+    if (s.rows == 1) {
+      registers = (s.out + lanes - 1) / lanes;
+      panels = parts_of(registers, row_registers);
+    } else {
+      panels = (s.out + tile_width - 1) / tile_width;
+      registers = panels * tile_vectors;
+    }
+  }
+  int begin(int panel) const { return part_begin(registers, panels, panel); }  // in registers
+};
 
-size_t linear_bias_size(const LinearArgs& s) { return static_cast<size_t>(linear_panels(s)) * tile_width; }
+size_t linear_bias_size(const LinearArgs& s) { return static_cast<size_t>(LinearPanels(s).registers) * lanes; }
+size_t linear_weights_size(const LinearArgs& s) { return linear_bias_size(s) * s.in; }
 
 void linear_pack(const LinearArgs& s, const float* weight, float* packed) {
-  for (int panel = 0; panel < linear_panels(s); ++panel) {
+  const LinearPanels layout(s);
+  for (int panel = 0; panel < layout.panels; ++panel) {
+    const int begin = layout.begin(panel) * lanes, end = layout.begin(panel + 1) * lanes;
     for (int k = 0; k < s.in; ++k) {
-      for (int j = 0; j < tile_width; ++j) {
-        const int o = panel * tile_width + j;
-        *packed++ = o < s.out ? weight[static_cast<size_t>(o) * s.in + k] : 0.0f;
-      }
+      for (int o = begin; o < end; ++o) *packed++ = o < s.out ? weight[static_cast<size_t>(o) * s.in + k] : 0.0f;
     }
   }
 }
 
-// One row against P panels side by side: enough independent chains to hide the latency of an FMA.
-template <int P>
-void linear_row(const LinearArgs& s, int first_panel, const float* x, float* dst) {
-  const size_t panel_size = static_cast<size_t>(s.in) * tile_width;
-  const float* w = s.weights + first_panel * panel_size;
-  reg c[P][tile_vectors];
+// V registers of outputs of one row.
+template <int V>
+void linear_row(const LinearArgs& s, const float* w, const float* bias, const float* x, float* dst, int outputs) {
+  reg c[V];
   KERNELET_UNROLL
-  for (int q = 0; q < P; ++q) {
-    KERNELET_UNROLL
-    for (int v = 0; v < tile_vectors; ++v) c[q][v] = F32::zero();
-  }
+  for (int v = 0; v < V; ++v) c[v] = F32::zero();
   for (int k = 0; k < s.in; ++k) {
     const reg xk = F32::splat(x[k]);
     KERNELET_UNROLL
-    for (int q = 0; q < P; ++q) {
-      KERNELET_UNROLL
-      for (int v = 0; v < tile_vectors; ++v) {
-        c[q][v] = F32::muladd(xk, F32::load(w + q * panel_size + v * lanes), c[q][v]);
-      }
-    }
-    w += tile_width;
+    for (int v = 0; v < V; ++v) c[v] = F32::muladd(xk, F32::load(w + v * lanes), c[v]);
+    w += V * lanes;
   }
-  KERNELET_UNROLL
-  for (int q = 0; q < P; ++q) {
-    const int o = (first_panel + q) * tile_width;
+  if (outputs < V * lanes || !is_simple(s.activation)) {
+    alignas(64) float sums[V * lanes];
     KERNELET_UNROLL
-    for (int v = 0; v < tile_vectors; ++v) {
-      c[q][v] = finish(s.activation, F32::add(c[q][v], F32::load(s.bias + o + v * lanes)));
-    }
-    store_row(dst + o, c[q], s.out - o < tile_width ? s.out - o : tile_width);
+    for (int v = 0; v < V; ++v) F32::store(sums + v * lanes, c[v]);
+    return finish_linear_row(s.activation, bias, sums, dst, outputs);
+  }
+  const reg floor = floor_of(s.activation);
+  KERNELET_UNROLL
+  for (int v = 0; v < V; ++v) {
+    F32::store(dst + v * lanes, F32::max(floor, F32::add(c[v], F32::load(bias + v * lanes))));
   }
 }
 
-void linear_one(const LinearArgs& s, const float* x, float* dst) {
-  constexpr int most = tile_rows * tile_vectors >= 24 ? 6 : 3;
-  const int panels = linear_panels(s);
-  for (int q = 0; q < panels;) {
-    const int left = panels - q;
-    const int now = left < most ? left : most;
-    switch (now) {
-      case 1: linear_row<1>(s, q, x, dst); break;
-      case 2: linear_row<2>(s, q, x, dst); break;
-      case 3: linear_row<3>(s, q, x, dst); break;
-      default:
-        if constexpr (most == 6) {
-          if (now == 4) linear_row<4>(s, q, x, dst);
-          if (now == 5) linear_row<5>(s, q, x, dst);
-          if (now == 6) linear_row<6>(s, q, x, dst);
-        }
-    }
-    q += now;
-  }
+using LinearRow = void (*)(const LinearArgs&, const float*, const float*, const float*, float*, int);
+
+KERNELET_INLINE LinearRow linear_row_of(int registers) {
+  static const LinearRow rows[] = {
+      linear_row<1>, linear_row<2>, linear_row<3>, linear_row<4>,  linear_row<5>,  linear_row<6>,
+      linear_row<7>, linear_row<8>, linear_row<9>, linear_row<10>, linear_row<11>, linear_row<12>,
+  };
+  static_assert(sizeof rows / sizeof *rows == row_registers, "a kernel for every number of registers");
+  return rows[registers - 1];
 }
 
 void linear(const LinearArgs& s, const float* src, float* dst) {
-  if (s.rows == 1) return linear_one(s, src, dst);
-  for (int panel = 0; panel < linear_panels(s); ++panel) {
-    const int o = panel * tile_width;
+  const LinearPanels layout(s);
+  for (int panel = 0; panel < layout.panels; ++panel) {
+    const int o = layout.begin(panel) * lanes, width = layout.begin(panel + 1) * lanes - o;
+    const int outputs = s.out - o < width ? s.out - o : width;
+    const float* weights = s.weights + static_cast<size_t>(o) * s.in;
+    if (s.rows == 1) {
+      linear_row_of(width / lanes)(s, weights, s.bias + o, src, dst + o, outputs);
+      continue;
+    }
     for (int row = 0; row < s.rows; row += tile_rows) {
       const int rows = s.rows - row < tile_rows ? s.rows - row : tile_rows;
       TileArgs t;
       t.k = s.in;
       t.a = src + static_cast<size_t>(row) * s.in;
       t.a_row = s.in;
-      t.b = s.weights + static_cast<size_t>(o) * s.in;
+      t.b = weights;
       t.partial = nullptr;
       t.first = t.last = true;
       t.dst = dst + static_cast<size_t>(row) * s.out + o;
       t.dst_row = s.out;
-      t.count = s.out - o < tile_width ? s.out - o : tile_width;
+      t.count = outputs;
       t.bias = s.bias + o;
       t.epilogue = {Activation::none, Pool::none, s.activation};
       linear_tile_of(rows)(t);

@@ -67,7 +67,8 @@ void max_pool(const PoolArgs& s, const float* src, float* dst) {
 }
 
 // PyTorch's divisor: the window cut to the padded plane, or to the plane itself without count_include_pad.
-inline float average_at(const PoolArgs& s, const float* src, int y0, int x0) {
+// 1 where nothing of the window lies inside: the average of no taps is 0.
+inline float average_divisor(const PoolArgs& s, int y0, int x0) {
   int y1 = y0 + s.kh < s.ih + s.pb ? y0 + s.kh : s.ih + s.pb;
   int x1 = x0 + s.kw < s.iw + s.pr ? x0 + s.kw : s.iw + s.pr;
   const int padded = (y1 - y0) * (x1 - x0);
@@ -75,12 +76,16 @@ inline float average_at(const PoolArgs& s, const float* src, int y0, int x0) {
   if (x0 < 0) x0 = 0;
   if (y1 > s.ih) y1 = s.ih;
   if (x1 > s.iw) x1 = s.iw;
-  if (y0 >= y1 || x0 >= x1) return 0.0f;
+  if (y0 >= y1 || x0 >= x1) return 1.0f;
+  return static_cast<float>(s.count_include_pad ? padded : (y1 - y0) * (x1 - x0));
+}
+
+inline float average_at(const PoolArgs& s, const float* src, int y0, int x0) {
   float sum = 0.0f;
-  for (int y = y0; y < y1; ++y) {
-    for (int x = x0; x < x1; ++x) sum = sum + src[static_cast<size_t>(y) * s.iw + x];
+  for (int y = y0 > 0 ? y0 : 0; y < y0 + s.kh && y < s.ih; ++y) {
+    for (int x = x0 > 0 ? x0 : 0; x < x0 + s.kw && x < s.iw; ++x) sum = sum + src[static_cast<size_t>(y) * s.iw + x];
   }
-  return sum / static_cast<float>(s.count_include_pad ? padded : (y1 - y0) * (x1 - x0));
+  return sum / average_divisor(s, y0, x0);
 }
 
 void avg_pool(const PoolArgs& s, const float* src, float* dst) {

@@ -27,7 +27,7 @@ struct ConvArgs {
   int32_t sh, sw, dh, dw, pt, pl, groups;
   int32_t ph, pw;
   Epilogue epilogue;
-  const float* weights;  // packed by pack_conv
+  const float* weights;  // packed by the algorithm
   const float* bias;     // [oc], zeros where the layer has none
 };
 
@@ -35,8 +35,8 @@ struct ConvArgs {
 struct LinearArgs {
   int32_t rows, in, out;
   Activation activation;
-  const float* weights;  // packed by pack_linear
-  const float* bias;     // packed likewise: zeros beyond `out` up to the panel's width
+  const float* weights;  // packed by the algorithm
+  const float* bias;     // bias_size() floats, zeros beyond `out`
 };
 
 // src [c][ih][iw] -> dst [c][oh][ow]
@@ -51,26 +51,50 @@ struct SoftmaxArgs {
   bool log;
 };
 
+// One way to convolve. Sizes in floats; scratch is 64-byte aligned, packed weights and bias stay the plan's.
+struct ConvAlgorithm {
+  const char* name;
+  bool (*fits)(const ConvArgs&);
+  size_t (*weights_size)(const ConvArgs&);
+  void (*pack)(const ConvArgs&, const float* weight_oihw, float* packed);
+  size_t (*scratch_size)(const ConvArgs&);
+  void (*run)(const ConvArgs&, const float* src, float* dst, float* scratch);
+  // Register tile, as describe() shows it.
+  int32_t tile_rows, tile_columns;
+};
+
+struct LinearAlgorithm {
+  const char* name;
+  size_t (*weights_size)(const LinearArgs&);
+  size_t (*bias_size)(const LinearArgs&);
+  void (*pack)(const LinearArgs&, const float* weight_oi, float* packed);
+  void (*run)(const LinearArgs&, const float* src, float* dst);
+  int32_t tile_rows, tile_columns;
+};
+
+struct PoolAlgorithm {
+  void (*max)(const PoolArgs&, const float* src, float* dst);
+  void (*average)(const PoolArgs&, const float* src, float* dst);
+};
+
 struct KernelTable {
   const char* isa;
   int32_t lanes;
-  // Register tile of the GEMM: rows x (vectors * lanes).
-  int32_t tile_rows, tile_vectors;
   bool has_fma;
 
-  // im2col + packed GEMM. Floats of packed weights; of scratch a call needs.
-  size_t (*conv_weights_size)(const ConvArgs&);
-  void (*conv_pack)(const ConvArgs&, const float* weight_oihw, float* packed);
-  size_t (*conv_scratch_size)(const ConvArgs&);
-  void (*conv)(const ConvArgs&, const float* src, float* dst, float* scratch);
+  // One image: values are [c][h][w].
+  ConvAlgorithm im2col, direct_pixels, direct_channels;
+  LinearAlgorithm linear;
+  PoolAlgorithm pool;
 
-  size_t (*linear_weights_size)(const LinearArgs&);
-  size_t (*linear_bias_size)(const LinearArgs&);
-  void (*linear_pack)(const LinearArgs&, const float* weight_oi, float* packed);
-  void (*linear)(const LinearArgs&, const float* src, float* dst);
+  // `lanes` images at once: values are [c][h][w][lanes].
+  ConvAlgorithm lanes_conv;
+  LinearAlgorithm lanes_linear;
+  PoolAlgorithm lanes_pool;
+  void (*interleave)(size_t n, int count, const float* src, size_t image_stride, float* dst);
+  void (*deinterleave)(size_t n, int count, const float* src, float* dst, size_t image_stride);
 
-  void (*max_pool)(const PoolArgs&, const float* src, float* dst);
-  void (*avg_pool)(const PoolArgs&, const float* src, float* dst);
+  // Either.
   void (*activate)(Activation, size_t n, const float* src, float* dst);  // src may be dst
   void (*softmax)(const SoftmaxArgs&, const float* src, float* dst);
   void (*add)(size_t n, const float* a, const float* b, float* dst);

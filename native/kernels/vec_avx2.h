@@ -33,9 +33,20 @@ struct F32 {
     const __m256i biased = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
     return _mm256_castsi256_ps(_mm256_slli_epi32(biased, 23));
   }
+  // elements 0, 2, 4, … and 1, 3, 5, … of a followed by b
+  static reg even(reg a, reg b) { return in_order(_mm256_shuffle_ps(a, b, 0x88)); }
+  static reg odd(reg a, reg b) { return in_order(_mm256_shuffle_ps(a, b, 0xdd)); }
+  static void store_halves(float* low, float* high, reg x) {
+    _mm_storeu_ps(low, _mm256_castps256_ps128(x));
+    _mm_storeu_ps(high, _mm256_extractf128_ps(x, 1));
+  }
 
   // n in [0, 8] leading lanes
   static __m256i first(int n) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(avx2_first_mask + 8 - n));
+  }
+  // shuffles work within halves of 128 bits: puts their four pairs of elements back in order
+  static reg in_order(reg x) {
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(x), 0xd8));
   }
 };

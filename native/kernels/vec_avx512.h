@@ -31,7 +31,18 @@ struct F32 {
     const __m512i biased = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
     return _mm512_castsi512_ps(_mm512_slli_epi32(biased, 23));
   }
+  // elements 0, 2, 4, … and 1, 3, 5, … of a followed by b
+  static reg even(reg a, reg b) { return _mm512_permutex2var_ps(a, every_other(0), b); }
+  static reg odd(reg a, reg b) { return _mm512_permutex2var_ps(a, every_other(1), b); }
+  static void store_halves(float* low, float* high, reg x) {
+    _mm256_storeu_ps(low, _mm512_castps512_ps256(x));
+    _mm256_storeu_ps(high, _mm512_extractf32x8_ps(x, 1));
+  }
 
   // n in [0, 16] leading lanes
   static __mmask16 first(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
+  static __m512i every_other(int first) {
+    const __m512i twice = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+    return _mm512_add_epi32(twice, _mm512_set1_epi32(first));
+  }
 };

@@ -36,4 +36,11 @@ struct F32 {
     return vreinterpretq_f32_s32(
         vshlq_n_s32(vaddq_s32(vcvtnq_s32_f32(n), vdupq_n_s32(127)), 23));
   }
+  // elements 0, 2, 4, … and 1, 3, 5, … of a followed by b
+  static reg even(reg a, reg b) { return vuzp1q_f32(a, b); }
+  static reg odd(reg a, reg b) { return vuzp2q_f32(a, b); }
+  static void store_halves(float* low, float* high, reg x) {
+    vst1_f32(low, vget_low_f32(x));
+    vst1_f32(high, vget_high_f32(x));
+  }
 };

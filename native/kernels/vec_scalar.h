@@ -32,4 +32,8 @@ struct F32 {
     memcpy(&x, &bits, sizeof x);
     return x;
   }
+  // elements 0, 2, 4, … and 1, 3, 5, … of a followed by b
+  static reg even(reg a, reg) { return a; }
+  static reg odd(reg, reg b) { return b; }
+  static void store_halves(float* low, float*, reg x) { *low = x; }  // a half of one lane is none: unused
 };

@@ -35,6 +35,13 @@ struct F32 {
     return _mm_castsi128_ps(
         _mm_slli_epi32(_mm_add_epi32(_mm_cvtps_epi32(n), _mm_set1_epi32(127)), 23));
   }
+  // elements 0, 2, 4, … and 1, 3, 5, … of a followed by b
+  static reg even(reg a, reg b) { return _mm_shuffle_ps(a, b, 0x88); }
+  static reg odd(reg a, reg b) { return _mm_shuffle_ps(a, b, 0xdd); }
+  static void store_halves(float* low, float* high, reg x) {
+    _mm_storel_pi(reinterpret_cast<__m64*>(low), x);
+    _mm_storeh_pi(reinterpret_cast<__m64*>(high), x);
+  }
 
   static reg blend(reg mask, reg x, reg y) {
     return _mm_or_ps(_mm_and_ps(mask, x), _mm_andnot_ps(mask, y));

@@ -1,0 +1,76 @@
+// What the convolution algorithms share: the zero-padded plane and panels of channels.
+#pragma once
+
+#include "gemm.h"
+
+namespace kernelet {
+namespace KERNELET_ISA {
+namespace {
+
+// Taps of one output: the length of its chain.
+KERNELET_INLINE int conv_k(const ConvArgs& s) { return s.ic / s.groups * s.kh * s.kw; }
+// Output channels of a group.
+KERNELET_INLINE int conv_m(const ConvArgs& s) { return s.oc / s.groups; }
+
+// The plane that windows slide over: the input itself, or its zero-padded copy.
+struct Plane {
+  int h, w;
+};
+
+KERNELET_INLINE bool is_padded(const ConvArgs& s, Plane plane) {
+  return plane.h != s.ih || plane.w != s.iw;
+}
+
+KERNELET_INLINE Plane padded_plane(const ConvArgs& s) {
+  const int reach_h = (s.oh - 1) * s.sh + (s.kh - 1) * s.dh + 1;
+  const int reach_w = (s.ow - 1) * s.sw + (s.kw - 1) * s.dw + 1;
+  const Plane plane = {s.pt + s.ih > reach_h ? s.pt + s.ih : reach_h,
+                       s.pl + s.iw > reach_w ? s.pl + s.iw : reach_w};
+  return plane;
+}
+
+// Floats of the padded copy, rounded up to whole cache lines; 0 where the input serves as it is.
+KERNELET_INLINE size_t padded_size(const ConvArgs& s) {
+  const Plane plane = padded_plane(s);
+  if (!is_padded(s, plane)) return 0;
+  return (static_cast<size_t>(s.ic) * plane.h * plane.w + 15) / 16 * 16;
+}
+
+// src [ic][ih][iw] -> dst [ic][plane.h][plane.w], zeros around.
+inline void pad(const ConvArgs& s, Plane plane, const float* src, float* dst) {
+  memset(dst, 0, sizeof(float) * s.ic * plane.h * plane.w);
+  for (int c = 0; c < s.ic; ++c) {
+    for (int y = 0; y < s.ih; ++y) {
+      memcpy(dst + (static_cast<size_t>(c) * plane.h + y + s.pt) * plane.w + s.pl,
+             src + (static_cast<size_t>(c) * s.ih + y) * s.iw, sizeof(float) * s.iw);
+    }
+  }
+}
+
+// n things cut into the fewest parts of at most `most`, as even as can be: 16 by 6 -> 6 5 5.
+KERNELET_INLINE int parts_of(int n, int most) { return (n + most - 1) / most; }
+KERNELET_INLINE int part_begin(int n, int parts, int part) {
+  const int base = n / parts, longer = n % parts;
+  return part * base + (part < longer ? part : longer);
+}
+
+// Rows of [n][k] weights in parts: [part][k][rows of the part].
+inline void pack_parts(int n, int k, int most, const float* weight, float* packed) {
+  const int parts = parts_of(n, most);
+  for (int part = 0; part < parts; ++part) {
+    const int begin = part_begin(n, parts, part), end = part_begin(n, parts, part + 1);
+    for (int p = 0; p < k; ++p) {
+      for (int row = begin; row < end; ++row) *packed++ = weight[static_cast<size_t>(row) * k + p];
+    }
+  }
+}
+
+// The same for every group of a convolution.
+inline void pack_groups(const ConvArgs& s, int most, const float* weight, float* packed) {
+  const size_t size = static_cast<size_t>(conv_m(s)) * conv_k(s);
+  for (int g = 0; g < s.groups; ++g) pack_parts(conv_m(s), conv_k(s), most, weight + g * size, packed + g * size);
+}
+
+}  // namespace
+}  // namespace KERNELET_ISA
+}  // namespace kernelet
