@@ -5,13 +5,15 @@
  *   node scripts/native-tests.mjs sanitize   AddressSanitizer and UndefinedBehaviorSanitizer, clang where there is one
  *   node scripts/native-tests.mjs arm64      cross compiled, under qemu-aarch64
  *   node scripts/native-tests.mjs avx512     the avx512 tier's source on AVX2 (see native/tests/emulate)
+ *   node scripts/native-tests.mjs bochs      the avx512 tier's own instructions, on a PC emulated by bochs
  *   node scripts/native-tests.mjs old-cpus   the host build under qemu: Nehalem (no AVX), Haswell (no AVX-512)
  *
  * What a machine lacks for a mode is named and the mode skipped. KERNELET_WERROR=1 makes warnings errors.
  * The last line is `N passed, N failed`.
  */
-import { readFileSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { boot, missing } from './bochs.mjs'
 import {
   capture,
   counts,
@@ -68,20 +70,23 @@ function sanitizes(compiler) {
 }
 
 const total = { passed: 0, failed: 0 }
-async function test(command, args = [], env = {}) {
-  const { status, signal, output } = await tee(command, args, { env })
+function tally(what, { status, signal, output }) {
   const result = counts(output)
   if (result) {
     total.passed += result.passed
     total.failed += result.failed
   }
   if (status !== 0 && !(result?.failed > 0)) {
-    console.log(`FAIL ${[command, ...args].join(' ')} ended with ${signal ?? `exit code ${status}`}`)
+    console.log(`FAIL ${what} ended with ${signal ?? `exit code ${status}`}`)
     total.failed++
   } else if (!result) {
-    console.log(`FAIL ${command} printed no "N passed, N failed" line`)
+    console.log(`FAIL ${what} printed no "N passed, N failed" line`)
     total.failed++
   }
+}
+
+async function test(command, args = [], env = {}) {
+  tally([command, ...args].join(' '), await tee(command, args, { env }))
 }
 
 const mode = process.argv[2] ?? 'host'
@@ -116,6 +121,30 @@ if (mode === 'host') {
   const program = build('build-emulated', ['-DKERNELET_EMULATE_AVX512=ON'])
   await test(program('kernelet_emulation_check'))
   await test(program('kernelet_tests'), [], { KERNELET_ISA: 'avx512' })
+} else if (mode === 'bochs') {
+  if (process.platform !== 'linux' || process.arch !== 'x64') skip('the emulated PC wants Linux on x64')
+  const lacking = missing()
+  if (lacking) skip(lacking)
+  const program = build('build-static', ['-DCMAKE_EXE_LINKER_FLAGS=-static'])
+  const compiler = ['c++', '-std=c++17', '-O2', '-static', '-ffp-contract=off', '-DNDEBUG']
+  const folder = join(root, 'build-bochs')
+  mkdirSync(folder, { recursive: true })
+  const compile = (source, out, ...flags) =>
+    run(compiler[0], [
+      ...compiler.slice(1),
+      ...flags,
+      join(root, 'native/tests/emulate', source),
+      '-o',
+      join(folder, out),
+    ])
+  compile('init.cc', 'init')
+  compile('check.cc', 'check', '-mavx512f', '-mavx512vl', '-mavx512dq', '-mavx512bw', '-mfma')
+  for (const tests of [join(folder, 'check'), program('kernelet_tests')]) {
+    const result = boot(folder, join(folder, 'init'), tests, 1200)
+    if (!result) skip("Debian's kernel package linux-image-cloud-amd64 cannot be downloaded here")
+    process.stdout.write(result.output)
+    tally(`${tests} on bochs`, result)
+  }
 } else if (mode === 'old-cpus') {
   if (process.arch !== 'x64') skip('the older CPUs are x64 ones')
   const qemu = which('qemu-x86_64-static') ?? need('qemu-x86_64', 'qemu-user-static')
@@ -125,7 +154,7 @@ if (mode === 'host') {
     await test(qemu, ['-cpu', cpu, program('kernelet_tests')])
   }
 } else {
-  die(`native tests: no mode '${mode}': host, sanitize, arm64, avx512 or old-cpus`, 2)
+  die(`native tests: no mode '${mode}': host, sanitize, arm64, avx512, bochs or old-cpus`, 2)
 }
 
 console.log(`${total.passed} passed, ${total.failed} failed`)
