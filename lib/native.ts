@@ -89,6 +89,8 @@ export interface NativePlan {
   readonly isa: string
   /** As asked for; 0: by the amount of work. */
   readonly threads: number
+  /** Images of a batch that run side by side in the lanes; 0 where each runs alone. */
+  readonly batchLanes: number
   readonly arenaBytes: number
   readonly weightBytes: number
   /** Registers the buffers `execute` works on. Throws ERR_SHAPE where they are too short for `batch`. */
