@@ -16,9 +16,9 @@ export function threads(): NativeThreads {
 }
 
 /**
- * Sets how many threads models compiled from now on get when their options do not say.
+ * Sets how many threads models use whose options do not say; 0 leaves it to the amount of work.
  *
- * @throws KerneletError `ERR_ARGUMENT` unless `count` is a positive integer.
+ * @throws KerneletError `ERR_ARGUMENT` unless `count` is an integer from 0 up.
  */
 export function setThreads(count: number): void {
   native().setThreads(count)

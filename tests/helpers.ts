@@ -60,9 +60,14 @@ export function largestError(actual: ArrayLike<number>, expected: ArrayLike<numb
   return largest
 }
 
-/** The bits of float32 numbers, so that NaN and −0 compare as what they are. */
+/**
+ * The bits of float32 numbers, so that −0 is not 0. A NaN is a NaN: its sign and payload come from whichever
+ * operand the compiler put first, and no rule fixes them.
+ */
 export function bitsOf(values: Float32Array): Uint32Array {
-  return new Uint32Array(values.slice().buffer)
+  return Uint32Array.from(new Uint32Array(values.slice().buffer), (bits, i) =>
+    Number.isNaN(values[i]) ? 0x7fc00000 : bits,
+  )
 }
 
 export function argmax(values: ArrayLike<number>): number {
