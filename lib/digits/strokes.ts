@@ -21,7 +21,7 @@ const INK = 0.12
 /**
  * Joins pieces of ink into digits, nearest first. The bar of a 5 that does not reach its body and the dots of
  * a dotted pen are one digit; pieces are kept apart only where both could stand for a digit and the gap between
- * them is wide: against their height, and against the gaps within either of them.
+ * them is wide: against their height, and against the gaps within either of them, and their boxes lie apart.
  *
  * @returns groups, the one with the most ink first
  */
@@ -91,7 +91,15 @@ function belongTogether(a: StrokeGroup, b: StrokeGroup, gap: number, pen: number
   const larger = Math.max(tall(a), tall(b))
   // A dot or a bar is no digit: it joins what is near, in terms of the pen or of the larger piece.
   if (smaller < 4 * pen || smaller < HEIGHT * larger) return gap <= Math.max(4 * pen, 0.25 * larger)
-  return gap <= 0.1 * smaller || gap <= 1.5 * Math.max(a.gap, b.gap)
+  return gap <= 0.1 * smaller || gap <= 1.5 * Math.max(a.gap, b.gap) || interlock(a, b)
+}
+
+/** Whether the boxes overlap as those of two digits in a row or column do not: broken strokes of one. */
+function interlock(a: StrokeGroup, b: StrokeGroup): boolean {
+  if (frames(a, b) || frames(b, a)) return false
+  const across = Math.min(a.right, b.right) - Math.max(a.left, b.left)
+  const down = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top)
+  return across >= 0.4 * Math.min(a.right - a.left, b.right - b.left) && down >= -0.15 * Math.max(tall(a), tall(b))
 }
 
 /** Mean width of the strokes: an outline runs along both their sides. */
