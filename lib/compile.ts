@@ -9,7 +9,7 @@ import { checkOptions } from './options.ts'
 import { checkShape, elements, formatShape, looksLikeNhwc, sameShape, show, size } from './shapes.ts'
 import { Summary } from './summary.ts'
 import { formatCount, formatTable } from './table.ts'
-import { received, Tensor } from './tensor.ts'
+import { noData, received, Tensor } from './tensor.ts'
 
 /** Options of `compile`. */
 export interface CompileOptions {
@@ -94,9 +94,10 @@ export class CompiledModel {
   /** The output handed back when the caller brings none: a view of the first images of #space. */
   #own: Float32Array
   #space: Float32Array
-  /** What the plan is bound to. Kept here, so that it is not collected while native code has its address. */
-  #input: Float32Array | undefined
-  #output: Float32Array | undefined
+  /** The input as it was given, and its array and the output that the plan is bound to. */
+  #source: Float32Array | Tensor | undefined
+  #input: Float32Array = noData
+  #output: Float32Array = noData
   #inputSize = 0
   #outputSize = 0
 
@@ -133,8 +134,8 @@ export class CompiledModel {
   run(input: Float32Array | Tensor, output?: Float32Array): Float32Array {
     // The lengths of what was bound are compared because a buffer that was transferred away has length 0.
     if (
-      input === this.#input &&
-      input.length === this.#inputSize &&
+      input === this.#source &&
+      this.#input.length === this.#inputSize &&
       (output ?? this.#own) === this.#output &&
       this.#output.length === this.#outputSize &&
       inFlight.size === 0
@@ -144,7 +145,7 @@ export class CompiledModel {
     }
     this.#bind(input, output)
     this.#plan.execute()
-    return this.#output as Float32Array
+    return this.#output
   }
 
   #bind(input: Float32Array | Tensor, output: Float32Array | undefined): void {
@@ -154,9 +155,10 @@ export class CompiledModel {
       output === undefined ? this.#ownOutput(values, batch) : this.#checkOutput(output, values, batch)
     checkFree(target)
     if (target !== this.#output || values !== this.#input || values.length !== this.#inputSize) {
-      this.#input = undefined
+      this.#source = undefined
       this.#plan.bind(values, target, batch)
     }
+    this.#source = input
     this.#input = values
     this.#inputSize = values.length
     this.#output = target
@@ -221,12 +223,13 @@ export class CompiledModel {
   /** What the plan does, step by step, and what it takes. */
   describe(): ModelDescription {
     this.#checkAlive()
-    const { isa, threads, arenaBytes, weightBytes } = this.#plan
+    const { isa, threads, batchLanes, arenaBytes, weightBytes } = this.#plan
     return new ModelDescription({
       inputShape: this.inputShape,
       outputShape: this.outputShape,
       isa,
       threads,
+      batchLanes,
       arenaBytes,
       weightBytes,
       ...this.#counts,
@@ -237,8 +240,9 @@ export class CompiledModel {
   /** Frees the native memory; every later call throws `ERR_DISPOSED`, except this one. */
   dispose(): void {
     this.#disposed = true
-    this.#input = undefined
-    this.#output = undefined
+    this.#source = undefined
+    this.#input = noData
+    this.#output = noData
     this.#plan.dispose()
   }
 
@@ -326,6 +330,8 @@ export class ModelDescription {
   readonly isa: string
   /** As asked for; 0: by the amount of work. */
   readonly threads: number
+  /** Images of a batch that run side by side in the lanes; 0 where each runs alone. */
+  readonly batchLanes: number
   /** Working memory. */
   readonly arenaBytes: number
   /** Packed weights. */
@@ -340,6 +346,7 @@ export class ModelDescription {
     this.outputShape = facts.outputShape
     this.isa = facts.isa
     this.threads = facts.threads
+    this.batchLanes = facts.batchLanes
     this.arenaBytes = facts.arenaBytes
     this.weightBytes = facts.weightBytes
     this.macs = facts.macs

@@ -248,6 +248,9 @@ function guardPlan(plan: NativePlan): NativePlan {
     get threads() {
       return plan.threads
     },
+    get batchLanes() {
+      return plan.batchLanes
+    },
     get arenaBytes() {
       return plan.arenaBytes
     },

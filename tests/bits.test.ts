@@ -101,7 +101,11 @@ const models: [string, Module, number[]][] = [
   ],
 ]
 
-const batch = 5
+/** Two rounds of 16 images in the lanes, or four of 8, and an odd rest. */
+const batch = 37
+/** Those that promise it; a name that a model has no layer for falls back. */
+const algorithms = ['im2col', 'direct', 'direct-pixels', 'direct-channels', 'lanes']
+
 const classes = [
   ['avx2', 'avx512', 'neon'],
   ['scalar', 'sse'],
@@ -123,18 +127,24 @@ describe.each(models)('%s', (_, model, inputShape) => {
   describe.each(classes.map((tiers) => [tiers.join(', '), tiers] as const))('%s', (_, tiers) => {
     const expected = run({ isa: tiers[0] })
 
-    test.each(tiers)('%s: fused or not, one by one, on several threads, asynchronously', async (isa) => {
-      expect(run({ isa })).toEqual(expected)
-      expect(run({ isa, fuse: false })).toEqual(expected)
-      expect(run({ isa, threads: 3 })).toEqual(expected)
-      using net = model.compile({ inputShape, isa })
-      const each = expected.length / batch
-      for (let i = 0; i < batch; i++) {
-        const one = net.run(images.subarray(i * length, (i + 1) * length))
-        expect(bitsOf(one)).toEqual(expected.subarray(i * each, (i + 1) * each))
-      }
-      expect(bitsOf(await net.runAsync(images))).toEqual(expected)
-    })
+    test.each(tiers)(
+      '%s: fused or not, by every algorithm, one by one, on several threads, asynchronously',
+      async (isa) => {
+        expect(run({ isa })).toEqual(expected)
+        expect(run({ isa, fuse: false })).toEqual(expected)
+        expect(run({ isa, threads: 3 })).toEqual(expected)
+        for (const algorithm of algorithms) {
+          for (const fuse of [true, false]) expect(run({ isa, algorithm, fuse }), algorithm).toEqual(expected)
+        }
+        using net = model.compile({ inputShape, isa })
+        const each = expected.length / batch
+        for (let i = 0; i < batch; i++) {
+          const one = net.run(images.subarray(i * length, (i + 1) * length))
+          expect(bitsOf(one)).toEqual(expected.subarray(i * each, (i + 1) * each))
+        }
+        expect(bitsOf(await net.runAsync(images))).toEqual(expected)
+      },
+    )
   })
 
   test('eager and compiled', () => {
@@ -146,7 +156,8 @@ describe.each(models)('%s', (_, model, inputShape) => {
     const clean = noise(batch * length)
     const [before, after] = [run({}, clean), run({})]
     const each = before.length / batch
-    for (const i of [0, 1, 3, 4]) {
+    for (let i = 0; i < batch; i++) {
+      if (i === 2) continue
       expect(after.subarray(i * each, (i + 1) * each)).toEqual(before.subarray(i * each, (i + 1) * each))
     }
   })

@@ -82,6 +82,9 @@ const tolerance: Record<string, number> = {
   cross_entropy: 1.2e-7, // (0)
 }
 
+/** A name that an operation has no kernel for falls back. */
+const algorithms = ['auto', 'im2col', 'direct', 'direct-pixels', 'direct-channels', 'lanes']
+
 afterEach(() => vi.restoreAllMocks())
 
 test('there are 99 cases', () => {
@@ -114,12 +117,14 @@ describe.each(isa().supported)('%s', (tier) => {
 
     // A loss takes labels too: it is no part of a model.
     if (golden.op === 'cross_entropy') return
-    test.each([true, false])('compiled, fuse: %s', (fuse) => {
-      const inputShape = input.shape.slice(1)
-      using model = compile(new Single(operation(golden)), { inputShape, isa: tier, fuse })
-      expect(model.outputShape).toEqual(expected.shape.slice(1))
-      expect(new Set(model.describe().steps.map((step) => step.isa))).toEqual(new Set([tier]))
-      check(model.run(input))
+    test.each(algorithms)('compiled, algorithm: %s', (algorithm) => {
+      for (const fuse of [true, false]) {
+        const inputShape = input.shape.slice(1)
+        using model = compile(new Single(operation(golden)), { inputShape, isa: tier, algorithm, fuse })
+        expect(model.outputShape).toEqual(expected.shape.slice(1))
+        expect(new Set(model.describe().steps.map((step) => step.isa))).toEqual(new Set([tier]))
+        check(model.run(input))
+      }
     })
   })
 })
