@@ -48,85 +48,114 @@ void deinterleave(size_t n, int count, const float* src, float* dst, size_t imag
   }
 }
 
-struct ConvTile {
-  const float* pixel[tile_vectors];  // first tap of each pixel
-  int y[tile_vectors], x[tile_vectors];
+// One row of output tiles of one part of the channels.
+struct ConvRow {
+  const float* src;  // first input channel of the group
   const float* weights;
   const float* bias;
-  float* dst;  // first channel, first pixel stored
-  int pixels;  // of the four, stored
+  float* dst;  // first channel of the part, first output of the row
+  int row;     // of outputs stored: a pooled row is two rows of the convolution
 };
 
-// tile: M channels x 4 pixels, weights broadcast. Taps outside the input read zeros, as if it were padded.
-template <int M, bool Inside>
-void conv_tile(const ConvArgs& s, const ConvTile& t) {
-  reg c[M][tile_vectors];
+// The four pixels of a tile: the corners of a window, or neighbours in a row. Where each stands relative to
+// the first, in outputs of the convolution.
+KERNELET_INLINE int pixel_y(bool pooled, int p) { return pooled ? p >> 1 : 0; }
+KERNELET_INLINE int pixel_x(bool pooled, int p) { return pooled ? p & 1 : p; }
+
+// tile: M channels x 4 pixels, weights broadcast; y, x: the input row and column of the first pixel's first
+// tap. Without Inside, taps outside the input read zeros, as if it were padded.
+template <int M, bool Pooled, bool Inside>
+KERNELET_INLINE void conv_sums(const ConvArgs& s, const ConvRow& t, int y, int x, reg (&c)[M][tile_vectors]) {
   KERNELET_UNROLL
   for (int m = 0; m < M; ++m) {
     KERNELET_UNROLL
     for (int p = 0; p < tile_vectors; ++p) c[m][p] = F32::zero();
   }
-  const float* pixel[tile_vectors];
-  KERNELET_UNROLL
-  for (int p = 0; p < tile_vectors; ++p) pixel[p] = t.pixel[p];
   const float* w = t.weights;
-  const ptrdiff_t plane = static_cast<ptrdiff_t>(s.ih) * s.iw * lanes;
-  const ptrdiff_t row = static_cast<ptrdiff_t>(s.dh) * s.iw * lanes;
+  const ptrdiff_t row = static_cast<ptrdiff_t>(s.iw) * lanes, plane = s.ih * row;
+  const ptrdiff_t down = s.sh * row, right = static_cast<ptrdiff_t>(s.sw) * lanes;
+  const float* first = t.src + y * row + static_cast<ptrdiff_t>(x) * lanes;
+  const ptrdiff_t next_kw = static_cast<ptrdiff_t>(s.dw) * lanes, next_kh = s.dh * row;
   const int channels = s.ic / s.groups;
-  for (int ic = 0; ic < channels; ++ic) {
-    for (int kh = 0; kh < s.kh; ++kh) {
-      ptrdiff_t tap = ic * plane + kh * row;
-      for (int kw = 0; kw < s.kw; ++kw) {
-        reg x[tile_vectors];
+  int ic = 0;
+  do {
+    const float* tap_row = first;
+    int kh = 0;
+    do {
+      const float* tap = tap_row;
+      int kw = 0;
+      do {
+        reg wm[M];
+        KERNELET_UNROLL
+        for (int m = 0; m < M; ++m) wm[m] = F32::splat(w[m]);
         KERNELET_UNROLL
         for (int p = 0; p < tile_vectors; ++p) {
-          const bool inside = Inside || (static_cast<unsigned>(t.y[p] + kh * s.dh) < static_cast<unsigned>(s.ih) &&
-                                         static_cast<unsigned>(t.x[p] + kw * s.dw) < static_cast<unsigned>(s.iw));
-          x[p] = inside ? F32::load(pixel[p] + tap) : F32::zero();
-        }
-        KERNELET_UNROLL
-        for (int m = 0; m < M; ++m) {
-          const reg wm = F32::splat(w[m]);
+          const int py = pixel_y(Pooled, p), px = pixel_x(Pooled, p);
+          const bool inside =
+              Inside || (static_cast<unsigned>(y + py * s.sh + kh * s.dh) < static_cast<unsigned>(s.ih) &&
+                         static_cast<unsigned>(x + px * s.sw + kw * s.dw) < static_cast<unsigned>(s.iw));
+          const reg v = inside ? F32::load(tap + py * down + px * right) : F32::zero();
           KERNELET_UNROLL
-          for (int p = 0; p < tile_vectors; ++p) c[m][p] = F32::muladd(wm, x[p], c[m][p]);
+          for (int m = 0; m < M; ++m) c[m][p] = F32::muladd(wm[m], v, c[m][p]);
         }
         w += M;
-        tap += static_cast<ptrdiff_t>(s.dw) * lanes;
-      }
-    }
-  }
+        tap += next_kw;
+      } while (++kw < s.kw);
+      tap_row += next_kh;
+    } while (++kh < s.kh);
+    first += plane;
+  } while (++ic < channels);
+}
+
+template <int M, bool Pooled>
+void conv_row(const ConvArgs& s, const ConvRow& t) {
+  constexpr int step = Pooled ? 1 : tile_vectors;
   const Epilogue& e = s.epilogue;
-  const size_t out_plane = static_cast<size_t>(s.ph) * s.pw * lanes;
-  const bool pooled = e.pool != Pool::none;
-  if ((!pooled && t.pixels < tile_vectors) || !is_simple(e)) {
-    alignas(64) float sums[M * tile_width];
-    keep_chains<M>(sums, c);
-    for (int m = 0; m < M; ++m) {
-      finish_conv_row(e, t.bias[m], sums + m * tile_width, t.dst + m * out_plane, t.pixels * lanes);
-    }
-    return;
-  }
+  const bool simple = is_simple(e);
   const reg floor = floor_of(e.after);
-  KERNELET_UNROLL
-  for (int m = 0; m < M; ++m) {
-    const reg bias = F32::splat(t.bias[m]);
-    float* dst = t.dst + m * out_plane;
-    if (pooled) {
-      F32::store(dst, F32::max(floor, F32::add(max4(c[m][0], c[m][1], c[m][2], c[m][3]), bias)));
+  const size_t out_plane = static_cast<size_t>(s.ph) * s.pw * lanes;
+  const int y = t.row * (Pooled ? 2 : 1) * s.sh - s.pt;
+  const bool rows_inside = y >= 0 && y + (Pooled ? s.sh : 0) + (s.kh - 1) * s.dh < s.ih;
+  const int reach = (Pooled ? 1 : tile_vectors - 1) * s.sw + (s.kw - 1) * s.dw;
+  for (int column = 0; column < s.pw; column += step) {
+    const int x = column * (Pooled ? 2 : 1) * s.sw - s.pl;
+    const int stored = s.pw - column < step ? s.pw - column : step;
+    reg c[M][tile_vectors];
+    if (rows_inside && x >= 0 && x + reach < s.iw) {
+      conv_sums<M, Pooled, true>(s, t, y, x, c);
     } else {
-      KERNELET_UNROLL
-      for (int p = 0; p < tile_vectors; ++p) F32::store(dst + p * lanes, F32::max(floor, F32::add(c[m][p], bias)));
+      conv_sums<M, Pooled, false>(s, t, y, x, c);
+    }
+    float* dst = t.dst + static_cast<ptrdiff_t>(column) * lanes;
+    if (stored < step || !simple) {
+      alignas(64) float sums[M * tile_width];
+      keep_chains<M>(sums, c);
+      for (int m = 0; m < M; ++m) {
+        finish_conv_row(e, t.bias[m], sums + m * tile_width, dst + m * out_plane, stored * lanes);
+      }
+      continue;
+    }
+    KERNELET_UNROLL
+    for (int m = 0; m < M; ++m) {
+      const reg bias = F32::splat(t.bias[m]);
+      float* to = dst + m * out_plane;
+      if constexpr (Pooled) {
+        F32::store(to, F32::max(floor, F32::add(max4(c[m][0], c[m][1], c[m][2], c[m][3]), bias)));
+      } else {
+        KERNELET_UNROLL
+        for (int p = 0; p < tile_vectors; ++p) F32::store(to + p * lanes, F32::max(floor, F32::add(c[m][p], bias)));
+      }
     }
   }
 }
 
-using ConvKernel = void (*)(const ConvArgs&, const ConvTile&);
+using ConvKernel = void (*)(const ConvArgs&, const ConvRow&);
 
-template <bool Inside>
+template <bool Pooled>
 KERNELET_INLINE ConvKernel conv_kernel_of(int channels) {
-  static const ConvKernel kernels[] = {conv_tile<1, Inside>, conv_tile<2, Inside>, conv_tile<3, Inside>,
+  static const ConvKernel kernels[] = {conv_row<1, Pooled>, conv_row<2, Pooled>, conv_row<3, Pooled>,
 #if !defined(KERNELET_ISA_SCALAR) && !defined(KERNELET_ISA_SSE) && !defined(KERNELET_ISA_AVX2)
-                                       conv_tile<4, Inside>, conv_tile<5, Inside>, conv_tile<6, Inside>
+                                       conv_row<4, Pooled>, conv_row<5, Pooled>, conv_row<6, Pooled>
 #endif
   };
   static_assert(sizeof kernels / sizeof *kernels == tile_rows, "a tile for every number of channels");
@@ -140,34 +169,20 @@ size_t conv_scratch_size(const ConvArgs&) { return 0; }
 
 // src [ic][ih][iw][lanes] -> dst [oc][ph][pw][lanes]
 void conv(const ConvArgs& s, const float* src, float* dst, float*) {
-  const bool pooled = s.epilogue.pool != Pool::none;
   const int m = conv_m(s), k = conv_k(s), parts = parts_of(m, tile_rows);
-  const int outputs = s.ph * s.pw, step = pooled ? 1 : tile_vectors;
-  const ptrdiff_t plane = static_cast<ptrdiff_t>(s.ih) * s.iw * lanes;
+  const size_t in_plane = static_cast<size_t>(s.ih) * s.iw * lanes, out_row = static_cast<size_t>(s.pw) * lanes;
   for (int g = 0; g < s.groups; ++g) {
-    const float* group_src = src + static_cast<ptrdiff_t>(g) * (s.ic / s.groups) * plane;
-    for (int first = 0; first < outputs; first += step) {
-      ConvTile t;
-      t.pixels = outputs - first < step ? outputs - first : step;
-      bool inside = true;
-      for (int p = 0; p < tile_vectors; ++p) {
-        // past the end: the last pixel again, never stored
-        const int o = pooled || first + p < outputs ? first + p : outputs - 1;
-        const int y = pooled ? first / s.pw * 2 + p / 2 : o / s.pw;
-        const int x = pooled ? first % s.pw * 2 + p % 2 : o % s.pw;
-        t.y[p] = y * s.sh - s.pt;
-        t.x[p] = x * s.sw - s.pl;
-        t.pixel[p] = group_src + (static_cast<ptrdiff_t>(t.y[p]) * s.iw + t.x[p]) * lanes;
-        inside = inside && t.y[p] >= 0 && t.x[p] >= 0 && t.y[p] + (s.kh - 1) * s.dh < s.ih &&
-                 t.x[p] + (s.kw - 1) * s.dw < s.iw;
-      }
+    for (int row = 0; row < s.ph; ++row) {
       for (int part = 0; part < parts; ++part) {
         const int begin = part_begin(m, parts, part), channels = part_begin(m, parts, part + 1) - begin;
         const size_t channel = static_cast<size_t>(g) * m + begin;
+        ConvRow t;
+        t.src = src + static_cast<size_t>(g) * (s.ic / s.groups) * in_plane;
         t.weights = s.weights + channel * k;
         t.bias = s.bias + channel;
-        t.dst = dst + (channel * outputs + first) * lanes;
-        (inside ? conv_kernel_of<true>(channels) : conv_kernel_of<false>(channels))(s, t);
+        t.dst = dst + (channel * s.ph + row) * out_row;
+        t.row = row;
+        (s.epilogue.pool != Pool::none ? conv_kernel_of<true>(channels) : conv_kernel_of<false>(channels))(s, t);
       }
     }
   }
@@ -187,12 +202,14 @@ void linear_tile(const LinearArgs& s, const float* weights, const float* bias, c
   reg c[M];
   KERNELET_UNROLL
   for (int m = 0; m < M; ++m) c[m] = F32::zero();
-  for (int k = 0; k < s.in; ++k) {
-    const reg xk = F32::load(x + static_cast<size_t>(k) * lanes);
+  int k = s.in;
+  do {
+    const reg xk = F32::load(x);
     KERNELET_UNROLL
     for (int m = 0; m < M; ++m) c[m] = F32::muladd(F32::splat(weights[m]), xk, c[m]);
     weights += M;
-  }
+    x += lanes;
+  } while (--k > 0);
   const reg floor = floor_of(is_simple(s.activation) ? s.activation : Activation::none);
   KERNELET_UNROLL
   for (int m = 0; m < M; ++m) {

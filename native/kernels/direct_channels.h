@@ -64,13 +64,17 @@ void accumulate(const ConvArgs& s, const Tile& t) {
   KERNELET_UNROLL
   for (int p = 0; p < P; ++p) pixel[p] = t.pixel[p];
   const float* w = t.weights;
-  const int channels = s.ic / s.groups;
   const ptrdiff_t plane = static_cast<ptrdiff_t>(t.plane.h) * t.plane.w;
-  const ptrdiff_t row = static_cast<ptrdiff_t>(s.dh) * t.plane.w;
-  for (int ic = 0; ic < channels; ++ic) {
-    for (int kh = 0; kh < s.kh; ++kh) {
-      ptrdiff_t tap = ic * plane + kh * row;
-      for (int kw = 0; kw < s.kw; ++kw) {
+  const ptrdiff_t next_kh = static_cast<ptrdiff_t>(s.dh) * t.plane.w, next_kw = s.dw;
+  ptrdiff_t tap_plane = 0;
+  int ic = s.ic / s.groups;
+  do {
+    ptrdiff_t tap_row = tap_plane;
+    int kh = s.kh;
+    do {
+      ptrdiff_t tap = tap_row;
+      int kw = s.kw;
+      do {
         reg wv[N];
         KERNELET_UNROLL
         for (int v = 0; v < N; ++v) wv[v] = F32::load(w + v * lanes);
@@ -81,10 +85,12 @@ void accumulate(const ConvArgs& s, const Tile& t) {
           for (int v = 0; v < N; ++v) c[p][v] = F32::muladd(x, wv[v], c[p][v]);
         }
         w += width;
-        tap += s.dw;
-      }
-    }
-  }
+        tap += next_kw;
+      } while (--kw > 0);
+      tap_row += next_kh;
+    } while (--kh > 0);
+    tap_plane += plane;
+  } while (--ic > 0);
   KERNELET_UNROLL
   for (int p = 0; p < P; ++p) {
     KERNELET_UNROLL
@@ -163,10 +169,20 @@ void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
       for (int tile = 0; tile < tiles; ++tile) {
         const int begin = pooled ? tile : part_begin(outputs, tiles, tile);
         const int pixels = pooled ? window : part_begin(outputs, tiles, tile + 1) - begin;
-        for (int p = 0; p < pixels; ++p) {
-          const int y = pooled ? begin / s.pw * 2 + p / 2 : (begin + p) / s.pw;
-          const int x = pooled ? begin % s.pw * 2 + p % 2 : (begin + p) % s.pw;
+        int y = begin / s.pw, x = begin % s.pw;
+        if (pooled) {
+          const float* corner = group_src + static_cast<size_t>(y) * 2 * s.sh * plane.w + 2 * x * s.sw;
+          t.pixel[0] = corner;
+          t.pixel[1] = corner + s.sw;
+          t.pixel[2] = corner + static_cast<size_t>(s.sh) * plane.w;
+          t.pixel[3] = t.pixel[2] + s.sw;
+        }
+        for (int p = 0; !pooled && p < pixels; ++p) {
           t.pixel[p] = group_src + static_cast<size_t>(y) * s.sh * plane.w + static_cast<size_t>(x) * s.sw;
+          if (++x == s.pw) {
+            x = 0;
+            ++y;
+          }
         }
         kernel_of(pixels, registers)(s, t);
         float* to = dst + static_cast<size_t>(channel) * outputs + begin;

@@ -33,19 +33,18 @@ void pack(const ConvArgs& s, const float* weight, float* packed) { pack_groups(s
 
 size_t scratch_size(const ConvArgs& s) { return padded_size(widened(s)); }
 
-// Where one tile stands. `src` points at its first tap: row y * sh, column x of the plane.
-struct Tile {
+// R rows of outputs of one part of the channels, tile by tile.
+struct Rows {
   Plane plane;
-  const float* src;
+  const float* src;  // first input channel of the group, first tap of the first row's first pixel
   const float* weights;
   const float* bias;
-  float* dst;          // first channel, first stored row, first stored column
-  ptrdiff_t channel;   // floats between channels of dst
-  int columns;         // outputs of a row to store: up to lanes, or lanes / 2 when pooled
+  float* dst;         // first channel, first stored row
+  ptrdiff_t channel;  // floats between channels of dst
 };
 
 template <int M, int R>
-KERNELET_INLINE void accumulate(const ConvArgs& s, const Tile& t, reg (&c)[M][R]) {
+KERNELET_INLINE void accumulate(const ConvArgs& s, const Rows& t, const float* src, reg (&c)[M][R]) {
   KERNELET_UNROLL
   for (int m = 0; m < M; ++m) {
     KERNELET_UNROLL
@@ -53,12 +52,16 @@ KERNELET_INLINE void accumulate(const ConvArgs& s, const Tile& t, reg (&c)[M][R]
   }
   const float* w = t.weights;
   const ptrdiff_t row_step = static_cast<ptrdiff_t>(s.sh) * t.plane.w;
-  const int channels = s.ic / s.groups;
-  for (int ic = 0; ic < channels; ++ic) {
-    const float* channel = t.src + static_cast<size_t>(ic) * t.plane.h * t.plane.w;
-    for (int kh = 0; kh < s.kh; ++kh) {
-      const float* p = channel + static_cast<ptrdiff_t>(kh) * s.dh * t.plane.w;
-      for (int kw = 0; kw < s.kw; ++kw) {
+  const ptrdiff_t plane = static_cast<ptrdiff_t>(t.plane.h) * t.plane.w;
+  const ptrdiff_t next_kh = static_cast<ptrdiff_t>(s.dh) * t.plane.w, next_kw = s.dw;
+  int ic = s.ic / s.groups;
+  do {
+    const float* tap_row = src;
+    int kh = s.kh;
+    do {
+      const float* p = tap_row;
+      int kw = s.kw;
+      do {
         reg x[R];
         KERNELET_UNROLL
         for (int r = 0; r < R; ++r) x[r] = F32::load(p + r * row_step);
@@ -69,26 +72,20 @@ KERNELET_INLINE void accumulate(const ConvArgs& s, const Tile& t, reg (&c)[M][R]
           for (int r = 0; r < R; ++r) c[m][r] = F32::muladd(wm, x[r], c[m][r]);
         }
         w += M;
-        p += s.dw;
-      }
-    }
-  }
-}
-
-template <int M, int R>
-KERNELET_INLINE void keep_sums(float* sums, const reg (&c)[M][R]) {
-  KERNELET_UNROLL
-  for (int m = 0; m < M; ++m) {
-    KERNELET_UNROLL
-    for (int r = 0; r < R; ++r) F32::store(sums + (m * R + r) * lanes, c[m][r]);
-  }
+        p += next_kw;
+      } while (--kw > 0);
+      tap_row += next_kh;
+    } while (--kh > 0);
+    src += plane;
+  } while (--ic > 0);
 }
 
 // Any epilogue, any number of columns: sums [channels][rows][lanes] -> dst.
-[[maybe_unused]] KERNELET_NOINLINE void finish_tile(const ConvArgs& s, const Tile& t, int channels, int rows, float* sums) {
+[[maybe_unused]] KERNELET_NOINLINE void finish_tile(const ConvArgs& s, const Rows& t, int channels, int rows,
+                                                    int columns, float* sums, float* dst) {
   const Epilogue& e = s.epilogue;
   for (int m = 0; m < channels; ++m) {
-    float* dst = t.dst + m * t.channel;
+    float* to = dst + m * t.channel;
     for (int r = 0; r < rows; ++r) add_bias(sums + (m * rows + r) * lanes, F32::splat(t.bias[m]));
     for (int r = 0; r < rows; r += e.pool == Pool::none ? 1 : 2) {
       float* top = sums + (m * rows + r) * lanes;
@@ -107,42 +104,27 @@ KERNELET_INLINE void keep_sums(float* sums, const reg (&c)[M][R]) {
         pool_corners(e, corners);
         for (int i = 0; i < lanes / 2; ++i) top[i] = corners[i];
       }
-      for (int i = 0; i < t.columns; ++i) dst[i] = top[i];
-      dst += s.pw;
+      for (int i = 0; i < columns; ++i) to[i] = top[i];
+      to += s.pw;
     }
   }
 }
 
 template <int M, int R>
-void plain_tile(const ConvArgs& s, const Tile& t) {
-  reg c[M][R];
-  accumulate<M, R>(s, t, c);
-  if (t.columns < lanes || !is_simple(s.epilogue)) {
-    alignas(64) float sums[M * R * lanes];
-    keep_sums<M, R>(sums, c);
-    return finish_tile(s, t, M, R, sums);
-  }
-  const reg floor = floor_of(s.epilogue.after);
+KERNELET_INLINE void store_plain(const ConvArgs& s, const Rows& t, reg floor, const reg (&c)[M][R], float* dst) {
   KERNELET_UNROLL
   for (int m = 0; m < M; ++m) {
     const reg bias = F32::splat(t.bias[m]);
-    float* dst = t.dst + m * t.channel;
     KERNELET_UNROLL
-    for (int r = 0; r < R; ++r) F32::store(dst + r * s.pw, F32::max(floor, F32::add(c[m][r], bias)));
+    for (int r = 0; r < R; ++r) {
+      F32::store(dst + m * t.channel + r * s.pw, F32::max(floor, F32::add(c[m][r], bias)));
+    }
   }
 }
 
 // Two channels share a register: [lanes / 2 windows of the first | lanes / 2 of the second].
 template <int M, int R>
-void pooled_tile(const ConvArgs& s, const Tile& t) {
-  reg c[M][R];
-  accumulate<M, R>(s, t, c);
-  if (t.columns < lanes / 2 || !is_simple(s.epilogue)) {
-    alignas(64) float sums[M * R * lanes];
-    keep_sums<M, R>(sums, c);
-    return finish_tile(s, t, M, R, sums);
-  }
-  const reg floor = floor_of(s.epilogue.after);
+KERNELET_INLINE void store_pooled(const ConvArgs& s, const Rows& t, reg floor, const reg (&c)[M][R], float* dst) {
   KERNELET_UNROLL
   for (int m = 0; m < M; m += 2) {
     const int partner = m + 1 < M ? m + 1 : m;
@@ -152,48 +134,67 @@ void pooled_tile(const ConvArgs& s, const Tile& t) {
       const reg a = F32::add(running_max(c[m][r], c[m][r + 1]), bias0);
       const reg b = F32::add(running_max(c[partner][r], c[partner][r + 1]), bias1);
       const reg y = running_max(F32::even(a, b), F32::odd(a, b));
-      float* low = t.dst + m * t.channel + r / 2 * s.pw;
+      float* low = dst + m * t.channel + r / 2 * s.pw;
       F32::store_halves(low, low + (partner - m) * t.channel, F32::max(floor, y));
     }
   }
 }
 
-using Kernel = void (*)(const ConvArgs&, const Tile&);
+template <int M, int R, bool Pooled>
+void rows(const ConvArgs& s, const Rows& t) {
+  constexpr int shrink = Pooled ? 2 : 1;
+  const bool in_registers = is_simple(s.epilogue) && s.ow >= lanes;
+  const reg floor = floor_of(s.epilogue.after);
+  for (int column = 0; column < s.ow; column += lanes) {
+    const int x = column + lanes <= s.ow ? column : s.ow > lanes ? s.ow - lanes : 0;
+    float* dst = t.dst + x / shrink;
+    reg c[M][R];
+    accumulate<M, R>(s, t, t.src + x, c);
+    if (!in_registers) {
+      alignas(64) float sums[M * R * lanes];
+      KERNELET_UNROLL
+      for (int m = 0; m < M; ++m) {
+        KERNELET_UNROLL
+        for (int r = 0; r < R; ++r) F32::store(sums + (m * R + r) * lanes, c[m][r]);
+      }
+      finish_tile(s, t, M, R, (s.ow < lanes ? s.ow : lanes) / shrink, sums, dst);
+    } else if constexpr (Pooled) {
+      store_pooled<M, R>(s, t, floor, c, dst);
+    } else {
+      store_plain<M, R>(s, t, floor, c, dst);
+    }
+  }
+}
 
-template <int R>
-KERNELET_INLINE Kernel kernel_of(bool pooled, int channels) {
-  static const Kernel plain[] = {plain_tile<1, R>, plain_tile<2, R>, plain_tile<3, R>,
-                                 plain_tile<4, R>, plain_tile<5, R>, plain_tile<6, R>};
-  static const Kernel with_pool[] = {pooled_tile<1, R>, pooled_tile<2, R>, pooled_tile<3, R>,
-                                     pooled_tile<4, R>, pooled_tile<5, R>, pooled_tile<6, R>};
-  return (pooled ? with_pool : plain)[channels - 1];
+using Kernel = void (*)(const ConvArgs&, const Rows&);
+
+template <int R, bool Pooled>
+KERNELET_INLINE Kernel kernel_of(int channels) {
+  static const Kernel kernels[] = {rows<1, R, Pooled>, rows<2, R, Pooled>, rows<3, R, Pooled>,
+                                   rows<4, R, Pooled>, rows<5, R, Pooled>, rows<6, R, Pooled>};
+  return kernels[channels - 1];
 }
 
 template <int R>
 KERNELET_INLINE void run_rows(const ConvArgs& s, Plane plane, const float* src, float* dst) {
   const bool pooled = s.epilogue.pool != Pool::none;
-  const int shrink = pooled ? 2 : 1;
   const int m = conv_m(s), k = conv_k(s), parts = parts_of(m, most_channels);
   const size_t out_plane = static_cast<size_t>(s.ph) * s.pw;
+  const size_t group_size = static_cast<size_t>(s.ic / s.groups) * plane.h * plane.w;
   for (int g = 0; g < s.groups; ++g) {
-    const float* group_src = src + static_cast<size_t>(g) * (s.ic / s.groups) * plane.h * plane.w;
     for (int row = 0; row < s.oh; row += R) {
       const int y = row + R <= s.oh ? row : s.oh - R;
-      for (int column = 0; column < s.ow; column += lanes) {
-        const int x = column + lanes <= s.ow ? column : s.ow > lanes ? s.ow - lanes : 0;
-        for (int part = 0; part < parts; ++part) {
-          const int begin = part_begin(m, parts, part), channels = part_begin(m, parts, part + 1) - begin;
-          const size_t channel = static_cast<size_t>(g) * m + begin;
-          Tile t;
-          t.plane = plane;
-          t.src = group_src + static_cast<size_t>(y) * s.sh * plane.w + x;
-          t.weights = s.weights + channel * k;
-          t.bias = s.bias + channel;
-          t.channel = static_cast<ptrdiff_t>(out_plane);
-          t.dst = dst + channel * out_plane + static_cast<size_t>(y / shrink) * s.pw + x / shrink;
-          t.columns = (s.ow < lanes ? s.ow : lanes) / shrink;
-          kernel_of<R>(pooled, channels)(s, t);
-        }
+      for (int part = 0; part < parts; ++part) {
+        const int begin = part_begin(m, parts, part), channels = part_begin(m, parts, part + 1) - begin;
+        const size_t channel = static_cast<size_t>(g) * m + begin;
+        Rows t;
+        t.plane = plane;
+        t.src = src + g * group_size + static_cast<size_t>(y) * s.sh * plane.w;
+        t.weights = s.weights + channel * k;
+        t.bias = s.bias + channel;
+        t.channel = static_cast<ptrdiff_t>(out_plane);
+        t.dst = dst + channel * out_plane + static_cast<size_t>(pooled ? y / 2 : y) * s.pw;
+        (pooled ? kernel_of<R, true>(channels) : kernel_of<R, false>(channels))(s, t);
       }
     }
   }

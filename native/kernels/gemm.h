@@ -14,7 +14,8 @@
 //    across lanes. Cutting k into blocks stores and reloads the chain (`partial`), which keeps its bits.
 // 2. A is read one float at a time, B in whole vectors: B panels are padded to full width by the packer.
 // 3. Only `count` columns of C are stored.
-// 4. M * V accumulators + V of B + 1 of A fit the tier's registers (static_assert below).
+// 4. M * V accumulators + M of A + 1 of B fit the tier's registers (static_assert below). One too many
+//    halves the speed: clang then keeps an accumulator on the stack.
 #pragma once
 
 #include "activation.h"
@@ -26,25 +27,24 @@ namespace {
 constexpr int tile_vectors = 4;  // = the four corners of a 2x2 pooling window, see im2col.h
 constexpr int tile_width = tile_vectors * lanes;
 constexpr int tile_rows = F32::registers >= 32 ? 6 : F32::registers == 16 ? 3 : 2;
-static_assert(tile_rows * tile_vectors <= (F32::registers >= 32 ? 28 : 12),
-              "more accumulators than GCC 12 keeps in registers");
+static_assert(tile_rows * tile_vectors + tile_rows + 1 <= F32::registers, "the tile does not fit the registers");
 
 template <int M, int V>
 KERNELET_INLINE void multiply_add(int k, const float* a, ptrdiff_t a_row, ptrdiff_t a_col, const float* b,
                                   reg (&c)[M][V]) {
-  for (int p = 0; p < k; ++p) {
-    reg bv[V];
+  do {  // k >= 1: told so, clang keeps the accumulators in registers around the loop
+    reg am[M];
     KERNELET_UNROLL
-    for (int v = 0; v < V; ++v) bv[v] = F32::load(b + v * lanes);
+    for (int m = 0; m < M; ++m) am[m] = F32::splat(a[m * a_row]);
     KERNELET_UNROLL
-    for (int m = 0; m < M; ++m) {
-      const reg am = F32::splat(a[m * a_row]);
+    for (int v = 0; v < V; ++v) {
+      const reg bv = F32::load(b + v * lanes);
       KERNELET_UNROLL
-      for (int v = 0; v < V; ++v) c[m][v] = F32::muladd(am, bv[v], c[m][v]);
+      for (int m = 0; m < M; ++m) c[m][v] = F32::muladd(am[m], bv, c[m][v]);
     }
     a += a_col;
     b += V * lanes;
-  }
+  } while (--k > 0);
 }
 
 struct TileArgs {

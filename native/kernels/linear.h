@@ -47,12 +47,13 @@ void linear_row(const LinearArgs& s, const float* w, const float* bias, const fl
   reg c[V];
   KERNELET_UNROLL
   for (int v = 0; v < V; ++v) c[v] = F32::zero();
-  for (int k = 0; k < s.in; ++k) {
-    const reg xk = F32::splat(x[k]);
+  int k = s.in;
+  do {
+    const reg xk = F32::splat(*x++);
     KERNELET_UNROLL
     for (int v = 0; v < V; ++v) c[v] = F32::muladd(xk, F32::load(w + v * lanes), c[v]);
     w += V * lanes;
-  }
+  } while (--k > 0);
   if (outputs < V * lanes || !is_simple(s.activation)) {
     alignas(64) float sums[V * lanes];
     KERNELET_UNROLL
