@@ -121,7 +121,31 @@ static inline kernelet_mmask16 kernelet_mask16(__m256 lo, __m256 hi) {
                                        static_cast<unsigned>(_mm256_movemask_ps(hi)) << 8u);
 }
 
+static inline __m256 kernelet_mm512_castps512_ps256(kernelet_m512 a) { return a.lo; }
+static inline kernelet_m512i kernelet_mm512_set_epi32(int e15, int e14, int e13, int e12, int e11, int e10,
+                                                      int e9, int e8, int e7, int e6, int e5, int e4, int e3,
+                                                      int e2, int e1, int e0) {
+  return {_mm256_set_epi32(e7, e6, e5, e4, e3, e2, e1, e0),
+          _mm256_set_epi32(e15, e14, e13, e12, e11, e10, e9, e8)};
+}
+// Eight lanes out of the 32 of a and b: bits 0 to 2 of an index say which of a half, bits 3 and 4 which half.
+static inline __m256 kernelet_permute8(kernelet_m512 a, __m256i index, kernelet_m512 b) {
+  const __m256 upper = _mm256_castsi256_ps(_mm256_slli_epi32(index, 28));
+  const __m256 second = _mm256_castsi256_ps(_mm256_slli_epi32(index, 27));
+  const __m256 from_a =
+      _mm256_blendv_ps(_mm256_permutevar8x32_ps(a.lo, index), _mm256_permutevar8x32_ps(a.hi, index), upper);
+  const __m256 from_b =
+      _mm256_blendv_ps(_mm256_permutevar8x32_ps(b.lo, index), _mm256_permutevar8x32_ps(b.hi, index), upper);
+  return _mm256_blendv_ps(from_a, from_b, second);
+}
+static inline kernelet_m512 kernelet_mm512_permutex2var_ps(kernelet_m512 a, kernelet_m512i index,
+                                                           kernelet_m512 b) {
+  return {kernelet_permute8(a, index.lo, b), kernelet_permute8(a, index.hi, b)};
+}
+
 // What takes a constant operand has to stay a macro.
+#undef _mm512_extractf32x8_ps
+#define _mm512_extractf32x8_ps(a, half) ((half) == 0 ? (a).lo : (a).hi)
 #undef _mm512_cmp_ps_mask
 #define _mm512_cmp_ps_mask(a, b, op) \
   kernelet_mask16(_mm256_cmp_ps((a).lo, (b).lo, (op)), _mm256_cmp_ps((a).hi, (b).hi, (op)))
@@ -163,6 +187,9 @@ static inline kernelet_mmask16 kernelet_mask16(__m256 lo, __m256 hi) {
 #define _mm512_srli_epi32 kernelet_mm512_srli_epi32
 #define _mm512_cvtps_epi32 kernelet_mm512_cvtps_epi32
 #define _mm512_cvtepi32_ps kernelet_mm512_cvtepi32_ps
+#define _mm512_castps512_ps256 kernelet_mm512_castps512_ps256
+#define _mm512_set_epi32 kernelet_mm512_set_epi32
+#define _mm512_permutex2var_ps kernelet_mm512_permutex2var_ps
 #define _mm512_castps_si512 kernelet_mm512_castps_si512
 #define _mm512_castsi512_ps kernelet_mm512_castsi512_ps
 

@@ -132,6 +132,27 @@ int main() {
         LANE(float_of(((bits_of(a) & bits_of(b)) | bits_of(c)) ^ bits_of(a))));
   check("set1, setzero", true, WIDE(_mm512_sub_ps(_mm512_set1_ps(1.5f), _mm512_setzero_ps())), LANE(1.5f));
 
+  // Lanes that move: not lane-wise, so by hand. The indices' higher bits are ignored.
+  {
+    float a[16], b[16], got[16];
+    for (int i = 0; i < 16; i++) a[i] = static_cast<float>(i), b[i] = static_cast<float>(16 + i);
+    std::mt19937 random(2);
+    bool permuted = true;
+    for (int round = 0; round < 2000; round++) {
+      int32_t index[16];
+      for (int32_t& i : index) i = static_cast<int32_t>(random());
+      const __m512i indices = _mm512_set_epi32(index[15], index[14], index[13], index[12], index[11],
+                                               index[10], index[9], index[8], index[7], index[6], index[5],
+                                               index[4], index[3], index[2], index[1], index[0]);
+      _mm512_storeu_ps(got, _mm512_permutex2var_ps(LOAD(a), indices, LOAD(b)));
+      for (int i = 0; i < 16; i++) permuted &= got[i] == static_cast<float>(index[i] & 31);
+    }
+    expect("set_epi32, permutex2var", permuted);
+    _mm256_storeu_ps(got, _mm512_castps512_ps256(LOAD(a)));
+    _mm256_storeu_ps(got + 8, _mm512_extractf32x8_ps(LOAD(a), 1));
+    expect("castps512_ps256, extractf32x8", std::memcmp(a, got, sizeof a) == 0);
+  }
+
   // Masked loads and stores at the end of a page behind which nothing may be touched, and behind a canary.
   const long page = sysconf(_SC_PAGESIZE);
   char* map = static_cast<char*>(mmap(nullptr, static_cast<size_t>(page) * 2, PROT_READ | PROT_WRITE,
