@@ -2,5 +2,5 @@
 import { DigitClassifier } from 'kernelet'
 
 const digits = DigitClassifier.load()
-const { digit, confidence } = await digits.classifyFile(process.argv[2])
-console.log(`${digit}, ${(100 * confidence).toFixed(1)} % sure`)
+const { status, digit, confidence } = await digits.classifyFile(process.argv[2])
+console.log(status === 'digit' ? `${digit}, ${(100 * confidence).toFixed(1)} % sure` : status)

@@ -81,6 +81,7 @@ function takeApart(bytes: Uint8Array, name: string): Parts {
     } else if (type === 'tRNS') {
       parts.transparency = content
     } else if (type === 'IEND') {
+      if (parts.header[9] === 3 && !parts.palette) throw damaged(name, 'it has no palette')
       return parts
     }
   }

@@ -89,6 +89,7 @@ function frames(group: StrokeGroup, other: StrokeGroup): boolean {
 function belongTogether(a: StrokeGroup, b: StrokeGroup, gap: number, pen: number): boolean {
   const smaller = Math.min(tall(a), tall(b))
   const larger = Math.max(tall(a), tall(b))
+  if (gap > 0.1 * smaller && (frames(a, b) || frames(b, a))) return false
   // A dot or a bar is no digit: it joins what is near, in terms of the pen or of the larger piece.
   if (smaller < 4 * pen || smaller < HEIGHT * larger) return gap <= Math.max(4 * pen, 0.25 * larger)
   return gap <= 0.1 * smaller || gap <= 1.5 * Math.max(a.gap, b.gap) || interlock(a, b)
@@ -96,10 +97,11 @@ function belongTogether(a: StrokeGroup, b: StrokeGroup, gap: number, pen: number
 
 /** Whether the boxes overlap as those of two digits in a row or column do not: broken strokes of one. */
 function interlock(a: StrokeGroup, b: StrokeGroup): boolean {
-  if (frames(a, b) || frames(b, a)) return false
   const across = Math.min(a.right, b.right) - Math.max(a.left, b.left)
   const down = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top)
-  return across >= 0.4 * Math.min(a.right - a.left, b.right - b.left) && down >= -0.15 * Math.max(tall(a), tall(b))
+  return (
+    across >= 0.4 * Math.min(a.right - a.left, b.right - b.left) && down >= -0.15 * Math.max(tall(a), tall(b))
+  )
 }
 
 /** Mean width of the strokes: an outline runs along both their sides. */

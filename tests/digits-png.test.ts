@@ -1,0 +1,182 @@
+/** PNG of every kind, and files that mean harm. */
+import { gzipSync } from 'node:zlib'
+import { encode } from 'fast-png'
+import { describe, expect, test } from 'vitest'
+import { decodePicture } from '../lib/digits/decode.ts'
+import { gray, grayPng, type PngParts, png, two } from './digits-pictures.ts'
+
+/** Channels and bytes of a decoded picture. */
+function decoded(parts: PngParts): [channels: number, ...bytes: number[]] {
+  const { data, channels } = decodePicture(png(parts))
+  return [channels, ...data]
+}
+
+describe('colour types and depths', () => {
+  test('grey, 1 to 16 bits, becomes 0 to 255; rows begin at whole bytes', () => {
+    const rows = (...raw: number[]) => Uint8Array.from(raw)
+    const two = { width: 2, height: 2, colour: 0 }
+    expect(decoded({ ...two, depth: 1, raw: rows(0, 0b10000000, 0, 0b01000000) })).toEqual([
+      1, 255, 0, 0, 255,
+    ])
+    expect(decoded({ ...two, depth: 2, raw: rows(0, 0b00010000, 0, 0b10110000) })).toEqual([
+      1, 0, 85, 170, 255,
+    ])
+    expect(decoded({ ...two, depth: 4, raw: rows(0, 0x0f, 0, 0x3c) })).toEqual([1, 0, 255, 51, 204])
+    expect(decoded({ ...two, depth: 8, raw: rows(0, 1, 2, 0, 3, 4) })).toEqual([1, 1, 2, 3, 4])
+    expect(decoded({ ...two, depth: 16, raw: rows(0, 0, 0, 255, 255, 0, 128, 128, 1, 1) })).toEqual([
+      1, 0, 255, 128, 1,
+    ])
+  })
+
+  test('several pixels a byte over more than one byte', () => {
+    const raw = Uint8Array.of(0, 0b10110000, 0b10000000)
+    expect(decoded({ width: 9, height: 1, depth: 1, colour: 0, raw })).toEqual([
+      1, 255, 0, 255, 255, 0, 0, 0, 0, 255,
+    ])
+  })
+
+  test('grey + alpha, RGB, RGB + alpha', () => {
+    const one = { width: 1, height: 1, depth: 8 }
+    expect(decoded({ ...one, colour: 4, raw: Uint8Array.of(0, 9, 8) })).toEqual([2, 9, 8])
+    expect(decoded({ ...one, colour: 2, raw: Uint8Array.of(0, 9, 8, 7) })).toEqual([3, 9, 8, 7])
+    expect(decoded({ ...one, colour: 6, raw: Uint8Array.of(0, 9, 8, 7, 6) })).toEqual([4, 9, 8, 7, 6])
+    const wide = Uint8Array.of(0, 9, 9, 8, 8, 7, 7, 6, 6)
+    expect(decoded({ ...one, depth: 16, colour: 6, raw: wide })).toEqual([4, 9, 8, 7, 6])
+  })
+
+  test('palette, packed, with and without transparency', () => {
+    const parts = {
+      width: 3,
+      height: 1,
+      depth: 2,
+      colour: 3,
+      raw: Uint8Array.of(0, 0b00011000),
+      palette: [1, 2, 3, 4, 5, 6, 7, 8, 9],
+    }
+    expect(decoded(parts)).toEqual([3, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+    expect(decoded({ ...parts, transparency: [0, 128] })).toEqual([4, 1, 2, 3, 0, 4, 5, 6, 128, 7, 8, 9, 255])
+  })
+
+  test('a transparent colour, compared in the depth of the file', () => {
+    const grey = {
+      width: 2,
+      height: 1,
+      depth: 8,
+      colour: 0,
+      raw: Uint8Array.of(0, 7, 9),
+      transparency: [0, 7],
+    }
+    expect(decoded(grey)).toEqual([2, 7, 0, 9, 255])
+    const raw = Uint8Array.of(0, 1, 2, 0, 1, 2, 9, 0, 2, 1)
+    const rgb = { width: 3, height: 1, depth: 8, colour: 2, raw, transparency: [0, 1, 0, 2, 0, 0] }
+    expect(decoded(rgb)).toEqual([4, 1, 2, 0, 0, 1, 2, 9, 255, 0, 2, 1, 255])
+  })
+
+  test('filters, and interlacing at 8 and 16 bits', () => {
+    const raw = Uint8Array.of(1, 10, 1, 1, 2, 1, 1, 1, 4, 0, 0, 5)
+    expect(decoded({ width: 3, height: 3, depth: 8, colour: 0, raw })).toEqual([
+      1, 10, 11, 12, 11, 12, 13, 11, 12, 18,
+    ])
+    const picture = gray(13, 9, (x, y) => (x * 19 + y * 31) % 256)
+    const plain = decodePicture(encode({ ...picture, channels: 1, depth: 8 }))
+    expect(plain.data).toEqual(picture.data)
+    const interlaced = encode({ ...picture, channels: 1, depth: 8 }, { interlace: 'Adam7' })
+    expect(decodePicture(interlaced).data).toEqual(picture.data)
+    const deep = {
+      ...picture,
+      data: Uint16Array.from(picture.data, (v) => v * 257),
+      channels: 1,
+      depth: 16,
+    } as const
+    expect(decodePicture(encode(deep, { interlace: 'Adam7' })).data).toEqual(picture.data)
+  })
+
+  test('a window on a larger buffer', () => {
+    const bytes = grayPng(two)
+    const larger = Buffer.concat([Buffer.alloc(5), bytes, Buffer.alloc(5)])
+    expect(decodePicture(larger.subarray(5, -5)).data).toEqual(two.data)
+  })
+})
+
+describe('hostile files', () => {
+  const header = { width: 4, height: 4, depth: 8, colour: 0 }
+  const whole = png({ ...header, raw: new Uint8Array(20) })
+
+  /** Decoding fails in these words, quickly and without much memory. */
+  function refused(bytes: Uint8Array, code: string, message: RegExp) {
+    const before = process.memoryUsage()
+    expect(() => decodePicture(bytes, 'x.png')).toThrow(
+      expect.objectContaining({ code, message: expect.stringMatching(message) }),
+    )
+    const after = process.memoryUsage()
+    expect(after.rss - before.rss).toBeLessThan(50e6)
+  }
+
+  test('sizes beyond reason are refused before anything is allocated', () => {
+    refused(
+      png({ ...header, width: 0xffffffff, height: 0xffffffff }),
+      'ERR_UNSUPPORTED',
+      /at most 64 megapixels/,
+    )
+    refused(png({ ...header, width: 100_000, height: 100_000 }), 'ERR_UNSUPPORTED', /10000\.0 megapixels/)
+    // Allowed by its size, but there is nothing in it.
+    refused(png({ ...header, width: 8000, height: 8000 }), 'ERR_FORMAT', /fewer pixels/)
+  })
+
+  test('sizes of zero', () => {
+    refused(png({ ...header, width: 0 }), 'ERR_FORMAT', /its size is 0×4/)
+    refused(png({ ...header, height: 0 }), 'ERR_FORMAT', /its size is 4×0/)
+  })
+
+  test('a small picture that unpacks to much more than it announces', () => {
+    refused(png({ ...header, raw: new Uint8Array(100e6) }), 'ERR_FORMAT', /more pixels than its header says/)
+  })
+
+  test('a file cut off anywhere', () => {
+    for (let length = 8; length < whole.length; length++) {
+      refused(whole.subarray(0, length), 'ERR_FORMAT', /ends too early/)
+    }
+  })
+
+  test('a byte changed anywhere', () => {
+    for (let i = 8; i < whole.length; i++) {
+      const bytes = Buffer.from(whole)
+      bytes[i]! ^= 0x55
+      expect(() => decodePicture(bytes), `byte ${i}`).toThrow(/is not a whole PNG|megapixels/)
+    }
+  })
+
+  test('impossible headers and data', () => {
+    refused(png({ ...header, colour: 5 }), 'ERR_FORMAT', /no colour type 5 with 8 bits/)
+    refused(png({ ...header, colour: 2, depth: 4 }), 'ERR_FORMAT', /no colour type 2 with 4 bits/)
+    refused(png({ ...header, data: gzipSync('no zlib stream') }), 'ERR_FORMAT', /do not unpack/)
+    refused(png({ ...header, raw: new Uint8Array(19) }), 'ERR_FORMAT', /fewer pixels/)
+    refused(png({ ...header, raw: new Uint8Array(20).fill(9) }), 'ERR_FORMAT', /filter/)
+    refused(png({ ...header, interlace: 2, raw: new Uint8Array(20) }), 'ERR_FORMAT', /nterlace/)
+    const palette = { ...header, colour: 3, raw: new Uint8Array(20).fill(0) }
+    refused(png(palette), 'ERR_FORMAT', /palette/)
+    refused(png({ ...palette, palette: [] }), 'ERR_FORMAT', /palette/)
+    refused(
+      png({
+        ...palette,
+        raw: Uint8Array.from({ length: 20 }, (_, i) => (i % 5 ? 7 : 0)),
+        palette: [1, 2, 3],
+      }),
+      'ERR_FORMAT',
+      /palette/,
+    )
+  })
+
+  test('interlaced with few bits: refused, not misread', () => {
+    refused(
+      png({ ...header, depth: 1, interlace: 1 }),
+      'ERR_UNSUPPORTED',
+      /interlaced PNG with 1 bit a channel/,
+    )
+  })
+
+  test('no picture at all', () => {
+    refused(new Uint8Array(0), 'ERR_FORMAT', /x\.png is empty/)
+    refused(Buffer.from('Dear reader, …'), 'ERR_FORMAT', /not a picture: it begins with "Dear reader/)
+  })
+})
