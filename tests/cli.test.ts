@@ -1,0 +1,299 @@
+/** The `kernelet` program, run as users run it; dist/ must be built (npm run build:ts). */
+import { type SpawnSyncOptions, spawn, spawnSync } from 'node:child_process'
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { didYouMean } from '../lib/cli/suggest.ts'
+import { version } from '../lib/index.ts'
+import { grayPng, two } from './digits-pictures.ts'
+import { root } from './helpers.ts'
+
+const program = join(root, 'bin/kernelet.js')
+const examples = join(root, 'examples/digits')
+const folder = mkdtempSync(join(tmpdir(), 'kernelet-cli-'))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+function run(args: string[], options: SpawnSyncOptions = {}) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [program, ...args], {
+    encoding: 'utf8',
+    cwd: folder,
+    ...options,
+  })
+  return { status, stdout: String(stdout), stderr: String(stderr) }
+}
+
+/** A wrong command line: exit code 2 and one line on stderr. */
+function misused(...args: string[]): string {
+  const { status, stdout, stderr } = run(args)
+  expect({ status, stdout, lines: stderr.trimEnd().split('\n').length }).toEqual({
+    status: 2,
+    stdout: '',
+    lines: 1,
+  })
+  return stderr.trimEnd()
+}
+
+describe('the program', () => {
+  test('is executable and begins with the interpreter', () => {
+    expect(readFileSync(program, 'utf8').startsWith('#!/usr/bin/env node\n')).toBe(true)
+    if (process.platform !== 'win32') expect(spawnSync(program, ['--version']).status).toBe(0)
+  })
+
+  test('--version, --help', () => {
+    expect(run(['--version'])).toEqual({ status: 0, stdout: `${version}\n`, stderr: '' })
+    const help = run(['--help'])
+    expect(help).toMatchObject({ status: 0, stderr: '' })
+    for (const command of commands) expect(help.stdout).toContain(`  ${command} `)
+    expect(run(['-h'])).toEqual(help)
+    expect(run([])).toEqual({ status: 2, stdout: '', stderr: help.stdout })
+  })
+
+  const commands = readdirSync(join(root, 'lib/cli/commands')).map((file) => file.replace('.ts', ''))
+
+  test.each(commands)('%s --help: usage, every option, an example that begins with it', (command) => {
+    const { status, stdout, stderr } = run([command, '--help'])
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
+    expect(stdout).toMatch(new RegExp(`^Usage: kernelet ${command} `))
+    expect(stdout).toMatch(/Options:\n {2}--[\s\S]*-h, --help[\s\S]*Examples:\n {2}/)
+    for (const line of stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(110)
+  })
+
+  test('unknown commands and options: one line, with what may have been meant', () => {
+    expect(misused('clasify')).toBe(
+      'kernelet: unknown command clasify; did you mean classify? (see kernelet --help)',
+    )
+    expect(misused('frobnicate')).toBe('kernelet: unknown command frobnicate (see kernelet --help)')
+    expect(misused('--jsn')).toMatch(/unknown option --jsn; a command comes first/)
+    expect(misused('classify', '--jsn', 'x')).toMatch(
+      /unknown option --jsn; did you mean --json\? \(see kernelet classify --help\)/,
+    )
+    expect(misused('info', 'extra')).toMatch(/info: unexpected extra/)
+    expect(misused('classify')).toMatch(/expected one or more picture files/)
+    expect(misused('classify', 'x.png', '--isa')).toMatch(/--isa/)
+    expect(misused('info', '--json=yes')).toMatch(/--json/)
+    expect(misused('constructor')).toMatch(/unknown command constructor/)
+    expect(misused('../main')).toMatch(/unknown command/)
+  })
+
+  test('suggestions', () => {
+    const names = ['classify', 'info', 'summary']
+    expect(didYouMean('ifno', names)).toBe('; did you mean info?')
+    expect(didYouMean('SUMMARY', names)).toBe('; did you mean summary?')
+    expect(didYouMean('class', names)).toBe('; did you mean classify?')
+    expect(didYouMean('bench', names)).toBe('')
+  })
+})
+
+describe('classify', () => {
+  test('one aligned line a picture: file, digit, confidence', () => {
+    copyFileSync(join(examples, '3-blue-pen-on-yellow-paper.png'), join(folder, '3-blue-pen.png'))
+    copyFileSync(join(examples, '4-off-centre.png'), join(folder, '4.png'))
+    writeFileSync(
+      join(folder, 'blank.png'),
+      grayPng({ data: new Uint8Array(900).fill(255), width: 30, height: 30 }),
+    )
+    const { status, stdout, stderr } = run(['classify', '3-blue-pen.png', '4.png', 'blank.png'])
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
+    expect(stdout).toMatch(
+      /^3-blue-pen\.png {2}3 {2}[ \d]\d\d\.\d %\n4\.png {11}4 {2}[ \d]\d\d\.\d %\nblank\.png {7}– {2}no digit\n$/,
+    )
+  })
+
+  test('--json: everything, for programs', () => {
+    const { status, stdout } = run(['classify', '--json', '3-blue-pen.png', 'missing.png', 'blank.png'])
+    expect(status).toBe(1)
+    const [three, missing, blank] = JSON.parse(stdout)
+    expect(three).toMatchObject({ file: '3-blue-pen.png', status: 'digit', digit: 3 })
+    expect(three.probabilities).toHaveLength(10)
+    expect(three.confidence).toBe(three.probabilities[3])
+    expect(three.boxes).toHaveLength(1)
+    expect(missing).toEqual({
+      file: 'missing.png',
+      error: { code: 'ERR_IO', message: 'missing.png cannot be read: there is no such file' },
+    })
+    expect(blank).toEqual({
+      file: 'blank.png',
+      status: 'no digit',
+      digit: null,
+      confidence: 0,
+      probabilities: null,
+      boxes: [],
+    })
+  })
+
+  test('bad files: a clear line each on stderr, exit code 1, and the others are still read', () => {
+    const whole = grayPng(two)
+    mkdirSync(join(folder, 'folder.png'))
+    const files: Record<string, [content: Uint8Array | string | null, message: RegExp]> = {
+      'missing.png': [null, /missing\.png cannot be read: there is no such file/],
+      'folder.png': [null, /folder\.png cannot be read: it is a folder/],
+      'text.png': ['Dear reader,\n', /text\.png is not a picture: it begins with "Dear reader/],
+      'empty.png': ['', /empty\.png is empty/],
+      'half.png': [whole.subarray(0, whole.length / 2), /half\.png is not a whole PNG: it ends too early/],
+      'photo.jpg': [
+        Buffer.from('\xff\xd8\xff\xe0 ', 'latin1'),
+        /photo\.jpg( is a JPEG; .*npm install sharp|: sharp cannot read)/,
+      ],
+    }
+    for (const [file, [content]] of Object.entries(files))
+      if (content !== null) writeFileSync(join(folder, file), content)
+    const { status, stdout, stderr } = run(['classify', ...Object.keys(files), '4.png'])
+    expect(status).toBe(1)
+    expect(stdout).toMatch(/^4\.png +4 .*\n$/)
+    const lines = stderr.trimEnd().split('\n')
+    expect(lines).toHaveLength(Object.keys(files).length)
+    Object.values(files).forEach(([, message], i) => {
+      expect(lines[i]).toMatch(/^kernelet: /)
+      expect(lines[i]).toMatch(message)
+    })
+  })
+
+  test.skipIf(process.getuid?.() === 0 || process.platform === 'win32')('no permission', () => {
+    const locked = join(folder, 'locked')
+    mkdirSync(locked)
+    writeFileSync(join(locked, 'x.png'), grayPng(two))
+    chmodSync(locked, 0)
+    const { status, stderr } = run(['classify', 'locked/x.png'])
+    chmodSync(locked, 0o700)
+    expect({ status, stderr }).toEqual({
+      status: 1,
+      stderr: 'kernelet: locked/x.png cannot be read: permission denied\n',
+    })
+  })
+
+  test('--isa and KERNELET_ISA; names that are not there are listed', () => {
+    expect(run(['classify', '--isa', 'scalar', '4.png']).stdout).toMatch(/^4\.png {2}4 /)
+    expect(misused('classify', '--isa', 'mmx', '4.png')).toMatch(/mmx.*scalar/)
+    const { status, stderr } = run(['classify', '4.png'], { env: { ...process.env, KERNELET_ISA: 'mmx' } })
+    expect(status).toBe(2)
+    expect(stderr).toMatch(/mmx.*scalar/)
+  })
+
+  test('--weights', () => {
+    const weights = join(root, 'models/lenet5-mnist.safetensors')
+    expect(run(['classify', '--weights', weights, '4.png'])).toMatchObject({
+      status: 0,
+      stdout: expect.stringMatching(/^4\.png {2}4 /),
+    })
+    expect(run(['classify', '--weights', '4.png', '4.png'])).toMatchObject({ status: 1, stdout: '' })
+    expect(run(['classify', '--weights', 'none', '4.png']).stderr).toMatch(/^kernelet: .*none/)
+  })
+
+  test('no colour where no person looks', () => {
+    const { stdout, stderr } = run(['classify', '4.png', 'missing.png'])
+    expect(stdout + stderr).not.toContain('\x1b')
+  })
+
+  test('a reader that goes away is no error', async () => {
+    const files = Array.from({ length: 400 }, () => '4.png')
+    const child = spawn(process.execPath, [program, 'classify', ...files], { cwd: folder })
+    let stderr = ''
+    child.stderr.on('data', (data) => {
+      stderr += data
+    })
+    child.stdout.once('data', () => child.stdout.destroy())
+    const status = await new Promise((resolve) => child.on('close', resolve))
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
+  })
+})
+
+describe('info', () => {
+  test('for people', () => {
+    const { status, stdout, stderr } = run(['info'])
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
+    const wanted = [
+      'kernelet',
+      'Node',
+      'platform',
+      'CPU',
+      'compiler',
+      'ISA',
+      '  compiled',
+      '  supported',
+      'threads',
+      '  CPUs',
+    ]
+    const lines = stdout.trimEnd().split('\n')
+    expect(lines.map((line) => /^( *\S+)/.exec(line)![1])).toEqual(wanted)
+    expect(stdout).toContain(version)
+    expect(stdout).toContain(process.versions.node)
+  })
+
+  test('--json, and why an instruction set was chosen', () => {
+    const info = JSON.parse(
+      run(['info', '--json'], { env: { ...process.env, KERNELET_ISA: 'scalar' } }).stdout,
+    )
+    expect(info).toMatchObject({
+      kernelet: version,
+      node: process.versions.node,
+      platform: process.platform,
+      arch: process.arch,
+      cpu: expect.any(String),
+      compiler: expect.any(String),
+      isa: { chosen: 'scalar', reason: 'KERNELET_ISA' },
+      threads: { affinity: expect.any(Number) },
+    })
+    expect(info.isa.compiled).toEqual(expect.arrayContaining(info.isa.supported))
+  })
+
+  test('still says what it can where the instruction set is wrong', () => {
+    const { status, stdout, stderr } = run(['info'], { env: { ...process.env, KERNELET_ISA: 'mmx' } })
+    expect(status).toBe(2)
+    expect(stdout).toContain(version)
+    expect(stderr).toMatch(/^kernelet: .*mmx/)
+  })
+})
+
+describe('summary', () => {
+  test('LeNet-5 as shipped', () => {
+    const { status, stdout } = run(['summary'])
+    expect(status).toBe(0)
+    expect(stdout).toMatch(/conv1 .*\[6, 24, 24\]/)
+    expect(stdout).toMatch(/total .*44,426 +281,640/)
+    expect(stdout).not.toContain('Note')
+  })
+
+  test('the worked example: 3×128×128, the first linear layer sized to fit, and said so', () => {
+    const { status, stdout } = run(['summary', '--input', '3x128x128'])
+    expect(status).toBe(0)
+    for (const shape of ['6, 124, 124', '6, 62, 62', '16, 58, 58', '16, 29, 29', '13456'])
+      expect(stdout).toContain(`[${shape}]`)
+    expect(stdout).toMatch(/Note: fc1 is sized to fit, Linear\(13456, 120\).*256/)
+    const json = JSON.parse(run(['summary', '--input', '3x128x128', '--json']).stdout)
+    expect(json).toMatchObject({
+      model: 'lenet5',
+      inputShape: [3, 128, 128],
+      note: expect.stringMatching(/^Note/),
+    })
+    expect(json.layers.map(({ name }: { name: string }) => name)).toContain('fc1')
+    expect(json.parameters).toBe(456 + 2416 + 13456 * 120 + 120 + 10164 + 850)
+  })
+
+  test('inputs that do not fit, or are none', () => {
+    expect(run(['summary', '--input', '1x8x8'])).toMatchObject({
+      status: 1,
+      stdout: '',
+      stderr: expect.stringMatching(/^kernelet: conv2: /),
+    })
+    expect(run(['summary', '--input', '1x20000x20000'])).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/too many/),
+    })
+    expect(misused('summary', '--input', '128')).toMatch(
+      /channels x height x width, such as 3x128x128, but received 128/,
+    )
+    expect(misused('summary', '--input', '0x28x28')).toMatch(/0x28x28/)
+    expect(misused('summary', '--model', 'lenet')).toMatch(/unknown model lenet; did you mean lenet5\?/)
+    expect(misused('summary', '--model', 'toString')).toMatch(/unknown model toString/)
+  })
+})
