@@ -381,6 +381,16 @@ describe('runAsync', () => {
     expect(await net.runAsync(input, overlapping)).toBe(overlapping)
   })
 
+  test('the short way is closed too while a flight is on', async () => {
+    using net = lenet()
+    const [input, output] = [noise(784), new Float32Array(10)]
+    net.run(input, output)
+    const flight = net.runAsync(input, output)
+    expect(() => net.run(input, output)).toThrow(failure('ERR_BUSY', 'runAsync call that has not finished'))
+    await flight
+    expect(net.run(input, output)).toBe(output)
+  })
+
   test('a failed flight frees its memory again', async () => {
     using net = lenet()
     const output = new Float32Array(10)
