@@ -1,5 +1,5 @@
 /**
- * Runs a static program on an emulated PC whose CPU has AVX-512 (bochs, Skylake-X), under Debian's kernel.
+ * Runs static programs on an emulated PC whose CPU has AVX-512 (bochs, Skylake-X), under Debian's kernel.
  * Slow, about a hundredth of this machine, but these are the compiler's own AVX-512 instructions, which neither
  * a CPU without them nor qemu can run.
  */
@@ -12,7 +12,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { capture, die, run, which } from './util.mjs'
 
 const firmware = {
@@ -51,8 +51,11 @@ function kernel(folder) {
   return join(boot, find())
 }
 
-/** Boots `init` with `tests` beside it; returns what `tests` printed, or undefined where no kernel is to be had. */
-export function boot(folder, init, tests, timeoutSeconds) {
+/**
+ * Boots `init`, which runs `commands`: arrays of a program here and its arguments. Returns for each the wait
+ * status and what it printed, or undefined where no kernel is to be had.
+ */
+export function boot(folder, init, commands, timeoutSeconds) {
   mkdirSync(folder, { recursive: true })
   const vmlinuz = kernel(folder)
   if (!vmlinuz) return undefined
@@ -61,8 +64,12 @@ export function boot(folder, init, tests, timeoutSeconds) {
     mkdirSync(join(folder, name))
   }
   copyFileSync(init, join(folder, 'root/init'))
-  copyFileSync(tests, join(folder, 'root/tests'))
-  run('strip', ['init', 'tests'], { cwd: join(folder, 'root') })
+  const lines = commands.map(([program, ...options]) => {
+    copyFileSync(program, join(folder, 'root', basename(program)))
+    return [`/${basename(program)}`, ...options].join(' ')
+  })
+  writeFileSync(join(folder, 'root/commands'), `${lines.join('\n')}\n`)
+  run('strip', ['init', ...commands.map(([program]) => basename(program))], { cwd: join(folder, 'root') })
   // /dev/console is in the kernel's own first file system
   run('sh', ['-c', 'find . | cpio -o -H newc --quiet | gzip -1 > ../cd/initrd.gz'], {
     cwd: join(folder, 'root'),
@@ -74,8 +81,8 @@ export function boot(folder, init, tests, timeoutSeconds) {
   // switch AVX off altogether
   const append =
     'console=ttyS0 quiet clearcpuid=323,321 mitigations=off nosmp tsc=reliable lpj=1000000 no_timer_check'
-  const boot = 'DEFAULT l\nPROMPT 0\nLABEL l\n  KERNEL vmlinuz\n  APPEND initrd=initrd.gz '
-  writeFileSync(join(folder, 'cd/isolinux.cfg'), `${boot}${append} random.trust_cpu=on\n`)
+  const menu = 'DEFAULT l\nPROMPT 0\nLABEL l\n  KERNEL vmlinuz\n  APPEND initrd=initrd.gz '
+  writeFileSync(join(folder, 'cd/isolinux.cfg'), `${menu}${append} random.trust_cpu=on\n`)
   const image = ['-quiet', '-o', 'cd.iso', '-b', 'isolinux.bin', '-c', 'boot.cat', '-no-emul-boot']
   run('genisoimage', [...image, '-boot-load-size', '4', '-boot-info-table', 'cd'], {
     cwd: folder,
@@ -115,7 +122,8 @@ log: bochs.log
     : ''
   if (!serial.includes('AVX-512: yes'))
     die(`bochs: no AVX-512 in the emulated machine (exit code ${status})\n${serial}`)
-  const output = /^BEGIN\r?\n([\s\S]*?)^END (\d+)/m.exec(serial)
-  if (!output) die(`bochs: the tests did not end within ${timeoutSeconds} s\n${serial.slice(-2000)}`)
-  return { status: Number(output[2]), output: output[1].replaceAll('\r', '') }
+  const results = [...serial.replaceAll('\r', '').matchAll(/^BEGIN\n([\s\S]*?)^END (\d+)/gm)]
+  if (results.length < commands.length)
+    die(`bochs: the tests did not end within ${timeoutSeconds} s\n${serial.slice(-2000)}`)
+  return results.map((result) => ({ status: Number(result[2]), output: result[1] }))
 }
