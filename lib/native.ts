@@ -101,6 +101,8 @@ export interface NativePlan {
   runAsync(input: Float32Array, output: Float32Array, batch: number): Promise<void>
   /** Nanoseconds a step, median of `iterations` runs of one batch. */
   profile(input: Float32Array, output: Float32Array, batch: number, iterations: number): Float64Array
+  /** Nanoseconds of each of `iterations` runs of one batch, timed in C++: benchmarks without the way in. */
+  time(input: Float32Array, output: Float32Array, batch: number, iterations: number): Float64Array
   describe(): StepDescription[]
   /** Frees the native memory; every later call throws ERR_DISPOSED. Idempotent. */
   dispose(): void
@@ -146,6 +148,10 @@ export interface NativeAddon {
     batch: number,
     options: NativeCompileOptions,
   ): Float32Array
+  /** GFLOP/s of a tier's muladds, on `threads` threads together: the peak that nothing can beat. */
+  measurePeak(isa: string, threads: number): number
+  /** GB/s of reading `bytes` again and again on one thread. */
+  measureBandwidth(isa: string, bytes: number): number
 }
 
 let loaded: NativeAddon | undefined
@@ -228,6 +234,8 @@ function guardAddon(addon: NativeAddon): NativeAddon {
     setThreads: guard((count) => addon.setThreads(count)),
     compile: guard((graph, options) => guardPlan(addon.compile(graph, options))),
     evaluate: guard((...args) => addon.evaluate(...args)),
+    measurePeak: guard((...args) => addon.measurePeak(...args)),
+    measureBandwidth: guard((...args) => addon.measureBandwidth(...args)),
   }
 }
 
@@ -274,6 +282,7 @@ function guardPlan(plan: NativePlan): NativePlan {
       }
     },
     profile: guard((...args) => plan.profile(...args)),
+    time: guard((...args) => plan.time(...args)),
     describe: guard(() => plan.describe()),
     dispose: guard(() => plan.dispose()),
   }

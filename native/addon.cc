@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "bindings/convert.h"
+#include "bindings/measure.h"
 #include "bindings/plan_object.h"
 #include "core/cpu.h"
 #include "core/isa.h"
@@ -24,6 +25,8 @@ class Addon : public Napi::Addon<Addon> {
                              InstanceMethod("setThreads", &Addon::set_threads),
                              InstanceMethod("compile", &Addon::compile),
                              InstanceMethod("evaluate", &Addon::evaluate),
+                             InstanceMethod("measurePeak", &Addon::peak),
+                             InstanceMethod("measureBandwidth", &Addon::bandwidth),
                          });
   }
 
@@ -112,6 +115,9 @@ class Addon : public Napi::Addon<Addon> {
       return output;
     });
   }
+
+  Napi::Value peak(const Napi::CallbackInfo& info) { return measure_peak(info); }
+  Napi::Value bandwidth(const Napi::CallbackInfo& info) { return measure_bandwidth(info); }
 
   Napi::FunctionReference plan_class_;
 };

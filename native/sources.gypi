@@ -4,11 +4,13 @@
       "native/addon.cc",
       "native/compat/old_glibc.cc",
       "native/bindings/convert.cc",
+      "native/bindings/measure.cc",
       "native/bindings/plan_object.cc"
     ],
     "kernelet_core_sources": [
       "native/core/graph.cc",
       "native/core/fuse.cc",
+      "native/core/peak.cc",
       "native/core/plan.cc",
       "native/core/plan_builder.cc",
       "native/core/isa.cc",

@@ -1,5 +1,6 @@
 #include "plan_object.h"
 
+#include <chrono>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -176,6 +177,7 @@ Napi::Function PlanObject::define(Napi::Env env) {
                          InstanceMethod<&PlanObject::bind>("bind"),
                          InstanceMethod<&PlanObject::run_async>("runAsync"),
                          InstanceMethod<&PlanObject::profile>("profile"),
+                         InstanceMethod<&PlanObject::time>("time"),
                          InstanceMethod<&PlanObject::describe>("describe"),
                          InstanceMethod<&PlanObject::dispose>("dispose"),
                      });
@@ -283,6 +285,23 @@ Napi::Value PlanObject::profile(const Napi::CallbackInfo& info) {
     Napi::Float64Array array = Napi::Float64Array::New(info.Env(), ns.size());
     for (size_t i = 0; i < ns.size(); ++i) array.Data()[i] = ns[i];
     return array;
+  });
+}
+
+Napi::Value PlanObject::time(const Napi::CallbackInfo& info) {
+  return translating_errors(info.Env(), [&]() -> Napi::Value {
+    const Buffers b = buffers_of(plan(), info);
+    const size_t iterations = static_cast<size_t>(integer_of(info[3], "iterations", 1, 10000000));
+    Napi::Float64Array ns = Napi::Float64Array::New(info.Env(), iterations);
+    double* const to = ns.Data();
+    auto before = std::chrono::steady_clock::now();
+    for (size_t i = 0; i < iterations; ++i) {
+      plan().run(b.input.data, b.output, b.batch);
+      const auto after = std::chrono::steady_clock::now();
+      to[i] = std::chrono::duration<double, std::nano>(after - before).count();
+      before = after;
+    }
+    return ns;
   });
 }
 

@@ -38,6 +38,7 @@ class PlanObject : public Napi::ObjectWrap<PlanObject> {
   void bind(const Napi::CallbackInfo& info);
   Napi::Value run_async(const Napi::CallbackInfo& info);
   Napi::Value profile(const Napi::CallbackInfo& info);
+  Napi::Value time(const Napi::CallbackInfo& info);
   Napi::Value describe(const Napi::CallbackInfo& info);
   void dispose(const Napi::CallbackInfo& info);
 

@@ -5,6 +5,7 @@
 #include "direct_pixels.h"
 #include "elementwise.h"
 #include "linear.h"
+#include "peak.h"
 #include "pool.h"
 #include "softmax.h"
 
@@ -40,6 +41,9 @@ const KernelTable table = {
     activate,
     softmax,
     add,
+
+    peak::muladds,
+    peak::read,
 };
 
 }  // namespace KERNELET_ISA

@@ -98,6 +98,10 @@ struct KernelTable {
   void (*activate)(Activation, size_t n, const float* src, float* dst);  // src may be dst
   void (*softmax)(const SoftmaxArgs&, const float* src, float* dst);
   void (*add)(size_t n, const float* a, const float* b, float* dst);
+
+  // Benchmarks only: what no kernel can beat (peak.h).
+  int64_t (*muladds)(int64_t rounds);
+  size_t (*read)(size_t n, const float* src);
 };
 
 // One per tier compiled into this binary.
