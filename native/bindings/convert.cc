@@ -33,7 +33,8 @@ void integers_into(const Napi::Object& from, const char* key, int (&to)[N]) {
   if (!given(value)) return;
   const Napi::Array array = array_of(value, key);
   if (array.Length() != N) bad_argument(key, std::to_string(N) + " integers");
-  for (uint32_t i = 0; i < N; ++i) to[i] = static_cast<int>(integer_of(array.Get(i), key, -(1 << 30), 1 << 30));
+  for (uint32_t i = 0; i < N; ++i)
+    to[i] = static_cast<int>(integer_of(array.Get(i), key, -(1 << 30), 1 << 30));
 }
 
 bool boolean_of(const Napi::Object& from, const char* key, bool otherwise) {
@@ -59,7 +60,8 @@ int64_t integer_of(const Napi::Value& value, const char* what, int64_t low, int6
   const std::string expected = "an integer from " + std::to_string(low) + " to " + std::to_string(high);
   if (!value.IsNumber()) bad_argument(what, expected);
   const double number = value.As<Napi::Number>().DoubleValue();
-  if (!(number >= static_cast<double>(low) && number <= static_cast<double>(high)) || number != std::floor(number)) {
+  if (!(number >= static_cast<double>(low) && number <= static_cast<double>(high)) ||
+      number != std::floor(number)) {
     bad_argument(what, expected + " but received " + value.ToString().Utf8Value());
   }
   return static_cast<int64_t>(number);

@@ -29,7 +29,8 @@ Buffers buffers_of(const Plan& plan, const Napi::CallbackInfo& info) {
   const auto check = [&](const char* what, size_t length, int64_t per_image) {
     if (length / static_cast<size_t>(per_image) >= static_cast<size_t>(b.batch)) return;
     throw Error("ERR_SHAPE", std::string(what) + ": expected " + std::to_string(b.batch) + " x " +
-                                 std::to_string(per_image) + " values but received " + std::to_string(length));
+                                 std::to_string(per_image) + " values but received " +
+                                 std::to_string(length));
   };
   check("input", b.input.length, plan.input_length());
   check("output", b.output_length, plan.output_length());
@@ -71,7 +72,9 @@ Napi::Function bound_function(Napi::Env env, const std::shared_ptr<BoundPlan>& b
   if (napi_create_function(env, "execute", NAPI_AUTO_LENGTH, execute, data, &function) != napi_ok ||
       napi_add_finalizer(
           env, function, data,
-          [](napi_env, void* finalized, void*) { delete static_cast<std::shared_ptr<BoundPlan>*>(finalized); },
+          [](napi_env, void* finalized, void*) {
+            delete static_cast<std::shared_ptr<BoundPlan>*>(finalized);
+          },
           nullptr, nullptr) != napi_ok) {
     delete data;
     throw Napi::Error::New(env);

@@ -5,8 +5,9 @@
 namespace kernelet {
 namespace {
 
-constexpr const char* op_names[] = {"input", "constant", "conv2d",  "maxPool2d", "avgPool2d",  "linear",  "relu", "tanh",
-                                    "sigmoid", "softmax", "logSoftmax", "flatten", "add", "concat"};
+constexpr const char* op_names[] = {"input",      "constant", "conv2d", "maxPool2d", "avgPool2d",
+                                    "linear",     "relu",     "tanh",   "sigmoid",   "softmax",
+                                    "logSoftmax", "flatten",  "add",    "concat"};
 
 // Strides, windows and paddings beyond this are nobody's network, and keep int32 arithmetic exact.
 constexpr int max_extent = 1 << 15;
@@ -83,6 +84,11 @@ Shape conv_shape(const Node& node, const Shape& in) {
 Shape pool_shape(const Node& node, const Shape& in) {
   check_window(node);
   if (in.rank != 3) bad_shape(node, "an input of [channels, height, width]", in.text());
+  if (node.op == Op::avg_pool2d && (node.dilation[0] != 1 || node.dilation[1] != 1)) {
+    throw Error("ERR_ARGUMENT", node.name + ": an average has no dilation, expected 1 but received " +
+                                    std::to_string(node.dilation[0]) + ", " +
+                                    std::to_string(node.dilation[1]));
+  }
   Shape out = in;
   for (int i = 0; i < 2; ++i) {
     const int most = ((node.kernel[i] - 1) * node.dilation[i] + 1) / 2;  // as PyTorch
@@ -110,7 +116,8 @@ Shape linear_shape(const Node& node, const Shape& in) {
 
 Shape concat_shape(const Node& node, const std::vector<Node>& nodes) {
   Shape out = nodes[node.inputs[0]].shape;
-  if (node.axis < 0 || node.axis >= out.rank) bad_shape(node, "an axis below the rank", std::to_string(node.axis));
+  if (node.axis < 0 || node.axis >= out.rank)
+    bad_shape(node, "an axis below the rank", std::to_string(node.axis));
   for (size_t i = 1; i < node.inputs.size(); ++i) {
     const Shape& next = nodes[node.inputs[i]].shape;
     bool fits = next.rank == out.rank;
@@ -175,7 +182,8 @@ void Graph::validate() const {
       case Op::concat: out = concat_shape(node, nodes); break;
       case Op::flatten:
         out = node.shape;
-        if (out.elements() != in.elements()) bad_shape(node, std::to_string(in.elements()) + " elements", out.text());
+        if (out.elements() != in.elements())
+          bad_shape(node, std::to_string(in.elements()) + " elements", out.text());
         break;
       case Op::add:
         if (nodes[node.inputs[1]].shape != in) bad_shape(node, in.text(), nodes[node.inputs[1]].shape.text());

@@ -19,23 +19,23 @@ std::vector<Tier> tiers() {
   (void)cpu;
   return {
 #if defined(KERNELET_HAVE_SCALAR)
-      {&scalar::table, true},
+    {&scalar::table, true},
 #endif
 #if defined(KERNELET_HAVE_SSE)
-      {&sse::table, cpu.sse2},
+        {&sse::table, cpu.sse2},
 #endif
 #if defined(KERNELET_HAVE_AVX2)
-      {&avx2::table, cpu.avx2_fma},
+        {&avx2::table, cpu.avx2_fma},
 #endif
 #if defined(KERNELET_HAVE_AVX512)
 #if defined(KERNELET_EMULATE_AVX512)
-      {&avx512::table, cpu.avx2_fma},  // a test build: the tier's source over emulated instructions
+        {&avx512::table, cpu.avx2_fma},  // a test build: the tier's source over emulated instructions
 #else
-      {&avx512::table, cpu.avx512},
+        {&avx512::table, cpu.avx512},
 #endif
 #endif
 #if defined(KERNELET_HAVE_NEON)
-      {&neon::table, cpu.neon},
+        {&neon::table, cpu.neon},
 #endif
   };
 }

@@ -16,7 +16,8 @@ namespace {
 constexpr int64_t threading_threshold_macs = 4'000'000;
 
 double now_ns() {
-  return std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  return std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
 }
 
 }  // namespace
@@ -138,7 +139,8 @@ void Plan::run(const float* input, float* output, int64_t batch) const {
     int64_t block;  // images that stay together
     int parts;
     std::atomic<bool> failed;
-  } call{this, {input, output}, batch, 0, lanes_threshold_ > 0 ? kernels_->lanes : 1, threads_for(batch), {false}};
+  } call{this,   {input, output}, batch, 0, lanes_threshold_ > 0 ? kernels_->lanes : 1, threads_for(batch),
+         {false}};
   if (call.parts <= 1) return run_images(call.images, batch);
   call.blocks = (batch + call.block - 1) / call.block;
   // A part is a range of blocks, in order: which thread takes it cannot matter to the result.

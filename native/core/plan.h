@@ -14,7 +14,7 @@
 namespace kernelet {
 
 struct PlanOptions {
-  std::string isa;                 // empty: KERNELET_ISA, else the best supported
+  std::string isa;  // empty: KERNELET_ISA, else the best supported
   // auto, or a way to convolve wherever it fits (im2col elsewhere): im2col, direct (the better of the two
   // forms), direct-pixels, direct-channels; lanes: whatever the batch, images in the lanes.
   std::string algorithm = "auto";

@@ -143,8 +143,9 @@ class ProgramBuilder {
     for (const Group& group : groups) {
       if (!is_alias(graph_.nodes[group.nodes[0]].op)) add_step(group);
     }
-    const Op source = graph_.nodes[stored_in_[graph_.output]].op;
-    if (source == Op::input || source == Op::constant) add_copy(stored_in_[graph_.output]);
+    result_ = stored_in_[graph_.output];
+    const Op source = graph_.nodes[result_].op;
+    if (source == Op::input || source == Op::constant) add_copy(result_);
     lay_out();
   }
 
@@ -190,7 +191,7 @@ class ProgramBuilder {
     program_->steps.emplace_back();
     Plan::Step& step = program_->steps.back();
     step.op = op;
-    step.elements = static_cast<size_t>(graph_.nodes[value].shape.elements()) * width_;
+    step.elements = elements(value);
     sources_.push_back(std::move(sources));
     values_.push_back(value);
     return step;
@@ -352,7 +353,8 @@ class ProgramBuilder {
 
   // A graph whose output is its input or a constant (perhaps flattened) still owes the caller a copy.
   void add_copy(int value) {
-    new_step(Op::flatten, {value}, graph_.output);
+    result_ = static_cast<int>(graph_.nodes.size());  // a value of its own, that no node has
+    new_step(Op::flatten, {value}, result_);
     const Node& node = graph_.nodes[graph_.output];
     StepDescription d;
     d.names.push_back(node.name);
@@ -389,16 +391,16 @@ class ProgramBuilder {
 
   // A value lives from the step that writes it to the last step that reads it.
   void lay_out() {
-    std::vector<size_t> last_use(graph_.nodes.size(), 0);
+    std::vector<size_t> last_use(graph_.nodes.size() + 1, 0);
     for (size_t i = 0; i < sources_.size(); ++i) {
       for (int value : sources_[i]) last_use[value] = i;
     }
     ArenaLayout layout;
-    std::vector<Location> where(graph_.nodes.size());
+    std::vector<Location> where(graph_.nodes.size() + 1);
     where[0].kind = Location::input;
     if (in_lanes_) {
       where[0].kind = Location::arena;
-      where[0].offset = program_->input_offset = place(layout, 0);
+      where[0].offset = program_->input_offset = layout.place(elements(0));
     }
     for (const Constant& constant : constants_) {
       where[constant.node].kind = Location::weights;
@@ -407,12 +409,11 @@ class ProgramBuilder {
     for (size_t i = 0; i < sources_.size(); ++i) {
       Plan::Step& step = program_->steps[i];
       const int value = values_[i];
-      const bool is_output = value == graph_.output || value == stored_in_[graph_.output];
-      if (is_output && !in_lanes_) {
+      if (value == result_ && !in_lanes_) {
         where[value].kind = Location::output;
       } else {
-        where[value].offset = place(layout, value);
-        if (is_output) program_->output_offset = where[value].offset;
+        where[value].offset = layout.place(elements(value));
+        if (value == result_) program_->output_offset = where[value].offset;
       }
       step.dst = where[value];
       for (int source : sources_[i]) step.src.push_back(where[source]);
@@ -420,15 +421,18 @@ class ProgramBuilder {
       std::sort(finished.begin(), finished.end());
       finished.erase(std::unique(finished.begin(), finished.end()), finished.end());
       for (int source : finished) {
-        if (where[source].kind == Location::arena && last_use[source] == i) layout.release(where[source].offset);
+        if (where[source].kind == Location::arena && last_use[source] == i)
+          layout.release(where[source].offset);
       }
     }
     program_->scratch_offset = layout.size();
     program_->workspace_floats = layout.size() + AlignedFloats::round_up(scratch_);
   }
 
-  size_t place(ArenaLayout& layout, int value) const {
-    return layout.place(static_cast<size_t>(graph_.nodes[value].shape.elements()) * width_);
+  // Floats of a value: of a node's, or of the copy that is no node's.
+  size_t elements(int value) const {
+    const bool copy = value == static_cast<int>(graph_.nodes.size());
+    return static_cast<size_t>(graph_.nodes[copy ? graph_.output : value].shape.elements()) * width_;
   }
 
   const Graph& graph_;
@@ -438,6 +442,7 @@ class ProgramBuilder {
   const size_t width_;  // images side by side in a value
   WeightBook& weights_;
   std::unique_ptr<Plan::Program> program_;
+  int result_ = 0;                         // the value the caller gets
   std::vector<int> stored_in_;             // node -> node whose buffer holds its value
   std::vector<std::vector<int>> sources_;  // step -> values it reads
   std::vector<int> values_;                // step -> value it writes

@@ -47,8 +47,9 @@ struct Shape {
     }
     for (int i = 0; i < rank; ++i) {
       if (dims[i] < 1 || dims[i] > max_elements || n > max_elements / dims[i]) {
-        throw Error("ERR_SHAPE", what + ": expected positive dimensions of at most 2147483647 elements but received " +
-                                     text());
+        throw Error(
+            "ERR_SHAPE",
+            what + ": expected positive dimensions of at most 2147483647 elements but received " + text());
       }
       n *= dims[i];
     }

@@ -143,7 +143,8 @@ void conv_row(const ConvArgs& s, const ConvRow& t) {
         F32::store(to, F32::max(floor, F32::add(max4(c[m][0], c[m][1], c[m][2], c[m][3]), bias)));
       } else {
         KERNELET_UNROLL
-        for (int p = 0; p < tile_vectors; ++p) F32::store(to + p * lanes, F32::max(floor, F32::add(c[m][p], bias)));
+        for (int p = 0; p < tile_vectors; ++p)
+          F32::store(to + p * lanes, F32::max(floor, F32::add(c[m][p], bias)));
       }
     }
   }
@@ -153,9 +154,14 @@ using ConvKernel = void (*)(const ConvArgs&, const ConvRow&);
 
 template <bool Pooled>
 KERNELET_INLINE ConvKernel conv_kernel_of(int channels) {
-  static const ConvKernel kernels[] = {conv_row<1, Pooled>, conv_row<2, Pooled>, conv_row<3, Pooled>,
+  static const ConvKernel kernels[] = {
+    conv_row<1, Pooled>,
+    conv_row<2, Pooled>,
+    conv_row<3, Pooled>,
 #if !defined(KERNELET_ISA_SCALAR) && !defined(KERNELET_ISA_SSE) && !defined(KERNELET_ISA_AVX2)
-                                       conv_row<4, Pooled>, conv_row<5, Pooled>, conv_row<6, Pooled>
+    conv_row<4, Pooled>,
+    conv_row<5, Pooled>,
+    conv_row<6, Pooled>
 #endif
   };
   static_assert(sizeof kernels / sizeof *kernels == tile_rows, "a tile for every number of channels");
@@ -164,13 +170,16 @@ KERNELET_INLINE ConvKernel conv_kernel_of(int channels) {
 
 bool conv_fits(const ConvArgs&) { return true; }
 size_t conv_weights_size(const ConvArgs& s) { return static_cast<size_t>(s.oc) * conv_k(s); }
-void conv_pack(const ConvArgs& s, const float* weight, float* packed) { pack_groups(s, tile_rows, weight, packed); }
+void conv_pack(const ConvArgs& s, const float* weight, float* packed) {
+  pack_groups(s, tile_rows, weight, packed);
+}
 size_t conv_scratch_size(const ConvArgs&) { return 0; }
 
 // src [ic][ih][iw][lanes] -> dst [oc][ph][pw][lanes]
 void conv(const ConvArgs& s, const float* src, float* dst, float*) {
   const int m = conv_m(s), k = conv_k(s), parts = parts_of(m, tile_rows);
-  const size_t in_plane = static_cast<size_t>(s.ih) * s.iw * lanes, out_row = static_cast<size_t>(s.pw) * lanes;
+  const size_t in_plane = static_cast<size_t>(s.ih) * s.iw * lanes,
+               out_row = static_cast<size_t>(s.pw) * lanes;
   for (int g = 0; g < s.groups; ++g) {
     for (int row = 0; row < s.ph; ++row) {
       for (int part = 0; part < parts; ++part) {
@@ -182,7 +191,8 @@ void conv(const ConvArgs& s, const float* src, float* dst, float*) {
         t.bias = s.bias + channel;
         t.dst = dst + (channel * s.ph + row) * out_row;
         t.row = row;
-        (s.epilogue.pool != Pool::none ? conv_kernel_of<true>(channels) : conv_kernel_of<false>(channels))(s, t);
+        (s.epilogue.pool != Pool::none ? conv_kernel_of<true>(channels) : conv_kernel_of<false>(channels))(s,
+                                                                                                           t);
       }
     }
   }

@@ -17,9 +17,7 @@ struct Plane {
   int h, w;
 };
 
-KERNELET_INLINE bool is_padded(const ConvArgs& s, Plane plane) {
-  return plane.h != s.ih || plane.w != s.iw;
-}
+KERNELET_INLINE bool is_padded(const ConvArgs& s, Plane plane) { return plane.h != s.ih || plane.w != s.iw; }
 
 KERNELET_INLINE Plane padded_plane(const ConvArgs& s) {
   const int reach_h = (s.oh - 1) * s.sh + (s.kh - 1) * s.dh + 1;
@@ -68,7 +66,8 @@ inline void pack_parts(int n, int k, int most, const float* weight, float* packe
 // The same for every group of a convolution.
 inline void pack_groups(const ConvArgs& s, int most, const float* weight, float* packed) {
   const size_t size = static_cast<size_t>(conv_m(s)) * conv_k(s);
-  for (int g = 0; g < s.groups; ++g) pack_parts(conv_m(s), conv_k(s), most, weight + g * size, packed + g * size);
+  for (int g = 0; g < s.groups; ++g)
+    pack_parts(conv_m(s), conv_k(s), most, weight + g * size, packed + g * size);
 }
 
 }  // namespace

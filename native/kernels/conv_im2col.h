@@ -16,7 +16,9 @@ bool fits(const ConvArgs&) { return true; }
 
 size_t weights_size(const ConvArgs& s) { return static_cast<size_t>(s.oc) * conv_k(s); }
 
-void pack(const ConvArgs& s, const float* weight, float* packed) { pack_groups(s, tile_rows, weight, packed); }
+void pack(const ConvArgs& s, const float* weight, float* packed) {
+  pack_groups(s, tile_rows, weight, packed);
+}
 
 // [padded input][panel of B][chains between blocks of K]
 size_t scratch_size(const ConvArgs& s) {

@@ -1,11 +1,14 @@
 // Direct convolution with neighbouring pixels of a row in the lanes: no im2col, nothing packed but weights.
-// For few output channels and rows at least a register wide; horizontal stride 1.
+// For few output channels, depthwise ones above all, and rows about a register wide or wider.
 //
 //   tile: R rows x 1 register of pixels x M channels
 //   per tap: R loads of the input, M broadcast weights, R * M muladds
 //
 // A fused 2x2 pool takes the maximum of two rows in registers, then of even and odd lanes.
 // The last tile of a row or plane is moved back to overlap its neighbour: same chains, same bits, stored twice.
+//
+// With a horizontal stride the copied plane is split into its phases, so that neighbouring outputs still read
+// neighbouring floats. Stride 2, one row: [ x0 x2 x4 … | x1 x3 x5 … ].
 #pragma once
 
 #include "conv_common.h"
@@ -17,6 +20,8 @@ namespace direct_pixels {
 
 constexpr int most_channels = 6;
 constexpr int most_rows = F32::registers >= 32 ? 4 : 2;
+constexpr int rows_of_one_channel = 8;  // a depthwise channel has no others to hide the latency behind
+constexpr int most_kw = 64;
 
 // Rows narrower than a register are computed past their end, in a plane padded that far.
 KERNELET_INLINE ConvArgs widened(const ConvArgs& s) {
@@ -25,18 +30,81 @@ KERNELET_INLINE ConvArgs widened(const ConvArgs& s) {
   return wide;
 }
 
-bool fits(const ConvArgs& s) { return lanes >= 4 && s.sw == 1 && s.oh >= 2; }
+// A plane as the tiles read it: `sw` phases of `phase` floats a row.
+struct Phases {
+  Plane plane;
+  int phase;
+  bool copied;
+  ptrdiff_t row, size;  // floats of a row, of a channel
+};
+
+KERNELET_INLINE Phases phases_of(const ConvArgs& s) {
+  const ConvArgs wide = widened(s);
+  Phases f;
+  f.plane = padded_plane(wide);
+  f.copied = s.sw > 1 || is_padded(wide, f.plane);
+  f.phase = (f.plane.w + s.sw - 1) / s.sw;
+  f.row = static_cast<ptrdiff_t>(f.phase) * s.sw;
+  f.size = f.row * f.plane.h;
+  return f;
+}
+
+// Channels copied at a time: those of one group.
+size_t scratch_size(const ConvArgs& s) {
+  const Phases f = phases_of(s);
+  return f.copied ? static_cast<size_t>(s.ic / s.groups) * f.size : 0;
+}
+
+bool fits(const ConvArgs& s) { return lanes >= 4 && s.kw <= most_kw && s.oh >= 2; }
 
 size_t weights_size(const ConvArgs& s) { return static_cast<size_t>(s.oc) * conv_k(s); }
 
-void pack(const ConvArgs& s, const float* weight, float* packed) { pack_groups(s, most_channels, weight, packed); }
+void pack(const ConvArgs& s, const float* weight, float* packed) {
+  pack_groups(s, most_channels, weight, packed);
+}
 
-size_t scratch_size(const ConvArgs& s) { return padded_size(widened(s)); }
+// Every sw-th float of src [n] -> dst; dst[i] = src[i * sw].
+KERNELET_INLINE void take_phase(const float* src, int n, int sw, float* dst) {
+  int i = 0;
+  if (sw == 2) {
+    for (; 2 * (i + lanes) <= n; i += lanes) {
+      F32::store(dst + i, F32::even(F32::load(src + 2 * i), F32::load(src + 2 * i + lanes)));
+    }
+  }
+  for (; i * sw < n; ++i) dst[i] = src[static_cast<ptrdiff_t>(i) * sw];
+}
+
+// src [channels][ih][iw] -> dst [channels][plane.h][phases]: zeros around, and only what a 1x1 window reads.
+inline void copy(const ConvArgs& s, const Phases& f, const float* src, float* dst) {
+  if (s.sw == 1) {
+    ConvArgs group = s;
+    group.ic = s.ic / s.groups;
+    return pad(group, f.plane, src, dst);
+  }
+  const int phases = s.kw == 1 ? 1 : s.sw;
+  const bool has_padding = f.plane.h != s.ih || f.plane.w != s.iw;
+  if (has_padding) memset(dst, 0, sizeof(float) * (s.ic / s.groups) * f.size);
+  for (int c = 0; c < s.ic / s.groups; ++c) {
+    for (int y = 0; y < s.ih; ++y) {
+      if (s.kh == 1 && (y + s.pt) % s.sh != 0) continue;
+      const float* row = src + (static_cast<size_t>(c) * s.ih + y) * s.iw;
+      float* to = dst + c * f.size + (y + s.pt) * f.row;
+      for (int phase = 0; phase < phases; ++phase) {
+        // the first input column of this phase, and its place
+        const int skip = (phase - s.pl % s.sw + s.sw) % s.sw;
+        if (skip < s.iw) {
+          take_phase(row + skip, s.iw - skip, s.sw, to + phase * f.phase + (s.pl + skip) / s.sw);
+        }
+      }
+    }
+  }
+}
 
 // R rows of outputs of one part of the channels, tile by tile.
 struct Rows {
-  Plane plane;
-  const float* src;  // first input channel of the group, first tap of the first row's first pixel
+  ptrdiff_t row, plane;      // floats of a row and of a channel of src
+  const ptrdiff_t* columns;  // [kw]: where a tap's first pixel lies in a row
+  const float* src;          // first input channel of the group, first tap of the first row's first pixel
   const float* weights;
   const float* bias;
   float* dst;         // first channel, first stored row
@@ -51,17 +119,16 @@ KERNELET_INLINE void accumulate(const ConvArgs& s, const Rows& t, const float* s
     for (int r = 0; r < R; ++r) c[m][r] = F32::zero();
   }
   const float* w = t.weights;
-  const ptrdiff_t row_step = static_cast<ptrdiff_t>(s.sh) * t.plane.w;
-  const ptrdiff_t plane = static_cast<ptrdiff_t>(t.plane.h) * t.plane.w;
-  const ptrdiff_t next_kh = static_cast<ptrdiff_t>(s.dh) * t.plane.w, next_kw = s.dw;
+  const ptrdiff_t row_step = s.sh * t.row;
+  const ptrdiff_t next_kh = s.dh * t.row;
   int ic = s.ic / s.groups;
   do {
     const float* tap_row = src;
     int kh = s.kh;
     do {
-      const float* p = tap_row;
-      int kw = s.kw;
+      int kw = 0;
       do {
+        const float* p = tap_row + t.columns[kw];
         reg x[R];
         KERNELET_UNROLL
         for (int r = 0; r < R; ++r) x[r] = F32::load(p + r * row_step);
@@ -72,11 +139,10 @@ KERNELET_INLINE void accumulate(const ConvArgs& s, const Rows& t, const float* s
           for (int r = 0; r < R; ++r) c[m][r] = F32::muladd(wm, x[r], c[m][r]);
         }
         w += M;
-        p += next_kw;
-      } while (--kw > 0);
+      } while (++kw < s.kw);
       tap_row += next_kh;
     } while (--kh > 0);
-    src += plane;
+    src += t.plane;
   } while (--ic > 0);
 }
 
@@ -111,7 +177,8 @@ KERNELET_INLINE void accumulate(const ConvArgs& s, const Rows& t, const float* s
 }
 
 template <int M, int R>
-KERNELET_INLINE void store_plain(const ConvArgs& s, const Rows& t, reg floor, const reg (&c)[M][R], float* dst) {
+KERNELET_INLINE void store_plain(const ConvArgs& s, const Rows& t, reg floor, const reg (&c)[M][R],
+                                 float* dst) {
   KERNELET_UNROLL
   for (int m = 0; m < M; ++m) {
     const reg bias = F32::splat(t.bias[m]);
@@ -124,7 +191,8 @@ KERNELET_INLINE void store_plain(const ConvArgs& s, const Rows& t, reg floor, co
 
 // Two channels share a register: [lanes / 2 windows of the first | lanes / 2 of the second].
 template <int M, int R>
-KERNELET_INLINE void store_pooled(const ConvArgs& s, const Rows& t, reg floor, const reg (&c)[M][R], float* dst) {
+KERNELET_INLINE void store_pooled(const ConvArgs& s, const Rows& t, reg floor, const reg (&c)[M][R],
+                                  float* dst) {
   KERNELET_UNROLL
   for (int m = 0; m < M; m += 2) {
     const int partner = m + 1 < M ? m + 1 : m;
@@ -175,43 +243,56 @@ KERNELET_INLINE Kernel kernel_of(int channels) {
   return kernels[channels - 1];
 }
 
-template <int R>
-KERNELET_INLINE void run_rows(const ConvArgs& s, Plane plane, const float* src, float* dst) {
-  const bool pooled = s.epilogue.pool != Pool::none;
-  const int m = conv_m(s), k = conv_k(s), parts = parts_of(m, most_channels);
-  const size_t out_plane = static_cast<size_t>(s.ph) * s.pw;
-  const size_t group_size = static_cast<size_t>(s.ic / s.groups) * plane.h * plane.w;
-  for (int g = 0; g < s.groups; ++g) {
-    for (int row = 0; row < s.oh; row += R) {
-      const int y = row + R <= s.oh ? row : s.oh - R;
-      for (int part = 0; part < parts; ++part) {
-        const int begin = part_begin(m, parts, part), channels = part_begin(m, parts, part + 1) - begin;
-        const size_t channel = static_cast<size_t>(g) * m + begin;
-        Rows t;
-        t.plane = plane;
-        t.src = src + g * group_size + static_cast<size_t>(y) * s.sh * plane.w;
-        t.weights = s.weights + channel * k;
-        t.bias = s.bias + channel;
-        t.channel = static_cast<ptrdiff_t>(out_plane);
-        t.dst = dst + channel * out_plane + static_cast<size_t>(pooled ? y / 2 : y) * s.pw;
-        (pooled ? kernel_of<R, true>(channels) : kernel_of<R, false>(channels))(s, t);
-      }
-    }
+KERNELET_INLINE Kernel kernel_of(int rows_at_once, bool pooled, int channels) {
+  if (rows_at_once == rows_of_one_channel) {
+    return pooled ? rows<1, rows_of_one_channel, true> : rows<1, rows_of_one_channel, false>;
   }
+  if (rows_at_once == most_rows) {
+    return pooled ? kernel_of<most_rows, true>(channels) : kernel_of<most_rows, false>(channels);
+  }
+  return pooled ? kernel_of<2, true>(channels) : kernel_of<2, false>(channels);
+}
+
+KERNELET_INLINE int rows_at_once(const ConvArgs& s) {
+  if (conv_m(s) == 1 && s.oh >= rows_of_one_channel) return rows_of_one_channel;
+  return s.oh >= most_rows ? most_rows : 2;
 }
 
 void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
   if constexpr (lanes >= 4) {
-    const ConvArgs wide = widened(s);
-    const Plane plane = padded_plane(wide);
-    if (is_padded(wide, plane)) {
-      pad(wide, plane, src, scratch);
-      src = scratch;
+    const Phases f = phases_of(s);
+    const bool pooled = s.epilogue.pool != Pool::none;
+    const int m = conv_m(s), k = conv_k(s), parts = parts_of(m, most_channels), r = rows_at_once(s);
+    const size_t out_plane = static_cast<size_t>(s.ph) * s.pw;
+    const size_t group_size = static_cast<size_t>(s.ic / s.groups) * s.ih * s.iw;
+    ptrdiff_t columns[most_kw];
+    for (int kw = 0; kw < s.kw; ++kw) {
+      const int column = kw * s.dw;
+      columns[kw] = static_cast<ptrdiff_t>(column % s.sw) * f.phase + column / s.sw;
     }
-    if (s.oh >= most_rows) {
-      run_rows<most_rows>(s, plane, src, dst);
-    } else {
-      run_rows<2>(s, plane, src, dst);
+    Rows t;
+    t.row = f.row;
+    t.plane = f.size;
+    t.columns = columns;
+    t.channel = static_cast<ptrdiff_t>(out_plane);
+    for (int g = 0; g < s.groups; ++g) {
+      const float* plane = src + g * group_size;
+      if (f.copied) {
+        copy(s, f, plane, scratch);
+        plane = scratch;
+      }
+      for (int row = 0; row < s.oh; row += r) {
+        const int y = row + r <= s.oh ? row : s.oh - r;
+        t.src = plane + static_cast<ptrdiff_t>(y) * s.sh * f.row;
+        for (int part = 0; part < parts; ++part) {
+          const int begin = part_begin(m, parts, part), channels = part_begin(m, parts, part + 1) - begin;
+          const size_t channel = static_cast<size_t>(g) * m + begin;
+          t.weights = s.weights + channel * k;
+          t.bias = s.bias + channel;
+          t.dst = dst + channel * out_plane + static_cast<size_t>(pooled ? y / 2 : y) * s.pw;
+          kernel_of(r, pooled, channels)(s, t);
+        }
+      }
     }
   }
 }

@@ -27,7 +27,8 @@ namespace {
 constexpr int tile_vectors = 4;  // = the four corners of a 2x2 pooling window, see im2col.h
 constexpr int tile_width = tile_vectors * lanes;
 constexpr int tile_rows = F32::registers >= 32 ? 6 : F32::registers == 16 ? 3 : 2;
-static_assert(tile_rows * tile_vectors + tile_rows + 1 <= F32::registers, "the tile does not fit the registers");
+static_assert(tile_rows * tile_vectors + tile_rows + 1 <= F32::registers,
+              "the tile does not fit the registers");
 
 template <int M, int V>
 KERNELET_INLINE void multiply_add(int k, const float* a, ptrdiff_t a_row, ptrdiff_t a_col, const float* b,
@@ -122,7 +123,8 @@ KERNELET_NOINLINE void finish_conv_row(const Epilogue& e, float bias, float* sum
 }
 
 // One row of a linear layer: sums [n] -> outputs [n].
-KERNELET_NOINLINE void finish_linear_row(Activation f, const float* bias, const float* sums, float* dst, int n) {
+KERNELET_NOINLINE void finish_linear_row(Activation f, const float* bias, const float* sums, float* dst,
+                                         int n) {
   for (int i = 0; i < n; ++i) dst[i] = sums[i] + bias[i];
   activate_in_place(f, static_cast<size_t>(n), dst);
 }
@@ -181,22 +183,36 @@ void linear_tile(const TileArgs& t) {
 using Tile = void (*)(const TileArgs&);
 
 KERNELET_INLINE Tile conv_tile_of(int rows) {
-  static const Tile tiles[] = {conv_tile<1>, conv_tile<2>,
+  static const Tile tiles[] = {
+    conv_tile<1>,
+    conv_tile<2>,
 #if defined(KERNELET_ISA_SCALAR) || defined(KERNELET_ISA_SSE) || defined(KERNELET_ISA_AVX2)
-                               conv_tile<3>};
+    conv_tile<3>
+  };
 #else
-                               conv_tile<3>, conv_tile<4>, conv_tile<5>, conv_tile<6>};
+    conv_tile<3>,
+    conv_tile<4>,
+    conv_tile<5>,
+    conv_tile<6>
+  };
 #endif
   static_assert(sizeof tiles / sizeof *tiles == tile_rows, "a tile for every number of rows");
   return tiles[rows - 1];
 }
 
 KERNELET_INLINE Tile linear_tile_of(int rows) {
-  static const Tile tiles[] = {linear_tile<1>, linear_tile<2>,
+  static const Tile tiles[] = {
+    linear_tile<1>,
+    linear_tile<2>,
 #if defined(KERNELET_ISA_SCALAR) || defined(KERNELET_ISA_SSE) || defined(KERNELET_ISA_AVX2)
-                               linear_tile<3>};
+    linear_tile<3>
+  };
 #else
-                               linear_tile<3>, linear_tile<4>, linear_tile<5>, linear_tile<6>};
+    linear_tile<3>,
+    linear_tile<4>,
+    linear_tile<5>,
+    linear_tile<6>
+  };
 #endif
   static_assert(sizeof tiles / sizeof *tiles == tile_rows, "a tile for every number of rows");
   return tiles[rows - 1];

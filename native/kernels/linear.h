@@ -28,7 +28,9 @@ struct LinearPanels {
   int begin(int panel) const { return part_begin(registers, panels, panel); }  // in registers
 };
 
-size_t linear_bias_size(const LinearArgs& s) { return static_cast<size_t>(LinearPanels(s).registers) * lanes; }
+size_t linear_bias_size(const LinearArgs& s) {
+  return static_cast<size_t>(LinearPanels(s).registers) * lanes;
+}
 size_t linear_weights_size(const LinearArgs& s) { return linear_bias_size(s) * s.in; }
 
 void linear_pack(const LinearArgs& s, const float* weight, float* packed) {
@@ -36,14 +38,16 @@ void linear_pack(const LinearArgs& s, const float* weight, float* packed) {
   for (int panel = 0; panel < layout.panels; ++panel) {
     const int begin = layout.begin(panel) * lanes, end = layout.begin(panel + 1) * lanes;
     for (int k = 0; k < s.in; ++k) {
-      for (int o = begin; o < end; ++o) *packed++ = o < s.out ? weight[static_cast<size_t>(o) * s.in + k] : 0.0f;
+      for (int o = begin; o < end; ++o)
+        *packed++ = o < s.out ? weight[static_cast<size_t>(o) * s.in + k] : 0.0f;
     }
   }
 }
 
 // V registers of outputs of one row.
 template <int V>
-void linear_row(const LinearArgs& s, const float* w, const float* bias, const float* x, float* dst, int outputs) {
+void linear_row(const LinearArgs& s, const float* w, const float* bias, const float* x, float* dst,
+                int outputs) {
   reg c[V];
   KERNELET_UNROLL
   for (int v = 0; v < V; ++v) c[v] = F32::zero();

@@ -1,8 +1,8 @@
 // Stand-alone pooling, any window: src [c][ih][iw] -> dst [c][oh][ow]. What the tile epilogue cannot fuse.
 #pragma once
 
-#include "vec.h"
 #include "table.h"
+#include "vec.h"
 
 namespace kernelet {
 namespace KERNELET_ISA {
@@ -83,7 +83,8 @@ inline float average_divisor(const PoolArgs& s, int y0, int x0) {
 inline float average_at(const PoolArgs& s, const float* src, int y0, int x0) {
   float sum = 0.0f;
   for (int y = y0 > 0 ? y0 : 0; y < y0 + s.kh && y < s.ih; ++y) {
-    for (int x = x0 > 0 ? x0 : 0; x < x0 + s.kw && x < s.iw; ++x) sum = sum + src[static_cast<size_t>(y) * s.iw + x];
+    for (int x = x0 > 0 ? x0 : 0; x < x0 + s.kw && x < s.iw; ++x)
+      sum = sum + src[static_cast<size_t>(y) * s.iw + x];
   }
   return sum / average_divisor(s, y0, x0);
 }

@@ -50,9 +50,7 @@ using reg = F32::reg;
 constexpr int lanes = F32::lanes;
 
 // The running maximum of PyTorch's pooling: the first of equals stays, a NaN sticks.
-KERNELET_INLINE reg running_max(reg best, reg x) {
-  return F32::select_nan(x, x, F32::max(x, best));
-}
+KERNELET_INLINE reg running_max(reg best, reg x) { return F32::select_nan(x, x, F32::max(x, best)); }
 
 KERNELET_INLINE reg relu(reg x) { return F32::max(F32::zero(), x); }
 

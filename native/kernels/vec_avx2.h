@@ -46,7 +46,5 @@ struct F32 {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(avx2_first_mask + 8 - n));
   }
   // shuffles work within halves of 128 bits: puts their four pairs of elements back in order
-  static reg in_order(reg x) {
-    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(x), 0xd8));
-  }
+  static reg in_order(reg x) { return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(x), 0xd8)); }
 };

@@ -33,8 +33,7 @@ struct F32 {
   static reg select_nan(reg a, reg x, reg y) { return vbslq_f32(vceqq_f32(a, a), y, x); }
   // 2^n for integral n in [-126, 127]
   static reg pow2(reg n) {
-    return vreinterpretq_f32_s32(
-        vshlq_n_s32(vaddq_s32(vcvtnq_s32_f32(n), vdupq_n_s32(127)), 23));
+    return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtnq_s32_f32(n), vdupq_n_s32(127)), 23));
   }
   // elements 0, 2, 4, … and 1, 3, 5, … of a followed by b
   static reg even(reg a, reg b) { return vuzp1q_f32(a, b); }

@@ -32,8 +32,7 @@ struct F32 {
   static reg select_nan(reg a, reg x, reg y) { return blend(_mm_cmpunord_ps(a, a), x, y); }
   // 2^n for integral n in [-126, 127]
   static reg pow2(reg n) {
-    return _mm_castsi128_ps(
-        _mm_slli_epi32(_mm_add_epi32(_mm_cvtps_epi32(n), _mm_set1_epi32(127)), 23));
+    return _mm_castsi128_ps(_mm_slli_epi32(_mm_add_epi32(_mm_cvtps_epi32(n), _mm_set1_epi32(127)), 23));
   }
   // elements 0, 2, 4, … and 1, 3, 5, … of a followed by b
   static reg even(reg a, reg b) { return _mm_shuffle_ps(a, b, 0x88); }
@@ -43,7 +42,5 @@ struct F32 {
     _mm_storeh_pi(reinterpret_cast<__m64*>(high), x);
   }
 
-  static reg blend(reg mask, reg x, reg y) {
-    return _mm_or_ps(_mm_and_ps(mask, x), _mm_andnot_ps(mask, y));
-  }
+  static reg blend(reg mask, reg x, reg y) { return _mm_or_ps(_mm_and_ps(mask, x), _mm_andnot_ps(mask, y)); }
 };
