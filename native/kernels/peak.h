@@ -43,6 +43,7 @@ KERNELET_NOINLINE int64_t muladds(int64_t rounds) {
   }
   float last[lanes];
   reg sum = F32::zero();
+  KERNELET_UNROLL
   for (int i = 0; i < chains; ++i) sum = F32::add(sum, x[i]);
   F32::store(last, sum);
   volatile float sink = last[0];
@@ -65,6 +66,7 @@ KERNELET_NOINLINE size_t read(size_t n, const float* src) {
     }
   }
   float last[lanes];
+  KERNELET_UNROLL
   for (int i = 1; i < streams; ++i) x[0] = F32::add(x[0], x[i]);
   F32::store(last, x[0]);
   volatile float sink = last[0];
