@@ -9,7 +9,7 @@
 #if defined(KERNELET_EMULATE_AVX512) && defined(KERNELET_ISA_AVX512)
 #define KERNELET_OPAQUE(x) ((void)0)
 #elif defined(__GNUC__) && defined(__x86_64__)
-#define KERNELET_OPAQUE(x) __asm__ volatile("" : "+x"(x))
+#define KERNELET_OPAQUE(x) __asm__ volatile("" : "+v"(x))
 #elif defined(__GNUC__) && defined(__aarch64__)
 #define KERNELET_OPAQUE(x) __asm__ volatile("" : "+w"(x))
 #else
