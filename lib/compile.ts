@@ -19,6 +19,15 @@ export interface CompileOptions {
   isa?: string | undefined
   /** Algorithm of the convolutions, by name; default 'auto': chosen per layer. */
   algorithm?: string | undefined
+  /**
+   * What `run` is given: 'float32' (default), or 'uint8': pixels as services hold them, a quarter of the memory.
+   * A byte becomes byte · scale + shift on the way in.
+   */
+  inputType?: 'float32' | 'uint8' | undefined
+  /** For inputType 'uint8'; default 1/255: pixels become 0 … 1. */
+  scale?: number | undefined
+  /** For inputType 'uint8'; default 0. */
+  shift?: number | undefined
   /** Threads of `run`; 0: by the amount of work. Default: `setThreads`, KERNELET_THREADS, else 0. */
   threads?: number | undefined
   /** Largest batch; a larger one is refused, and the output for one of this size is allocated at once. */
@@ -26,6 +35,11 @@ export interface CompileOptions {
   /** false runs every operation on its own; default true. */
   fuse?: boolean | undefined
 }
+
+/** What a model runs on: floats or a Tensor; bytes where it was compiled with inputType 'uint8'. */
+export type Input = Float32Array | Tensor | Uint8Array | Uint8ClampedArray
+
+type Values = Float32Array | Uint8Array | Uint8ClampedArray
 
 /** Options of `CompiledModel.runAsync`. */
 export interface RunAsyncOptions {
@@ -50,7 +64,17 @@ export interface StepProfile extends StepDescription {
  *   that is not there; `ERR_ARGUMENT` for a wrong option; otherwise as `trace`
  */
 export function compile(model: Module | Graph, options: CompileOptions = {}): CompiledModel {
-  checkOptions('compile', options, ['inputShape', 'isa', 'algorithm', 'threads', 'maxBatch', 'fuse'])
+  checkOptions('compile', options, [
+    'inputShape',
+    'isa',
+    'algorithm',
+    'threads',
+    'maxBatch',
+    'fuse',
+    'inputType',
+    'scale',
+    'shift',
+  ])
   return new CompiledModel(graphOf(model, options.inputShape), options)
 }
 
@@ -85,6 +109,8 @@ export class CompiledModel {
   readonly inputShape: readonly number[]
   /** Per image. */
   readonly outputShape: readonly number[]
+  /** What `run` takes: a Float32Array or Tensor, or bytes. */
+  readonly inputType: 'float32' | 'uint8'
   readonly #plan: NativePlan
   readonly #inputLength: number
   readonly #outputLength: number
@@ -95,14 +121,16 @@ export class CompiledModel {
   #own: Float32Array
   #space: Float32Array
   /** The input as it was given, and its array and the output that the plan is bound to. */
-  #source: Float32Array | Tensor | undefined
-  #input: Float32Array = noData
+  #source: Input | undefined
+  #input: Values = noData
   #output: Float32Array = noData
   #inputSize = 0
   #outputSize = 0
 
   constructor(graph: Graph, options: CompileOptions) {
-    const { isa, algorithm, threads, maxBatch, fuse } = options
+    const { isa, algorithm, threads, maxBatch, fuse, inputType = 'float32', scale, shift } = options
+    checkBytes(inputType, scale, shift)
+    this.inputType = inputType
     const shapes = graphShapes(graph)
     this.inputShape = shapes.input
     this.outputShape = shapes.output
@@ -114,7 +142,18 @@ export class CompiledModel {
     const { macs, parameters } = new Summary(graph)
     this.#counts = { macs, parameters }
     const nodes = graph.nodes.map((node) => toNative(node, node.name, node.inputs, node.shape))
-    this.#plan = native().compile({ nodes, output: graph.output }, { isa, algorithm, threads, fuse })
+    this.#plan = native().compile(
+      { nodes, output: graph.output },
+      {
+        isa,
+        algorithm,
+        threads,
+        fuse,
+        byteInput: inputType === 'uint8',
+        scale: scale ?? 1 / 255,
+        shift: shift ?? 0,
+      },
+    )
     this.#space = new Float32Array((maxBatch ?? 1) * this.#outputLength)
     this.#own = this.#space.subarray(0, this.#outputLength)
   }
@@ -123,7 +162,8 @@ export class CompiledModel {
    * Runs a batch, synchronously: the thread waits. Calling again with the same arrays is fastest; then a
    * call is two comparisons and the work.
    *
-   * @param input batch × values per image, or a Tensor of the input shape with or without a batch in front
+   * @param input batch × values per image, or a Tensor of the input shape with or without a batch in front;
+   *   with inputType 'uint8' a Uint8Array, Uint8ClampedArray or Buffer
    * @param output batch × values per output. Without it the model hands back an array of its own that the
    *   **next call overwrites**: copy it (`.slice()`) or bring your own to keep it.
    * @returns `output`, or the model's own array
@@ -131,7 +171,7 @@ export class CompiledModel {
    *   for other types, too large a batch, or an output that overlaps the input; `ERR_BUSY` when `output` waits
    *   for a `runAsync`; `ERR_DISPOSED`
    */
-  run(input: Float32Array | Tensor, output?: Float32Array): Float32Array {
+  run(input: Input, output?: Float32Array): Float32Array {
     // The lengths of what was bound are compared because a buffer that was transferred away has length 0.
     if (
       input === this.#source &&
@@ -148,7 +188,7 @@ export class CompiledModel {
     return this.#output
   }
 
-  #bind(input: Float32Array | Tensor, output: Float32Array | undefined): void {
+  #bind(input: Input, output: Float32Array | undefined): void {
     const values = this.#checkInput(input)
     const batch = values.length / this.#inputLength
     const target =
@@ -174,11 +214,7 @@ export class CompiledModel {
    * @throws (by rejection) KerneletError as `run`; `ERR_BUSY` when an earlier call into memory that overlaps
    *   `output` has not finished; `ERR_ABORTED` when the signal has fired
    */
-  async runAsync(
-    input: Float32Array | Tensor,
-    output?: Float32Array,
-    options: RunAsyncOptions = {},
-  ): Promise<Float32Array> {
+  async runAsync(input: Input, output?: Float32Array, options: RunAsyncOptions = {}): Promise<Float32Array> {
     checkOptions('runAsync', options, ['signal'])
     const values = this.#checkInput(input)
     const batch = values.length / this.#inputLength
@@ -207,7 +243,7 @@ export class CompiledModel {
    * @param input as for `run`
    * @param options `iterations`: runs of which the median is taken; default 100
    */
-  profile(input: Float32Array | Tensor, options: { iterations?: number } = {}): StepProfile[] {
+  profile(input: Input, options: { iterations?: number } = {}): StepProfile[] {
     checkOptions('profile', options, ['iterations'])
     const iterations = size(options.iterations ?? 100, 'profile: iterations', 1)
     const values = this.#checkInput(input)
@@ -255,9 +291,14 @@ export class CompiledModel {
   }
 
   /** The values of a whole number of images, not more than allowed. */
-  #checkInput(input: Float32Array | Tensor): Float32Array {
+  #checkInput(input: Input): Values {
     this.#checkAlive()
-    const values = input instanceof Tensor ? this.#checkTensor(input) : checkFloats(input, 'input')
+    const values =
+      this.inputType === 'uint8'
+        ? checkPixels(input)
+        : input instanceof Tensor
+          ? this.#checkTensor(input)
+          : checkFloats(input, 'input')
     if (values.length === 0 || values.length % this.#inputLength !== 0) {
       throw new KerneletError(
         'ERR_SHAPE',
@@ -292,7 +333,7 @@ export class CompiledModel {
     return attached(input, 'input')
   }
 
-  #checkOutput(output: unknown, input: Float32Array, batch: number): Float32Array {
+  #checkOutput(output: unknown, input: Values, batch: number): Float32Array {
     const target = checkFloats(output, 'output')
     const expected = batch * this.#outputLength
     if (target.length !== expected) {
@@ -308,7 +349,7 @@ export class CompiledModel {
     return target
   }
 
-  #ownOutput(input: Float32Array, batch: number): Float32Array {
+  #ownOutput(input: Values, batch: number): Float32Array {
     const length = batch * this.#outputLength
     // The caller may have transferred away what it was handed (no length is left), or may give it back as input.
     if (this.#space.length < length || overlap(this.#space, input)) {
@@ -379,10 +420,39 @@ export class ModelDescription {
   }
 }
 
+function checkBytes(inputType: string, scale: number | undefined, shift: number | undefined): void {
+  if (inputType !== 'float32' && inputType !== 'uint8') {
+    throw new KerneletError(
+      'ERR_ARGUMENT',
+      `compile: inputType: expected 'float32' or 'uint8' but received ${show(inputType)}`,
+    )
+  }
+  for (const [name, value] of Object.entries({ scale, shift })) {
+    if (value === undefined) continue
+    if (inputType === 'float32') {
+      throw new KerneletError('ERR_ARGUMENT', `compile: ${name} goes with inputType 'uint8'`)
+    }
+    if (typeof value !== 'number' || !Number.isFinite(value)) {
+      throw new KerneletError(
+        'ERR_ARGUMENT',
+        `compile: ${name}: expected a finite number but received ${show(value)}`,
+      )
+    }
+  }
+}
+
+function checkPixels(value: unknown): Uint8Array | Uint8ClampedArray {
+  if (types.isUint8Array(value) || types.isUint8ClampedArray(value)) return value
+  throw new KerneletError(
+    'ERR_ARGUMENT',
+    `Expected a Uint8Array, Uint8ClampedArray or Buffer for input (inputType 'uint8') but received ${show(value)}`,
+  )
+}
+
 function checkFloats(value: unknown, what: string): Float32Array {
   if (types.isFloat32Array(value)) return value
   const hint = types.isUint8Array(value)
-    ? '; pixels become values 0 … 1 with Float32Array.from(pixels, (p) => p / 255)'
+    ? "; compile with inputType: 'uint8' to run on bytes, or Float32Array.from(pixels, (p) => p / 255)"
     : Array.isArray(value) || ArrayBuffer.isView(value)
       ? `; convert it with Float32Array.from(${what})`
       : ''
@@ -418,7 +488,7 @@ function reserve(output: Float32Array): () => void {
   }
 }
 
-function overlap(a: Float32Array, b: Float32Array): boolean {
+function overlap(a: Values, b: Values): boolean {
   return (
     a.buffer === b.buffer &&
     a.byteOffset < b.byteOffset + b.byteLength &&

@@ -2,6 +2,7 @@ export {
   CompiledModel,
   type CompileOptions,
   compile,
+  type Input,
   ModelDescription,
   type RunAsyncOptions,
   type StepProfile,

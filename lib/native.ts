@@ -59,7 +59,14 @@ export interface NativeCompileOptions {
   /** false keeps every op a step of its own (tests compare fused against unfused). */
   fuse?: boolean | undefined
   threads?: number | undefined
+  /** The input is a Uint8Array or Uint8ClampedArray, and a value is byte * scale + shift. */
+  byteInput?: boolean | undefined
+  scale?: number | undefined
+  shift?: number | undefined
 }
+
+/** What a plan reads: floats, or bytes where it was compiled with byteInput. */
+export type NativeInput = Float32Array | Uint8Array | Uint8ClampedArray
 
 /** One step of a plan. */
 export interface StepDescription {
@@ -94,15 +101,15 @@ export interface NativePlan {
   readonly arenaBytes: number
   readonly weightBytes: number
   /** Registers the buffers `execute` works on. Throws ERR_SHAPE where they are too short for `batch`. */
-  bind(input: Float32Array, output: Float32Array, batch: number): void
+  bind(input: NativeInput, output: Float32Array, batch: number): void
   /** Runs the registered buffers: no argument, no look-up. The caller has checked they are not detached. */
   execute(): void
   /** Off-thread; copies the input in before it returns and the output back before it resolves. */
-  runAsync(input: Float32Array, output: Float32Array, batch: number): Promise<void>
+  runAsync(input: NativeInput, output: Float32Array, batch: number): Promise<void>
   /** Nanoseconds a step, median of `iterations` runs of one batch. */
-  profile(input: Float32Array, output: Float32Array, batch: number, iterations: number): Float64Array
+  profile(input: NativeInput, output: Float32Array, batch: number, iterations: number): Float64Array
   /** Nanoseconds of each of `iterations` runs of one batch, timed in C++: benchmarks without the way in. */
-  time(input: Float32Array, output: Float32Array, batch: number, iterations: number): Float64Array
+  time(input: NativeInput, output: Float32Array, batch: number, iterations: number): Float64Array
   describe(): StepDescription[]
   /** Frees the native memory; every later call throws ERR_DISPOSED. Idempotent. */
   dispose(): void

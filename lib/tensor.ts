@@ -48,6 +48,6 @@ function checkData(data: unknown, shape: readonly number[]): void {
 }
 
 /** The length of an array for an error message, which for a detached buffer says why it is 0. */
-export function received(data: Float32Array): string {
+export function received(data: Float32Array | Uint8Array | Uint8ClampedArray): string {
   return data.length === 0 ? '0 (an empty or detached buffer)' : String(data.length)
 }

@@ -258,7 +258,7 @@ describe.each<[string, (net: CompiledModel, input: never, output?: never) => unk
       Buffer.alloc(784),
       undefined,
       'ERR_ARGUMENT',
-      'received a Buffer; pixels become values 0 … 1 with Float32Array.from(pixels, (p) => p / 255)',
+      "received a Buffer; compile with inputType: 'uint8' to run on bytes, or Float32Array.from(pixels, (p) => p / 255)",
     ],
     ['an ArrayBuffer', new ArrayBuffer(784 * 4), undefined, 'ERR_ARGUMENT', 'received an ArrayBuffer'],
     ['nothing', undefined, undefined, 'ERR_ARGUMENT', 'received undefined'],

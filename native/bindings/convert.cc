@@ -1,6 +1,8 @@
 #include "convert.h"
 
+#include <algorithm>
 #include <cmath>
+#include <initializer_list>
 
 namespace kernelet {
 namespace bindings {
@@ -49,6 +51,13 @@ int small_integer_of(const Napi::Object& from, const char* key, int otherwise) {
   return given(value) ? static_cast<int>(integer_of(value, key, -(1 << 30), 1 << 30)) : otherwise;
 }
 
+float number_of(const Napi::Object& from, const char* key, float otherwise) {
+  const Napi::Value value = from.Get(key);
+  if (!given(value)) return otherwise;
+  if (!value.IsNumber()) bad_argument(key, "a number");
+  return value.As<Napi::Number>().FloatValue();
+}
+
 std::string optional_string_of(const Napi::Object& from, const char* key, const char* otherwise) {
   const Napi::Value value = from.Get(key);
   return given(value) ? string_of(value, key) : otherwise;
@@ -67,16 +76,30 @@ int64_t integer_of(const Napi::Value& value, const char* what, int64_t low, int6
   return static_cast<int64_t>(number);
 }
 
-float* writable_floats_of(const Napi::Value& value, const char* what, size_t& length) {
-  if (!value.IsTypedArray()) bad_argument(what, "a Float32Array");
-  // not through Napi::Float32Array: its ArrayBuffer type check refuses shared memory on some runtimes
+namespace {
+
+// Not through Napi::TypedArray: its ArrayBuffer type check refuses shared memory on some runtimes.
+void* elements_of(const Napi::Value& value, const char* what, const char* expected,
+                  std::initializer_list<napi_typedarray_type> types, size_t& length) {
+  if (!value.IsTypedArray()) bad_argument(what, expected);
   napi_typedarray_type type;
   void* data = nullptr;
-  if (napi_get_typedarray_info(value.Env(), value, &type, &length, &data, nullptr, nullptr) != napi_ok) {
-    bad_argument(what, "a Float32Array");
+  if (napi_get_typedarray_info(value.Env(), value, &type, &length, &data, nullptr, nullptr) != napi_ok ||
+      std::find(types.begin(), types.end(), type) == types.end()) {
+    bad_argument(what, expected);
   }
-  if (type != napi_float32_array) bad_argument(what, "a Float32Array");
-  return static_cast<float*>(data);
+  return data;
+}
+
+}  // namespace
+
+float* writable_floats_of(const Napi::Value& value, const char* what, size_t& length) {
+  return static_cast<float*>(elements_of(value, what, "a Float32Array", {napi_float32_array}, length));
+}
+
+const uint8_t* bytes_of(const Napi::Value& value, const char* what, size_t& length) {
+  return static_cast<const uint8_t*>(elements_of(value, what, "a Uint8Array or Uint8ClampedArray",
+                                                 {napi_uint8_array, napi_uint8_clamped_array}, length));
 }
 
 Floats floats_of(const Napi::Value& value, const char* what) {
@@ -143,6 +166,9 @@ PlanOptions options_of(const Napi::Value& value) {
   options.algorithm = optional_string_of(from, "algorithm", "auto");
   options.fuse = boolean_of(from, "fuse", true);
   options.threads = small_integer_of(from, "threads", 0);
+  options.byte_input = boolean_of(from, "byteInput", false);
+  options.scale = number_of(from, "scale", 1.0f);
+  options.shift = number_of(from, "shift", 0.0f);
   return options;
 }
 

@@ -15,6 +15,9 @@ Floats floats_of(const Napi::Value& value, const char* what);
 // The same, writable.
 float* writable_floats_of(const Napi::Value& value, const char* what, size_t& length);
 
+// The bytes of a Uint8Array (a Buffer is one) or Uint8ClampedArray.
+const uint8_t* bytes_of(const Napi::Value& value, const char* what, size_t& length);
+
 Shape shape_of(const Napi::Value& value, const char* what);
 Node node_of(const Napi::Value& value);
 Graph graph_of(const Napi::Value& value);

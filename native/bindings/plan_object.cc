@@ -15,15 +15,22 @@ Error disposed() { return Error("ERR_DISPOSED", "this compiled model was dispose
 
 // The two arrays of a call, long enough for `batch` images.
 struct Buffers {
-  Floats input;
+  Plan::Input input;
+  size_t input_length;
   float* output;
   size_t output_length;
   int64_t batch;
 };
 
 Buffers buffers_of(const Plan& plan, const Napi::CallbackInfo& info) {
-  Buffers b;
-  b.input = floats_of(info[0], "input");
+  Buffers b = {Plan::Input(static_cast<const float*>(nullptr)), 0, nullptr, 0, 0};
+  if (plan.byte_input()) {
+    b.input = Plan::Input(bytes_of(info[0], "input", b.input_length));
+  } else {
+    const Floats floats = floats_of(info[0], "input");
+    b.input = floats.data;
+    b.input_length = floats.length;
+  }
   b.output = writable_floats_of(info[1], "output", b.output_length);
   b.batch = integer_of(info[2], "batch", 1, int64_t{1} << 31);
   const auto check = [&](const char* what, size_t length, int64_t per_image) {
@@ -32,7 +39,7 @@ Buffers buffers_of(const Plan& plan, const Napi::CallbackInfo& info) {
                                  std::to_string(per_image) + " values but received " +
                                  std::to_string(length));
   };
-  check("input", b.input.length, plan.input_length());
+  check("input", b.input_length, plan.input_length());
   check("output", b.output_length, plan.output_length());
   return b;
 }
@@ -46,7 +53,7 @@ napi_value execute(napi_env env, napi_callback_info info) {
   std::string message;
   try {
     if (!bound.plan) throw disposed();
-    if (bound.input == nullptr) throw Error("ERR_ARGUMENT", "execute: bind() comes first");
+    if (bound.batch == 0) throw Error("ERR_ARGUMENT", "execute: bind() comes first");
     bound.plan->run(bound.input, bound.output, bound.batch);
     return nullptr;
   } catch (const Error& e) {
@@ -86,9 +93,9 @@ Napi::Function bound_function(Napi::Env env, const std::shared_ptr<BoundPlan>& b
 // (transfer, resize, collection) can reach the thread that computes.
 struct AsyncRun {
   std::shared_ptr<const Plan> plan;
-  std::vector<float> input, output;
+  std::vector<float> floats, output;
+  std::vector<uint8_t> bytes;
   int64_t batch = 0;
-  bool out_of_memory = false;
   std::string error_code, error_message;
   napi_deferred deferred = nullptr;
   napi_async_work work = nullptr;
@@ -98,7 +105,9 @@ struct AsyncRun {
 void async_execute(napi_env, void* data) {
   AsyncRun& run = *static_cast<AsyncRun*>(data);
   try {
-    run.plan->run(run.input.data(), run.output.data(), run.batch);
+    const Plan::Input input =
+        run.plan->byte_input() ? Plan::Input(run.bytes.data()) : Plan::Input(run.floats.data());
+    run.plan->run(input, run.output.data(), run.batch);
   } catch (const Error& e) {
     run.error_code = e.code();
     run.error_message = e.what();
@@ -205,7 +214,7 @@ const Plan& PlanObject::plan() const {
 
 void PlanObject::release(Napi::BasicEnv env) {
   bound_->plan.reset();
-  bound_->input = nullptr;
+  bound_->batch = 0;
   if (external_bytes_ != 0) Napi::MemoryManagement::AdjustExternalMemory(env, -external_bytes_);
   external_bytes_ = 0;
 }
@@ -249,7 +258,7 @@ Napi::Value PlanObject::weight_bytes(const Napi::CallbackInfo& info) {
 void PlanObject::bind(const Napi::CallbackInfo& info) {
   translating_errors(info.Env(), [&] {
     const Buffers b = buffers_of(plan(), info);
-    bound_->input = b.input.data;
+    bound_->input = b.input;
     bound_->output = b.output;
     bound_->batch = b.batch;
     input_ = Napi::Persistent(info[0].As<Napi::Object>());
@@ -264,7 +273,12 @@ Napi::Value PlanObject::run_async(const Napi::CallbackInfo& info) {
     auto run = std::make_unique<AsyncRun>();
     run->plan = bound_->plan;
     run->batch = b.batch;
-    run->input.assign(b.input.data, b.input.data + b.batch * plan().input_length());
+    const int64_t values = b.batch * plan().input_length();
+    if (plan().byte_input()) {
+      run->bytes.assign(b.input.bytes, b.input.bytes + values);
+    } else {
+      run->floats.assign(b.input.floats, b.input.floats + values);
+    }
     run->output.resize(static_cast<size_t>(b.batch * plan().output_length()));
     napi_value promise, name;
     const auto check = [&](napi_status status) {
@@ -284,7 +298,7 @@ Napi::Value PlanObject::profile(const Napi::CallbackInfo& info) {
   return translating_errors(info.Env(), [&]() -> Napi::Value {
     const Buffers b = buffers_of(plan(), info);
     const int iterations = static_cast<int>(integer_of(info[3], "iterations", 1, 1000000));
-    const std::vector<double> ns = plan().profile(b.input.data, b.output, b.batch, iterations);
+    const std::vector<double> ns = plan().profile(b.input, b.output, b.batch, iterations);
     Napi::Float64Array array = Napi::Float64Array::New(info.Env(), ns.size());
     for (size_t i = 0; i < ns.size(); ++i) array.Data()[i] = ns[i];
     return array;
@@ -299,7 +313,7 @@ Napi::Value PlanObject::time(const Napi::CallbackInfo& info) {
     double* const to = ns.Data();
     auto before = std::chrono::steady_clock::now();
     for (size_t i = 0; i < iterations; ++i) {
-      plan().run(b.input.data, b.output, b.batch);
+      plan().run(b.input, b.output, b.batch);
       const auto after = std::chrono::steady_clock::now();
       to[i] = std::chrono::duration<double, std::nano>(after - before).count();
       before = after;

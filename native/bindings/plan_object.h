@@ -13,9 +13,9 @@ namespace bindings {
 // What the bound `execute` function works on. It outlives the object for as long as the function lives.
 struct BoundPlan {
   std::shared_ptr<const Plan> plan;  // null once disposed
-  const float* input = nullptr;      // null until bind()
+  Plan::Input input = static_cast<const float*>(nullptr);
   float* output = nullptr;
-  int64_t batch = 0;
+  int64_t batch = 0;  // 0 until bind()
 };
 
 class PlanObject : public Napi::ObjectWrap<PlanObject> {

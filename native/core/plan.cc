@@ -60,7 +60,7 @@ void Plan::run_step(const Program& program, const Step& step, Images at, float* 
   const auto src = [&](size_t i) -> const float* {
     const Location& from = step.src[i];
     switch (from.kind) {
-      case Location::input: return at.input;
+      case Location::input: return at.input.floats;
       case Location::output: return at.output;
       case Location::weights: return weights_.data() + from.offset;
       case Location::arena: break;
@@ -96,14 +96,32 @@ void Plan::run_step(const Program& program, const Step& step, Images at, float* 
   }
 }
 
+const float* Plan::floats_of(Input input, int64_t count, float* arena) const {
+  if (input.bytes == nullptr) return input.floats;
+  float* const floats = arena + bytes_offset_;
+  kernels_->from_bytes(static_cast<size_t>(count * input_length_), input.bytes, scale_, shift_, floats);
+  return floats;
+}
+
+Plan::Images Plan::advanced(Images images, int64_t count) const {
+  if (images.input.bytes != nullptr) {
+    images.input.bytes += count * input_length_;
+  } else {
+    images.input.floats += count * input_length_;
+  }
+  images.output += count * output_length();
+  return images;
+}
+
 void Plan::run_one(Images image, float* arena) const {
+  image.input = floats_of(image.input, 1, arena);
   for (const Step& step : single_->steps) run_step(*single_, step, image, arena);
 }
 
 void Plan::run_block(Images images, int count, float* arena) const {
   const size_t in = static_cast<size_t>(input_length_), out = static_cast<size_t>(output_length());
   const Images block = {arena + lanes_->input_offset, arena + lanes_->output_offset};
-  kernels_->interleave(in, count, images.input, in, arena + lanes_->input_offset);
+  kernels_->interleave(in, count, floats_of(images.input, count, arena), in, arena + lanes_->input_offset);
   for (const Step& step : lanes_->steps) run_step(*lanes_, step, block, arena);
   kernels_->deinterleave(out, count, block.output, images.output, out);
 }
@@ -118,8 +136,7 @@ void Plan::run_images(Images images, int64_t count) const {
     } else {
       run_one(images, arena.data());
     }
-    images.input += now * input_length_;
-    images.output += now * output_length();
+    images = advanced(images, now);
     count -= now;
   }
 }
@@ -130,7 +147,7 @@ int Plan::threads_for(int64_t batch) const {
   return batch < threads ? static_cast<int>(batch) : threads;
 }
 
-void Plan::run(const float* input, float* output, int64_t batch) const {
+void Plan::run(Input input, float* output, int64_t batch) const {
   if (batch == 1) return run_images({input, output}, 1);
   struct Call {
     const Plan* plan;
@@ -152,9 +169,7 @@ void Plan::run(const float* input, float* output, int64_t batch) const {
         const int64_t end = std::min(c.batch, c.blocks * (part + 1) / c.parts * c.block);
         if (begin >= end) return;
         try {
-          c.plan->run_images({c.images.input + begin * c.plan->input_length(),
-                              c.images.output + begin * c.plan->output_length()},
-                             end - begin);
+          c.plan->run_images(c.plan->advanced(c.images, begin), end - begin);
         } catch (const std::bad_alloc&) {
           c.failed = true;
         }
@@ -163,7 +178,7 @@ void Plan::run(const float* input, float* output, int64_t batch) const {
   if (call.failed) throw std::bad_alloc();
 }
 
-std::vector<double> Plan::profile(const float* input, float* output, int64_t batch, int iterations) const {
+std::vector<double> Plan::profile(Input input, float* output, int64_t batch, int iterations) const {
   const WorkspaceLease arena(*this);
   const size_t steps = single_->steps.size();
   std::vector<std::vector<double>> ns(steps, std::vector<double>(static_cast<size_t>(iterations), 0.0));
@@ -178,9 +193,10 @@ std::vector<double> Plan::profile(const float* input, float* output, int64_t bat
   };
   for (size_t iteration = 0; iteration < static_cast<size_t>(iterations); ++iteration) {
     for (int64_t image = 0; image < batch;) {
-      const Images at = {input + image * input_length_, output + image * output_length()};
+      Images at = advanced({input, output}, image);
       const int64_t left = batch - image;
       if (lanes_threshold_ == 0 || left < lanes_threshold_) {
+        at.input = floats_of(at.input, 1, arena.data());
         timed(*single_, at, iteration);
         ++image;
         continue;
@@ -188,7 +204,8 @@ std::vector<double> Plan::profile(const float* input, float* output, int64_t bat
       const int64_t now = std::min<int64_t>(left, kernels_->lanes);
       const Images block = {arena.data() + lanes_->input_offset, arena.data() + lanes_->output_offset};
       const size_t in = static_cast<size_t>(input_length_);
-      kernels_->interleave(in, static_cast<int>(now), at.input, in, arena.data() + lanes_->input_offset);
+      kernels_->interleave(in, static_cast<int>(now), floats_of(at.input, now, arena.data()), in,
+                           arena.data() + lanes_->input_offset);
       timed(*lanes_, block, iteration);
       image += now;
     }

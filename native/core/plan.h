@@ -20,6 +20,9 @@ struct PlanOptions {
   std::string algorithm = "auto";
   bool fuse = true;
   int threads = 0;  // 0: chosen by the amount of work
+  // The input is bytes (pixels as services hold them), and a value is byte * scale + shift.
+  bool byte_input = false;
+  float scale = 1.0f, shift = 0.0f;
 };
 
 struct StepDescription {
@@ -35,12 +38,21 @@ class Plan {
   static std::unique_ptr<const Plan> make(const Graph& graph, const PlanOptions& options);
   ~Plan();
 
+  // What a run reads: floats, or bytes where the plan was made for bytes.
+  struct Input {
+    const float* floats;
+    const uint8_t* bytes;
+    Input(const float* values) : floats(values), bytes(nullptr) {}  // NOLINT: floats are the usual case
+    explicit Input(const uint8_t* values) : floats(nullptr), bytes(values) {}
+  };
+
   // input [batch][input_length] -> output [batch][output_length]; the two must not overlap.
-  void run(const float* input, float* output, int64_t batch) const;
+  void run(Input input, float* output, int64_t batch) const;
 
   // Runs the batch `iterations` times on this thread: median nanoseconds of each step, for the whole batch.
-  std::vector<double> profile(const float* input, float* output, int64_t batch, int iterations) const;
+  std::vector<double> profile(Input input, float* output, int64_t batch, int iterations) const;
 
+  bool byte_input() const { return byte_input_; }
   int64_t input_length() const { return input_length_; }
   int64_t output_length() const { return output_shape_.elements(); }
   const Shape& output_shape() const { return output_shape_; }
@@ -69,6 +81,9 @@ class Plan {
   void run_one(Images image, float* arena) const;
   void run_block(Images images, int count, float* arena) const;
   void run_step(const Program& program, const Step& step, Images at, float* arena) const;
+  // The first `count` images as floats: where they lie, or converted into the arena.
+  const float* floats_of(Input input, int64_t count, float* arena) const;
+  Images advanced(Images images, int64_t count) const;
   int threads_for(int64_t batch) const;
 
   const KernelTable* kernels_ = nullptr;
@@ -80,6 +95,9 @@ class Plan {
   int64_t input_length_ = 0, macs_ = 0;
   Shape output_shape_;
   int threads_ = 0;
+  bool byte_input_ = false;
+  float scale_ = 1.0f, shift_ = 0.0f;
+  size_t bytes_offset_ = 0;  // where the arena holds images converted from bytes
 
   // Idle workspaces: one in the slot that costs a single exchange, the others behind a lock.
   mutable std::atomic<Workspace*> idle_{nullptr};

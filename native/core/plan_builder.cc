@@ -480,6 +480,15 @@ class PlanBuilder {
       if (only_lanes) plan->descriptions_ = lanes->descriptions();
     }
 
+    if (options.byte_input) {
+      plan->byte_input_ = true;
+      plan->scale_ = options.scale;
+      plan->shift_ = options.shift;
+      plan->bytes_offset_ = AlignedFloats::round_up(plan->workspace_floats_);
+      const int64_t images = lanes ? kernels.lanes : 1;
+      plan->workspace_floats_ = plan->bytes_offset_ + static_cast<size_t>(images * plan->input_length_);
+    }
+
     plan->weights_ = AlignedFloats(weights.size());
     std::fill(plan->weights_.data(), plan->weights_.data() + weights.size(), 0.0f);
     single.pack(plan->weights_.data());

@@ -45,7 +45,7 @@ struct Plan::Program {
 };
 
 struct Plan::Images {
-  const float* input;
+  Input input;
   float* output;
 };
 

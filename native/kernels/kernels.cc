@@ -42,6 +42,7 @@ const KernelTable table = {
     activate,
     softmax,
     add,
+    from_bytes,
 
     peak::muladds,
     peak::read,

@@ -98,6 +98,8 @@ struct KernelTable {
   void (*activate)(Activation, size_t n, const float* src, float* dst);  // src may be dst
   void (*softmax)(const SoftmaxArgs&, const float* src, float* dst);
   void (*add)(size_t n, const float* a, const float* b, float* dst);
+  // dst[i] = src[i] * scale + shift
+  void (*from_bytes)(size_t n, const uint8_t* src, float scale, float shift, float* dst);
 
   // Benchmarks only: what no kernel can beat (peak.h).
   int64_t (*muladds)(int64_t rounds);

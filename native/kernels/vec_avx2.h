@@ -11,6 +11,9 @@ struct F32 {
   static reg splat(float x) { return _mm256_set1_ps(x); }
   static reg load(const float* p) { return _mm256_loadu_ps(p); }
   static reg load_first(const float* p, int n) { return _mm256_maskload_ps(p, first(n)); }
+  static reg load_bytes(const uint8_t* p) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+  }
   static void store(float* p, reg x) { _mm256_storeu_ps(p, x); }
   static void store_first(float* p, reg x, int n) { _mm256_maskstore_ps(p, first(n), x); }
   static reg add(reg a, reg b) { return _mm256_add_ps(a, b); }

@@ -9,6 +9,9 @@ struct F32 {
   static reg splat(float x) { return _mm512_set1_ps(x); }
   static reg load(const float* p) { return _mm512_loadu_ps(p); }
   static reg load_first(const float* p, int n) { return _mm512_maskz_loadu_ps(first(n), p); }
+  static reg load_bytes(const uint8_t* p) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+  }
   static void store(float* p, reg x) { _mm512_storeu_ps(p, x); }
   static void store_first(float* p, reg x, int n) { _mm512_mask_storeu_ps(p, first(n), x); }
   static reg add(reg a, reg b) { return _mm512_add_ps(a, b); }

@@ -13,6 +13,10 @@ struct F32 {
     float all[4] = {n > 0 ? p[0] : 0.0f, n > 1 ? p[1] : 0.0f, n > 2 ? p[2] : 0.0f, 0.0f};
     return vld1q_f32(all);
   }
+  static reg load_bytes(const uint8_t* p) {
+    const uint32_t four[4] = {p[0], p[1], p[2], p[3]};
+    return vcvtq_f32_u32(vld1q_u32(four));
+  }
   static void store(float* p, reg x) { vst1q_f32(p, x); }
   static void store_first(float* p, reg x, int n) {
     float all[4];

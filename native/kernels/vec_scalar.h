@@ -10,6 +10,7 @@ struct F32 {
   static reg splat(float x) { return x; }
   static reg load(const float* p) { return *p; }
   static reg load_first(const float* p, int n) { return n > 0 ? *p : 0.0f; }
+  static reg load_bytes(const uint8_t* p) { return static_cast<float>(*p); }
   static void store(float* p, reg x) { *p = x; }
   static void store_first(float* p, reg x, int n) {
     if (n > 0) *p = x;

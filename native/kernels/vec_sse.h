@@ -12,6 +12,13 @@ struct F32 {
     if (n >= 4) return load(p);
     return _mm_setr_ps(n > 0 ? p[0] : 0.0f, n > 1 ? p[1] : 0.0f, n > 2 ? p[2] : 0.0f, 0.0f);
   }
+  static reg load_bytes(const uint8_t* p) {
+    int four;
+    memcpy(&four, p, sizeof four);
+    const __m128i zero = _mm_setzero_si128();
+    const __m128i words = _mm_unpacklo_epi8(_mm_cvtsi32_si128(four), zero);
+    return _mm_cvtepi32_ps(_mm_unpacklo_epi16(words, zero));
+  }
   static void store(float* p, reg x) { _mm_storeu_ps(p, x); }
   static void store_first(float* p, reg x, int n) {
     alignas(16) float all[4];
