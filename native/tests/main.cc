@@ -1,0 +1,145 @@
+#include <chrono>
+#include <csignal>
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <vector>
+
+#include "check.h"
+#include "core/isa.h"
+#if !defined(_WIN32)
+#include <unistd.h>
+#endif
+
+namespace kernelet {
+namespace test {
+namespace {
+
+struct Count {
+  long passed = 0, failed = 0;
+};
+
+std::vector<const Suite*>& suites() {
+  static std::vector<const Suite*> all;
+  return all;
+}
+
+constexpr int most_printed = 12;  // failures per tier and suite
+std::vector<std::string> words;
+std::string tier, suite;
+Count count;        // of the tier
+long suite_failed;  // of the suite
+char current[512];  // "tier suite problem", where a signal handler can read it
+
+#if !defined(_WIN32)
+void say(const char* text) {
+  if (write(1, text, std::strlen(text)) < 0) _exit(1);
+}
+
+// An access beyond a guarded buffer, most likely: name the case, which alone will do it again.
+void on_signal(int number) {
+  say("FAIL ");
+  say(current);
+  say(number == SIGSEGV || number == SIGBUS ? ": reads or writes out of bounds (SIGSEGV)\n"
+                                            : ": died of a signal\n");
+  say("the tests ended here\n0 passed, 1 failed\n");
+  _exit(1);
+}
+#endif
+
+void run(const Suite& s, const KernelTable* table) {
+  suite = s.name;
+  suite_failed = 0;
+  if (table != nullptr) s.per_tier(*table);
+  else s.once();
+  if (suite_failed > most_printed)
+    std::printf("     %s %s: %ld failed in all\n", tier.c_str(), suite.c_str(), suite_failed);
+}
+
+Count run_tier(const std::string& name, const KernelTable* table) {
+  const auto start = std::chrono::steady_clock::now();
+  tier = name;
+  count = Count();
+  for (const Suite* s : suites()) {
+    if ((s->per_tier != nullptr) == (table != nullptr)) run(*s, table);
+  }
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  std::printf("%s: %ld passed, %ld failed (%.1f s)\n", name.c_str(), count.passed, count.failed, seconds);
+  std::fflush(stdout);
+  return count;
+}
+
+}  // namespace
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+const bool slow = true;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+const bool slow = true;
+#else
+const bool slow = false;
+#endif
+#else
+const bool slow = false;
+#endif
+
+Suite::Suite(const char* n, void (*p)(const KernelTable&), void (*o)()) : name(n), per_tier(p), once(o) {
+  suites().push_back(this);
+}
+
+bool begin(const std::string& problem) {
+  std::snprintf(current, sizeof current, "%s %s %s", tier.c_str(), suite.c_str(), problem.c_str());
+  for (const std::string& word : words) {
+    if (std::strstr(current, word.c_str()) == nullptr) return false;
+  }
+  return true;
+}
+
+bool check(bool ok, const char* what, ...) {
+  if (ok) {
+    ++count.passed;
+    return true;
+  }
+  ++count.failed;
+  if (++suite_failed > most_printed) return false;
+  std::printf("FAIL %s: ", current);
+  va_list arguments;
+  va_start(arguments, what);
+  std::vprintf(what, arguments);
+  va_end(arguments);
+  std::printf("\n");
+  return false;
+}
+
+void note(const char* format, ...) {
+  std::printf("     %s %s: ", tier.c_str(), suite.c_str());
+  va_list arguments;
+  va_start(arguments, format);
+  std::vprintf(format, arguments);
+  va_end(arguments);
+  std::printf("\n");
+}
+
+int run_all(int argc, char** argv) {
+  std::setvbuf(stdout, nullptr, _IOLBF, 1 << 16);  // a signal handler writes behind it
+  words.assign(argv + 1, argv + argc);
+#if !defined(_WIN32)
+  for (int number : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT}) std::signal(number, on_signal);
+#endif
+  Count total;
+  const auto add = [&](Count c) {
+    total.passed += c.passed;
+    total.failed += c.failed;
+  };
+  for (const std::string& isa : supported_isas()) add(run_tier(isa, choose_isa(isa).table));
+  add(run_tier("core", nullptr));
+  if (total.passed + total.failed == 0) std::printf("no case has these words in it\n");
+  std::printf("%ld passed, %ld failed\n", total.passed, total.failed);
+  return total.failed == 0 && total.passed > 0 ? 0 : 1;
+}
+
+}  // namespace test
+}  // namespace kernelet
+
+int main(int argc, char** argv) { return kernelet::test::run_all(argc, argv); }

@@ -1,0 +1,63 @@
+// The naive twins: what every kernel means, written plainly, one loop a dimension. Sums are kept twice: in
+// double, with the sum of magnitudes that bounds a float sum's error, and as the chain of floats that the
+// contract prescribes, which a kernel has to meet to the bit.
+#pragma once
+
+#include <vector>
+
+#include "core/graph.h"
+#include "kernels/table.h"
+
+namespace kernelet {
+namespace test {
+
+// One output of a convolution or a linear layer.
+struct Dot {
+  double sum = 0, magnitude = 0;  // sum of a * b, sum of |a * b|
+  float chain = 0;
+  int taps = 0;
+
+  void tap(float a, float b, bool fma);
+  void add_bias(float bias);
+  // A chain of n products and n sums, each rounded to nearest, and the bias: at most n + 2 roundings of
+  // relative size 2^-24 reach any one product (Higham's gamma, first order; the second is below 1 % here).
+  // A missed or swapped tap is off by about magnitude / n, that is 2^24 / n^2 bounds.
+  double bound() const;
+};
+
+// All outputs [oc][oh][ow], the pool not yet done; no activation. weight [oc][ic / groups][kh][kw]. A bias of
+// -0 counts as +0: plans pack it so.
+std::vector<Dot> naive_conv(const ConvArgs& s, bool fma, const float* src, const float* weight,
+                            const float* bias);
+// [rows][out]; weight [out][in]
+std::vector<Dot> naive_linear(const LinearArgs& s, bool fma, const float* src, const float* weight,
+                              const float* bias);
+std::vector<float> chains(const std::vector<Dot>& dots);
+
+// PyTorch's: the first of equals stays, a NaN sticks.
+void naive_max_pool(const PoolArgs& s, const float* src, float* dst);
+// PyTorch's: the sum of what lies in the plane, over the part of the window that lies in the padded plane.
+template <class Real>
+void naive_avg_pool(const PoolArgs& s, const float* src, Real* dst);
+
+double naive_activation(Activation f, double x);
+float naive_relu(float x);  // PyTorch's: NaN and -0 stay
+// tanh and sigmoid are the tier's own `activate`, which has a test of its own.
+void naive_activate(const KernelTable& t, Activation f, std::vector<float>& values);
+// dst [outer][n][inner], and for each value the largest error that the kernel's roundings can add up to
+void naive_softmax(const SoftmaxArgs& s, const float* src, double* dst, double* bound);
+
+// |got - want| in units of the last place of a float as large as want.
+double ulps(float got, double want);
+
+// conv2d, activation, 2x2 pool, activation, one after another.
+std::vector<float> naive_epilogue(const KernelTable& t, const ConvArgs& s, const std::vector<Dot>& dots);
+
+// Every node's value for one image, node by node, in floats: the bits any plan of the graph has to give.
+std::vector<std::vector<float>> naive_values(const KernelTable& t, const Graph& graph, const float* input);
+
+ConvArgs conv_args(const Node& node, const Shape& in);
+PoolArgs pool_args(const Node& node, const Shape& in);
+
+}  // namespace test
+}  // namespace kernelet

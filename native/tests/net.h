@@ -1,0 +1,78 @@
+// Graphs made for tests: a builder with seeded weights, and random ones. Shapes are worked out here by a
+// definition of their own, so that the core's validation has something to be checked against.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/graph.h"
+#include "core/plan.h"
+#include "data.h"
+
+namespace kernelet {
+namespace test {
+
+// What PlanOptions::algorithm may say: every test over plans goes through all of them.
+constexpr const char* algorithms[] = {"auto",          "im2col",          "direct",
+                                      "direct-pixels", "direct-channels", "lanes"};
+
+struct Window {
+  int kernel[2] = {1, 1}, stride[2] = {1, 1}, dilation[2] = {1, 1}, padding[4] = {0, 0, 0, 0};
+
+  Window() = default;
+  Window(int k, int s = 1, int p = 0, int d = 1)
+      : kernel{k, k}, stride{s, s}, dilation{d, d}, padding{p, p, p, p} {}
+};
+
+Shape shape_of(const std::vector<int64_t>& dims);
+// Counts the windows one by one; 0 where none fits.
+int naive_outputs(int in, int before, int after, int kernel, int stride, int dilation, bool ceil_mode);
+
+// Each method appends a node and returns its index, or -1 where the window does not fit.
+class Net {
+ public:
+  Net(Random& random, const Shape& input);
+
+  Graph graph;  // its output is the node appended last
+
+  int conv(int from, int oc, const Window& w, int groups = 1, bool bias = true);
+  int pool(Op op, int from, const Window& w, bool ceil_mode = false, bool count_include_pad = true);
+  int linear(int from, int out, bool bias = true);
+  int unary(Op op, int from);  // relu, tanh, sigmoid
+  int softmax(Op op, int from, int axis);
+  int flatten(int from, const Shape& to);
+  int flatten(int from);
+  int constant(const Shape& shape);
+  int add(int a, int b);
+  int concat(const std::vector<int>& from, int axis);
+
+  const Shape& shape(int node) const { return graph.nodes[static_cast<size_t>(node)].shape; }
+  size_t input_length() const { return static_cast<size_t>(shape(0).elements()); }
+  size_t output_length() const { return static_cast<size_t>(shape(graph.output).elements()); }
+  std::string text() const;
+
+  // Weights a graph points to, with a guard page behind them.
+  Floats floats(size_t count);
+
+ private:
+  int append(Node node);
+
+  Random& random_;
+  std::vector<Guarded> storage_;
+};
+
+// LeNet-5 as PyTorch's tutorial has it: 281,640 multiply-adds.
+int lenet5(Net& net);
+
+// A DAG of about `nodes` nodes, a few thousand floats at most a value. Wild: attributes at the edges of what
+// is allowed, windows larger than the plane, strides beyond it, padding as large as it may be.
+Net random_net(Random& random, int nodes, bool wild = false);
+
+std::unique_ptr<const Plan> make_plan(const Graph& graph, const char* isa, bool fuse = true, int threads = 1,
+                                      const char* algorithm = "auto");
+// Runs into guarded buffers, checks that every output was written and nothing else, returns the outputs.
+std::vector<float> run_guarded(const Plan& plan, const std::vector<float>& input, int64_t batch, Place place);
+
+}  // namespace test
+}  // namespace kernelet

@@ -1,0 +1,330 @@
+// conv2d through the tier's table: every algorithm that fits, pack, scratch and every epilogue, on the shapes
+// around every tail.
+#include <algorithm>
+#include <cmath>
+
+#include "check.h"
+#include "data.h"
+#include "naive.h"
+#include "net.h"
+
+namespace kernelet {
+namespace test {
+namespace {
+
+constexpr Activation activations[] = {Activation::none, Activation::relu, Activation::tanh,
+                                      Activation::sigmoid};
+
+struct Problem {
+  int ic = 1, ih = 1, iw = 1, oc = 1;
+  Window window;
+  int groups = 1;
+  bool bias = true;
+};
+
+std::string text_of(const Problem& p) {
+  std::string s;
+  const auto put = [&](const char* letter, int value) { s += letter + std::to_string(value); };
+  const Window& w = p.window;
+  put("g", p.groups);
+  put("ic", p.ic);
+  put("ih", p.ih);
+  put("iw", p.iw);
+  put("oc", p.oc);
+  put("kh", w.kernel[0]);
+  put("kw", w.kernel[1]);
+  put("sh", w.stride[0]);
+  put("sw", w.stride[1]);
+  put("dh", w.dilation[0]);
+  put("dw", w.dilation[1]);
+  put("pt", w.padding[0]);
+  put("pl", w.padding[1]);
+  put("pb", w.padding[2]);
+  put("pr", w.padding[3]);
+  return p.bias ? s : s + "nobias";
+}
+
+ConvArgs args_of(const Problem& p) {
+  ConvArgs s = ConvArgs();
+  const Window& w = p.window;
+  s.ic = p.ic;
+  s.ih = p.ih;
+  s.iw = p.iw;
+  s.oc = p.oc;
+  s.kh = w.kernel[0];
+  s.kw = w.kernel[1];
+  s.sh = w.stride[0];
+  s.sw = w.stride[1];
+  s.dh = w.dilation[0];
+  s.dw = w.dilation[1];
+  s.pt = w.padding[0];
+  s.pl = w.padding[1];
+  s.groups = p.groups;
+  s.oh = s.ph = naive_outputs(p.ih, w.padding[0], w.padding[2], s.kh, s.sh, s.dh, false);
+  s.ow = s.pw = naive_outputs(p.iw, w.padding[1], w.padding[3], s.kw, s.sw, s.dw, false);
+  return s;
+}
+
+const char* name_of(const Epilogue& e) {
+  static char name[64];
+  static const char* const functions[] = {"", "+relu", "+tanh", "+sigmoid"};
+  static const char* const pools[] = {"", "+max", "+avg"};
+  std::snprintf(name, sizeof name, "bias%s%s%s", functions[static_cast<int>(e.before)],
+                pools[static_cast<int>(e.pool)], functions[static_cast<int>(e.after)]);
+  return name;
+}
+
+// Without a pool an activation is an `after`; with one it may stand on either side, or on both.
+std::vector<Epilogue> epilogues() {
+  std::vector<Epilogue> all;
+  for (Activation f : activations) all.push_back({Activation::none, Pool::none, f});
+  for (Pool pool : {Pool::max, Pool::average}) {
+    for (Activation f : activations) {
+      all.push_back({f, pool, Activation::none});
+      if (f != Activation::none) all.push_back({Activation::none, pool, f});
+    }
+    all.push_back({Activation::tanh, pool, Activation::relu});
+  }
+  return all;
+}
+
+class Conv {
+ public:
+  Conv(const KernelTable& t, const Problem& p) : t_(t), s_(args_of(p)) {
+    Random random(text_of(p));
+    src_ = variants_of(random_floats(random, static_cast<size_t>(p.ic) * p.ih * p.iw));
+    weight_ = random_floats(random, static_cast<size_t>(p.oc) * (p.ic / p.groups) * s_.kh * s_.kw);
+    bias_ = p.bias ? random_floats(random, static_cast<size_t>(p.oc)) : std::vector<float>(p.oc, 0.0f);
+    // a pool looks at whole windows only
+    pooled_ = s_;
+    pooled_.ph = s_.oh / 2;
+    pooled_.pw = s_.ow / 2;
+    pooled_.oh = 2 * pooled_.ph;
+    pooled_.ow = 2 * pooled_.pw;
+  }
+
+  // The chain that the contract prescribes is itself close to the sum in double.
+  void check_twin() {
+    double worst = 0;
+    for (const Dot& dot : dots(false, 0))
+      worst = std::max(worst, std::fabs(dot.chain - dot.sum) / dot.bound());
+    check(worst <= 1, "the float chain is off by %.2f bounds from the sum in double", worst);
+  }
+
+  void run(const Epilogue& epilogue, Place place) {
+    const ConvArgs s = with(epilogue);
+    if (s.ph < 1 || s.pw < 1) return;
+    for (const ConvAlgorithm* a : {&t_.im2col, &t_.direct_pixels, &t_.direct_channels}) {
+      if (a->fits(s)) run(*a, s, place);
+    }
+    if (t_.lanes_conv.fits(s)) run_lanes(s, place);
+  }
+
+ private:
+  ConvArgs with(const Epilogue& epilogue) const {
+    ConvArgs s = epilogue.pool == Pool::none ? s_ : pooled_;
+    s.epilogue = epilogue;
+    return s;
+  }
+
+  // Sums of the plain or the pooled convolution, of one of the images.
+  const std::vector<Dot>& dots(bool pooled, size_t variant) {
+    std::vector<Dot>& all = dots_[pooled][variant];
+    if (all.empty()) {
+      all = naive_conv(pooled ? pooled_ : s_, t_.has_fma, src_[variant].data(), weight_.data(), bias_.data());
+    }
+    return all;
+  }
+
+  std::vector<float> call(const ConvAlgorithm& a, ConvArgs s, const std::vector<float>& input, size_t outputs,
+                          Place place) {
+    const Guarded weight(weight_, place), bias(bias_, place), src(input, place);
+    Guarded packed(a.weights_size(s), place);
+    a.pack(s, weight.data(), packed.data());
+    check(packed.canaries(), "%s: pack stays within weights_size", a.name);
+    packed.seal();
+    s.weights = packed.data();
+    s.bias = bias.data();
+    const size_t size = a.scratch_size(s);
+    // by contract 64-byte aligned, which it is in the second place; in the others its end is guarded instead
+    const Guarded scratch(size, place == Place::begins_at_page ? place : Place::ends_at_page);
+    const Guarded dst(outputs, place);
+    a.run(s, src.data(), dst.data(), scratch.data());
+    check(dst.canaries() && scratch.canaries(), "%s %s: writes to dst and scratch alone", a.name,
+          name_of(s.epilogue));
+    return std::vector<float>(dst.data(), dst.data() + outputs);
+  }
+
+  void run(const ConvAlgorithm& a, const ConvArgs& s, Place place) {
+    const std::vector<Dot>& sums = dots(s.epilogue.pool != Pool::none, 0);
+    const std::vector<float> want = naive_epilogue(t_, s, sums);
+    const std::vector<float> got = call(a, s, src_[0], want.size(), place);
+    check_same(got.data(), want.data(), want.size(),
+               (std::string(a.name) + " " + name_of(s.epilogue)).c_str());
+    if (s.epilogue.pool == Pool::none && s.epilogue.after == Activation::none) {
+      double worst = 0;
+      for (size_t i = 0; i < got.size(); ++i)
+        worst = std::max(worst, std::fabs(got[i] - sums[i].sum) / sums[i].bound());
+      check(worst <= 1, "%s: off by %.2f bounds from the sum in double", a.name, worst);
+    }
+  }
+
+  void run_lanes(const ConvArgs& s, Place place) {
+    std::vector<std::vector<float>> want;
+    for (size_t v = 0; v < src_.size(); ++v)
+      want.push_back(naive_epilogue(t_, s, dots(s.epilogue.pool != Pool::none, v)));
+    const std::vector<float> all = in_lanes(want, t_.lanes);
+    const std::vector<float> got = call(t_.lanes_conv, s, in_lanes(src_, t_.lanes), all.size(), place);
+    check_same(got.data(), all.data(), all.size(), (std::string("lanes ") + name_of(s.epilogue)).c_str());
+  }
+
+  const KernelTable& t_;
+  ConvArgs s_, pooled_;
+  std::vector<std::vector<float>> src_;
+  std::vector<float> weight_, bias_;
+  std::vector<Dot> dots_[2][3];
+};
+
+// `some`: three epilogues of all, chosen by the problem; plain and in every place each time.
+void test(const KernelTable& t, const Problem& p, bool some) {
+  const std::string name = text_of(p);
+  if (!begin(name)) return;
+  Conv conv(t, p);
+  conv.check_twin();
+  for (Place place : all_places) conv.run(Epilogue(), place);
+  Random random(name + "epilogues");
+  const std::vector<Epilogue> all = epilogues();
+  for (size_t i = 1; i < all.size(); ++i) {
+    if (some && !random.chance(300 / static_cast<int>(all.size()))) continue;
+    conv.run(all[i], all_places[random.next() % 3]);
+  }
+}
+
+std::vector<int> pixel_counts(const KernelTable& t) {
+  std::vector<int> counts = {
+      1, 3, t.lanes - 1, t.lanes, t.lanes + 1, 4 * t.lanes - 1, 4 * t.lanes, 4 * t.lanes + 1};
+  std::sort(counts.begin(), counts.end());
+  counts.erase(std::unique(counts.begin(), counts.end()), counts.end());
+  if (counts[0] == 0) counts.erase(counts.begin());
+  return counts;
+}
+
+constexpr int channels[] = {1, 2, 3, 4, 5, 6, 7, 12, 13, 16, 17};
+
+}  // namespace
+
+// Every number of output channels with every number of pixels (of pooling windows, in the second form).
+PER_TIER(conv_tails) {
+  int turn = 0;
+  std::vector<int> all(channels, channels + sizeof channels / sizeof *channels);
+  for (int oc : {t.lanes - 1, t.lanes, t.lanes + 1, 2 * t.lanes - 1, 2 * t.lanes, 2 * t.lanes + 1}) {
+    if (oc > 0 && std::count(all.begin(), all.end(), oc) == 0) all.push_back(oc);
+  }
+  for (int oc : all) {
+    for (int pixels : pixel_counts(t)) {
+      for (bool windows : {false, true}) {
+        Problem p;
+        p.oc = oc;
+        p.ic = 1 + turn++ % 4;
+        p.window.kernel[0] = 2;
+        p.window.kernel[1] = 3;
+        // one row of pixels; or one row of windows, and a column and a row too many for them
+        p.ih = windows ? 4 : 2;
+        p.iw = (windows ? 2 * pixels + 1 : pixels) + 2;
+        test(t, p, turn % 4 != 0);
+      }
+    }
+  }
+  // rows that end within a vector, within a panel
+  for (int width : {2, 3, 5, 6, 7, 9, 10, 13, 18, 34}) {
+    for (int height : {2, 3, 4, 7, 11}) {
+      Problem p;
+      p.ic = 2;
+      p.oc = 1 + turn++ % 7;
+      p.window = Window(3);
+      p.ih = height + 2;
+      p.iw = width + 2;
+      test(t, p, true);
+    }
+  }
+}
+
+// Around the blocks that K is cut into: below, at and above one and two of them; block borders that fall
+// between channels, between rows of a window and within one.
+PER_TIER(conv_blocks) {
+  struct {
+    int ic, kh, kw;
+  } const taps[] = {{1, 1, 1},   {2, 1, 1},   {191, 1, 1}, {192, 1, 1}, {193, 1, 1}, {383, 1, 1},
+                    {384, 1, 1}, {385, 1, 1}, {64, 3, 1},  {64, 1, 3},  {48, 2, 2},  {49, 2, 2},
+                    {22, 3, 3},  {8, 5, 5},   {16, 5, 5},  {1, 14, 14}, {1, 1, 193}};
+  for (const auto& tap : taps) {
+    for (int oc : {1, 7, 13}) {
+      for (int pixels : {1, t.lanes + 1, 4 * t.lanes + 1}) {
+        Problem p;
+        p.ic = tap.ic;
+        p.oc = oc;
+        p.window.kernel[0] = tap.kh;
+        p.window.kernel[1] = tap.kw;
+        p.ih = tap.kh + 1;
+        p.iw = tap.kw + pixels - 1;
+        p.bias = oc != 7;
+        test(t, p, true);
+      }
+    }
+  }
+}
+
+// Strides, dilations, paddings and groups, one by one and together.
+PER_TIER(conv_windows) {
+  int turn = 0;
+  for (int stride : {1, 2, 3, 5, 7}) {
+    for (int dilation : {1, 2, 3}) {
+      for (int padding : {0, 1, 2, 4}) {
+        for (int groups : {1, 2, 6}) {
+          Problem p;
+          p.ic = 6;
+          p.oc = groups * (1 + turn % 4);
+          p.groups = groups;
+          p.window = Window(1 + turn % 3, stride, padding, dilation);
+          if (turn % 2 == 0) p.window.stride[1] = 1 + turn % 3;
+          if (turn % 5 == 0) p.window.padding[2] = p.window.padding[3] = 0;
+          p.ih = 7 + turn % 5;
+          p.iw = 9 + turn % 11;
+          p.bias = turn % 3 != 0;
+          ++turn;
+          if (args_of(p).oh < 1 || args_of(p).ow < 1) continue;
+          test(t, p, true);
+        }
+      }
+    }
+  }
+}
+
+PER_TIER(conv_random) {
+  const int count = slow ? 100 : 400;
+  for (int i = 0; i < count; ++i) {
+    Random random(std::string(t.isa) + std::to_string(i));
+    constexpr int strides[] = {1, 1, 1, 2, 3, 5, 7};
+    Problem p;
+    const bool depthwise = random.chance(15);
+    p.groups = random.chance(60) ? 1 : random.range(2, 5);
+    p.ic = p.groups * (depthwise ? 1 : random.range(1, 6));
+    p.oc = p.groups * (depthwise ? random.range(1, 2) : random.range(1, 9));
+    if (random.chance(25)) p.oc = p.groups * random.range(t.lanes, 2 * t.lanes + 2);
+    p.ih = random.range(1, 19);
+    p.iw = random.range(1, 37);
+    for (int d = 0; d < 2; ++d) {
+      p.window.kernel[d] = random.range(1, 5);
+      p.window.stride[d] = random.pick(strides);
+      p.window.dilation[d] = random.chance(70) ? 1 : random.range(2, 3);
+      p.window.padding[d] = random.chance(50) ? 0 : random.range(1, 6);
+      p.window.padding[2 + d] = random.chance(50) ? 0 : random.range(1, 6);
+    }
+    p.bias = random.chance(70);
+    if (args_of(p).oh < 1 || args_of(p).ow < 1) continue;
+    test(t, p, true);
+  }
+}
+
+}  // namespace test
+}  // namespace kernelet

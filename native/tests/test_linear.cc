@@ -1,0 +1,113 @@
+// linear through the tier's table: one image, and images in the lanes.
+#include <algorithm>
+#include <cmath>
+
+#include "check.h"
+#include "data.h"
+#include "naive.h"
+
+namespace kernelet {
+namespace test {
+namespace {
+
+std::vector<float> call(const LinearAlgorithm& a, LinearArgs s, const std::vector<float>& input,
+                        const std::vector<float>& weights, const std::vector<float>& biases, size_t outputs,
+                        Place place) {
+  std::vector<float> padded = biases;
+  padded.resize(a.bias_size(s), 0.0f);
+  const Guarded src(input, place), weight(weights, place), bias(padded, place);
+  Guarded packed(a.weights_size(s), place);
+  a.pack(s, weight.data(), packed.data());
+  check(packed.canaries(), "%s: pack stays within weights_size", a.name);
+  packed.seal();
+  s.weights = packed.data();
+  s.bias = bias.data();
+  const Guarded dst(outputs, place);
+  a.run(s, src.data(), dst.data());
+  check(dst.canaries(), "%s: writes to dst alone", a.name);
+  return std::vector<float>(dst.data(), dst.data() + outputs);
+}
+
+void test(const KernelTable& t, int rows, int in, int out, Activation f) {
+  const std::string name = "mb" + std::to_string(rows) + "ic" + std::to_string(in) + "oc" +
+                           std::to_string(out) + "f" + std::to_string(static_cast<int>(f));
+  if (!begin(name)) return;
+  Random random(name);
+  LinearArgs s = LinearArgs();
+  s.rows = rows;
+  s.in = in;
+  s.out = out;
+  s.activation = f;
+  const std::vector<std::vector<float>> src =
+      variants_of(random_floats(random, static_cast<size_t>(rows) * in));
+  const std::vector<float> weight = random_floats(random, static_cast<size_t>(out) * in);
+  const std::vector<float> bias = random_floats(random, static_cast<size_t>(out));
+  std::vector<Dot> dots;
+  std::vector<std::vector<float>> want;
+  for (const std::vector<float>& image : src) {
+    const std::vector<Dot> all = naive_linear(s, t.has_fma, image.data(), weight.data(), bias.data());
+    if (dots.empty()) dots = all;
+    want.push_back(chains(all));
+    naive_activate(t, f, want.back());
+  }
+  for (Place place : all_places) {
+    const std::vector<float> got = call(t.linear, s, src[0], weight, bias, want[0].size(), place);
+    check_same(got.data(), want[0].data(), got.size(), t.linear.name);
+    if (f == Activation::none) {
+      double worst = 0;
+      for (size_t i = 0; i < got.size(); ++i)
+        worst = std::max(worst, std::fabs(got[i] - dots[i].sum) / dots[i].bound());
+      check(worst <= 1, "off by %.2f bounds from the sum in double", worst);
+    }
+    const std::vector<float> all = in_lanes(want, t.lanes);
+    const std::vector<float> block =
+        call(t.lanes_linear, s, in_lanes(src, t.lanes), weight, bias, all.size(), place);
+    check_same(block.data(), all.data(), all.size(), "lanes");
+  }
+}
+
+}  // namespace
+
+PER_TIER(linear) {
+  const int width = 4 * t.lanes;  // of the GEMM's tile; one row goes 12 registers at a time
+  std::vector<int> outs = {1,
+                           2,
+                           3,
+                           5,
+                           10,
+                           width - 1,
+                           width,
+                           width + 1,
+                           2 * width,
+                           3 * width - 1,
+                           3 * width,
+                           3 * width + 1,
+                           4 * width + 1,
+                           5 * width + 2,
+                           6 * width,
+                           6 * width + 1,
+                           7 * width - 1,
+                           11,
+                           12,
+                           13,
+                           25};
+  if (t.lanes > 1)
+    outs.insert(outs.end(), {t.lanes - 1, t.lanes, t.lanes + 1, 2 * t.lanes + 1, width - t.lanes});
+  std::sort(outs.begin(), outs.end());
+  outs.erase(std::unique(outs.begin(), outs.end()), outs.end());
+  int turn = 0;
+  for (int rows : {1, 2, 3, 5, 7, 13}) {
+    for (int out : outs) {
+      for (int in : {1, 2, 17, 96}) test(t, rows, in, out, static_cast<Activation>(turn++ % 4));
+      test(t, rows, 31, out, Activation::none);
+    }
+  }
+  // LeNet-5's
+  test(t, 1, 256, 120, Activation::relu);
+  test(t, 1, 120, 84, Activation::relu);
+  test(t, 1, 84, 10, Activation::none);
+  test(t, 6, 400, 120, Activation::relu);
+}
+
+}  // namespace test
+}  // namespace kernelet

@@ -1,0 +1,116 @@
+// parallel_for and plans under concurrent callers. Also built by hand with -fsanitize=thread, see native/README.md.
+#include <atomic>
+#include <thread>
+
+#include "check.h"
+#include "core/isa.h"
+#include "core/thread_pool.h"
+#include "data.h"
+#include "net.h"
+
+namespace kernelet {
+namespace test {
+namespace {
+
+struct Tally {
+  std::vector<std::atomic<int>> done;
+  explicit Tally(int parts) : done(static_cast<size_t>(parts)) {}
+  static void count(void* context, int part) {
+    ++static_cast<Tally*>(context)->done[static_cast<size_t>(part)];
+  }
+  bool once_each() const {
+    for (const auto& n : done) {
+      if (n.load() != 1) return false;
+    }
+    return true;
+  }
+};
+
+bool run_parts(int threads, int parts) {
+  Tally tally(parts);
+  parallel_for(threads, parts, Tally::count, &tally);
+  return tally.once_each();
+}
+
+}  // namespace
+
+ONCE(parallel_for) {
+  if (begin("parts")) {
+    for (int threads : {1, 2, 3, 8}) {
+      for (int parts : {0, 1, 2, 3, 7, 64, 1000}) {
+        check(run_parts(threads, parts), "%d threads do each of %d parts once", threads, parts);
+      }
+    }
+  }
+  if (begin("many short jobs")) {
+    bool good = true;
+    for (int i = 0; i < (slow ? 2000 : 20000); ++i) good = good && run_parts(2, 2);
+    check(good, "jobs of two parts");
+  }
+  if (begin("concurrent callers")) {
+    std::atomic<bool> good{true};
+    std::vector<std::thread> callers;
+    for (int caller = 0; caller < 6; ++caller) {
+      callers.emplace_back([&good, caller] {
+        for (int i = 0; i < (slow ? 100 : 1000); ++i) {
+          if (!run_parts(2 + (i + caller) % 4, 1 + i % 17)) good = false;
+        }
+      });
+    }
+    for (std::thread& caller : callers) caller.join();
+    check(good, "six callers at once");
+  }
+}
+
+// The same plan and different plans on several threads at once, each with threads of its own.
+ONCE(concurrent_plans) {
+  if (!begin("bits")) return;
+  constexpr int batch = 5;
+  struct Item {
+    std::unique_ptr<const Plan> plan;
+    std::vector<float> input, want;
+  };
+  std::vector<Item> items;
+  Random random(7);
+  for (const std::string& isa : supported_isas()) {
+    Net lenet(random, shape_of({1, 28, 28}));
+    lenet5(lenet);
+    const Net other = random_net(random, 12);
+    for (const Graph* graph : {static_cast<const Graph*>(&lenet.graph), &other.graph}) {
+      for (int threads : {1, 3}) {
+        Item item;
+        item.plan = make_plan(*graph, isa.c_str(), true, threads);
+        item.input = random_floats(random, static_cast<size_t>(item.plan->input_length()) * batch);
+        item.want.resize(static_cast<size_t>(item.plan->output_length()) * batch);
+        for (int i = 0; i < batch; ++i) {
+          item.plan->run(item.input.data() + i * item.plan->input_length(),
+                         item.want.data() + i * item.plan->output_length(), 1);
+        }
+        items.push_back(std::move(item));
+      }
+    }
+  }
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> callers;
+  for (int caller = 0; caller < 4; ++caller) {
+    callers.emplace_back([&, caller] {
+      for (int round = 0; round < (slow ? 3 : 40); ++round) {
+        // the callers meet on every second plan
+        for (size_t i = 0; i < items.size(); ++i) {
+          const Item& item = items[i % 2 == 0 ? i : (i + static_cast<size_t>(2 * caller)) % items.size()];
+          std::vector<float> got(item.want.size());
+          item.plan->run(item.input.data(), got.data(), batch);
+          if (difference(got.data(), item.want.data(), got.size(), true) != got.size()) ++wrong;
+        }
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  check(wrong == 0, "%d runs of %zu plans differ from the images run alone", wrong.load(), items.size());
+  check(aligned_canaries_alive(), "no arena is written beyond its end");
+  items.clear();
+  check(aligned_blocks_alive() == 0, "every arena is freed with its plan");
+}
+
+}  // namespace test
+}  // namespace kernelet
