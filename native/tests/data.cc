@@ -146,6 +146,20 @@ bool Guarded::canaries() const {
          all_canaries(reinterpret_cast<const char*>(data_ + count_), first + pages_ * page_size());
 }
 
+GuardedBytes::GuardedBytes(const std::vector<uint8_t>& bytes, Place place)
+    : floats_((bytes.size() + 3) / 4, place) {
+  data_ = reinterpret_cast<uint8_t*>(floats_.data());
+  if (place == Place::ends_at_page) data_ += floats_.size() * sizeof(float) - bytes.size();
+  if (!bytes.empty()) std::memcpy(data_, bytes.data(), bytes.size());
+  floats_.seal();
+}
+
+std::vector<uint8_t> random_bytes(Random& random, size_t count) {
+  std::vector<uint8_t> values(count);
+  for (uint8_t& x : values) x = static_cast<uint8_t>(random.next() >> 56);
+  return values;
+}
+
 std::vector<float> random_floats(Random& random, size_t count) {
   std::vector<float> values(count);
   for (float& x : values) x = random.real();
@@ -204,7 +218,7 @@ Blocks& blocks() {
 }
 
 void* allocate_aligned(size_t bytes) {
-  Guarded block((bytes + sizeof(float) - 1) / sizeof(float), Place::ends_at_page);
+  Guarded block((bytes + 63) / 64 * 16, Place::ends_at_page);
   void* const at = block.data();
   std::lock_guard<std::mutex> lock(blocks().mutex);
   blocks().alive.emplace(at, std::move(block));
@@ -236,8 +250,8 @@ bool aligned_canaries_alive() {
 }  // namespace test
 }  // namespace kernelet
 
-// The core's only over-aligned allocations are AlignedFloats: arenas and packed weights. Their sizes are
-// multiples of a vector, so their ends lie on the guard page and their beginnings stay aligned.
+// The core's only over-aligned allocations are AlignedFloats: arenas and packed weights. Their ends, in whole
+// cache lines, lie on the guard page. (What is larger than AlignedFloats::mapped_from comes from the system.)
 void* operator new(size_t bytes, std::align_val_t) { return kernelet::test::allocate_aligned(bytes); }
 void operator delete(void* at, std::align_val_t) noexcept { kernelet::test::free_aligned(at); }
 void operator delete(void* at, size_t, std::align_val_t) noexcept { kernelet::test::free_aligned(at); }

@@ -79,6 +79,19 @@ class Guarded {
 
 std::vector<float> random_floats(Random& random, size_t count);
 
+// Bytes that end or begin where floats would.
+class GuardedBytes {
+ public:
+  GuardedBytes(const std::vector<uint8_t>& bytes, Place place);
+  const uint8_t* data() const { return data_; }
+
+ private:
+  Guarded floats_;
+  uint8_t* data_;
+};
+
+std::vector<uint8_t> random_bytes(Random& random, size_t count);
+
 // Three images made of one: itself, backwards, negated. In a block of images in the lanes they take turns, so
 // that a lane that takes its neighbour's value shows.
 std::vector<std::vector<float>> variants_of(const std::vector<float>& image);
@@ -90,7 +103,7 @@ size_t difference(const float* a, const float* b, size_t count, bool strict = fa
 // Checks that `got` is `want`, to the bit; the failure shows where and how.
 bool check_same(const float* got, const float* want, size_t count, const char* what, bool strict = false);
 
-// Floats that plans hold now (AlignedFloats in this program lie in Guarded memory, filled with garbage).
+// Blocks that plans hold now: AlignedFloats below 64 KiB lie in Guarded memory here, filled with garbage.
 size_t aligned_blocks_alive();
 bool aligned_canaries_alive();
 

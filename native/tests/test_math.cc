@@ -242,6 +242,42 @@ PER_TIER(add) {
   }
 }
 
+// Pixels to floats: one muladd each, of a number that a float holds exactly.
+PER_TIER(from_bytes) {
+  for (size_t n : {size_t{0}, size_t{1}, size_t{3}, size_t{4}, size_t{5}, size_t{7}, size_t{8}, size_t{15},
+                   size_t{16}, size_t{17}, size_t{31}, size_t{33}, size_t{784}}) {
+    const std::string name = "n" + std::to_string(n);
+    if (!begin(name)) continue;
+    Random random(name);
+    std::vector<uint8_t> bytes = random_bytes(random, n);
+    for (size_t i = 0; n > 255 && i < 256; ++i) bytes[i] = static_cast<uint8_t>(i);
+    for (const float scale : {1.0f, 1.0f / 255, -0.0123f}) {
+      for (const float shift : {0.0f, -0.1307f / 0.3081f}) {
+        std::vector<float> want;
+        for (uint8_t x : bytes)
+          want.push_back(t.has_fma ? std::fma(float(x), scale, shift) : float(x) * scale + shift);
+        for (Place place : all_places) {
+          const GuardedBytes src(bytes, place);
+          const Guarded dst(n, place);
+          t.from_bytes(n, src.data(), scale, shift, dst.data());
+          check(dst.canaries(), "writes to dst alone");
+          check_same(dst.data(), want.data(), n, "from_bytes");
+        }
+      }
+    }
+  }
+}
+
+// The loops that measure the roof do what they say.
+PER_TIER(peak) {
+  if (!begin("counts")) return;
+  check(t.muladds(10) > 0 && t.muladds(20) == 2 * t.muladds(10), "muladds counts its work by rounds");
+  for (size_t n : {size_t{0}, size_t{1}, size_t{100}, size_t{128}, size_t{1000}}) {
+    const Guarded data(std::vector<float>(n, 1.0f), Place::ends_at_page);
+    check(t.read(n, data.data()) <= n, "read stays within its %zu floats", n);
+  }
+}
+
 static void test_softmax(const KernelTable& t, SoftmaxArgs s, float scale, bool with_infinities) {
   const std::string name = "o" + std::to_string(s.outer) + "n" + std::to_string(s.n) + "i" +
                            std::to_string(s.inner) + "x" + std::to_string(static_cast<int>(scale)) +

@@ -277,6 +277,35 @@ PER_TIER(plan) {
       check(out.canaries(), "writes to the output alone");
     }
   }
+  if (begin("bytes")) {
+    // the bytes' floats give the same bits
+    PlanOptions options;
+    options.isa = t.isa;
+    options.byte_input = true;
+    options.scale = 1.0f / 255;
+    options.shift = -0.5f;
+    for (const char* algorithm : {"auto", "im2col", "lanes"}) {
+      options.algorithm = algorithm;
+      for (int threads : {1, 3}) {
+        options.threads = threads;
+        const auto on_bytes = Plan::make(net.graph, options);
+        check(on_bytes->byte_input() && !plan->byte_input(), "byte_input");
+        for (int batch : {1, 2, t.lanes, 2 * t.lanes + 1}) {
+          const std::vector<uint8_t> bytes = random_bytes(random, 784 * static_cast<size_t>(batch));
+          std::vector<float> floats(bytes.size()), expected(10 * static_cast<size_t>(batch));
+          t.from_bytes(bytes.size(), bytes.data(), options.scale, options.shift, floats.data());
+          plan->run(floats.data(), expected.data(), batch);
+          for (Place place : all_places) {
+            const GuardedBytes in(bytes, place);
+            const Guarded out(expected.size(), place);
+            on_bytes->run(Plan::Input(in.data()), out.data(), batch);
+            check_same(out.data(), expected.data(), expected.size(), algorithm, true);
+            check(out.canaries() && aligned_canaries_alive(), "nothing but the output is written");
+          }
+        }
+      }
+    }
+  }
   if (begin("own weights")) {
     // a plan keeps what it needs of the weights: the graph may go
     std::unique_ptr<const Plan> kept;
