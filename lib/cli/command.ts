@@ -7,6 +7,8 @@ export const EXIT = { ok: 0, failed: 1, usage: 2 } as const
 export interface Option {
   /** `string` takes a value, `boolean` does not. */
   type: 'string' | 'boolean'
+  /** A letter: o for -o. */
+  short?: string
   /** What the value is, in capitals: FILE. */
   value?: string
   help: string
@@ -31,6 +33,8 @@ export interface Command {
   examples: readonly (readonly [line: string, meaning: string])[]
   /** Whether words that are no options are taken. */
   positionals: boolean
+  /** Commands below this one, loaded when asked for: `kernelet bench kernels`. */
+  subcommands?: Readonly<Record<string, () => Promise<Command>>>
   /** @returns the exit code */
   run(values: Values, positionals: string[]): number | Promise<number>
 }

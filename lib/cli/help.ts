@@ -26,15 +26,20 @@ ${table([
 Exit codes: 0 all went well, 1 some of the input failed, 2 the command line is wrong.`
 }
 
-export function commandHelp(name: string, command: Command): string {
-  const options = Object.entries(command.options).map(([option, { value, help }]) => [
-    `--${option}${value ? ` ${value}` : ''}`,
+/** @param below its subcommands */
+export function commandHelp(
+  name: string,
+  command: Command,
+  below: readonly (readonly [name: string, command: Command])[],
+): string {
+  const options = Object.entries(command.options).map(([option, { short, value, help }]) => [
+    `${short ? `-${short}, ` : ''}--${option}${value ? ` ${value}` : ''}`,
     help,
   ])
   return `Usage: kernelet ${name} ${command.usage}
 
 ${command.description}
-
+${below.length > 0 ? `\nCommands:\n${table(below.map(([word, { summary }]) => [`${name} ${word}`, summary]))}\n` : ''}
 Options:
 ${table([...options, ['-h, --help', 'show this help']])}
 

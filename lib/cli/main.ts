@@ -15,6 +15,7 @@ import { allowClosedPipe, complain, print } from './terminal.ts'
 export async function main(args: readonly string[]): Promise<number> {
   allowClosedPipe()
   const [name, ...rest] = args
+  let about = ''
   try {
     if (name === '--version' || name === '-v') {
       print(version)
@@ -35,10 +36,22 @@ export async function main(args: readonly string[]): Promise<number> {
     if (!commandNames().includes(name)) {
       throw new UsageError(`unknown command ${name}${didYouMean(name, commandNames())}`)
     }
-    return await runCommand(name, await load(name), rest)
+    let command = await load(name)
+    let left = rest
+    about = `${name} `
+    // `bench kernels …`: a word that is no option names a command below
+    if (command.subcommands && left[0] !== undefined && !left[0].startsWith('-')) {
+      const names = Object.keys(command.subcommands)
+      if (!names.includes(left[0])) {
+        throw new UsageError(`${name}: unknown command ${left[0]}${didYouMean(left[0], names)}`)
+      }
+      about = `${name} ${left[0]} `
+      command = await command.subcommands[left[0]]!()
+      left = left.slice(1)
+    }
+    return await runCommand(about.trimEnd(), command, left)
   } catch (error) {
     if (error instanceof UsageError) {
-      const about = name !== undefined && commandNames().includes(name) ? `${name} ` : ''
       complain(`${error.message} (see kernelet ${about}--help)`)
       return EXIT.usage
     }
@@ -52,7 +65,12 @@ export async function main(args: readonly string[]): Promise<number> {
 
 async function runCommand(name: string, command: Command, args: string[]): Promise<number> {
   const options = {
-    ...Object.fromEntries(Object.entries(command.options).map(([option, { type }]) => [option, { type }])),
+    ...Object.fromEntries(
+      Object.entries(command.options).map(([option, { type, short }]) => [
+        option,
+        { type, ...(short !== undefined && { short }) },
+      ]),
+    ),
     help: { type: 'boolean', short: 'h' },
   } as const
   // A first, lenient pass finds unknown options: parseArgs's own message for them offers no remedy.
@@ -71,7 +89,10 @@ async function runCommand(name: string, command: Command, args: string[]): Promi
   }
   const { values, positionals } = parse(() => parseArgs({ args, options, allowPositionals: true }), name)
   if (values.help) {
-    print(commandHelp(name, command))
+    const below = Object.entries(command.subcommands ?? {})
+    print(
+      commandHelp(name, command, await Promise.all(below.map(async ([word, get]) => [word, await get()]))),
+    )
     return EXIT.ok
   }
   return command.run(values, positionals)
