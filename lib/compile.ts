@@ -17,8 +17,16 @@ export interface CompileOptions {
   inputShape?: readonly number[] | undefined
   /** Instruction set, by name: one of `isa().supported`. Default: KERNELET_ISA, else the best there is. */
   isa?: string | undefined
-  /** Algorithm of the convolutions, by name; default 'auto': chosen per layer. */
+  /**
+   * Algorithm of the convolutions, by name; default 'auto': chosen per layer. im2col, direct (the better of
+   * direct-pixels and direct-channels) or winograd where it fits, im2col elsewhere; lanes: images side by side.
+   */
   algorithm?: string | undefined
+  /**
+   * 'exact' (default): the same bits by every algorithm. 'fastest': Winograd too, where it should be faster; its
+   * roundings are others, by some 1e-6 of the largest sum. Not together with `algorithm`.
+   */
+  numerics?: 'exact' | 'fastest' | undefined
   /**
    * What `run` is given: 'float32' (default), or 'uint8': pixels as services hold them, a quarter of the memory.
    * A byte becomes byte · scale + shift on the way in.
@@ -71,6 +79,7 @@ export function compile(model: Module | Graph, options: CompileOptions = {}): Co
     'threads',
     'maxBatch',
     'fuse',
+    'numerics',
     'inputType',
     'scale',
     'shift',
@@ -128,7 +137,8 @@ export class CompiledModel {
   #outputSize = 0
 
   constructor(graph: Graph, options: CompileOptions) {
-    const { isa, algorithm, threads, maxBatch, fuse, inputType = 'float32', scale, shift } = options
+    const { isa, threads, maxBatch, fuse, inputType = 'float32', scale, shift } = options
+    const algorithm = algorithmOf(options)
     checkBytes(inputType, scale, shift)
     this.inputType = inputType
     const shapes = graphShapes(graph)
@@ -418,6 +428,23 @@ export class ModelDescription {
     ]
     return `${facts}\n${formatTable(rows, [5])}`
   }
+}
+
+function algorithmOf({ algorithm, numerics }: CompileOptions): string | undefined {
+  if (numerics === undefined || numerics === 'exact') return algorithm
+  if (numerics !== 'fastest') {
+    throw new KerneletError(
+      'ERR_ARGUMENT',
+      `compile: numerics: expected 'exact' or 'fastest' but received ${show(numerics)}`,
+    )
+  }
+  if (algorithm !== undefined && algorithm !== 'auto') {
+    throw new KerneletError(
+      'ERR_ARGUMENT',
+      `compile: numerics 'fastest' chooses the algorithm itself; algorithm ${show(algorithm)} cannot be asked for too`,
+    )
+  }
+  return 'fastest'
 }
 
 function checkBytes(inputType: string, scale: number | undefined, shift: number | undefined): void {

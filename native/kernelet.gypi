@@ -39,6 +39,8 @@
               "-Wl,--gc-sections",
               "-Wl,--as-needed",
               "-Wl,-z,noexecstack",
+              "-Wl,-z,noseparate-code",
+              "-Wl,-z,nodelete",
               "-Wl,--version-script=<(module_root_dir)/native/compat/exports.map"
             ]
           }

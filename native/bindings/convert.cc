@@ -172,6 +172,21 @@ PlanOptions options_of(const Napi::Value& value) {
   return options;
 }
 
+void rethrow_to_js(Napi::Env env) {
+  const auto thrown = [&](const char* code, const char* message) {
+    Napi::Error error = Napi::Error::New(env, message);
+    error.Set("code", Napi::String::New(env, code));
+    return error;
+  };
+  try {
+    throw;
+  } catch (const Error& e) {
+    throw thrown(e.code(), e.what());
+  } catch (const std::bad_alloc&) {
+    throw thrown("ERR_UNSUPPORTED", "not enough memory for a model or batch of this size");
+  }
+}
+
 Napi::Array shape_to_js(Napi::Env env, const Shape& shape) {
   const Napi::Array array = Napi::Array::New(env, static_cast<size_t>(shape.rank));
   for (int i = 0; i < shape.rank; ++i) {

@@ -28,20 +28,16 @@ int64_t integer_of(const Napi::Value& value, const char* what, int64_t low, int6
 Napi::Array shape_to_js(Napi::Env env, const Shape& shape);
 Napi::Array strings_to_js(Napi::Env env, const std::vector<std::string>& strings);
 
-// Runs `body`, turning the core's errors (and a failed allocation) into a JavaScript Error with a `code`.
+// The exception being handled, as a JavaScript Error with a `code`; anything but the core's goes on as it is.
+[[noreturn]] void rethrow_to_js(Napi::Env env);
+
+// Runs `body`, turning the core's errors (and a failed allocation) into JavaScript's.
 template <typename Body>
 auto translating_errors(Napi::Env env, Body&& body) -> decltype(body()) {
-  const auto thrown = [&](const char* code, const std::string& message) {
-    Napi::Error error = Napi::Error::New(env, message);
-    error.Set("code", Napi::String::New(env, code));
-    return error;
-  };
   try {
     return body();
-  } catch (const Error& e) {
-    throw thrown(e.code(), e.what());
-  } catch (const std::bad_alloc&) {
-    throw thrown("ERR_UNSUPPORTED", "not enough memory for a model or batch of this size");
+  } catch (...) {
+    rethrow_to_js(env);
   }
 }
 

@@ -178,14 +178,6 @@ Napi::Object step_to_js(Napi::Env env, const StepDescription& step) {
 Napi::Function PlanObject::define(Napi::Env env) {
   return DefineClass(env, "NativePlan",
                      {
-                         InstanceAccessor<&PlanObject::input_length>("inputLength"),
-                         InstanceAccessor<&PlanObject::output_length>("outputLength"),
-                         InstanceAccessor<&PlanObject::output_shape>("outputShape"),
-                         InstanceAccessor<&PlanObject::isa>("isa"),
-                         InstanceAccessor<&PlanObject::threads>("threads"),
-                         InstanceAccessor<&PlanObject::batch_lanes>("batchLanes"),
-                         InstanceAccessor<&PlanObject::arena_bytes>("arenaBytes"),
-                         InstanceAccessor<&PlanObject::weight_bytes>("weightBytes"),
                          InstanceMethod<&PlanObject::bind>("bind"),
                          InstanceMethod<&PlanObject::run_async>("runAsync"),
                          InstanceMethod<&PlanObject::profile>("profile"),
@@ -201,7 +193,20 @@ PlanObject::PlanObject(const Napi::CallbackInfo& info)
     bound_->plan = Plan::make(graph_of(info[0]), options_of(info[1]));
     external_bytes_ = static_cast<int64_t>(bound_->plan->weight_bytes() + bound_->plan->arena_bytes());
     Napi::MemoryManagement::AdjustExternalMemory(info.Env(), external_bytes_);
-    info.This().As<Napi::Object>().Set("execute", bound_function(info.Env(), bound_));
+    Napi::Object self = info.This().As<Napi::Object>();
+    const Plan& plan = *bound_->plan;
+    const auto set = [&](const char* name, double value) {
+      self.Set(name, Napi::Number::New(info.Env(), value));
+    };
+    set("inputLength", static_cast<double>(plan.input_length()));
+    set("outputLength", static_cast<double>(plan.output_length()));
+    set("threads", plan.threads());
+    set("batchLanes", plan.batch_lanes());
+    set("arenaBytes", static_cast<double>(plan.arena_bytes()));
+    set("weightBytes", static_cast<double>(plan.weight_bytes()));
+    self.Set("outputShape", shape_to_js(info.Env(), plan.output_shape()));
+    self.Set("isa", plan.kernels().isa);
+    self.Set("execute", bound_function(info.Env(), bound_));
   });
 }
 
@@ -217,42 +222,6 @@ void PlanObject::release(Napi::BasicEnv env) {
   bound_->batch = 0;
   if (external_bytes_ != 0) Napi::MemoryManagement::AdjustExternalMemory(env, -external_bytes_);
   external_bytes_ = 0;
-}
-
-Napi::Value PlanObject::input_length(const Napi::CallbackInfo& info) {
-  return translating_errors(
-      info.Env(), [&] { return Napi::Number::New(info.Env(), static_cast<double>(plan().input_length())); });
-}
-
-Napi::Value PlanObject::output_length(const Napi::CallbackInfo& info) {
-  return translating_errors(
-      info.Env(), [&] { return Napi::Number::New(info.Env(), static_cast<double>(plan().output_length())); });
-}
-
-Napi::Value PlanObject::output_shape(const Napi::CallbackInfo& info) {
-  return translating_errors(info.Env(), [&] { return shape_to_js(info.Env(), plan().output_shape()); });
-}
-
-Napi::Value PlanObject::isa(const Napi::CallbackInfo& info) {
-  return translating_errors(info.Env(), [&] { return Napi::String::New(info.Env(), plan().kernels().isa); });
-}
-
-Napi::Value PlanObject::threads(const Napi::CallbackInfo& info) {
-  return translating_errors(info.Env(), [&] { return Napi::Number::New(info.Env(), plan().threads()); });
-}
-
-Napi::Value PlanObject::batch_lanes(const Napi::CallbackInfo& info) {
-  return translating_errors(info.Env(), [&] { return Napi::Number::New(info.Env(), plan().batch_lanes()); });
-}
-
-Napi::Value PlanObject::arena_bytes(const Napi::CallbackInfo& info) {
-  return translating_errors(
-      info.Env(), [&] { return Napi::Number::New(info.Env(), static_cast<double>(plan().arena_bytes())); });
-}
-
-Napi::Value PlanObject::weight_bytes(const Napi::CallbackInfo& info) {
-  return translating_errors(
-      info.Env(), [&] { return Napi::Number::New(info.Env(), static_cast<double>(plan().weight_bytes())); });
 }
 
 void PlanObject::bind(const Napi::CallbackInfo& info) {

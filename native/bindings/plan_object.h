@@ -27,14 +27,6 @@ class PlanObject : public Napi::ObjectWrap<PlanObject> {
   ~PlanObject() override;
 
  private:
-  Napi::Value input_length(const Napi::CallbackInfo& info);
-  Napi::Value output_length(const Napi::CallbackInfo& info);
-  Napi::Value output_shape(const Napi::CallbackInfo& info);
-  Napi::Value isa(const Napi::CallbackInfo& info);
-  Napi::Value batch_lanes(const Napi::CallbackInfo& info);
-  Napi::Value threads(const Napi::CallbackInfo& info);
-  Napi::Value arena_bytes(const Napi::CallbackInfo& info);
-  Napi::Value weight_bytes(const Napi::CallbackInfo& info);
   void bind(const Napi::CallbackInfo& info);
   Napi::Value run_async(const Napi::CallbackInfo& info);
   Napi::Value profile(const Napi::CallbackInfo& info);

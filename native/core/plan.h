@@ -16,7 +16,8 @@ namespace kernelet {
 struct PlanOptions {
   std::string isa;  // empty: KERNELET_ISA, else the best supported
   // auto, or a way to convolve wherever it fits (im2col elsewhere): im2col, direct (the better of the two
-  // forms), direct-pixels, direct-channels; lanes: whatever the batch, images in the lanes.
+  // forms), direct-pixels, direct-channels, winograd (other bits); lanes: whatever the batch, images in the
+  // lanes. fastest: as auto, with winograd where it should be faster.
   std::string algorithm = "auto";
   bool fuse = true;
   int threads = 0;  // 0: chosen by the amount of work

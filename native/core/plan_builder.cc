@@ -96,7 +96,8 @@ class WeightBook {
 // Images in the lanes pay off while what is live between steps stays in a core's second-level cache.
 constexpr size_t lanes_arena_limit = (size_t{1} << 20) / sizeof(float);
 
-constexpr const char* algorithm_names = "auto, im2col, direct, direct-pixels, direct-channels, lanes";
+constexpr const char* algorithm_names =
+    "auto, fastest, im2col, direct, direct-pixels, direct-channels, winograd, lanes";
 
 // Outputs over what the lanes of ceil(outputs / lanes) registers could hold.
 double filled(int64_t outputs, int64_t lanes) {
@@ -118,6 +119,13 @@ double efficiency(const ConvArgs& a, const ConvAlgorithm& algorithm, const Kerne
     const double chains = (pooled ? 4.0 : 5.5) * std::min(2, (m + k.lanes - 1) / k.lanes);
     const double stores = 12.0 / (a.ic / a.groups * a.kh * a.kw);  // lanes are scattered over planes
     return filled(m, k.lanes) * std::min(1.0, chains / chains_needed) / (1 + stores);
+  }
+  if (&algorithm == &k.winograd) {
+    const double saved = a.kh == 3 ? 4.0 : 6.25;
+    const int64_t tiles = int64_t{(a.oh + 3) / 4} * ((a.ow + 3) / 4);
+    const double transforms = m / (m + 24.0) * a.ic / (a.ic + 24.0);
+    const double border = static_cast<double>(a.oh) * a.ow / static_cast<double>(16 * tiles);
+    return saved * transforms * border * filled(tiles, algorithm.tile_columns);
   }
   const double copies = 4.0;  // a column costs about as much as four output channels' muladds
   const int64_t columns = pooled ? int64_t{a.ph} * a.pw : int64_t{a.oh} * a.ow;
@@ -238,9 +246,13 @@ class ProgramBuilder {
   // The place where an algorithm is chosen from the shape.
   const ConvAlgorithm& choose(const ConvArgs& a) const {
     if (in_lanes_) return kernels_.lanes_conv;
-    const bool direct = algorithm_ == "direct" || algorithm_ == "auto";
+    const bool any = algorithm_ == "auto" || algorithm_ == "fastest";
+    const bool direct = algorithm_ == "direct" || any;
     const ConvAlgorithm* best = &kernels_.im2col;
-    double best_efficiency = direct && algorithm_ != "auto" ? 0 : efficiency(a, kernels_.im2col, kernels_);
+    double best_efficiency = direct && !any ? 0 : efficiency(a, kernels_.im2col, kernels_);
+    // the one that gives other bits, and so never without being asked for
+    const ConvAlgorithm& winograd = kernels_.winograd;
+    if (algorithm_ == winograd.name && winograd.fits(a)) return winograd;
     for (const ConvAlgorithm* candidate : {&kernels_.direct_pixels, &kernels_.direct_channels}) {
       if (!candidate->fits(a)) continue;
       if (algorithm_ == candidate->name) return *candidate;
@@ -249,6 +261,9 @@ class ProgramBuilder {
         best = candidate;
         best_efficiency = e;
       }
+    }
+    if (algorithm_ == "fastest" && winograd.fits(a) && efficiency(a, winograd, kernels_) > best_efficiency) {
+      return winograd;
     }
     return *best;
   }
@@ -473,7 +488,8 @@ class PlanBuilder {
 
     std::unique_ptr<ProgramBuilder> lanes;
     const bool only_lanes = options.algorithm == "lanes";
-    if (only_lanes || (options.algorithm == "auto" && kernels.lanes > 1 && fits_in_lanes(graph, kernels))) {
+    if (only_lanes || ((options.algorithm == "auto" || options.algorithm == "fastest") && kernels.lanes > 1 &&
+                       fits_in_lanes(graph, kernels))) {
       lanes.reset(new ProgramBuilder(graph, groups, kernels, options.algorithm, true, weights));
       plan->workspace_floats_ = std::max(plan->workspace_floats_, lanes->workspace_floats());
       plan->lanes_threshold_ = only_lanes ? 1 : (3 * kernels.lanes + 3) / 4;
@@ -507,7 +523,8 @@ class PlanBuilder {
                                       std::to_string(max_threads) + " but received " +
                                       std::to_string(options.threads));
     }
-    for (const char* name : {"auto", "im2col", "direct", "direct-pixels", "direct-channels", "lanes"}) {
+    for (const char* name :
+         {"auto", "fastest", "im2col", "direct", "direct-pixels", "direct-channels", "winograd", "lanes"}) {
       if (options.algorithm == name) return;
     }
     throw Error("ERR_ARGUMENT", std::string("algorithm: expected one of ") + algorithm_names +

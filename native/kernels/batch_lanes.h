@@ -11,26 +11,13 @@ namespace {
 namespace batch_lanes {
 
 // src: `count` images of n floats, `image_stride` floats apart -> dst [n][lanes]; lanes past count are zero.
-//
-// A transpose by perfect unshuffles: splitting neighbouring pairs of registers into even and odd elements
-// rotates the bits of an element's index by one, and log2(lanes) rotations swap row and column.
 void interleave(size_t n, int count, const float* src, size_t image_stride, float* dst) {
   size_t i = 0;
   for (; count == lanes && i + lanes <= n; i += lanes) {
     reg row[lanes];
     KERNELET_UNROLL
     for (int image = 0; image < lanes; ++image) row[image] = F32::load(src + image * image_stride + i);
-    KERNELET_UNROLL
-    for (int step = 1; step < lanes; step *= 2) {
-      reg next[lanes];
-      KERNELET_UNROLL
-      for (int pair = 0; pair < lanes / 2; ++pair) {
-        next[pair] = F32::even(row[2 * pair], row[2 * pair + 1]);
-        next[lanes / 2 + pair] = F32::odd(row[2 * pair], row[2 * pair + 1]);
-      }
-      KERNELET_UNROLL
-      for (int j = 0; j < lanes; ++j) row[j] = next[j];
-    }
+    transpose(row);
     KERNELET_UNROLL
     for (int j = 0; j < lanes; ++j) F32::store(dst + (i + j) * lanes, row[j]);
   }
@@ -50,61 +37,50 @@ void deinterleave(size_t n, int count, const float* src, float* dst, size_t imag
 
 // One row of output tiles of one part of the channels.
 struct ConvRow {
-  const float* src;  // first input channel of the group
+  Plane plane;       // as read: padded where the convolution is
+  const float* src;  // first input channel of the group, first tap of the row's first pixel
   const float* weights;
   const float* bias;
   float* dst;  // first channel of the part, first output of the row
-  int row;     // of outputs stored: a pooled row is two rows of the convolution
 };
 
-// The four pixels of a tile: the corners of a window, or neighbours in a row. Where each stands relative to
-// the first, in outputs of the convolution.
-KERNELET_INLINE int pixel_y(bool pooled, int p) { return pooled ? p >> 1 : 0; }
-KERNELET_INLINE int pixel_x(bool pooled, int p) { return pooled ? p & 1 : p; }
-
-// tile: M channels x 4 pixels, weights broadcast; y, x: the input row and column of the first pixel's first
-// tap. Without Inside, taps outside the input read zeros, as if it were padded.
-template <int M, bool Pooled, bool Inside>
-KERNELET_INLINE void conv_sums(const ConvArgs& s, const ConvRow& t, int y, int x, reg (&c)[M][tile_vectors]) {
+// tile: M channels x 4 pixels, weights broadcast. The pixels are the corners of a window, or neighbours.
+template <int M, bool Pooled>
+KERNELET_INLINE void conv_sums(const ConvArgs& s, const ConvRow& t, const float* first,
+                               reg (&c)[M][tile_vectors]) {
   KERNELET_UNROLL
   for (int m = 0; m < M; ++m) {
     KERNELET_UNROLL
     for (int p = 0; p < tile_vectors; ++p) c[m][p] = F32::zero();
   }
   const float* w = t.weights;
-  const ptrdiff_t row = static_cast<ptrdiff_t>(s.iw) * lanes, plane = s.ih * row;
-  const ptrdiff_t down = s.sh * row, right = static_cast<ptrdiff_t>(s.sw) * lanes;
-  const float* first = t.src + y * row + static_cast<ptrdiff_t>(x) * lanes;
+  const ptrdiff_t row = static_cast<ptrdiff_t>(t.plane.w) * lanes, plane = t.plane.h * row;
+  const ptrdiff_t right = static_cast<ptrdiff_t>(s.sw) * lanes, down = s.sh * row;
   const ptrdiff_t next_kw = static_cast<ptrdiff_t>(s.dw) * lanes, next_kh = s.dh * row;
-  const int channels = s.ic / s.groups;
-  int ic = 0;
+  int ic = s.ic / s.groups;
   do {
     const float* tap_row = first;
-    int kh = 0;
+    int kh = s.kh;
     do {
       const float* tap = tap_row;
-      int kw = 0;
+      int kw = s.kw;
       do {
         reg wm[M];
         KERNELET_UNROLL
         for (int m = 0; m < M; ++m) wm[m] = F32::splat(w[m]);
         KERNELET_UNROLL
         for (int p = 0; p < tile_vectors; ++p) {
-          const int py = pixel_y(Pooled, p), px = pixel_x(Pooled, p);
-          const bool inside =
-              Inside || (static_cast<unsigned>(y + py * s.sh + kh * s.dh) < static_cast<unsigned>(s.ih) &&
-                         static_cast<unsigned>(x + px * s.sw + kw * s.dw) < static_cast<unsigned>(s.iw));
-          const reg v = inside ? F32::load(tap + py * down + px * right) : F32::zero();
+          const reg v = F32::load(Pooled ? tap + (p >> 1) * down + (p & 1) * right : tap + p * right);
           KERNELET_UNROLL
           for (int m = 0; m < M; ++m) c[m][p] = F32::muladd(wm[m], v, c[m][p]);
         }
         w += M;
         tap += next_kw;
-      } while (++kw < s.kw);
+      } while (--kw > 0);
       tap_row += next_kh;
-    } while (++kh < s.kh);
+    } while (--kh > 0);
     first += plane;
-  } while (++ic < channels);
+  } while (--ic > 0);
 }
 
 template <int M, bool Pooled>
@@ -114,18 +90,10 @@ void conv_row(const ConvArgs& s, const ConvRow& t) {
   const bool simple = is_simple(e);
   const reg floor = floor_of(e.after);
   const size_t out_plane = static_cast<size_t>(s.ph) * s.pw * lanes;
-  const int y = t.row * (Pooled ? 2 : 1) * s.sh - s.pt;
-  const bool rows_inside = y >= 0 && y + (Pooled ? s.sh : 0) + (s.kh - 1) * s.dh < s.ih;
-  const int reach = (Pooled ? 1 : tile_vectors - 1) * s.sw + (s.kw - 1) * s.dw;
   for (int column = 0; column < s.pw; column += step) {
-    const int x = column * (Pooled ? 2 : 1) * s.sw - s.pl;
     const int stored = s.pw - column < step ? s.pw - column : step;
     reg c[M][tile_vectors];
-    if (rows_inside && x >= 0 && x + reach < s.iw) {
-      conv_sums<M, Pooled, true>(s, t, y, x, c);
-    } else {
-      conv_sums<M, Pooled, false>(s, t, y, x, c);
-    }
+    conv_sums<M, Pooled>(s, t, t.src + static_cast<ptrdiff_t>(column) * (Pooled ? 2 : 1) * s.sw * lanes, c);
     float* dst = t.dst + static_cast<ptrdiff_t>(column) * lanes;
     if (stored < step || !simple) {
       alignas(64) float sums[M * tile_width];
@@ -173,32 +141,49 @@ size_t conv_weights_size(const ConvArgs& s) { return static_cast<size_t>(s.oc) *
 void conv_pack(const ConvArgs& s, const float* weight, float* packed) {
   pack_groups(s, tile_rows, weight, packed);
 }
-size_t conv_scratch_size(const ConvArgs&) { return 0; }
+
+// A row of neighbours is computed in whole tiles: the plane reaches as far as its last tile does.
+KERNELET_INLINE ConvArgs in_whole_tiles(const ConvArgs& s) {
+  ConvArgs wide = s;
+  if (s.epilogue.pool == Pool::none) wide.ow = (s.ow + tile_vectors - 1) / tile_vectors * tile_vectors;
+  return wide;
+}
+
+size_t conv_scratch_size(const ConvArgs& s) {
+  const ConvArgs wide = in_whole_tiles(s);
+  const Plane plane = padded_plane(wide);
+  return is_padded(wide, plane) ? static_cast<size_t>(s.ic) * plane.h * plane.w * lanes : 0;
+}
 
 // src [ic][ih][iw][lanes] -> dst [oc][ph][pw][lanes]
-void conv(const ConvArgs& s, const float* src, float* dst, float*) {
+void conv(const ConvArgs& s, const float* src, float* dst, float* scratch) {
+  const ConvArgs wide = in_whole_tiles(s);
+  ConvRow t;
+  t.plane = padded_plane(wide);
+  if (is_padded(wide, t.plane)) {
+    pad(s, t.plane, src, scratch, lanes);
+    src = scratch;
+  }
+  const bool pooled = s.epilogue.pool != Pool::none;
   const int m = conv_m(s), k = conv_k(s), parts = parts_of(m, tile_rows);
-  const size_t in_plane = static_cast<size_t>(s.ih) * s.iw * lanes,
-               out_row = static_cast<size_t>(s.pw) * lanes;
+  const size_t in_row = static_cast<size_t>(t.plane.w) * lanes, out_row = static_cast<size_t>(s.pw) * lanes;
   for (int g = 0; g < s.groups; ++g) {
+    const float* group_src = src + static_cast<size_t>(g) * (s.ic / s.groups) * t.plane.h * in_row;
     for (int row = 0; row < s.ph; ++row) {
+      t.src = group_src + static_cast<size_t>(row) * (pooled ? 2 : 1) * s.sh * in_row;
       for (int part = 0; part < parts; ++part) {
         const int begin = part_begin(m, parts, part), channels = part_begin(m, parts, part + 1) - begin;
         const size_t channel = static_cast<size_t>(g) * m + begin;
-        ConvRow t;
-        t.src = src + static_cast<size_t>(g) * (s.ic / s.groups) * in_plane;
         t.weights = s.weights + channel * k;
         t.bias = s.bias + channel;
         t.dst = dst + (channel * s.ph + row) * out_row;
-        t.row = row;
-        (s.epilogue.pool != Pool::none ? conv_kernel_of<true>(channels) : conv_kernel_of<false>(channels))(s,
-                                                                                                           t);
+        (pooled ? conv_kernel_of<true>(channels) : conv_kernel_of<false>(channels))(s, t);
       }
     }
   }
 }
 
-constexpr int most_outputs = 12;
+constexpr int most_outputs = 8;
 
 size_t linear_weights_size(const LinearArgs& s) { return static_cast<size_t>(s.in) * s.out; }
 size_t linear_bias_size(const LinearArgs& s) { return static_cast<size_t>(s.out); }
@@ -233,8 +218,8 @@ using LinearKernel = void (*)(const LinearArgs&, const float*, const float*, con
 // src [rows][in][lanes] -> dst [rows][out][lanes]
 void linear(const LinearArgs& s, const float* src, float* dst) {
   static const LinearKernel kernels[] = {
-      linear_tile<1>, linear_tile<2>, linear_tile<3>, linear_tile<4>,  linear_tile<5>,  linear_tile<6>,
-      linear_tile<7>, linear_tile<8>, linear_tile<9>, linear_tile<10>, linear_tile<11>, linear_tile<12>,
+      linear_tile<1>, linear_tile<2>, linear_tile<3>, linear_tile<4>,
+      linear_tile<5>, linear_tile<6>, linear_tile<7>, linear_tile<8>,
   };
   static_assert(sizeof kernels / sizeof *kernels == most_outputs, "a tile for every number of outputs");
   const int parts = parts_of(s.out, most_outputs);

@@ -34,13 +34,17 @@ KERNELET_INLINE size_t padded_size(const ConvArgs& s) {
   return (static_cast<size_t>(s.ic) * plane.h * plane.w + 15) / 16 * 16;
 }
 
-// src [ic][ih][iw] -> dst [ic][plane.h][plane.w], zeros around.
-inline void pad(const ConvArgs& s, Plane plane, const float* src, float* dst) {
-  memset(dst, 0, sizeof(float) * s.ic * plane.h * plane.w);
+// src [ic][ih][iw] -> dst [ic][plane.h][plane.w], zeros around; a pixel is `width` floats.
+inline void pad(const ConvArgs& s, Plane plane, const float* src, float* dst, int width = 1) {
+  const size_t row = static_cast<size_t>(s.iw) * width, padded_row = static_cast<size_t>(plane.w) * width;
+  memset(dst, 0, sizeof(float) * s.ic * plane.h * padded_row);
   for (int c = 0; c < s.ic; ++c) {
+    float* to =
+        dst + (static_cast<size_t>(c) * plane.h + s.pt) * padded_row + static_cast<size_t>(s.pl) * width;
     for (int y = 0; y < s.ih; ++y) {
-      memcpy(dst + (static_cast<size_t>(c) * plane.h + y + s.pt) * plane.w + s.pl,
-             src + (static_cast<size_t>(c) * s.ih + y) * s.iw, sizeof(float) * s.iw);
+      memcpy(to, src, sizeof(float) * row);
+      to += padded_row;
+      src += row;
     }
   }
 }
@@ -53,7 +57,7 @@ KERNELET_INLINE int part_begin(int n, int parts, int part) {
 }
 
 // Rows of [n][k] weights in parts: [part][k][rows of the part].
-inline void pack_parts(int n, int k, int most, const float* weight, float* packed) {
+KERNELET_COLD inline void pack_parts(int n, int k, int most, const float* weight, float* packed) {
   const int parts = parts_of(n, most);
   for (int part = 0; part < parts; ++part) {
     const int begin = part_begin(n, parts, part), end = part_begin(n, parts, part + 1);
@@ -64,7 +68,7 @@ inline void pack_parts(int n, int k, int most, const float* weight, float* packe
 }
 
 // The same for every group of a convolution.
-inline void pack_groups(const ConvArgs& s, int most, const float* weight, float* packed) {
+KERNELET_COLD inline void pack_groups(const ConvArgs& s, int most, const float* weight, float* packed) {
   const size_t size = static_cast<size_t>(conv_m(s)) * conv_k(s);
   for (int g = 0; g < s.groups; ++g)
     pack_parts(conv_m(s), conv_k(s), most, weight + g * size, packed + g * size);

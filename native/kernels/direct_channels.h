@@ -28,7 +28,7 @@ size_t weights_size(const ConvArgs& s) {
 }
 
 // Per group, per panel of `width` channels: [K][width], zeros past the last channel.
-void pack(const ConvArgs& s, const float* weight, float* packed) {
+KERNELET_COLD void pack(const ConvArgs& s, const float* weight, float* packed) {
   const int m = conv_m(s), k = conv_k(s);
   for (int g = 0; g < s.groups; ++g) {
     for (int panel = 0; panel < panels(s); ++panel) {
@@ -145,7 +145,8 @@ KERNELET_INLINE void store_pooled(const ConvArgs& s, const float* bias, const fl
   }
 }
 
-void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
+template <int Lanes>
+KERNELET_INLINE void run_tiles(const ConvArgs& s, const float* src, float* dst, float* scratch) {
   const int m = conv_m(s), k = conv_k(s);
   const Plane plane = padded_plane(s);
   if (is_padded(s, plane)) {
@@ -194,6 +195,10 @@ void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
       }
     }
   }
+}
+
+void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
+  if constexpr (lanes >= 4) run_tiles<lanes>(s, src, dst, scratch);
 }
 
 }  // namespace direct_channels

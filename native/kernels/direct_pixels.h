@@ -55,7 +55,7 @@ size_t scratch_size(const ConvArgs& s) {
   return f.copied ? static_cast<size_t>(s.ic / s.groups) * f.size : 0;
 }
 
-bool fits(const ConvArgs& s) { return lanes >= 4 && s.kw <= most_kw && s.oh >= 2; }
+bool fits(const ConvArgs& s) { return lanes >= 4 && s.kw <= most_kw && s.oh >= most_rows; }
 
 size_t weights_size(const ConvArgs& s) { return static_cast<size_t>(s.oc) * conv_k(s); }
 
@@ -247,15 +247,11 @@ KERNELET_INLINE Kernel kernel_of(int rows_at_once, bool pooled, int channels) {
   if (rows_at_once == rows_of_one_channel) {
     return pooled ? rows<1, rows_of_one_channel, true> : rows<1, rows_of_one_channel, false>;
   }
-  if (rows_at_once == most_rows) {
-    return pooled ? kernel_of<most_rows, true>(channels) : kernel_of<most_rows, false>(channels);
-  }
-  return pooled ? kernel_of<2, true>(channels) : kernel_of<2, false>(channels);
+  return pooled ? kernel_of<most_rows, true>(channels) : kernel_of<most_rows, false>(channels);
 }
 
 KERNELET_INLINE int rows_at_once(const ConvArgs& s) {
-  if (conv_m(s) == 1 && s.oh >= rows_of_one_channel) return rows_of_one_channel;
-  return s.oh >= most_rows ? most_rows : 2;
+  return conv_m(s) == 1 && s.oh >= rows_of_one_channel ? rows_of_one_channel : most_rows;
 }
 
 void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {

@@ -8,6 +8,7 @@
 #include "peak.h"
 #include "pool.h"
 #include "softmax.h"
+#include "winograd.h"
 
 #define KERNELET_STRING(x) #x
 #define KERNELET_NAME(x) KERNELET_STRING(x)
@@ -28,6 +29,8 @@ const KernelTable table = {
     {"direct-channels", direct_channels::fits, direct_channels::weights_size, direct_channels::pack,
      direct_channels::scratch_size, direct_channels::run, direct_channels::most_pixels,
      direct_channels::width},
+    {"winograd", winograd::fits, winograd::weights_size, winograd::pack, winograd::scratch_size,
+     winograd::run, tile_rows, tile_width},
     {"gemm", linear_weights_size, linear_bias_size, linear_pack, linear, 1, row_registers* lanes},
     {max_pool, avg_pool},
 

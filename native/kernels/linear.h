@@ -33,7 +33,7 @@ size_t linear_bias_size(const LinearArgs& s) {
 }
 size_t linear_weights_size(const LinearArgs& s) { return linear_bias_size(s) * s.in; }
 
-void linear_pack(const LinearArgs& s, const float* weight, float* packed) {
+KERNELET_COLD void linear_pack(const LinearArgs& s, const float* weight, float* packed) {
   const LinearPanels layout(s);
   for (int panel = 0; panel < layout.panels; ++panel) {
     const int begin = layout.begin(panel) * lanes, end = layout.begin(panel + 1) * lanes;

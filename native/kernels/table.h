@@ -83,7 +83,7 @@ struct KernelTable {
   bool has_fma;
 
   // One image: values are [c][h][w].
-  ConvAlgorithm im2col, direct_pixels, direct_channels;
+  ConvAlgorithm im2col, direct_pixels, direct_channels, winograd;
   LinearAlgorithm linear;
   PoolAlgorithm pool;
 

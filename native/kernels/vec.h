@@ -17,10 +17,12 @@
 #if defined(_MSC_VER)
 #define KERNELET_INLINE __forceinline
 #define KERNELET_NOINLINE __declspec(noinline)
+#define KERNELET_COLD
 #define KERNELET_UNROLL
 #else
 #define KERNELET_INLINE inline __attribute__((always_inline))
 #define KERNELET_NOINLINE __attribute__((noinline))
+#define KERNELET_COLD __attribute__((cold))  // once a plan: small rather than fast
 #if defined(__clang__)
 #define KERNELET_UNROLL _Pragma("clang loop unroll(full)")
 #else
@@ -51,6 +53,22 @@ constexpr int lanes = F32::lanes;
 
 // The running maximum of PyTorch's pooling: the first of equals stays, a NaN sticks.
 KERNELET_INLINE reg running_max(reg best, reg x) { return F32::select_nan(x, x, F32::max(x, best)); }
+
+// row[i] lane j <-> row[j] lane i. By perfect unshuffles: splitting neighbouring pairs of registers into even
+// and odd elements rotates the bits of an element's index by one, and log2(lanes) rotations swap row and column.
+KERNELET_INLINE void transpose(reg (&row)[lanes]) {
+  KERNELET_UNROLL
+  for (int step = 1; step < lanes; step *= 2) {
+    reg next[lanes];
+    KERNELET_UNROLL
+    for (int pair = 0; pair < lanes / 2; ++pair) {
+      next[pair] = F32::even(row[2 * pair], row[2 * pair + 1]);
+      next[lanes / 2 + pair] = F32::odd(row[2 * pair], row[2 * pair + 1]);
+    }
+    KERNELET_UNROLL
+    for (int j = 0; j < lanes; ++j) row[j] = next[j];
+  }
+}
 
 KERNELET_INLINE reg relu(reg x) { return F32::max(F32::zero(), x); }
 

@@ -88,6 +88,8 @@ std::vector<Epilogue> epilogues() {
   return all;
 }
 
+double worst_winograd[2];  // of 3x3, of 5x5: error over magnitude
+
 class Conv {
  public:
   Conv(const KernelTable& t, const Problem& p) : t_(t), s_(args_of(p)) {
@@ -118,6 +120,7 @@ class Conv {
       if (a->fits(s)) run(*a, s, place);
     }
     if (t_.lanes_conv.fits(s)) run_lanes(s, place);
+    if (t_.winograd.fits(s)) run_winograd(s, place);
   }
 
  private:
@@ -176,6 +179,25 @@ class Conv {
     const std::vector<float> all = in_lanes(want, t_.lanes);
     const std::vector<float> got = call(t_.lanes_conv, s, in_lanes(src_, t_.lanes), all.size(), place);
     check_same(got.data(), all.data(), all.size(), (std::string("lanes ") + name_of(s.epilogue)).c_str());
+  }
+
+  // Other roundings, so no equal bits. The transforms sum numbers of up to 5.25 (21/4) times the inputs of a
+  // whole tile and back: errors scale with the largest magnitude of the plane. The allowance is a few times
+  // what is seen (worst_winograd); a missed tap of n is off by magnitude / n, and n is at most 500 here.
+  void run_winograd(const ConvArgs& s, Place place) {
+    const std::vector<Dot>& sums = dots(s.epilogue.pool != Pool::none, 0);
+    const std::vector<float> want = naive_epilogue(t_, s, sums);
+    const std::vector<float> got = call(t_.winograd, s, src_[0], want.size(), place);
+    double magnitude = 0, worst = 0;
+    for (const Dot& dot : sums) magnitude = std::max(magnitude, dot.magnitude);
+    for (size_t i = 0; i < got.size(); ++i) {
+      const double off = std::fabs(static_cast<double>(got[i]) - want[i]);
+      worst = std::max(worst, off == off ? off : 1e30);  // a NaN is never right here
+    }
+    if (magnitude == 0) magnitude = 1;
+    worst_winograd[s.kh == 5] = std::max(worst_winograd[s.kh == 5], worst / magnitude);
+    check(worst <= (s.kh == 3 ? 6e-6 : 6e-6) * magnitude, "winograd %s: off by %.3g of the magnitude",
+          name_of(s.epilogue), worst / magnitude);
   }
 
   const KernelTable& t_;
@@ -272,6 +294,36 @@ PER_TIER(conv_blocks) {
       }
     }
   }
+}
+
+// The shapes Winograd takes: tiles cut at every side, more tiles than one block holds, many channels.
+PER_TIER(conv_winograd) {
+  int turn = 0;
+  for (int k : {3, 5}) {
+    for (int height : {1, 3, 4, 5, 8, 13}) {
+      for (int width : {1, 4, 6, 4 * t.lanes - 1, 4 * t.lanes, 4 * t.lanes + 3}) {
+        Problem p;
+        p.ic = 1 + turn % 5;
+        p.oc = 1 + turn % 9;
+        p.window = Window(k, 1, turn % 3);
+        p.ih = height + k - 1 - 2 * (turn % 3);
+        p.iw = width + k - 1 - 2 * (turn % 3);
+        p.bias = turn % 2 == 0;
+        ++turn;
+        if (p.ih < 1 || p.iw < 1) continue;
+        test(t, p, true);
+      }
+    }
+    Problem big;
+    big.ic = 20;
+    big.oc = 17;
+    big.window = Window(k, 1, 1);
+    big.ih = big.iw = 33;
+    test(t, big, true);
+  }
+  if (t.has_fma)
+    note("winograd: off by at most %.2g (3x3), %.2g (5x5) of the magnitude", worst_winograd[0],
+         worst_winograd[1]);
 }
 
 // Strides, dilations, paddings and groups, one by one and together.

@@ -175,8 +175,8 @@ ONCE(threads_option) {
                    [&] { make_plan(net.graph, "", true, bad); }),
             "threads %d", bad);
     }
-    check(throws("ERR_ARGUMENT", {"algorithm", "'fastest'"},
-                 [&] { make_plan(net.graph, "", true, 1, "fastest"); }),
+    check(throws("ERR_ARGUMENT", {"algorithm", "'quickest'"},
+                 [&] { make_plan(net.graph, "", true, 1, "quickest"); }),
           "algorithm");
     check(usable_cpus() >= 1, "a CPU at least");
   }
