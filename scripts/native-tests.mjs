@@ -43,7 +43,7 @@ function build(folder, options = [], env = {}) {
   const path = join(root, folder)
   dropForeignBuild(path)
   console.log(`building the native tests in ${folder}`)
-  const all = ['-DCMAKE_BUILD_TYPE=Release', '-DKERNELET_TESTS=ON', ...options]
+  const all = ['-DCMAKE_BUILD_TYPE=Release', '-DKERNELET_TESTS=ON', '-DKERNELET_BENCH=ON', ...options]
   if (process.env.KERNELET_WERROR) all.push('-DKERNELET_WERROR=ON')
   run('cmake', ['-S', root, '-B', path, ...all], { env, quiet: true })
   run('cmake', ['--build', path, '--config', 'Release', '--parallel', jobs], { env, quiet: true })

@@ -93,6 +93,9 @@ anything is timed. A time is that of the plan's whole run, taken in C++: no Java
   },
 }
 
+/** Names that leave the algorithm to the plan. */
+const FREE_CHOICE: readonly string[] = ['auto', 'fastest']
+
 function sourceOf(
   session: Session,
   operands: Operands,
@@ -105,7 +108,7 @@ function sourceOf(
   const ran = whatRan(plan, problem.mb)
   plan.dispose()
   const name = formatProblem(problem)
-  if (algorithm !== 'auto' && ran !== algorithm && !ran.startsWith(`${algorithm}-`)) {
+  if (!FREE_CHOICE.includes(algorithm) && ran !== algorithm && !ran.startsWith(`${algorithm}-`)) {
     skipped(`${name} by ${algorithm} on ${isa}`, `it does not fit; the plan would take ${ran}`)
     return []
   }
