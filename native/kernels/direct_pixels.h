@@ -147,8 +147,9 @@ KERNELET_INLINE void accumulate(const ConvArgs& s, const Rows& t, const float* s
 }
 
 // Any epilogue, any number of columns: sums [channels][rows][lanes] -> dst.
-[[maybe_unused]] KERNELET_NOINLINE void finish_tile(const ConvArgs& s, const Rows& t, int channels, int rows,
-                                                    int columns, float* sums, float* dst) {
+[[maybe_unused]] KERNELET_COLD KERNELET_NOINLINE void finish_tile(const ConvArgs& s, const Rows& t,
+                                                                  int channels, int rows, int columns,
+                                                                  float* sums, float* dst) {
   const Epilogue& e = s.epilogue;
   for (int m = 0; m < channels; ++m) {
     float* to = dst + m * t.channel;

@@ -103,7 +103,7 @@ KERNELET_NOINLINE void activate_in_place(Activation f, size_t n, float* x) { act
 KERNELET_INLINE void add_bias(float* sums, reg bias) { F32::store(sums, F32::add(F32::load(sums), bias)); }
 
 // sums [4][lanes], the corners of `lanes` windows, bias added -> pooled and finished, in sums[0].
-KERNELET_NOINLINE void pool_corners(const Epilogue& e, float* sums) {
+KERNELET_COLD KERNELET_NOINLINE void pool_corners(const Epilogue& e, float* sums) {
   activate_in_place(e.before, static_cast<size_t>(tile_width), sums);
   const reg c0 = F32::load(sums), c1 = F32::load(sums + lanes);
   const reg c2 = F32::load(sums + 2 * lanes), c3 = F32::load(sums + 3 * lanes);
@@ -112,7 +112,8 @@ KERNELET_NOINLINE void pool_corners(const Epilogue& e, float* sums) {
 }
 
 // One row of a convolution's tile: sums [tile_width] of one channel -> `count` outputs.
-KERNELET_NOINLINE void finish_conv_row(const Epilogue& e, float bias, float* sums, float* dst, int count) {
+KERNELET_COLD KERNELET_NOINLINE void finish_conv_row(const Epilogue& e, float bias, float* sums, float* dst,
+                                                     int count) {
   for (int v = 0; v < tile_vectors; ++v) add_bias(sums + v * lanes, F32::splat(bias));
   if (e.pool != Pool::none) {
     pool_corners(e, sums);
@@ -123,8 +124,8 @@ KERNELET_NOINLINE void finish_conv_row(const Epilogue& e, float bias, float* sum
 }
 
 // One row of a linear layer: sums [n] -> outputs [n].
-KERNELET_NOINLINE void finish_linear_row(Activation f, const float* bias, const float* sums, float* dst,
-                                         int n) {
+KERNELET_COLD KERNELET_NOINLINE void finish_linear_row(Activation f, const float* bias, const float* sums,
+                                                       float* dst, int n) {
   for (int i = 0; i < n; ++i) dst[i] = sums[i] + bias[i];
   activate_in_place(f, static_cast<size_t>(n), dst);
 }

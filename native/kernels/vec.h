@@ -22,7 +22,7 @@
 #else
 #define KERNELET_INLINE inline __attribute__((always_inline))
 #define KERNELET_NOINLINE __attribute__((noinline))
-#define KERNELET_COLD __attribute__((cold))  // once a plan: small rather than fast
+#define KERNELET_COLD __attribute__((cold))  // rarely run: small rather than fast
 #if defined(__clang__)
 #define KERNELET_UNROLL _Pragma("clang loop unroll(full)")
 #else

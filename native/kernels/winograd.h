@@ -212,7 +212,8 @@ struct Targets {
 };
 
 // sums [n][n][lanes] -> the n x n outputs of each tile, cut at the plane's edge.
-KERNELET_NOINLINE void store_tiles(const ConvArgs& s, const Targets& t, int n, const float* sums) {
+KERNELET_COLD KERNELET_NOINLINE void store_tiles(const ConvArgs& s, const Targets& t, int n,
+                                                 const float* sums) {
   for (int l = 0; l < t.count; ++l) {
     const int y0 = (t.first + l) / t.columns * n, x0 = (t.first + l) % t.columns * n;
     const int h = s.ph - y0 < n ? s.ph - y0 : n, w = s.pw - x0 < n ? s.pw - x0 : n;
