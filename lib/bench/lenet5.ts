@@ -6,7 +6,7 @@ import { LeNet5 } from '../models/lenet5.ts'
 import type { Facts } from './benchmark.ts'
 import { images } from './inputs.ts'
 import { type Column, columns, formatTime, label } from './markdown.ts'
-import { choices, counts, isas, measuring, output, plot, usualThreads } from './options.ts'
+import { choices, counts, isas, measuring, oneOf, output, plot, usualThreads } from './options.ts'
 import { drawBars } from './plot-bars.ts'
 import { type Opened, Session, type Source } from './session.ts'
 import { measureStarts, startColumns } from './start.ts'
@@ -24,6 +24,8 @@ the way from JavaScript. Results are checked against the same model layer by lay
     batch: { ...choices.batch, help: `images a call; default ${BATCHES.join(',')}` },
     threads: { ...choices.threads, help: 'threads of a call; default 1,2' },
     isa: choices.isa,
+    input: { type: 'string', value: 'LIST', help: 'float32 (the default), uint8' },
+    numerics: { type: 'string', value: 'LIST', help: 'exact (the default), fastest' },
     ...measuring,
     ...output,
     plot,
@@ -39,30 +41,44 @@ the way from JavaScript. Results are checked against the same model layer by lay
     const tiers = isas(values)
     const batches = counts(values, 'batch', BATCHES)
     const threads = counts(values, 'threads', usualThreads())
+    const inputs = oneOf(INPUTS, values, 'input')
+    const numbers = oneOf(NUMERICS, values, 'numerics')
     const session = new Session(values)
     const model = LeNet5.pretrained()
     const { macs } = compile(model, { inputShape: IMAGE }).describe()
-    const source = (kind: Kind, isa: string, batch: number, count: number): Source => {
+    const source = (variant: Variant): Source => {
+      const { call, isa, batch, threads: count, input, numerics } = variant
       const facts: Facts = {
-        name: `lenet5/${kind}/batch:${batch}/threads:${count}/isa:${isa}`,
-        labels: { call: kind, isa },
+        name:
+          `lenet5/${call}/batch:${batch}/threads:${count}/isa:${isa}` +
+          `${input === 'float32' ? '' : `/input:${input}`}${numerics === 'exact' ? '' : `/numerics:${numerics}`}`,
+        labels: { call, isa, input, numerics },
         batch,
         threads: count,
         flops: 2 * macs * batch,
         peak: session.roof.peak(isa, count),
       }
-      return { facts: [facts], open: () => open(model, kind, isa, batch, count) }
+      return { facts: [facts], open: () => open(model, variant) }
     }
-    const sync = await session.measure(
-      tiers.flatMap((isa) =>
-        threads.flatMap((count) => batches.map((batch) => source('run', isa, batch, count))),
+    const variants = tiers.flatMap((isa) =>
+      numbers.flatMap((numerics) =>
+        inputs.flatMap((input) =>
+          threads.flatMap((count) =>
+            batches.map((batch): Variant => ({ call: 'run', isa, batch, threads: count, input, numerics })),
+          ),
+        ),
       ),
     )
-    const asynchronous = await session.measure([source('runAsync', tiers[0]!, 1, 1)])
+    const sync = await session.measure(variants.map(source))
+    const asynchronous = await session.measure([
+      source({ ...variants[0]!, call: 'runAsync', batch: 1, threads: 1 }),
+    ])
     const starts = await session.measure(measureStarts())
     const table: Column[] = [
       label('call'),
       label('isa', 'ISA'),
+      ...(inputs.length > 1 || inputs[0] !== 'float32' ? [label('input')] : []),
+      ...(numbers.length > 1 || numbers[0] !== 'exact' ? [label('numerics')] : []),
       columns.threads,
       columns.batch,
       { title: 'a call, p50', right: true, cell: ({ p50 }) => formatTime(p50) },
@@ -86,7 +102,12 @@ the way from JavaScript. Results are checked against the same model layer by lay
             .filter(({ labels }) => labels.call === 'run')
             .map(({ labels, batch, threads: count, imagesPerSecond }) => ({
               group: `batch ${batch}`,
-              name: `${labels.isa}, ${count} thread${count === 1 ? '' : 's'}`,
+              name: [
+                labels.isa,
+                ...(labels.input === 'float32' ? [] : [labels.input]),
+                ...(labels.numerics === 'exact' ? [] : [labels.numerics]),
+                `${count} thread${count === 1 ? '' : 's'}`,
+              ].join(', '),
               value: imagesPerSecond,
             })),
           unit: 'images/s',
@@ -96,30 +117,46 @@ the way from JavaScript. Results are checked against the same model layer by lay
   },
 }
 
-type Kind = 'run' | 'runAsync'
+const INPUTS = ['float32', 'uint8'] as const
+const NUMERICS = ['exact', 'fastest'] as const
+
+/** One way of calling the model. */
+interface Variant {
+  call: 'run' | 'runAsync'
+  isa: string
+  batch: number
+  threads: number
+  input: (typeof INPUTS)[number]
+  numerics: (typeof NUMERICS)[number]
+}
 
 const IMAGE = [1, 28, 28]
 const PIXELS = 784
 const CLASSES = 10
 
-function open(model: LeNet5, kind: Kind, isa: string, batch: number, threads: number): Opened {
-  const net = compile(model, { inputShape: IMAGE, isa, threads })
-  check(model, net, isa, Math.min(batch, 33))
-  const input = images(batch, PIXELS)
+/** Grey levels of an input type: the same pictures. */
+function pictures(type: Variant['input'], batch: number): Float32Array | Uint8Array {
+  const bytes = Uint8Array.from(images(batch, PIXELS), (value) => 255 * value)
+  return type === 'uint8' ? bytes : Float32Array.from(bytes, (byte) => byte / 255)
+}
+
+function open(model: LeNet5, { call, isa, batch, threads, input: inputType, numerics }: Variant): Opened {
+  const net = compile(model, { inputShape: IMAGE, isa, threads, inputType, numerics })
+  check(model, net, isa, inputType, Math.min(batch, 33))
+  const input = pictures(inputType, batch)
   const result = new Float32Array(batch * CLASSES)
   const sample: Sampler =
-    kind === 'run'
+    call === 'run'
       ? timeCalls(() => void net.run(input, result))
       : timePromises(() => net.runAsync(input, result))
   return { sample: async (ms) => [await sample(ms)], close: () => net.dispose() }
 }
 
 /** Against single operations by im2col; 33 images are full blocks of lanes and a rest. */
-function check(model: LeNet5, net: CompiledModel, isa: string, batch: number): void {
-  const input = images(batch, PIXELS)
+function check(model: LeNet5, net: CompiledModel, isa: string, type: Variant['input'], batch: number): void {
   using reference = compile(model, { inputShape: IMAGE, isa, algorithm: 'im2col', fuse: false, threads: 1 })
-  const expected = reference.run(input)
-  const actual = net.run(input)
+  const expected = reference.run(pictures('float32', batch))
+  const actual = net.run(pictures(type, batch))
   for (let i = 0; i < expected.length; i++) {
     if (!(Math.abs(actual[i]! - expected[i]!) <= 1e-4)) {
       throw new KerneletError(

@@ -50,6 +50,17 @@ export function words(text: string, option: string): string[] {
   return [...new Set(list)]
 }
 
+/** A comma list of known words; the first of them where the option is not given. */
+export function oneOf<T extends string>(known: readonly T[], values: Values, option: string): T[] {
+  return words(String(values[option] ?? known[0]), option).map((word) => {
+    const found = known.find((each) => each === word)
+    if (found !== undefined) return found
+    throw new UsageError(
+      `--${option}: expected ${known.join(' or ')} but received '${word}'${didYouMean(word, known)}`,
+    )
+  })
+}
+
 /** A comma list of numbers from 1 up. */
 export function counts(values: Values, option: string, otherwise: readonly number[]): number[] {
   const text = values[option]

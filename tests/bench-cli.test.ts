@@ -1,0 +1,351 @@
+/** `kernelet bench …` as users run it, with the fewest iterations; dist/ must be built. No test looks at a time. */
+import { type SpawnSyncOptions, spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { root } from './helpers.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'kernelet-bench-'))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+function run(args: readonly string[], options: SpawnSyncOptions = {}) {
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    [join(root, 'bin/kernelet.js'), 'bench', ...args],
+    { encoding: 'utf8', cwd: folder, ...options },
+  )
+  return { status, stdout: String(stdout), stderr: String(stderr) }
+}
+
+/** The shortest a measurement can be. */
+const SHORT = ['--repetitions', '2', '--min-time', '0.0001']
+const LONG_TEST = 120_000
+
+interface Entry {
+  name: string
+  run_name: string
+  run_type: string
+  real_time: number
+  [key: string]: unknown
+}
+
+function measured(args: readonly string[]): { context: Record<string, unknown>; benchmarks: Entry[] } {
+  const { status, stdout, stderr } = run([...args, ...SHORT, '-o', 'json'])
+  expect({ status, stderr }).toEqual({
+    status: 0,
+    stderr: expect.not.stringMatching(/kernelet: (?!.*left out)/),
+  })
+  const report = JSON.parse(stdout) as { context: Record<string, unknown>; benchmarks: Entry[] }
+  for (const { real_time } of report.benchmarks) expect(real_time).toBeGreaterThanOrEqual(0)
+  return report
+}
+
+const namesOf = ({ benchmarks }: { benchmarks: Entry[] }): string[] => [
+  ...new Set(benchmarks.map(({ run_name }) => run_name)),
+]
+
+describe('--help', () => {
+  test('lists the commands below', () => {
+    const { status, stdout } = run(['--help'])
+    expect(status).toBe(0)
+    for (const command of ['kernels', 'layers', 'peers', 'compare'])
+      expect(stdout).toContain(`  bench ${command} `)
+    expect(stdout).toMatch(/^Usage: kernelet bench \[COMMAND\] \[options\]/)
+    expect(stdout).toContain('-o, --output FORMAT')
+  })
+
+  test.each(['kernels', 'layers', 'peers', 'compare'])('%s: usage, options, examples', (command) => {
+    const { status, stdout, stderr } = run([command, '--help'])
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
+    expect(stdout).toMatch(new RegExp(`^Usage: kernelet bench ${command} `))
+    expect(stdout).toMatch(/Options:\n {2}--[\s\S]*-h, --help[\s\S]*Examples:\n {2}kernelet bench /)
+    for (const line of stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(115)
+  })
+})
+
+describe('a wrong command line: exit code 2, one line, nothing measured', () => {
+  test.each([
+    [['kernel'], /unknown command kernel; did you mean kernels\? \(see kernelet bench --help\)/],
+    [['constructor'], /unknown command constructor/],
+    [['--batch', '0'], /--batch: expected a number from 1 up but received '0'/],
+    [['--batch', '1,,2'], /--batch: expected A,B,C/],
+    [['--isa', 'mmx'], /--isa: mmx is unknown; this machine has scalar/],
+    [['--repetitions', 'x'], /--repetitions: expected a number/],
+    [['--min-time', '0'], /--min-time: expected seconds/],
+    [['--filter', '('], /--filter: Invalid regular expression/],
+    [['-o', 'xml'], /-o: expected md, json, csv but received 'xml'/],
+    [['--input', 'uint'], /--input: expected float32 or uint8 but received 'uint'; did you mean uint8\?/],
+    [['--json', '-o', 'csv'], /--json contradicts -o csv/],
+    [['--optput', 'md'], /unknown option --optput; did you mean --output\?/],
+    [['kernels'], /expected --problem or --shapes \(see kernelet bench kernels --help\)/],
+    [['kernels', '--problem', 'ic1ih8'], /problem 'ic1ih8': oc is missing/],
+    [['kernels', '--problem', 'ic1ih8oc1', '--algorithm', 'fft'], /algorithm: expected one of .* 'fft'/],
+    [['peers', '--peer', 'tensorfow'], /--peer: tensorfow is unknown; there are onnxruntime-node/],
+    [['compare', 'one.json'], /expected two files/],
+    [['compare', 'a', 'b', '--fail-above', 'much'], /--fail-above: expected a percentage such as 5%/],
+  ])('bench %j', (args, message) => {
+    const { status, stdout, stderr } = run(args)
+    expect(status).toBe(2)
+    const lines = stderr.split('\n').filter((line) => line.startsWith('kernelet: '))
+    expect(lines).toHaveLength(1)
+    expect(lines[0]).toMatch(message)
+    expect(stdout).not.toContain('|')
+  })
+
+  test('and a file that cannot be read: exit code 1', () => {
+    expect(run(['kernels', '--shapes', 'none.txt'])).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/^kernelet: none\.txt cannot be read: /),
+    })
+  })
+})
+
+describe('bench', () => {
+  test('LeNet-5 through run and runAsync, start and memory', { timeout: LONG_TEST }, () => {
+    const report = measured(['--batch', '1,9', '--threads', '1,2'])
+    const { chosen } = (report.context.kernelet as { isa: { chosen: string } }).isa
+    expect(namesOf(report)).toEqual([
+      ...[1, 2].flatMap((threads) =>
+        [1, 9].map((batch) => `lenet5/run/batch:${batch}/threads:${threads}/isa:${chosen}`),
+      ),
+      `lenet5/runAsync/batch:1/threads:1/isa:${chosen}`,
+      ...['bare-node', 'process', 'first-result'].map((name) => `start/${name}`),
+    ])
+    const memory = report.benchmarks.find(({ name }) => name === 'start/first-result')
+    expect(memory!.rss_over_node_bytes).toEqual(expect.any(Number))
+    expect(report.context.kernelet).toMatchObject({
+      compiler: expect.any(String),
+      affinity: expect.any(Number),
+      peak_gflops: { [chosen]: expect.any(Number) },
+      read_gbs: { L1: expect.any(Number), memory: expect.any(Number) },
+    })
+  })
+
+  test('for people: header, table, picture, and a report beside it', { timeout: LONG_TEST }, () => {
+    const args = ['--filter', 'lenet5/run/batch:1/', '--batch', '1', '--threads', '1', '--isa', 'all']
+    const { status, stdout } = run([...args, ...SHORT, '--plot', 'bars.svg', '--out', 'report.json'])
+    expect(status).toBe(0)
+    expect(stdout).toMatch(/^- kernelet .*: `kernelet bench --filter/)
+    for (const word of [
+      'CPU: ',
+      'ISA: ',
+      'compiler: ',
+      'peak of one thread',
+      'reads of one thread',
+      'load average',
+    ])
+      expect(stdout).toContain(`\n- ${word}`)
+    expect(stdout).toMatch(/\| call +\| ISA .*\n\| -+ \|/)
+    expect(stdout).toContain('| scalar ')
+    expect(stdout).not.toContain('## Start')
+    expect(stdout).not.toContain('\x1b')
+    expect(readFileSync(join(folder, 'bars.svg'), 'utf8')).toMatch(/^<svg [\s\S]*<\/svg>\n$/)
+    expect(JSON.parse(readFileSync(join(folder, 'report.json'), 'utf8')).benchmarks.length).toBeGreaterThan(4)
+  })
+
+  test('bytes as input, fastest numerics: columns of their own', { timeout: LONG_TEST }, () => {
+    const which = ['--batch', '2', '--threads', '1', '--filter', 'lenet5/run/']
+    const { status, stdout } = run([...which, '--input', 'float32,uint8', '--numerics', 'fastest', ...SHORT])
+    expect(status).toBe(0)
+    expect(stdout).toMatch(/\| ISA +\| input +\| numerics \|/)
+    expect(stdout).toMatch(/\| uint8 +\| fastest +\|/)
+  })
+
+  test('CSV', { timeout: LONG_TEST }, () => {
+    const { stdout } = run(['--filter', 'run/batch:3/threads:1/', '--batch', '3', ...SHORT, '-o', 'csv'])
+    const rows = stdout.trimEnd().split('\n')
+    expect(rows).toHaveLength(2)
+    expect(rows[0]).toMatch(/^name,call,isa,input,numerics,batch,threads,/)
+  })
+
+  test('a filter that matches nothing says so', () => {
+    expect(run(['--filter', 'nothing', ...SHORT])).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(/no benchmark matches --filter/),
+    })
+  })
+})
+
+describe('bench kernels', () => {
+  test('the cross product, without what does not fit', { timeout: LONG_TEST }, () => {
+    const options = [
+      '--isa',
+      'all',
+      '--algorithm',
+      'auto,im2col,direct-pixels',
+      '--batch',
+      '1,2',
+      '--threads',
+      '1,2',
+    ]
+    const report = measured(['kernels', '--problem', 'ic2ih10oc3kh3,g2ic2ih6oc2kh3sh2ph1', ...options])
+    const names = namesOf(report)
+    const { supported } = (report.context.kernelet as { isa: { supported: string[] } }).isa
+    for (const isa of supported) {
+      for (const mb of [1, 2]) {
+        for (const algorithm of ['auto', 'im2col'])
+          expect(names).toContain(
+            `conv/mb${mb}ic2ih10iw10oc3oh8ow8kh3kw3/isa:${isa}/algorithm:${algorithm}/threads:2`,
+          )
+      }
+    }
+    for (const { algorithm, ran } of report.benchmarks) if (algorithm === 'im2col') expect(ran).toBe('im2col')
+  })
+
+  test('a file of shapes, and the roofline', { timeout: LONG_TEST }, () => {
+    writeFileSync(join(folder, 'shapes.txt'), '# two\nic1ih9oc2kh3n"first"\nic2ih5oc4kh1n"second"\n')
+    const { status, stdout } = run(['kernels', '--shapes', 'shapes.txt', ...SHORT, '--plot', 'roof.svg'])
+    expect(status).toBe(0)
+    expect(stdout).toMatch(/\| first mb1ic1ih9iw9oc2oh7ow7kh3kw3 +\|/)
+    const svg = readFileSync(join(folder, 'roof.svg'), 'utf8')
+    expect(svg.match(/<circle/g)).toHaveLength(2)
+    expect(svg).toContain('second mb1ic2ih5')
+  })
+})
+
+describe('bench layers', () => {
+  test('a row a step, with what bounds it', { timeout: LONG_TEST }, () => {
+    const report = measured(['layers', '--batch', '1,16'])
+    const names = namesOf(report)
+    expect(names).toHaveLength(10)
+    expect(names[0]).toMatch(/^lenet5\/conv1\+relu_1\+maxPool2d_1\/batch:1\/isa:/)
+    for (const { bound, flops_per_byte, run_type } of report.benchmarks) {
+      if (run_type !== 'iteration') continue
+      expect(bound).toMatch(/^(compute|memory \((L\d|memory)\))$/)
+      expect(flops_per_byte).toBeGreaterThan(0.1)
+    }
+    // fc1 of one image: 256·120 weights of 4 bytes, each used for one multiply-add
+    expect(report.benchmarks.find(({ name }) => name.startsWith('lenet5/fc1'))!.flops_per_byte).toBeCloseTo(
+      (2 * 256 * 120) / (4 * (256 + 120 + 257 * 120)),
+      6,
+    )
+  })
+
+  test('for people: the shares add up', { timeout: LONG_TEST }, () => {
+    const { stdout } = run(['layers', ...SHORT])
+    const shares = [...stdout.matchAll(/^\| (?:conv|fc)\d.*? (\d+\.\d) % +\| +[\d.]+ \|/gm)].map(
+      ([, share]) => Number(share),
+    )
+    expect(shares).toHaveLength(5)
+    expect(Math.abs(shares.reduce((a, b) => a + b) - 100)).toBeLessThan(0.5)
+    expect(stdout).toMatch(/\nAll steps: .* GFLOP\/s, .* of peak\./)
+  })
+})
+
+describe('bench peers', () => {
+  const there = existsSync(join(root, 'bench/peers/node_modules/onnxruntime-node'))
+
+  test('kernelet beside what is installed; the rest with the way to install it', {
+    timeout: LONG_TEST,
+  }, () => {
+    const args = ['peers', '--peer', 'onnxruntime-node', '--batch', '1,3', '--threads', '1']
+    const { status, stdout, stderr } = run([...args, ...SHORT, '--plot', 'peers.svg'])
+    expect(status).toBe(0)
+    expect(stdout).toMatch(/\| +3 \| +1 \| kernelet \d/)
+    if (there) expect(stdout).toMatch(/\| onnxruntime-node 1\.\d+\.\d+ .*×/)
+    else
+      expect(stderr).toMatch(/onnxruntime-node is left out: .* npm --prefix bench\/peers ci --ignore-scripts/)
+    expect(readFileSync(join(folder, 'peers.svg'), 'utf8')).toContain('batch 3, 1 thread')
+  })
+
+  test('single convolutions', { timeout: LONG_TEST }, () => {
+    const problem = 'mb2g2ic4ih8oc6kh3sh2ph1'
+    const report = measured(['peers', '--peer', 'onnxruntime-node', '--problem', problem])
+    expect(namesOf(report)).toEqual([
+      'peers/conv/mb2g2ic4ih8iw8oc6oh4ow4kh3kw3sh2sw2ph1pw1/threads:1/kernelet',
+      ...(there ? ['peers/conv/mb2g2ic4ih8iw8oc6oh4ow4kh3kw3sh2sw2ph1pw1/threads:1/onnxruntime-node'] : []),
+    ])
+  })
+})
+
+describe('bench compare', () => {
+  const report = (file: string, times: Record<string, number[]>, cpu = 'one') => {
+    const benchmarks = Object.entries(times).flatMap(([name, all]) =>
+      all.map((real_time) => ({ name, run_type: 'iteration', real_time, time_unit: 'ns' })),
+    )
+    writeFileSync(join(folder, file), JSON.stringify({ context: { kernelet: { cpu } }, benchmarks }))
+  }
+  report('old.json', { a: [100, 101, 102, 103], b: [10, 11, 12, 13], gone: [1] })
+  report('new.json', { a: [110, 111, 112, 113], b: [10.5, 11.5, 12.5, 12.6], fresh: [1] })
+
+  test('medians, change, p and verdict', () => {
+    const { status, stdout, stderr } = run(['compare', 'old.json', 'new.json'])
+    expect(status).toBe(0)
+    expect(stdout).toMatch(/\| a +\| +102 ns \| +112 ns \| \+9\.9 % \| 0\.0286 \| slower +\|/)
+    expect(stdout).toMatch(/\| b .*\| same +\|/)
+    expect(stdout).toMatch(/Geometric mean of new \/ old: 1\.0/)
+    expect(stderr).toMatch(/1 not in new\.json: gone\nkernelet: 1 not in old\.json: fresh/)
+  })
+
+  test('--fail-above: exit code 1 past the threshold, of real changes only', () => {
+    expect(run(['compare', 'old.json', 'new.json', '--fail-above', '5%'])).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/1 of 2 slower by more than 5 %/),
+    })
+    expect(run(['compare', 'old.json', 'new.json', '--fail-above', '15']).status).toBe(0)
+    expect(run(['compare', 'old.json', 'new.json', '--fail-above', '1', '--filter', '^b$']).status).toBe(0)
+    expect(run(['compare', 'new.json', 'old.json', '--fail-above', '5%']).status).toBe(0)
+  })
+
+  test('JSON and CSV', () => {
+    const [a] = JSON.parse(run(['compare', 'old.json', 'new.json', '--json']).stdout)
+    expect(a).toMatchObject({ name: 'a', old: 101.5, new: 111.5, verdict: 'slower' })
+    expect(run(['compare', 'old.json', 'new.json', '-o', 'csv']).stdout).toMatch(
+      /^name,old_ns,.*\n"a",101\.5,111\.5,/,
+    )
+  })
+
+  test('reports that cannot be compared', () => {
+    report('other.json', { z: [1] }, 'two')
+    writeFileSync(join(folder, 'text.json'), 'hello')
+    expect(run(['compare', 'old.json', 'other.json']).stderr).toMatch(/no benchmark in common/)
+    expect(run(['compare', 'old.json', 'text.json'])).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/text\.json is not a report of kernelet bench -o json/),
+    })
+    expect(run(['compare', 'old.json', 'none.json']).stderr).toMatch(/none\.json cannot be read/)
+    report('other.json', { a: [1] }, 'two')
+    expect(run(['compare', 'old.json', 'other.json']).stderr).toMatch(/different machines: one and two/)
+  })
+})
+
+const native = join(root, 'build-native/kernelet_bench')
+describe.skipIf(!existsSync(native))('kernelet_bench, without Node', () => {
+  const bench = (...args: string[]) => spawnSync(native, args, { encoding: 'utf8', cwd: root })
+
+  test('understands every file of shapes as this program does', () => {
+    for (const file of ['lenet5', 'resnet18', 'resnet50', 'vgg16', 'mobilenetv2', 'gemm', 'general']) {
+      // an algorithm that is not there: the shapes have been read by then
+      const { status, stderr } = bench('--shapes', `bench/shapes/${file}.txt`, '--isa', 'none')
+      expect({ status, stderr }).toEqual({
+        status: 2,
+        stderr: expect.stringMatching(/isa 'none' is not in this/),
+      })
+    }
+  })
+
+  test('checks, then measures', () => {
+    const problem = 'mb2g2ic4ih8oc6kh3sh2ph1n"it"'
+    const options = ['--isa', 'all', '--algorithm', 'auto,im2col', '--threads', '1,2', '--iterations', '2']
+    const { status, stdout } = bench('--problem', problem, ...options)
+    expect(status).toBe(0)
+    expect(stdout).toMatch(/\nmb2g2ic4ih8iw8oc6oh4ow4kh3kw3sh2sw2ph1pw1 +scalar +im2col .* it\n/)
+  })
+
+  test('says what is wrong', () => {
+    expect(bench('--problem', 'ic1ih8')).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(/oc is missing/),
+    })
+    expect(bench('--nonsense', '1')).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(/unknown option/),
+    })
+    expect(bench()).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(/expected --problem or --shapes/),
+    })
+    expect(bench('--help')).toMatchObject({ status: 0, stdout: expect.stringMatching(/--shapes FILE/) })
+  })
+})
