@@ -16,6 +16,9 @@ namespace test {
 // What PlanOptions::algorithm may say: every test over plans goes through all of them.
 constexpr const char* algorithms[] = {"auto",          "im2col",          "direct",
                                       "direct-pixels", "direct-channels", "lanes"};
+// These may take Winograd: near the others, the same as themselves. (fastest: Winograd for an image alone, but
+// images in the lanes for a block of them.)
+constexpr const char* other_bits[] = {"winograd", "fastest"};
 
 struct Window {
   int kernel[2] = {1, 1}, stride[2] = {1, 1}, dilation[2] = {1, 1}, padding[4] = {0, 0, 0, 0};

@@ -2,6 +2,7 @@
 // algorithm, or the tier within its class.
 #include <algorithm>
 #include <cinttypes>
+#include <cmath>
 
 #include "check.h"
 #include "core/isa.h"
@@ -92,7 +93,7 @@ PER_TIER(digest) {
 
 // Random nets on this tier: every way to run them gives the naive twin's bits.
 PER_TIER(nets) {
-  const int count = slow ? 40 : 150;
+  const int count = slow ? 30 : 90;
   for (int i = 0; i < count; ++i) {
     const bool wild = i % 3 == 2;
     const std::string name = "net" + std::to_string(i) + (wild ? "wild" : "");
@@ -127,6 +128,35 @@ PER_TIER(nets) {
       const std::vector<float> by_two = run_guarded(*threaded, input, batch, all_places[random.next() % 3]);
       good = check_same(by_two.data(), alone.data(), alone.size(), "two threads") && good;
     }
+    // Winograd rounds otherwise, but the same way whatever the batch, the threads and fusion
+    std::vector<float> first;
+    for (bool fuse : {true, false}) {
+      for (int threads : {1, 2}) {
+        const auto plan = make_plan(net.graph, t.isa, fuse, threads, "winograd");
+        const std::vector<float> got = run_guarded(*plan, input, batch, all_places[random.next() % 3]);
+        if (first.empty()) first = got;
+        good =
+            check_same(got.data(), first.data(), first.size(), "winograd, fused or not, by threads") && good;
+        const std::vector<float> one(input.end() - static_cast<ptrdiff_t>(in), input.end());
+        const std::vector<float> last = run_guarded(*plan, one, 1, all_places[random.next() % 3]);
+        good = check_same(last.data(), first.data() + first.size() - out, out,
+                          "winograd, the last image alone") &&
+               good;
+      }
+    }
+    const std::vector<float> fastest = run_guarded(*make_plan(net.graph, t.isa, true, 1, "fastest"), input,
+                                                   batch, all_places[random.next() % 3]);
+    for (const std::vector<float>* other : {static_cast<const std::vector<float>*>(&first), &fastest}) {
+      double largest = 1, worst = 0;
+      for (size_t i = 0; i < alone.size(); ++i) {
+        largest = std::max(largest, std::fabs(static_cast<double>(alone[i])));
+        const double off = std::fabs(static_cast<double>((*other)[i]) - alone[i]);
+        worst = std::max(worst, off == off ? off : 1e30);
+      }
+      good = check(worst <= 1e-4 * largest, "%s: off by %g of the largest output",
+                   other == &first ? "winograd" : "fastest", worst / largest) &&
+             good;
+    }
     if (!good) note("%s is %s", name.c_str(), net.text().c_str());
   }
   if (begin("arenas")) check(aligned_blocks_alive() == 0, "every arena and weight is freed with its plan");
@@ -152,8 +182,9 @@ ONCE(classes) {
           for (float& x : input) x = x * 30;
         }
         std::vector<float> a(net.output_length() * 2), b(a);
-        make_plan(net.graph, tiers[0]->isa)->run(input.data(), a.data(), 2);
-        make_plan(net.graph, tiers[other]->isa)->run(input.data(), b.data(), 2);
+        const char* const algorithm = i % 3 == 0 ? "winograd" : "auto";
+        make_plan(net.graph, tiers[0]->isa, true, 1, algorithm)->run(input.data(), a.data(), 2);
+        make_plan(net.graph, tiers[other]->isa, true, 1, algorithm)->run(input.data(), b.data(), 2);
         if (!check_same(b.data(), a.data(), a.size(), pair.c_str()))
           note("%s is %s", name.c_str(), net.text().c_str());
       }
