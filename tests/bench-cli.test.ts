@@ -197,10 +197,10 @@ describe('bench kernels', () => {
     writeFileSync(join(folder, 'shapes.txt'), '# two\nic1ih9oc2kh3n"first"\nic2ih5oc4kh1n"second"\n')
     const { status, stdout } = run(['kernels', '--shapes', 'shapes.txt', ...SHORT, '--plot', 'roof.svg'])
     expect(status).toBe(0)
-    expect(stdout).toMatch(/\| first mb1ic1ih9iw9oc2oh7ow7kh3kw3 +\|/)
+    expect(stdout).toMatch(/\| first +\| mb1ic1ih9iw9oc2oh7ow7kh3kw3 +\|/)
     const svg = readFileSync(join(folder, 'roof.svg'), 'utf8')
     expect(svg.match(/<circle/g)).toHaveLength(2)
-    expect(svg).toContain('second mb1ic2ih5')
+    expect(svg).toContain('second, ')
   })
 })
 

@@ -63,6 +63,7 @@ anything is timed. A time is that of the plan's whole run, taken in C++: no Java
         {
           title: 'Convolutions',
           columns: [
+            ...(problems.some((problem) => problem.name !== '') ? [label('shape')] : []),
             label('problem'),
             label('isa', 'ISA'),
             label('algorithm'),
@@ -83,7 +84,7 @@ anything is timed. A time is that of the plan's whole run, taken in C++: no Java
           findings,
           'Convolutions on the roofline',
           benchmarks.map((b) => ({
-            name: `${b.labels.problem}, ${b.labels.ran} ${b.labels.isa}${b.threads > 1 ? `, ${b.threads} threads` : ''}`,
+            name: `${inWords(b)}, ${b.labels.ran} ${b.labels.isa}${b.threads > 1 ? `, ${b.threads} threads` : ''}`,
             intensity: b.counters.flops_per_byte!,
             gflops: b.gflops,
           })),
@@ -91,6 +92,11 @@ anything is timed. A time is that of the plan's whole run, taken in C++: no Java
     )
     return EXIT.ok
   },
+}
+
+/** The name of a shape where it has one, else its problem string. */
+function inWords({ labels, batch }: Benchmark): string {
+  return labels.shape ? `${labels.shape}${batch > 1 ? ` × ${batch}` : ''}` : labels.problem!
 }
 
 /** Names that leave the algorithm to the plan. */
@@ -116,7 +122,7 @@ function sourceOf(
   const flops = 2 * countMacs(problem)
   const facts: Facts = {
     name: `conv/${name}/isa:${isa}/algorithm:${algorithm}/threads:${threads}`,
-    labels: { problem: problem.name === '' ? name : `${problem.name} ${name}`, isa, algorithm, ran },
+    labels: { shape: problem.name, problem: name, isa, algorithm, ran },
     batch: problem.mb,
     threads,
     flops,

@@ -61,29 +61,28 @@ export function drawRoofline(findings: Findings, title: string, points: readonly
   const space = new Space(
     points.map(({ intensity, gflops }) => ({ x: x(intensity), y: y(gflops), width: 9, height: 9 })),
   )
-  const slope = (Math.atan2(y(2) - y(1), x(2) - x(1)) * 180) / Math.PI
-  levels.forEach(({ name, bandwidth }, i) => {
-    const ridge = highest / bandwidth
+  const slope = Math.atan2(y(2) - y(1), x(2) - x(1))
+  for (const { name, bandwidth } of levels) {
     const begin = Math.max(fromX, fromY / bandwidth)
-    const end = Math.min(ridge, toX)
+    const end = Math.min(highest / bandwidth, toX)
     body.push(line(x(begin), y(begin * bandwidth), x(end), y(end * bandwidth), 'roof'))
-    // along the line, each level a little further than the one before
-    const at = Math.exp(Math.log(begin) + (0.5 + 0.08 * i) * Math.log(end / begin))
-    body.push(
-      text(x(at), y(at * bandwidth) - 5, `${name} ${bandwidth.toFixed(0)} GB/s`, {
-        kind: 'roof-text',
-        anchor: 'middle',
-        turn: slope,
-      }),
-    )
-  })
+    // just above the line, where it is free
+    const places = steps(0.85, 0.15).map((part) => {
+      const at = begin * (end / begin) ** part
+      return { x: x(at) + 5 * Math.sin(slope), y: y(at * bandwidth) - 5 * Math.cos(slope), turn: slope }
+    })
+    body.push(space.write(`${name} ${bandwidth.toFixed(0)} GB/s`, places))
+  }
   for (const isa of tiers) {
     const peak = peaks[isa]!
-    body.push(line(x(Math.max(fromX, peak / fastest)), y(peak), BOX.right, y(peak), 'roof'))
-    const content = `${isa} peak ${peak.toFixed(peak < 10 ? 1 : 0)} GFLOP/s`
-    body.push(text(BOX.right - 4, y(peak) - 6, content, { kind: 'roof-text', anchor: 'end' }))
-    const width = content.length * 6.5
-    space.take({ x: BOX.right - 4 - width / 2, y: y(peak) - 10, width, height: 14 })
+    const begin = x(Math.max(fromX, peak / fastest))
+    body.push(line(begin, y(peak), BOX.right, y(peak), 'roof'))
+    const places = steps(0.8, 0.2).map((part) => ({
+      x: begin + part * (BOX.right - begin),
+      y: y(peak) - 6,
+      turn: 0,
+    }))
+    body.push(space.write(`${isa} peak ${peak.toFixed(peak < 10 ? 1 : 0)} GFLOP/s`, places))
   }
 
   points.forEach(({ intensity, gflops }, i) => {
@@ -107,6 +106,12 @@ export function drawRoofline(findings: Findings, title: string, points: readonly
   })
   if (points.length > 0) body.push(text(WIDTH - 16, BOX.top - 6, 'GFLOP/s', { anchor: 'end', kind: 'soft' }))
   return svgDocument(WIDTH, bottom + 54, title, body)
+}
+
+/** From `from` down to `to`. */
+function steps(from: number, to: number): number[] {
+  const count = 24
+  return Array.from({ length: count }, (_, i) => from + ((to - from) * i) / (count - 1))
 }
 
 function shorten(name: string, length: number): string {
@@ -136,8 +141,28 @@ class Space {
     this.#taken = [...points]
   }
 
-  take(rectangle: Rectangle): void {
-    this.#taken.push(rectangle)
+  /** A roof's text at the first of the places (the middle of its foot) that is free, or else at the first. */
+  write(content: string, places: readonly { x: number; y: number; turn: number }[]): string {
+    const letter = 6.6
+    const boxes = places.map(({ x, y, turn }) =>
+      Array.from(content, (_, i): Rectangle => {
+        const along = (i - (content.length - 1) / 2) * letter
+        const [left, up] = [
+          along * Math.cos(turn) + 4 * Math.sin(turn),
+          along * Math.sin(turn) - 4 * Math.cos(turn),
+        ]
+        return { x: x + left, y: y + up, width: letter + 3, height: 13 }
+      }),
+    )
+    const free = boxes.findIndex((all) => !all.some((box) => this.#covered(box)))
+    const chosen = Math.max(0, free)
+    this.#taken.push(...boxes[chosen]!)
+    const { x, y, turn } = places[chosen]!
+    return text(x, y, content, { kind: 'roof-text', anchor: 'middle', turn: (turn * 180) / Math.PI })
+  }
+
+  #covered(rectangle: Rectangle): boolean {
+    return this.#taken.some((other) => overlap(rectangle, other))
   }
 
   /** The nearest free place around (x, y); `far` where a line has to lead to it. */
@@ -161,8 +186,8 @@ class Space {
           at.x + width / 2 < frame.right &&
           at.y - height / 2 > frame.top &&
           at.y + height / 2 < frame.bottom
-        if (inside && !this.#taken.some((other) => overlap(at, other))) {
-          this.take(at)
+        if (inside && !this.#covered(at)) {
+          this.#taken.push(at)
           return { x: at.x, y: at.y, far: radius > 18 }
         }
       }
