@@ -112,7 +112,9 @@ void corrupt(Net& net, Random& random) {
   Node& node = g.nodes[random.next() % g.nodes.size()];
   const int i = random.range(0, 1);
   const auto nasty = [&](int old) {
-    return random.chance(50) ? old + random.range(-2, 2) : random.pick(nasty_ints);
+    if (!random.chance(50)) return random.pick(nasty_ints);
+    const int by = random.range(-2, 2);
+    return static_cast<int>(static_cast<unsigned>(old) + static_cast<unsigned>(by));  // may wrap
   };
   const auto resized = [&](Floats& floats) {
     // a length the caller lies about is the caller's crime: the floats are there, or the pointer is null
