@@ -104,33 +104,39 @@ double filled(int64_t outputs, int64_t lanes) {
   return static_cast<double>(outputs) / static_cast<double>((outputs + lanes - 1) / lanes * lanes);
 }
 
-// The share of a core's peak an algorithm can reach at a shape: how full its lanes are, how many chains it
-// has to hide the latency of an FMA, and what it copies. A model of the kernels, not of a machine.
+// The share of a core's peak that an algorithm should reach at a shape: how full its lanes are, whether it has
+// enough chains to hide the latency of an FMA, and what it does besides. The constants are fitted to
+// `kernelet bench kernels` over bench/shapes; only their order matters.
 double efficiency(const ConvArgs& a, const ConvAlgorithm& algorithm, const KernelTable& k) {
   const int m = a.oc / a.groups;
+  const int64_t window = int64_t{a.kh} * a.kw;
   const bool pooled = a.epilogue.pool != Pool::none;
   const double chains_needed = 8;
   if (&algorithm == &k.direct_pixels) {
     const int channels = std::min(m, algorithm.tile_rows);
     const double rows = static_cast<double>(algorithm.tile_columns) / k.lanes;
-    return filled(a.ow, k.lanes) * std::min(1.0, channels * rows / chains_needed);
+    const double chains = std::min(1.0, channels * rows / chains_needed);
+    const double planes = window / (window + 0.5);  // a small window leaves a plane as soon as it is touched
+    return 0.9 * filled(a.ow, k.lanes) * chains * planes;
   }
   if (&algorithm == &k.direct_channels) {
-    const double chains = (pooled ? 4.0 : 5.5) * std::min(2, (m + k.lanes - 1) / k.lanes);
-    const double stores = 12.0 / (a.ic / a.groups * a.kh * a.kw);  // lanes are scattered over planes
-    return filled(m, k.lanes) * std::min(1.0, chains / chains_needed) / (1 + stores);
+    const double pixels = pooled ? 4.0 : 5.5;
+    const double chains = std::min(1.0, pixels * std::min(2, (m + k.lanes - 1) / k.lanes) / chains_needed);
+    const double planes = window / (window + 0.8);
+    const double stores = 25.0 / static_cast<double>(a.ic / a.groups * window);  // lanes scatter over planes
+    return filled(m, k.lanes) * chains * planes / (1 + stores);
   }
   if (&algorithm == &k.winograd) {
     const double saved = a.kh == 3 ? 4.0 : 6.25;
     const int64_t tiles = int64_t{(a.oh + 3) / 4} * ((a.ow + 3) / 4);
     const double transforms = m / (m + 24.0) * a.ic / (a.ic + 24.0);
     const double border = static_cast<double>(a.oh) * a.ow / static_cast<double>(16 * tiles);
-    return saved * transforms * border * filled(tiles, algorithm.tile_columns);
+    return 0.8 * saved * transforms * border * filled(tiles, algorithm.tile_columns);
   }
-  const double copies = 4.0;  // a column costs about as much as four output channels' muladds
+  // copying a column costs as much as this many channels' muladds; more where a pool spreads it over corners
+  const double copies = pooled ? 30 : 11;
   const int64_t columns = pooled ? int64_t{a.ph} * a.pw : int64_t{a.oh} * a.ow;
-  const double full = filled(columns, pooled ? k.lanes : algorithm.tile_columns);
-  return full * m / (m + copies) * std::min(1.0, 4.0 * m / chains_needed);
+  return 0.95 * filled(columns, pooled ? k.lanes : algorithm.tile_columns) * m / (m + copies);
 }
 
 }  // namespace

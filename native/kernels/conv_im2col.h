@@ -11,6 +11,9 @@ namespace conv_im2col {
 
 // Taps in one block: a panel of B stays in the first-level cache while the rows of A go by.
 constexpr int k_block = 192;
+// Panels packed one after another: neighbours in a row of the input are read as one stream, tap by tap, and
+// together they stay in the second-level cache.
+constexpr int panels_at_once = 4;
 
 bool fits(const ConvArgs&) { return true; }
 
@@ -20,12 +23,14 @@ void pack(const ConvArgs& s, const float* weight, float* packed) {
   pack_groups(s, tile_rows, weight, packed);
 }
 
-// [padded input][panel of B][chains between blocks of K]
+KERNELET_INLINE int block_of(int k) { return k < k_block ? k : k_block; }
+
+// [padded input][panels of B][chains between blocks of K, panel by panel]
 size_t scratch_size(const ConvArgs& s) {
   const int k = conv_k(s);
-  const size_t panel = static_cast<size_t>(k < k_block ? k : k_block) * tile_width;
+  const size_t panel = static_cast<size_t>(block_of(k)) * tile_width;
   const size_t chains = k > k_block ? static_cast<size_t>(conv_m(s)) * tile_width : 0;
-  return padded_size(s) + panel + chains;
+  return padded_size(s) + panels_at_once * (panel + chains);
 }
 
 void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
@@ -37,37 +42,44 @@ void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
     src = scratch;
     scratch += padded_size(s);
   }
+  const size_t panel_size = static_cast<size_t>(block_of(k)) * tile_width;
+  const size_t chains_size = static_cast<size_t>(m) * tile_width;
   float* const b = scratch;
-  float* const chains = b + static_cast<size_t>(k < k_block ? k : k_block) * tile_width;
+  float* const chains = b + panels_at_once * panel_size;
   const int pixels = s.ph * s.pw;
   const int step = s.epilogue.pool == Pool::none ? tile_width : lanes;
 
   for (int g = 0; g < s.groups; ++g) {
     const float* group_src = src + static_cast<size_t>(g) * (s.ic / s.groups) * plane.h * plane.w;
     const float* group_weights = s.weights + static_cast<size_t>(g) * m * k;
-    for (int p = 0; p < pixels; p += step) {
-      Columns columns;
-      locate_columns(s, plane, p, pixels, columns);
+    for (int first = 0; first < pixels; first += panels_at_once * step) {
+      const int left = (pixels - first + step - 1) / step;
+      const int panels = left < panels_at_once ? left : panels_at_once;
+      Columns columns[panels_at_once];
+      for (int i = 0; i < panels; ++i) locate_columns(s, plane, first + i * step, pixels, columns[i]);
       for (int k0 = 0; k0 < k; k0 += k_block) {
         const int k1 = k0 + k_block < k ? k0 + k_block : k;
-        im2col_panel(s, plane, group_src, columns, k0, k1, b);
-        for (int part = 0; part < parts; ++part) {
-          const int begin = part_begin(m, parts, part), rows = part_begin(m, parts, part + 1) - begin;
-          const int channel = g * m + begin;
-          TileArgs t;
-          t.k = k1 - k0;
-          t.a = group_weights + static_cast<size_t>(begin) * k + static_cast<size_t>(k0) * rows;
-          t.a_row = 1;
-          t.b = b;
-          t.partial = chains + static_cast<size_t>(begin) * tile_width;
-          t.first = k0 == 0;
-          t.last = k1 == k;
-          t.dst = dst + static_cast<size_t>(channel) * pixels + p;
-          t.dst_row = pixels;
-          t.count = pixels - p < step ? pixels - p : step;
-          t.bias = s.bias + channel;
-          t.epilogue = s.epilogue;
-          conv_tile_of(rows)(t);
+        im2col_panels(s, plane, group_src, columns, panels, k0, k1, b, panel_size);
+        for (int i = 0; i < panels; ++i) {
+          const int p = first + i * step;
+          for (int part = 0; part < parts; ++part) {
+            const int begin = part_begin(m, parts, part), rows = part_begin(m, parts, part + 1) - begin;
+            const int channel = g * m + begin;
+            TileArgs t;
+            t.k = k1 - k0;
+            t.a = group_weights + static_cast<size_t>(begin) * k + static_cast<size_t>(k0) * rows;
+            t.a_row = 1;
+            t.b = b + i * panel_size;
+            t.partial = chains + i * chains_size + static_cast<size_t>(begin) * tile_width;
+            t.first = k0 == 0;
+            t.last = k1 == k;
+            t.dst = dst + static_cast<size_t>(channel) * pixels + p;
+            t.dst_row = pixels;
+            t.count = pixels - p < step ? pixels - p : step;
+            t.bias = s.bias + channel;
+            t.epilogue = s.epilogue;
+            conv_tile_of(rows)(t);
+          }
         }
       }
     }

@@ -75,7 +75,7 @@ KERNELET_INLINE void take_phase(const float* src, int n, int sw, float* dst) {
 }
 
 // src [channels][ih][iw] -> dst [channels][plane.h][phases]: zeros around, and only what a 1x1 window reads.
-inline void copy(const ConvArgs& s, const Phases& f, const float* src, float* dst) {
+KERNELET_COLD inline void copy(const ConvArgs& s, const Phases& f, const float* src, float* dst) {
   if (s.sw == 1) {
     ConvArgs group = s;
     group.ic = s.ic / s.groups;

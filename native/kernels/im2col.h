@@ -26,7 +26,7 @@ struct Columns {
 
 // The columns of the panel that starts at output (or window) `first` of `total`. Columns past the end
 // repeat the last one: they read inside the input and are never stored.
-inline void locate_columns(const ConvArgs& s, Plane plane, int first, int total, Columns& out) {
+KERNELET_COLD inline void locate_columns(const ConvArgs& s, Plane plane, int first, int total, Columns& out) {
   const bool pooled = s.epilogue.pool != Pool::none;
   const int width = pooled ? s.pw : s.ow;
   const int corners = pooled ? tile_vectors : 1;
@@ -54,24 +54,32 @@ inline void locate_columns(const ConvArgs& s, Plane plane, int first, int total,
   }
 }
 
-// Taps [k0, k1) of the panel: panel[k - k0][tile_width].
-inline void im2col_panel(const ConvArgs& s, Plane plane, const float* src, const Columns& columns, int k0,
-                         int k1, float* panel) {
+// to[j] = from[j * step]
+KERNELET_INLINE void copy_run(const float* from, int step, int length, float* to) {
+  int j = 0;
+  if (step == 1) {
+    for (; j + lanes <= length; j += lanes) F32::store(to + j, F32::load(from + j));
+  } else if (step == 2) {
+    // the last pair of registers would reach one float past the run
+    for (; j + lanes < length; j += lanes) {
+      F32::store(to + j, F32::even(F32::load(from + 2 * j), F32::load(from + 2 * j + lanes)));
+    }
+  }
+  for (; j < length; ++j) to[j] = from[static_cast<ptrdiff_t>(j) * step];
+}
+
+// Taps [k0, k1) of neighbouring panels: panel[i][k - k0][tile_width], `panel_size` floats from one to the next.
+inline void im2col_panels(const ConvArgs& s, Plane plane, const float* src, const Columns* columns,
+                          int panels, int k0, int k1, float* panel, size_t panel_size) {
   const int taps = s.kh * s.kw;
   int c = k0 / taps, r = k0 % taps / s.kw, t = k0 % s.kw;
   for (int k = k0; k < k1; ++k) {
     const float* tap = src + static_cast<size_t>(c) * plane.h * plane.w +
                        static_cast<size_t>(r) * s.dh * plane.w + static_cast<size_t>(t) * s.dw;
-    for (int i = 0; i < columns.runs; ++i) {
-      const Run& run = columns.run[i];
-      const float* from = tap + run.offset;
-      float* to = panel + run.column;
-      if (run.step == 1) {
-        int j = 0;
-        for (; j + lanes <= run.length; j += lanes) F32::store(to + j, F32::load(from + j));
-        for (; j < run.length; ++j) to[j] = from[j];
-      } else {
-        for (int j = 0; j < run.length; ++j) to[j] = from[static_cast<ptrdiff_t>(j) * run.step];
+    for (int i = 0; i < panels; ++i) {
+      for (int j = 0; j < columns[i].runs; ++j) {
+        const Run& run = columns[i].run[j];
+        copy_run(tap + run.offset, run.step, run.length, panel + i * panel_size + run.column);
       }
     }
     panel += tile_width;

@@ -26,7 +26,7 @@ KERNELET_INLINE void inner_range(int out, int in, int k, int stride, int dilatio
   if (begin > end) begin = end;
 }
 
-inline float max_at(const PoolArgs& s, const float* src, int y0, int x0) {
+KERNELET_COLD inline float max_at(const PoolArgs& s, const float* src, int y0, int x0) {
   float best = -__builtin_inff();
   for (int r = 0; r < s.kh; ++r) {
     const int y = y0 + r * s.dh;
@@ -68,7 +68,7 @@ void max_pool(const PoolArgs& s, const float* src, float* dst) {
 
 // PyTorch's divisor: the window cut to the padded plane, or to the plane itself without count_include_pad.
 // 1 where nothing of the window lies inside: the average of no taps is 0.
-inline float average_divisor(const PoolArgs& s, int y0, int x0) {
+KERNELET_COLD inline float average_divisor(const PoolArgs& s, int y0, int x0) {
   int y1 = y0 + s.kh < s.ih + s.pb ? y0 + s.kh : s.ih + s.pb;
   int x1 = x0 + s.kw < s.iw + s.pr ? x0 + s.kw : s.iw + s.pr;
   const int padded = (y1 - y0) * (x1 - x0);
@@ -80,7 +80,7 @@ inline float average_divisor(const PoolArgs& s, int y0, int x0) {
   return static_cast<float>(s.count_include_pad ? padded : (y1 - y0) * (x1 - x0));
 }
 
-inline float average_at(const PoolArgs& s, const float* src, int y0, int x0) {
+KERNELET_COLD inline float average_at(const PoolArgs& s, const float* src, int y0, int x0) {
   float sum = 0.0f;
   for (int y = y0 > 0 ? y0 : 0; y < y0 + s.kh && y < s.ih; ++y) {
     for (int x = x0 > 0 ? x0 : 0; x < x0 + s.kw && x < s.iw; ++x)

@@ -28,7 +28,7 @@ struct F32 {
   static reg select_nan(reg a, reg x, reg y) { return a != a ? x : y; }
   // 2^n for integral n in [-126, 127]
   static reg pow2(reg n) {
-    const int bits = (static_cast<int>(n) + 127) * (1 << 23);
+    const int bits = n == n ? (static_cast<int>(n) + 127) * (1 << 23) : 0;  // an int of NaN is undefined
     float x;
     memcpy(&x, &bits, sizeof x);
     return x;

@@ -212,8 +212,8 @@ struct Targets {
 };
 
 // sums [n][n][lanes] -> the n x n outputs of each tile, cut at the plane's edge.
-KERNELET_COLD KERNELET_NOINLINE void store_tiles(const ConvArgs& s, const Targets& t, int n,
-                                                 const float* sums) {
+[[maybe_unused]] KERNELET_COLD KERNELET_NOINLINE void store_tiles(const ConvArgs& s, const Targets& t, int n,
+                                                                  const float* sums) {
   for (int l = 0; l < t.count; ++l) {
     const int y0 = (t.first + l) / t.columns * n, x0 = (t.first + l) % t.columns * n;
     const int h = s.ph - y0 < n ? s.ph - y0 : n, w = s.pw - x0 < n ? s.pw - x0 : n;
@@ -252,7 +252,7 @@ KERNELET_INLINE void store_whole_tiles(const ConvArgs& s, const Targets& t, floa
 }
 
 // Bias, activation and pool of sums [4][4][lanes]; returns outputs a side: 4, or 2 when pooled.
-inline int finish(const ConvArgs& s, float bias, float* sums) {
+KERNELET_COLD inline int finish(const ConvArgs& s, float bias, float* sums) {
   const Epilogue& e = s.epilogue;
   for (int i = 0; i < out * out; ++i) add_bias(sums + i * lanes, F32::splat(bias));
   if (e.pool == Pool::none) {
