@@ -81,6 +81,9 @@ static inline kernelet_m512i kernelet_mm512_cvtps_epi32(kernelet_m512 a) {
 static inline kernelet_m512 kernelet_mm512_cvtepi32_ps(kernelet_m512i a) {
   return {_mm256_cvtepi32_ps(a.lo), _mm256_cvtepi32_ps(a.hi)};
 }
+static inline kernelet_m512i kernelet_mm512_cvtepu8_epi32(__m128i a) {
+  return {_mm256_cvtepu8_epi32(a), _mm256_cvtepu8_epi32(_mm_srli_si128(a, 8))};
+}
 static inline kernelet_m512i kernelet_mm512_castps_si512(kernelet_m512 a) {
   return {_mm256_castps_si256(a.lo), _mm256_castps_si256(a.hi)};
 }
@@ -190,6 +193,7 @@ static inline kernelet_m512 kernelet_mm512_permutex2var_ps(kernelet_m512 a, kern
 #define _mm512_castps512_ps256 kernelet_mm512_castps512_ps256
 #define _mm512_set_epi32 kernelet_mm512_set_epi32
 #define _mm512_permutex2var_ps kernelet_mm512_permutex2var_ps
+#define _mm512_cvtepu8_epi32 kernelet_mm512_cvtepu8_epi32
 #define _mm512_castps_si512 kernelet_mm512_castps_si512
 #define _mm512_castsi512_ps kernelet_mm512_castsi512_ps
 

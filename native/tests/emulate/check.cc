@@ -148,6 +148,15 @@ int main() {
       for (int i = 0; i < 16; i++) permuted &= got[i] == static_cast<float>(index[i] & 31);
     }
     expect("set_epi32, permutex2var", permuted);
+    bool bytes = true;
+    for (int round = 0; round < 32; round++) {
+      uint8_t from[16];
+      for (int i = 0; i < 16; i++) from[i] = static_cast<uint8_t>(16 * round + i);
+      const __m128i packed = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+      _mm512_storeu_ps(got, _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(packed)));
+      for (int i = 0; i < 16; i++) bytes &= got[i] == static_cast<float>(from[i]);
+    }
+    expect("cvtepu8_epi32", bytes);
     _mm256_storeu_ps(got, _mm512_castps512_ps256(LOAD(a)));
     _mm256_storeu_ps(got + 8, _mm512_extractf32x8_ps(LOAD(a), 1));
     expect("castps512_ps256, extractf32x8", std::memcmp(a, got, sizeof a) == 0);
