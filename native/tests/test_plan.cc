@@ -169,6 +169,20 @@ PER_TIER(describe) {
     read_twice.add(read_twice.unary(Op::relu, x), x);
     check(make_plan(read_twice.graph, t.isa)->steps().size() == 3, "a value that two read is kept");
   }
+  if (begin("winograd")) {
+    // its bits are others': never unless asked for, even where it is by far the fastest
+    Random random(1);
+    Net net(random, shape_of({64, 56, 56}));
+    net.conv(0, 64, Window(3, 1, 1));
+    for (const std::string algorithm : algorithms) {
+      const std::string used = make_plan(net.graph, t.isa, true, 1, algorithm.c_str())->steps()[0].algorithm;
+      check(used != "winograd", "%s takes %s", algorithm.c_str(), used.c_str());
+    }
+    for (const char* algorithm : other_bits) {
+      const std::string used = make_plan(net.graph, t.isa, true, 1, algorithm)->steps()[0].algorithm;
+      check((used == "winograd") == t.has_fma, "%s takes %s", algorithm, used.c_str());
+    }
+  }
   if (begin("problem")) {
     Random random(1);
     Net net(random, shape_of({6, 12, 14}));
