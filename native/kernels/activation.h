@@ -62,7 +62,7 @@ KERNELET_INLINE reg tanh(reg x) {
 }
 
 // ln x for one x in [2^-126, infinity): all that softmax's sum (at least 1) needs. Within 1 ulp.
-inline float log_of(float x) {
+KERNELET_COLD inline float log_of(float x) {
   if (!(x < 3.4e38f)) return x;  // infinity and NaN
   int bits;
   memcpy(&bits, &x, sizeof bits);

@@ -29,7 +29,7 @@ void interleave(size_t n, int count, const float* src, size_t image_stride, floa
 }
 
 // src [n][lanes] -> `count` images of n floats, `image_stride` apart.
-void deinterleave(size_t n, int count, const float* src, float* dst, size_t image_stride) {
+KERNELET_COLD void deinterleave(size_t n, int count, const float* src, float* dst, size_t image_stride) {
   for (int image = 0; image < count; ++image) {
     for (size_t i = 0; i < n; ++i) dst[image * image_stride + i] = src[i * lanes + image];
   }
@@ -262,7 +262,7 @@ void max_pool(const PoolArgs& s, const float* src, float* dst) {
   }
 }
 
-void avg_pool(const PoolArgs& s, const float* src, float* dst) {
+KERNELET_COLD void avg_pool(const PoolArgs& s, const float* src, float* dst) {
   for (int c = 0; c < s.c; ++c) {
     for (int oy = 0; oy < s.oh; ++oy) {
       for (int ox = 0; ox < s.ow; ++ox) {

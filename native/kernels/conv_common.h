@@ -34,15 +34,24 @@ KERNELET_INLINE size_t padded_size(const ConvArgs& s) {
   return (static_cast<size_t>(s.ic) * plane.h * plane.w + 15) / 16 * 16;
 }
 
-// src [ic][ih][iw] -> dst [ic][plane.h][plane.w], zeros around; a pixel is `width` floats.
-inline void pad(const ConvArgs& s, Plane plane, const float* src, float* dst, int width = 1) {
+// In line: a call would cost more than a row of a small plane.
+KERNELET_INLINE void copy_row(const float* from, size_t n, float* to) {
+  size_t i = 0;
+  for (; i + lanes <= n; i += lanes) F32::store(to + i, F32::load(from + i));
+  for (; i < n; ++i) to[i] = from[i];
+}
+
+// src [ic][ih][iw] -> dst [ic][plane.h][plane.w], zeros around; a pixel is `width` floats. Without `clear` what
+// lies around is zero already, from the group before.
+inline void pad(const ConvArgs& s, Plane plane, const float* src, float* dst, int width = 1,
+                bool clear = true) {
   const size_t row = static_cast<size_t>(s.iw) * width, padded_row = static_cast<size_t>(plane.w) * width;
-  memset(dst, 0, sizeof(float) * s.ic * plane.h * padded_row);
+  if (clear) memset(dst, 0, sizeof(float) * s.ic * plane.h * padded_row);
   for (int c = 0; c < s.ic; ++c) {
     float* to =
         dst + (static_cast<size_t>(c) * plane.h + s.pt) * padded_row + static_cast<size_t>(s.pl) * width;
     for (int y = 0; y < s.ih; ++y) {
-      memcpy(to, src, sizeof(float) * row);
+      copy_row(src, row, to);
       to += padded_row;
       src += row;
     }

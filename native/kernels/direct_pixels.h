@@ -20,7 +20,8 @@ namespace direct_pixels {
 
 constexpr int most_channels = 6;
 constexpr int most_rows = F32::registers >= 32 ? 4 : 2;
-constexpr int rows_of_one_channel = 8;  // a depthwise channel has no others to hide the latency behind
+// A depthwise channel has no others to hide the latency behind: more rows at once.
+constexpr int rows_of_one_channel = 8, few_rows_of_one_channel = 4;
 constexpr int most_kw = 64;
 
 // Rows narrower than a register are computed past their end, in a plane padded that far.
@@ -75,15 +76,15 @@ KERNELET_INLINE void take_phase(const float* src, int n, int sw, float* dst) {
 }
 
 // src [channels][ih][iw] -> dst [channels][plane.h][phases]: zeros around, and only what a 1x1 window reads.
-KERNELET_COLD inline void copy(const ConvArgs& s, const Phases& f, const float* src, float* dst) {
+KERNELET_COLD inline void copy(const ConvArgs& s, const Phases& f, const float* src, float* dst, bool clear) {
   if (s.sw == 1) {
     ConvArgs group = s;
     group.ic = s.ic / s.groups;
-    return pad(group, f.plane, src, dst);
+    return pad(group, f.plane, src, dst, 1, clear);
   }
   const int phases = s.kw == 1 ? 1 : s.sw;
   const bool has_padding = f.plane.h != s.ih || f.plane.w != s.iw;
-  if (has_padding) memset(dst, 0, sizeof(float) * (s.ic / s.groups) * f.size);
+  if (has_padding && clear) memset(dst, 0, sizeof(float) * (s.ic / s.groups) * f.size);
   for (int c = 0; c < s.ic / s.groups; ++c) {
     for (int y = 0; y < s.ih; ++y) {
       if (s.kh == 1 && (y + s.pt) % s.sh != 0) continue;
@@ -108,6 +109,7 @@ struct Rows {
   const float* weights;
   const float* bias;
   float* dst;         // first channel, first stored row
+  const float* end;   // of dst, all channels
   ptrdiff_t channel;  // floats between channels of dst
 };
 
@@ -212,7 +214,9 @@ KERNELET_INLINE void store_pooled(const ConvArgs& s, const Rows& t, reg floor, c
 template <int M, int R, bool Pooled>
 void rows(const ConvArgs& s, const Rows& t) {
   constexpr int shrink = Pooled ? 2 : 1;
-  const bool in_registers = is_simple(s.epilogue) && s.ow >= lanes;
+  // Small depthwise planes are mostly epilogue: theirs stays in registers even where rows are narrow.
+  constexpr bool narrow_too = M == 1 && !Pooled;
+  const bool in_registers = is_simple(s.epilogue) && (narrow_too || s.ow >= lanes);
   const reg floor = floor_of(s.epilogue.after);
   for (int column = 0; column < s.ow; column += lanes) {
     const int x = column + lanes <= s.ow ? column : s.ow > lanes ? s.ow - lanes : 0;
@@ -229,6 +233,18 @@ void rows(const ConvArgs& s, const Rows& t) {
       finish_tile(s, t, M, R, (s.ow < lanes ? s.ow : lanes) / shrink, sums, dst);
     } else if constexpr (Pooled) {
       store_pooled<M, R>(s, t, floor, c, dst);
+    } else if (narrow_too && s.ow < lanes) {
+      const reg bias = F32::splat(*t.bias);
+      for (int r = 0; r < R; ++r) {
+        // what a whole register writes past its row is the next row's, which comes later; masks are slow
+        float* to = dst + r * s.pw;
+        const reg y = F32::max(floor, F32::add(c[0][r], bias));
+        if (to + lanes <= t.end) {
+          F32::store(to, y);
+        } else {
+          F32::store_first(to, y, s.ow);
+        }
+      }
     } else {
       store_plain<M, R>(s, t, floor, c, dst);
     }
@@ -245,14 +261,20 @@ KERNELET_INLINE Kernel kernel_of(int channels) {
 }
 
 KERNELET_INLINE Kernel kernel_of(int rows_at_once, bool pooled, int channels) {
-  if (rows_at_once == rows_of_one_channel) {
-    return pooled ? rows<1, rows_of_one_channel, true> : rows<1, rows_of_one_channel, false>;
+  if (channels == 1) {
+    if (rows_at_once == rows_of_one_channel) {
+      return pooled ? rows<1, rows_of_one_channel, true> : rows<1, rows_of_one_channel, false>;
+    }
+    if (rows_at_once == few_rows_of_one_channel && !pooled) return rows<1, few_rows_of_one_channel, false>;
   }
   return pooled ? kernel_of<most_rows, true>(channels) : kernel_of<most_rows, false>(channels);
 }
 
 KERNELET_INLINE int rows_at_once(const ConvArgs& s) {
-  return conv_m(s) == 1 && s.oh >= rows_of_one_channel ? rows_of_one_channel : most_rows;
+  if (conv_m(s) == 1 && s.oh >= rows_of_one_channel) return rows_of_one_channel;
+  // a pool of so few rows is too rare for a kernel of its own
+  const bool few = conv_m(s) == 1 && s.oh >= few_rows_of_one_channel && s.epilogue.pool == Pool::none;
+  return few ? few_rows_of_one_channel : most_rows;
 }
 
 void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
@@ -272,10 +294,11 @@ void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
     t.plane = f.size;
     t.columns = columns;
     t.channel = static_cast<ptrdiff_t>(out_plane);
+    t.end = dst + s.oc * out_plane;
     for (int g = 0; g < s.groups; ++g) {
       const float* plane = src + g * group_size;
       if (f.copied) {
-        copy(s, f, plane, scratch);
+        copy(s, f, plane, scratch, g == 0);
         plane = scratch;
       }
       for (int row = 0; row < s.oh; row += r) {

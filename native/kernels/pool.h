@@ -89,7 +89,7 @@ KERNELET_COLD inline float average_at(const PoolArgs& s, const float* src, int y
   return sum / average_divisor(s, y0, x0);
 }
 
-void avg_pool(const PoolArgs& s, const float* src, float* dst) {
+KERNELET_COLD void avg_pool(const PoolArgs& s, const float* src, float* dst) {
   int begin, end;
   inner_range(s.ow, s.iw, s.kw, s.sw, 1, s.pl, begin, end);
   const reg area = F32::splat(static_cast<float>(s.kh * s.kw));

@@ -9,7 +9,7 @@ namespace KERNELET_ISA {
 namespace {
 
 // inner == 1: a row of n classes; lanes are classes.
-inline void softmax_row(bool log, int n, const float* src, float* dst) {
+KERNELET_COLD inline void softmax_row(bool log, int n, const float* src, float* dst) {
   float best = src[0];
   for (int i = 1; i < n; ++i) {
     if (src[i] > best || src[i] != src[i]) best = src[i];
@@ -32,7 +32,8 @@ inline void softmax_row(bool log, int n, const float* src, float* dst) {
 }
 
 // inner > 1: lanes are `count` neighbouring columns, each its own softmax.
-inline void softmax_columns(bool log, int n, size_t inner, const float* src, float* dst, int count) {
+KERNELET_COLD inline void softmax_columns(bool log, int n, size_t inner, const float* src, float* dst,
+                                          int count) {
   reg best = F32::load_first(src, count);
   for (int i = 1; i < n; ++i) best = running_max(best, F32::load_first(src + i * inner, count));
   reg sum = F32::zero();
@@ -54,7 +55,7 @@ inline void softmax_columns(bool log, int n, size_t inner, const float* src, flo
   }
 }
 
-void softmax(const SoftmaxArgs& s, const float* src, float* dst) {
+KERNELET_COLD void softmax(const SoftmaxArgs& s, const float* src, float* dst) {
   const size_t block = static_cast<size_t>(s.n) * s.inner;
   for (int o = 0; o < s.outer; ++o) {
     if (s.inner == 1) {
