@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { flatten, maxPool2d, relu } from '../functional.ts'
 import { loadSafetensors } from '../io/safetensors.ts'
 import { Conv2d } from '../nn/conv2d.ts'
+import { withoutInit } from '../nn/init.ts'
 import { Linear } from '../nn/linear.ts'
 import { Module } from '../nn/module.ts'
 import type { Tensor } from '../tensor.ts'
@@ -32,7 +33,7 @@ export class LeNet5 extends Module {
    *   when a subclass has other layers
    */
   static pretrained<T extends LeNet5>(this: new () => T): T {
-    const model = new this()
+    const model = withoutInit(() => new this())
     model.loadStateDict(loadSafetensors(fileURLToPath(new URL(weights, import.meta.url))))
     return model
   }

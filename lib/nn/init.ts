@@ -30,6 +30,19 @@ export function initialise(
 }
 
 function uniform(shape: readonly number[], bound: number, generator: Generator): Parameter {
-  const values = Float32Array.from({ length: elements(shape) }, () => generator.uniform(-bound, bound))
+  const values = new Float32Array(elements(shape))
+  if (!skipping) for (let i = 0; i < values.length; ++i) values[i] = generator.uniform(-bound, bound)
   return new Parameter(values, shape)
+}
+
+let skipping = false
+
+/** Makes a model whose weights are about to be loaded: all zeros, and no generator moves on. */
+export function withoutInit<T>(make: () => T): T {
+  skipping = true
+  try {
+    return make()
+  } finally {
+    skipping = false
+  }
 }
