@@ -294,6 +294,17 @@ PER_TIER(conv_blocks) {
       }
     }
   }
+  // more pixels than the panels that are packed together
+  for (int ic : {2, 193, 385}) {
+    for (int pixels : {16 * t.lanes - 1, 16 * t.lanes + 1, 20 * t.lanes + 3}) {
+      Problem p;
+      p.ic = ic;
+      p.oc = 4;
+      p.ih = 2;
+      p.iw = (pixels + 1) / 2;
+      test(t, p, true);
+    }
+  }
 }
 
 // The shapes Winograd takes: tiles cut at every side, more tiles than one block holds, many channels.
