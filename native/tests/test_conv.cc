@@ -364,6 +364,21 @@ PER_TIER(conv_windows) {
   }
 }
 
+// One channel a group, in planes narrower and wider than a register, of as many rows as a tile has or more.
+PER_TIER(conv_depthwise) {
+  for (int height : {1, 2, 3, 4, 5, 7, 8, 9, 11, 16, 17}) {
+    for (int width : {1, 2, 3, t.lanes - 1, t.lanes, t.lanes + 1, 2 * t.lanes + 1}) {
+      Problem p;
+      p.ic = p.oc = p.groups = 3;
+      p.window = Window(3, 1 + (height + width) % 2, 1);
+      p.ih = height;
+      p.iw = width;
+      p.bias = height % 2 == 0;
+      if (width > 0) test(t, p, true);
+    }
+  }
+}
+
 PER_TIER(conv_random) {
   const int count = slow ? 80 : 300;
   for (int i = 0; i < count; ++i) {
