@@ -1,6 +1,6 @@
 // linear: dst [rows][out] = src [rows][in] * weight^T + bias, with outputs in the lanes and x[k] broadcast.
 //
-// One row (an image alone): panels of up to 12 registers of outputs, all in registers at once, so that
+// One row (an image alone): panels of up to 8 registers of outputs, all in registers at once, so that
 // the weights stream through once: packed [panel][in][registers * lanes].
 // Several rows: the GEMM tile, packed [panel][in][tile_width].
 #pragma once
@@ -11,7 +11,7 @@ namespace kernelet {
 namespace KERNELET_ISA {
 namespace {
 
-constexpr int row_registers = 12;
+constexpr int row_registers = 8;
 
 // A layer's outputs in registers, and those in panels.
 struct LinearPanels {
@@ -75,8 +75,8 @@ using LinearRow = void (*)(const LinearArgs&, const float*, const float*, const 
 
 KERNELET_INLINE LinearRow linear_row_of(int registers) {
   static const LinearRow rows[] = {
-      linear_row<1>, linear_row<2>, linear_row<3>, linear_row<4>,  linear_row<5>,  linear_row<6>,
-      linear_row<7>, linear_row<8>, linear_row<9>, linear_row<10>, linear_row<11>, linear_row<12>,
+      linear_row<1>, linear_row<2>, linear_row<3>, linear_row<4>,
+      linear_row<5>, linear_row<6>, linear_row<7>, linear_row<8>,
   };
   static_assert(sizeof rows / sizeof *rows == row_registers, "a kernel for every number of registers");
   return rows[registers - 1];
