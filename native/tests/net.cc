@@ -221,8 +221,10 @@ void grow(Net& net, Random& random, bool wild) {
       int groups = 1;
       if (random.chance(30)) groups = ic;
       if (random.chance(20) && ic % 2 == 0) groups = 2;
-      net.conv(from, groups * random.range(1, groups > 4 ? 2 : 9), random_window(random, wild, false), groups,
-               random.chance(70));
+      // one draw a statement: compilers may evaluate arguments in any order
+      const int oc = groups * random.range(1, groups > 4 ? 2 : 9);
+      const Window w = random_window(random, wild, false);
+      net.conv(from, oc, w, groups, random.chance(70));
       break;
     }
     case 4: {
@@ -236,10 +238,15 @@ void grow(Net& net, Random& random, bool wild) {
       Window w = random_window(random, wild, true);
       w.dilation[0] = w.dilation[1] = 1;
       for (int i = 0; i < 4; ++i) w.padding[i] = std::min(w.padding[i], w.kernel[i % 2] / 2);
-      net.pool(Op::avg_pool2d, from, w, random.chance(30), random.chance(50));
+      const bool ceil_mode = random.chance(30);
+      net.pool(Op::avg_pool2d, from, w, ceil_mode, random.chance(50));
       break;
     }
-    case 6: net.linear(from, random.range(1, 70), random.chance(70)); break;
+    case 6: {
+      const int out = random.range(1, 70);
+      net.linear(from, out, random.chance(70));
+      break;
+    }
     case 7:
     case 8: {
       constexpr int ops[] = {static_cast<int>(Op::relu), static_cast<int>(Op::relu),
@@ -249,7 +256,8 @@ void grow(Net& net, Random& random, bool wild) {
     }
     case 9: {
       if (random.chance(50)) {
-        net.softmax(random.chance(50) ? Op::softmax : Op::log_softmax, from, random.range(0, in.rank - 1));
+        const Op op = random.chance(50) ? Op::softmax : Op::log_softmax;
+        net.softmax(op, from, random.range(0, in.rank - 1));
       } else if (random.chance(70)) {
         net.flatten(from);
       } else {

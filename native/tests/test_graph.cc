@@ -297,7 +297,8 @@ ONCE(fuzz) {
     const std::string name = "graph" + std::to_string(i);
     if (!begin(name)) continue;
     Random random(name);
-    Net net = random_net(random, random.range(2, 9), random.chance(30));
+    const int size = random.range(2, 9);
+    Net net = random_net(random, size, random.chance(30));
     for (int n = random.range(1, 3); n > 0; --n) corrupt(net, random);
     if (random.chance(60)) repair(net);
     const std::string isa = isas[random.next() % isas.size()];

@@ -69,7 +69,7 @@ void test(const KernelTable& t, int rows, int in, int out, Activation f) {
 }  // namespace
 
 PER_TIER(linear) {
-  const int width = 4 * t.lanes;  // of the GEMM's tile; one row goes 12 registers at a time
+  const int width = 4 * t.lanes;  // of the GEMM's tile; one row goes two tiles wide at a time
   std::vector<int> outs = {1,
                            2,
                            3,
@@ -90,7 +90,9 @@ PER_TIER(linear) {
                            11,
                            12,
                            13,
-                           25};
+                           25,
+                           2 * width + 1,
+                           4 * width - 1};
   if (t.lanes > 1)
     outs.insert(outs.end(), {t.lanes - 1, t.lanes, t.lanes + 1, 2 * t.lanes + 1, width - t.lanes});
   std::sort(outs.begin(), outs.end());

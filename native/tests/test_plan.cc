@@ -32,7 +32,11 @@ Net random_dag(Random& random, int nodes) {
   while (static_cast<int>(net.graph.nodes.size()) < nodes) {
     switch (random.range(0, 6)) {
       case 0:
-      case 1: values.push_back(net.add(any(), any())); break;
+      case 1: {
+        const int first = any();
+        values.push_back(net.add(first, any()));
+        break;
+      }
       case 2: values.push_back(net.unary(Op::relu, any())); break;
       case 3: values.push_back(net.conv(any(), c, Window(3, 1, 1))); break;
       case 4: {
@@ -46,7 +50,8 @@ Net random_dag(Random& random, int nodes) {
     }
   }
   // the output looks at many
-  int sum = net.add(any(), any());
+  int sum = any();
+  sum = net.add(sum, any());
   for (int i = random.range(0, 6); i > 0; --i) sum = net.add(sum, any());
   if (random.chance(50)) net.flatten(sum);
   return net;
