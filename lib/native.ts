@@ -24,6 +24,7 @@ export interface NativeNode {
     | 'flatten'
     | 'add'
     | 'concat'
+    | 'dropout'
   /** Name of the layer, for describe() and errors: `conv1`, `maxPool2d_2`. */
   name: string
   inputs: number[]
@@ -44,6 +45,8 @@ export interface NativeNode {
   countIncludePad?: boolean | undefined
   /** softmax, logSoftmax, concat: dimension of the per-image shape. */
   axis?: number | undefined
+  /** dropout: the probability of a zero while training, in [0, 1]; plans pass values on as they are. */
+  p?: number | undefined
 }
 
 export interface NativeGraph {
@@ -115,6 +118,158 @@ export interface NativePlan {
   dispose(): void
 }
 
+/** A parameter to train: `data` is the array that nodes of the graph have as their weight or bias. */
+export interface NativeTrainedParameter {
+  /** For errors and reports: `conv1.weight`. */
+  name: string
+  /** Found in the graph by identity. A call reads it at its start and writes it at its end. */
+  data: Float32Array
+  /** Gets no gradient and stays as it is. */
+  frozen?: boolean | undefined
+  /** Its learning rate is the step's, times this; 1 by default. */
+  lrMultiplier?: number | undefined
+}
+
+/**
+ * What is minimised, over the outputs of all images of a step (PyTorch's `reduction='mean'`).
+ *
+ * - `crossEntropy` (softmax over the first dimension of the output, [classes, …]): targets are class indices
+ *   (Int32Array or Uint8Array, one a position) or probabilities (Float32Array, as long as the output).
+ * - `mse`, `binaryCrossEntropy` (of probabilities), `binaryCrossEntropyWithLogits`: targets are a Float32Array
+ *   as long as the output.
+ * - `dot`: the sum of output × target, not divided by anything. Its gradient at the output is the target: for
+ *   a loss computed elsewhere.
+ */
+export interface NativeLoss {
+  kind: 'crossEntropy' | 'mse' | 'binaryCrossEntropy' | 'binaryCrossEntropyWithLogits' | 'dot'
+  /** crossEntropy: the part of each target that is spread evenly over all classes, in [0, 1]. */
+  labelSmoothing?: number | undefined
+}
+
+/** PyTorch's optimizers to the letter; a learning rate comes with each step. */
+export interface NativeOptimizer {
+  kind: 'sgd' | 'adam' | 'adamW'
+  /** sgd; 0 by default. */
+  momentum?: number | undefined
+  dampening?: number | undefined
+  nesterov?: boolean | undefined
+  /** adam, adamW: 0.9, 0.999 and 1e-8 by default. */
+  beta1?: number | undefined
+  beta2?: number | undefined
+  eps?: number | undefined
+  /** 0 by default, also for adamW. */
+  weightDecay?: number | undefined
+}
+
+export interface NativeTrainerOptions {
+  parameters: NativeTrainedParameter[]
+  loss: NativeLoss
+  optimizer: NativeOptimizer
+  /** Gradients are scaled down to this norm over all parameters (after clipValue). */
+  clipNorm?: number | undefined
+  /** Every gradient is cut to [-clipValue, clipValue]. */
+  clipValue?: number | undefined
+  /** ema = ema × emaDecay + weight × (1 − emaDecay) after every step; none by default. */
+  emaDecay?: number | undefined
+  /** Of dropout; an integer from 0 to 2^53 − 1, 0 by default. */
+  seed?: number | undefined
+  /** Keeps the gradient at the input too: read('inputGradient'). */
+  inputGradient?: boolean | undefined
+  isa?: string | undefined
+  /** 0 (default): chosen by the amount of work. The weights that come out do not depend on it. */
+  threads?: number | undefined
+  /** false keeps every op a step of its own: the same bits, slower (tests). */
+  fuse?: boolean | undefined
+}
+
+/** Some steps. Nothing is kept of the arrays but the parameters': a call works on copies of its samples. */
+export interface NativeTrainCall {
+  /** All samples there are, one after another; bytes become value × scale + shift. */
+  images: Float32Array | Uint8Array | Uint8ClampedArray
+  /** As the loss says. */
+  targets: Int32Array | Uint8Array | Float32Array
+  /** Samples in the order they are used: `batch` of them a step, the last step the rest. */
+  indices: Uint32Array
+  batch: number
+  /** One for each of the ceil(indices.length / batch) steps. */
+  learningRates: ArrayLike<number>
+  scale?: number | undefined
+  shift?: number | undefined
+  /** For augmentation: an image is a function of (seed, epoch, sample). */
+  epoch?: number | undefined
+  /** false: loss and gradients only; weights, optimizer and step count stay. */
+  update?: boolean | undefined
+  /** Measures `health` at the last step of the call. */
+  health?: boolean | undefined
+}
+
+/** Figures of one step, before its update where not said otherwise. */
+export interface NativeHealth {
+  /** By parameter, in the order of the options. Norms are Euclidean; gradients are as they came, unclipped. */
+  parameters: { gradientNorm: number; weightNorm: number; updateNorm: number }[]
+  /** By node of the graph that the output depends on, in the order of the graph, the input left out. */
+  nodes: {
+    name: string
+    op: NativeNode['op']
+    /** Root of the mean square of the values. */
+    rms: number
+    /** Euclidean norm of the loss's gradient at the node, over the batch; 0 where none is computed. */
+    gradientNorm: number
+    /** Share of values that are exactly zero: dead units after a relu. */
+    zeros: number
+  }[]
+}
+
+export interface NativeTrainReport {
+  /** Steps done: fewer than asked for after a non-finite value or interrupt(). */
+  steps: number
+  /** By step done. */
+  losses: Float64Array
+  /**
+   * Right predictions: the largest output is the target's largest (or its class); with one output a sample, on
+   * the target's side of 0.5 (logits: of 0).
+   */
+  correct: Uint32Array
+  /** Over all parameters that are trained, before clipping. */
+  gradientNorms: Float64Array
+  health?: NativeHealth | undefined
+  /**
+   * The first value that was not finite: what it was, at which step of the call, in or at which node (for a
+   * weight or its gradient: the parameter). That step changed nothing; weights are those of the step before.
+   */
+  nonFinite?:
+    | { step: number; what: 'input' | 'value' | 'loss' | 'gradient' | 'weight'; where: string }
+    | undefined
+}
+
+/**
+ * Forward, loss, backward and optimizer for a graph. The same seed and data give the same weights at any
+ * number of threads. Every call but interrupt() throws ERR_BUSY while runAsync is under way.
+ */
+export interface NativeTrainer {
+  readonly inputLength: number
+  readonly outputLength: number
+  readonly isa: string
+  readonly threads: number
+  /** Steps taken: Adam's t, and dropout's counter. Settable, for a checkpoint. */
+  step: number
+  /** Takes the steps of `call` on this thread. */
+  run(call: NativeTrainCall): NativeTrainReport
+  /** The same off the event loop. Parameters are written when the promise resolves. */
+  runAsync(call: NativeTrainCall): Promise<NativeTrainReport>
+  /** The call under way ends after its current step. */
+  interrupt(): void
+  /**
+   * Copies, one array a parameter (empty where frozen or never used): the last step's gradients, unclipped; sgd's momentum
+   * buffers; Adam's first and second moments; the averaged weights. `inputGradient`: one array, the last
+   * step's. An empty list where there is none of the kind.
+   */
+  read(kind: 'gradient' | 'momentum' | 'expAvg' | 'expAvgSq' | 'ema' | 'inputGradient'): Float32Array[]
+  /** Restores what read() gave, with `step` the whole state: training goes on to the same bits. */
+  write(kind: 'momentum' | 'expAvg' | 'expAvgSq' | 'ema', values: Float32Array[]): void
+  dispose(): void
+}
+
 export interface NativeIsa {
   /** Tiers in this binary, slowest first. */
   compiled: string[]
@@ -144,6 +299,8 @@ export interface NativeAddon {
   threads(): NativeThreads
   setThreads(count: number): void
   compile(graph: NativeGraph, options: NativeCompileOptions): NativePlan
+  /** Throws ERR_UNSUPPORTED that names the node and its op where there is no backward. */
+  trainer(graph: NativeGraph, options: NativeTrainerOptions): NativeTrainer
   /**
    * Runs one op on its own, `batch` images at a time: what the eager functions call. `inputs` has one
    * array (two or more for add and concat), `inputShapes` their shapes per image, `node.shape` the output's.
@@ -240,6 +397,7 @@ function guardAddon(addon: NativeAddon): NativeAddon {
     threads: guard(() => addon.threads()),
     setThreads: guard((count) => addon.setThreads(count)),
     compile: guard((graph, options) => guardPlan(addon.compile(graph, options))),
+    trainer: guard((graph, options) => guardTrainer(addon.trainer(graph, options))),
     evaluate: guard((...args) => addon.evaluate(...args)),
     measurePeak: guard((...args) => addon.measurePeak(...args)),
     measureBandwidth: guard((...args) => addon.measureBandwidth(...args)),
@@ -292,5 +450,42 @@ function guardPlan(plan: NativePlan): NativePlan {
     time: guard((...args) => plan.time(...args)),
     describe: guard(() => plan.describe()),
     dispose: guard(() => plan.dispose()),
+  }
+}
+
+function guardTrainer(trainer: NativeTrainer): NativeTrainer {
+  return {
+    get inputLength() {
+      return trainer.inputLength
+    },
+    get outputLength() {
+      return trainer.outputLength
+    },
+    get isa() {
+      return trainer.isa
+    },
+    get threads() {
+      return trainer.threads
+    },
+    get step() {
+      return guard(() => trainer.step)()
+    },
+    set step(step) {
+      guard(() => {
+        trainer.step = step
+      })()
+    },
+    run: guard((call) => trainer.run(call)),
+    async runAsync(call) {
+      try {
+        return await trainer.runAsync(call)
+      } catch (error) {
+        throw translate(error)
+      }
+    },
+    interrupt: guard(() => trainer.interrupt()),
+    read: guard((kind) => trainer.read(kind)),
+    write: guard((kind, values) => trainer.write(kind, values)),
+    dispose: guard(() => trainer.dispose()),
   }
 }
