@@ -7,6 +7,11 @@ export {
   type RunAsyncOptions,
   type StepProfile,
 } from './compile.ts'
+export { Dataset, type DatasetParts } from './data/dataset.ts'
+export { type DownloadOptions, type DownloadProgress, downloadMnist } from './data/download.ts'
+export { type Idx, loadIdx } from './data/idx.ts'
+export { loadMnist, type Part } from './data/mnist.ts'
+export { type LoadPicturesOptions, loadPictures } from './data/pictures.ts'
 export { type Classification, DigitClassifier, type DigitClassifierOptions } from './digits/classifier.ts'
 export { decodePicture, decodePictureAsync } from './digits/decode.ts'
 export { type NormalizedDigit, type NormalizeOptions, normalizeDigit } from './digits/normalize.ts'

@@ -2,21 +2,12 @@
  * The safetensors format (https://github.com/huggingface/safetensors): eight bytes with the length of a JSON
  * header, the header, the numbers. A file is not trusted: everything it says is checked before it is used.
  */
-import { randomBytes } from 'node:crypto'
-import {
-  closeSync,
-  fsyncSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { KerneletError } from '../errors.ts'
 import { attached } from '../operation.ts'
 import { formatShape, show } from '../shapes.ts'
 import { Tensor } from '../tensor.ts'
+import { writeAtomically } from './atomic.ts'
 
 /** Bits of one element. */
 const bits = {
@@ -294,24 +285,5 @@ function readBytes(path: string): Uint8Array {
     return readFileSync(path)
   } catch (cause) {
     throw new KerneletError('ERR_IO', `${path} could not be read: ${(cause as Error).message}`, { cause })
-  }
-}
-
-function writeAtomically(path: string, parts: readonly Uint8Array[]): void {
-  const beside = `${path}.${randomBytes(6).toString('hex')}.tmp`
-  try {
-    const file = openSync(beside, 'wx')
-    try {
-      for (const part of parts) {
-        for (let done = 0; done < part.length; ) done += writeSync(file, part, done)
-      }
-      fsyncSync(file)
-    } finally {
-      closeSync(file)
-    }
-    renameSync(beside, path)
-  } catch (cause) {
-    rmSync(beside, { force: true })
-    throw new KerneletError('ERR_IO', `${path} could not be written: ${(cause as Error).message}`, { cause })
   }
 }

@@ -1,0 +1,201 @@
+/** Dataset: images with their labels, and ways to take a part of them. */
+import { KerneletError } from '../errors.ts'
+import { checkOptions } from '../options.ts'
+import type { Generator } from '../random.ts'
+import { checkShape, elements, formatShape, show } from '../shapes.ts'
+
+/** What a Dataset is made of. */
+export interface DatasetParts {
+  /** n × values per image, one after the other: bytes (0 … 255), or floats that are used as they are. */
+  images: Uint8Array | Float32Array
+  /** n classes, from 0 up. */
+  labels: Int32Array | Uint8Array | readonly number[]
+  /** Of one image: [1, 28, 28]. */
+  shape: readonly number[]
+  /** Names of the classes; default: '0', '1', … as far as the labels go. */
+  classes?: readonly string[] | undefined
+  /** Where each image comes from, such as a file name. */
+  names?: readonly string[] | undefined
+}
+
+/** Images in memory with the class of each. */
+export class Dataset {
+  /** n × values per image. */
+  readonly images: Uint8Array | Float32Array
+  /** The class of each image. */
+  readonly labels: Int32Array
+  /** Of one image: [channels, height, width]. */
+  readonly shape: readonly number[]
+  /** Names of the classes. */
+  readonly classes: readonly string[]
+  /** Where each image comes from; undefined where nothing is known. */
+  readonly names: readonly string[] | undefined
+
+  /**
+   * The images are kept, not copied.
+   *
+   * @throws KerneletError `ERR_ARGUMENT` for parts of the wrong type or a label out of range; `ERR_SHAPE` for
+   *   counts that differ
+   */
+  constructor(parts: DatasetParts) {
+    checkOptions('Dataset', parts, ['images', 'labels', 'shape', 'classes', 'names'])
+    const { images, labels, names } = parts
+    this.shape = Object.freeze(checkShape(parts.shape, 'Dataset: shape'))
+    if (!(images instanceof Uint8Array || images instanceof Float32Array)) {
+      throw new KerneletError(
+        'ERR_ARGUMENT',
+        `Dataset: images must be a Uint8Array or Float32Array but is ${show(images)}`,
+      )
+    }
+    if (!(labels instanceof Int32Array || labels instanceof Uint8Array || Array.isArray(labels))) {
+      throw new KerneletError(
+        'ERR_ARGUMENT',
+        `Dataset: labels must be an array of classes but is ${show(labels)}`,
+      )
+    }
+    const size = elements(this.shape)
+    if (images.length !== labels.length * size) {
+      throw new KerneletError(
+        'ERR_SHAPE',
+        `Dataset: ${labels.length} labels need ${labels.length * size} values of images ` +
+          `(${labels.length} × ${formatShape(this.shape)}) but there are ${images.length}`,
+      )
+    }
+    if (names && names.length !== labels.length) {
+      throw new KerneletError('ERR_SHAPE', `Dataset: ${labels.length} labels but ${names.length} names`)
+    }
+    this.classes = Object.freeze(parts.classes ? [...parts.classes] : numbered(labels))
+    checkLabels(labels, this.classes.length, 'Dataset')
+    this.images = images
+    this.labels = Int32Array.from(labels)
+    this.names = names
+  }
+
+  /** Number of images. */
+  get length(): number {
+    return this.labels.length
+  }
+
+  /** Values of one image. */
+  get imageLength(): number {
+    return elements(this.shape)
+  }
+
+  /** One image: a view of its values. */
+  image(index: number): Uint8Array | Float32Array {
+    const size = this.imageLength
+    return this.images.subarray(index * size, (index + 1) * size)
+  }
+
+  /** The images of these indices, copied. */
+  subset(indices: ArrayLike<number>): Dataset {
+    const size = this.imageLength
+    const images =
+      this.images instanceof Uint8Array
+        ? new Uint8Array(indices.length * size)
+        : new Float32Array(indices.length * size)
+    const labels = new Int32Array(indices.length)
+    for (let i = 0; i < indices.length; i++) {
+      const index = indices[i] as number
+      if (!Number.isInteger(index) || index < 0 || index >= this.length) {
+        throw new KerneletError(
+          'ERR_ARGUMENT',
+          `subset: expected indices from 0 to ${this.length - 1} but received ${show(index)}`,
+        )
+      }
+      images.set(this.image(index), i * size)
+      labels[i] = this.labels[index] as number
+    }
+    const { names } = this
+    return new Dataset({
+      images,
+      labels,
+      shape: this.shape,
+      classes: this.classes,
+      ...(names && { names: Array.from(indices, (index) => names[index] as string) }),
+    })
+  }
+
+  /**
+   * Two sets, drawn at random: the first without, the second with `share` of every class (rounded), as
+   * scikit-learn's `train_test_split(…, stratify=labels)`. Both keep the order the images have here.
+   *
+   * @param share more than 0 and less than 1
+   * @param generator decides which; the same seed gives the same sets
+   * @throws KerneletError `ERR_ARGUMENT` for another share, or when one of the sets would be empty
+   */
+  split(share: number, generator: Generator): [rest: Dataset, part: Dataset] {
+    if (!(share > 0 && share < 1)) {
+      throw new KerneletError(
+        'ERR_ARGUMENT',
+        `split: expected a share between 0 and 1 but received ${show(share)}`,
+      )
+    }
+    const chosen = new Set<number>()
+    for (let label = 0; label < this.classes.length; label++) {
+      const all = [...this.labels.keys()].filter((i) => this.labels[i] === label)
+      const order = shuffled(all.length, generator)
+      for (const i of order.subarray(0, Math.round(share * all.length))) chosen.add(all[i] as number)
+    }
+    if (chosen.size === 0 || chosen.size === this.length) {
+      throw new KerneletError(
+        'ERR_ARGUMENT',
+        `split: ${show(share)} of ${this.length} images leaves one of the two sets empty`,
+      )
+    }
+    const indices = [...this.labels.keys()]
+    return [
+      this.subset(indices.filter((i) => !chosen.has(i))),
+      this.subset(indices.filter((i) => chosen.has(i))),
+    ]
+  }
+}
+
+/** @throws KerneletError `ERR_ARGUMENT` that names the first label out of range */
+export function checkLabels(labels: ArrayLike<number>, classes: number, who: string): void {
+  for (let i = 0; i < labels.length; i++) {
+    const label = labels[i] as number
+    if (!Number.isInteger(label) || label < 0 || label >= classes) {
+      throw new KerneletError(
+        'ERR_ARGUMENT',
+        `${who}: label ${i} must be a class from 0 to ${classes - 1} but is ${show(label)}`,
+      )
+    }
+  }
+}
+
+/** More outputs than any model here will have: beyond it a label is a slip. */
+const mostClasses = 2 ** 20
+
+function numbered(labels: ArrayLike<number>): string[] {
+  let highest = 0
+  for (let i = 0; i < labels.length; i++) highest = Math.max(highest, labels[i] as number)
+  if (!(highest < mostClasses)) {
+    throw new KerneletError(
+      'ERR_ARGUMENT',
+      `Dataset: labels must be classes from 0 to ${mostClasses - 1} but the highest is ${show(highest)}`,
+    )
+  }
+  return Array.from({ length: highest + 1 }, (_, i) => String(i))
+}
+
+/** The numbers from 0 to `count` − 1 in a random order (Fisher and Yates), without bias. */
+export function shuffled(count: number, generator: Generator): Uint32Array {
+  const order = Uint32Array.from({ length: count }, (_, i) => i)
+  for (let i = count - 1; i > 0; i--) {
+    const k = below(i + 1, generator)
+    const swapped = order[i] as number
+    order[i] = order[k] as number
+    order[k] = swapped
+  }
+  return order
+}
+
+/** A random integer from 0 to `limit` − 1: numbers of the last, incomplete round are drawn again. */
+function below(limit: number, generator: Generator): number {
+  const rounds = 2 ** 32 - (2 ** 32 % limit)
+  for (;;) {
+    const drawn = generator.random()
+    if (drawn < rounds) return drawn % limit
+  }
+}
