@@ -58,4 +58,17 @@ export { Generator, manualSeed } from './random.ts'
 export type { Pair } from './shapes.ts'
 export { type LayerSummary, Summary, summary } from './summary.ts'
 export { Tensor } from './tensor.ts'
+export { freeze, unfreeze } from './train/freeze.ts'
+export { Adam, type AdamOptions, AdamW, Optimizer, SGD, type SGDOptions } from './train/optimizers.ts'
+export {
+  CosineAnnealingLR,
+  type CosineAnnealingLROptions,
+  type Interval,
+  OneCycleLR,
+  type OneCycleLROptions,
+  type Position,
+  Schedule,
+  StepLR,
+  type StepLROptions,
+} from './train/schedules.ts'
 export { version } from './version.ts'

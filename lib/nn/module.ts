@@ -7,7 +7,10 @@ import { type Summary, summary } from '../summary.ts'
 import { Tensor } from '../tensor.ts'
 
 /** A tensor that belongs to a module: `parameters()` finds it, `stateDict()` names it. */
-export class Parameter extends Tensor {}
+export class Parameter extends Tensor {
+  /** false: training leaves it as it is. See `freeze`. */
+  requiresGrad = true
+}
 
 /** Weights by name, as PyTorch names them: `conv1.weight`. */
 export type StateDict = Map<string, Tensor>
@@ -17,6 +20,9 @@ export type StateDict = Map<string, Tensor>
  * of Parameters) in the constructor and they are found by the property's name; write `forward`.
  */
 export abstract class Module {
+  /** Whether layers that behave otherwise while they are trained (Dropout) do so; true at first, as in PyTorch. */
+  training = true
+
   /** Computes the output; override it. Called with stand-ins without values when the model is compiled. */
   abstract forward(...inputs: Tensor[]): Tensor
 
@@ -68,7 +74,7 @@ export abstract class Module {
       if (missingKeys.length > 0) problems.push(`Missing key(s): ${quote(missingKeys)}.`)
       if (unexpectedKeys.length > 0) problems.push(`Unexpected key(s): ${quote(unexpectedKeys)}.`)
     }
-    const copies = found.map(([name, parameter]): [Parameter, Float32Array] => {
+    const copies = found.map(([name, parameter]): [Tensor, Float32Array] => {
       const value = checkValue(name, given.get(name))
       if (!sameShape(value.shape, parameter.shape)) {
         problems.push(
@@ -87,6 +93,17 @@ export abstract class Module {
     }
     for (const [parameter, values] of copies) parameter.data.set(values)
     return { missingKeys, unexpectedKeys }
+  }
+
+  /** Sets `training` here and in all modules below. Compiled models never drop anything. */
+  train(mode = true): this {
+    for (const [, module] of this.namedModules()) module.training = mode
+    return this
+  }
+
+  /** `train(false)`. */
+  eval(): this {
+    return this.train(false)
   }
 
   /** A native plan of this model with the weights it has now; see `compile`. */

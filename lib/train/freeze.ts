@@ -1,0 +1,28 @@
+/** Frozen layers: weights that training leaves as they are. */
+import { KerneletError } from '../errors.ts'
+import { Module, Parameter } from '../nn/module.ts'
+import { show } from '../shapes.ts'
+
+/**
+ * Freezes the weights of a module and of all below it, or one parameter: `requires_grad_(False)` of PyTorch.
+ * Counts for trainers made afterwards.
+ */
+export function freeze(part: Module | Parameter): void {
+  setRequiresGrad('freeze', part, false)
+}
+
+/** Undoes `freeze`. */
+export function unfreeze(part: Module | Parameter): void {
+  setRequiresGrad('unfreeze', part, true)
+}
+
+function setRequiresGrad(who: string, part: Module | Parameter, value: boolean): void {
+  if (!(part instanceof Module || part instanceof Parameter)) {
+    throw new KerneletError(
+      'ERR_ARGUMENT',
+      `${who}: expected a Module or Parameter but received ${show(part)}`,
+    )
+  }
+  const parameters = part instanceof Module ? part.parameters() : [part]
+  for (const parameter of parameters) parameter.requiresGrad = value
+}

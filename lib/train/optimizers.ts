@@ -1,0 +1,139 @@
+/** Optimizers: PyTorch's names and defaults. They are settings; the arithmetic is native. */
+import { KerneletError } from '../errors.ts'
+import type { NativeOptimizer } from '../native.ts'
+import { checkOptions } from '../options.ts'
+import { show } from '../shapes.ts'
+
+/** Options of `SGD`. */
+export interface SGDOptions {
+  /** Learning rate; default 0.001. */
+  lr?: number | undefined
+  /** Share of the last step's direction that is kept; default 0. */
+  momentum?: number | undefined
+  /** Share of the gradient that does not enter the momentum; default 0. */
+  dampening?: number | undefined
+  /** L2 penalty: this share of the weight is added to its gradient; default 0. */
+  weightDecay?: number | undefined
+  /** Nesterov's momentum; default false. */
+  nesterov?: boolean | undefined
+}
+
+/** Options of `Adam` and `AdamW`. */
+export interface AdamOptions {
+  /** Learning rate; default 0.001. */
+  lr?: number | undefined
+  /** Decay of the running means of the gradient and of its square; default [0.9, 0.999]. */
+  betas?: readonly [number, number] | undefined
+  /** Added to the denominator; default 1e-8. */
+  eps?: number | undefined
+  /**
+   * Adam: L2 penalty, this share of the weight is added to its gradient; default 0. AdamW: this share of lr ·
+   * weight is taken off the weight; default 0.01.
+   */
+  weightDecay?: number | undefined
+}
+
+/** How gradients become changes of the weights. */
+export abstract class Optimizer {
+  /** Learning rate of the first step, and of all where there is no schedule. */
+  readonly lr: number
+  /** In the terms of the native core. */
+  abstract readonly settings: Readonly<NativeOptimizer>
+
+  /** @throws KerneletError `ERR_ARGUMENT` */
+  constructor(who: string, lr: unknown = 1e-3) {
+    this.lr = atLeast0(lr, `${who}: lr`)
+  }
+}
+
+/**
+ * Stochastic gradient descent, `torch.optim.SGD`.
+ *
+ * @throws KerneletError `ERR_ARGUMENT` for options out of range
+ */
+export class SGD extends Optimizer {
+  readonly settings: Readonly<NativeOptimizer>
+
+  constructor(options: SGDOptions = {}) {
+    checkOptions('SGD', options, ['lr', 'momentum', 'dampening', 'weightDecay', 'nesterov'])
+    super('SGD', options.lr)
+    const { momentum = 0, dampening = 0, weightDecay = 0, nesterov = false } = options
+    if (nesterov && !(momentum > 0 && dampening === 0)) {
+      throw new KerneletError('ERR_ARGUMENT', 'SGD: nesterov needs a momentum above 0 and no dampening')
+    }
+    this.settings = Object.freeze({
+      kind: 'sgd',
+      momentum: atLeast0(momentum, 'SGD: momentum'),
+      dampening: finite(dampening, 'SGD: dampening'),
+      weightDecay: atLeast0(weightDecay, 'SGD: weightDecay'),
+      nesterov: Boolean(nesterov),
+    })
+  }
+}
+
+/**
+ * Adam (Kingma and Ba 2015), `torch.optim.Adam`.
+ *
+ * @throws KerneletError `ERR_ARGUMENT` for options out of range
+ */
+export class Adam extends Optimizer {
+  readonly settings: Readonly<NativeOptimizer>
+
+  constructor(options: AdamOptions = {}) {
+    checkOptions('Adam', options, adamNames)
+    super('Adam', options.lr)
+    this.settings = adamSettings('adam', 'Adam', options, 0)
+  }
+}
+
+/**
+ * Adam with decoupled weight decay (Loshchilov and Hutter 2019), `torch.optim.AdamW`.
+ *
+ * @throws KerneletError `ERR_ARGUMENT` for options out of range
+ */
+export class AdamW extends Optimizer {
+  readonly settings: Readonly<NativeOptimizer>
+
+  constructor(options: AdamOptions = {}) {
+    checkOptions('AdamW', options, adamNames)
+    super('AdamW', options.lr)
+    this.settings = adamSettings('adamW', 'AdamW', options, 1e-2)
+  }
+}
+
+const adamNames = ['lr', 'betas', 'eps', 'weightDecay']
+
+function adamSettings(
+  kind: 'adam' | 'adamW',
+  who: string,
+  options: AdamOptions,
+  decay: number,
+): Readonly<NativeOptimizer> {
+  const betas: unknown = options.betas ?? [0.9, 0.999]
+  const isBeta = (value: unknown): boolean => typeof value === 'number' && value >= 0 && value < 1
+  if (!Array.isArray(betas) || betas.length !== 2 || !betas.every(isBeta)) {
+    throw new KerneletError(
+      'ERR_ARGUMENT',
+      `${who}: betas must be two numbers from 0 to below 1 but is ${show(betas)}`,
+    )
+  }
+  return Object.freeze({
+    kind,
+    beta1: betas[0],
+    beta2: betas[1],
+    eps: atLeast0(options.eps ?? 1e-8, `${who}: eps`),
+    weightDecay: atLeast0(options.weightDecay ?? decay, `${who}: weightDecay`),
+  })
+}
+
+/** @throws KerneletError `ERR_ARGUMENT` */
+export function finite(value: unknown, what: string): number {
+  if (typeof value === 'number' && Number.isFinite(value)) return value
+  throw new KerneletError('ERR_ARGUMENT', `${what} must be a number but is ${show(value)}`)
+}
+
+/** @throws KerneletError `ERR_ARGUMENT` */
+export function atLeast0(value: unknown, what: string): number {
+  if (typeof value === 'number' && Number.isFinite(value) && value >= 0) return value
+  throw new KerneletError('ERR_ARGUMENT', `${what} must be a number of at least 0 but is ${show(value)}`)
+}
