@@ -7,6 +7,7 @@ export {
   type RunAsyncOptions,
   type StepProfile,
 } from './compile.ts'
+export { type AugmentOptions, type AugmentSeed, augment, handwriting } from './data/augment.ts'
 export { Dataset, type DatasetParts } from './data/dataset.ts'
 export { type DownloadOptions, type DownloadProgress, downloadMnist } from './data/download.ts'
 export { type Idx, loadIdx } from './data/idx.ts'

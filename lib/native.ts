@@ -173,6 +173,11 @@ export interface NativeTrainerOptions {
   emaDecay?: number | undefined
   /** Of dropout; an integer from 0 to 2^53 − 1, 0 by default. */
   seed?: number | undefined
+  /**
+   * Images [channels, height, width] are varied before they are used, by (seed, epoch of the call, index of
+   * the sample); levels are those after scale and shift.
+   */
+  augment?: NativeAugment | undefined
   /** Keeps the gradient at the input too: read('inputGradient'). */
   inputGradient?: boolean | undefined
   isa?: string | undefined
@@ -270,6 +275,34 @@ export interface NativeTrainer {
   dispose(): void
 }
 
+/** AugmentOptions (lib/data/augment.ts), flat. What is left out is 0; probabilities 1, sigma 4, high 1. */
+export interface NativeAugment {
+  /** Levels of empty paper and of full ink. */
+  low?: number | undefined
+  high?: number | undefined
+  mnistForm?: boolean | undefined
+  affineProbability?: number | undefined
+  degrees?: number | undefined
+  scale?: number | undefined
+  stretch?: number | undefined
+  shear?: number | undefined
+  translate?: number | undefined
+  elasticProbability?: number | undefined
+  alpha?: number | undefined
+  sigma?: number | undefined
+  thicknessProbability?: number | undefined
+  thinner?: number | undefined
+  thicker?: number | undefined
+  blurProbability?: number | undefined
+  blur?: number | undefined
+  contrastProbability?: number | undefined
+  contrast?: number | undefined
+  backgroundProbability?: number | undefined
+  background?: number | undefined
+  noiseProbability?: number | undefined
+  noise?: number | undefined
+}
+
 export interface NativeIsa {
   /** Tiers in this binary, slowest first. */
   compiled: string[]
@@ -301,6 +334,19 @@ export interface NativeAddon {
   compile(graph: NativeGraph, options: NativeCompileOptions): NativePlan
   /** Throws ERR_UNSUPPORTED that names the node and its op where there is no backward. */
   trainer(graph: NativeGraph, options: NativeTrainerOptions): NativeTrainer
+  /**
+   * Variations of images [n, channels, height, width]: image i is a function of (seed, epoch, first + i).
+   * `threads` 0: as many as there are CPUs.
+   */
+  augment(
+    images: Float32Array,
+    shape: readonly number[],
+    options: NativeAugment,
+    seed: number,
+    epoch: number,
+    first: number,
+    threads: number,
+  ): Float32Array
   /**
    * Runs one op on its own, `batch` images at a time: what the eager functions call. `inputs` has one
    * array (two or more for add and concat), `inputShapes` their shapes per image, `node.shape` the output's.
@@ -398,6 +444,7 @@ function guardAddon(addon: NativeAddon): NativeAddon {
     setThreads: guard((count) => addon.setThreads(count)),
     compile: guard((graph, options) => guardPlan(addon.compile(graph, options))),
     trainer: guard((graph, options) => guardTrainer(addon.trainer(graph, options))),
+    augment: guard((...args) => addon.augment(...args)),
     evaluate: guard((...args) => addon.evaluate(...args)),
     measurePeak: guard((...args) => addon.measurePeak(...args)),
     measureBandwidth: guard((...args) => addon.measureBandwidth(...args)),

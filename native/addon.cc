@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "bindings/augment.h"
 #include "bindings/convert.h"
 #include "bindings/measure.h"
 #include "bindings/plan_object.h"
@@ -25,6 +26,7 @@ class Addon : public Napi::Addon<Addon> {
                              InstanceMethod("setThreads", &Addon::set_threads),
                              InstanceMethod("compile", &Addon::compile),
                              InstanceMethod("evaluate", &Addon::evaluate),
+                             InstanceMethod("augment", &Addon::augment),
                              InstanceMethod("measurePeak", &Addon::peak),
                              InstanceMethod("measureBandwidth", &Addon::bandwidth),
                          });
@@ -116,6 +118,7 @@ class Addon : public Napi::Addon<Addon> {
     });
   }
 
+  Napi::Value augment(const Napi::CallbackInfo& info) { return bindings::augment(info); }
   Napi::Value peak(const Napi::CallbackInfo& info) { return measure_peak(info); }
   Napi::Value bandwidth(const Napi::CallbackInfo& info) { return measure_bandwidth(info); }
 

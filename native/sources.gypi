@@ -3,11 +3,13 @@
     "kernelet_addon_sources": [
       "native/addon.cc",
       "native/compat/old_glibc.cc",
+      "native/bindings/augment.cc",
       "native/bindings/convert.cc",
       "native/bindings/measure.cc",
       "native/bindings/plan_object.cc"
     ],
     "kernelet_core_sources": [
+      "native/core/augment.cc",
       "native/core/graph.cc",
       "native/core/fuse.cc",
       "native/core/peak.cc",

@@ -1,0 +1,154 @@
+/** Augmentation: images varied at random, so that a network sees more hands and pens than its training set has. */
+import { KerneletError } from '../errors.ts'
+import { type NativeAugment, native } from '../native.ts'
+import { attached } from '../operation.ts'
+import { checkOptions } from '../options.ts'
+import { formatShape, show } from '../shapes.ts'
+import { Tensor } from '../tensor.ts'
+
+/**
+ * What may happen to an image, in the order in which it does. Each group happens with its `probability` (1 where
+ * none is given), each time with other values, drawn evenly up to the strengths given. Lengths are in pixels.
+ */
+export interface AugmentOptions {
+  /** Strokes lose or gain up to so much on either side: a grey erosion or dilation. At most 8. */
+  thickness?: { thinner?: number; thicker?: number; probability?: number } | undefined
+  /**
+   * `degrees`: turned by up to so much either way. `scale`: larger or smaller, 1 ± scale. `stretch`: width over
+   * height, 1 ± stretch. `shear`: slanted by up to so many degrees either way. `translate`: moved by up to so
+   * much each way.
+   */
+  affine?:
+    | {
+        degrees?: number
+        scale?: number
+        stretch?: number
+        shear?: number
+        translate?: number
+        probability?: number
+      }
+    | undefined
+  /**
+   * Elastic distortion (Simard, Steinkraus and Platt 2003): every pixel is displaced by a field of uniform
+   * noise, smoothed by a Gaussian of deviation `sigma` (default 4) and multiplied by `alpha`. With (34, 4), the
+   * paper's for MNIST, the displacements' deviation is 1.4 pixels.
+   */
+  elastic?: { alpha: number; sigma?: number; probability?: number } | undefined
+  /** Gaussian blur, a deviation of up to `sigma`. */
+  blur?: { sigma: number; probability?: number } | undefined
+  /**
+   * Before scale and translate: the ink's longer side to 20/28 of the image's shorter one, its centre of mass
+   * to the middle, its highest level to full ink. It is what `normalizeDigit` does to pictures, so that
+   * augmented images keep MNIST's form. Default false.
+   */
+  mnistForm?: boolean | undefined
+  /** Levels spread about their mean by 1 ± strength, and cut off at empty paper and full ink. */
+  contrast?: { strength: number; probability?: number } | undefined
+  /** Paper of up to this share of full ink, unevenly lit. */
+  background?: { strength: number; probability?: number } | undefined
+  /** Normal grain, a deviation of up to this share of full ink. */
+  noise?: { std: number; probability?: number } | undefined
+}
+
+/**
+ * For digits that `normalizeDigit` has brought into MNIST's form: other hands (turned, slanted, stretched, bent)
+ * and other pens.
+ */
+export const handwriting: AugmentOptions = Object.freeze({
+  thickness: { thinner: 0.7, thicker: 0.9, probability: 0.5 },
+  affine: { degrees: 10, scale: 0.06, stretch: 0.12, shear: 14, translate: 0.5, probability: 0.9 },
+  elastic: { alpha: 24, sigma: 4, probability: 0.6 },
+  blur: { sigma: 0.5, probability: 0.3 },
+  mnistForm: true,
+  contrast: { strength: 0.15, probability: 0.3 },
+})
+
+/** Names of the groups and of their fields: those of NativeAugment. */
+const groups = {
+  thickness: { thinner: 'thinner', thicker: 'thicker' },
+  affine: {
+    degrees: 'degrees',
+    scale: 'scale',
+    stretch: 'stretch',
+    shear: 'shear',
+    translate: 'translate',
+  },
+  elastic: { alpha: 'alpha', sigma: 'sigma' },
+  blur: { sigma: 'blur' },
+  contrast: { strength: 'contrast' },
+  background: { strength: 'background' },
+  noise: { std: 'noise' },
+} as const
+
+/**
+ * The options as the native core takes them.
+ *
+ * @param levels of empty paper and of full ink in the images the network gets
+ * @throws KerneletError `ERR_ARGUMENT` for unknown names and what is no number
+ */
+export function nativeAugment(
+  options: AugmentOptions,
+  { low = 0, high = 1 }: { low?: number; high?: number } = {},
+): NativeAugment {
+  checkOptions('augment', options, [...Object.keys(groups), 'mnistForm'])
+  const flat: Record<string, number | boolean> = { low, high, mnistForm: options.mnistForm === true }
+  for (const [group, fields] of Object.entries(groups)) {
+    const given = options[group as keyof typeof groups] as Record<string, unknown> | undefined
+    if (given === undefined) continue
+    checkOptions(`augment: ${group}`, given, [...Object.keys(fields), 'probability'])
+    for (const [name, to] of Object.entries({ ...fields, probability: `${group}Probability` })) {
+      const value = given[name]
+      if (value === undefined) continue
+      if (typeof value !== 'number') {
+        throw new KerneletError(
+          'ERR_ARGUMENT',
+          `augment: ${group}.${name} must be a number but is ${show(value)}`,
+        )
+      }
+      flat[to] = value
+    }
+  }
+  return flat
+}
+
+export interface AugmentSeed {
+  /** Integers from 0 to 2⁵³. */
+  seed?: number | undefined
+  epoch?: number | undefined
+  /** Of the first image; the others follow. */
+  index?: number | undefined
+  /** Levels of empty paper and full ink, should they not be 0 and 1. */
+  low?: number | undefined
+  high?: number | undefined
+}
+
+/**
+ * Variations of images: what a `Trainer` with `augment` sees in `epoch` of the images `index`, `index + 1` … A
+ * variation depends on seed, epoch, index and options alone, on every machine, whatever the number of threads.
+ *
+ * @param images [n, channels, height, width]
+ * @returns as many others
+ * @throws KerneletError `ERR_SHAPE` for another rank; `ERR_ARGUMENT` for options out of range
+ */
+export function augment(images: Tensor, options: AugmentOptions, where: AugmentSeed = {}): Tensor {
+  if (!(images instanceof Tensor) || images.shape.length !== 4) {
+    throw new KerneletError(
+      'ERR_SHAPE',
+      `augment: expected images [n, channels, height, width] but received ` +
+        `${images instanceof Tensor ? formatShape(images.shape) : show(images)}`,
+    )
+  }
+  checkOptions('augment', where, ['seed', 'epoch', 'index', 'low', 'high'])
+  const { seed = 0, epoch = 0, index = 0, low = 0, high = 1 } = where
+  const shape = images.shape.slice(1)
+  const out = native().augment(
+    attached(images, 'augment'),
+    shape,
+    nativeAugment(options, { low, high }),
+    seed,
+    epoch,
+    index,
+    0,
+  )
+  return new Tensor(out, images.shape)
+}
