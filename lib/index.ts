@@ -36,14 +36,9 @@ export {
   tanh,
 } from './functional.ts'
 export { type Graph, type GraphNode, trace } from './graph.ts'
-export {
-  type Dtype,
-  loadSafetensors,
-  readSafetensors,
-  type SafetensorsFile,
-  type StoredTensor,
-  saveSafetensors,
-} from './io/safetensors.ts'
+export { loadSafetensors, readSafetensors, saveSafetensors } from './io/safetensors.ts'
+export type { Dtype, StoredTensor, WeightsFile } from './io/stored.ts'
+export { loadTorch, readTorch, type TorchOptions } from './io/torch.ts'
 export { isa, setThreads, threads } from './machine.ts'
 export { LeNet5 } from './models/lenet5.ts'
 export type { NativeIsa, NativeThreads, StepDescription } from './native.ts'

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { gunzipSync } from 'node:zlib'
-import { readSafetensors, type SafetensorsFile, Tensor } from '../lib/index.ts'
+import { readSafetensors, Tensor, type WeightsFile } from '../lib/index.ts'
 
 export const root: string = fileURLToPath(new URL('..', import.meta.url))
 export const fixtures: string = fileURLToPath(new URL('fixtures', import.meta.url))
@@ -15,7 +15,7 @@ function outside(variable: string, beside: string): string | undefined {
 }
 
 /** LeNet-5's activations and logits for 16 real digits, computed by PyTorch. Not shipped: the digits are MNIST's. */
-export function lenet5Golden(): SafetensorsFile | undefined {
+export function lenet5Golden(): WeightsFile | undefined {
   const path = outside('KERNELET_REFERENCE', 'reference')
   return path === undefined ? undefined : readSafetensors(`${path}/lenet5-golden.safetensors`)
 }
@@ -33,14 +33,14 @@ export function mnistTest(): { images: Float32Array; labels: Uint8Array } | unde
 }
 
 /** A stored F32 tensor, by name. */
-export function tensorOf(file: SafetensorsFile, name: string): Tensor {
+export function tensorOf(file: WeightsFile, name: string): Tensor {
   const { dtype, shape, bytes } = file.tensors.get(name)!
   if (dtype !== 'F32') throw new Error(`${name} is ${dtype}`)
   return new Tensor(new Float32Array(bytes.slice().buffer), shape)
 }
 
 /** The integers of a stored I64 tensor. */
-export function integersOf(file: SafetensorsFile, name: string): number[] {
+export function integersOf(file: WeightsFile, name: string): number[] {
   return Array.from(new BigInt64Array(file.tensors.get(name)!.bytes.slice().buffer), Number)
 }
 

@@ -105,6 +105,20 @@ describe('loadStateDict', () => {
     expect(values(model)).toEqual(before)
   })
 
+  test.each([
+    ['module.', ', which DataParallel puts there'],
+    ['_orig_mod.', ', which torch.compile puts there'],
+    ['net.body.', ''],
+  ])('names that only begin with %s', (prefix, source) => {
+    const state = new Map([...new LeNet5().stateDict()].map(([name, value]) => [prefix + name, value]))
+    expect(() => new LeNet5().loadStateDict(state)).toThrow(
+      `All of these begin with "${prefix}"${source}; leave it out: ` +
+        `new Map([...state].map(([name, value]) => [name.slice(${prefix.length}), value]))`,
+    )
+    state.set('other.weight', state.get(`${prefix}fc1.weight`)!)
+    expect(() => new LeNet5().loadStateDict(state)).not.toThrow('leave it out')
+  })
+
   test('strict: false skips names, never shapes', () => {
     const model = new LeNet5()
     const fc1 = new Linear(256, 120)

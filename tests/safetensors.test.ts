@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -72,6 +72,118 @@ describe('reading', () => {
 
   test('an empty file of no tensors', () => {
     expect(readSafetensors(file('{}')).tensors.size).toBe(0)
+  })
+})
+
+describe('numbers of other types become float32, rounded once', () => {
+  const load = (dtype: string, bytes: Uint8Array, count: number) =>
+    loadSafetensors(
+      Buffer.concat([file({ w: { dtype, shape: [count], data_offsets: [0, bytes.length] } }), bytes]),
+    ).get('w')!.data
+
+  test('F16: all 65,536', () => {
+    const words = Uint16Array.from({ length: 65536 }, (_, i) => i)
+    const values = load('F16', new Uint8Array(words.buffer), 65536)
+    // The definition: sign, five bits of exponent, ten of fraction.
+    const expected = Float32Array.from(words, (word) => {
+      const [sign, exponent, fraction] = [word >> 15, (word >> 10) & 31, word & 1023]
+      const size =
+        exponent === 31
+          ? fraction === 0
+            ? Number.POSITIVE_INFINITY
+            : Number.NaN
+          : exponent === 0
+            ? (fraction / 1024) * 2 ** -14
+            : (1 + fraction / 1024) * 2 ** (exponent - 15)
+      return sign === 1 ? -size : size
+    })
+    expect(bitsOf(values)).toEqual(bitsOf(expected))
+  })
+
+  test('BF16: the upper half of a float32, the bits of a NaN too', () => {
+    const values = load('BF16', new Uint8Array(Uint16Array.of(0x3f80, 0x8000, 0xff80, 0x7fc1, 1).buffer), 5)
+    expect([...new Uint32Array(values.buffer)]).toEqual([
+      0x3f800000, 0x80000000, 0xff800000, 0x7fc10000, 0x10000,
+    ])
+  })
+
+  test('F64', () => {
+    const numbers = [0.1, 1e300, -1e-300, 16777217, 16777219, Number.NaN, -0]
+    const values = load('F64', new Uint8Array(Float64Array.from(numbers).buffer), numbers.length)
+    expect(bitsOf(values)).toEqual(bitsOf(Float32Array.from(numbers)))
+  })
+
+  test('integers', () => {
+    const integers = [
+      0n,
+      -1n,
+      2n ** 24n + 1n,
+      2n ** 62n + 2n ** 38n,
+      2n ** 62n + 2n ** 38n + 1n,
+      -(2n ** 63n),
+    ]
+    // Halfway between two float32 numbers the even one is nearest; by way of a double the fifth would be too.
+    expect([...load('I64', new Uint8Array(BigInt64Array.from(integers).buffer), 6)]).toEqual([
+      ...[0, -1, 2 ** 24, 2 ** 62, 2 ** 62 + 2 ** 39, -(2 ** 63)],
+    ])
+    expect([...load('U64', new Uint8Array(BigUint64Array.of(2n ** 64n - 1n, 5n).buffer), 2)]).toEqual([
+      2 ** 64,
+      5,
+    ])
+    expect([...load('U8', Uint8Array.of(255), 1), ...load('I8', Uint8Array.of(255), 1)]).toEqual([255, -1])
+    expect([...load('BOOL', Uint8Array.of(0, 1, 2), 3)]).toEqual([0, 1, 1])
+    expect([...load('U32', new Uint8Array(Uint32Array.of(2 ** 32 - 1).buffer), 1)]).toEqual([2 ** 32])
+  })
+})
+
+describe('sharded files', () => {
+  const shards = join(folder, 'shards')
+  mkdirSync(join(shards, 'deep'), { recursive: true })
+  const one = new Tensor(Float32Array.of(1, 2), [2])
+  const two = new Tensor(Float32Array.of(3), [1])
+  saveSafetensors(join(shards, 'a.safetensors'), { one, unused: two })
+  saveSafetensors(join(shards, 'deep/b.safetensors'), { two })
+  saveSafetensors(join(folder, 'outside.safetensors'), { one })
+  const index = (map: unknown, metadata?: unknown) => {
+    const path = join(shards, 'model.safetensors.index.json')
+    writeFileSync(path, JSON.stringify({ metadata, weight_map: map }))
+    return path
+  }
+
+  test('tensors from where the index says', () => {
+    const path = index({ one: 'a.safetensors', two: 'deep/b.safetensors' }, { total_size: 12 })
+    const tensors = loadSafetensors(path)
+    expect([...tensors].map(([name, { data }]) => [name, ...data])).toEqual([
+      ['one', 1, 2],
+      ['two', 3],
+    ])
+    expect([...readSafetensors(path).metadata]).toEqual([['total_size', '12']])
+  })
+
+  test.each([
+    ['../outside.safetensors'],
+    ['deep/../../outside.safetensors'],
+    ['..\\outside.safetensors'],
+    [join(folder, 'outside.safetensors')],
+    ['c:outside.safetensors'],
+    ['model.safetensors.index.json'],
+    [''],
+    [7],
+  ])('only files below its folder: not %s', (file) => {
+    expect(() => loadSafetensors(index({ one: file }))).toThrow(
+      expect.objectContaining({ code: 'ERR_FORMAT', message: expect.stringContaining('below its folder') }),
+    )
+  })
+
+  test('an index that is none, or names what is not there', () => {
+    const path = index({ three: 'a.safetensors' })
+    expect(() => loadSafetensors(path)).toThrow(/looks for "three" in a.safetensors, which does not have it/)
+    expect(() => loadSafetensors(index({ one: 'c.safetensors' }))).toThrow(
+      expect.objectContaining({ code: 'ERR_IO' }),
+    )
+    expect(() => loadSafetensors(index([]))).toThrow('it has no "weight_map"')
+    writeFileSync(path, '{')
+    expect(() => loadSafetensors(path)).toThrow(/not a valid safetensors index: it is not JSON/)
   })
 })
 
@@ -234,12 +346,12 @@ describe('damaged and hostile files', () => {
     )
   })
 
-  test('weights that are not float32', () => {
-    const bytes = file({ w: { dtype: 'F16', shape: [2], data_offsets: [0, 4] } }, 4)
+  test('numbers that do not become float32', () => {
+    const bytes = file({ w: { dtype: 'F8_E4M3', shape: [4], data_offsets: [0, 4] } }, 4)
     expect(() => loadSafetensors(bytes)).toThrow(
       expect.objectContaining({
         code: 'ERR_DTYPE',
-        message: 'w: expected float32 values (F32) but the file has F16',
+        message: expect.stringContaining('w: values of type F8_E4M3'),
       }),
     )
   })

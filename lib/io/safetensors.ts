@@ -2,50 +2,14 @@
  * The safetensors format (https://github.com/huggingface/safetensors): eight bytes with the length of a JSON
  * header, the header, the numbers. A file is not trusted: everything it says is checked before it is used.
  */
-import { readFileSync, statSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { KerneletError } from '../errors.ts'
 import { attached } from '../operation.ts'
 import { formatShape, show } from '../shapes.ts'
 import { Tensor } from '../tensor.ts'
 import { writeAtomically } from './atomic.ts'
-
-/** Bits of one element. */
-const bits = {
-  BOOL: 8,
-  U8: 8,
-  I8: 8,
-  F8_E5M2: 8,
-  F8_E4M3: 8,
-  I16: 16,
-  U16: 16,
-  F16: 16,
-  BF16: 16,
-  I32: 32,
-  U32: 32,
-  F32: 32,
-  F64: 64,
-  I64: 64,
-  U64: 64,
-} as const
-
-/** Element types of the format. */
-export type Dtype = keyof typeof bits
-
-/** A tensor as it lies in a file. */
-export interface StoredTensor {
-  dtype: Dtype
-  /** Dimensions may be 0. */
-  shape: number[]
-  /** Its bytes, little-endian: a view of the file's. */
-  bytes: Uint8Array
-}
-
-/** What a safetensors file holds. */
-export interface SafetensorsFile {
-  tensors: Map<string, StoredTensor>
-  /** The strings under `__metadata__`. */
-  metadata: Map<string, string>
-}
+import { readSource } from './source.ts'
+import { bits, type Dtype, type StoredTensor, toTensors, type WeightsFile } from './stored.ts'
 
 /** The reference implementation's limit. */
 const longestHeader = 100_000_000
@@ -53,43 +17,27 @@ const longestHeader = 100_000_000
 /**
  * Reads a safetensors file, all element types, without converting anything.
  *
- * @param source the path of a file, or its bytes
- * @throws KerneletError `ERR_IO` when the file cannot be read; `ERR_FORMAT` when it is damaged; `ERR_DTYPE`
- *   for an element type that the format does not have
+ * @param source the path of a file, or its bytes; or the path of a sharded model's index
+ *   (`model.safetensors.index.json`), which names the files below its folder that hold the tensors
+ * @throws KerneletError `ERR_IO` when a file cannot be read; `ERR_FORMAT` when one is damaged, or an index names
+ *   what is not there or lies elsewhere; `ERR_DTYPE` for an element type that the format does not have
  */
-export function readSafetensors(source: string | Uint8Array): SafetensorsFile {
-  const bytes = typeof source === 'string' ? readBytes(source) : source
-  if (!(bytes instanceof Uint8Array)) {
-    throw new KerneletError(
-      'ERR_ARGUMENT',
-      `readSafetensors: expected a path or bytes but received ${show(source)}`,
-    )
-  }
-  const name = typeof source === 'string' ? source : 'safetensors bytes'
+export function readSafetensors(source: string | Uint8Array): WeightsFile {
+  const { bytes, name } = readSource('readSafetensors', source, 'safetensors')
+  if (typeof source === 'string' && source.endsWith('.json')) return readShards(source, bytes)
   return new Reader(bytes, name).read()
 }
 
 /**
- * Reads the weights of a model: every tensor must be float32 (F32). The numbers are copied.
+ * Reads the weights of a model. The numbers are copied, and made float32 where they are not: rounded to the
+ * nearest.
  *
- * @param source the path of a file, or its bytes
+ * @param source as for `readSafetensors`
  * @returns tensors by name, for `loadStateDict`
- * @throws KerneletError as `readSafetensors`; `ERR_DTYPE` for another element type, `ERR_SHAPE` for a
- *   dimension of 0
+ * @throws KerneletError as `readSafetensors`; `ERR_DTYPE` for 8-bit floats, `ERR_SHAPE` for a dimension of 0
  */
 export function loadSafetensors(source: string | Uint8Array): Map<string, Tensor> {
-  const { tensors } = readSafetensors(source)
-  return new Map([...tensors].map(([name, stored]) => [name, toTensor(name, stored)]))
-}
-
-function toTensor(name: string, { dtype, shape, bytes }: StoredTensor): Tensor {
-  if (dtype !== 'F32') {
-    throw new KerneletError('ERR_DTYPE', `${name}: expected float32 values (F32) but the file has ${dtype}`)
-  }
-  // Copied byte by byte: nothing says that numbers begin at a multiple of four.
-  const data = new Float32Array(bytes.length / 4)
-  new Uint8Array(data.buffer).set(bytes)
-  return new Tensor(data, shape)
+  return toTensors(readSafetensors(source).tensors)
 }
 
 /**
@@ -156,18 +104,59 @@ function entriesOf<T>(dictionary: ReadonlyMap<string, T> | Readonly<Record<strin
   return dictionary instanceof Map ? [...dictionary] : Object.entries(dictionary)
 }
 
+/** A sharded model: `weight_map` says which file has which tensor. */
+function readShards(path: string, bytes: Uint8Array): WeightsFile {
+  const damaged = (reason: string) =>
+    new KerneletError('ERR_FORMAT', `${path} is not a valid safetensors index: ${reason}`)
+  const index = parseJson(bytes, (reason) => damaged(`it is ${reason}`))
+  if (!isRecord(index) || !isRecord(index.weight_map)) throw damaged('it has no "weight_map"')
+  const shards = new Map<string, WeightsFile>()
+  const tensors = new Map<string, StoredTensor>()
+  for (const [name, file] of Object.entries(index.weight_map)) {
+    if (typeof file !== 'string' || !isBelow(file)) {
+      throw damaged(
+        `it looks for ${show(name)} in ${show(file)}, which is not the name of a file below its folder`,
+      )
+    }
+    const shard = shards.get(file) ?? readSafetensors(join(dirname(path), file))
+    shards.set(file, shard)
+    const tensor = shard.tensors.get(name)
+    if (tensor === undefined) throw damaged(`it looks for ${show(name)} in ${file}, which does not have it`)
+    tensors.set(name, tensor)
+  }
+  const notes = isRecord(index.metadata) ? Object.entries(index.metadata) : []
+  return { tensors, metadata: new Map(notes.map(([key, value]) => [key, String(value)])) }
+}
+
+/** Whether a relative path stays below where it starts, on any system, and is no index itself. */
+function isBelow(path: string): boolean {
+  const parts = path.split(/[\\/]/)
+  return (
+    path.endsWith('.safetensors') &&
+    !path.includes(':') &&
+    !parts.some((part) => part === '' || part === '..')
+  )
+}
+
+function parseJson(bytes: Uint8Array, failure: (reason: string) => KerneletError): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes))
+  } catch (cause) {
+    throw failure(`not JSON in UTF-8 (${(cause as Error).message})`)
+  }
+}
+
 /** Checks a file and takes it apart. */
 class Reader {
   readonly #bytes: Uint8Array
   readonly #name: string
 
   constructor(bytes: Uint8Array, name: string) {
-    // Not a Buffer: its slice() would be a view, unlike that of the Uint8Array it claims to be.
-    this.#bytes = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    this.#bytes = bytes
     this.#name = name
   }
 
-  read(): SafetensorsFile {
+  read(): WeightsFile {
     const [header, data] = this.#split()
     const tensors = new Map<string, StoredTensor>()
     let metadata = new Map<string, string>()
@@ -194,14 +183,7 @@ class Reader {
       throw this.#damaged(`its header would have ${length} bytes, but only ${bytes.length - 8} follow`)
     }
     const end = 8 + Number(length)
-    let header: unknown
-    try {
-      header = JSON.parse(
-        new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes.subarray(8, end)),
-      )
-    } catch (cause) {
-      throw this.#damaged(`its header is not JSON in UTF-8 (${(cause as Error).message})`)
-    }
+    const header = parseJson(bytes.subarray(8, end), (reason) => this.#damaged(`its header is ${reason}`))
     if (!isRecord(header)) throw this.#damaged(`its header is not a JSON object but ${show(header)}`)
     return [header, bytes.subarray(end)]
   }
@@ -277,13 +259,4 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 /** Whether `value` is an array of integers from 0 up that a double holds exactly. */
 function isCounts(value: unknown): value is number[] {
   return Array.isArray(value) && value.every((one) => Number.isSafeInteger(one) && one >= 0)
-}
-
-function readBytes(path: string): Uint8Array {
-  try {
-    if (!statSync(path).isFile()) throw new Error('it is not a file')
-    return readFileSync(path)
-  } catch (cause) {
-    throw new KerneletError('ERR_IO', `${path} could not be read: ${(cause as Error).message}`, { cause })
-  }
 }

@@ -86,6 +86,7 @@ export abstract class Module {
       return [parameter, attached(value, name)]
     })
     if (problems.length > 0) {
+      problems.push(...prefixHint(missingKeys, unexpectedKeys))
       throw new KerneletError(
         'ERR_STATE_DICT',
         `The weights do not fit ${this.constructor.name}:\n  ${problems.join('\n  ')}`,
@@ -153,6 +154,21 @@ function join(path: string, name: string): string {
 function quote(names: readonly string[]): string {
   return names.map((name) => JSON.stringify(name)).join(', ')
 }
+
+/** A word on names that only have something put before them. */
+function prefixHint(missing: readonly string[], unexpected: readonly string[]): string[] {
+  const given = unexpected[0] ?? ''
+  const wanted = missing.find((name) => given.endsWith(`.${name}`))
+  const prefix = wanted === undefined ? '' : given.slice(0, -wanted.length)
+  if (prefix === '' || !unexpected.every((name) => name.startsWith(prefix))) return []
+  const source = prefixes[prefix]
+  return [
+    `All of these begin with ${JSON.stringify(prefix)}${source ? `, which ${source} puts there` : ''}; leave it out: ` +
+      `new Map([...state].map(([name, value]) => [name.slice(${prefix.length}), value]))`,
+  ]
+}
+
+const prefixes: Record<string, string> = { 'module.': 'DataParallel', '_orig_mod.': 'torch.compile' }
 
 function checkValue(name: string, value: unknown): Tensor {
   if (value instanceof Tensor) return value
