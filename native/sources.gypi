@@ -19,7 +19,7 @@
       "native/core/cpu.cc",
       "native/core/thread_pool.cc"
     ],
-    "kernelet_kernel_source": ["native/kernels/kernels.cc"],
+    "kernelet_kernel_source": ["native/kernels/kernels.cc", "native/kernels/narrow.cc"],
     "kernelet_isas_x64": ["scalar", "sse", "avx2", "avx512"],
     "kernelet_isas_arm64": ["scalar", "neon"],
     "kernelet_common_flags": ["-std=c++17", "-ffp-contract=off", "-fvisibility=hidden", "-Wall", "-Wextra"],

@@ -121,6 +121,17 @@ std::string cpu_name() {
 #endif
 }
 
+double narrow_share() {
+#if defined(KERNELET_X64)
+  const Registers vendor = cpuid(0, 0), version = cpuid(1, 0);
+  constexpr uint32_t amd = 0x68747541;  // "Auth…"
+  const uint32_t family = (version.eax >> 8 & 0xf) + (version.eax >> 20 & 0xff);
+  constexpr uint32_t zen3_and_4 = 0x19;
+  if (vendor.ebx == amd && family == zen3_and_4) return 1.0;
+#endif
+  return 0.5;
+}
+
 int cpu_affinity() {
 #if defined(__linux__)
   cpu_set_t set;

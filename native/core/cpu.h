@@ -12,6 +12,8 @@ struct CpuFeatures {
 
 CpuFeatures cpu_features();
 std::string cpu_name();
+// The share of the AVX-512 muladd peak that registers of 256 bits reach: 1 where the units are that wide.
+double narrow_share();
 // CPUs in this process's affinity mask.
 int cpu_affinity();
 // CPUs' worth of time the cgroup grants, infinity where there is no limit.

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "cpu.h"
 #include "fuse.h"
 #include "isa.h"
 #include "step.h"
@@ -104,27 +105,30 @@ double filled(int64_t outputs, int64_t lanes) {
   return static_cast<double>(outputs) / static_cast<double>((outputs + lanes - 1) / lanes * lanes);
 }
 
-// The share of a core's peak that an algorithm should reach at a shape: how full its lanes are, whether it has
-// enough chains to hide the latency of an FMA, and what it does besides. The constants are fitted to
-// `kernelet bench kernels` over bench/shapes; only their order matters.
+// The share of a core's peak that an algorithm should reach at a shape: how full its lanes and tiles are, and
+// what it does besides. The constants are fitted to `kernelet bench kernels` over bench/shapes on Zen 3 (16
+// registers) and Zen 4 (32); only their order matters.
 double efficiency(const ConvArgs& a, const ConvAlgorithm& algorithm, const KernelTable& k) {
-  const int m = a.oc / a.groups;
-  const int64_t window = int64_t{a.kh} * a.kw;
+  const double m = a.oc / a.groups, taps = static_cast<double>(a.ic / a.groups) * a.kh * a.kw;
+  const double window = static_cast<double>(a.kh) * a.kw;
   const bool pooled = a.epilogue.pool != Pool::none;
-  const double chains_needed = 8;
-  if (&algorithm == &k.direct_pixels) {
-    const int channels = std::min(m, algorithm.tile_rows);
-    const double rows = static_cast<double>(algorithm.tile_columns) / k.lanes;
-    const double chains = std::min(1.0, channels * rows / chains_needed);
-    const double planes = window / (window + 0.5);  // a small window leaves a plane as soon as it is touched
-    return 0.9 * filled(a.ow, k.lanes) * chains * planes;
+  const bool many_registers = k.im2col.tile_rows > 3;
+  const double outputs = static_cast<double>(a.oh) * a.ow;
+  const bool narrow = &algorithm == k.narrow_pixels;
+  if (&algorithm == &k.direct_pixels || narrow) {
+    const int lanes = narrow ? k.lanes / 2 : k.lanes, rows = algorithm.tile_columns / lanes;
+    const double chains = std::min(1.0, std::min<double>(m, algorithm.tile_rows) * rows / 8);
+    const double full = (narrow ? narrow_share() : 1.0) * filled(a.ow, lanes) * chains;
+    // with few registers a small window leaves a plane as soon as it is touched
+    if (!many_registers) return 0.83 * full * window / (window + 0.5);
+    return 0.9 * full * filled(a.oh, rows) * taps / (taps + 3) * outputs / (outputs + 15);
   }
   if (&algorithm == &k.direct_channels) {
-    const double pixels = pooled ? 4.0 : 5.5;
-    const double chains = std::min(1.0, pixels * std::min(2, (m + k.lanes - 1) / k.lanes) / chains_needed);
-    const double planes = window / (window + 0.8);
-    const double stores = 25.0 / static_cast<double>(a.ic / a.groups * window);  // lanes scatter over planes
-    return filled(m, k.lanes) * chains * planes / (1 + stores);
+    const double full = filled(a.oc / a.groups, k.lanes);
+    const double stores = 22 / taps;  // lanes scatter over planes
+    if (!many_registers) return 0.92 * full * window / (window + 0.8) / (1 + stores);
+    const double tiles = filled(static_cast<int64_t>(outputs), pooled ? 4 : 2) * outputs / (outputs + 8);
+    return 0.86 * full * tiles / (1 + stores);
   }
   if (&algorithm == &k.winograd) {
     const double saved = a.kh == 3 ? 4.0 : 6.25;
@@ -133,10 +137,12 @@ double efficiency(const ConvArgs& a, const ConvAlgorithm& algorithm, const Kerne
     const double border = static_cast<double>(a.oh) * a.ow / static_cast<double>(16 * tiles);
     return 0.8 * saved * transforms * border * filled(tiles, algorithm.tile_columns);
   }
-  // copying a column costs as much as this many channels' muladds; more where a pool spreads it over corners
-  const double copies = pooled ? 30 : 11;
+  // copying a column costs as much as this many channels' muladds; more where a pool spreads it over corners,
+  // or rows are short
+  const double copies = pooled ? 30 : many_registers ? 7 + 400.0 / a.ow : 11;
   const int64_t columns = pooled ? int64_t{a.ph} * a.pw : int64_t{a.oh} * a.ow;
-  return 0.95 * filled(columns, pooled ? k.lanes : algorithm.tile_columns) * m / (m + copies);
+  return 0.95 * filled(columns, pooled ? k.lanes : algorithm.tile_columns) * m / (m + copies) * taps /
+         (taps + 6);
 }
 
 }  // namespace
@@ -255,15 +261,16 @@ class ProgramBuilder {
     const bool any = algorithm_ == "auto" || algorithm_ == "fastest";
     const bool direct = algorithm_ == "direct" || any;
     const ConvAlgorithm* best = &kernels_.im2col;
-    double best_efficiency = direct && !any ? 0 : efficiency(a, kernels_.im2col, kernels_);
+    double best_efficiency = any ? efficiency(a, kernels_.im2col, kernels_) : 0;
     // the one that gives other bits, and so never without being asked for
     const ConvAlgorithm& winograd = kernels_.winograd;
     if (algorithm_ == winograd.name && winograd.fits(a)) return winograd;
-    for (const ConvAlgorithm* candidate : {&kernels_.direct_pixels, &kernels_.direct_channels}) {
-      if (!candidate->fits(a)) continue;
-      if (algorithm_ == candidate->name) return *candidate;
+    for (const ConvAlgorithm* candidate :
+         {&kernels_.direct_pixels, kernels_.narrow_pixels, &kernels_.direct_channels}) {
+      if (candidate == nullptr || !candidate->fits(a)) continue;
+      if (!direct && algorithm_ != candidate->name) continue;
       const double e = efficiency(a, *candidate, kernels_);
-      if (direct && e > best_efficiency) {
+      if (e > best_efficiency) {
         best = candidate;
         best_efficiency = e;
       }
@@ -272,6 +279,13 @@ class ProgramBuilder {
       return winograd;
     }
     return *best;
+  }
+
+  // One row is bound by reading the weights: fewer zeros beyond the last output are less to read.
+  const LinearAlgorithm& choose(const LinearArgs& a) const {
+    const LinearAlgorithm* const narrow = kernels_.narrow_linear;
+    const bool smaller = narrow != nullptr && narrow->weights_size(a) < kernels_.linear.weights_size(a);
+    return a.rows == 1 && smaller ? *narrow : kernels_.linear;
   }
 
   void add_conv(Plan::Step& step, const Group& group, const Node& node, StepDescription& d) {
@@ -316,7 +330,7 @@ class ProgramBuilder {
     a.out = static_cast<int32_t>(d.output.dims[d.output.rank - 1]);
     a.rows = static_cast<int32_t>(d.input.elements() / a.in);
     a.activation = group.epilogue.after;
-    const LinearAlgorithm& algorithm = in_lanes_ ? kernels_.lanes_linear : kernels_.linear;
+    const LinearAlgorithm& algorithm = in_lanes_ ? kernels_.lanes_linear : choose(a);
     step.linear_algorithm = &algorithm;
     d.problem = number("ic", a.in) + number("oc", a.out) + (a.rows > 1 ? number("mb", a.rows) : "");
     d.algorithm = algorithm.name;

@@ -29,9 +29,18 @@ void interleave(size_t n, int count, const float* src, size_t image_stride, floa
 }
 
 // src [n][lanes] -> `count` images of n floats, `image_stride` apart.
-KERNELET_COLD void deinterleave(size_t n, int count, const float* src, float* dst, size_t image_stride) {
-  for (int image = 0; image < count; ++image) {
-    for (size_t i = 0; i < n; ++i) dst[image * image_stride + i] = src[i * lanes + image];
+void deinterleave(size_t n, int count, const float* src, float* dst, size_t image_stride) {
+  size_t i = 0;
+  for (; count == lanes && i + lanes <= n; i += lanes) {
+    reg row[lanes];
+    KERNELET_UNROLL
+    for (int j = 0; j < lanes; ++j) row[j] = F32::load(src + (i + j) * lanes);
+    transpose(row);
+    KERNELET_UNROLL
+    for (int image = 0; image < lanes; ++image) F32::store(dst + image * image_stride + i, row[image]);
+  }
+  for (; i < n; ++i) {
+    for (int image = 0; image < count; ++image) dst[image * image_stride + i] = src[i * lanes + image];
   }
 }
 

@@ -23,6 +23,12 @@ constexpr int most_rows = F32::registers >= 32 ? 4 : 2;
 // A depthwise channel has no others to hide the latency behind: more rows at once.
 constexpr int rows_of_one_channel = 8, few_rows_of_one_channel = 4;
 constexpr int most_kw = 64;
+// Half-width kernels (narrow.cc) are for rows that leave full registers half empty; depthwise is the others'.
+#if defined(KERNELET_NARROW)
+constexpr bool depthwise = false;
+#else
+constexpr bool depthwise = true;
+#endif
 
 // Rows narrower than a register are computed past their end, in a plane padded that far.
 KERNELET_INLINE ConvArgs widened(const ConvArgs& s) {
@@ -56,7 +62,9 @@ size_t scratch_size(const ConvArgs& s) {
   return f.copied ? static_cast<size_t>(s.ic / s.groups) * f.size : 0;
 }
 
-bool fits(const ConvArgs& s) { return lanes >= 4 && s.kw <= most_kw && s.oh >= most_rows; }
+bool fits(const ConvArgs& s) {
+  return lanes >= 4 && s.kw <= most_kw && s.oh >= most_rows && (depthwise || conv_m(s) > 1);
+}
 
 size_t weights_size(const ConvArgs& s) { return static_cast<size_t>(s.oc) * conv_k(s); }
 
@@ -261,11 +269,13 @@ KERNELET_INLINE Kernel kernel_of(int channels) {
 }
 
 KERNELET_INLINE Kernel kernel_of(int rows_at_once, bool pooled, int channels) {
-  if (channels == 1) {
-    if (rows_at_once == rows_of_one_channel) {
+  if constexpr (depthwise) {
+    if (channels == 1 && rows_at_once == rows_of_one_channel) {
       return pooled ? rows<1, rows_of_one_channel, true> : rows<1, rows_of_one_channel, false>;
     }
-    if (rows_at_once == few_rows_of_one_channel && !pooled) return rows<1, few_rows_of_one_channel, false>;
+    if (channels == 1 && rows_at_once == few_rows_of_one_channel && !pooled) {
+      return rows<1, few_rows_of_one_channel, false>;
+    }
   }
   return pooled ? kernel_of<most_rows, true>(channels) : kernel_of<most_rows, false>(channels);
 }

@@ -16,6 +16,15 @@
 namespace kernelet {
 namespace KERNELET_ISA {
 
+#if defined(KERNELET_ISA_AVX512)
+extern KERNELET_HIDDEN const ConvAlgorithm narrow_pixels;  // narrow.cc
+#define KERNELET_NARROW_PIXELS &narrow_pixels
+#define KERNELET_NARROW_LINEAR &avx2::table.linear
+#else
+#define KERNELET_NARROW_PIXELS nullptr
+#define KERNELET_NARROW_LINEAR nullptr
+#endif
+
 const KernelTable table = {
     KERNELET_NAME(KERNELET_ISA),
     lanes,
@@ -27,11 +36,13 @@ const KernelTable table = {
      direct_pixels::scratch_size, direct_pixels::run, direct_pixels::most_channels,
      direct_pixels::most_rows* lanes},
     {"direct-channels", direct_channels::fits, direct_channels::weights_size, direct_channels::pack,
-     direct_channels::scratch_size, direct_channels::run, direct_channels::most_pixels,
+     direct_channels::scratch_size, direct_channels::run, direct_channels::most_pixels_of_two,
      direct_channels::width},
     {"winograd", winograd::fits, winograd::weights_size, winograd::pack, winograd::scratch_size,
      winograd::run, tile_rows, tile_width},
+    KERNELET_NARROW_PIXELS,
     {"gemm", linear_weights_size, linear_bias_size, linear_pack, linear, 1, row_registers* lanes},
+    KERNELET_NARROW_LINEAR,
     {max_pool, avg_pool},
 
     {"lanes", batch_lanes::conv_fits, batch_lanes::conv_weights_size, batch_lanes::conv_pack,

@@ -84,7 +84,9 @@ struct KernelTable {
 
   // One image: values are [c][h][w].
   ConvAlgorithm im2col, direct_pixels, direct_channels, winograd;
+  const ConvAlgorithm* narrow_pixels;  // direct_pixels in registers of half the width, or null
   LinearAlgorithm linear;
+  const LinearAlgorithm* narrow_linear;  // the same in registers of half the width, or null
   PoolAlgorithm pool;
 
   // `lanes` images at once: values are [c][h][w][lanes].

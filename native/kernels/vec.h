@@ -38,7 +38,7 @@ namespace {
 #include "vec_scalar.h"
 #elif defined(KERNELET_ISA_SSE)
 #include "vec_sse.h"
-#elif defined(KERNELET_ISA_AVX2)
+#elif defined(KERNELET_ISA_AVX2) || defined(KERNELET_NARROW)
 #include "vec_avx2.h"
 #elif defined(KERNELET_ISA_AVX512)
 #include "vec_avx512.h"

@@ -1,10 +1,14 @@
-// AVX2 and FMA: eight lanes, 16 registers.
+// AVX2 and FMA: eight lanes, 16 registers; 32 where AVX-512 is there too (narrow.cc).
 alignas(64) const int avx2_first_mask[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
 
 struct F32 {
   using reg = __m256;
   static constexpr int lanes = 8;
+#if defined(KERNELET_NARROW)
+  static constexpr int registers = 32;
+#else
   static constexpr int registers = 16;
+#endif
   static constexpr bool has_fma = true;
 
   static reg zero() { return _mm256_setzero_ps(); }

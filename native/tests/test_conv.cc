@@ -116,8 +116,8 @@ class Conv {
   void run(const Epilogue& epilogue, Place place) {
     const ConvArgs s = with(epilogue);
     if (s.ph < 1 || s.pw < 1) return;
-    for (const ConvAlgorithm* a : {&t_.im2col, &t_.direct_pixels, &t_.direct_channels}) {
-      if (a->fits(s)) run(*a, s, place);
+    for (const ConvAlgorithm* a : {&t_.im2col, &t_.direct_pixels, t_.narrow_pixels, &t_.direct_channels}) {
+      if (a != nullptr && a->fits(s)) run(*a, s, place);
     }
     if (t_.lanes_conv.fits(s)) run_lanes(s, place);
     if (t_.winograd.fits(s)) run_winograd(s, place);

@@ -89,7 +89,9 @@ PER_TIER(describe) {
         check_text(d.algorithm, want[i].algorithm, "algorithm");
         check_text(d.epilogue, want[i].epilogue, "epilogue");
         check_text(d.output.text(), want[i].output, "output");
-        check_text(d.tile, i < 2 ? tile(t.im2col) : tile(t.linear), "tile");
+        // 120 and 84 outputs fill registers of half the width better, 10 do not
+        const bool narrow = i < 4 && t.narrow_linear != nullptr;
+        check_text(d.tile, i < 2 ? tile(t.im2col) : tile(narrow ? *t.narrow_linear : t.linear), "tile");
         check_text(d.isa, t.isa, "isa");
         check(d.names.size() == d.ops.size() &&
                   d.names[0] == std::string(op_name(op_of(d.ops[0]))) + d.names[0].substr(d.ops[0].size()),
