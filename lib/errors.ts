@@ -12,6 +12,7 @@
  * - `ERR_BUSY`        the output buffer belongs to a call still in flight
  * - `ERR_DISPOSED`    the compiled model was disposed
  * - `ERR_ABORTED`     an AbortSignal fired before the work started
+ * - `ERR_DIVERGED`    training met a NaN or an infinite value
  * - `ERR_NATIVE_LOAD` the native addon could not be loaded
  * - `ERR_INTERNAL`    a fault of kernelet's own; please report it
  */
@@ -27,6 +28,7 @@ export type KerneletErrorCode =
   | 'ERR_BUSY'
   | 'ERR_DISPOSED'
   | 'ERR_ABORTED'
+  | 'ERR_DIVERGED'
   | 'ERR_NATIVE_LOAD'
   | 'ERR_INTERNAL'
 

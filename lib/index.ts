@@ -25,6 +25,7 @@ export {
   cat,
   conv2d,
   crossEntropy,
+  dropout,
   flatten,
   linear,
   logSoftmax,
@@ -44,6 +45,7 @@ export { LeNet5 } from './models/lenet5.ts'
 export type { NativeIsa, NativeThreads, StepDescription } from './native.ts'
 export { LogSoftmax, ReLU, Sigmoid, Softmax, Tanh } from './nn/activations.ts'
 export { Conv2d, type Conv2dOptions } from './nn/conv2d.ts'
+export { Dropout } from './nn/dropout.ts'
 export type { InitOptions } from './nn/init.ts'
 export { Linear } from './nn/linear.ts'
 export { Module, Parameter, type StateDict } from './nn/module.ts'
@@ -54,7 +56,11 @@ export { Generator, manualSeed } from './random.ts'
 export type { Pair } from './shapes.ts'
 export { type LayerSummary, Summary, summary } from './summary.ts'
 export { Tensor } from './tensor.ts'
+export { DivergedError } from './train/diverged.ts'
+export { type EvaluateOptions, Evaluation, type Example, evaluate } from './train/evaluate.ts'
 export { freeze, unfreeze } from './train/freeze.ts'
+export type { GradientHealth, HealthWarning, LayerHealth, ReluHealth } from './train/health.ts'
+export type { Loss } from './train/losses.ts'
 export { Adam, type AdamOptions, AdamW, Optimizer, SGD, type SGDOptions } from './train/optimizers.ts'
 export {
   CosineAnnealingLR,
@@ -67,4 +73,12 @@ export {
   StepLR,
   type StepLROptions,
 } from './train/schedules.ts'
+export {
+  type EpochReport,
+  type FitOptions,
+  type FitProgress,
+  type StepReport,
+  Trainer,
+  type TrainerOptions,
+} from './train/trainer.ts'
 export { version } from './version.ts'

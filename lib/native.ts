@@ -411,6 +411,7 @@ const codes: Record<KerneletErrorCode, true> = {
   ERR_BUSY: true,
   ERR_DISPOSED: true,
   ERR_ABORTED: true,
+  ERR_DIVERGED: true,
   ERR_NATIVE_LOAD: true,
   ERR_INTERNAL: true,
 }

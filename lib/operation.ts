@@ -98,6 +98,7 @@ const titles: Partial<Record<NativeNode['op'], string>> = {
   softmax: 'Softmax',
   logSoftmax: 'LogSoftmax',
   flatten: 'Flatten',
+  dropout: 'Dropout',
 }
 
 /** An operation as its layer is called: `Conv2d`; `add` and `concat` have no layer. */

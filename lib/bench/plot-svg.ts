@@ -2,7 +2,7 @@
 
 /**
  * A whole SVG document. Classes: `axis` and `grid` lines, `text`, `soft` and `title` texts, `accent` and `other`
- * shapes, `roof` lines.
+ * shapes, `roof` lines, and `curve` with `accent-line`, `other-line` or `roof-line`.
  */
 export function svgDocument(width: number, height: number, title: string, body: readonly string[]): string {
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img" aria-label="${escapeXml(title)}">
@@ -15,6 +15,7 @@ ${rules(LIGHT)}
   .grid, .axis { stroke-width: 1 }
   .roof { stroke-width: 1.5; fill: none }
   .lead { stroke-width: 0.75 }
+  .curve { stroke-width: 2; fill: none; stroke-linejoin: round }
   @media (prefers-color-scheme: dark) {
 ${rules(DARK)}
   }
@@ -48,7 +49,8 @@ const DARK: Palette = {
 function rules({ back, ink, soft, line, accent, other, roof }: Palette): string {
   return `  .back { fill: ${back} } text { fill: ${ink}; stroke: ${back} } .soft { fill: ${soft} }
   .roof-text { fill: ${roof} } .roof { stroke: ${roof} } .number, .accent { fill: ${accent} } .other { fill: ${other} }
-  .grid { stroke: ${line} } .axis, .lead { stroke: ${soft} }`
+  .grid { stroke: ${line} } .axis, .lead { stroke: ${soft} }
+  .accent-line { stroke: ${accent} } .other-line { stroke: ${other} } .roof-line { stroke: ${roof} }`
 }
 
 export function escapeXml(text: string): string {

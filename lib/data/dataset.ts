@@ -125,30 +125,44 @@ export class Dataset {
    * @throws KerneletError `ERR_ARGUMENT` for another share, or when one of the sets would be empty
    */
   split(share: number, generator: Generator): [rest: Dataset, part: Dataset] {
-    if (!(share > 0 && share < 1)) {
-      throw new KerneletError(
-        'ERR_ARGUMENT',
-        `split: expected a share between 0 and 1 but received ${show(share)}`,
-      )
-    }
-    const chosen = new Set<number>()
-    for (let label = 0; label < this.classes.length; label++) {
-      const all = [...this.labels.keys()].filter((i) => this.labels[i] === label)
-      const order = shuffled(all.length, generator)
-      for (const i of order.subarray(0, Math.round(share * all.length))) chosen.add(all[i] as number)
-    }
-    if (chosen.size === 0 || chosen.size === this.length) {
-      throw new KerneletError(
-        'ERR_ARGUMENT',
-        `split: ${show(share)} of ${this.length} images leaves one of the two sets empty`,
-      )
-    }
-    const indices = [...this.labels.keys()]
-    return [
-      this.subset(indices.filter((i) => !chosen.has(i))),
-      this.subset(indices.filter((i) => chosen.has(i))),
-    ]
+    const [rest, part] = splitIndices(this.labels, share, generator)
+    return [this.subset(rest), this.subset(part)]
   }
+}
+
+/** The indices of the two sets of `Dataset.split`. */
+export function splitIndices(
+  labels: Int32Array,
+  share: number,
+  generator: Generator,
+): [rest: Uint32Array, part: Uint32Array] {
+  if (!(share > 0 && share < 1)) {
+    throw new KerneletError(
+      'ERR_ARGUMENT',
+      `split: expected a share between 0 and 1 but received ${show(share)}`,
+    )
+  }
+  const byLabel = new Map<number, number[]>()
+  for (const [i, label] of labels.entries()) {
+    const known = byLabel.get(label)
+    if (known) known.push(i)
+    else byLabel.set(label, [i])
+  }
+  const chosen = new Uint8Array(labels.length)
+  for (const label of [...byLabel.keys()].sort((a, b) => a - b)) {
+    const all = byLabel.get(label) as number[]
+    const order = shuffled(all.length, generator)
+    for (const i of order.subarray(0, Math.round(share * all.length))) chosen[all[i] as number] = 1
+  }
+  const indices = Uint32Array.from(labels.keys())
+  const [rest, part] = [indices.filter((i) => !chosen[i]), indices.filter((i) => chosen[i])]
+  if (rest.length === 0 || part.length === 0) {
+    throw new KerneletError(
+      'ERR_ARGUMENT',
+      `split: ${show(share)} of ${labels.length} images leaves one of the two sets empty`,
+    )
+  }
+  return [rest, part]
 }
 
 /** @throws KerneletError `ERR_ARGUMENT` that names the first label out of range */

@@ -1,0 +1,48 @@
+/** `kernelet data mnist`. */
+
+import { type DownloadProgress, downloadMnist, mirrors } from '../data/download.ts'
+import { defaultFolder } from '../data/mnist.ts'
+import { type Command, EXIT } from './command.ts'
+import { complain, print } from './terminal.ts'
+
+export const command: Command = {
+  summary: 'download MNIST',
+  usage: '[options]',
+  description: `Downloads the four files of MNIST (11 MB). Files that are there already and right are kept. What comes is
+checked against the SHA-256 of MNIST's contents before it gets its name. Mirrors, tried in turn:
+${mirrors.map((mirror) => `  ${mirror}`).join('\n')}`,
+  options: {
+    out: { type: 'string', short: 'o', value: 'DIR', help: `where to; default ${defaultFolder}` },
+    mirror: { type: 'string', value: 'URL', help: 'another mirror: a folder with the .gz files' },
+  },
+  examples: [
+    ['kernelet data mnist', `to ${defaultFolder}, where train and eval look for it`],
+    ['kernelet data mnist --out mnist --mirror http://localhost:8000/mnist', 'from a mirror of your own'],
+  ],
+  positionals: false,
+  async run(values) {
+    const folder = await downloadMnist({
+      folder: values.out as string | undefined,
+      mirror: values.mirror as string | undefined,
+      onProgress: tell,
+    })
+    print(`MNIST is in ${folder}`)
+    return EXIT.ok
+  },
+}
+
+function tell({ file, mirror, received, total, state, reason }: DownloadProgress): void {
+  const { stderr } = process
+  if (state === 'receiving') {
+    const size = `${megabytes(received)}${total === undefined ? '' : ` of ${megabytes(total)}`} MB`
+    if (stderr.isTTY) stderr.write(`\r\x1b[K${file}  ${size}`.slice(0, stderr.columns + 3))
+    return
+  }
+  if (stderr.isTTY) stderr.write('\r\x1b[K')
+  if (state === 'failed') complain(`${mirror}: ${reason}`)
+  else stderr.write(`${file}  ${state === 'kept' ? 'is there already' : `${megabytes(received)} MB`}\n`)
+}
+
+function megabytes(bytes: number): string {
+  return (bytes / 1e6).toFixed(1)
+}

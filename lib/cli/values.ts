@@ -1,0 +1,45 @@
+/** Numbers on the command line. */
+import { UsageError, type Values } from './command.ts'
+
+/** An integer option from `minimum` up. */
+export function integer(values: Values, option: string, otherwise: number, minimum = 1): number {
+  const text = values[option]
+  if (text === undefined) return otherwise
+  const value = Number(text)
+  if (/^\d{1,16}$/.test(String(text)) && Number.isSafeInteger(value) && value >= minimum) return value
+  throw new UsageError(`--${option}: expected an integer from ${minimum} up but received '${text}'`)
+}
+
+/** What a number may be. */
+export interface Bounds {
+  above?: number
+  from?: number
+  below?: number
+}
+
+/** A number option within bounds. */
+export function number<T>(
+  values: Values,
+  option: string,
+  otherwise: T,
+  { above, from, below }: Bounds = {},
+): number | T {
+  const text = values[option]
+  if (text === undefined) return otherwise
+  const value = Number(text)
+  const fits =
+    String(text).trim() !== '' &&
+    Number.isFinite(value) &&
+    !(above !== undefined && value <= above) &&
+    !(from !== undefined && value < from) &&
+    !(below !== undefined && value >= below)
+  if (fits) return value
+  const bounds = [
+    ...(above === undefined ? [] : [`above ${above}`]),
+    ...(from === undefined ? [] : [`of at least ${from}`]),
+    ...(below === undefined ? [] : [`below ${below}`]),
+  ].join(' and ')
+  throw new UsageError(
+    `--${option}: expected a number${bounds === '' ? '' : ` ${bounds}`} but received '${text}'`,
+  )
+}

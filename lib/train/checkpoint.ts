@@ -1,0 +1,138 @@
+/** Checkpoints: all that a run needs to go on to the same bits, in one safetensors file. */
+import { KerneletError } from '../errors.ts'
+import { loadSafetensors, readSafetensors, saveSafetensors } from '../io/safetensors.ts'
+import type { StateDict } from '../nn/module.ts'
+import { show } from '../shapes.ts'
+import { Tensor } from '../tensor.ts'
+
+/** What the native trainer keeps of each parameter. */
+export const kinds = ['momentum', 'expAvg', 'expAvgSq', 'ema'] as const
+export type Kind = (typeof kinds)[number]
+
+/** Where a run is, in numbers. */
+export interface Progress {
+  /** Steps taken in all: Adam's t, and dropout's counter. */
+  step: number
+  /** Whole epochs done in all. */
+  epoch: number
+  /** `epoch` when the run began. */
+  runStart: number
+  seed: number
+  /** 'adam' … */
+  optimizer: string
+  /** Of the epoch that was under way: steps done, and what its report needs; undefined between epochs. */
+  partial?: Partial | undefined
+}
+
+/** An epoch that was not finished. */
+export interface Partial {
+  steps: number
+  /** Images of an epoch and of a step: with others the order would be another. */
+  images: number
+  batchSize: number
+  lossSum: number
+  correct: number
+  seen: number
+}
+
+/** All of it. */
+export interface Checkpoint {
+  weights: StateDict
+  /** Optimizer state and averaged weights, by parameter. */
+  state: ReadonlyMap<Kind, ReadonlyMap<string, Float32Array>>
+  progress: Progress
+  /** What the caller keeps with it. */
+  metadata: ReadonlyMap<string, string>
+}
+
+/** Under this name in the metadata. */
+const field = 'kernelet.training'
+
+/** `@expAvg/conv1.weight`: no property is called so. */
+const stateName = /^@(momentum|expAvg|expAvgSq|ema)\/(.+)$/
+
+/**
+ * Writes a checkpoint, all or nothing.
+ *
+ * @throws KerneletError `ERR_IO`
+ */
+export function writeCheckpoint(path: string, checkpoint: Checkpoint): void {
+  const { weights, state, progress, metadata } = checkpoint
+  const tensors = new Map<string, Tensor>(weights)
+  for (const [kind, values] of state) {
+    for (const [name, value] of values) {
+      const shape = weights.get(name)?.shape ?? [value.length]
+      tensors.set(`@${kind}/${name}`, new Tensor(value, shape))
+    }
+  }
+  saveSafetensors(path, tensors, new Map([...metadata, [field, JSON.stringify(progress)]]))
+}
+
+/**
+ * Reads a checkpoint.
+ *
+ * @throws KerneletError `ERR_FORMAT` for a file that is none; otherwise as `loadSafetensors`
+ */
+export function readCheckpoint(path: string): Checkpoint {
+  const { metadata } = readSafetensors(path)
+  const text = metadata.get(field)
+  if (text === undefined) {
+    throw new KerneletError(
+      'ERR_FORMAT',
+      `${path} is no checkpoint: it has weights but not where training was; loadStateDict takes the weights`,
+    )
+  }
+  const progress = parseProgress(text, path)
+  const weights: StateDict = new Map()
+  const state = new Map<Kind, Map<string, Float32Array>>()
+  for (const [name, tensor] of loadSafetensors(path)) {
+    const [, kind, parameter] = stateName.exec(name) ?? []
+    if (kind === undefined || parameter === undefined) {
+      weights.set(name, tensor)
+      continue
+    }
+    const values = state.get(kind as Kind) ?? new Map<string, Float32Array>()
+    state.set(kind as Kind, values.set(parameter, tensor.data))
+  }
+  const rest = new Map([...metadata].filter(([key]) => key !== field))
+  return { weights, state, progress, metadata: rest }
+}
+
+function parseProgress(text: string, path: string): Progress {
+  const damaged = (what: string): KerneletError =>
+    new KerneletError('ERR_FORMAT', `${path} is a damaged checkpoint: ${what}`)
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    throw damaged('what it says of the run is not JSON')
+  }
+  if (typeof value !== 'object' || value === null) throw damaged(`the run is ${show(value)}`)
+  const { step, epoch, runStart, seed, optimizer, partial } = value as Record<string, unknown>
+  const count = (one: unknown, name: string): number => {
+    if (Number.isSafeInteger(one) && (one as number) >= 0) return one as number
+    throw damaged(`${name} is ${show(one)}`)
+  }
+  const progress: Progress = {
+    step: count(step, 'step'),
+    epoch: count(epoch, 'epoch'),
+    runStart: count(runStart, 'runStart'),
+    seed: count(seed, 'seed'),
+    optimizer: String(optimizer),
+  }
+  if (partial === undefined) return progress
+  if (typeof partial !== 'object' || partial === null) throw damaged(`partial is ${show(partial)}`)
+  const { steps, images, batchSize, lossSum, correct, seen } = partial as Record<string, unknown>
+  if (typeof lossSum !== 'number') throw damaged(`lossSum is ${show(lossSum)}`)
+  return {
+    ...progress,
+    partial: {
+      steps: count(steps, 'steps'),
+      images: count(images, 'images'),
+      batchSize: count(batchSize, 'batchSize'),
+      lossSum,
+      correct: count(correct, 'correct'),
+      seen: count(seen, 'seen'),
+    },
+  }
+}

@@ -1,0 +1,42 @@
+import { KerneletError } from '../errors.ts'
+
+/** Training met a value that is not finite. `code` is `ERR_DIVERGED`. */
+export class DivergedError extends KerneletError {
+  /** What it was: of the data, a layer's value, the loss, a gradient, a weight. */
+  readonly what: 'input' | 'value' | 'loss' | 'gradient' | 'weight'
+  /** The layer, or the parameter a gradient or weight belongs to. */
+  readonly layer: string
+  /** The step, from 1: of the epoch with `fit`, of all with `step`. */
+  readonly step: number
+  /** From 1; undefined with `step`. */
+  readonly epoch: number | undefined
+
+  constructor(found: {
+    what: DivergedError['what']
+    layer: string
+    step: number
+    epoch: number | undefined
+    lr: number
+    clipped: boolean
+    kept: string
+  }) {
+    const { what, layer, step, epoch, lr, clipped, kept } = found
+    const where = {
+      input: `the images hold a NaN or an infinite value`,
+      value: `${layer} gave a NaN or an infinite value`,
+      loss: 'the loss became NaN or infinite',
+      gradient: `the gradient of ${layer} became NaN or infinite`,
+      weight: `${layer} became NaN or infinite`,
+    }[what]
+    const cure =
+      what === 'input'
+        ? 'look at the data'
+        : `lower the learning rate (${lr.toPrecision(2).replace(/\.?0+$/, '')} here)${clipped ? '' : ' or clip gradients (clipNorm: 1)'}`
+    const place = epoch === undefined ? `step ${step}` : `step ${step} of epoch ${epoch}`
+    super('ERR_DIVERGED', `Training diverged at ${place}: ${where}; ${kept}. To cure it, ${cure}.`)
+    this.what = what
+    this.layer = layer
+    this.step = step
+    this.epoch = epoch
+  }
+}
