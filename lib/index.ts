@@ -1,3 +1,4 @@
+export { activations } from './activations.ts'
 export {
   CompiledModel,
   type CompileOptions,

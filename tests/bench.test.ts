@@ -13,7 +13,6 @@ import { naiveConv } from '../lib/bench/naive.ts'
 import { complaints, type Snapshot } from '../lib/bench/noise.ts'
 import { drawBars } from '../lib/bench/plot-bars.ts'
 import { drawRoofline } from '../lib/bench/plot-roofline.ts'
-import { linearTicks, logTicks } from '../lib/bench/plot-svg.ts'
 import { countFloats, countMacs, formatProblem, parseProblem, parseShapes } from '../lib/bench/problem.ts'
 import {
   geometricMean,
@@ -26,6 +25,7 @@ import {
 } from '../lib/bench/statistics.ts'
 import { timeCalls, timeNatively, timePromises } from '../lib/bench/stopwatch.ts'
 import { Conv2d, compile } from '../lib/index.ts'
+import { linearTicks, logTicks } from '../lib/svg.ts'
 import { root } from './helpers.ts'
 
 describe('problem strings', () => {

@@ -14,9 +14,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { didYouMean } from '../lib/cli/suggest.ts'
-import { version } from '../lib/index.ts'
+import { loadTorch, saveSafetensors, Tensor, version } from '../lib/index.ts'
 import { grayPng, two } from './digits-pictures.ts'
-import { root } from './helpers.ts'
+import { fixtures, root } from './helpers.ts'
 
 const program = join(root, 'bin/kernelet.js')
 const examples = join(root, 'examples/digits')
@@ -295,5 +295,107 @@ describe('summary', () => {
     expect(misused('summary', '--input', '0x28x28')).toMatch(/0x28x28/)
     expect(misused('summary', '--model', 'lenet')).toMatch(/unknown model lenet; did you mean lenet5\?/)
     expect(misused('summary', '--model', 'toString')).toMatch(/unknown model toString/)
+  })
+})
+
+describe('inspect', () => {
+  const weights = join(root, 'models/lenet5-mnist.safetensors')
+  const torch = (name: string) => join(fixtures, 'torch', name)
+
+  test('safetensors', () => {
+    const { status, stdout } = run(['inspect', weights])
+    expect(status).toBe(0)
+    expect(stdout).toContain('safetensors, 10 tensors\n')
+    expect(stdout).toMatch(/^conv2\.weight +F32 +\[16, 6, 5, 5\] +2,400$/m)
+    expect(stdout).toMatch(/^total +44,426$/m)
+    expect(stdout).toMatch(/^ {2}format {2}pt$/m)
+  })
+
+  test('.pt, as JSON', () => {
+    const { status, stdout } = run(['inspect', torch('checkpoint.pt'), '--key', 'model', '--json'])
+    expect(status).toBe(0)
+    const { tensors, ...rest } = JSON.parse(stdout)
+    expect(rest).toMatchObject({
+      format: 'torch',
+      bytes: readFileSync(torch('checkpoint.pt')).length,
+      numbers: 29,
+      metadata: { epoch: '3', done: 'true' },
+    })
+    expect(tensors[0]).toEqual({ name: '0.weight', dtype: 'F32', shape: [2, 1, 3, 3], bytes: 72 })
+    expect(tensors.at(-1)).toMatchObject({ name: '1.num_batches_tracked', dtype: 'I64', shape: [] })
+  })
+
+  test('names that would steer the terminal', () => {
+    const path = join(folder, 'steer.safetensors')
+    saveSafetensors(path, { 'a\u001b[2J\nb': new Tensor(new Float32Array(1), [1]) }, { note: '\u0007' })
+    const { stdout } = run(['inspect', path])
+    expect(stdout).toContain('a\\u{1b}[2J\\u{a}b')
+    expect(stdout).toContain('\\u{7}')
+  })
+
+  test('what cannot be shown', () => {
+    expect(run(['inspect', torch('module.pt')])).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/^kernelet: .*module\.pt holds a torch\.nn/),
+    })
+    expect(run(['inspect', torch('legacy.pt')]).stderr).toContain('before PyTorch 1.6')
+    expect(run(['inspect', 'none.pt']).stderr).toMatch(/none\.pt could not be read/)
+    expect(misused('inspect')).toMatch(/expected one file/)
+    expect(misused('inspect', weights, '--key', 'model')).toMatch(/has no part "model"/)
+    expect(misused('inspect', torch('checkpoint.pt'))).toMatch(/such as "model"/)
+  })
+})
+
+describe('convert', () => {
+  const source = join(fixtures, 'torch/bn_depthwise.state_dict.pt')
+
+  test('.pt to safetensors: the bytes that Python writes', () => {
+    expect(run(['convert', source, 'w.safetensors'])).toMatchObject({
+      status: 0,
+      stdout: 'w.safetensors: 17 tensors\n',
+    })
+    expect(readFileSync(join(folder, 'w.safetensors'))).toEqual(
+      readFileSync(join(fixtures, 'torch/bn_depthwise.safetensors')),
+    )
+  })
+
+  test('shards to one file', () => {
+    writeFileSync(
+      join(folder, 'w.index.json'),
+      JSON.stringify({
+        weight_map: Object.fromEntries([...loadTorch(source).keys()].map((name) => [name, 'w.safetensors'])),
+      }),
+    )
+    expect(run(['convert', 'w.index.json', 'one.safetensors']).status).toBe(0)
+    expect(readFileSync(join(folder, 'one.safetensors'))).toEqual(readFileSync(join(folder, 'w.safetensors')))
+  })
+
+  test('a failure leaves the old file', () => {
+    writeFileSync(join(folder, 'old.safetensors'), 'old')
+    expect(run(['convert', join(fixtures, 'torch/module.pt'), 'old.safetensors']).status).toBe(1)
+    expect(readFileSync(join(folder, 'old.safetensors'), 'utf8')).toBe('old')
+    expect(misused('convert', source)).toMatch(/expected two files/)
+    expect(misused('convert', source, 'w.bin')).toMatch(/ends in \.safetensors.*w\.bin/)
+  })
+})
+
+describe('explain', () => {
+  const digit = join(examples, '0-light-on-dark.png')
+
+  test('draws a file, or to standard output', () => {
+    const { status, stdout } = run(['explain', digit, '--out', 'e.svg'])
+    expect({ status, stdout }).toMatchObject({
+      status: 0,
+      stdout: expect.stringMatching(/ {2}0 {2}99\.\d % {2}drawn in e\.svg/),
+    })
+    const svg = readFileSync(join(folder, 'e.svg'), 'utf8')
+    expect(svg).toMatch(/^<svg [\s\S]*0-light-on-dark\.png: 0, [\s\S]*<\/svg>\n$/)
+    expect(run(['explain', digit, '--out', '-']).stdout).toBe(svg)
+  })
+
+  test('what cannot be drawn', () => {
+    expect(run(['explain', 'none.png', '--out', 'n.svg'])).toMatchObject({ status: 1, stdout: '' })
+    expect(misused('explain', digit)).toMatch(/expected --out FILE\.svg/)
+    expect(misused('explain', '--out', 'e.svg')).toMatch(/expected one picture/)
   })
 })

@@ -1,7 +1,7 @@
 /** LeNet-5 as a whole: against PyTorch on real digits, and on all of MNIST's test set. */
 import { describe, expect, test } from 'vitest'
-import { compile, flatten, isa, LeNet5, maxPool2d, relu, type Tensor } from '../lib/index.ts'
-import { argmax, integersOf, largestError, lenet5Golden, mnistTest, tensorOf } from './helpers.ts'
+import { activations, compile, flatten, isa, LeNet5, maxPool2d, relu, type Tensor } from '../lib/index.ts'
+import { argmax, bitsOf, integersOf, largestError, lenet5Golden, mnistTest, tensorOf } from './helpers.ts'
 
 const inputShape = [1, 28, 28]
 
@@ -68,6 +68,25 @@ describe.skipIf(!golden)('16 real digits', () => {
     const fc1 = check('activation.fc1', relu(model.fc1.forward(flatten(pool2, 1))))
     const fc2 = check('activation.fc2', relu(model.fc2.forward(fc1)))
     check('logits', model.fc3.forward(fc2))
+  })
+
+  test('activations by name, the same as PyTorch’s and as those of a compiled model', () => {
+    const model = LeNet5.pretrained()
+    const steps = activations(model, input!)
+    for (const [name, step] of [
+      ...[['conv1'], ['pool1', 'maxPool2d_1'], ['conv2'], ['pool2', 'maxPool2d_2']],
+      ...[
+        ['fc1', 'relu_3'],
+        ['fc2', 'relu_4'],
+      ],
+    ]) {
+      const expected = tensorOf(golden!, `activation.${name}`)
+      const actual = steps.get(step ?? name!)!
+      expect([...actual.shape]).toEqual([...expected.shape])
+      expect(largestError(actual.data, expected.data), name).toBeLessThanOrEqual(8e-6)
+    }
+    using net = model.compile({ inputShape })
+    expect(bitsOf(steps.get('fc3')!.data)).toEqual(bitsOf(net.run(input!)))
   })
 
   test.each(isa().supported)('logits, compiled for %s', (tier) => {

@@ -1,6 +1,7 @@
 /** Groups of horizontal bars, longest names and values written out. */
+
+import { escapeXml, line, linearScale, linearTicks, round, svgDocument, text } from '../svg.ts'
 import { formatRate } from './markdown.ts'
-import { escapeXml, line, linearScale, linearTicks, round, svgDocument, text } from './plot-svg.ts'
 
 export interface Bar {
   group: string

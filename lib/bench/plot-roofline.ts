@@ -1,6 +1,7 @@
 /** The roofline: how fast each measurement is, under what the machine allows at its arithmetic intensity. */
+
+import { line, logScale, logTicks, round, svgDocument, text } from '../svg.ts'
 import type { Findings } from './json.ts'
-import { line, logScale, logTicks, round, svgDocument, text } from './plot-svg.ts'
 
 export interface Point {
   name: string

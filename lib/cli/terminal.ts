@@ -26,6 +26,11 @@ export function style(
   return stream.isTTY && stream.hasColors() ? `\x1b[${STYLES[name]}m${text}\x1b[0m` : text
 }
 
+/** Text from a file, with what could steer the terminal written out. */
+export function printable(text: string): string {
+  return text.replace(/\p{C}/gu, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`)
+}
+
 /** A reader that goes away (`| head`) is no error: what it did not want to see is not printed. */
 export function allowClosedPipe(): void {
   for (const stream of [process.stdout, process.stderr]) {

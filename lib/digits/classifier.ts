@@ -1,15 +1,15 @@
 /** DigitClassifier: a picture in, a digit out. */
-import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { type CompiledModel, compile } from '../compile.ts'
 import { KerneletError } from '../errors.ts'
 import { loadSafetensors, readSafetensors } from '../io/safetensors.ts'
 import { LeNet5 } from '../models/lenet5.ts'
 import { Softmax } from '../nn/activations.ts'
+import { withoutInit } from '../nn/init.ts'
 import { Sequential } from '../nn/sequential.ts'
 import { checkOptions } from '../options.ts'
 import { show } from '../shapes.ts'
-import { decodePicture, decodePictureAsync } from './decode.ts'
+import { decodePicture, decodePictureAsync, readPicture } from './decode.ts'
 import { FIELD } from './field.ts'
 import { type NormalizeOptions, normalizeDigit } from './normalize.ts'
 import type { Box, Pixels } from './pixels.ts'
@@ -63,19 +63,14 @@ export class DigitClassifier {
    */
   static load(options: DigitClassifierOptions = {}): DigitClassifier {
     checkOptions('DigitClassifier.load', options, ['weights', 'isa', 'threads'])
-    const { weights = fileURLToPath(new URL(shippedWeights, import.meta.url)), isa, threads } = options
-    const network = new LeNet5()
-    network.loadStateDict(loadSafetensors(weights))
-    const { metadata } = readSafetensors(weights)
+    const { weights, isa, threads } = options
+    const { network, form } = loadNetwork(weights)
     const model = compile(new Sequential(network, new Softmax(1)), {
       inputShape: [1, FIELD, FIELD],
       isa,
       threads,
     })
-    return new DigitClassifier(model, {
-      mean: readNumber(metadata, 'mean', 0),
-      std: readNumber(metadata, 'std', 1),
-    })
+    return new DigitClassifier(model, form)
   }
 
   /**
@@ -108,8 +103,7 @@ export class DigitClassifier {
    * @throws KerneletError (by rejection) as `classifyAsync`; ERR_IO for a file that cannot be read
    */
   async classifyFile(path: string | URL): Promise<Classification> {
-    const name = path instanceof URL ? fileURLToPath(path) : path
-    return this.#classify(await decodePictureAsync(await readPicture(name), name))
+    return this.#classify(await readPicture(path instanceof URL ? fileURLToPath(path) : path))
   }
 
   #classify(pixels: Pixels): Classification {
@@ -130,6 +124,21 @@ export class DigitClassifier {
   }
 }
 
+/** A LeNet5 with its weights (default: those shipped), and the form its training images had. */
+export function loadNetwork(weights?: string | Uint8Array): {
+  network: LeNet5
+  form: Required<NormalizeOptions>
+} {
+  const source = weights ?? fileURLToPath(new URL(shippedWeights, import.meta.url))
+  const network = withoutInit(() => new LeNet5())
+  network.loadStateDict(loadSafetensors(source))
+  const { metadata } = readSafetensors(source)
+  return {
+    network,
+    form: { mean: readNumber(metadata, 'mean', 0), std: readNumber(metadata, 'std', 1) },
+  }
+}
+
 function isPixels(picture: Uint8Array | Pixels, who: string): picture is Pixels {
   if (picture instanceof Uint8Array) return false
   if (typeof picture === 'object' && picture !== null && 'data' in picture) return true
@@ -139,24 +148,6 @@ function isPixels(picture: Uint8Array | Pixels, who: string): picture is Pixels 
     `${who}: expected the bytes of a picture file or { data, width, height, channels } but received ` +
       `${show(picture)}${hint}`,
   )
-}
-
-/** @throws KerneletError ERR_IO in words a user understands */
-async function readPicture(path: string): Promise<Uint8Array> {
-  try {
-    return await readFile(path)
-  } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException
-    const reason =
-      code === 'ENOENT'
-        ? 'there is no such file'
-        : code === 'EISDIR'
-          ? 'it is a folder'
-          : code === 'EACCES' || code === 'EPERM'
-            ? 'permission denied'
-            : message
-    throw new KerneletError('ERR_IO', `${path} cannot be read: ${reason}`, { cause })
-  }
 }
 
 function readNumber(metadata: Map<string, string>, name: string, fallback: number): number {

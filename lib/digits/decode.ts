@@ -1,4 +1,5 @@
 /** Picture files to pixels: PNG here, everything else through sharp where the user has it. */
+import { readFile } from 'node:fs/promises'
 import { KerneletError } from '../errors.ts'
 import { show } from '../shapes.ts'
 import { MAX_PIXELS, type Pixels } from './pixels.ts'
@@ -44,6 +45,31 @@ export async function decodePictureAsync(bytes: Uint8Array, name = 'the picture'
     const reason = cause instanceof Error ? cause.message : String(cause)
     throw new KerneletError('ERR_FORMAT', `${name}: sharp cannot read this ${format}: ${reason}`, { cause })
   }
+}
+
+/**
+ * Reads a picture file of any format.
+ *
+ * @throws KerneletError (by rejection) as `decodePictureAsync`; ERR_IO, in words a user understands, for a file that
+ *   cannot be read
+ */
+export async function readPicture(path: string): Promise<Required<Pixels>> {
+  let bytes: Uint8Array
+  try {
+    bytes = await readFile(path)
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException
+    const reason =
+      code === 'ENOENT'
+        ? 'there is no such file'
+        : code === 'EISDIR'
+          ? 'it is a folder'
+          : code === 'EACCES' || code === 'EPERM'
+            ? 'permission denied'
+            : message
+    throw new KerneletError('ERR_IO', `${path} cannot be read: ${reason}`, { cause })
+  }
+  return decodePictureAsync(bytes, path)
 }
 
 /** Formats by the bytes they begin with; `.` stands for any byte. */

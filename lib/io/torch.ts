@@ -185,7 +185,7 @@ class Reader {
       throw new KerneletError('ERR_DTYPE', `${this.#name} has numbers of a type that is not read: ${name}`)
     }
     throw this.#unsupported(
-      `holds a ${name.length > 100 ? `${name.slice(0, 100)}…` : name}, and only tensors in dictionaries are read: ` +
+      `holds a ${name.slice(0, 100).replace(/[^ -~]/g, '?')}, and only tensors in dictionaries are read: ` +
         `nothing in a file is executed. ${advice}`,
     )
   }
@@ -285,8 +285,8 @@ class Reader {
       throw new KerneletError(
         'ERR_ARGUMENT',
         key === undefined
-          ? `${this.#name} is a checkpoint of several things. Say which are the weights, such as ` +
-              `{ key: ${JSON.stringify(likelyKey(saved))} }; it holds ${contents(saved)}`
+          ? `${this.#name} is a checkpoint of several things. Say by its key which are the weights, such as ` +
+              `${show(likelyKey(saved))}; it holds ${contents(saved)}`
           : `${this.#name}: ${show(key)} is not a dictionary of tensors. The file holds ${contents(saved)}`,
       )
     }

@@ -1,0 +1,66 @@
+/** Activations: what every step of a model makes of an input, one step after the other. */
+import { KerneletError } from './errors.ts'
+import { type Graph, type GraphNode, graphShapes, trace } from './graph.ts'
+import { native } from './native.ts'
+import type { Module } from './nn/module.ts'
+import { attached, toNative } from './operation.ts'
+import { elements, formatShape, sameShape, show } from './shapes.ts'
+import { Tensor } from './tensor.ts'
+
+/**
+ * The output of every step of a model, by name, in the order they run: `input`, then layers by their path (`conv1`,
+ * `block.0`), functions by theirs and a count (`relu_1`), as in `trace` and `summary`. Each step runs on its own;
+ * the numbers are those of a compiled model, to the bit.
+ *
+ * @param x a batch: [n, ...the shape of one image]
+ * @throws KerneletError `ERR_ARGUMENT` for something else than a model and a tensor; `ERR_SHAPE` when they do not
+ *   fit; otherwise as `trace`
+ */
+export function activations(model: Module | Graph, x: Tensor): Map<string, Tensor> {
+  if (typeof model !== 'object' || model === null || !(x instanceof Tensor)) {
+    throw new KerneletError(
+      'ERR_ARGUMENT',
+      `activations: expected a Module or Graph and a Tensor but received ${show(model)} and ${show(x)}`,
+    )
+  }
+  const [batch = 1, ...image] = x.shape
+  const graph = 'nodes' in model ? model : trace(model, image)
+  const { input } = graphShapes(graph)
+  if (x.shape.length === 0 || !sameShape(image, input)) {
+    throw new KerneletError(
+      'ERR_SHAPE',
+      `activations: expected a batch of ${formatShape(input)}, batch×${formatShape(input)}, but received ` +
+        formatShape(x.shape),
+    )
+  }
+  const values: Float32Array[] = []
+  for (const [i, node] of graph.nodes.entries()) {
+    values[i] =
+      i === 0 ? attached(x, 'activations: input') : evaluate(graph, node, batch, (source) => values[source]!)
+  }
+  return new Map(
+    graph.nodes.map(({ name, shape }, i) => [name, new Tensor(values[i] as Float32Array, [batch, ...shape])]),
+  )
+}
+
+function evaluate(
+  { nodes }: Graph,
+  node: GraphNode,
+  batch: number,
+  valueOf: (source: number) => Float32Array,
+): Float32Array {
+  const inputs = node.inputs.map(valueOf)
+  if (node.op === 'flatten') return inputs[0] as Float32Array
+  const operation = toNative(node, node.name, [...inputs.keys()], node.shape)
+  const shapes = node.inputs.map((source) => nodes[source]!.shape)
+  if (inputs.length === 1) return native().evaluate(operation, inputs, shapes, batch, {})
+  // The addon takes the further inputs for constants, the same for every image.
+  const output = new Float32Array(batch * elements(node.shape))
+  for (let image = 0; image < batch; image++) {
+    const own = inputs.map((all) =>
+      all.subarray((all.length / batch) * image, (all.length / batch) * (image + 1)),
+    )
+    output.set(native().evaluate(operation, own, shapes, 1, {}), elements(node.shape) * image)
+  }
+  return output
+}

@@ -1,0 +1,36 @@
+import { saveSafetensors } from '../../io/safetensors.ts'
+import { toTensors } from '../../io/stored.ts'
+import { readWeights } from '../../io/weights.ts'
+import { type Command, EXIT, UsageError } from '../command.ts'
+import { print } from '../terminal.ts'
+
+export const command: Command = {
+  summary: 'write the weights of a file as safetensors',
+  usage: 'FROM TO [options]',
+  description: `Reads PyTorch's .pt, safetensors of any element type, or the index of a sharded model, and writes
+one safetensors file of float32 numbers, which loadSafetensors and PyTorch read. Nothing in the file is
+executed. The new file is written beside and renamed: an old one stays as it is until then.`,
+  options: {
+    key: { type: 'string', value: 'NAME', help: 'the part of a .pt checkpoint to take: model_state_dict' },
+  },
+  examples: [
+    ['kernelet convert weights.pt weights.safetensors', 'from PyTorch'],
+    ['kernelet convert model.safetensors.index.json model.safetensors', 'many files to one'],
+  ],
+  positionals: true,
+  run(values, files) {
+    const [from, to] = files
+    if (from === undefined || to === undefined || files.length > 2) {
+      throw new UsageError('convert: expected two files, from and to')
+    }
+    if (!to.endsWith('.safetensors')) {
+      throw new UsageError(
+        `convert: expected a name that ends in .safetensors to write to but received ${to}`,
+      )
+    }
+    const { tensors, metadata } = readWeights(from, values.key as string | undefined)
+    saveSafetensors(to, toTensors(tensors), metadata)
+    print(`${to}: ${tensors.size} tensor${tensors.size === 1 ? '' : 's'}`)
+    return EXIT.ok
+  },
+}
