@@ -47,9 +47,9 @@ function evaluate(
   { nodes }: Graph,
   node: GraphNode,
   batch: number,
-  valueOf: (source: number) => Float32Array,
+  value: (source: number) => Float32Array,
 ): Float32Array {
-  const inputs = node.inputs.map(valueOf)
+  const inputs = node.inputs.map(value)
   if (node.op === 'flatten') return inputs[0] as Float32Array
   const operation = toNative(node, node.name, [...inputs.keys()], node.shape)
   const shapes = node.inputs.map((source) => nodes[source]!.shape)
