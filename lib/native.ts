@@ -287,6 +287,8 @@ export interface NativeAugment {
   stretch?: number | undefined
   shear?: number | undefined
   translate?: number | undefined
+  squareProbability?: number | undefined
+  square?: number | undefined
   elasticProbability?: number | undefined
   alpha?: number | undefined
   sigma?: number | undefined

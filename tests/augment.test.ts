@@ -53,6 +53,7 @@ describe('augment', () => {
     const groups: AugmentOptions = {
       thickness: { thinner: 1, thicker: 1 },
       affine: { degrees: 10 },
+      square: { strength: 1 },
       elastic: { alpha: 30 },
       blur: { sigma: 1 },
       contrast: { strength: 0.5 },

@@ -9,7 +9,7 @@ import { toLuma } from '../lib/digits/luma.ts'
 import type { Gray } from '../lib/digits/pixels.ts'
 import { inkIsDark, inkUp } from '../lib/digits/polarity.ts'
 import { resample, shrink } from '../lib/digits/resample.ts'
-import { digitLike, groupStrokes, penWidth } from '../lib/digits/strokes.ts'
+import { digitLike, dropFrames, groupStrokes, penWidth } from '../lib/digits/strokes.ts'
 import { art, enlarged, gray, placed, two } from './digits-pictures.ts'
 
 const inverted = ({ data, width, height }: Gray): Gray => ({ data: data.map((v) => 255 - v), width, height })
@@ -87,6 +87,14 @@ describe('polarity', () => {
   test('a reflection lighter than the paper does not turn dark ink into light', () => {
     const page = gray(60, 60, (x, y) =>
       Math.hypot(x - 45, y - 15) < 8 ? 255 : x > 20 && x < 25 && y > 10 && y < 50 ? 50 : 160,
+    )
+    expect(inkIsDark(page)).toBe(true)
+    expect(inkIsDark(inverted(page))).toBe(false)
+  })
+
+  test('a line around the picture is not the paper', () => {
+    const page = gray(60, 60, (x, y) =>
+      Math.min(x, y, 59 - x, 59 - y) < 2 || (x > 28 && x < 33 && y > 15 && y < 45) ? 40 : 230,
     )
     expect(inkIsDark(page)).toBe(true)
     expect(inkIsDark(inverted(page))).toBe(false)
@@ -362,5 +370,31 @@ describe('field', () => {
     expect([...maximumToOne(Float32Array.of(0, 5, 10))]).toEqual([0, 0.5, 1])
     expect([...maximumToOne(Float32Array.of(0, 0))]).toEqual([0, 0])
     expect([...standardize(Float32Array.of(0, 0.5, 1), 0.5, 0.25)]).toEqual([-2, 0, 2])
+  })
+})
+
+describe('lines of a form', () => {
+  /** A digit's body in the middle of 60×60, and lines. */
+  const cell = (line: (x: number, y: number) => boolean) =>
+    dropFrames(
+      components(gray(60, 60, (x, y) => (line(x, y) || (x > 24 && x < 36 && y > 15 && y < 45) ? 255 : 0))),
+      60,
+      60,
+    )
+
+  test('are left out: all four, two, or one', () => {
+    expect(cell((x, y) => Math.min(x, y, 59 - x, 59 - y) === 2)).toHaveLength(1)
+    expect(cell((x, y) => x === 4 || y === 55)).toHaveLength(1)
+    expect(cell((_, y) => y === 58)).toHaveLength(1)
+    expect(cell((x) => x === 1)).toHaveLength(1)
+  })
+
+  test('stay where they may be strokes: near the digit, or nothing else is there', () => {
+    expect(cell((x) => x === 38)).toHaveLength(2)
+    expect(cell((_, y) => y === 13)).toHaveLength(2)
+    const frame = components(gray(60, 60, (x, y) => (Math.min(x, y, 59 - x, 59 - y) === 2 ? 255 : 0)))
+    expect(dropFrames(frame, 60, 60)).toEqual(frame)
+    const slanted = components(gray(60, 60, (x, y) => (Math.abs(x - y) < 3 ? 255 : 0)))
+    expect(dropFrames(slanted, 60, 60)).toEqual(slanted)
   })
 })

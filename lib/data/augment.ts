@@ -29,6 +29,11 @@ export interface AugmentOptions {
       }
     | undefined
   /**
+   * Narrow digits widened (and flat ones heightened) towards a square box, by up to `strength` of the way:
+   * 1 is all of it. Collections of small bitmaps often stretch every digit so.
+   */
+  square?: { strength: number; probability?: number } | undefined
+  /**
    * Elastic distortion (Simard, Steinkraus and Platt 2003): every pixel is displaced by a field of uniform
    * noise, smoothed by a Gaussian of deviation `sigma` (default 4) and multiplied by `alpha`. With (34, 4), the
    * paper's for MNIST, the displacements' deviation is 1.4 pixels.
@@ -73,6 +78,7 @@ const groups = {
     shear: 'shear',
     translate: 'translate',
   },
+  square: { strength: 'square' },
   elastic: { alpha: 'alpha', sigma: 'sigma' },
   blur: { sigma: 'blur' },
   contrast: { strength: 'contrast' },

@@ -7,7 +7,7 @@ import { toLuma } from './luma.ts'
 import { type Box, checkPixels, type Pixels } from './pixels.ts'
 import { inkUp } from './polarity.ts'
 import { shrink } from './resample.ts'
-import { digitLike, groupStrokes, type StrokeGroup } from './strokes.ts'
+import { digitLike, dropFrames, groupStrokes, type StrokeGroup } from './strokes.ts'
 
 /** What was found in a picture, in the picture's pixels. */
 export type NormalizedDigit =
@@ -45,7 +45,8 @@ export function normalizeDigit(
   const split = threshold(gray)
   if (!split) return { status: 'no digit', image: null, boxes: [] }
   const ink = keepInk(gray, split)
-  const digits = digitLike(groupStrokes(dropSpecks(components(ink))), ink.width, ink.height)
+  const pieces = dropSpecks(dropFrames(components(ink), ink.width, ink.height))
+  const digits = digitLike(groupStrokes(pieces), ink.width, ink.height)
   const boxOf = ({ left, top, right, bottom }: StrokeGroup): Box => ({
     x: left * factor,
     y: top * factor,

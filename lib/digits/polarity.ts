@@ -1,15 +1,27 @@
 /** Which side of the background the ink is on. */
-import { histogram, percentile } from './histogram.ts'
+import { histogram, otsu, percentile } from './histogram.ts'
 import type { Gray } from './pixels.ts'
 
+/** What is found at the border and hardly elsewhere, on less than this share of the picture, is a frame. */
+const FRAME = 0.25
+
 /**
- * Whether the ink is darker than the paper. The border is taken for paper: its median is the paper's level,
+ * Whether the ink is darker than the paper. The border is taken for paper (unless it is the line of a form's
+ * cell, which little else in the picture resembles): its median is the paper's level,
  * and the ink lies on the side on which the picture goes farther from it. Where it goes about as far on both
  * sides (a lamp's reflection on dark-on-light, say), ink is the rarer side: strokes cover little of a picture.
  */
 export function inkIsDark(gray: Gray): boolean {
-  const paper = percentile(histogram(border(gray)), 0.5)
   const counts = histogram(gray.data)
+  let paper = percentile(histogram(border(gray)), 0.5)
+  const split = otsu(counts)
+  if (split) {
+    const like = counts.reduce(
+      (sum, n, v) => (v > split.threshold === paper > split.threshold ? sum + n : sum),
+      0,
+    )
+    if (like < FRAME * gray.data.length) paper = percentile(counts, 0.5)
+  }
   // A thousandth at each end is left out: single pixels say nothing about ink.
   const darkest = percentile(counts, 0.001)
   const lightest = percentile(counts, 0.999)

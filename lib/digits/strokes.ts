@@ -18,6 +18,50 @@ const HEIGHT = 0.45
 /** … and has this much ink, in terms of the one with most. */
 const INK = 0.12
 
+/** The part of a picture that a line of a form's cell runs along, at least. */
+const LONG = 0.7
+/** How far ink of a frame lies from its box's edges, at most, in terms of the box. */
+const RIM = 0.12
+/** What lies nearer to a digit than this, in terms of the picture, may be a stroke of it. */
+const APART = 0.08
+
+/**
+ * Leaves out the lines of a form's cell: pieces along most of the picture that are flat lines, or whose ink lies
+ * at the edges of their box only, where something large stands apart from them.
+ *
+ * @param width, height of the picture
+ */
+export function dropFrames(pieces: Component[], width: number, height: number): Component[] {
+  const side = Math.min(width, height)
+  const frames = pieces.filter((piece) => isFrame(piece, width, height))
+  if (frames.length === 0) return pieces
+  const rest = pieces.filter((piece) => !frames.includes(piece))
+  const digit = rest.filter((piece) => piece.bottom - piece.top >= 0.2 * side)
+  if (digit.length === 0) return pieces
+  return pieces.filter(
+    (piece) => !frames.includes(piece) || digit.some((stroke) => gapBetween(piece, stroke) < APART * side),
+  )
+}
+
+function isFrame(
+  { left, top, right, bottom, area, runs }: Component,
+  width: number,
+  height: number,
+): boolean {
+  const across = right - left
+  const down = bottom - top
+  if (across < LONG * width && down < LONG * height) return false
+  if (down <= 0.06 * height || across <= 0.06 * width) return true
+  const [rimX, rimY] = [Math.max(3, RIM * across), Math.max(3, RIM * down)]
+  let inside = 0
+  for (let r = 0; r < runs.length; r += 3) {
+    const y = runs[r]! - top
+    if (y < rimY || y >= down - rimY) continue
+    inside += Math.max(0, Math.min(runs[r + 2]!, right - rimX) - Math.max(runs[r + 1]!, left + rimX))
+  }
+  return inside < 0.1 * area
+}
+
 /**
  * Joins pieces of ink into digits, nearest first. The bar of a 5 that does not reach its body and the dots of
  * a dotted pen are one digit; pieces are kept apart only where both could stand for a digit and the gap between
@@ -100,7 +144,7 @@ function interlock(a: StrokeGroup, b: StrokeGroup): boolean {
   const across = Math.min(a.right, b.right) - Math.max(a.left, b.left)
   const down = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top)
   return (
-    across >= 0.4 * Math.min(a.right - a.left, b.right - b.left) && down >= -0.15 * Math.max(tall(a), tall(b))
+    across >= 0.4 * Math.min(a.right - a.left, b.right - b.left) && down >= -0.3 * Math.max(tall(a), tall(b))
   )
 }
 

@@ -53,6 +53,8 @@ AugmentOptions augment_options_of(const Napi::Value& value) {
       {"stretch", &o.stretch},
       {"shear", &o.shear},
       {"translate", &o.translate},
+      {"squareProbability", &o.square_probability},
+      {"square", &o.square},
       {"elasticProbability", &o.elastic_probability},
       {"alpha", &o.alpha},
       {"sigma", &o.sigma},

@@ -91,6 +91,7 @@ Augmenter::Augmenter(const AugmentOptions& options, int64_t channels, int64_t he
       {"stretch", o_.stretch, 0, 0.9f},
       {"shear", o_.shear, 0, 60},
       {"translate", o_.translate, 0, longest_side},
+      {"square", o_.square, 0, 1},
       {"alpha", o_.alpha, 0, 1e6f},
       {"sigma", o_.sigma, 0.5f, 1000},
       {"thinner", o_.thinner, 0, 8},
@@ -100,6 +101,7 @@ Augmenter::Augmenter(const AugmentOptions& options, int64_t channels, int64_t he
       {"background", o_.background, 0, 1},
       {"noise", o_.noise, 0, 1},
       {"probability of affine", o_.affine_probability, 0, 1},
+      {"probability of square", o_.square_probability, 0, 1},
       {"probability of elastic", o_.elastic_probability, 0, 1},
       {"probability of thickness", o_.thickness_probability, 0, 1},
       {"probability of blur", o_.blur_probability, 0, 1},
@@ -218,8 +220,9 @@ void Augmenter::warp(Random& random, const float* image, float* out, float* scra
   const bool has_affine =
       o_.degrees > 0 || o_.scale > 0 || o_.stretch > 0 || o_.shear > 0 || o_.translate > 0;
   const bool affine = has_affine && random.happens(o_.affine_probability);
+  const bool square = o_.square > 0 && random.happens(o_.square_probability);
   const bool elastic = o_.alpha > 0 && random.happens(o_.elastic_probability);
-  if (!affine && !elastic && !o_.mnist_form) {
+  if (!affine && !square && !elastic && !o_.mnist_form) {
     std::memcpy(out, image, channels_ * plane * sizeof(float));
     return;
   }
@@ -242,18 +245,28 @@ void Augmenter::warp(Random& random, const float* image, float* out, float* scra
   }
   // The points that come to lie on each other: the middle, or the centre of mass.
   double from_x = (w - 1) * 0.5, from_y = (h - 1) * 0.5, to_x = from_x, to_y = from_y;
-  if (o_.mnist_form) {
+  const bool moves = affine || square || elastic;
+  if (square || o_.mnist_form) {
     const Ink ink = find_ink(image, a, b, c, d);
-    if (ink.longest > 0) {
-      const double fit = std::min(h, w) * (20.0 / 28) / ink.longest;
+    double longest = std::max(ink.width, ink.height);
+    if (square && longest > 0) {
+      const double share = random.between(0, o_.square);
+      const double across = 1 + share * (longest / ink.width - 1),
+                   down = 1 + share * (longest / ink.height - 1);
+      a *= across, b *= across, c *= down, d *= down;
+    }
+    if (longest > 0 && o_.mnist_form) {
+      const double fit = std::min(h, w) * (20.0 / 28) / longest;
       // Digits that fit already stay sharp: not a hundredth of a pixel's change, and whole pixels below.
-      if (affine || elastic || std::fabs(fit - 1) > 0.01) size *= fit;
+      if (moves || std::fabs(fit - 1) > 0.01) size *= fit;
       from_x = ink.x;
       from_y = ink.y;
     }
+  }
+  if (o_.mnist_form) {
     to_x = w / 2;
     to_y = h / 2;
-    if (affine || elastic || size != 1) {
+    if (moves || size != 1) {
       // Where MNIST rounds to whole pixels a digit's place is as good as anywhere within half a pixel.
       to_x += random.between(-0.5f, 0.5f);
       to_y += random.between(-0.5f, 0.5f);
@@ -306,7 +319,7 @@ void Augmenter::warp(Random& random, const float* image, float* out, float* scra
   }
 }
 
-// Centre of mass, and the longer side of the box that ink would have after (a b; c d).
+// Centre of mass, and the box that ink would have after (a b; c d); no box where there is no ink.
 Augmenter::Ink Augmenter::find_ink(const float* image, double a, double b, double c, double d) const {
   const float least = o_.low + 0.02f * (o_.high - o_.low);
   double mass = 0, mass_x = 0, mass_y = 0;
@@ -334,8 +347,8 @@ Augmenter::Ink Augmenter::find_ink(const float* image, double a, double b, doubl
     }
   }
   // Infinities in the image would make a centre that is no number; it then has none.
-  if (!(mass > 0) || !std::isfinite(mass_x / mass) || !std::isfinite(mass_y / mass)) return {0, 0, 0};
-  return {mass_x / mass, mass_y / mass, std::max(right - left, bottom - top) + 1};
+  if (!(mass > 0) || !std::isfinite(mass_x / mass) || !std::isfinite(mass_y / mass)) return {0, 0, 0, 0};
+  return {mass_x / mass, mass_y / mass, right - left + 1, bottom - top + 1};
 }
 
 // One coordinate of the elastic field: noise, smoothed by three boxes each way. The field's ends meet, so that

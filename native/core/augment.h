@@ -24,6 +24,10 @@ struct AugmentOptions {
   float shear = 0;      // slanted by up to so many degrees either way
   float translate = 0;  // moved by up to so much each way
 
+  // Stretched towards a square box by up to this share of the way, as old collections of bitmaps are.
+  float square_probability = 1;
+  float square = 0;
+
   float elastic_probability = 1;
   float alpha = 0, sigma = 4;  // Simard, Steinkraus, Platt 2003: (34, 4) for MNIST
 
@@ -58,7 +62,7 @@ class Augmenter {
  private:
   struct Random;
   struct Ink {
-    double x, y, longest;
+    double x, y, width, height;
   };
   Ink find_ink(const float* image, double a, double b, double c, double d) const;
   void thicken(Random& random, float* image, float* scratch) const;

@@ -16,6 +16,7 @@ AugmentOptions everything() {
   AugmentOptions o;
   o.mnist_form = true;
   o.degrees = 12, o.scale = 0.1f, o.stretch = 0.15f, o.shear = 15, o.translate = 1;
+  o.square = 0.8f, o.square_probability = 0.4f;
   o.alpha = 34, o.sigma = 4;
   o.thinner = 1.4f, o.thicker = 1.4f;
   o.blur = 0.9f, o.contrast = 0.2f, o.background = 0.3f, o.noise = 0.1f;
@@ -73,7 +74,8 @@ ONCE(augment) {
           "no option changes nothing");
     AugmentOptions never = everything();
     never.mnist_form = false;
-    never.affine_probability = never.elastic_probability = never.thickness_probability = 0;
+    never.affine_probability = never.square_probability = never.elastic_probability =
+        never.thickness_probability = 0;
     never.blur_probability = never.contrast_probability = never.background_probability = 0;
     never.noise_probability = 0;
     check(same(run(Augmenter(never, 2, 9, 7), 1, 2, 3, image), image), "nor does what never happens");
@@ -93,7 +95,7 @@ ONCE(augment) {
       check(same(out, in_place), "image %d in place", static_cast<int>(index));
     }
     note("digest %016llx", static_cast<unsigned long long>(hash));
-    check(hash == 0xe5718ea577376754u, "the digest of all machines");
+    check(hash == 0xe2d4e2be7804accdu, "the digest of all machines");
     const std::vector<float> one = run(augmenter, 1, 2, 3, image);
     check(!same(one, run(augmenter, 2, 2, 3, image)) && !same(one, run(augmenter, 1, 3, 3, image)) &&
               !same(one, run(augmenter, 1, 2, 4, image)) && !same(one, run(augmenter, 1, 3, 2, image)),
@@ -165,6 +167,26 @@ ONCE(augment) {
       check(std::fabs(xs[20 * 41 + 25] - xs[20 * 41 + 20] - 5) < 1e-4, "moved as a whole");
     }
     check(farthest > 2.9 && farthest <= 3.0001, "by up to 3 pixels: %.3f", farthest);
+  }
+
+  if (begin("square")) {
+    AugmentOptions o;
+    o.square = 1;
+    const Augmenter augmenter(o, 1, 28, 28);
+    // A bar 3 wide and 12 high gets from 3 to 12 wide; its height stays.
+    std::vector<float> bar(784, 0.0f);
+    for (int y = 8; y < 20; ++y) {
+      for (int x = 13; x < 16; ++x) bar[static_cast<size_t>(y) * 28 + x] = 1;
+    }
+    double least = 99, most = 0;
+    for (uint64_t index = 0; index < 200; ++index) {
+      const auto out = run(augmenter, 3, 0, index, bar);
+      double across = 0, down = 0;
+      for (size_t k = 0; k < 28; ++k) across += out[14 * 28 + k], down += out[k * 28 + 14];
+      check(std::fabs(down - 12) < 0.01, "as high as before: %.2f", down);
+      least = std::fmin(least, across), most = std::fmax(most, across);
+    }
+    check(least < 3.2 && least > 2.9 && most > 11.8 && most < 12.1, "from %.2f to %.2f wide", least, most);
   }
 
   if (begin("elastic")) {
