@@ -3,6 +3,7 @@ import { createRequire } from 'node:module'
 import { join, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { KerneletError, type KerneletErrorCode } from './errors.ts'
+import { packageRoot } from './files.ts'
 
 /**
  * One operation of a graph, in the terms of the native core. Shapes are per image: the batch is the
@@ -374,7 +375,7 @@ let loaded: NativeAddon | undefined
  * @throws KerneletError `ERR_NATIVE_LOAD` when there is no binary for this platform or it does not load.
  */
 export function native(): NativeAddon {
-  loaded ??= guardAddon(loadAddon(fileURLToPath(new URL('..', import.meta.url))))
+  loaded ??= guardAddon(loadAddon(fileURLToPath(packageRoot())))
   return loaded
 }
 

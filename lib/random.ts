@@ -1,10 +1,14 @@
 /** Random numbers, the same as PyTorch's CPU generator gives for the same seed. */
-import { randomInt } from 'node:crypto'
 import { KerneletError } from './errors.ts'
 import { show } from './shapes.ts'
 
 const words = 624
 const middle = 397
+
+/** A seed from the system's randomness. Its module is large, and loaded by the first who asks. */
+function randomSeed(): number {
+  return process.getBuiltinModule('node:crypto').randomInt(2 ** 32)
+}
 
 /** The Mersenne Twister MT19937 (Matsumoto and Nishimura 1998), as `torch.Generator` on the CPU. */
 export class Generator {
@@ -16,7 +20,7 @@ export class Generator {
    *   from the system's randomness
    * @throws KerneletError `ERR_ARGUMENT`
    */
-  constructor(seed: number = randomInt(2 ** 32)) {
+  constructor(seed: number = randomSeed()) {
     this.manualSeed(seed)
   }
 

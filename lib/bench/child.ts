@@ -2,11 +2,10 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { KerneletError } from '../errors.ts'
+import { moduleUrl } from '../files.ts'
 import type { Replies, Request } from './contender.ts'
 
-const program = fileURLToPath(
-  new URL(`contender.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`, import.meta.url),
-)
+const program = fileURLToPath(moduleUrl('bench/contender'))
 
 export class Child {
   readonly name: string

@@ -1,6 +1,7 @@
 /** What a figure is worth nothing without: the machine, the build, and what it was doing. */
 import { readFileSync } from 'node:fs'
 import { availableParallelism, cpus, hostname, loadavg } from 'node:os'
+import { packageRoot } from '../files.ts'
 import { native } from '../native.ts'
 import { version } from '../version.ts'
 import { type Cache, caches, type Roof } from './roof.ts'
@@ -85,7 +86,7 @@ function governor(): string | null {
 /** The flags of the kernels' compilation; of the sources here, which a Debug build or another tool may change. */
 function flagsOf(tier: string): string {
   try {
-    const file = new URL('../../native/sources.gypi', import.meta.url)
+    const file = new URL('native/sources.gypi', packageRoot())
     const { variables } = JSON.parse(readFileSync(file, 'utf8')) as { variables: Record<string, string[]> }
     const lists = ['common_flags', 'kernel_flags', `flags_${tier}`]
     return lists.flatMap((list) => variables[`kernelet_${list}`] ?? []).join(' ')

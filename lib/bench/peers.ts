@@ -8,6 +8,7 @@ import { type Command, EXIT, UsageError, type Values } from '../cli/command.ts'
 import { didYouMean } from '../cli/suggest.ts'
 import { compile } from '../compile.ts'
 import { KerneletError } from '../errors.ts'
+import { moduleUrl, packageFile, packageRoot } from '../files.ts'
 import { LeNet5 } from '../models/lenet5.ts'
 import type { Benchmark, Facts } from './benchmark.ts'
 import { Child } from './child.ts'
@@ -50,7 +51,7 @@ With --problem or --shapes: single convolutions instead, in the runtimes that re
   ],
   positionals: false,
   async run(values) {
-    const folder = new URL('../../bench/peers/', import.meta.url)
+    const folder = new URL('bench/peers/', packageRoot())
     if (!existsSync(folder)) {
       throw new KerneletError(
         'ERR_UNSUPPORTED',
@@ -84,7 +85,7 @@ interface Contender {
 
 const KERNELET: Contender = {
   name: 'kernelet',
-  adapter: new URL(`adapter-kernelet.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`, import.meta.url).href,
+  adapter: moduleUrl('bench/adapter-kernelet').href,
 }
 
 /** The adapters whose packages are there. */
@@ -121,7 +122,7 @@ interface OnnxWriter {
 }
 
 async function onnxWriter(): Promise<OnnxWriter> {
-  const file: string = new URL('../../bench/peers/onnx.js', import.meta.url).href
+  const file: string = new URL('bench/peers/onnx.js', packageRoot()).href
   return (await import(file)) as OnnxWriter
 }
 
@@ -211,7 +212,7 @@ async function lenet5(
     [...model.stateDict()].map(([name, { shape, data }]) => [name, { shape, data }]),
   )
   writeFileSync(onnx, (await onnxWriter()).lenet5(state))
-  const weights = fileURLToPath(new URL('../../models/lenet5-mnist.safetensors', import.meta.url))
+  const weights = packageFile('models/lenet5-mnist.safetensors')
   const trialOf = (batch: number): Trial => ({
     key: `lenet5/batch:${batch}`,
     label: `batch ${batch}`,

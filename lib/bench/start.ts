@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { KerneletError } from '../errors.ts'
+import { moduleUrl } from '../files.ts'
 import type { Benchmark, Facts } from './benchmark.ts'
 import { type Column, columns, formatTime, label } from './markdown.ts'
 import type { Source } from './session.ts'
@@ -64,8 +65,7 @@ function once(ms: number): Repetition {
 }
 
 function childOf(...args: string[]): { ms: number; rss: number; processMs: number } {
-  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
-  const program = fileURLToPath(new URL(`first-result.${extension}`, import.meta.url))
+  const program = fileURLToPath(moduleUrl('bench/first-result'))
   const { ms, stdout } = spawned([program, ...args])
   return { ...(JSON.parse(stdout) as { ms: number; rss: number }), processMs: ms }
 }

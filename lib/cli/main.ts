@@ -2,6 +2,7 @@
 import { readdirSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { KerneletError } from '../errors.ts'
+import { extension, moduleUrl } from '../files.ts'
 import { version } from '../version.ts'
 import { type Command, EXIT, USAGE_CODES, UsageError } from './command.ts'
 import { commandHelp, programHelp } from './help.ts'
@@ -107,8 +108,7 @@ function parse<T>(parser: () => T, name: string): T {
 }
 
 /** Commands are the files of `commands/`, .js when built, .ts in the sources. */
-const folder = new URL('commands/', import.meta.url)
-const extension = import.meta.url.endsWith('.ts') ? '.ts' : '.js'
+const folder = new URL('.', moduleUrl('cli/commands/x'))
 
 function commandNames(): string[] {
   return readdirSync(folder)
@@ -118,6 +118,6 @@ function commandNames(): string[] {
 }
 
 async function load(name: string): Promise<Command> {
-  const url: string = new URL(`${name}${extension}`, folder).href
+  const url: string = moduleUrl(`cli/commands/${name}`).href
   return ((await import(url)) as { command: Command }).command
 }

@@ -1,6 +1,7 @@
 /** The models that commands know by name, and the weight files they are kept in. */
-import { fileURLToPath } from 'node:url'
+
 import { KerneletError } from '../errors.ts'
+import { packageFile } from '../files.ts'
 import { loadSafetensors, readSafetensors } from '../io/safetensors.ts'
 import { LeNet5 } from '../models/lenet5.ts'
 import { withoutInit } from '../nn/init.ts'
@@ -26,10 +27,7 @@ export function modelByName(name: string): Make {
   throw new UsageError(`--model: unknown model ${name}${didYouMean(name, Object.keys(models))}`)
 }
 
-/** lib/cli and dist/cli are both two levels below the package. */
-export const shippedWeights: string = fileURLToPath(
-  new URL('../../models/lenet5-mnist.safetensors', import.meta.url),
-)
+export const shippedWeights: string = packageFile('models/lenet5-mnist.safetensors')
 
 /** What a weight file says besides the weights. */
 export interface WeightFile {

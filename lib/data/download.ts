@@ -1,5 +1,4 @@
 /** MNIST from a mirror, checked against the contents everybody knows. Runs only when asked to. */
-import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { KerneletError } from '../errors.ts'
@@ -168,7 +167,7 @@ function isRight(path: string, name: string): boolean {
 }
 
 function sha256(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex')
+  return process.getBuiltinModule('node:crypto').createHash('sha256').update(bytes).digest('hex')
 }
 
 /** fetch says no more than "fetch failed"; its cause knows. */

@@ -2,6 +2,7 @@
 import { fileURLToPath } from 'node:url'
 import { type CompiledModel, compile } from '../compile.ts'
 import { KerneletError } from '../errors.ts'
+import { packageFile } from '../files.ts'
 import { loadSafetensors, readSafetensors } from '../io/safetensors.ts'
 import { LeNet5 } from '../models/lenet5.ts'
 import { Softmax } from '../nn/activations.ts'
@@ -42,7 +43,7 @@ export interface DigitClassifierOptions {
 }
 
 /** lib/digits and dist/digits are both two levels below the package. */
-const shippedWeights = '../../models/lenet5-mnist.safetensors'
+const shippedWeights = 'models/lenet5-mnist.safetensors'
 
 /**
  * Reads single handwritten digits from pictures of any size, paper and pen: finds the digit, brings it into the
@@ -129,7 +130,7 @@ export function loadNetwork(weights?: string | Uint8Array): {
   network: LeNet5
   form: Required<NormalizeOptions>
 } {
-  const source = weights ?? fileURLToPath(new URL(shippedWeights, import.meta.url))
+  const source = weights ?? packageFile(shippedWeights)
   const network = withoutInit(() => new LeNet5())
   network.loadStateDict(loadSafetensors(source))
   const { metadata } = readSafetensors(source)

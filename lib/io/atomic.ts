@@ -1,5 +1,4 @@
 /** Files written all or nothing. */
-import { randomBytes } from 'node:crypto'
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { KerneletError } from '../errors.ts'
 
@@ -10,7 +9,7 @@ import { KerneletError } from '../errors.ts'
  * @throws KerneletError `ERR_IO` when it cannot be written; what was there is then untouched
  */
 export function writeAtomically(path: string, parts: readonly Uint8Array[]): void {
-  const beside = `${path}.${randomBytes(6).toString('hex')}.tmp`
+  const beside = `${path}.${process.getBuiltinModule('node:crypto').randomUUID()}.tmp`
   try {
     const file = openSync(beside, 'wx')
     try {

@@ -1,5 +1,6 @@
 /** LeNet-5 (LeCun et al. 1998) in the form PyTorch tutorials give it: ReLU, max-pooling, no padding. */
-import { fileURLToPath } from 'node:url'
+
+import { packageFile } from '../files.ts'
 import { flatten, maxPool2d, relu } from '../functional.ts'
 import { loadSafetensors } from '../io/safetensors.ts'
 import { Conv2d } from '../nn/conv2d.ts'
@@ -34,7 +35,7 @@ export class LeNet5 extends Module {
    */
   static pretrained<T extends LeNet5>(this: new () => T): T {
     const model = withoutInit(() => new this())
-    model.loadStateDict(loadSafetensors(fileURLToPath(new URL(weights, import.meta.url))))
+    model.loadStateDict(loadSafetensors(packageFile(weights)))
     return model
   }
 
@@ -49,4 +50,4 @@ export class LeNet5 extends Module {
 }
 
 /** lib/models and dist/models are both two levels below the package. */
-const weights = '../../models/lenet5-mnist.safetensors'
+const weights = 'models/lenet5-mnist.safetensors'

@@ -19,7 +19,7 @@ export function initialise(
   shape: readonly number[],
   options: InitOptions,
 ): { weight: Parameter; bias: Parameter | undefined } {
-  const generator = options.generator ?? defaultGenerator()
+  const generator = skipping ? undefined : (options.generator ?? defaultGenerator())
   const fanIn = elements(shape.slice(1))
   // PyTorch's own steps, so that rounding agrees: gain of leaky_relu(√5), then √3 · std.
   const gain = Math.sqrt(2 / (1 + Math.sqrt(5) ** 2))
@@ -29,9 +29,9 @@ export function initialise(
   return { weight, bias }
 }
 
-function uniform(shape: readonly number[], bound: number, generator: Generator): Parameter {
+function uniform(shape: readonly number[], bound: number, generator: Generator | undefined): Parameter {
   const values = new Float32Array(elements(shape))
-  if (!skipping) for (let i = 0; i < values.length; ++i) values[i] = generator.uniform(-bound, bound)
+  if (generator) for (let i = 0; i < values.length; ++i) values[i] = generator.uniform(-bound, bound)
   return new Parameter(values, shape)
 }
 
