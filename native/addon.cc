@@ -7,6 +7,7 @@
 #include "bindings/convert.h"
 #include "bindings/measure.h"
 #include "bindings/plan_object.h"
+#include "bindings/trainer_object.h"
 #include "core/cpu.h"
 #include "core/isa.h"
 #include "core/thread_pool.h"
@@ -17,7 +18,9 @@ namespace bindings {
 // One instance an environment (main thread, each worker): no state is shared between them.
 class Addon : public Napi::Addon<Addon> {
  public:
-  Addon(Napi::Env env, Napi::Object exports) : plan_class_(Napi::Persistent(PlanObject::define(env))) {
+  Addon(Napi::Env env, Napi::Object exports)
+      : plan_class_(Napi::Persistent(PlanObject::define(env))),
+        trainer_class_(Napi::Persistent(TrainerObject::define(env))) {
     DefineAddon(exports, {
                              InstanceValue("compiler", Napi::String::New(env, compiler())),
                              InstanceValue("cpu", Napi::String::New(env, cpu_name())),
@@ -25,6 +28,7 @@ class Addon : public Napi::Addon<Addon> {
                              InstanceMethod("threads", &Addon::threads),
                              InstanceMethod("setThreads", &Addon::set_threads),
                              InstanceMethod("compile", &Addon::compile),
+                             InstanceMethod("trainer", &Addon::trainer),
                              InstanceMethod("evaluate", &Addon::evaluate),
                              InstanceMethod("augment", &Addon::augment),
                              InstanceMethod("measurePeak", &Addon::peak),
@@ -76,6 +80,8 @@ class Addon : public Napi::Addon<Addon> {
 
   Napi::Value compile(const Napi::CallbackInfo& info) { return plan_class_.New({info[0], info[1]}); }
 
+  Napi::Value trainer(const Napi::CallbackInfo& info) { return trainer_class_.New({info[0], info[1]}); }
+
   // One op on its own, through a plan of one step: eager and compiled cannot differ.
   Napi::Value evaluate(const Napi::CallbackInfo& info) {
     return translating_errors(info.Env(), [&]() -> Napi::Value {
@@ -122,7 +128,7 @@ class Addon : public Napi::Addon<Addon> {
   Napi::Value peak(const Napi::CallbackInfo& info) { return measure_peak(info); }
   Napi::Value bandwidth(const Napi::CallbackInfo& info) { return measure_bandwidth(info); }
 
-  Napi::FunctionReference plan_class_;
+  Napi::FunctionReference plan_class_, trainer_class_;
 };
 
 }  // namespace bindings

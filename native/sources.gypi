@@ -6,7 +6,8 @@
       "native/bindings/augment.cc",
       "native/bindings/convert.cc",
       "native/bindings/measure.cc",
-      "native/bindings/plan_object.cc"
+      "native/bindings/plan_object.cc",
+      "native/bindings/trainer_object.cc"
     ],
     "kernelet_core_sources": [
       "native/core/augment.cc",
@@ -17,7 +18,11 @@
       "native/core/plan_builder.cc",
       "native/core/isa.cc",
       "native/core/cpu.cc",
-      "native/core/thread_pool.cc"
+      "native/core/thread_pool.cc",
+      "native/core/train_program.cc",
+      "native/core/train_steps.cc",
+      "native/core/train_team.cc",
+      "native/core/trainer.cc"
     ],
     "kernelet_kernel_source": ["native/kernels/kernels.cc", "native/kernels/narrow.cc"],
     "kernelet_isas_x64": ["scalar", "sse", "avx2", "avx512"],
@@ -25,7 +30,7 @@
     "kernelet_common_flags": ["-std=c++17", "-ffp-contract=off", "-fvisibility=hidden", "-Wall", "-Wextra"],
     "kernelet_addon_flags": ["-Os"],
     "kernelet_core_flags": ["-Os"],
-    "kernelet_kernel_flags": ["-O2", "-fno-asynchronous-unwind-tables", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics"],
+    "kernelet_kernel_flags": ["-O2", "-fno-asynchronous-unwind-tables", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics", "-fno-math-errno"],
     "kernelet_flags_scalar": ["-Os"],
     "kernelet_flags_sse": ["-Os"],
     "kernelet_flags_avx2": ["-mavx2", "-mfma"],

@@ -143,6 +143,7 @@ Node node_of(const Napi::Value& value) {
   node.ceil_mode = boolean_of(from, "ceilMode", false);
   node.count_include_pad = boolean_of(from, "countIncludePad", true);
   node.axis = small_integer_of(from, "axis", 0);
+  node.p = number_of(from, "p", 0.0f);
   return node;
 }
 

@@ -7,7 +7,7 @@ namespace {
 
 constexpr const char* op_names[] = {"input",      "constant", "conv2d", "maxPool2d", "avgPool2d",
                                     "linear",     "relu",     "tanh",   "sigmoid",   "softmax",
-                                    "logSoftmax", "flatten",  "add",    "concat"};
+                                    "logSoftmax", "flatten",  "add",    "concat",    "dropout"};
 
 // Strides, windows and paddings beyond this are nobody's network, and keep int32 arithmetic exact.
 constexpr int max_extent = 1 << 15;
@@ -192,6 +192,12 @@ void Graph::validate() const {
       case Op::log_softmax:
         if (node.axis < 0 || node.axis >= in.rank) {
           bad_shape(node, "an axis below the rank " + std::to_string(in.rank), std::to_string(node.axis));
+        }
+        break;
+      case Op::dropout:
+        if (!(node.p >= 0.0f && node.p <= 1.0f)) {
+          throw Error("ERR_ARGUMENT",
+                      node.name + ": expected p from 0 to 1 but received " + std::to_string(node.p));
         }
         break;
       default: break;

@@ -23,6 +23,7 @@ enum class Op {
   flatten,
   add,
   concat,
+  dropout,
 };
 
 // The facade's name of an op ("maxPool2d"), and back; op_of throws ERR_ARGUMENT for an unknown name.
@@ -51,6 +52,7 @@ struct Node {
   bool ceil_mode = false;
   bool count_include_pad = true;
   int axis = 0;  // softmax, log_softmax, concat
+  float p = 0;   // dropout
 };
 
 struct Graph {

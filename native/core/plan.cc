@@ -92,7 +92,8 @@ void Plan::run_step(const Program& program, const Step& step, Images at, float* 
     }
     case Op::flatten: std::memcpy(dst, src(0), step.elements * sizeof(float)); break;
     case Op::input:
-    case Op::constant: break;
+    case Op::constant:
+    case Op::dropout: break;
   }
 }
 

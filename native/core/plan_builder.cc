@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "arena_layout.h"
 #include "cpu.h"
 #include "fuse.h"
 #include "isa.h"
@@ -10,34 +11,6 @@
 
 namespace kernelet {
 namespace {
-
-// First-fit over the gaps between live values; offsets in floats, all aligned.
-class ArenaLayout {
- public:
-  size_t place(size_t count) {
-    count = AlignedFloats::round_up(count);
-    size_t at = 0;
-    auto next = live_.begin();
-    for (; next != live_.end(); ++next) {
-      if (next->begin - at >= count) break;
-      at = next->end;
-    }
-    live_.insert(next, {at, at + count});
-    size_ = std::max(size_, at + count);
-    return at;
-  }
-  void release(size_t begin) {
-    live_.erase(std::find_if(live_.begin(), live_.end(), [&](const Span& s) { return s.begin == begin; }));
-  }
-  size_t size() const { return size_; }
-
- private:
-  struct Span {
-    size_t begin, end;
-  };
-  std::vector<Span> live_;  // by offset
-  size_t size_ = 0;
-};
 
 std::string number(const char* letter, int64_t value) { return letter + std::to_string(value); }
 
@@ -195,9 +168,9 @@ class ProgramBuilder {
     size_t node, offset;
   };
 
-  static bool is_alias(Op op) { return op == Op::flatten; }
+  static bool is_alias(Op op) { return op == Op::flatten || op == Op::dropout; }
 
-  // A flattened value is the value it flattens.
+  // A flattened value is the value it flattens; nothing drops out of a plan.
   void resolve_aliases() {
     stored_in_.resize(graph_.nodes.size());
     for (size_t i = 0; i < graph_.nodes.size(); ++i) {

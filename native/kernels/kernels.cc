@@ -8,6 +8,11 @@
 #include "peak.h"
 #include "pool.h"
 #include "softmax.h"
+#include "train/conv.h"
+#include "train/elementwise.h"
+#include "train/linear.h"
+#include "train/loss.h"
+#include "train/update.h"
 #include "winograd.h"
 
 #define KERNELET_STRING(x) #x
@@ -57,6 +62,11 @@ const KernelTable table = {
     softmax,
     add,
     from_bytes,
+
+    {train::conv_max, train::conv_max_dx, train::conv_dx_scratch, train::conv_dx, train::conv_dw_scratch,
+     train::conv_dw, train::linear_dx, train::linear_panel_size, train::linear_panels, train::linear_dw,
+     train::max_pool_dx, train::avg_pool_dx, train::activate_dx, train::softmax_dx, train::dropout,
+     train::loss, train::pack_rows, square_sum, train::update},
 
     peak::muladds,
     peak::read,

@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "train/table.h"
+
 namespace kernelet {
 
 enum class Activation : int32_t { none, relu, tanh, sigmoid };
@@ -102,6 +104,8 @@ struct KernelTable {
   void (*add)(size_t n, const float* a, const float* b, float* dst);
   // dst[i] = src[i] * scale + shift
   void (*from_bytes)(size_t n, const uint8_t* src, float scale, float shift, float* dst);
+
+  TrainKernels train;
 
   // Benchmarks only: what no kernel can beat (peak.h).
   int64_t (*muladds)(int64_t rounds);

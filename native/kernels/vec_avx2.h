@@ -24,6 +24,7 @@ struct F32 {
   static reg sub(reg a, reg b) { return _mm256_sub_ps(a, b); }
   static reg mul(reg a, reg b) { return _mm256_mul_ps(a, b); }
   static reg div(reg a, reg b) { return _mm256_div_ps(a, b); }
+  static reg sqrt(reg a) { return _mm256_sqrt_ps(a); }
   static reg muladd(reg a, reg b, reg c) { return _mm256_fmadd_ps(a, b, c); }
   // a > b ? a : b, so b where either is NaN or both are zeros: what vmaxps does
   static reg max(reg a, reg b) { return _mm256_max_ps(a, b); }

@@ -18,6 +18,7 @@ struct F32 {
   static reg sub(reg a, reg b) { return _mm512_sub_ps(a, b); }
   static reg mul(reg a, reg b) { return _mm512_mul_ps(a, b); }
   static reg div(reg a, reg b) { return _mm512_div_ps(a, b); }
+  static reg sqrt(reg a) { return _mm512_sqrt_ps(a); }
   static reg muladd(reg a, reg b, reg c) { return _mm512_fmadd_ps(a, b, c); }
   // a > b ? a : b, so b where either is NaN or both are zeros: what vmaxps does
   static reg max(reg a, reg b) { return _mm512_max_ps(a, b); }

@@ -28,6 +28,7 @@ struct F32 {
   static reg sub(reg a, reg b) { return vsubq_f32(a, b); }
   static reg mul(reg a, reg b) { return vmulq_f32(a, b); }
   static reg div(reg a, reg b) { return vdivq_f32(a, b); }
+  static reg sqrt(reg a) { return vsqrtq_f32(a); }
   static reg muladd(reg a, reg b, reg c) { return vfmaq_f32(c, a, b); }
   // a > b ? a : b, so b where either is NaN or both are zeros; vmaxq would order them otherwise
   static reg max(reg a, reg b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }

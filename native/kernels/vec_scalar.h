@@ -19,6 +19,7 @@ struct F32 {
   static reg sub(reg a, reg b) { return a - b; }
   static reg mul(reg a, reg b) { return a * b; }
   static reg div(reg a, reg b) { return a / b; }
+  static reg sqrt(reg a) { return __builtin_sqrtf(a); }
   static reg muladd(reg a, reg b, reg c) { return a * b + c; }
   // a > b ? a : b, so b where either is NaN or both are zeros
   static reg max(reg a, reg b) { return a > b ? a : b; }

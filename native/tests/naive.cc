@@ -296,7 +296,8 @@ std::vector<std::vector<float>> naive_values(const KernelTable& t, const Graph& 
         t.softmax(a, source(0).data(), value.data());  // which has a test of its own
         break;
       }
-      case Op::flatten: value = source(0); break;
+      case Op::flatten:
+      case Op::dropout: value = source(0); break;
       case Op::add:
         for (size_t i = 0; i < count; ++i) value[i] = source(0)[i] + source(1)[i];
         break;

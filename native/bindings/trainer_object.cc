@@ -1,0 +1,520 @@
+#include "trainer_object.h"
+
+#include <cmath>
+#include <cstring>
+#include <string>
+
+#include "convert.h"
+
+namespace kernelet {
+namespace bindings {
+namespace {
+
+constexpr int64_t most_safe = (int64_t{1} << 53) - 1;
+
+bool given(const Napi::Value& value) { return !value.IsUndefined() && !value.IsNull(); }
+
+Napi::Object object_of(const Napi::Value& value, const char* what) {
+  if (!value.IsObject()) throw Error("ERR_ARGUMENT", std::string(what) + ": expected an object");
+  return value.As<Napi::Object>();
+}
+
+double number_of(const Napi::Object& from, const char* key, double otherwise) {
+  const Napi::Value value = from.Get(key);
+  if (!given(value)) return otherwise;
+  if (!value.IsNumber()) throw Error("ERR_ARGUMENT", std::string(key) + ": expected a number");
+  return value.As<Napi::Number>().DoubleValue();
+}
+
+bool boolean_of(const Napi::Object& from, const char* key, bool otherwise) {
+  const Napi::Value value = from.Get(key);
+  if (!given(value)) return otherwise;
+  if (!value.IsBoolean()) throw Error("ERR_ARGUMENT", std::string(key) + ": expected true or false");
+  return value.As<Napi::Boolean>().Value();
+}
+
+// The index of a string among some.
+template <size_t N>
+int choice_of(const Napi::Value& value, const char* what, const char* const (&names)[N]) {
+  const std::string name = value.IsString() ? value.As<Napi::String>().Utf8Value() : "";
+  std::string list;
+  for (size_t i = 0; i < N; ++i) {
+    if (name == names[i]) return static_cast<int>(i);
+    list += (i > 0 ? ", " : "") + std::string(names[i]);
+  }
+  throw Error("ERR_ARGUMENT", std::string(what) + ": expected one of " + list);
+}
+
+constexpr const char* losses[] = {"crossEntropy", "mse", "binaryCrossEntropy", "binaryCrossEntropyWithLogits",
+                                  "dot"};
+constexpr const char* optimizers[] = {"sgd", "adam", "adamW"};
+constexpr const char* states[] = {"gradient", "momentum", "expAvg", "expAvgSq", "ema", "inputGradient"};
+constexpr int input_gradient_state = 5;
+
+TrainerOptions trainer_options_of(const Napi::Value& value) {
+  const Napi::Object from = object_of(value, "options");
+  TrainerOptions o;
+  const Napi::Value list = from.Get("parameters");
+  if (!list.IsArray()) throw Error("ERR_ARGUMENT", "parameters: expected an array");
+  const Napi::Array array = list.As<Napi::Array>();
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const Napi::HandleScope scope(value.Env());
+    const Napi::Object one = object_of(array.Get(i), "parameters");
+    TrainedParameter p;
+    const Napi::Value name = one.Get("name");
+    if (!name.IsString()) throw Error("ERR_ARGUMENT", "parameters: expected a name");
+    p.name = name.As<Napi::String>().Utf8Value();
+    p.data = floats_of(one.Get("data"), p.name.c_str());
+    p.frozen = boolean_of(one, "frozen", false);
+    p.lr_multiplier = static_cast<float>(number_of(one, "lrMultiplier", 1));
+    o.parameters.push_back(std::move(p));
+  }
+  const Napi::Object loss = object_of(from.Get("loss"), "loss");
+  o.loss = static_cast<Loss>(choice_of(loss.Get("kind"), "loss", losses));
+  o.label_smoothing = static_cast<float>(number_of(loss, "labelSmoothing", 0));
+  const Napi::Object optimizer = object_of(from.Get("optimizer"), "optimizer");
+  o.optimizer = static_cast<Optimizer>(choice_of(optimizer.Get("kind"), "optimizer", optimizers));
+  o.momentum = number_of(optimizer, "momentum", 0);
+  o.dampening = number_of(optimizer, "dampening", 0);
+  o.nesterov = boolean_of(optimizer, "nesterov", false);
+  o.beta1 = number_of(optimizer, "beta1", 0.9);
+  o.beta2 = number_of(optimizer, "beta2", 0.999);
+  o.eps = number_of(optimizer, "eps", 1e-8);
+  o.weight_decay = number_of(optimizer, "weightDecay", 0);
+  o.clip_norm = number_of(from, "clipNorm", 0);
+  o.clip_value = number_of(from, "clipValue", 0);
+  o.ema_decay = number_of(from, "emaDecay", -1);
+  if (given(from.Get("seed")))
+    o.seed = static_cast<uint64_t>(integer_of(from.Get("seed"), "seed", 0, most_safe));
+  o.input_gradient = boolean_of(from, "inputGradient", false);
+  const PlanOptions plan = options_of(value);
+  o.isa = plan.isa;
+  o.threads = plan.threads;
+  o.fuse = plan.fuse;
+  return o;
+}
+
+Napi::Value doubles_to_js(Napi::Env env, const std::vector<double>& values) {
+  Napi::Float64Array array = Napi::Float64Array::New(env, values.size());
+  if (!values.empty()) std::memcpy(array.Data(), values.data(), values.size() * sizeof(double));
+  return array;
+}
+
+Napi::Value floats_to_js(Napi::Env env, const float* values, size_t length) {
+  Napi::Float32Array array = Napi::Float32Array::New(env, length);
+  if (length > 0) std::memcpy(array.Data(), values, length * sizeof(float));
+  return array;
+}
+
+Napi::Object health_to_js(Napi::Env env, const TrainHealth& health) {
+  const auto number = [&](double x) { return Napi::Number::New(env, x); };
+  const Napi::Array parameters = Napi::Array::New(env, health.parameters.size());
+  for (size_t i = 0; i < health.parameters.size(); ++i) {
+    const TrainHealth::OfParameter& p = health.parameters[i];
+    Napi::Object o = Napi::Object::New(env);
+    o.Set("gradientNorm", number(p.gradient_norm));
+    o.Set("weightNorm", number(p.weight_norm));
+    o.Set("updateNorm", number(p.update_norm));
+    parameters.Set(static_cast<uint32_t>(i), o);
+  }
+  const Napi::Array nodes = Napi::Array::New(env, health.nodes.size());
+  for (size_t i = 0; i < health.nodes.size(); ++i) {
+    const TrainHealth::OfNode& n = health.nodes[i];
+    Napi::Object o = Napi::Object::New(env);
+    o.Set("name", n.name);
+    o.Set("op", op_name(n.op));
+    o.Set("rms", number(n.rms));
+    o.Set("gradientNorm", number(n.gradient_norm));
+    o.Set("zeros", number(n.zeros));
+    nodes.Set(static_cast<uint32_t>(i), o);
+  }
+  Napi::Object o = Napi::Object::New(env);
+  o.Set("parameters", parameters);
+  o.Set("nodes", nodes);
+  return o;
+}
+
+Napi::Value report_to_js(Napi::Env env, const TrainReport& report) {
+  Napi::Object o = Napi::Object::New(env);
+  o.Set("steps", Napi::Number::New(env, static_cast<double>(report.losses.size())));
+  o.Set("losses", doubles_to_js(env, report.losses));
+  o.Set("gradientNorms", doubles_to_js(env, report.gradient_norms));
+  Napi::Uint32Array correct = Napi::Uint32Array::New(env, report.correct.size());
+  for (size_t i = 0; i < report.correct.size(); ++i) correct.Data()[i] = report.correct[i];
+  o.Set("correct", correct);
+  if (report.has_health) o.Set("health", health_to_js(env, report.health));
+  if (!report.non_finite.empty()) {
+    Napi::Object n = Napi::Object::New(env);
+    n.Set("step", report.non_finite_step);
+    n.Set("what", report.non_finite);
+    n.Set("where", report.where);
+    o.Set("nonFinite", n);
+  }
+  return o;
+}
+
+struct Elements {
+  napi_typedarray_type type;
+  const void* data;
+  size_t length;
+};
+
+Elements elements_of(const Napi::Value& value, const char* what, const char* expected) {
+  Elements e = {napi_int8_array, nullptr, 0};
+  void* data = nullptr;
+  if (!value.IsTypedArray() ||
+      napi_get_typedarray_info(value.Env(), value, &e.type, &e.length, &data, nullptr, nullptr) != napi_ok) {
+    throw Error("ERR_ARGUMENT", std::string(what) + ": expected " + expected);
+  }
+  e.data = data;
+  return e;
+}
+
+size_t samples_of(const Elements& e, int64_t per_sample, const char* what) {
+  if (e.length % static_cast<size_t>(per_sample) == 0) return e.length / static_cast<size_t>(per_sample);
+  throw Error("ERR_SHAPE", std::string(what) + ": expected " + std::to_string(per_sample) +
+                               " values a sample but received " + std::to_string(e.length));
+}
+
+}  // namespace
+
+// The samples of a call, gathered: nothing JavaScript does to its arrays later can reach them.
+struct TrainerObject::Job {
+  std::shared_ptr<Trainer> trainer;
+  TrainCall call;
+  std::vector<float> images, targets;
+  std::vector<uint8_t> bytes;
+  std::vector<int32_t> classes;
+  std::vector<uint32_t> samples;
+  TrainReport report;
+
+  template <class T>
+  void gather(const void* from, size_t per_sample, std::vector<T>& to) const {
+    to.resize(samples.size() * per_sample);
+    for (size_t i = 0; i < samples.size(); ++i) {
+      std::memcpy(to.data() + i * per_sample, static_cast<const T*>(from) + samples[i] * per_sample,
+                  per_sample * sizeof(T));
+    }
+  }
+};
+
+std::unique_ptr<TrainerObject::Job> TrainerObject::job_of(const Napi::Value& value) {
+  const Napi::Object from = object_of(value, "call");
+  auto job = std::make_unique<Job>();
+  job->trainer = trainer_;
+  TrainCall& call = job->call;
+  // all of JavaScript first: a getter could detach what was looked at before
+  const Napi::Value given_images = from.Get("images"), given_targets = from.Get("targets");
+  const Napi::Value given_indices = from.Get("indices");
+  const Elements images = elements_of(given_images, "images", "a Float32Array or Uint8Array");
+  const Elements targets = elements_of(given_targets, "targets", "an Int32Array, Uint8Array or Float32Array");
+  const Elements indices = elements_of(given_indices, "indices", "a Uint32Array");
+  if (indices.type != napi_uint32_array) throw Error("ERR_ARGUMENT", "indices: expected a Uint32Array");
+  const size_t per_image = static_cast<size_t>(trainer_->input_length());
+  const bool float_targets = targets.type == napi_float32_array;
+  const size_t per_target =
+      static_cast<size_t>(float_targets ? trainer_->output_length() : trainer_->positions());
+  const size_t samples = samples_of(images, trainer_->input_length(), "images");
+  const size_t targeted = samples_of(targets, static_cast<int64_t>(per_target), "targets");
+  if (samples != targeted) {
+    throw Error("ERR_SHAPE", "targets: expected those of " + std::to_string(samples) +
+                                 " samples but received " + std::to_string(targeted));
+  }
+  job->samples.resize(indices.length);
+  if (indices.length > 0) std::memcpy(job->samples.data(), indices.data, indices.length * sizeof(uint32_t));
+  for (uint32_t i : job->samples) {
+    if (i >= samples) {
+      throw Error("ERR_ARGUMENT", "indices: expected samples from 0 to less than " + std::to_string(samples) +
+                                      " but received " + std::to_string(i));
+    }
+  }
+  switch (images.type) {
+    case napi_float32_array:
+      job->gather(images.data, per_image, job->images);
+      call.images = job->images.data();
+      break;
+    case napi_uint8_array:
+    case napi_uint8_clamped_array:
+      job->gather(images.data, per_image, job->bytes);
+      call.bytes = job->bytes.data();
+      break;
+    default: throw Error("ERR_ARGUMENT", "images: expected a Float32Array or Uint8Array");
+  }
+  switch (targets.type) {
+    case napi_float32_array:
+      job->gather(targets.data, per_target, job->targets);
+      call.targets = job->targets.data();
+      break;
+    case napi_int32_array:
+      job->gather(targets.data, per_target, job->classes);
+      call.classes = job->classes.data();
+      break;
+    case napi_uint8_array: {
+      std::vector<uint8_t> bytes;
+      job->gather(targets.data, per_target, bytes);
+      job->classes.assign(bytes.begin(), bytes.end());
+      call.classes = job->classes.data();
+      break;
+    }
+    default: throw Error("ERR_ARGUMENT", "targets: expected an Int32Array, Uint8Array or Float32Array");
+  }
+  call.samples = job->samples.data();
+  call.count = static_cast<int64_t>(job->samples.size());
+  call.batch = static_cast<int>(integer_of(from.Get("batch"), "batch", 1, 1 << 24));
+  call.scale = static_cast<float>(number_of(from, "scale", 1));
+  call.shift = static_cast<float>(number_of(from, "shift", 0));
+  if (given(from.Get("epoch")))
+    call.epoch = static_cast<uint64_t>(integer_of(from.Get("epoch"), "epoch", 0, most_safe));
+  call.update = boolean_of(from, "update", true);
+  call.health = boolean_of(from, "health", false);
+  const Napi::Object rates = object_of(from.Get("learningRates"), "learningRates");
+  const int64_t count = integer_of(rates.Get("length"), "learningRates", 0, 1 << 28);
+  for (uint32_t i = 0; i < count; ++i) {
+    const Napi::HandleScope scope(value.Env());
+    const Napi::Value rate = rates.Get(i);
+    if (!rate.IsNumber()) throw Error("ERR_ARGUMENT", "learningRates: expected numbers");
+    call.learning_rates.push_back(rate.As<Napi::Number>().DoubleValue());
+  }
+  trainer_->check(call);
+  return job;
+}
+
+// Off the event loop. An environment that shuts down meanwhile runs no JavaScript any more: the job is dropped.
+class TrainerObject::Worker {
+ public:
+  static Napi::Value start(TrainerObject& object, const Napi::Object& self, std::unique_ptr<Job> job) {
+    const Napi::Env env = self.Env();
+    auto worker = std::make_unique<Worker>();
+    worker->object_ = &object;
+    worker->job_ = std::move(job);
+    napi_value promise, name;
+    const auto check = [&](napi_status status) {
+      if (status != napi_ok) throw Napi::Error::New(env);
+    };
+    check(napi_create_string_utf8(env, "kernelet.train", NAPI_AUTO_LENGTH, &name));
+    check(napi_create_async_work(env, nullptr, name, execute, complete, worker.get(), &worker->work_));
+    check(napi_create_promise(env, &worker->deferred_, &promise));
+    check(napi_queue_async_work(env, worker->work_));
+    worker->self_ = Napi::Persistent(self);  // the object lives as long as its work
+    object.busy_ = true;
+    worker.release();  // complete owns it now
+    return Napi::Value(env, promise);
+  }
+
+ private:
+  static void execute(napi_env, void* data) {
+    Worker& w = *static_cast<Worker*>(data);
+    try {
+      w.job_->report = w.job_->trainer->run(w.job_->call);
+    } catch (const Error& e) {
+      w.code_ = e.code();
+      w.message_ = e.what();
+    } catch (const std::bad_alloc&) {
+      w.code_ = "ERR_UNSUPPORTED";
+      w.message_ = "not enough memory for a model or batch of this size";
+    }
+  }
+
+  static void complete(napi_env env, napi_status status, void* data) {
+    std::unique_ptr<Worker> w(static_cast<Worker*>(data));
+    napi_handle_scope scope;
+    if (napi_open_handle_scope(env, &scope) != napi_ok) return;
+    w->object_->busy_ = false;
+    if (status == napi_ok) w->settle(env);
+    napi_delete_async_work(env, w->work_);
+    w->self_.Reset();
+    napi_close_handle_scope(env, scope);
+  }
+
+  void settle(Napi::Env env) {
+    try {
+      if (code_.empty()) {
+        object_->store();
+        object_->account(env);
+        napi_resolve_deferred(env, deferred_, report_to_js(env, job_->report));
+        return;
+      }
+    } catch (const Error& e) {
+      code_ = e.code();
+      message_ = e.what();
+    } catch (const Napi::Error&) {
+      return;  // no JavaScript any more
+    }
+    napi_value text, code, error;
+    if (napi_create_string_utf8(env, message_.c_str(), NAPI_AUTO_LENGTH, &text) == napi_ok &&
+        napi_create_string_utf8(env, code_.c_str(), NAPI_AUTO_LENGTH, &code) == napi_ok &&
+        napi_create_error(env, nullptr, text, &error) == napi_ok &&
+        napi_set_named_property(env, error, "code", code) == napi_ok) {
+      napi_reject_deferred(env, deferred_, error);
+    }
+  }
+
+  TrainerObject* object_ = nullptr;
+  Napi::ObjectReference self_;
+  std::unique_ptr<Job> job_;
+  std::string code_, message_;
+  napi_deferred deferred_ = nullptr;
+  napi_async_work work_ = nullptr;
+};
+
+Napi::Function TrainerObject::define(Napi::Env env) {
+  return DefineClass(env, "NativeTrainer",
+                     {
+                         InstanceMethod<&TrainerObject::run>("run"),
+                         InstanceMethod<&TrainerObject::run_async>("runAsync"),
+                         InstanceMethod<&TrainerObject::interrupt>("interrupt"),
+                         InstanceMethod<&TrainerObject::read>("read"),
+                         InstanceMethod<&TrainerObject::write>("write"),
+                         InstanceMethod<&TrainerObject::dispose>("dispose"),
+                         InstanceAccessor<&TrainerObject::step, &TrainerObject::set_step>("step"),
+                     });
+}
+
+TrainerObject::TrainerObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<TrainerObject>(info) {
+  translating_errors(info.Env(), [&] {
+    trainer_ = Trainer::make(graph_of(info[0]), trainer_options_of(info[1]));
+    const Napi::Array parameters = info[1].As<Napi::Object>().Get("parameters").As<Napi::Array>();
+    for (uint32_t i = 0; i < parameters.Length(); ++i) {
+      parameters_.push_back(
+          Napi::Persistent(parameters.Get(i).As<Napi::Object>().Get("data").As<Napi::Object>()));
+    }
+    account(info.Env());
+    Napi::Object self = info.This().As<Napi::Object>();
+    self.Set("inputLength", Napi::Number::New(info.Env(), static_cast<double>(trainer_->input_length())));
+    self.Set("outputLength", Napi::Number::New(info.Env(), static_cast<double>(trainer_->output_length())));
+    self.Set("isa", trainer_->isa());
+    self.Set("threads", trainer_->threads());
+  });
+}
+
+TrainerObject::~TrainerObject() {
+  if (external_bytes_ != 0) Napi::MemoryManagement::AdjustExternalMemory(Env(), -external_bytes_);
+}
+
+void TrainerObject::account(Napi::BasicEnv env) {
+  const int64_t now = trainer_ ? static_cast<int64_t>(trainer_->bytes()) : 0;
+  if (now != external_bytes_) Napi::MemoryManagement::AdjustExternalMemory(env, now - external_bytes_);
+  external_bytes_ = now;
+}
+
+Trainer& TrainerObject::idle_trainer() {
+  if (!trainer_) throw Error("ERR_DISPOSED", "this trainer was disposed");
+  if (busy_) throw Error("ERR_BUSY", "runAsync is under way: wait for its promise first");
+  return *trainer_;
+}
+
+float* TrainerObject::parameter_data(size_t i) {
+  size_t length = 0;
+  float* const data = writable_floats_of(parameters_[i].Value(), trainer_->parameter_name(i).c_str(), length);
+  if (length == trainer_->parameter_length(i)) return data;
+  throw Error("ERR_ARGUMENT", trainer_->parameter_name(i) + ": expected " +
+                                  std::to_string(trainer_->parameter_length(i)) + " values but received " +
+                                  std::to_string(length) + ": was its buffer detached?");
+}
+
+void TrainerObject::load() {
+  for (size_t i = 0; i < parameters_.size(); ++i) trainer_->load(i, parameter_data(i));
+}
+
+// All or nothing.
+void TrainerObject::store() {
+  for (size_t i = 0; i < parameters_.size(); ++i) parameter_data(i);
+  for (size_t i = 0; i < parameters_.size(); ++i) trainer_->store(i, parameter_data(i));
+}
+
+Napi::Value TrainerObject::run(const Napi::CallbackInfo& info) {
+  return translating_errors(info.Env(), [&]() -> Napi::Value {
+    idle_trainer();
+    const std::unique_ptr<Job> job = job_of(info[0]);
+    load();
+    job->report = trainer_->run(job->call);
+    store();
+    account(info.Env());
+    return report_to_js(info.Env(), job->report);
+  });
+}
+
+Napi::Value TrainerObject::run_async(const Napi::CallbackInfo& info) {
+  return translating_errors(info.Env(), [&]() -> Napi::Value {
+    idle_trainer();
+    std::unique_ptr<Job> job = job_of(info[0]);
+    load();
+    return Worker::start(*this, info.This().As<Napi::Object>(), std::move(job));
+  });
+}
+
+void TrainerObject::interrupt(const Napi::CallbackInfo&) {
+  if (trainer_) trainer_->interrupt();
+}
+
+Napi::Value TrainerObject::step(const Napi::CallbackInfo& info) {
+  return translating_errors(info.Env(), [&]() -> Napi::Value {
+    return Napi::Number::New(info.Env(), static_cast<double>(idle_trainer().step()));
+  });
+}
+
+void TrainerObject::set_step(const Napi::CallbackInfo& info, const Napi::Value& value) {
+  translating_errors(info.Env(), [&] {
+    idle_trainer().set_step(static_cast<uint64_t>(integer_of(value, "step", 0, most_safe)));
+  });
+}
+
+Napi::Value TrainerObject::read(const Napi::CallbackInfo& info) {
+  return translating_errors(info.Env(), [&]() -> Napi::Value {
+    const Napi::Env env = info.Env();
+    const Trainer& trainer = idle_trainer();
+    const int kind = choice_of(info[0], "read", states);
+    const Napi::Array list = Napi::Array::New(env);
+    if (kind == input_gradient_state) {
+      const std::vector<float>& gradient = trainer.input_gradient();
+      if (!gradient.empty()) list.Set(uint32_t{0}, floats_to_js(env, gradient.data(), gradient.size()));
+      return list;
+    }
+    const Trainer::State state = static_cast<Trainer::State>(kind);
+    if (!trainer.has(state)) return list;
+    for (size_t i = 0; i < trainer.parameters(); ++i) {
+      const float* const values = trainer.read(state, i);
+      list.Set(static_cast<uint32_t>(i),
+               floats_to_js(env, values, values != nullptr ? trainer.parameter_length(i) : 0));
+    }
+    return list;
+  });
+}
+
+void TrainerObject::write(const Napi::CallbackInfo& info) {
+  translating_errors(info.Env(), [&] {
+    Trainer& trainer = idle_trainer();
+    const int kind = choice_of(info[0], "write", states);
+    if (kind == static_cast<int>(Trainer::State::gradient) || kind == input_gradient_state) {
+      throw Error("ERR_ARGUMENT", "write: gradients cannot be written");
+    }
+    if (!info[1].IsArray() || info[1].As<Napi::Array>().Length() != trainer.parameters()) {
+      throw Error("ERR_ARGUMENT", "write: expected an array of one Float32Array a parameter");
+    }
+    const Napi::Array list = info[1].As<Napi::Array>();
+    std::vector<Floats> values;
+    for (size_t i = 0; i < trainer.parameters(); ++i) {
+      values.push_back(floats_of(list.Get(static_cast<uint32_t>(i)), trainer.parameter_name(i).c_str()));
+      const size_t expected = trainer.is_trained(i) ? trainer.parameter_length(i) : 0;
+      if (values[i].length != expected) {
+        throw Error("ERR_SHAPE", trainer.parameter_name(i) + ": expected " + std::to_string(expected) +
+                                     " values but received " + std::to_string(values[i].length));
+      }
+    }
+    for (size_t i = 0; i < values.size(); ++i)
+      trainer.write(static_cast<Trainer::State>(kind), i, values[i].data);
+  });
+}
+
+void TrainerObject::dispose(const Napi::CallbackInfo& info) {
+  translating_errors(info.Env(), [&] {
+    if (!trainer_) return;
+    idle_trainer();
+    trainer_.reset();
+    parameters_.clear();
+    account(info.Env());
+  });
+}
+
+}  // namespace bindings
+}  // namespace kernelet
