@@ -108,7 +108,13 @@ double efficiency(const ConvArgs& a, const ConvAlgorithm& algorithm, const Kerne
     const int64_t tiles = int64_t{(a.oh + 3) / 4} * ((a.ow + 3) / 4);
     const double transforms = m / (m + 24.0) * a.ic / (a.ic + 24.0);
     const double border = static_cast<double>(a.oh) * a.ow / static_cast<double>(16 * tiles);
-    return 0.8 * saved * transforms * border * filled(tiles, algorithm.tile_columns);
+    // whole panels of four registers, and a last one of 1, 2 or 4
+    const int64_t rest = tiles % algorithm.tile_columns, last = rest == 0             ? 0
+                                                                : rest <= k.lanes     ? 1
+                                                                : rest <= 2 * k.lanes ? 2
+                                                                                      : 4;
+    const double computed = static_cast<double>(tiles - rest + last * k.lanes);
+    return 0.8 * saved * transforms * border * static_cast<double>(tiles) / computed;
   }
   // copying a column costs as much as this many channels' muladds; more where a pool spreads it over corners,
   // or rows are short

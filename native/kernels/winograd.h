@@ -3,9 +3,9 @@
 // algorithm whose bits differ, so it runs only when asked for.
 //
 // A tile of A x A inputs (A = 4 + r - 1) gives 4 x 4 outputs: Y = A^T [ (G g G^T) . (B^T d B) ] A.
-// For tile_width tiles at a time:
-//   V [A*A][ic][tile_width]  transformed input, lanes are tiles
-//   M [A*A][oc][tile_width]  = U [oc][ic] * V for each of the A*A points: the packed GEMM's tile
+// For up to tile_width tiles at a time, in 1, 2 or 4 registers (the width):
+//   V [A*A][ic][width]  transformed input, lanes are tiles
+//   M [A*A][oc][width]  = U [oc][ic] * V for each of the A*A points: the packed GEMM's tile
 //   Y                        transformed back, bias, activation, 2x2 pool where fused
 #pragma once
 
@@ -274,6 +274,42 @@ KERNELET_COLD inline int finish(const ConvArgs& s, float bias, float* sums) {
   return out / 2;
 }
 
+// m [rows][V * lanes] = a [rows] [k] * b [k][V * lanes]: few tiles, as the last ones of a plane or all of a small one.
+template <int M, int V>
+void few_tiles(int k, const float* a, const float* b, float* m) {
+  reg c[M][V];
+  KERNELET_UNROLL
+  for (int row = 0; row < M; ++row) {
+    KERNELET_UNROLL
+    for (int v = 0; v < V; ++v) c[row][v] = F32::zero();
+  }
+  multiply_add<M, V>(k, a, 1, M, b, c);
+  KERNELET_UNROLL
+  for (int row = 0; row < M; ++row) {
+    KERNELET_UNROLL
+    for (int v = 0; v < V; ++v) F32::store(m + (row * V + v) * lanes, c[row][v]);
+  }
+}
+
+using FewTiles = void (*)(int, const float*, const float*, float*);
+
+template <int V>
+KERNELET_INLINE FewTiles few_tiles_of(int rows) {
+  static const FewTiles tiles[] = {
+    few_tiles<1, V>,
+    few_tiles<2, V>,
+    few_tiles<3, V>,
+#if !defined(KERNELET_ISA_AVX2)
+    few_tiles<4, V>,
+    few_tiles<5, V>,
+    few_tiles<6, V>
+#endif
+  };
+  static_assert(!F32::has_fma || sizeof tiles / sizeof *tiles == tile_rows,
+                "a tile for every number of rows");
+  return tiles[rows - 1];
+}
+
 template <int A>
 void run_points(const ConvArgs& s, const float* src, float* dst, float* scratch) {
   const Tiling tiling = tiling_of(s);
@@ -282,13 +318,13 @@ void run_points(const ConvArgs& s, const float* src, float* dst, float* scratch)
   const float* padded_src = scratch;
   float* const v = scratch + padded(s);
   float* const m = v + static_cast<size_t>(A) * A * s.ic * tile_width;
-  const size_t v_point = static_cast<size_t>(s.ic) * tile_width,
-               m_point = static_cast<size_t>(s.oc) * tile_width;
   const int parts = parts_of(s.oc, tile_rows);
   const size_t out_plane = static_cast<size_t>(s.ph) * s.pw;
 
   for (int first = 0; first < tiling.tiles; first += tile_width) {
     const int count = tiling.tiles - first < tile_width ? tiling.tiles - first : tile_width;
+    const int width = count <= lanes ? lanes : count <= 2 * lanes ? 2 * lanes : tile_width;
+    const size_t v_point = static_cast<size_t>(s.ic) * width, m_point = static_cast<size_t>(s.oc) * width;
     for (int begin = 0; begin < count; begin += lanes) {
       size_t offset[lanes];
       for (int l = 0; l < lanes; ++l) {
@@ -300,18 +336,24 @@ void run_points(const ConvArgs& s, const float* src, float* dst, float* scratch)
         const float* tile[lanes];
         for (int l = 0; l < lanes; ++l)
           tile[l] = padded_src + static_cast<size_t>(ic) * plane.h * plane.w + offset[l];
-        transform_input<A>(tile, plane.w, v + static_cast<size_t>(ic) * tile_width + begin, v_point);
+        transform_input<A>(tile, plane.w, v + static_cast<size_t>(ic) * width + begin, v_point);
       }
     }
     for (int point = 0; point < A * A; ++point) {
       for (int part = 0; part < parts; ++part) {
         const int begin = part_begin(s.oc, parts, part), rows = part_begin(s.oc, parts, part + 1) - begin;
+        const float* const u = s.weights + (static_cast<size_t>(point) * s.oc + begin) * s.ic;
+        float* const sums = m + point * m_point + static_cast<size_t>(begin) * width;
+        if (width < tile_width) {
+          (width == lanes ? few_tiles_of<1> : few_tiles_of<2>)(rows)(s.ic, u, v + point * v_point, sums);
+          continue;
+        }
         TileArgs t;
         t.k = s.ic;
-        t.a = s.weights + (static_cast<size_t>(point) * s.oc + begin) * s.ic;
+        t.a = u;
         t.a_row = 1;
         t.b = v + point * v_point;
-        t.partial = m + point * m_point + static_cast<size_t>(begin) * tile_width;
+        t.partial = sums;
         t.first = true;
         t.last = false;
         conv_tile_of(rows)(t);
@@ -322,7 +364,7 @@ void run_points(const ConvArgs& s, const float* src, float* dst, float* scratch)
     for (int o = 0; o < s.oc; ++o) {
       for (int begin = 0; begin < count; begin += lanes) {
         reg sums[out * out];
-        transform_output<A>(m + static_cast<size_t>(o) * tile_width + begin, m_point, sums);
+        transform_output<A>(m + static_cast<size_t>(o) * width + begin, m_point, sums);
         Targets t;
         t.dst = dst + o * out_plane;
         t.first = first + begin;
