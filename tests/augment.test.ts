@@ -1,6 +1,18 @@
 /** Augmentation from TypeScript: what it does to images is tested in native/tests/test_augment.cc. */
 import { describe, expect, test } from 'vitest'
-import { type AugmentOptions, augment, handwriting, Tensor } from '../lib/index.ts'
+import {
+  type AugmentOptions,
+  augment,
+  Dataset,
+  flatten,
+  handwriting,
+  Linear,
+  Module,
+  manualSeed,
+  SGD,
+  Tensor,
+  Trainer,
+} from '../lib/index.ts'
 import { native } from '../lib/native.ts'
 import { two } from './digits-pictures.ts'
 import { bitsOf } from './helpers.ts'
@@ -109,5 +121,53 @@ describe('augment', () => {
     expect(() => augment(twos(1), {}, { low: 1 })).toThrow(/ink/)
     expect(() => augment(twos(1), {}, { epochs: 1 } as object)).toThrow(/unknown option "epochs"/)
     expect(() => augment(twos(1), {}, { seed: -1 })).toThrow(/seed/)
+  })
+})
+
+describe('a trainer with augment', () => {
+  /** Outputs each pixel times 1: the loss's gradient at the weights tells which image came. */
+  class Pixels extends Module {
+    readonly fc = new Linear(784, 2)
+    forward(x: Tensor): Tensor {
+      return this.fc.forward(flatten(x, 1))
+    }
+  }
+
+  test('sees what augment() shows, by seed, epoch and sample, in any order and on any number of threads', async () => {
+    const images = twos(96)
+    for (let i = 0; i < 96; i++) images.data.fill(i / 96, i * 784, i * 784 + 28)
+    const data = new Dataset({ images: images.data, labels: new Array(96).fill(1), shape: [1, 28, 28] })
+    const weights: Uint8Array[] = []
+    for (const threads of [1, 2, 3]) {
+      manualSeed(3)
+      const model = new Pixels()
+      using trainer = new Trainer(model, {
+        optimizer: new SGD({ lr: 0.1 }),
+        seed: 7,
+        augment: handwriting,
+        threads,
+      })
+      for await (const _ of trainer.fit(data, { epochs: 2, batchSize: 40 }));
+      weights.push(bytes(model.fc.weight.data.slice()))
+    }
+    expect(weights[1]).toEqual(weights[0])
+    expect(weights[2]).toEqual(weights[0])
+
+    // One step with all images, by hand: with zero weights, the gradient of class 1 is −(sum of images)/2n.
+    const model = new Pixels()
+    for (const { data } of model.parameters()) data.fill(0)
+    using trainer = new Trainer(model, { optimizer: new SGD({ lr: 1 }), seed: 7, augment: handwriting })
+    for await (const _ of trainer.fit(data, { epochs: 1, batchSize: 96 }));
+    const seen = augment(images, handwriting, { seed: 7, epoch: 0 })
+    for (const pixel of [300, 406, 410, 500]) {
+      let sum = 0
+      for (let i = 0; i < 96; i++) sum += seen.data[i * 784 + pixel]!
+      expect(model.fc.weight.data[784 + pixel]).toBeCloseTo(sum / 192, 5)
+    }
+  })
+
+  test('wants images of three dimensions', () => {
+    const make = () => new Trainer(new Linear(8, 2), { augment: handwriting, inputShape: [8] })
+    expect(make).toThrow(/augment: expected images \[channels, height, width\] but received 8/)
   })
 })

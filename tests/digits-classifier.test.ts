@@ -182,12 +182,25 @@ describe('options', () => {
     using plain = load({ mean: '0', std: '1' })
     expect(plain.classify(pixels(two))).toEqual(classifier.classify(pixels(two)))
     expect(shifted.classify(pixels(two)).confidence).not.toBe(classifier.classify(pixels(two)).confidence)
-    for (const metadata of [{ mean: 'middle' }, { std: '0' }]) {
+    for (const metadata of [{ mean: 'middle' }, { std: '0' }, { temperature: '-1' }]) {
       expect(() => load(metadata as unknown as Record<string, string>)).toThrow(
         expect.objectContaining({ code: 'ERR_FORMAT' }),
       )
     }
   })
+})
+
+test('the temperature of the metadata divides the scores', () => {
+  const state = loadSafetensors(join(root, 'models/lenet5-mnist.safetensors'))
+  const load = (temperature: string) =>
+    DigitClassifier.load({ weights: Buffer.concat(encodeSafetensors(state, { temperature })) })
+  using one = load('1')
+  using three = load('3')
+  const [sharp, soft] = [one.classify(pixels(two)).probabilities!, three.classify(pixels(two)).probabilities!]
+  for (let k = 0; k < 10; k++) {
+    const expected = (Math.log(sharp[k]!) - Math.log(sharp[2]!)) / 3
+    expect(Math.abs(Math.log(soft[k]!) - Math.log(soft[2]!) - expected)).toBeLessThan(1e-4)
+  }
 })
 
 describe('other formats', () => {

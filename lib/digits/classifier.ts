@@ -21,7 +21,7 @@ export interface Classification {
   status: 'digit' | 'no digit' | 'several digits'
   /** 0 to 9, or null. */
   digit: number | null
-  /** The digit's probability as the network sees it, 0 to 1; 0 where there is no digit. */
+  /** The digit's probability as the network sees it (calibrated, see the model card), 0 to 1; 0 where there is no digit. */
   confidence: number
   /** Of the ten digits, adding up to 1; null where there is no digit. */
   probabilities: Float32Array | null
@@ -32,8 +32,9 @@ export interface Classification {
 export interface DigitClassifierOptions {
   /**
    * A safetensors file (path or bytes) with the parameters of a `LeNet5(1, 10)`. Its metadata may name the
-   * `mean` and `std` its training images were standardized with; without them values stay 0 … 1. Default: the
-   * shipped weights.
+   * `mean` and `std` its training images were standardized with (without them values stay 0 … 1), and the
+   * `temperature` that scores are divided by before softmax, so that confidence means what it says (Guo et al.
+   * 2017). Default: the shipped weights.
    */
   weights?: string | Uint8Array | undefined
   /** As for `compile`. */
@@ -155,7 +156,7 @@ function readNumber(metadata: Map<string, string>, name: string, fallback: numbe
   const text = metadata.get(name)
   if (text === undefined) return fallback
   const value = Number(text)
-  if (text.trim() === '' || !Number.isFinite(value) || (name === 'std' && value <= 0)) {
+  if (text.trim() === '' || !Number.isFinite(value) || (name !== 'mean' && value <= 0)) {
     throw new KerneletError(
       'ERR_FORMAT',
       `Expected a number for ${name} in the weights' metadata but found ${show(text)}`,

@@ -35,8 +35,6 @@ struct Task {
   }
 };
 
-}  // namespace
-
 AugmentOptions augment_options_of(const Napi::Value& value) {
   if (!value.IsObject()) throw Error("ERR_ARGUMENT", "augment: expected an object");
   const Napi::Object from = value.As<Napi::Object>();
@@ -81,12 +79,39 @@ AugmentOptions augment_options_of(const Napi::Value& value) {
   return o;
 }
 
+Augmenter augmenter_of(const Napi::Value& options, const Shape& shape) {
+  if (shape.rank != 3) {
+    throw Error("ERR_SHAPE",
+                "augment: expected images [channels, height, width] but received " + shape.text());
+  }
+  return Augmenter(augment_options_of(options), shape.dims[0], shape.dims[1], shape.dims[2]);
+}
+
+class Preparation : public ImagePreparation {
+ public:
+  explicit Preparation(const Augmenter& augmenter) : augmenter_(augmenter) {}
+  size_t scratch_floats() const override { return augmenter_.scratch_floats(); }
+  void run(uint64_t seed, uint64_t epoch, uint64_t sample, const float* image, float* out,
+           float* scratch) const override {
+    augmenter_.run(seed, epoch, sample, image, out, scratch);
+  }
+
+ private:
+  Augmenter augmenter_;
+};
+
+}  // namespace
+
+std::shared_ptr<const ImagePreparation> augment_preparation_of(const Napi::Value& options,
+                                                               const Shape& shape) {
+  return std::make_shared<Preparation>(augmenter_of(options, shape));
+}
+
 Napi::Value augment(const Napi::CallbackInfo& info) {
   return translating_errors(info.Env(), [&]() -> Napi::Value {
     const Floats images = floats_of(info[0], "images");
     const Shape shape = shape_of(info[1], "shape");
-    if (shape.rank != 3) throw Error("ERR_SHAPE", "augment: expected [channels, height, width]");
-    const Augmenter augmenter(augment_options_of(info[2]), shape.dims[0], shape.dims[1], shape.dims[2]);
+    const Augmenter augmenter = augmenter_of(info[2], shape);
     Task task;
     task.augmenter = &augmenter;
     task.seed = static_cast<uint64_t>(integer_of(info[3], "seed", 0, int64_t{1} << 53));

@@ -3,12 +3,18 @@
 
 #include <napi.h>
 
+#include <memory>
+
 #include "../core/augment.h"
+#include "../core/shape.h"
+#include "../core/trainer.h"
 
 namespace kernelet {
 namespace bindings {
 
-AugmentOptions augment_options_of(const Napi::Value& value);
+// For a trainer whose images have this shape; throws ERR_SHAPE unless it is [channels, height, width].
+std::shared_ptr<const ImagePreparation> augment_preparation_of(const Napi::Value& options,
+                                                               const Shape& shape);
 
 // Arguments: images, shape [channels, height, width], options, seed, epoch, first index, threads. A
 // Float32Array of the images' length.

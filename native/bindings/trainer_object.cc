@@ -4,6 +4,7 @@
 #include <cstring>
 #include <string>
 
+#include "augment.h"
 #include "convert.h"
 
 namespace kernelet {
@@ -372,7 +373,13 @@ Napi::Function TrainerObject::define(Napi::Env env) {
 
 TrainerObject::TrainerObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<TrainerObject>(info) {
   translating_errors(info.Env(), [&] {
-    trainer_ = Trainer::make(graph_of(info[0]), trainer_options_of(info[1]));
+    const Graph graph = graph_of(info[0]);
+    TrainerOptions options = trainer_options_of(info[1]);
+    const Napi::Value augment = info[1].As<Napi::Object>().Get("augment");
+    if (given(augment) && !graph.nodes.empty()) {
+      options.preparation = augment_preparation_of(augment, graph.nodes[0].shape);
+    }
+    trainer_ = Trainer::make(graph, options);
     const Napi::Array parameters = info[1].As<Napi::Object>().Get("parameters").As<Napi::Array>();
     for (uint32_t i = 0; i < parameters.Length(); ++i) {
       parameters_.push_back(

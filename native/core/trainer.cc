@@ -246,10 +246,10 @@ void Trainer::store(size_t i, float* values) const {
 bool Trainer::has(State state) const {
   switch (state) {
     case State::gradient: return true;
-    case State::momentum: return options_.optimizer == Optimizer::sgd && has_first_;
+    case State::momentum: return options_.optimizer == Optimizer::sgd && has_first_ && first_.size() > 0;
     case State::exp_avg:
     case State::exp_avg_sq: return options_.optimizer != Optimizer::sgd;
-    case State::ema: return has_ema_;
+    case State::ema: return has_ema_ && ema_.size() > 0;
   }
   return false;
 }
