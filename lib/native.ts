@@ -26,16 +26,46 @@ export interface NativeNode {
     | 'add'
     | 'concat'
     | 'dropout'
+    | 'leakyRelu'
+    | 'elu'
+    | 'selu'
+    | 'silu'
+    | 'hardswish'
+    | 'hardsigmoid'
+    | 'clip'
+    | 'gelu'
+    | 'exp'
+    | 'log'
+    | 'abs'
+    | 'pow'
+    | 'prelu'
+    | 'sub'
+    | 'mul'
+    | 'div'
+    | 'batchNorm'
+    | 'adaptiveAvgPool2d'
+    | 'adaptiveMaxPool2d'
+    | 'reshape'
+    | 'permute'
+    | 'slice'
+    | 'pad'
   /** Name of the layer, for describe() and errors: `conv1`, `maxPool2d_2`. */
   name: string
   inputs: number[]
   /** Output shape per image, rank 1 to 6. For `input` it is taken as given; elsewhere the core checks it. */
   shape: number[]
-  /** conv2d [oc, ic/groups, kh, kw]; linear [out, in]; constant: its value, the same for every image. */
+  /**
+   * conv2d [oc, ic/groups, kh, kw]; linear [out, in]; constant: its value, the same for every image; prelu [1] or
+   * [channels]; batchNorm [channels] or none.
+   */
   weight?: Float32Array | undefined
-  /** [oc]. */
+  /** [oc], or batchNorm's [channels]. */
   bias?: Float32Array | undefined
-  /** conv2d, pools: [h, w]. */
+  /** batchNorm: [channels], dimension 0 of an image. */
+  mean?: Float32Array | undefined
+  variance?: Float32Array | undefined
+  epsilon?: number | undefined
+  /** conv2d, pools: [h, w]. An input of [channels, length] is one of [channels, 1, length]. */
   kernelSize?: [number, number] | undefined
   stride?: [number, number] | undefined
   dilation?: [number, number] | undefined
@@ -46,6 +76,20 @@ export interface NativeNode {
   countIncludePad?: boolean | undefined
   /** softmax, logSoftmax, concat: dimension of the per-image shape. */
   axis?: number | undefined
+  /**
+   * leakyRelu: the slope below 0; elu; selu, with beta its scale; pow: the exponent; hardsigmoid is
+   * clip(alpha·x + beta, 0, 1), clip goes from alpha to beta. 1 where not given.
+   */
+  alpha?: number | undefined
+  beta?: number | undefined
+  /** permute: dimension i of the output is dimension axes[i] of the input. */
+  axes?: number[] | undefined
+  /** slice: the first index of each dimension; pad: how many elements come before it (negative: are cut off). */
+  starts?: number[] | undefined
+  /** slice: from one index to the next, not 0. How many there are `shape` says. */
+  steps?: number[] | undefined
+  /** pad: what the new elements are. */
+  value?: number | undefined
   /** dropout: the probability of a zero while training, in [0, 1]; plans pass values on as they are. */
   p?: number | undefined
 }

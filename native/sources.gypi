@@ -12,6 +12,7 @@
     "kernelet_core_sources": [
       "native/core/augment.cc",
       "native/core/graph.cc",
+      "native/core/copy.cc",
       "native/core/fuse.cc",
       "native/core/peak.cc",
       "native/core/plan.cc",

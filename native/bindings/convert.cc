@@ -39,6 +39,18 @@ void integers_into(const Napi::Object& from, const char* key, int (&to)[N]) {
     to[i] = static_cast<int>(integer_of(array.Get(i), key, -(1 << 30), 1 << 30));
 }
 
+// One integer a dimension of the node.
+template <class Integer>
+void dimensions_into(const Napi::Object& from, const char* key, int64_t most,
+                     Integer (&to)[Shape::max_rank]) {
+  const Napi::Value value = from.Get(key);
+  if (!given(value)) return;
+  const Napi::Array array = array_of(value, key);
+  if (array.Length() > Shape::max_rank) bad_argument(key, "at most 6 integers");
+  for (uint32_t i = 0; i < array.Length(); ++i)
+    to[i] = static_cast<Integer>(integer_of(array.Get(i), key, -most, most));
+}
+
 bool boolean_of(const Napi::Object& from, const char* key, bool otherwise) {
   const Napi::Value value = from.Get(key);
   if (!given(value)) return otherwise;
@@ -144,6 +156,15 @@ Node node_of(const Napi::Value& value) {
   node.count_include_pad = boolean_of(from, "countIncludePad", true);
   node.axis = small_integer_of(from, "axis", 0);
   node.p = number_of(from, "p", 0.0f);
+  if (given(from.Get("mean"))) node.mean = floats_of(from.Get("mean"), "mean");
+  if (given(from.Get("variance"))) node.variance = floats_of(from.Get("variance"), "variance");
+  node.alpha = number_of(from, "alpha", node.alpha);
+  node.beta = number_of(from, "beta", node.beta);
+  node.epsilon = number_of(from, "epsilon", node.epsilon);
+  node.value = number_of(from, "value", node.value);
+  dimensions_into(from, "axes", 1 << 30, node.axes);
+  dimensions_into(from, "starts", int64_t{1} << 31, node.starts);
+  dimensions_into(from, "steps", int64_t{1} << 31, node.steps);
   return node;
 }
 

@@ -50,22 +50,36 @@ void extend_conv(const Graph& graph, const Uses& uses, Group& group) {
     const int next = only_reader(graph, uses, group.nodes.back());
     if (next < 0) return;
     const Node& node = graph.nodes[next];
-    const Activation f = activation_of(node.op);
-    if (f != Activation::none && e.after == Activation::none) {
+    const Unary f = unary_of(node);
+    if (f.f != Activation::none && e.after.f == Activation::none) {
       e.after = f;
     } else if ((node.op == Op::max_pool2d || node.op == Op::avg_pool2d) && e.pool == Pool::none &&
                fits_tile(node, graph.nodes[group.nodes.back()].shape)) {
       e.pool = node.op == Op::max_pool2d ? Pool::max : Pool::average;
       // ReLU and a maximum commute to the bit, so it runs once a window; tanh and sigmoid as computed are
       // not monotone to the last bit, and an average commutes with nothing: these stay before the pool.
-      if (e.pool == Pool::average || e.after != Activation::relu) {
+      if (e.pool == Pool::average || e.after.f != Activation::relu) {
         e.before = e.after;
-        e.after = Activation::none;
+        e.after = Unary();
       }
     } else {
       return;
     }
     group.nodes.push_back(next);
+  }
+}
+
+// Besides a convolution.
+bool takes_activation(Op op) {
+  switch (op) {
+    case Op::linear:
+    case Op::add:
+    case Op::sub:
+    case Op::mul:
+    case Op::div:
+    case Op::prelu:
+    case Op::batch_norm: return true;
+    default: return false;
   }
 }
 
@@ -76,8 +90,24 @@ Activation activation_of(Op op) {
     case Op::relu: return Activation::relu;
     case Op::tanh: return Activation::tanh;
     case Op::sigmoid: return Activation::sigmoid;
+    case Op::leaky_relu: return Activation::leaky_relu;
+    case Op::elu:
+    case Op::selu: return Activation::elu;
+    case Op::silu: return Activation::silu;
+    case Op::hardswish: return Activation::hardswish;
+    case Op::hardsigmoid: return Activation::hardsigmoid;
+    case Op::clip: return Activation::clip;
+    case Op::gelu: return Activation::gelu;
+    case Op::exp: return Activation::exp;
+    case Op::log: return Activation::log;
+    case Op::abs: return Activation::abs;
+    case Op::pow: return Activation::pow;
     default: return Activation::none;
   }
+}
+
+Unary unary_of(const Node& node) {
+  return {activation_of(node.op), node.alpha, node.op == Op::elu ? 1.0f : node.beta};
 }
 
 std::vector<Group> fuse(const Graph& graph, bool enabled) {
@@ -89,10 +119,10 @@ std::vector<Group> fuse(const Graph& graph, bool enabled) {
     Group group;
     group.nodes.push_back(i);
     if (enabled && graph.nodes[i].op == Op::conv2d) extend_conv(graph, uses, group);
-    if (enabled && graph.nodes[i].op == Op::linear) {
+    if (enabled && takes_activation(graph.nodes[i].op)) {
       const int next = only_reader(graph, uses, i);
       if (next >= 0 && activation_of(graph.nodes[next].op) != Activation::none) {
-        group.epilogue.after = activation_of(graph.nodes[next].op);
+        group.epilogue.after = unary_of(graph.nodes[next]);
         group.nodes.push_back(next);
       }
     }

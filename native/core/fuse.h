@@ -1,5 +1,5 @@
-// Which operations share a step: a convolution with its activation and 2x2 pool, a linear layer with its
-// activation. Everything else is a step of its own.
+// Which operations share a step: a convolution with its activation and 2x2 pool; a linear layer, a sum or
+// another operation on two values, or a batch norm with its activation. Everything else is a step of its own.
 #pragma once
 
 #include <vector>
@@ -17,6 +17,7 @@ struct Group {
 // The groups the output needs, in order of computation; inputs, constants and dead code are left out.
 std::vector<Group> fuse(const Graph& graph, bool enabled);
 
-Activation activation_of(Op op);  // none for anything but relu, tanh, sigmoid
+Activation activation_of(Op op);   // none for what is no activation
+Unary unary_of(const Node& node);  // with its parameters
 
 }  // namespace kernelet

@@ -5,9 +5,44 @@
 namespace kernelet {
 namespace {
 
-constexpr const char* op_names[] = {"input",      "constant", "conv2d", "maxPool2d", "avgPool2d",
-                                    "linear",     "relu",     "tanh",   "sigmoid",   "softmax",
-                                    "logSoftmax", "flatten",  "add",    "concat",    "dropout"};
+constexpr const char* op_names[] = {"input",
+                                    "constant",
+                                    "conv2d",
+                                    "maxPool2d",
+                                    "avgPool2d",
+                                    "linear",
+                                    "relu",
+                                    "tanh",
+                                    "sigmoid",
+                                    "softmax",
+                                    "logSoftmax",
+                                    "flatten",
+                                    "add",
+                                    "concat",
+                                    "dropout",
+                                    "leakyRelu",
+                                    "elu",
+                                    "selu",
+                                    "silu",
+                                    "hardswish",
+                                    "hardsigmoid",
+                                    "clip",
+                                    "gelu",
+                                    "exp",
+                                    "log",
+                                    "abs",
+                                    "pow",
+                                    "prelu",
+                                    "sub",
+                                    "mul",
+                                    "div",
+                                    "batchNorm",
+                                    "adaptiveAvgPool2d",
+                                    "adaptiveMaxPool2d",
+                                    "reshape",
+                                    "permute",
+                                    "slice",
+                                    "pad"};
 
 // Strides, windows and paddings beyond this are nobody's network, and keep int32 arithmetic exact.
 constexpr int max_extent = 1 << 15;
@@ -50,11 +85,27 @@ void check_length(const Node& node, const char* what, const Floats& floats, int6
   }
 }
 
-Shape conv_shape(const Node& node, const Shape& in) {
+// What slides over a plane sees [c][l] as [c][1][l].
+Shape image_of(const Node& node, const Shape& in) {
+  if (in.rank != 3 && in.rank != 2) bad_shape(node, "an input of [channels, height, width]", in.text());
+  return as_image(in);
+}
+
+// And gives [c][l] back.
+Shape like(const Shape& in, Shape out) {
+  if (in.rank == 2) {
+    if (out.dims[1] != 1) out.dims[2] = 0;  // a window that is no row: fits nothing
+    out.dims[1] = out.dims[2];
+    out.rank = 2;
+  }
+  return out;
+}
+
+Shape conv_shape(const Node& node, const Shape& original) {
   check_window(node);
   check_range(node, "groups", node.groups, 1);
-  if (in.rank != 3) bad_shape(node, "an input of [channels, height, width]", in.text());
-  const int64_t oc = node.shape.rank == 3 ? node.shape.dims[0] : 0;
+  const Shape in = image_of(node, original);
+  const int64_t oc = node.shape.rank == original.rank ? node.shape.dims[0] : 0;
   if (in.dims[0] % node.groups != 0 || oc < 1 || oc % node.groups != 0) {
     bad_shape(node, "channels divisible by groups=" + std::to_string(node.groups),
               std::to_string(in.dims[0]) + " in, " + std::to_string(oc) + " out");
@@ -78,27 +129,99 @@ Shape conv_shape(const Node& node, const Shape& in) {
     out.dims[1 + i] = window_outputs(in.dims[1 + i], node.padding[i], node.padding[2 + i], node.kernel[i],
                                      node.stride[i], node.dilation[i], false);
   }
-  return out;
+  return like(original, out);
 }
 
-Shape pool_shape(const Node& node, const Shape& in) {
+Shape pool_shape(const Node& node, const Shape& original) {
   check_window(node);
-  if (in.rank != 3) bad_shape(node, "an input of [channels, height, width]", in.text());
-  if (node.op == Op::avg_pool2d && (node.dilation[0] != 1 || node.dilation[1] != 1)) {
-    throw Error("ERR_ARGUMENT", node.name + ": an average has no dilation, expected 1 but received " +
-                                    std::to_string(node.dilation[0]) + ", " +
-                                    std::to_string(node.dilation[1]));
-  }
+  const Shape in = image_of(node, original);
   Shape out = in;
   for (int i = 0; i < 2; ++i) {
-    const int most = ((node.kernel[i] - 1) * node.dilation[i] + 1) / 2;  // as PyTorch
+    // ONNX's limit; PyTorch's is half the window
+    const int most = (node.kernel[i] - 1) * node.dilation[i];
     const int pad = node.padding[i] > node.padding[2 + i] ? node.padding[i] : node.padding[2 + i];
     if (pad > most) {
-      throw Error("ERR_ARGUMENT", node.name + ": expected padding of at most half the window, " +
+      throw Error("ERR_ARGUMENT", node.name + ": expected padding smaller than the window, at most " +
                                       std::to_string(most) + ", but received " + std::to_string(pad));
     }
     out.dims[1 + i] = window_outputs(in.dims[1 + i], node.padding[i], node.padding[2 + i], node.kernel[i],
                                      node.stride[i], node.dilation[i], node.ceil_mode);
+  }
+  return like(original, out);
+}
+
+// The node's own shape, where the input does not say it.
+Shape own_shape(const Node& node, const Shape& in) {
+  if (node.shape.rank != in.rank)
+    bad_shape(node, std::to_string(in.rank) + " dimensions", std::to_string(node.shape.rank));
+  return node.shape;
+}
+
+Shape adaptive_shape(const Node& node, const Shape& in) {
+  image_of(node, in);
+  Shape out = own_shape(node, in);
+  out.dims[0] = in.dims[0];
+  return out;
+}
+
+// NumPy's: aligned at the last dimension, 1 stretches.
+Shape broadcast_shape(const Node& node, const Shape& a, const Shape& b) {
+  Shape out = a.rank >= b.rank ? a : b;
+  const Shape& other = a.rank >= b.rank ? b : a;
+  for (int i = 1; i <= other.rank; ++i) {
+    int64_t& dim = out.dims[out.rank - i];
+    const int64_t with = other.dims[other.rank - i];
+    if (dim != with && dim != 1 && with != 1)
+      bad_shape(node, "shapes that broadcast", a.text() + " and " + b.text());
+    if (dim == 1) dim = with;
+  }
+  out.check(node.name);
+  return out;
+}
+
+void check_channels(const Node& node, int64_t channels) {
+  if (node.op == Op::prelu)
+    return check_length(node, "weight", node.weight, node.weight.length == 1 ? 1 : channels);
+  check_length(node, "mean", node.mean, channels);
+  check_length(node, "variance", node.variance, channels);
+  if (node.weight.data != nullptr) check_length(node, "weight", node.weight, channels);
+  if (node.bias.data != nullptr) check_length(node, "bias", node.bias, channels);
+}
+
+Shape permute_shape(const Node& node, const Shape& in) {
+  Shape out = in;
+  int seen = 0;
+  for (int i = 0; i < in.rank; ++i) {
+    const int axis = node.axes[i];
+    if (axis < 0 || axis >= in.rank || (seen >> axis & 1) != 0)
+      bad_shape(node, "each axis below " + std::to_string(in.rank) + " once", std::to_string(axis));
+    seen |= 1 << axis;
+    out.dims[i] = in.dims[axis];
+  }
+  return out;
+}
+
+// Counts are the node's own: every index they reach has to be one of the input's.
+Shape slice_shape(const Node& node, const Shape& in) {
+  const Shape out = own_shape(node, in);
+  for (int i = 0; i < in.rank; ++i) {
+    const int64_t start = node.starts[i], step = node.steps[i];
+    if (step == 0 || step > Shape::max_elements || step < -Shape::max_elements || start < 0 ||
+        start >= in.dims[i])
+      bad_shape(node, "a start below " + std::to_string(in.dims[i]) + " and a step that is not 0",
+                std::to_string(start) + " by " + std::to_string(step));
+    const int64_t last = start + step * (out.dims[i] - 1);
+    if (last < 0 || last >= in.dims[i])
+      bad_shape(node, "indices below " + std::to_string(in.dims[i]), std::to_string(last));
+  }
+  return out;
+}
+
+Shape pad_shape(const Node& node, const Shape& in) {
+  const Shape out = own_shape(node, in);
+  for (int i = 0; i < in.rank; ++i) {
+    if (node.starts[i] > Shape::max_elements || node.starts[i] < -Shape::max_elements)
+      bad_shape(node, "a padding of at most 2147483647", std::to_string(node.starts[i]));
   }
   return out;
 }
@@ -133,6 +256,16 @@ Shape concat_shape(const Node& node, const std::vector<Node>& nodes) {
 
 const char* op_name(Op op) { return op_names[static_cast<int>(op)]; }
 
+Shape as_image(const Shape& shape) {
+  Shape image = shape;
+  if (shape.rank == 2) {
+    image.rank = 3;
+    image.dims[2] = shape.dims[1];
+    image.dims[1] = 1;
+  }
+  return image;
+}
+
 Op op_of(const std::string& name) {
   for (size_t i = 0; i < sizeof op_names / sizeof *op_names; ++i) {
     if (name == op_names[i]) return static_cast<Op>(i);
@@ -162,7 +295,16 @@ void Graph::validate() const {
     const Node& node = nodes[i];
     node.shape.check(node.name);
     const bool many = node.op == Op::concat;
-    const size_t count = node.op == Op::input || node.op == Op::constant ? 0 : node.op == Op::add ? 2 : 1;
+    size_t count = 1;
+    switch (node.op) {
+      case Op::input:
+      case Op::constant: count = 0; break;
+      case Op::add:
+      case Op::sub:
+      case Op::mul:
+      case Op::div: count = 2; break;
+      default: break;
+    }
     check_inputs(node, i, count, many ? 4096 : count);
     if (node.op == Op::input) {
       if (i != 0) throw Error("ERR_UNSUPPORTED", node.name + ": a graph has one input");
@@ -181,13 +323,22 @@ void Graph::validate() const {
       case Op::linear: out = linear_shape(node, in); break;
       case Op::concat: out = concat_shape(node, nodes); break;
       case Op::flatten:
+      case Op::reshape:
         out = node.shape;
         if (out.elements() != in.elements())
           bad_shape(node, std::to_string(in.elements()) + " elements", out.text());
         break;
       case Op::add:
-        if (nodes[node.inputs[1]].shape != in) bad_shape(node, in.text(), nodes[node.inputs[1]].shape.text());
-        break;
+      case Op::sub:
+      case Op::mul:
+      case Op::div: out = broadcast_shape(node, in, nodes[node.inputs[1]].shape); break;
+      case Op::prelu:
+      case Op::batch_norm: check_channels(node, in.dims[0]); break;
+      case Op::adaptive_avg_pool2d:
+      case Op::adaptive_max_pool2d: out = adaptive_shape(node, in); break;
+      case Op::permute: out = permute_shape(node, in); break;
+      case Op::slice: out = slice_shape(node, in); break;
+      case Op::pad: out = pad_shape(node, in); break;
       case Op::softmax:
       case Op::log_softmax:
         if (node.axis < 0 || node.axis >= in.rank) {
@@ -202,8 +353,8 @@ void Graph::validate() const {
         break;
       default: break;
     }
-    if (out.dims[0] < 1 || (out.rank == 3 && (out.dims[1] < 1 || out.dims[2] < 1))) {
-      bad_shape(node, "a window that fits into the padded input", in.text());
+    for (int d = 0; d < out.rank; ++d) {
+      if (out.dims[d] < 1) bad_shape(node, "a window that fits into the padded input", in.text());
     }
     if (out != node.shape) bad_shape(node, "output shape " + out.text(), node.shape.text());
   }

@@ -24,6 +24,29 @@ enum class Op {
   add,
   concat,
   dropout,
+  leaky_relu,
+  elu,
+  selu,
+  silu,
+  hardswish,
+  hardsigmoid,
+  clip,
+  gelu,
+  exp,
+  log,
+  abs,
+  pow,
+  prelu,
+  sub,
+  mul,
+  div,
+  batch_norm,
+  adaptive_avg_pool2d,
+  adaptive_max_pool2d,
+  reshape,
+  permute,
+  slice,
+  pad,
 };
 
 // The facade's name of an op ("maxPool2d"), and back; op_of throws ERR_ARGUMENT for an unknown name.
@@ -42,8 +65,10 @@ struct Node {
   std::vector<int> inputs;  // indices of earlier nodes
   Shape shape;              // of the value, per image
 
-  Floats weight;  // conv2d [oc][ic / groups][kh][kw], linear [out][in], constant: its value
-  Floats bias;    // [oc], [out], or none
+  // conv2d [oc][ic / groups][kh][kw], linear [out][in], constant: its value, prelu [1] or [c], batch_norm [c] or none
+  Floats weight;
+  Floats bias;            // [oc], [out], [c], or none
+  Floats mean, variance;  // batch_norm [c]
   int kernel[2] = {1, 1};
   int stride[2] = {1, 1};
   int dilation[2] = {1, 1};
@@ -53,6 +78,15 @@ struct Node {
   bool count_include_pad = true;
   int axis = 0;  // softmax, log_softmax, concat
   float p = 0;   // dropout
+  // leaky_relu, pow: alpha. elu: alpha; selu: alpha and beta, its scale. hardsigmoid: clip(alpha x + beta, 0, 1).
+  // clip: from alpha to beta.
+  float alpha = 1.0f, beta = 1.0f;
+  float epsilon = 1e-5f;           // batch_norm
+  float value = 0.0f;              // pad
+  int axes[Shape::max_rank] = {};  // permute: dimension i is the input's axes[i]
+  // slice: the first index taken; pad: elements put before (or cut off)
+  int64_t starts[Shape::max_rank] = {};
+  int64_t steps[Shape::max_rank] = {1, 1, 1, 1, 1, 1};  // slice: from one index to the next
 };
 
 struct Graph {
@@ -63,6 +97,9 @@ struct Graph {
   // bounds, whatever the caller said. Throws ERR_SHAPE or ERR_ARGUMENT naming the node.
   void validate() const;
 };
+
+// A convolution or pool of [c][l] is one of [c][1][l].
+Shape as_image(const Shape& shape);
 
 // Outputs of a window over `in` elements (PyTorch's formula); at most 0 where it does not fit once.
 int64_t window_outputs(int64_t in, int pad_before, int pad_after, int kernel, int stride, int dilation,

@@ -74,12 +74,19 @@ void Plan::run_step(const Program& program, const Step& step, Images at, float* 
     case Op::linear: step.linear_algorithm->run(step.linear, src(0), dst); break;
     case Op::max_pool2d: step.pool_algorithm->max(step.pool, src(0), dst); break;
     case Op::avg_pool2d: step.pool_algorithm->average(step.pool, src(0), dst); break;
-    case Op::relu:
-    case Op::tanh:
-    case Op::sigmoid: k.activate(step.activation, step.elements, src(0), dst); break;
+    case Op::adaptive_avg_pool2d: step.pool_algorithm->adaptive(step.pool, Pool::average, src(0), dst); break;
+    case Op::adaptive_max_pool2d: step.pool_algorithm->adaptive(step.pool, Pool::max, src(0), dst); break;
     case Op::softmax:
     case Op::log_softmax: k.softmax(step.softmax, src(0), dst); break;
-    case Op::add: k.add(step.elements, src(0), src(1), dst); break;
+    case Op::add:
+    case Op::sub:
+    case Op::mul:
+    case Op::div:
+    case Op::prelu:
+    case Op::batch_norm: k.binary(step.binary, src(0), src(1), src(step.src.size() - 1), dst); break;
+    case Op::permute:
+    case Op::slice:
+    case Op::pad: strided_copy(step.copy, step.elements, src(0), dst); break;
     case Op::concat: {
       float* to = dst;
       for (size_t row = 0; row < step.outer; ++row) {
@@ -90,10 +97,12 @@ void Plan::run_step(const Program& program, const Step& step, Images at, float* 
       }
       break;
     }
-    case Op::flatten: std::memcpy(dst, src(0), step.elements * sizeof(float)); break;
+    case Op::flatten:
+    case Op::reshape: std::memcpy(dst, src(0), step.elements * sizeof(float)); break;
     case Op::input:
     case Op::constant:
     case Op::dropout: break;
+    default: k.activate(step.activation, step.elements, src(0), dst); break;
   }
 }
 

@@ -1,5 +1,6 @@
 // From graph to plan: fuse, choose an algorithm per step, pack the weights, lay out one arena.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "arena_layout.h"
@@ -30,14 +31,11 @@ std::string window_problem(const Node& node, const Shape& in, const Shape& out) 
   return s;
 }
 
-const char* activation_text(Activation f) {
-  switch (f) {
-    case Activation::relu: return "+relu";
-    case Activation::tanh: return "+tanh";
-    case Activation::sigmoid: return "+sigmoid";
-    case Activation::none: break;
-  }
-  return "";
+std::string activation_text(const Unary& f) {
+  constexpr const char* names[] = {"",     "relu", "tanh",      "sigmoid",     "leakyRelu",
+                                   "elu",  "silu", "hardswish", "hardsigmoid", "clip",
+                                   "gelu", "exp",  "log",       "abs",         "pow"};
+  return f.f == Activation::none ? "" : std::string("+") + names[static_cast<int>(f.f)];
 }
 
 // In the order the tile does it: a ReLU that moved behind the maximum stands behind it.
@@ -45,7 +43,7 @@ std::string epilogue_text(const Epilogue& e, bool has_bias) {
   std::string s = has_bias ? "+bias" : "";
   s += activation_text(e.before);
   if (e.pool != Pool::none) {
-    const bool max_first = e.pool == Pool::max && e.before == Activation::none;
+    const bool max_first = e.pool == Pool::max && e.before.f == Activation::none;
     const std::string pool = e.pool == Pool::max ? "+maxPool2x2" : "+avgPool2x2";
     s = max_first ? pool + s : s + pool;
   }
@@ -157,6 +155,7 @@ class ProgramBuilder {
         weights[constant.offset + i] = value.data[i / width_];
       }
     }
+    for (const Operand& operand : operands_) pack(operand, weights);
   }
 
   const std::vector<StepDescription>& descriptions() const { return descriptions_; }
@@ -174,7 +173,14 @@ class ProgramBuilder {
     size_t node, offset;
   };
 
-  static bool is_alias(Op op) { return op == Op::flatten || op == Op::dropout; }
+  // Weights [channels] that a step reads beside its value, not packed: a constant of its own, a slope, or the
+  // scale and shift of a batch norm.
+  struct Operand {
+    const Node* node;
+    size_t offset, shift;
+  };
+
+  static bool is_alias(Op op) { return op == Op::flatten || op == Op::reshape || op == Op::dropout; }
 
   // A flattened value is the value it flattens; nothing drops out of a plan.
   void resolve_aliases() {
@@ -217,8 +223,19 @@ class ProgramBuilder {
       case Op::softmax:
       case Op::log_softmax: add_softmax(step, node, d); break;
       case Op::concat: add_concat(step, node, d); break;
+      case Op::add:
+      case Op::sub:
+      case Op::mul:
+      case Op::div:
+      case Op::prelu:
+      case Op::batch_norm: add_binary(step, group, node, d); break;
+      case Op::adaptive_avg_pool2d:
+      case Op::adaptive_max_pool2d: add_adaptive(step, d); break;
+      case Op::permute:
+      case Op::slice:
+      case Op::pad: add_moves(step, node, d); break;
       default:
-        step.activation = activation_of(node.op);
+        step.activation = unary_of(node);
         d.problem = number("n", d.output.elements());
         break;
     }
@@ -272,12 +289,13 @@ class ProgramBuilder {
     const bool pooled = group.epilogue.pool != Pool::none;
     ConvArgs& a = step.conv;
     a = ConvArgs();
-    a.ic = static_cast<int32_t>(d.input.dims[0]);
-    a.ih = static_cast<int32_t>(d.input.dims[1]);
-    a.iw = static_cast<int32_t>(d.input.dims[2]);
-    a.oc = static_cast<int32_t>(d.output.dims[0]);
-    a.ph = static_cast<int32_t>(d.output.dims[1]);
-    a.pw = static_cast<int32_t>(d.output.dims[2]);
+    const Shape in = as_image(d.input), out = as_image(d.output);
+    a.ic = static_cast<int32_t>(in.dims[0]);
+    a.ih = static_cast<int32_t>(in.dims[1]);
+    a.iw = static_cast<int32_t>(in.dims[2]);
+    a.oc = static_cast<int32_t>(out.dims[0]);
+    a.ph = static_cast<int32_t>(out.dims[1]);
+    a.pw = static_cast<int32_t>(out.dims[2]);
     a.oh = pooled ? 2 * a.ph : a.ph;
     a.ow = pooled ? 2 * a.pw : a.pw;
     a.kh = node.kernel[0];
@@ -292,7 +310,7 @@ class ProgramBuilder {
     a.epilogue = group.epilogue;
     const ConvAlgorithm& algorithm = choose(a);
     step.conv_algorithm = &algorithm;
-    d.problem = window_problem(node, d.input, node.shape);
+    d.problem = window_problem(node, in, as_image(node.shape));
     d.algorithm = algorithm.name;
     d.tile = tile_text(algorithm.tile_rows, algorithm.tile_columns);
     d.epilogue = epilogue_text(group.epilogue, node.bias.data != nullptr);
@@ -320,15 +338,27 @@ class ProgramBuilder {
                          weights_.book(algorithm.bias_size(a)), &node});
   }
 
-  void add_pool(Plan::Step& step, const Node& node, StepDescription& d) {
+  // What slides over planes, or cuts them into bins.
+  PoolArgs& new_pool(Plan::Step& step, const StepDescription& d) {
     PoolArgs& a = step.pool;
     a = PoolArgs();
     step.pool_algorithm = in_lanes_ ? &kernels_.lanes_pool : &kernels_.pool;
-    a.c = static_cast<int32_t>(d.input.dims[0]);
-    a.ih = static_cast<int32_t>(d.input.dims[1]);
-    a.iw = static_cast<int32_t>(d.input.dims[2]);
-    a.oh = static_cast<int32_t>(d.output.dims[1]);
-    a.ow = static_cast<int32_t>(d.output.dims[2]);
+    const Shape in = as_image(d.input), out = as_image(d.output);
+    a.c = static_cast<int32_t>(in.dims[0]);
+    a.ih = static_cast<int32_t>(in.dims[1]);
+    a.iw = static_cast<int32_t>(in.dims[2]);
+    a.oh = static_cast<int32_t>(out.dims[1]);
+    a.ow = static_cast<int32_t>(out.dims[2]);
+    return a;
+  }
+
+  void add_adaptive(Plan::Step& step, StepDescription& d) {
+    new_pool(step, d);
+    d.problem = d.input.text() + "o" + d.output.text();
+  }
+
+  void add_pool(Plan::Step& step, const Node& node, StepDescription& d) {
+    PoolArgs& a = new_pool(step, d);
     a.kh = node.kernel[0];
     a.kw = node.kernel[1];
     a.sh = node.stride[0];
@@ -340,7 +370,7 @@ class ProgramBuilder {
     a.pb = node.padding[2];
     a.pr = node.padding[3];
     a.count_include_pad = node.count_include_pad;
-    d.problem = window_problem(node, d.input, d.output);
+    d.problem = window_problem(node, as_image(d.input), as_image(d.output));
   }
 
   void add_softmax(Plan::Step& step, const Node& node, StepDescription& d) {
@@ -353,6 +383,125 @@ class ProgramBuilder {
     a.n = static_cast<int32_t>(node.shape.dims[node.axis]);
     a.log = node.op == Op::log_softmax;
     d.problem = node.shape.text() + number("axis", node.axis);
+  }
+
+  // Floats between neighbours along each dimension of a broadcast to `rank` dimensions: 0 where there is one
+  // element. Innermost the images in the lanes, where the operand has them; else it is the same for all.
+  void set_strides(const Shape& operand, int rank, bool in_lanes, size_t (&strides)[BinaryArgs::max_rank]) {
+    size_t next = in_lanes ? width_ : 1;
+    strides[rank] = in_lanes ? 1 : 0;
+    for (int d = rank - 1; d >= 0; --d) {
+      const int i = d - rank + operand.rank;
+      const size_t dim = i < 0 ? 1 : static_cast<size_t>(operand.dims[i]);
+      strides[d] = dim == 1 ? 0 : next;
+      next *= dim;
+    }
+  }
+
+  // dst = a op b. Dimensions that lie one behind the other for both become one.
+  void set_binary(BinaryArgs& s, const Shape& out, const Shape& a, bool a_in_lanes, const Shape& b,
+                  bool b_in_lanes) {
+    size_t of_a[BinaryArgs::max_rank], of_b[BinaryArgs::max_rank];
+    set_strides(a, out.rank, a_in_lanes, of_a);
+    set_strides(b, out.rank, b_in_lanes, of_b);
+    s.rank = 0;
+    for (int d = 0; d <= out.rank; ++d) {
+      const size_t dim = d == out.rank ? width_ : static_cast<size_t>(out.dims[d]);
+      if (dim == 1) continue;
+      const int last = s.rank - 1;
+      if (last >= 0 && s.a[last] == of_a[d] * dim && s.b[last] == of_b[d] * dim) {
+        s.dims[last] *= dim;
+      } else {
+        s.dims[s.rank++] = dim;
+      }
+      s.a[s.rank - 1] = of_a[d];
+      s.b[s.rank - 1] = of_b[d];
+    }
+    if (s.rank == 0) s.dims[s.rank++] = s.a[0] = s.b[0] = 1;
+  }
+
+  // A source of a step that is an operand of its own.
+  int new_operand(const Node& node, size_t length, bool has_shift) {
+    operands_.push_back({&node, weights_.book(length), has_shift ? weights_.book(length) : 0});
+    return -static_cast<int>(operands_.size());
+  }
+
+  void add_binary(Plan::Step& step, const Group& group, const Node& node, StepDescription& d) {
+    BinaryArgs& s = step.binary;
+    s = BinaryArgs();
+    s.after = group.epilogue.after;
+    std::vector<int>& sources = sources_.back();
+    Shape shapes[2] = {d.input, d.input};
+    bool in_lanes[2] = {true, false};
+    if (node.op == Op::prelu || node.op == Op::batch_norm) {
+      const bool norm = node.op == Op::batch_norm;
+      s.f = norm ? Binary::affine : Binary::prelu;
+      if (!norm && node.weight.length == 1) shapes[1].dims[0] = 1;
+      for (int i = 1; i < d.input.rank; ++i) shapes[1].dims[i] = 1;
+      sources.push_back(new_operand(node, static_cast<size_t>(shapes[1].dims[0]), norm));
+    } else {
+      s.f = node.op == Op::add   ? Binary::add
+            : node.op == Op::sub ? Binary::sub
+            : node.op == Op::mul ? Binary::mul
+                                 : Binary::div;
+      for (int i = 0; i < 2; ++i) {
+        shapes[i] = graph_.nodes[node.inputs[i]].shape;
+        // a constant that is repeated is read as it is, the same for every image
+        const Node& stored = graph_.nodes[sources[i]];
+        in_lanes[i] = stored.op != Op::constant || shapes[i].elements() == node.shape.elements();
+        if (!in_lanes[i]) sources[i] = new_operand(stored, stored.weight.length, false);
+      }
+    }
+    set_binary(s, node.shape, shapes[0], in_lanes[0], shapes[1], in_lanes[1]);
+    d.problem = number("n", d.output.elements());
+    d.epilogue = epilogue_text(group.epilogue, false);
+  }
+
+  // permute, slice, pad: the input's strides by the output's dimensions, or the other way round.
+  void add_moves(Plan::Step& step, const Node& node, StepDescription& d) {
+    CopyArgs& s = step.copy;
+    s = CopyArgs();
+    const auto strides_of = [&](const Shape& shape, int64_t(&strides)[CopyArgs::max_rank]) {
+      int64_t next = static_cast<int64_t>(width_);
+      strides[shape.rank] = 1;
+      for (int i = shape.rank - 1; i >= 0; next *= shape.dims[i--]) strides[i] = next;
+    };
+    int64_t in[CopyArgs::max_rank];
+    strides_of(d.input, in);
+    strides_of(d.output, s.dst);
+    const int rank = d.output.rank;
+    s.rank = rank + 1;
+    s.dims[rank] = static_cast<int64_t>(width_);
+    s.src[rank] = 1;
+    for (int i = 0; i < rank; ++i) {
+      s.dims[i] = d.output.dims[i];
+      s.src[i] = in[i];
+      if (node.op == Op::permute) {
+        s.src[i] = in[node.axes[i]];
+      } else if (node.op == Op::slice) {
+        s.src[i] *= node.steps[i];
+        s.src_offset += node.starts[i] * in[i];
+      } else {
+        // where input and output overlap
+        const int64_t begin = std::max<int64_t>(0, node.starts[i]);
+        const int64_t end = std::min(d.output.dims[i], node.starts[i] + d.input.dims[i]);
+        s.dims[i] = std::max<int64_t>(0, end - begin);
+        s.dst_offset += begin * s.dst[i];
+        s.src_offset += (begin - node.starts[i]) * in[i];
+      }
+    }
+    // the innermost dimensions that are whole on both sides go together
+    while (s.rank > 1 && s.src[s.rank - 2] == s.dims[s.rank - 1] * s.src[s.rank - 1] &&
+           s.dst[s.rank - 2] == s.dims[s.rank - 1] * s.dst[s.rank - 1]) {
+      --s.rank;
+      s.dims[s.rank - 1] *= s.dims[s.rank];
+      s.src[s.rank - 1] = s.src[s.rank];
+      s.dst[s.rank - 1] = s.dst[s.rank];
+    }
+    s.fill = node.op == Op::pad;
+    s.value = node.value;
+    d.algorithm = "copy";
+    d.problem = d.input.text() + "o" + d.output.text();
   }
 
   void add_concat(Plan::Step& step, const Node& node, StepDescription& d) {
@@ -403,11 +552,29 @@ class ProgramBuilder {
     }
   }
 
+  void pack(const Operand& operand, float* all) {
+    const Node& node = *operand.node;
+    float* const to = all + operand.offset;
+    if (node.op != Op::batch_norm) {
+      std::copy(node.weight.data, node.weight.data + node.weight.length, to);
+      return;
+    }
+    // (x - mean) / sqrt(variance + epsilon) * weight + bias, as x * scale + shift: PyTorch's way, rounded once
+    for (size_t i = 0; i < node.mean.length; ++i) {
+      const double deviation = std::sqrt(static_cast<double>(node.variance.data[i]) + node.epsilon);
+      to[i] = static_cast<float>((node.weight.data != nullptr ? node.weight.data[i] : 1.0) / deviation);
+      const double at_mean = node.bias.data != nullptr ? node.bias.data[i] : 0.0;
+      all[operand.shift + i] = static_cast<float>(at_mean - static_cast<double>(node.mean.data[i]) * to[i]);
+    }
+  }
+
   // A value lives from the step that writes it to the last step that reads it.
   void lay_out() {
     std::vector<size_t> last_use(graph_.nodes.size() + 1, 0);
     for (size_t i = 0; i < sources_.size(); ++i) {
-      for (int value : sources_[i]) last_use[value] = i;
+      for (int value : sources_[i]) {
+        if (value >= 0) last_use[value] = i;
+      }
     }
     ArenaLayout layout;
     std::vector<Location> where(graph_.nodes.size() + 1);
@@ -430,8 +597,17 @@ class ProgramBuilder {
         if (value == result_) program_->output_offset = where[value].offset;
       }
       step.dst = where[value];
-      for (int source : sources_[i]) step.src.push_back(where[source]);
-      std::vector<int> finished = sources_[i];
+      std::vector<int> finished;
+      for (int source : sources_[i]) {
+        if (source >= 0) {
+          step.src.push_back(where[source]);
+          finished.push_back(source);
+          continue;
+        }
+        const Operand& operand = operands_[static_cast<size_t>(-source - 1)];
+        step.src.push_back({Location::weights, operand.offset});
+        if (operand.node->op == Op::batch_norm) step.src.push_back({Location::weights, operand.shift});
+      }
       std::sort(finished.begin(), finished.end());
       finished.erase(std::unique(finished.begin(), finished.end()), finished.end());
       for (int source : finished) {
@@ -458,10 +634,11 @@ class ProgramBuilder {
   std::unique_ptr<Plan::Program> program_;
   int result_ = 0;                         // the value the caller gets
   std::vector<int> stored_in_;             // node -> node whose buffer holds its value
-  std::vector<std::vector<int>> sources_;  // step -> values it reads
+  std::vector<std::vector<int>> sources_;  // step -> values it reads, or -1 - index of an operand
   std::vector<int> values_;                // step -> value it writes
   std::vector<Packing> packings_;
   std::vector<Constant> constants_;
+  std::vector<Operand> operands_;
   std::vector<StepDescription> descriptions_;
   size_t scratch_ = 0;
 };

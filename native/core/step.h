@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "copy.h"
 #include "plan.h"
 
 namespace kernelet {
@@ -22,14 +23,16 @@ struct Plan::Step {
     LinearArgs linear;
     PoolArgs pool;
     SoftmaxArgs softmax;
-    Activation activation;
+    BinaryArgs binary;
+    CopyArgs copy;
+    Unary activation;
   };
   union {
     const ConvAlgorithm* conv_algorithm;
     const LinearAlgorithm* linear_algorithm;
     const PoolAlgorithm* pool_algorithm;
   };
-  size_t elements = 0;  // floats of dst: activations, add, copies
+  size_t elements = 0;  // floats of dst: activations, copies
   // concat: dst is `outer` rows, each the inputs' rows of these lengths one after another
   size_t outer = 0;
   std::vector<size_t> lengths;

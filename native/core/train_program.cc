@@ -8,6 +8,9 @@
 namespace kernelet {
 namespace {
 
+// Activations whose slope follows from what comes out of them.
+bool by_output(Op op) { return op == Op::relu || op == Op::tanh || op == Op::sigmoid; }
+
 // What plans fuse, as far as backward can follow: an activation; a maximum of 2x2 with a ReLU on either side.
 std::vector<std::vector<int>> training_groups(const Graph& graph, bool fuse_steps) {
   std::vector<std::vector<int>> groups;
@@ -17,7 +20,7 @@ std::vector<std::vector<int>> training_groups(const Graph& graph, bool fuse_step
       return i < nodes.size() ? graph.nodes[static_cast<size_t>(nodes[i])].op : Op::input;
     };
     size_t length = 1;
-    if (activation_of(op(1)) != Activation::none) length = 2;
+    if (by_output(op(1)) && (op(0) == Op::conv2d || op(0) == Op::linear)) length = 2;
     if (op(1) == Op::relu && op(2) == Op::max_pool2d) length = 3;
     if (op(1) == Op::max_pool2d) length = op(2) == Op::relu ? 3 : 2;
     groups.emplace_back(nodes.begin(), nodes.begin() + static_cast<ptrdiff_t>(length));

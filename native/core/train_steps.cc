@@ -26,6 +26,11 @@ void copy_bias(const float* bias, int n, float* to) {
   for (int i = 0; i < n; ++i) to[i] = bias[i] + 0.0f;
 }
 
+Error no_backward(const StepSpec& spec) {
+  return Error("ERR_UNSUPPORTED", spec.first().name + ": " + op_name(spec.first().op) +
+                                      " has no backward: it cannot be trained through");
+}
+
 // ---------------------------------------------------------------- convolution
 
 // conv2d, then an activation, or a 2x2 maximum before or after a ReLU. Backward makes the gradient of the sums
@@ -44,7 +49,7 @@ class ConvStep : public TrainStep {
       a_.ow = 2 * a_.pw;
       a_.epilogue.pool = Pool::max;
     }
-    a_.epilogue.after = activation_;
+    a_.epilogue.after.f = activation_;
     weight = spec.weight;
     bias = spec.bias;
     rows = a_.oc;
@@ -179,7 +184,7 @@ class LinearStep : public TrainStep {
     a_.in = int_of(in.dims[in.rank - 1]);
     a_.out = int_of(out.dims[out.rank - 1]);
     a_.rows = int_of(in.elements() / a_.in);
-    a_.activation = activation_;
+    a_.activation.f = activation_;
     weight = spec.weight;
     bias = spec.bias;
     rows = a_.out;
@@ -280,7 +285,7 @@ class ActivationStep : public TrainStep {
       : k_(spec.kernels), f_(activation_of(spec.first().op)), n_(floats_of(spec, spec.output())) {
     reads_dst = spec.wants_backward;
   }
-  void forward(const BlockRun& run) override { k_->activate(f_, n_, run.src[0], run.dst); }
+  void forward(const BlockRun& run) override { k_->activate({f_, 0, 0}, n_, run.src[0], run.dst); }
   void backward(const BlockRun& run) override {
     k_->train.activate_dx(f_, n_, run.dst, run.grad, run.src_grad[0]);
   }
@@ -315,7 +320,9 @@ class SoftmaxStep : public TrainStep {
 
 class AddStep : public TrainStep {
  public:
-  explicit AddStep(const StepSpec& spec) : k_(spec.kernels), n_(floats_of(spec, spec.output())) {}
+  explicit AddStep(const StepSpec& spec) : k_(spec.kernels), n_(floats_of(spec, spec.output())) {
+    if (spec.input(0) != spec.output() || spec.input(1) != spec.output()) throw no_backward(spec);
+  }
   void forward(const BlockRun& run) override { k_->add(n_, run.src[0], run.src[1], run.dst); }
   void backward(const BlockRun& run) override {
     for (int i = 0; i < 2; ++i) {
@@ -413,8 +420,9 @@ constexpr Entry entries[] = {
 
 }  // namespace
 
-ConvArgs conv_args_of(const Node& node, const Shape& in, const Shape& out) {
+ConvArgs conv_args_of(const Node& node, const Shape& input, const Shape& output) {
   ConvArgs a = ConvArgs();
+  const Shape in = as_image(input), out = as_image(output);
   a.ic = int_of(in.dims[0]);
   a.ih = int_of(in.dims[1]);
   a.iw = int_of(in.dims[2]);
@@ -433,13 +441,14 @@ ConvArgs conv_args_of(const Node& node, const Shape& in, const Shape& out) {
   return a;
 }
 
-PoolArgs pool_args_of(const Node& node, const Shape& in) {
+PoolArgs pool_args_of(const Node& node, const Shape& input) {
   PoolArgs a = PoolArgs();
+  const Shape in = as_image(input), out = as_image(node.shape);
   a.c = int_of(in.dims[0]);
   a.ih = int_of(in.dims[1]);
   a.iw = int_of(in.dims[2]);
-  a.oh = int_of(node.shape.dims[1]);
-  a.ow = int_of(node.shape.dims[2]);
+  a.oh = int_of(out.dims[1]);
+  a.ow = int_of(out.dims[2]);
   a.kh = node.kernel[0];
   a.kw = node.kernel[1];
   a.sh = node.stride[0];
@@ -461,8 +470,7 @@ std::unique_ptr<TrainStep> make_train_step(const StepSpec& spec) {
     step->first_node = spec.nodes[0];
     return step;
   }
-  throw Error("ERR_UNSUPPORTED", spec.first().name + ": " + op_name(spec.first().op) +
-                                     " has no backward: it cannot be trained through");
+  throw no_backward(spec);
 }
 
 }  // namespace kernelet

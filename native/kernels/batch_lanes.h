@@ -214,7 +214,7 @@ void linear_tile(const LinearArgs& s, const float* weights, const float* bias, c
     weights += M;
     x += lanes;
   } while (--k > 0);
-  const reg floor = floor_of(is_simple(s.activation) ? s.activation : Activation::none);
+  const reg floor = floor_of(is_simple(s.activation) ? s.activation : Unary());
   KERNELET_UNROLL
   for (int m = 0; m < M; ++m) {
     F32::store(dst + m * lanes, F32::max(floor, F32::add(c[m], F32::splat(bias[m]))));
@@ -284,6 +284,10 @@ KERNELET_COLD void avg_pool(const PoolArgs& s, const float* src, float* dst) {
     }
     src += static_cast<size_t>(s.ih) * s.iw * lanes;
   }
+}
+
+void adaptive_pool(const PoolArgs& s, Pool pool, const float* src, float* dst) {
+  adaptive_bins(s, pool, lanes, src, dst);
 }
 
 }  // namespace batch_lanes

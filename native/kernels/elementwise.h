@@ -1,18 +1,83 @@
-// Element by element: dst = a + b, and pixels as bytes -> floats.
+// Element by element: two values with broadcasting, and pixels as bytes -> floats.
 #pragma once
 
-#include "vec.h"
+#include "gemm.h"
 
 namespace kernelet {
 namespace KERNELET_ISA {
 namespace {
 
+// dst = a + b
 void add(size_t n, const float* a, const float* b, float* dst) {
   size_t i = 0;
   for (; i + lanes <= n; i += lanes) F32::store(dst + i, F32::add(F32::load(a + i), F32::load(b + i)));
   const int rest = static_cast<int>(n - i);
   if (rest > 0) {
     F32::store_first(dst + i, F32::add(F32::load_first(a + i, rest), F32::load_first(b + i, rest)), rest);
+  }
+}
+
+template <Binary F>
+KERNELET_INLINE reg combined(reg x, reg y, reg z) {
+  switch (F) {
+    case Binary::add: return F32::add(x, y);
+    case Binary::sub: return F32::sub(x, y);
+    case Binary::mul: return F32::mul(x, y);
+    case Binary::div: return F32::div(x, y);
+    case Binary::prelu: return F32::select_gt(x, F32::zero(), x, F32::mul(x, y));
+    case Binary::affine: break;
+  }
+  return F32::muladd(x, y, z);
+}
+
+template <Binary F>
+void binary_rows(const BinaryArgs& s, const float* a, const float* b, const float* c, float* dst) {
+  const int last = s.rank - 1;
+  const size_t n = s.dims[last];
+  const bool a_moves = s.a[last] != 0, b_moves = s.b[last] != 0, simple = is_simple(s.after);
+  const reg floor = floor_of(simple ? s.after : Unary());
+  size_t row[BinaryArgs::max_rank] = {};
+  for (;;) {
+    const reg a0 = F32::splat(*a), b0 = F32::splat(*b), c0 = F32::splat(*c);
+    size_t i = 0;
+    for (; i + lanes <= n; i += lanes) {
+      const reg x = a_moves ? F32::load(a + i) : a0, y = b_moves ? F32::load(b + i) : b0;
+      const reg z = F == Binary::affine && b_moves ? F32::load(c + i) : c0;
+      F32::store(dst + i, F32::max(floor, combined<F>(x, y, z)));
+    }
+    const int rest = static_cast<int>(n - i);
+    if (rest > 0) {
+      const reg x = a_moves ? F32::load_first(a + i, rest) : a0;
+      const reg y = b_moves ? F32::load_first(b + i, rest) : b0;
+      const reg z = F == Binary::affine && b_moves ? F32::load_first(c + i, rest) : c0;
+      F32::store_first(dst + i, F32::max(floor, combined<F>(x, y, z)), rest);
+    }
+    if (!simple) activate_in_place(s.after, n, dst);
+    dst += n;
+    int d = last - 1;
+    for (; d >= 0; --d) {
+      a += s.a[d];
+      b += s.b[d];
+      c += s.b[d];
+      if (++row[d] < s.dims[d]) break;
+      row[d] = 0;
+      a -= s.a[d] * s.dims[d];
+      b -= s.b[d] * s.dims[d];
+      c -= s.b[d] * s.dims[d];
+    }
+    if (d < 0) return;
+  }
+}
+
+// dst may be a, or b, where that has all of dst's elements.
+void binary(const BinaryArgs& s, const float* a, const float* b, const float* c, float* dst) {
+  switch (s.f) {
+    case Binary::add: return binary_rows<Binary::add>(s, a, b, c, dst);
+    case Binary::sub: return binary_rows<Binary::sub>(s, a, b, c, dst);
+    case Binary::mul: return binary_rows<Binary::mul>(s, a, b, c, dst);
+    case Binary::div: return binary_rows<Binary::div>(s, a, b, c, dst);
+    case Binary::prelu: return binary_rows<Binary::prelu>(s, a, b, c, dst);
+    case Binary::affine: return binary_rows<Binary::affine>(s, a, b, c, dst);
   }
 }
 

@@ -97,7 +97,7 @@ KERNELET_INLINE reg max4(reg c0, reg c1, reg c2, reg c3) {
 // same order: bias, `before`, pool, `after`. The maximum may come first in the register form: rounding is
 // monotone, so max(a) + b is max(a + b) to the bit (biases are packed without -0, so no zero changes sign).
 
-KERNELET_NOINLINE void activate_in_place(Activation f, size_t n, float* x) { activate(f, n, x, x); }
+KERNELET_NOINLINE void activate_in_place(const Unary& f, size_t n, float* x) { activate(f, n, x, x); }
 
 // One register of sums and its biases -> activated, in place.
 KERNELET_INLINE void add_bias(float* sums, reg bias) { F32::store(sums, F32::add(F32::load(sums), bias)); }
@@ -124,14 +124,14 @@ KERNELET_COLD KERNELET_NOINLINE void finish_conv_row(const Epilogue& e, float bi
 }
 
 // One row of a linear layer: sums [n] -> outputs [n].
-KERNELET_COLD KERNELET_NOINLINE void finish_linear_row(Activation f, const float* bias, const float* sums,
+KERNELET_COLD KERNELET_NOINLINE void finish_linear_row(const Unary& f, const float* bias, const float* sums,
                                                        float* dst, int n) {
   for (int i = 0; i < n; ++i) dst[i] = sums[i] + bias[i];
   activate_in_place(f, static_cast<size_t>(n), dst);
 }
 
 KERNELET_INLINE bool is_simple(const Epilogue& e) {
-  return e.pool == Pool::max ? e.before == Activation::none && is_simple(e.after)
+  return e.pool == Pool::max ? e.before.f == Activation::none && is_simple(e.after)
                              : e.pool == Pool::none && is_simple(e.after);
 }
 

@@ -48,19 +48,20 @@ const KernelTable table = {
     KERNELET_NARROW_PIXELS,
     {"gemm", linear_weights_size, linear_bias_size, linear_pack, linear, 1, row_registers* lanes},
     KERNELET_NARROW_LINEAR,
-    {max_pool, avg_pool},
+    {max_pool, avg_pool, adaptive_pool},
 
     {"lanes", batch_lanes::conv_fits, batch_lanes::conv_weights_size, batch_lanes::conv_pack,
      batch_lanes::conv_scratch_size, batch_lanes::conv, tile_rows, tile_width},
     {"lanes", batch_lanes::linear_weights_size, batch_lanes::linear_bias_size, batch_lanes::linear_pack,
      batch_lanes::linear, batch_lanes::most_outputs, lanes},
-    {batch_lanes::max_pool, batch_lanes::avg_pool},
+    {batch_lanes::max_pool, batch_lanes::avg_pool, batch_lanes::adaptive_pool},
     batch_lanes::interleave,
     batch_lanes::deinterleave,
 
     activate,
     softmax,
     add,
+    binary,
     from_bytes,
 
     {train::conv_max, train::conv_max_dx, train::conv_dx_scratch, train::conv_dx, train::conv_dw_scratch,

@@ -105,7 +105,8 @@ void linear(const LinearArgs& s, const float* src, float* dst) {
       t.dst_row = s.out;
       t.count = outputs;
       t.bias = s.bias + o;
-      t.epilogue = {Activation::none, Pool::none, s.activation};
+      t.epilogue = Epilogue();
+      t.epilogue.after = s.activation;
       linear_tile_of(rows)(t);
     }
   }

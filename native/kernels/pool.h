@@ -66,45 +66,54 @@ void max_pool(const PoolArgs& s, const float* src, float* dst) {
   }
 }
 
+// Taps of a window from `start` on that lie in [low, high).
+KERNELET_COLD inline int taps_within(int start, int k, int dilation, int low, int high) {
+  int taps = 0;
+  for (int i = 0; i < k; ++i) {
+    if (start + i * dilation >= low && start + i * dilation < high) ++taps;
+  }
+  return taps;
+}
+
 // PyTorch's divisor: the window cut to the padded plane, or to the plane itself without count_include_pad.
 // 1 where nothing of the window lies inside: the average of no taps is 0.
 KERNELET_COLD inline float average_divisor(const PoolArgs& s, int y0, int x0) {
-  int y1 = y0 + s.kh < s.ih + s.pb ? y0 + s.kh : s.ih + s.pb;
-  int x1 = x0 + s.kw < s.iw + s.pr ? x0 + s.kw : s.iw + s.pr;
-  const int padded = (y1 - y0) * (x1 - x0);
-  if (y0 < 0) y0 = 0;
-  if (x0 < 0) x0 = 0;
-  if (y1 > s.ih) y1 = s.ih;
-  if (x1 > s.iw) x1 = s.iw;
-  if (y0 >= y1 || x0 >= x1) return 1.0f;
-  return static_cast<float>(s.count_include_pad ? padded : (y1 - y0) * (x1 - x0));
+  const int inside = taps_within(y0, s.kh, s.dh, 0, s.ih) * taps_within(x0, s.kw, s.dw, 0, s.iw);
+  if (inside == 0) return 1.0f;
+  return static_cast<float>(!s.count_include_pad ? inside
+                                                 : taps_within(y0, s.kh, s.dh, y0, s.ih + s.pb) *
+                                                       taps_within(x0, s.kw, s.dw, x0, s.iw + s.pr));
 }
 
 KERNELET_COLD inline float average_at(const PoolArgs& s, const float* src, int y0, int x0) {
   float sum = 0.0f;
-  for (int y = y0 > 0 ? y0 : 0; y < y0 + s.kh && y < s.ih; ++y) {
-    for (int x = x0 > 0 ? x0 : 0; x < x0 + s.kw && x < s.iw; ++x)
-      sum = sum + src[static_cast<size_t>(y) * s.iw + x];
+  for (int r = 0; r < s.kh; ++r) {
+    const int y = y0 + r * s.dh;
+    if (y < 0 || y >= s.ih) continue;
+    for (int t = 0; t < s.kw; ++t) {
+      const int x = x0 + t * s.dw;
+      if (x >= 0 && x < s.iw) sum = sum + src[static_cast<size_t>(y) * s.iw + x];
+    }
   }
   return sum / average_divisor(s, y0, x0);
 }
 
 KERNELET_COLD void avg_pool(const PoolArgs& s, const float* src, float* dst) {
   int begin, end;
-  inner_range(s.ow, s.iw, s.kw, s.sw, 1, s.pl, begin, end);
+  inner_range(s.ow, s.iw, s.kw, s.sw, s.dw, s.pl, begin, end);
   const reg area = F32::splat(static_cast<float>(s.kh * s.kw));
   for (int c = 0; c < s.c; ++c) {
     for (int oy = 0; oy < s.oh; ++oy) {
       const int y0 = oy * s.sh - s.pt;
-      const bool whole = y0 >= 0 && y0 + s.kh <= s.ih;
+      const bool whole = y0 >= 0 && y0 + (s.kh - 1) * s.dh < s.ih;
       const int from = whole ? begin : s.ow, to = whole ? end : s.ow;
       for (int ox = 0; ox < from; ++ox) dst[ox] = average_at(s, src, y0, ox * s.sw - s.pl);
       for (int ox = from; ox < to; ox += lanes) {
         const int n = to - ox < lanes ? to - ox : lanes;
         reg sum = F32::zero();
         for (int r = 0; r < s.kh; ++r) {
-          const float* row = src + static_cast<size_t>(y0 + r) * s.iw + ox * s.sw - s.pl;
-          for (int t = 0; t < s.kw; ++t) sum = F32::add(sum, load_strided(row + t, s.sw, n));
+          const float* row = src + static_cast<size_t>(y0 + r * s.dh) * s.iw + ox * s.sw - s.pl;
+          for (int t = 0; t < s.kw; ++t) sum = F32::add(sum, load_strided(row + t * s.dw, s.sw, n));
         }
         F32::store_first(dst + ox, F32::div(sum, area), n);
       }
@@ -113,6 +122,46 @@ KERNELET_COLD void avg_pool(const PoolArgs& s, const float* src, float* dst) {
     }
     src += static_cast<size_t>(s.ih) * s.iw;
   }
+}
+
+// Output i of `out` has the elements from floor(i in / out) to ceil((i + 1) in / out).
+KERNELET_INLINE int bin_begin(int i, int in, int out) {
+  return static_cast<int>(static_cast<int64_t>(i) * in / out);
+}
+KERNELET_INLINE int bin_end(int i, int in, int out) {
+  return static_cast<int>((static_cast<int64_t>(i + 1) * in + out - 1) / out);
+}
+
+// Elements are `width` floats: one, and `lanes` channels go side by side, or `lanes` images.
+KERNELET_COLD inline void adaptive_bins(const PoolArgs& s, Pool pool, int width, const float* src,
+                                        float* dst) {
+  const int in = s.ih * s.iw, out = s.oh * s.ow, at_once = width == 1 ? lanes : 1;
+  for (int c = 0; c < s.c; c += at_once) {
+    const int n = s.c - c < at_once ? s.c - c : at_once;
+    for (int o = 0; o < out; ++o) {
+      const int oy = o / s.ow, ox = o % s.ow;
+      const int y0 = bin_begin(oy, s.ih, s.oh), y1 = bin_end(oy, s.ih, s.oh);
+      const int x0 = bin_begin(ox, s.iw, s.ow), x1 = bin_end(ox, s.iw, s.ow);
+      reg all = pool == Pool::max ? F32::splat(-__builtin_inff()) : F32::zero();
+      for (int y = y0; y < y1; ++y) {
+        for (int x = x0; x < x1; ++x) {
+          const float* p = src + (static_cast<size_t>(c) * in + static_cast<size_t>(y) * s.iw + x) * width;
+          const reg tap = width == 1 ? load_strided(p, in, n) : F32::load(p);
+          all = pool == Pool::max ? running_max(all, tap) : F32::add(all, tap);
+        }
+      }
+      if (pool != Pool::max) all = F32::div(all, F32::splat(static_cast<float>((y1 - y0) * (x1 - x0))));
+      float* to = dst + (static_cast<size_t>(c) * out + o) * width;
+      float values[lanes];
+      F32::store(values, all);
+      for (int i = 0; i < (width == 1 ? n : width); ++i)
+        to[static_cast<size_t>(i) * (width == 1 ? out : 1)] = values[i];
+    }
+  }
+}
+
+void adaptive_pool(const PoolArgs& s, Pool pool, const float* src, float* dst) {
+  adaptive_bins(s, pool, 1, src, dst);
 }
 
 }  // namespace

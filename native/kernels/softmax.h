@@ -9,7 +9,7 @@ namespace KERNELET_ISA {
 namespace {
 
 // inner == 1: a row of n classes; lanes are classes.
-KERNELET_COLD inline void softmax_row(bool log, int n, const float* src, float* dst) {
+KERNELET_COLD inline void softmax_row(bool logarithm, int n, const float* src, float* dst) {
   float best = src[0];
   for (int i = 1; i < n; ++i) {
     if (src[i] > best || src[i] != src[i]) best = src[i];
@@ -21,18 +21,18 @@ KERNELET_COLD inline void softmax_row(bool log, int n, const float* src, float* 
     float e[lanes];
     F32::store(e, exp(shifted));
     for (int j = 0; j < count; ++j) sum = sum + e[j];
-    F32::store_first(dst + i, log ? shifted : F32::load(e), count);
+    F32::store_first(dst + i, logarithm ? shifted : F32::load(e), count);
   }
-  const reg divisor = F32::splat(log ? log_of(sum) : sum);
+  const reg divisor = logarithm ? log(F32::splat(sum)) : F32::splat(sum);
   for (int i = 0; i < n; i += lanes) {
     const int count = n - i < lanes ? n - i : lanes;
     const reg x = F32::load_first(dst + i, count);
-    F32::store_first(dst + i, log ? F32::sub(x, divisor) : F32::div(x, divisor), count);
+    F32::store_first(dst + i, logarithm ? F32::sub(x, divisor) : F32::div(x, divisor), count);
   }
 }
 
 // inner > 1: lanes are `count` neighbouring columns, each its own softmax.
-KERNELET_COLD inline void softmax_columns(bool log, int n, size_t inner, const float* src, float* dst,
+KERNELET_COLD inline void softmax_columns(bool logarithm, int n, size_t inner, const float* src, float* dst,
                                           int count) {
   reg best = F32::load_first(src, count);
   for (int i = 1; i < n; ++i) best = running_max(best, F32::load_first(src + i * inner, count));
@@ -41,17 +41,12 @@ KERNELET_COLD inline void softmax_columns(bool log, int n, size_t inner, const f
     const reg shifted = F32::sub(F32::load_first(src + i * inner, count), best);
     const reg e = exp(shifted);
     sum = F32::add(sum, e);
-    F32::store_first(dst + i * inner, log ? shifted : e, count);
+    F32::store_first(dst + i * inner, logarithm ? shifted : e, count);
   }
-  if (log) {
-    float all[lanes];
-    F32::store(all, sum);
-    for (int j = 0; j < lanes; ++j) all[j] = log_of(all[j]);
-    sum = F32::load(all);
-  }
+  if (logarithm) sum = log(sum);
   for (int i = 0; i < n; ++i) {
     const reg x = F32::load_first(dst + i * inner, count);
-    F32::store_first(dst + i * inner, log ? F32::sub(x, sum) : F32::div(x, sum), count);
+    F32::store_first(dst + i * inner, logarithm ? F32::sub(x, sum) : F32::div(x, sum), count);
   }
 }
 

@@ -12,15 +12,45 @@
 
 namespace kernelet {
 
-enum class Activation : int32_t { none, relu, tanh, sigmoid };
+enum class Activation : int32_t {
+  none,
+  relu,
+  tanh,
+  sigmoid,
+  leaky_relu,   // x > 0 ? x : a x
+  elu,          // b (x > 0 ? x : a (e^x - 1))
+  silu,         // x sigmoid(x)
+  hardswish,    // x clip(x / 6 + 1/2, 0, 1)
+  hardsigmoid,  // clip(a x + b, 0, 1)
+  clip,         // min(max(x, a), b)
+  gelu,         // x (1 + erf(x / sqrt 2)) / 2
+  exp,
+  log,
+  abs,
+  pow,  // x^a
+};
 enum class Pool : int32_t { none, max, average };
+enum class Binary : int32_t {
+  add,
+  sub,
+  mul,
+  div,
+  prelu,   // a > 0 ? a : a b
+  affine,  // a b + c, one rounding where the tier has it
+};
+
+// An activation with its parameters; those it has none of are not looked at.
+struct Unary {
+  Activation f;
+  float a, b;
+};
 
 // What happens to a sum before it is stored: before(sum + bias), reduced over 2x2 windows, then after(…).
 // All zero is "nothing". (No initialisers here: they would make a weak constructor under each ISA's flags.)
 struct Epilogue {
-  Activation before;
+  Unary before;
   Pool pool;
-  Activation after;
+  Unary after;
 };
 
 // src [ic][ih][iw] -> dst [oc][ph][pw], where ph pw = oh ow, or oh/2 ow/2 when a 2x2 pool is fused.
@@ -36,7 +66,7 @@ struct ConvArgs {
 // src [rows][in] -> dst [rows][out], one row per image unless the input has further dimensions.
 struct LinearArgs {
   int32_t rows, in, out;
-  Activation activation;
+  Unary activation;
   const float* weights;  // packed by the algorithm
   const float* bias;     // bias_size() floats, zeros beyond `out`
 };
@@ -45,6 +75,16 @@ struct LinearArgs {
 struct PoolArgs {
   int32_t c, ih, iw, oh, ow, kh, kw, sh, sw, dh, dw, pt, pl, pb, pr;
   bool count_include_pad;
+};
+
+// dst = after(a op b), element by element of `dims`, the last innermost; dst is dense. A stride, in floats, is 0
+// where an operand is repeated along a dimension; the innermost are 0 or 1. c lies as b does.
+struct BinaryArgs {
+  static constexpr int32_t max_rank = 7;  // six of an image, and the images in the lanes
+  Binary f;
+  Unary after;
+  int32_t rank;
+  size_t dims[max_rank], a[max_rank], b[max_rank];
 };
 
 // softmax over the middle of [outer][n][inner]
@@ -77,6 +117,8 @@ struct LinearAlgorithm {
 struct PoolAlgorithm {
   void (*max)(const PoolArgs&, const float* src, float* dst);
   void (*average)(const PoolArgs&, const float* src, float* dst);
+  // Windows of their own for each output, which together cover the plane: only c, ih iw, oh ow are looked at.
+  void (*adaptive)(const PoolArgs&, Pool, const float* src, float* dst);
 };
 
 struct KernelTable {
@@ -99,9 +141,10 @@ struct KernelTable {
   void (*deinterleave)(size_t n, int count, const float* src, float* dst, size_t image_stride);
 
   // Either.
-  void (*activate)(Activation, size_t n, const float* src, float* dst);  // src may be dst
+  void (*activate)(const Unary&, size_t n, const float* src, float* dst);  // src may be dst
   void (*softmax)(const SoftmaxArgs&, const float* src, float* dst);
-  void (*add)(size_t n, const float* a, const float* b, float* dst);
+  void (*add)(size_t n, const float* a, const float* b, float* dst);  // dst may be a, or b
+  void (*binary)(const BinaryArgs&, const float* a, const float* b, const float* c, float* dst);
   // dst[i] = src[i] * scale + shift
   void (*from_bytes)(size_t n, const uint8_t* src, float scale, float shift, float* dst);
 

@@ -1,5 +1,7 @@
 #include "naive.h"
 
+#include "core/fuse.h"
+
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -100,7 +102,7 @@ void naive_avg_pool(const PoolArgs& s, const float* src, Real* dst) {
         int in_plane = 0, in_padded = 0;
         for (int r = 0; r < s.kh; ++r) {
           for (int t = 0; t < s.kw; ++t) {
-            const int sy = y * s.sh - s.pt + r, sx = x * s.sw - s.pl + t;
+            const int sy = y * s.sh - s.pt + r * s.dh, sx = x * s.sw - s.pl + t * s.dw;
             if (sy < s.ih + s.pb && sx < s.iw + s.pr) ++in_padded;
             if (sy < 0 || sy >= s.ih || sx < 0 || sx >= s.iw) continue;
             ++in_plane;
@@ -116,11 +118,35 @@ void naive_avg_pool(const PoolArgs& s, const float* src, Real* dst) {
 template void naive_avg_pool(const PoolArgs&, const float*, float*);
 template void naive_avg_pool(const PoolArgs&, const float*, double*);
 
-double naive_activation(Activation f, double x) {
+Unary unary(Activation f) {
   switch (f) {
-    case Activation::relu: return x > 0 ? x : std::isnan(x) ? x : 0;
+    case Activation::leaky_relu: return {f, 0.01f, 0};
+    case Activation::elu: return {f, 1.67326324f, 1.05070098f};
+    case Activation::hardsigmoid: return {f, 0.2f, 0.5f};
+    case Activation::clip: return {f, -0.25f, 0.375f};
+    case Activation::pow: return {f, 2.0f, 0};
+    default: return {f, 0, 0};
+  }
+}
+
+double naive_activation(const Unary& f, double x) {
+  const double a = f.a, b = f.b;
+  if (std::isnan(x) && f.f != Activation::pow) return x;
+  switch (f.f) {
+    case Activation::relu: return x > 0 ? x : 0;
     case Activation::tanh: return std::tanh(x);
     case Activation::sigmoid: return 1 / (1 + std::exp(-x));
+    case Activation::leaky_relu: return x > 0 ? x : a * x;
+    case Activation::elu: return b * (x > 0 ? x : a * std::expm1(x));
+    case Activation::silu: return x / (1 + std::exp(-x));
+    case Activation::hardswish: return x * std::fmin(std::fmax(x + 3, 0), 6) / 6;
+    case Activation::hardsigmoid: return std::fmin(std::fmax(a * x + b, 0), 1);
+    case Activation::clip: return std::fmin(std::fmax(x, a), b);
+    case Activation::gelu: return x / 2 * std::erfc(-x / std::sqrt(2.0));
+    case Activation::exp: return std::exp(x);
+    case Activation::log: return std::log(x);
+    case Activation::abs: return std::fabs(x);
+    case Activation::pow: return std::pow(x, a);
     case Activation::none: break;
   }
   return x;
@@ -173,12 +199,22 @@ double ulps(float got, double want) {
   return std::fabs(got - want) / ulp;
 }
 
-void naive_activate(const KernelTable& t, Activation f, std::vector<float>& values) {
-  if (f == Activation::none) return;
-  if (f == Activation::relu) {
-    for (float& x : values) x = naive_relu(x);
-  } else {
-    t.activate(f, values.size(), values.data(), values.data());
+void naive_activate(const KernelTable& t, const Unary& f, std::vector<float>& values) {
+  switch (f.f) {
+    case Activation::none: return;
+    case Activation::relu:
+      for (float& x : values) x = naive_relu(x);
+      return;
+    case Activation::leaky_relu:
+      for (float& x : values) x = x > 0 ? x : x * f.a;
+      return;
+    case Activation::clip:
+      for (float& x : values) x = x > f.b ? f.b : x < f.a ? f.a : x;
+      return;
+    case Activation::abs:
+      for (float& x : values) x = std::fabs(x);
+      return;
+    default: t.activate(f, values.size(), values.data(), values.data());
   }
 }
 
@@ -203,14 +239,15 @@ std::vector<float> naive_epilogue(const KernelTable& t, const ConvArgs& s, const
   return values;
 }
 
-ConvArgs conv_args(const Node& node, const Shape& in) {
+ConvArgs conv_args(const Node& node, const Shape& original) {
   ConvArgs a = ConvArgs();
+  const Shape in = as_image(original), out = as_image(node.shape);
   a.ic = static_cast<int>(in.dims[0]);
   a.ih = static_cast<int>(in.dims[1]);
   a.iw = static_cast<int>(in.dims[2]);
-  a.oc = static_cast<int>(node.shape.dims[0]);
-  a.oh = a.ph = static_cast<int>(node.shape.dims[1]);
-  a.ow = a.pw = static_cast<int>(node.shape.dims[2]);
+  a.oc = static_cast<int>(out.dims[0]);
+  a.oh = a.ph = static_cast<int>(out.dims[1]);
+  a.ow = a.pw = static_cast<int>(out.dims[2]);
   a.kh = node.kernel[0];
   a.kw = node.kernel[1];
   a.sh = node.stride[0];
@@ -223,13 +260,14 @@ ConvArgs conv_args(const Node& node, const Shape& in) {
   return a;
 }
 
-PoolArgs pool_args(const Node& node, const Shape& in) {
+PoolArgs pool_args(const Node& node, const Shape& original) {
   PoolArgs a = PoolArgs();
+  const Shape in = as_image(original), out = as_image(node.shape);
   a.c = static_cast<int>(in.dims[0]);
   a.ih = static_cast<int>(in.dims[1]);
   a.iw = static_cast<int>(in.dims[2]);
-  a.oh = static_cast<int>(node.shape.dims[1]);
-  a.ow = static_cast<int>(node.shape.dims[2]);
+  a.oh = static_cast<int>(out.dims[1]);
+  a.ow = static_cast<int>(out.dims[2]);
   a.kh = node.kernel[0];
   a.kw = node.kernel[1];
   a.sh = node.stride[0];
@@ -242,6 +280,64 @@ PoolArgs pool_args(const Node& node, const Shape& in) {
   a.pr = node.padding[3];
   a.count_include_pad = node.count_include_pad;
   return a;
+}
+
+// The index into a value of `shape` of the element that a broadcast puts at `index` of `out`.
+static size_t broadcast_index(const Shape& shape, const Shape& out, const int64_t* index) {
+  size_t at = 0;
+  for (int d = 0; d < shape.rank; ++d) {
+    const int64_t i = index[d + out.rank - shape.rank];
+    at = at * static_cast<size_t>(shape.dims[d]) + static_cast<size_t>(shape.dims[d] == 1 ? 0 : i);
+  }
+  return at;
+}
+
+// Calls visit(index) for every index of a shape, the last dimension innermost.
+template <class Visit>
+static void each_index(const Shape& shape, Visit visit) {
+  int64_t index[Shape::max_rank] = {};
+  for (int64_t n = shape.elements(); n > 0; --n) {
+    visit(static_cast<const int64_t*>(index));
+    for (int d = shape.rank - 1; d >= 0 && ++index[d] == shape.dims[d]; --d) index[d] = 0;
+  }
+}
+
+static float naive_binary(Op op, float a, float b) {
+  switch (op) {
+    case Op::add: return a + b;
+    case Op::sub: return a - b;
+    case Op::mul: return a * b;
+    default: return a / b;
+  }
+}
+
+// Where dimension d of an input of permute, slice or pad is read for index i of the output's.
+static int64_t moved(const Node& node, int d, int64_t i) {
+  return node.op == Op::slice ? node.starts[d] + i * node.steps[d] : i - node.starts[d];
+}
+
+void naive_adaptive(const PoolArgs& s, bool average, const float* src, float* dst) {
+  for (int c = 0; c < s.c; ++c) {
+    for (int oy = 0; oy < s.oh; ++oy) {
+      for (int ox = 0; ox < s.ow; ++ox) {
+        // PyTorch's bins, in exact arithmetic: rows y with y >= floor(oy ih / oh) and y < ceil((oy + 1) ih / oh)
+        float sum = 0, best = -std::numeric_limits<float>::infinity();
+        int taps = 0;
+        for (int y = 0; y < s.ih; ++y) {
+          for (int x = 0; x < s.iw; ++x) {
+            const bool in_rows = (y + 1) * s.oh > oy * s.ih && y * s.oh < (oy + 1) * s.ih;
+            const bool in_columns = (x + 1) * s.ow > ox * s.iw && x * s.ow < (ox + 1) * s.iw;
+            if (!in_rows || !in_columns) continue;
+            const float v = src[(static_cast<size_t>(c) * s.ih + y) * s.iw + x];
+            sum = sum + v;
+            if (v > best || std::isnan(v)) best = v;
+            ++taps;
+          }
+        }
+        *dst++ = average ? sum / static_cast<float>(taps) : best;
+      }
+    }
+  }
 }
 
 std::vector<std::vector<float>> naive_values(const KernelTable& t, const Graph& graph, const float* input) {
@@ -270,18 +366,6 @@ std::vector<std::vector<float>> naive_values(const KernelTable& t, const Graph& 
       }
       case Op::max_pool2d: naive_max_pool(pool_args(node, in), source(0).data(), value.data()); break;
       case Op::avg_pool2d: naive_avg_pool(pool_args(node, in), source(0).data(), value.data()); break;
-      case Op::relu:
-        value = source(0);
-        naive_activate(t, Activation::relu, value);
-        break;
-      case Op::tanh:
-        value = source(0);
-        naive_activate(t, Activation::tanh, value);
-        break;
-      case Op::sigmoid:
-        value = source(0);
-        naive_activate(t, Activation::sigmoid, value);
-        break;
       case Op::softmax:
       case Op::log_softmax: {
         SoftmaxArgs a = SoftmaxArgs();
@@ -297,10 +381,59 @@ std::vector<std::vector<float>> naive_values(const KernelTable& t, const Graph& 
         break;
       }
       case Op::flatten:
-      case Op::dropout: value = source(0); break;
+      case Op::dropout:
+      case Op::reshape: value = source(0); break;
       case Op::add:
-        for (size_t i = 0; i < count; ++i) value[i] = source(0)[i] + source(1)[i];
+      case Op::sub:
+      case Op::mul:
+      case Op::div: {
+        const Shape& other = graph.nodes[static_cast<size_t>(node.inputs[1])].shape;
+        size_t to = 0;
+        each_index(node.shape, [&](const int64_t* index) {
+          value[to++] = naive_binary(node.op, source(0)[broadcast_index(in, node.shape, index)],
+                                     source(1)[broadcast_index(other, node.shape, index)]);
+        });
         break;
+      }
+      case Op::prelu:
+        for (size_t i = 0; i < count; ++i) {
+          const size_t c = node.weight.length == 1 ? 0 : i / (count / static_cast<size_t>(in.dims[0]));
+          const float x = source(0)[i];
+          value[i] = x > 0 ? x : x * node.weight.data[c];
+        }
+        break;
+      case Op::batch_norm:
+        for (size_t i = 0; i < count; ++i) {
+          const size_t c = i / (count / static_cast<size_t>(in.dims[0]));
+          const double gain = node.weight.data != nullptr ? node.weight.data[c] : 1.0;
+          const float scale =
+              static_cast<float>(gain / std::sqrt(static_cast<double>(node.variance.data[c]) + node.epsilon));
+          const double base = node.bias.data != nullptr ? node.bias.data[c] : 0.0;
+          const float shift = static_cast<float>(base - static_cast<double>(node.mean.data[c]) * scale);
+          value[i] = t.has_fma ? std::fma(source(0)[i], scale, shift) : source(0)[i] * scale + shift;
+        }
+        break;
+      case Op::adaptive_avg_pool2d:
+      case Op::adaptive_max_pool2d:
+        naive_adaptive(pool_args(node, in), node.op == Op::adaptive_avg_pool2d, source(0).data(),
+                       value.data());
+        break;
+      case Op::permute:
+      case Op::slice:
+      case Op::pad: {
+        size_t to = 0;
+        each_index(node.shape, [&](const int64_t* index) {
+          int64_t from[Shape::max_rank] = {};
+          bool inside = true;
+          for (int d = 0; d < in.rank; ++d) {
+            if (node.op == Op::permute) from[node.axes[d]] = index[d];
+            else from[d] = moved(node, d, index[d]);
+          }
+          for (int d = 0; d < in.rank; ++d) inside = inside && from[d] >= 0 && from[d] < in.dims[d];
+          value[to++] = inside ? source(0)[broadcast_index(in, in, from)] : node.value;
+        });
+        break;
+      }
       case Op::concat: {
         // output [a][sum of b][c], one input after another along the axis
         size_t outer = 1, to = 0;
@@ -313,6 +446,10 @@ std::vector<std::vector<float>> naive_values(const KernelTable& t, const Graph& 
         }
         break;
       }
+      default:
+        value = source(0);
+        naive_activate(t, unary_of(node), value);
+        break;
     }
     values.push_back(std::move(value));
   }

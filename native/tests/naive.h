@@ -39,11 +39,15 @@ void naive_max_pool(const PoolArgs& s, const float* src, float* dst);
 // PyTorch's: the sum of what lies in the plane, over the part of the window that lies in the padded plane.
 template <class Real>
 void naive_avg_pool(const PoolArgs& s, const float* src, Real* dst);
+void naive_adaptive(const PoolArgs& s, bool average, const float* src, float* dst);
 
-double naive_activation(Activation f, double x);
+double naive_activation(const Unary& f, double x);
 float naive_relu(float x);  // PyTorch's: NaN and -0 stay
-// tanh and sigmoid are the tier's own `activate`, which has a test of its own.
-void naive_activate(const KernelTable& t, Activation f, std::vector<float>& values);
+// What has an exponential in it is the tier's own `activate`, which has a test of its own.
+void naive_activate(const KernelTable& t, const Unary& f, std::vector<float>& values);
+// An activation with parameters of the usual sort.
+Unary unary(Activation f);
+constexpr int activation_count = static_cast<int>(Activation::pow) + 1;
 // dst [outer][n][inner], and for each value the largest error that the kernel's roundings can add up to
 void naive_softmax(const SoftmaxArgs& s, const float* src, double* dst, double* bound);
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "check.h"
+#include "core/fuse.h"
+#include "naive.h"
 
 namespace kernelet {
 namespace test {
@@ -47,7 +49,8 @@ Floats Net::floats(size_t count) {
   return {storage_.back().data(), count};
 }
 
-static bool set_window(Node& node, const Window& w, const Shape& in, int channels) {
+static bool set_window(Node& node, const Window& w, const Shape& original, int channels) {
+  const Shape in = as_image(original);
   std::copy(w.kernel, w.kernel + 2, node.kernel);
   std::copy(w.stride, w.stride + 2, node.stride);
   std::copy(w.dilation, w.dilation + 2, node.dilation);
@@ -57,6 +60,10 @@ static bool set_window(Node& node, const Window& w, const Shape& in, int channel
     node.shape.dims[1 + i] = naive_outputs(static_cast<int>(in.dims[1 + i]), w.padding[i], w.padding[2 + i],
                                            w.kernel[i], w.stride[i], w.dilation[i], node.ceil_mode);
     if (node.shape.dims[1 + i] < 1) return false;
+  }
+  if (original.rank == 2) {
+    if (node.shape.dims[1] != 1) return false;
+    node.shape = shape_of({channels, node.shape.dims[2]});
   }
   return true;
 }
@@ -100,6 +107,9 @@ int Net::unary(Op op, int from) {
   node.op = op;
   node.inputs = {from};
   node.shape = shape(from);
+  const Unary f = test::unary(activation_of(op));
+  node.alpha = f.a;
+  node.beta = f.b;
   return append(node);
 }
 
@@ -130,11 +140,97 @@ int Net::constant(const Shape& shape) {
   return append(node);
 }
 
-int Net::add(int a, int b) {
+int Net::binary(Op op, int a, int b) {
   Node node;
-  node.op = Op::add;
+  node.op = op;
   node.inputs = {a, b};
-  node.shape = shape(a);
+  const Shape &left = shape(a), &right = shape(b);
+  node.shape.rank = std::max(left.rank, right.rank);
+  for (int d = 0; d < node.shape.rank; ++d) {
+    const int i = d - node.shape.rank + left.rank, j = d - node.shape.rank + right.rank;
+    const int64_t x = i < 0 ? 1 : left.dims[i], y = j < 0 ? 1 : right.dims[j];
+    if (x != y && x != 1 && y != 1) return -1;
+    node.shape.dims[d] = std::max(x, y);
+  }
+  return append(node);
+}
+
+int Net::prelu(int from, bool per_channel) {
+  Node node;
+  node.op = Op::prelu;
+  node.inputs = {from};
+  node.shape = shape(from);
+  node.weight = floats(per_channel ? static_cast<size_t>(node.shape.dims[0]) : 1);
+  return append(node);
+}
+
+int Net::batch_norm(int from, bool affine) {
+  Node node;
+  node.op = Op::batch_norm;
+  node.inputs = {from};
+  node.shape = shape(from);
+  const size_t channels = static_cast<size_t>(node.shape.dims[0]);
+  if (affine) {
+    node.weight = floats(channels);
+    node.bias = floats(channels);
+  }
+  node.mean = floats(channels);
+  std::vector<float> variance = random_floats(random_, channels);
+  for (float& v : variance) v = v * v + 0.125f;
+  storage_.emplace_back(variance, Place::ends_at_page);
+  node.variance = {storage_.back().data(), channels};
+  return append(node);
+}
+
+int Net::adaptive(Op op, int from, int oh, int ow) {
+  Node node;
+  node.op = op;
+  node.inputs = {from};
+  node.shape = shape(from);
+  node.shape.dims[1] = shape(from).rank == 2 ? ow : oh;
+  node.shape.dims[2] = ow;
+  if (node.shape.rank == 2) node.shape.dims[2] = 0;
+  return append(node);
+}
+
+int Net::reshape(int from, const Shape& to) {
+  Node node;
+  node.op = Op::reshape;
+  node.inputs = {from};
+  node.shape = to;
+  return append(node);
+}
+
+int Net::permute(int from, const std::vector<int>& axes) {
+  Node node;
+  node.op = Op::permute;
+  node.inputs = {from};
+  node.shape.rank = shape(from).rank;
+  for (int d = 0; d < node.shape.rank; ++d) {
+    node.axes[d] = axes[static_cast<size_t>(d)];
+    node.shape.dims[d] = shape(from).dims[node.axes[d]];
+  }
+  return append(node);
+}
+
+int Net::slice(int from, const std::vector<int64_t>& starts, const std::vector<int64_t>& steps,
+               const std::vector<int64_t>& counts) {
+  Node node;
+  node.op = Op::slice;
+  node.inputs = {from};
+  node.shape = shape_of(counts);
+  std::copy(starts.begin(), starts.end(), node.starts);
+  std::copy(steps.begin(), steps.end(), node.steps);
+  return append(node);
+}
+
+int Net::pad(int from, const std::vector<int64_t>& before, const std::vector<int64_t>& dims, float value) {
+  Node node;
+  node.op = Op::pad;
+  node.inputs = {from};
+  node.shape = shape_of(dims);
+  std::copy(before.begin(), before.end(), node.starts);
+  node.value = value;
   return append(node);
 }
 
@@ -196,7 +292,7 @@ Window random_window(Random& random, bool wild, bool pool) {
     if (wild && random.chance(30)) w.kernel[i] = random.range(1, 40);
     if (wild && random.chance(30)) w.stride[i] = random.pick(wild_values);
     if (wild && random.chance(30)) w.dilation[i] = random.pick(wild_values);
-    const int most = pool ? ((w.kernel[i] - 1) * w.dilation[i] + 1) / 2 : wild ? 40 : 3;
+    const int most = pool ? (w.kernel[i] - 1) * w.dilation[i] : wild ? 40 : 3;
     if (random.chance(40)) w.padding[i] = w.padding[2 + i] = random.range(0, std::min(most, 40));
     if (random.chance(20)) w.padding[2 + i] = random.range(0, std::min(most, 40));
   }
@@ -211,12 +307,12 @@ void grow(Net& net, Random& random, bool wild) {
   const int from = any();
   const Shape& in = net.shape(from);
   const size_t before = net.graph.nodes.size();
-  switch (random.range(0, 11)) {
+  switch (random.range(0, 17)) {
     case 0:
     case 1:
     case 2:
     case 3: {
-      if (in.rank != 3) return;
+      if (in.rank != 3 && in.rank != 2) return;
       const int ic = static_cast<int>(in.dims[0]);
       int groups = 1;
       if (random.chance(30)) groups = ic;
@@ -236,8 +332,6 @@ void grow(Net& net, Random& random, bool wild) {
     case 5: {
       if (in.rank != 3) return;
       Window w = random_window(random, wild, true);
-      w.dilation[0] = w.dilation[1] = 1;
-      for (int i = 0; i < 4; ++i) w.padding[i] = std::min(w.padding[i], w.kernel[i % 2] / 2);
       const bool ceil_mode = random.chance(30);
       net.pool(Op::avg_pool2d, from, w, ceil_mode, random.chance(50));
       break;
@@ -249,8 +343,14 @@ void grow(Net& net, Random& random, bool wild) {
     }
     case 7:
     case 8: {
-      constexpr int ops[] = {static_cast<int>(Op::relu), static_cast<int>(Op::relu),
-                             static_cast<int>(Op::tanh), static_cast<int>(Op::sigmoid)};
+      // (no exp, log or power: what they overflow to would hide the rest)
+      constexpr int ops[] = {
+          static_cast<int>(Op::relu),        static_cast<int>(Op::relu), static_cast<int>(Op::tanh),
+          static_cast<int>(Op::sigmoid),     static_cast<int>(Op::clip), static_cast<int>(Op::leaky_relu),
+          static_cast<int>(Op::elu),         static_cast<int>(Op::selu), static_cast<int>(Op::silu),
+          static_cast<int>(Op::hardswish),   static_cast<int>(Op::gelu), static_cast<int>(Op::abs),
+          static_cast<int>(Op::hardsigmoid),
+      };
       net.unary(static_cast<Op>(random.pick(ops)), from);
       break;
     }
@@ -261,7 +361,7 @@ void grow(Net& net, Random& random, bool wild) {
       } else if (random.chance(70)) {
         net.flatten(from);
       } else {
-        net.flatten(from, shape_of({1, in.elements(), 1}));
+        net.reshape(from, random.chance(50) ? shape_of({1, in.elements(), 1}) : shape_of({in.elements(), 1}));
       }
       break;
     }
@@ -274,6 +374,69 @@ void grow(Net& net, Random& random, bool wild) {
       const int other =
           random.chance(20) ? net.constant(net.shape(from)) : alike[random.next() % alike.size()];
       random.chance(50) ? net.add(from, other) : net.add(other, from);
+      break;
+    }
+    case 11: {
+      // any value or constant that broadcasts
+      constexpr int ops[] = {static_cast<int>(Op::add), static_cast<int>(Op::sub), static_cast<int>(Op::mul)};
+      const Op op = static_cast<Op>(random.pick(ops));
+      int other = random.range(0, count - 1);
+      if (random.chance(60)) {
+        Shape shape = in;
+        for (int d = 0; d < in.rank; ++d) shape.dims[d] = random.chance(50) ? 1 : in.dims[d];
+        for (int drop = random.range(0, in.rank - 1); drop > 0; --drop) {
+          for (int d = 1; d < shape.rank; ++d) shape.dims[d - 1] = shape.dims[d];
+          shape.dims[--shape.rank] = 0;
+        }
+        other = net.constant(shape);
+      }
+      if ((random.chance(50) ? net.binary(op, from, other) : net.binary(op, other, from)) < 0)
+        net.graph.nodes.resize(before);
+      net.graph.output = static_cast<int>(net.graph.nodes.size()) - 1;
+      break;
+    }
+    case 12: {
+      if (random.chance(70)) net.batch_norm(from, random.chance(80));
+      else net.prelu(from, random.chance(70));
+      break;
+    }
+    case 13: {
+      if (in.rank != 3 && in.rank != 2) return;
+      const Op op = random.chance(60) ? Op::adaptive_avg_pool2d : Op::adaptive_max_pool2d;
+      const int oh = random.chance(40) ? 1 : random.range(1, 7),
+                ow = random.chance(40) ? 1 : random.range(1, 7);
+      net.adaptive(op, from, oh, ow);
+      break;
+    }
+    case 14: {
+      std::vector<int> axes;
+      for (int d = 0; d < in.rank; ++d) axes.insert(axes.begin() + random.range(0, d), d);
+      net.permute(from, axes);
+      break;
+    }
+    case 15: {
+      std::vector<int64_t> starts, steps, counts;
+      for (int d = 0; d < in.rank; ++d) {
+        const int dim = static_cast<int>(in.dims[d]), step = random.chance(60) ? 1 : random.range(1, 3);
+        const int first = random.chance(50) ? 0 : random.range(0, dim - 1);
+        const int n = random.range(1, (dim - 1 - first) / step + 1);
+        const bool backwards = random.chance(20);
+        starts.push_back(backwards ? first + (n - 1) * step : first);
+        steps.push_back(backwards ? -step : step);
+        counts.push_back(n);
+      }
+      net.slice(from, starts, steps, counts);
+      break;
+    }
+    case 16: {
+      std::vector<int64_t> starts, dims;
+      for (int d = 0; d < in.rank; ++d) {
+        const int begin = random.chance(60) ? 0 : random.range(-2, 3),
+                  end = random.chance(60) ? 0 : random.range(-2, 3);
+        starts.push_back(begin);
+        dims.push_back(std::max<int64_t>(1, in.dims[d] + begin + end));
+      }
+      net.pad(from, starts, dims, random.real());
       break;
     }
     default: {
@@ -303,9 +466,10 @@ void grow(Net& net, Random& random, bool wild) {
 Net random_net(Random& random, int nodes, bool wild) {
   const Shape inputs[] = {shape_of({random.range(1, 8), random.range(4, 20), random.range(4, 20)}),
                           shape_of({random.range(1, 3), random.range(1, 30), random.range(1, 30)}),
+                          shape_of({random.range(1, 6), random.range(1, 60)}),
                           shape_of({random.range(1, 80)}),
                           shape_of({2, random.range(1, 5), 3, random.range(1, 9)})};
-  Net net(random, inputs[random.chance(80) ? random.range(0, 1) : random.range(2, 3)]);
+  Net net(random, inputs[random.chance(80) ? random.range(0, 1) : random.range(2, 4)]);
   for (int tries = 0; tries < 3 * nodes && static_cast<int>(net.graph.nodes.size()) <= nodes; ++tries) {
     grow(net, random, wild);
   }

@@ -42,12 +42,21 @@ class Net {
   int conv(int from, int oc, const Window& w, int groups = 1, bool bias = true);
   int pool(Op op, int from, const Window& w, bool ceil_mode = false, bool count_include_pad = true);
   int linear(int from, int out, bool bias = true);
-  int unary(Op op, int from);  // relu, tanh, sigmoid
+  int unary(Op op, int from);  // any activation, with parameters of the usual sort
   int softmax(Op op, int from, int axis);
   int flatten(int from, const Shape& to);
   int flatten(int from);
   int constant(const Shape& shape);
-  int add(int a, int b);
+  int add(int a, int b) { return binary(Op::add, a, b); }
+  int binary(Op op, int a, int b);  // -1 where the shapes do not broadcast
+  int prelu(int from, bool per_channel);
+  int batch_norm(int from, bool affine = true);
+  int adaptive(Op op, int from, int oh, int ow);
+  int reshape(int from, const Shape& to);
+  int permute(int from, const std::vector<int>& axes);
+  int slice(int from, const std::vector<int64_t>& starts, const std::vector<int64_t>& steps,
+            const std::vector<int64_t>& counts);
+  int pad(int from, const std::vector<int64_t>& before, const std::vector<int64_t>& dims, float value);
   int concat(const std::vector<int>& from, int axis);
 
   const Shape& shape(int node) const { return graph.nodes[static_cast<size_t>(node)].shape; }

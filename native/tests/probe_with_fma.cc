@@ -28,7 +28,12 @@ void exp_with_fma(const float* src, float* dst, size_t n) {
 }
 
 void log_with_fma(const float* src, float* dst, size_t n) {
-  for (size_t i = 0; i < n; ++i) dst[i] = probe_with_fma::log_of(src[i]);
+  constexpr int lanes = probe_with_fma::lanes;
+  for (size_t i = 0; i < n; i += lanes) {
+    const int count = n - i < lanes ? static_cast<int>(n - i) : lanes;
+    using F32 = probe_with_fma::F32;
+    F32::store_first(dst + i, probe_with_fma::log(F32::load_first(src + i, count)), count);
+  }
 }
 
 }  // namespace test

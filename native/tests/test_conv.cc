@@ -12,8 +12,9 @@ namespace kernelet {
 namespace test {
 namespace {
 
-constexpr Activation activations[] = {Activation::none, Activation::relu, Activation::tanh,
-                                      Activation::sigmoid};
+const Unary nothing = unary(Activation::none);
+const Unary activations[] = {nothing, unary(Activation::relu), unary(Activation::tanh),
+                             unary(Activation::sigmoid), unary(Activation::clip)};
 
 struct Problem {
   int ic = 1, ih = 1, iw = 1, oc = 1;
@@ -67,23 +68,26 @@ ConvArgs args_of(const Problem& p) {
 
 const char* name_of(const Epilogue& e) {
   static char name[64];
-  static const char* const functions[] = {"", "+relu", "+tanh", "+sigmoid"};
+  const auto function = [](const Unary& f) {
+    static const char* const names[] = {"", "+relu", "+tanh", "+sigmoid"};
+    return f.f == Activation::clip ? "+clip" : names[static_cast<int>(f.f)];
+  };
   static const char* const pools[] = {"", "+max", "+avg"};
-  std::snprintf(name, sizeof name, "bias%s%s%s", functions[static_cast<int>(e.before)],
-                pools[static_cast<int>(e.pool)], functions[static_cast<int>(e.after)]);
+  std::snprintf(name, sizeof name, "bias%s%s%s", function(e.before), pools[static_cast<int>(e.pool)],
+                function(e.after));
   return name;
 }
 
 // Without a pool an activation is an `after`; with one it may stand on either side, or on both.
 std::vector<Epilogue> epilogues() {
   std::vector<Epilogue> all;
-  for (Activation f : activations) all.push_back({Activation::none, Pool::none, f});
+  for (const Unary& f : activations) all.push_back({nothing, Pool::none, f});
   for (Pool pool : {Pool::max, Pool::average}) {
-    for (Activation f : activations) {
-      all.push_back({f, pool, Activation::none});
-      if (f != Activation::none) all.push_back({Activation::none, pool, f});
+    for (const Unary& f : activations) {
+      all.push_back({f, pool, nothing});
+      if (f.f != Activation::none) all.push_back({nothing, pool, f});
     }
-    all.push_back({Activation::tanh, pool, Activation::relu});
+    all.push_back({unary(Activation::tanh), pool, unary(Activation::relu)});
   }
   return all;
 }
@@ -164,7 +168,7 @@ class Conv {
     const std::vector<float> got = call(a, s, src_[0], want.size(), place);
     check_same(got.data(), want.data(), want.size(),
                (std::string(a.name) + " " + name_of(s.epilogue)).c_str());
-    if (s.epilogue.pool == Pool::none && s.epilogue.after == Activation::none) {
+    if (s.epilogue.pool == Pool::none && s.epilogue.after.f == Activation::none) {
       double worst = 0;
       for (size_t i = 0; i < got.size(); ++i)
         worst = std::max(worst, std::fabs(got[i] - sums[i].sum) / sums[i].bound());

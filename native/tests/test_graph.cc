@@ -14,7 +14,8 @@ namespace kernelet {
 namespace test {
 namespace {
 
-// Each spoils a graph of conv2d (1), maxPool2d (2), flatten (3), linear (4), softmax (5), add (6), concat (7).
+// Each spoils a graph of conv2d (1), maxPool2d (2), flatten (3), linear (4), softmax (5), add (6), concat (7), and beside it
+// batchNorm (8), prelu (9), adaptiveAvgPool2d (10), permute (11), slice (12), pad (13), mul (14), reshape (15).
 struct Fault {
   const char* what;
   const char* code;
@@ -28,7 +29,7 @@ const Fault faults[] = {
     {"two inputs", "ERR_UNSUPPORTED", "flatten3",
      [](Graph& g) { g.nodes[3].op = Op::input, g.nodes[3].inputs.clear(); }},
     {"output -1", "ERR_ARGUMENT", "", [](Graph& g) { g.output = -1; }},
-    {"output beyond", "ERR_ARGUMENT", "", [](Graph& g) { g.output = 8; }},
+    {"output beyond", "ERR_ARGUMENT", "", [](Graph& g) { g.output = 16; }},
     {"rank 0", "ERR_SHAPE", "maxPool2d2", [](Graph& g) { g.nodes[2].shape.rank = 0; }},
     {"rank 7", "ERR_SHAPE", "maxPool2d2", [](Graph& g) { g.nodes[2].shape.rank = 7; }},
     {"rank -1", "ERR_SHAPE", "maxPool2d2", [](Graph& g) { g.nodes[2].shape.rank = -1; }},
@@ -56,12 +57,8 @@ const Fault faults[] = {
     {"dilation 0", "ERR_ARGUMENT", "maxPool2d2", [](Graph& g) { g.nodes[2].dilation[1] = 0; }},
     {"padding -1", "ERR_ARGUMENT", "conv2d1", [](Graph& g) { g.nodes[1].padding[3] = -1; }},
     {"padding 2^31 - 1", "ERR_ARGUMENT", "conv2d1", [](Graph& g) { g.nodes[1].padding[2] = INT_MAX; }},
-    {"padding beyond half the window", "ERR_ARGUMENT", "maxPool2d2",
+    {"padding as large as the window", "ERR_ARGUMENT", "maxPool2d2",
      [](Graph& g) { g.nodes[2].padding[0] = 2; }},
-    {"a dilated average", "ERR_ARGUMENT", "maxPool2d2",
-     [](Graph& g) {
-       g.nodes[2].op = Op::avg_pool2d, g.nodes[2].dilation[0] = 2, g.nodes[2].shape.dims[1] = 3;
-     }},
     {"groups 0", "ERR_ARGUMENT", "conv2d1", [](Graph& g) { g.nodes[1].groups = 0; }},
     {"groups that do not divide", "ERR_SHAPE", "conv2d1", [](Graph& g) { g.nodes[1].groups = 3; }},
     {"a window beyond the plane", "ERR_SHAPE", "maxPool2d2",
@@ -83,6 +80,35 @@ const Fault faults[] = {
     {"concat axis 2^31 - 1", "ERR_SHAPE", "concat7", [](Graph& g) { g.nodes[7].axis = INT_MAX; }},
     {"concat of other ranks", "ERR_SHAPE", "concat7", [](Graph& g) { g.nodes[7].inputs[0] = 0; }},
     {"conv of a vector", "ERR_SHAPE", "conv2d1", [](Graph& g) { g.nodes[0].shape = shape_of({100}); }},
+    {"no mean", "ERR_SHAPE", "batchNorm8", [](Graph& g) { g.nodes[8].mean = Floats(); }},
+    {"variance short", "ERR_SHAPE", "batchNorm8", [](Graph& g) { --g.nodes[8].variance.length; }},
+    {"scale of one", "ERR_SHAPE", "batchNorm8", [](Graph& g) { g.nodes[8].weight.length = 1; }},
+    {"slopes of another number", "ERR_SHAPE", "prelu9", [](Graph& g) { g.nodes[9].weight.length = 3; }},
+    {"no slope", "ERR_SHAPE", "prelu9", [](Graph& g) { g.nodes[9].weight = Floats(); }},
+    {"bins of other channels", "ERR_SHAPE", "adaptiveAvgPool2d10",
+     [](Graph& g) { g.nodes[10].shape.dims[0] = 3; }},
+    {"bins of another rank", "ERR_SHAPE", "adaptiveAvgPool2d10",
+     [](Graph& g) {
+       g.nodes[10].shape = shape_of({4, 2});
+     }},
+    {"an axis twice", "ERR_SHAPE", "permute11", [](Graph& g) { g.nodes[11].axes[0] = 1; }},
+    {"axis -1", "ERR_SHAPE", "permute11", [](Graph& g) { g.nodes[11].axes[0] = -1; }},
+    {"axis 3", "ERR_SHAPE", "permute11", [](Graph& g) { g.nodes[11].axes[0] = 3; }},
+    {"axis 64", "ERR_SHAPE", "permute11", [](Graph& g) { g.nodes[11].axes[0] = 64; }},
+    {"step 0", "ERR_SHAPE", "slice12", [](Graph& g) { g.nodes[12].steps[1] = 0; }},
+    {"start -1", "ERR_SHAPE", "slice12", [](Graph& g) { g.nodes[12].starts[1] = -1; }},
+    {"start beyond", "ERR_SHAPE", "slice12", [](Graph& g) { g.nodes[12].starts[1] = 4; }},
+    {"one index too many", "ERR_SHAPE", "slice12", [](Graph& g) { g.nodes[12].shape.dims[0] += 1; }},
+    {"steps beyond", "ERR_SHAPE", "slice12", [](Graph& g) { g.nodes[12].steps[0] = INT64_MAX; }},
+    {"steps before the first", "ERR_SHAPE", "slice12", [](Graph& g) { g.nodes[12].steps[0] = -1; }},
+    {"a slice of another rank", "ERR_SHAPE", "slice12", [](Graph& g) { g.nodes[12].shape = shape_of({1}); }},
+    {"padding -2^63", "ERR_SHAPE", "pad13", [](Graph& g) { g.nodes[13].starts[0] = INT64_MIN; }},
+    {"padding to another rank", "ERR_SHAPE", "pad13",
+     [](Graph& g) {
+       g.nodes[13].shape = shape_of({8, 8});
+     }},
+    {"shapes that do not broadcast", "ERR_SHAPE", "mul14", [](Graph& g) { g.nodes[14].inputs[1] = 0; }},
+    {"reshape to another length", "ERR_SHAPE", "reshape15", [](Graph& g) { g.nodes[15].shape.dims[0] += 1; }},
     {"an op on too small a rank", "ERR_SHAPE", "softmax5", [](Graph& g) { g.nodes[5].op = Op::max_pool2d; }},
 };
 
@@ -95,6 +121,15 @@ Net sample(Random& random) {
   x = net.softmax(Op::softmax, x, 0);
   x = net.add(x, 4);
   net.concat({x, 4}, 0);
+  x = net.batch_norm(2);
+  x = net.prelu(x, true);
+  x = net.adaptive(Op::adaptive_avg_pool2d, x, 2, 3);
+  x = net.permute(x, {2, 0, 1});
+  x = net.slice(x, {0, 1, 0}, {2, 1, 1}, {2, 3, 2});
+  x = net.pad(x, {1, -1, 2}, {4, 4, 4}, 0.5f);
+  x = net.binary(Op::mul, x, 2);
+  net.reshape(x, shape_of({4, 16}));
+  net.graph.output = 7;
   return net;
 }
 
@@ -124,7 +159,7 @@ void corrupt(Net& net, Random& random) {
     if (random.chance(10)) floats.data = nullptr;
     if (floats.data == nullptr && random.chance(50)) floats.length = random.next();
   };
-  switch (random.range(0, 17)) {
+  switch (random.range(0, 23)) {
     case 0: node.kernel[i] = nasty(node.kernel[i]); break;
     case 1: node.stride[i] = nasty(node.stride[i]); break;
     case 2: node.dilation[i] = nasty(node.dilation[i]); break;
@@ -133,6 +168,15 @@ void corrupt(Net& net, Random& random) {
     case 5: node.axis = nasty(node.axis); break;
     case 6: node.ceil_mode = !node.ceil_mode; break;
     case 7: node.count_include_pad = !node.count_include_pad; break;
+    case 18: node.axes[random.range(0, 5)] = nasty(node.axes[i]); break;
+    case 19:
+      node.starts[random.range(0, 5)] = nasty_dims[random.next() % (sizeof nasty_dims / sizeof *nasty_dims)];
+      break;
+    case 20:
+      node.steps[random.range(0, 5)] = nasty_dims[random.next() % (sizeof nasty_dims / sizeof *nasty_dims)];
+      break;
+    case 21: node.starts[random.range(0, 2)] += random.range(-2, 2); break;
+    case 22: resized(random.chance(50) ? node.mean : node.variance); break;
     case 8:
       if (!node.inputs.empty()) node.inputs[random.next() % node.inputs.size()] = nasty(node.inputs[0]);
       break;
@@ -140,7 +184,7 @@ void corrupt(Net& net, Random& random) {
     case 10:
       if (!node.inputs.empty()) node.inputs.pop_back();
       break;
-    case 11: node.op = static_cast<Op>(random.range(0, static_cast<int>(Op::concat))); break;
+    case 11: node.op = static_cast<Op>(random.range(0, static_cast<int>(Op::pad))); break;
     case 12: resized(node.weight); break;
     case 13: resized(node.bias); break;
     case 14: node.shape.rank = random.chance(70) ? random.range(-1, 8) : random.pick(nasty_ints); break;
@@ -199,7 +243,14 @@ void repair(Net& net) {
       for (int d = 0; d < in.rank; ++d) sane = sane && in.dims[d] > 0 && in.dims[d] < 100000;
       if (!sane) return;
       node.shape = shape_of({in.rank <= 3 ? in.elements() : 1});
-    } else if (node.op != Op::concat && node.op != Op::constant) {
+    } else if (node.op == Op::permute) {
+      for (int d = 0; d < in.rank; ++d) {
+        if (node.axes[d] < 0 || node.axes[d] >= in.rank) return;
+        node.shape.dims[d] = in.dims[node.axes[d]];
+      }
+      node.shape.rank = in.rank;
+    } else if (node.op != Op::concat && node.op != Op::constant && node.op != Op::slice &&
+               node.op != Op::pad && node.op != Op::reshape && node.op != Op::adaptive_avg_pool2d) {
       node.shape = in;
     }
   }
@@ -257,7 +308,7 @@ ONCE(validate) {
   }
   if (begin("ops")) {
     bool round_trip = true;
-    for (int op = 0; op <= static_cast<int>(Op::concat); ++op) {
+    for (int op = 0; op <= static_cast<int>(Op::pad); ++op) {
       round_trip = round_trip && op_of(op_name(static_cast<Op>(op))) == static_cast<Op>(op);
     }
     check(round_trip, "op_of undoes op_name");

@@ -57,7 +57,7 @@ PER_TIER(forced_tier) {
               other.lanes_linear.run != t.lanes_linear.run && other.pool.max != t.pool.max &&
               other.pool.average != t.pool.average && other.lanes_pool.max != t.lanes_pool.max &&
               other.lanes_pool.average != t.lanes_pool.average && other.interleave != t.interleave &&
-              other.activate != t.activate && other.softmax != t.softmax && other.add != t.add,
+              other.activate != t.activate && other.softmax != t.softmax && other.binary != t.binary,
           "%s and %s share no kernel", t.isa, other.isa);
   }
   // A plan made for this tier says so, and rounds as the tier does: with x = 1 + 2^-12, x * x is

@@ -1,4 +1,4 @@
-// exp, log, tanh, sigmoid and relu in ulp against double libm; activate, softmax and add.
+// Activations in ulp against double libm; activate and softmax.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -126,10 +126,9 @@ ONCE(exp_log) {
     check(zero_below && infinite_above && nan, "exp is 0 below -104, infinity above 89, NaN for NaN");
     note("exp %s: at most %.3f ulp, at %.9g", c.name, worst.ulp, static_cast<double>(worst.at));
 
-    // log_of takes normal numbers below 3.4e38 (what is above counts as infinity); softmax asks it for 1 to n
     std::vector<float> positive;
     for (float v : x) {
-      if (v >= 1.17549435e-38f && v < 3.4e38f) positive.push_back(v);
+      if (v > 0 && v <= 3.40282347e38f) positive.push_back(v);
     }
     y.resize(positive.size());
     c.log(positive.data(), y.data(), positive.size());
@@ -141,10 +140,12 @@ ONCE(exp_log) {
     check(below.ulp <= 1, "log is off by %.3f ulp at %a", below.ulp, static_cast<double>(below.at));
     note("log %s: at most %.3f ulp from 1 on, at %.9g; %.3f below, at %.9g", c.name, above.ulp,
          static_cast<double>(above.at), below.ulp, static_cast<double>(below.at));
-    const float special[] = {infinity, quiet_nan, 1.0f};
-    float logs[3];
-    c.log(special, logs, 3);
+    const float special[] = {infinity, quiet_nan, 1.0f, 0.0f, -0.0f, -1e-45f, -2.0f, -infinity};
+    float logs[8];
+    c.log(special, logs, 8);
     check(logs[0] == infinity && std::isnan(logs[1]) && bits_of(logs[2]) == 0, "log of infinity, NaN and 1");
+    check(logs[3] == -infinity && logs[4] == -infinity, "log of zeros is -infinity");
+    check(std::isnan(logs[5]) && std::isnan(logs[6]) && std::isnan(logs[7]), "log below zero is NaN");
   }
 }
 
@@ -152,17 +153,17 @@ PER_TIER(activate) {
   const std::vector<float>& x = sweep();
   std::vector<float> y(x.size());
   if (begin("relu")) {
-    t.activate(Activation::relu, x.size(), x.data(), y.data());
+    t.activate(unary(Activation::relu), x.size(), x.data(), y.data());
     std::vector<float> want = x;
     for (float& v : want) v = naive_relu(v);
     check_same(y.data(), want.data(), y.size(), "relu", true);  // NaN and -0 stay what they are
   }
   if (begin("none")) {
-    t.activate(Activation::none, x.size(), x.data(), y.data());
+    t.activate(unary(Activation::none), x.size(), x.data(), y.data());
     check_same(y.data(), x.data(), y.size(), "copy", true);
   }
   if (begin("tanh")) {
-    t.activate(Activation::tanh, x.size(), x.data(), y.data());
+    t.activate(unary(Activation::tanh), x.size(), x.data(), y.data());
     Worst worst;
     bool signs = true, within = true, nan = true;
     for (size_t i = 0; i < x.size(); ++i) {
@@ -179,7 +180,7 @@ PER_TIER(activate) {
     note("tanh: at most %.3f ulp, at %.9g", worst.ulp, static_cast<double>(worst.at));
   }
   if (begin("sigmoid")) {
-    t.activate(Activation::sigmoid, x.size(), x.data(), y.data());
+    t.activate(unary(Activation::sigmoid), x.size(), x.data(), y.data());
     Worst worst;
     bool vanishes = true, within = true, nan = true;
     for (size_t i = 0; i < x.size(); ++i) {
@@ -204,8 +205,9 @@ PER_TIER(activate) {
   }
   for (size_t n : {size_t{0}, size_t{1}, size_t{3}, size_t{7}, size_t{8}, size_t{15}, size_t{16}, size_t{17},
                    size_t{63}, size_t{64}, size_t{65}, size_t{127}}) {
-    for (Activation f : {Activation::none, Activation::relu, Activation::tanh, Activation::sigmoid}) {
-      const std::string name = "n" + std::to_string(n) + "f" + std::to_string(static_cast<int>(f));
+    for (int i = 0; i < activation_count; ++i) {
+      const Unary f = unary(static_cast<Activation>(i));
+      const std::string name = "n" + std::to_string(n) + "f" + std::to_string(i);
       if (!begin(name)) continue;
       Random random(name);
       const std::vector<float> src = random_floats(random, n);
@@ -224,21 +226,83 @@ PER_TIER(activate) {
   }
 }
 
-PER_TIER(add) {
-  for (size_t n : {size_t{0}, size_t{1}, size_t{3}, size_t{7}, size_t{8}, size_t{9}, size_t{15}, size_t{16},
-                   size_t{17}, size_t{31}, size_t{33}, size_t{64}, size_t{131}}) {
-    const std::string name = "n" + std::to_string(n);
+// The others: `allowed` ulp of the result, or of `slack(x)` where terms cancel.
+PER_TIER(functions) {
+  struct Case {
+    Unary f;
+    double allowed;
+    double (*slack)(double x);
+    bool (*skip)(double x);  // where the definition in double is another
+  };
+  const auto none = [](double) { return 0.0; };
+  const auto never = [](double) { return false; };
+  const Case cases[] = {
+      {{Activation::leaky_relu, 0.01f, 0}, 0.5, none, never},
+      {{Activation::leaky_relu, -3.0f, 0}, 0.5, none, never},
+      {{Activation::elu, 1.0f, 1.0f}, 3, none, never},
+      {{Activation::elu, 1.67326324f, 1.05070098f}, 4, none, never},
+      // e^-x overflows: -0, as PyTorch's, where the function is still 3e-37
+      {{Activation::silu, 0, 0}, 3.5, none, [](double x) { return x < -88.72 && x > -infinity; }},
+      // x + 3 cancels at -3, in PyTorch and ONNX too
+      {{Activation::hardswish, 0, 0}, 2, [](double x) { return std::fabs(x) < 4 ? 1.0 : 0.0; }, never},
+      {{Activation::hardsigmoid, 0.2f, 0.5f}, 1, [](double) { return 1.0; }, never},
+      {{Activation::hardsigmoid, 1 / 6.0f, 0.5f}, 1, [](double) { return 1.0; }, never},
+      {{Activation::clip, 0.0f, 6.0f}, 0, none, never},
+      {{Activation::clip, -infinity, 0.5f}, 0, none, never},
+      // erfc by Abramowitz and Stegun: 0.75e-7 |x| and roundings
+      {{Activation::gelu, 0, 0}, 2.5, [](double x) { return std::fabs(x); }, never},
+      {{Activation::exp, 0, 0}, 2, none, never},
+      {{Activation::log, 0, 0}, 1, none, never},
+      {{Activation::abs, 0, 0}, 0, none, never},
+      {{Activation::pow, 2.0f, 0}, 0.5, none, never},
+      {{Activation::pow, 0.0f, 0}, 0, none, never},
+      // a ln x, at most 89, is rounded before its exponential is taken
+      {{Activation::pow, 0.5f, 0}, 70, none, never},
+      {{Activation::pow, -0.75f, 0}, 130, none, never},
+      {{Activation::pow, 3.0f, 0}, 130, none, never},
+      {{Activation::pow, -1.0f, 0}, 130, none, never},
+  };
+  for (const Case& c : cases) {
+    const std::string name = "f" + std::to_string(static_cast<int>(c.f.f)) + "a" + std::to_string(c.f.a);
     if (!begin(name)) continue;
-    Random random(name);
-    const std::vector<float> a = random_floats(random, n), b = random_floats(random, n);
-    std::vector<float> want(n);
-    for (size_t i = 0; i < n; ++i) want[i] = a[i] + b[i];
-    for (Place place : all_places) {
-      const Guarded left(a, place), right(b, place), dst(n, place);
-      t.add(n, left.data(), right.data(), dst.data());
-      check(dst.canaries(), "writes to dst alone");
-      check_same(dst.data(), want.data(), n, "add");
+    const std::vector<float>& x = sweep();
+    std::vector<float> y(x.size());
+    t.activate(c.f, x.size(), x.data(), y.data());
+    Worst worst;
+    for (size_t i = 0; i < x.size(); ++i) {
+      const double want = naive_activation(c.f, x[i]);
+      if (c.skip(x[i])) {
+        check(std::fabs(y[i]) < 1e-36, "vanishes at %g", static_cast<double>(x[i]));
+        continue;
+      }
+      double error = ulps(y[i], want);
+      const double slack = c.slack(x[i]);
+      if (error > 0 && slack > 0) error = std::fmin(error, std::fabs(y[i] - want) / (slack * 0x1p-23));
+      if (error > worst.ulp) worst = {error, x[i]};
     }
+    check(worst.ulp <= c.allowed, "off by %.3f ulp at %.9g", worst.ulp, static_cast<double>(worst.at));
+    note("%s: at most %.3f ulp, at %.9g", name.c_str(), worst.ulp, static_cast<double>(worst.at));
+  }
+  if (begin("special")) {
+    const auto at = [&](Unary f, float x) {
+      t.activate(f, 1, &x, &x);
+      return x;
+    };
+    for (int i = 0; i < activation_count; ++i) {
+      check(std::isnan(at(unary(static_cast<Activation>(i)), quiet_nan)), "function %d keeps NaN", i);
+    }
+    for (Activation f : {Activation::leaky_relu, Activation::elu, Activation::silu, Activation::hardswish,
+                         Activation::gelu}) {
+      check(bits_of(at(unary(f), -0.0f)) == bits_of(-0.0f), "function %d keeps -0", static_cast<int>(f));
+    }
+    check(bits_of(at({Activation::clip, 0.0f, 6.0f}, -0.0f)) == bits_of(-0.0f), "clamp keeps -0");
+    check(at({Activation::clip, 2.0f, 1.0f}, 5.0f) == 1.0f, "clamp with min above max is max, as PyTorch's");
+    check(std::isnan(at(unary(Activation::silu), -infinity)), "silu of -infinity is NaN, as PyTorch's");
+    check(at(unary(Activation::elu), -infinity) == -1.67326324f * 1.05070098f, "elu ends at -alpha");
+    check(std::isnan(at({Activation::pow, 0.5f, 0}, -1.0f)) && at({Activation::pow, 3.0f, 0}, -1.0f) == -1.0f,
+          "powers of negative numbers");
+    check(at({Activation::pow, 0.75f, 0}, 0.0f) == 0 && at({Activation::pow, -0.75f, 0}, 0.0f) == infinity,
+          "powers of zero");
   }
 }
 

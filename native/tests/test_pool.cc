@@ -77,8 +77,7 @@ void test_max(const KernelTable& t, const Problem& p) {
   }
 }
 
-void test_avg(const KernelTable& t, Problem p) {
-  p.window.dilation[0] = p.window.dilation[1] = 1;
+void test_avg(const KernelTable& t, const Problem& p) {
   PoolArgs s;
   if (!args_of(p, s) || !begin("avg " + text_of(p))) return;
   Random random(text_of(p));

@@ -89,7 +89,7 @@ void conv_max(const ConvArgs& s, const float* src, float* dst, float* corner, fl
 // grad, dst, corner [oc][ph][pw][lanes] -> full [oc][oh][ow][lanes], oh = 2 ph, ow = 2 pw
 void conv_max_dx(const ConvArgs& s, const float* dst, const float* corner, const float* grad, float* full) {
   const size_t row = static_cast<size_t>(s.ow) * lanes;
-  const bool relu = s.epilogue.after == Activation::relu;
+  const bool relu = s.epilogue.after.f == Activation::relu;
   for (int cy = 0; cy < s.oc * s.ph; ++cy) {
     for (int x = 0; x < s.pw; ++x) {
       const reg zero = F32::zero();

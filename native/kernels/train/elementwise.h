@@ -58,7 +58,7 @@ KERNELET_INLINE reg slope_times(Activation f, reg y, reg g) {
     case Activation::relu: return F32::select_gt(y, F32::zero(), g, F32::zero());
     case Activation::tanh: return F32::mul(g, F32::sub(one, F32::mul(y, y)));
     case Activation::sigmoid: return F32::mul(F32::mul(g, F32::sub(one, y)), y);
-    case Activation::none: break;
+    default: break;
   }
   return g;
 }

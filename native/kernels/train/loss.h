@@ -9,26 +9,8 @@ namespace KERNELET_ISA {
 namespace {
 namespace train {
 
-KERNELET_INLINE reg log_lanes(reg x) {
-  float all[lanes];
-  F32::store(all, x);
-  for (int j = 0; j < lanes; ++j) all[j] = log_of(all[j]);
-  return F32::load(all);
-}
-
 // ln x, at least -100, as PyTorch's binary cross-entropy has it.
-KERNELET_INLINE reg bounded_log(reg x) {
-  float all[lanes];
-  F32::store(all, x);
-  for (int j = 0; j < lanes; ++j) {
-    // below what log_of takes: 2^64 x is not
-    const float large = all[j] * 18446744073709551616.0f;
-    const float log =
-        all[j] < 1.1754944e-38f ? (large > 0.0f ? log_of(large) - 44.3614196f : -100.0f) : log_of(all[j]);
-    all[j] = log < -100.0f ? -100.0f : log;
-  }
-  return F32::load(all);
-}
+KERNELET_INLINE reg bounded_log(reg x) { return F32::max(F32::splat(-100.0f), log(x)); }
 
 // One position's classes, `step` floats apart: softmax and the target, smoothed.
 KERNELET_INLINE reg cross_entropy(const LossArgs& s, const float* src, const float* target, size_t step,
@@ -50,7 +32,7 @@ KERNELET_INLINE reg cross_entropy(const LossArgs& s, const float* src, const flo
     const reg t = F32::muladd(F32::load(target + i * step), keep, even);
     F32::store(dx + i * step, F32::mul(F32::sub(F32::mul(F32::load(dx + i * step), share), t), scale));
   }
-  return F32::sub(F32::mul(weight, log_lanes(sum)), along);
+  return F32::sub(F32::mul(weight, log(sum)), along);
 }
 
 KERNELET_INLINE reg elementwise_loss(Loss kind, reg x, reg t, reg& slope) {
@@ -70,7 +52,7 @@ KERNELET_INLINE reg elementwise_loss(Loss kind, reg x, reg t, reg& slope) {
     case Loss::binary_cross_entropy_with_logits: {
       slope = F32::sub(sigmoid(x), t);
       const reg size = F32::max(x, F32::sub(zero, x));
-      const reg tail = log_lanes(F32::add(one, exp(F32::sub(zero, size))));
+      const reg tail = log(F32::add(one, exp(F32::sub(zero, size))));
       return F32::add(F32::sub(F32::max(x, zero), F32::mul(x, t)), tail);
     }
     case Loss::dot: slope = t; return F32::mul(x, t);
