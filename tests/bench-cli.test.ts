@@ -49,13 +49,13 @@ describe('--help', () => {
   test('lists the commands below', () => {
     const { status, stdout } = run(['--help'])
     expect(status).toBe(0)
-    for (const command of ['kernels', 'layers', 'peers', 'compare'])
+    for (const command of ['kernels', 'layers', 'train', 'peers', 'compare'])
       expect(stdout).toContain(`  bench ${command} `)
     expect(stdout).toMatch(/^Usage: kernelet bench \[COMMAND\] \[options\]/)
     expect(stdout).toContain('-o, --output FORMAT')
   })
 
-  test.each(['kernels', 'layers', 'peers', 'compare'])('%s: usage, options, examples', (command) => {
+  test.each(['kernels', 'layers', 'train', 'peers', 'compare'])('%s: usage, options, examples', (command) => {
     const { status, stdout, stderr } = run([command, '--help'])
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
     expect(stdout).toMatch(new RegExp(`^Usage: kernelet bench ${command} `))

@@ -11,7 +11,7 @@ import { complain } from './terminal.ts'
 export const dataOption: Option = {
   type: 'string',
   value: 'DIR',
-  help: "MNIST's files, or a folder a class with pictures; default KERNELET_MNIST, else data/mnist",
+  help: "MNIST's files, or a folder of pictures a class; default KERNELET_MNIST, data/mnist",
 }
 
 /** Labelled images, and what kind of folder they came from. */

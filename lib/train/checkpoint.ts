@@ -2,7 +2,7 @@
 import { KerneletError } from '../errors.ts'
 import { loadSafetensors, readSafetensors, saveSafetensors } from '../io/safetensors.ts'
 import type { StateDict } from '../nn/module.ts'
-import { show } from '../shapes.ts'
+import { sameShape, show } from '../shapes.ts'
 import { Tensor } from '../tensor.ts'
 
 /** What the native trainer keeps of each parameter. */
@@ -85,14 +85,24 @@ export function readCheckpoint(path: string): Checkpoint {
   const progress = parseProgress(text, path)
   const weights: StateDict = new Map()
   const state = new Map<Kind, Map<string, Float32Array>>()
-  for (const [name, tensor] of loadSafetensors(path)) {
+  const parts: [name: string, parameter: string][] = []
+  const tensors = loadSafetensors(path)
+  for (const [name, tensor] of tensors) {
     const [, kind, parameter] = stateName.exec(name) ?? []
     if (kind === undefined || parameter === undefined) {
       weights.set(name, tensor)
       continue
     }
     const values = state.get(kind as Kind) ?? new Map<string, Float32Array>()
+    parts.push([name, parameter])
     state.set(kind as Kind, values.set(parameter, tensor.data))
+  }
+  for (const [name, parameter] of parts) {
+    // What fits the weights fits the model that they fit.
+    const [part, weight] = [tensors.get(name), weights.get(parameter)]
+    if (!part || !weight || !sameShape(part.shape, weight.shape)) {
+      throw new KerneletError('ERR_FORMAT', `${path} is a damaged checkpoint: ${name} is of no weight it has`)
+    }
   }
   const rest = new Map([...metadata].filter(([key]) => key !== field))
   return { weights, state, progress, metadata: rest }

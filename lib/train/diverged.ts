@@ -31,7 +31,7 @@ export class DivergedError extends KerneletError {
     const cure =
       what === 'input'
         ? 'look at the data'
-        : `lower the learning rate (${lr.toPrecision(2).replace(/\.?0+$/, '')} here)${clipped ? '' : ' or clip gradients (clipNorm: 1)'}`
+        : `lower the learning rate (${Number(lr.toPrecision(2))} here)${clipped ? '' : ' or clip gradients (clipNorm: 1)'}`
     const place = epoch === undefined ? `step ${step}` : `step ${step} of epoch ${epoch}`
     super('ERR_DIVERGED', `Training diverged at ${place}: ${where}; ${kept}. To cure it, ${cure}.`)
     this.what = what

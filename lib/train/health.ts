@@ -139,7 +139,13 @@ export function warningsOf(
   gradientNorm: GradientHealth['gradientNorm'],
   clipped: boolean,
 ): HealthWarning[] {
-  return [...vanishing(graph, layers), ...exploding(layers, gradientNorm, clipped), ...dying(layers)]
+  const dead = dying(layers)
+  // Nothing comes back through dead units: that is the one thing to say of the layers before them.
+  const vanished = vanishing(graph, layers).filter(({ layer }) => {
+    const found = layers.find((one) => one.layer === layer)
+    return dead.length === 0 || (found?.gradientNorm ?? 0) > 0
+  })
+  return [...vanished, ...exploding(layers, gradientNorm, clipped), ...dead]
 }
 
 /** Gradient for its size: layers are compared by the share of their weights a plain step would change. */

@@ -74,7 +74,7 @@ export interface FitOptions {
   /** Default: the optimizer's rate throughout. */
   schedule?: Schedule | undefined
   /**
-   * Stops after the step under way: the loop throws `ERR_ABORTED`, the weights are those of that step, and
+   * Stops after the step under way (or the validation): the loop throws `ERR_ABORTED`, the weights are those of that step, and
    * `resume` goes on from there.
    */
   signal?: AbortSignal | undefined
@@ -359,7 +359,7 @@ export class Trainer {
         const targets = targetsOf(this.#loss, data.labels, opened.outputShape[0] as number)
         const report = await this.#trainEpoch(opened, data, targets, indices, options)
         if (check) {
-          report.validation = await this.#evaluateAveraged(check, options.signal)
+          report.validation = await this.#evaluateAveraged(check)
         }
         // Between epochs the trainer is free: checkpoints are saved, rates changed.
         this.#busy = false
@@ -381,6 +381,7 @@ export class Trainer {
     options: FitOptions & { epochs: number; batchSize: number },
   ): Promise<EpochReport> {
     const { batchSize, epochs, schedule, signal, shuffle = true, health = true, onProgress } = options
+    const start = performance.now()
     const order = shuffle ? epochOrder(indices, this.#seed, this.#epoch) : indices
     const steps = Math.ceil(order.length / batchSize)
     const runEpoch = this.#epoch - this.#runStart
@@ -400,7 +401,6 @@ export class Trainer {
     const base = atLeast0(this.lr, 'fit: lr')
     let lr = base
     let figures: NativeHealth | undefined
-    const start = performance.now()
     const rate = (): number =>
       (1000 * (progress.seen - seenBefore)) / Math.max(1e-3, performance.now() - start)
     while (progress.steps < steps) {
@@ -439,7 +439,7 @@ export class Trainer {
         const at = progress.steps + 1
         this.#restore(before)
         throw this.#diverged(report, 'the weights are those the epoch began with', {
-          epoch: this.#epoch + 1,
+          epoch: runEpoch + 1,
           step: at,
           lr: learningRates[report.steps] as number,
         })
@@ -516,13 +516,13 @@ export class Trainer {
   }
 
   /** With `ema`, with the averaged weights in the model's place. */
-  async #evaluateAveraged(data: Dataset, signal: AbortSignal | undefined): Promise<Evaluation> {
+  async #evaluateAveraged(data: Dataset): Promise<Evaluation> {
     const averaged = this.#options.ema === undefined ? undefined : this.averagedStateDict()
-    if (!averaged) return this.evaluate(data, { signal })
+    if (!averaged) return this.evaluate(data)
     const own = new Map([...this.#model.stateDict()].map(([name, tensor]) => [name, tensor.data.slice()]))
     this.#model.loadStateDict(averaged)
     // compile() copies the weights before it first waits, so that the model is whole again when this returns.
-    const evaluation = this.evaluate(data, { signal })
+    const evaluation = this.evaluate(data)
     for (const [name, tensor] of this.#model.stateDict()) tensor.data.set(own.get(name) as Float32Array)
     return evaluation
   }
@@ -580,14 +580,6 @@ export class Trainer {
         'ERR_STATE_DICT',
         `${path}: it was trained by ${checkpoint.progress.optimizer}, not by ${own}`,
       )
-    }
-    for (const [kind, values] of checkpoint.state) {
-      for (const [name, value] of values) {
-        const parameter = this.#parameters[this.#names.indexOf(name)]
-        if (!parameter || parameter.data.length !== value.length) {
-          throw new KerneletError('ERR_STATE_DICT', `${path}: ${kind} of ${name} does not fit the model`)
-        }
-      }
     }
     this.#restore(checkpoint)
     return new Map(checkpoint.metadata)

@@ -1,0 +1,232 @@
+/** `kernelet train` as users run it; dist/ must be built. Images are made up. */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { Generator, readSafetensors } from '../lib/index.ts'
+import { root } from './helpers.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'kernelet-train-cli-'))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+const program = join(root, 'bin/kernelet.js')
+
+function run(...args: string[]) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [program, ...args], {
+    encoding: 'utf8',
+    cwd: folder,
+  })
+  return { status, stdout, stderr }
+}
+
+/** A part of a set in MNIST's form: a bright bar whose place is the class. */
+function writePart(name: string, count: number, seed: number): void {
+  const generator = new Generator(seed)
+  const labels = Uint8Array.from({ length: count }, () => generator.random() % 10)
+  const images = new Uint8Array(count * 784)
+  for (const [i, label] of labels.entries()) {
+    for (let k = 0; k < 784; k++) {
+      const bar = Math.abs((k % 28) - 2.5 * label - 2) < 2
+      images[i * 784 + k] = (bar ? 120 : 0) + (generator.random() % 130)
+    }
+  }
+  const header = (...sizes: number[]) => {
+    const bytes = Buffer.alloc(4 + 4 * sizes.length)
+    bytes.writeUInt32BE(0x800 + sizes.length)
+    for (const [i, size] of sizes.entries()) bytes.writeUInt32BE(size, 4 + 4 * i)
+    return bytes
+  }
+  writeFileSync(
+    join(folder, 'set', `${name}-images-idx3-ubyte`),
+    Buffer.concat([header(count, 28, 28), images]),
+  )
+  writeFileSync(join(folder, 'set', `${name}-labels-idx1-ubyte`), Buffer.concat([header(count), labels]))
+}
+mkdirSync(join(folder, 'set'))
+writePart('train', 1500, 1)
+writePart('t10k', 200, 2)
+
+const usual = ['train', '--data', 'set', '--seed', '3', '--batch', '50']
+const bytesOf = (name: string) => readFileSync(join(folder, name))
+
+describe('kernelet train', () => {
+  test('a table, a curve, a file; the same file at any number of threads', () => {
+    const one = run(...usual, '--epochs', '3', '--threads', '1', '-o', 'one', '--plot', 'curve.svg')
+    expect(one).toMatchObject({ status: 0, stderr: '' })
+    expect(one.stdout).toMatch(
+      /^1,500 images of 1×28×28, 10 classes, from set; 44,426 parameters\nepoch +loss/,
+    )
+    expect(one.stdout.match(/^ +[123] {2}.* % .* s /gm)).toHaveLength(3)
+    expect(one.stdout).toMatch(/logarithmic\n +[\d.]+ ┤[\u2800-\u28ff]+\n/)
+    expect(one.stdout).toMatch(
+      /one written after .* s of training; \d+\.\d\d % of 200 test images are read rightly/,
+    )
+    const two = run(...usual, '--epochs', '3', '--threads', '2', '--out', 'two', '--json')
+    expect(two.status).toBe(0)
+    expect(bytesOf('two').equals(bytesOf('one'))).toBe(true)
+    const json = JSON.parse(two.stdout)
+    expect(json).toMatchObject({
+      model: 'lenet5',
+      options: { epochs: 3, seed: 3 },
+      test: { count: 200 },
+      weights: 'two',
+    })
+    expect(json.epochs).toHaveLength(3)
+    expect(json.epochs[2].health.layers[0]).toMatchObject({ layer: 'conv1', relu: { name: 'relu_1' } })
+    expect(json.test.accuracy).toBeGreaterThan(0.9)
+    expect(two.stderr).toContain('images/s')
+    const other = run(...usual, '--epochs', '3', '--seed', '4', '-o', 'other')
+    expect(other.status).toBe(0)
+    expect(bytesOf('other').equals(bytesOf('one'))).toBe(false)
+    expect(readSafetensors(join(folder, 'one')).metadata.get('model')).toBe('lenet5')
+    const svg = readFileSync(join(folder, 'curve.svg'), 'utf8')
+    expect(svg).toMatch(
+      /^<svg [\s\S]*prefers-color-scheme: dark[\s\S]*lenet5: learning curve[\s\S]*<polyline/,
+    )
+    expect(svg).not.toContain('NaN')
+    const evaluated = run('eval', '--data', 'set', '--weights', 'one', '--json')
+    expect(JSON.parse(evaluated.stdout).correct).toBe(json.test.correct)
+    expect(readdirSync(folder).filter((name) => name.endsWith('.checkpoint'))).toEqual([])
+  })
+
+  test('options have a say', () => {
+    const same = run(...usual, '--epochs', '1', '-o', 'plain')
+    expect(same.status).toBe(0)
+    for (const extra of [
+      ['--optimizer', 'sgd', '--clip-norm', '1'],
+      ['--schedule', 'onecycle', '--label-smoothing', '0.1'],
+      ['--optimizer', 'adamw', '--schedule', 'step'],
+      ['--ema', '0.9', '--validation', '0.2'],
+      ['--augment', '--lr', '0.001'],
+    ]) {
+      const { status, stderr } = run(...usual, '--epochs', '1', '-o', 'varied', ...extra)
+      expect({ extra, status, stderr }).toEqual({ extra, status: 0, stderr: '' })
+      expect(bytesOf('varied').equals(bytesOf('plain'))).toBe(false)
+    }
+  }, 60_000)
+
+  test('begins with other weights; leaves frozen layers as they are', () => {
+    const { status } = run(
+      ...usual,
+      '--epochs',
+      '1',
+      '--init',
+      'one',
+      '--freeze',
+      'conv1,conv2',
+      '-o',
+      'tuned',
+    )
+    expect(status).toBe(0)
+    const weights = (file: string, name: string) =>
+      Buffer.from(readSafetensors(join(folder, file)).tensors.get(name)!.bytes)
+    expect(weights('tuned', 'conv2.weight').equals(weights('one', 'conv2.weight'))).toBe(true)
+    expect(weights('tuned', 'fc1.weight').equals(weights('one', 'fc1.weight'))).toBe(false)
+    expect(run(...usual, '--freeze', 'conv3')).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(/--freeze: the model has no layer conv3; it has conv1, conv2, fc1/),
+    })
+  })
+
+  test('wrong options: one line, before any work', () => {
+    for (const [extra, message] of [
+      [['--epochs', '0'], /--epochs: expected an integer from 1 up but received '0'/],
+      [['--lr', 'fast'], /--lr: expected a number above 0 but received 'fast'/],
+      [['--validation', '1'], /--validation: expected a number of at least 0 and below 1/],
+      [['--optimizer', 'lion'], /--optimizer: expected adam, adamw, sgd but received 'lion'/],
+      [['--model', 'lenet'], /unknown model lenet; did you mean lenet5\?/],
+      [['--isa', 'mmx'], /mmx/],
+      [['--resum'], /unknown option --resum; did you mean --resume\?/],
+    ] as const) {
+      const { status, stdout, stderr } = run(...usual, ...extra)
+      expect(stderr).toMatch(message)
+      expect({ status, stdout, lines: stderr.trimEnd().split('\n').length }).toEqual({
+        status: 2,
+        stdout: '',
+        lines: 1,
+      })
+    }
+    expect(run(...usual, '-o', 'no/where')).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/no\/where could not/),
+    })
+    expect(run(...usual, '--resume', '-o', 'new')).toMatchObject({
+      status: 1,
+      stderr: 'kernelet: there is nothing to resume: new.checkpoint is not there\n',
+    })
+  })
+
+  test('a run that diverges: the step, the layer, the cure', () => {
+    const { status, stderr } = run(
+      ...usual,
+      '--optimizer',
+      'sgd',
+      '--lr',
+      '1e20',
+      '--schedule',
+      'none',
+      '-o',
+      'wild',
+    )
+    expect(status).toBe(1)
+    expect(stderr).toMatch(/diverged at step \d+ of epoch 1: .*(conv|fc|relu|loss).*lower the learning rate/)
+    expect(existsSync(join(folder, 'wild'))).toBe(false)
+  })
+})
+
+describe('interrupted', () => {
+  const long = ['--epochs', '6', '--validation', '0.1']
+
+  /** Starts a run and calls `when` with every row of its table. */
+  async function begin(args: string[], when: (child: ChildProcess, row: string) => void) {
+    const child = spawn(process.execPath, [program, ...usual, ...long, ...args], { cwd: folder })
+    let [stdout, stderr] = ['', '']
+    child.stdout.on('data', (text) => {
+      stdout += text
+      when(child, stdout)
+    })
+    child.stderr.on('data', (text) => {
+      stderr += text
+    })
+    const status = await new Promise((resolve) =>
+      child.on('close', (code, signal) => resolve(code ?? signal)),
+    )
+    return { status, stdout, stderr }
+  }
+
+  const rows = (text: string) => text.match(/^ +\d {2}/gm)?.length ?? 0
+
+  test('Ctrl-C saves and says how to go on, killing loses the epoch in flight; both end in the same file', async () => {
+    expect(run(...usual, ...long, '-o', 'whole').status).toBe(0)
+
+    const stopped = await begin(['-o', 'parts'], (child, text) => rows(text) === 2 && child.kill('SIGINT'))
+    expect(stopped.status).toBe(130)
+    expect(stopped.stderr).toMatch(
+      /aborted after step \d+ of 27 in epoch [34]\. Saved in parts\.checkpoint; to go on:\n {2}kernelet train --data set .* --resume\n/,
+    )
+    const refused = run(...usual, ...long, '-o', 'parts')
+    expect(refused).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(/go on with --resume, or delete it/),
+    })
+    const other = run(...usual, ...long, '--lr', '0.1', '-o', 'parts', '--resume')
+    expect(other).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(/begun with other options \(lr 0.002\)/),
+    })
+
+    const killed = await begin(['-o', 'parts', '--resume', '--threads', '1'], (child, text) => {
+      if (rows(text) === 4) child.kill('SIGKILL')
+    })
+    expect(killed.status).toBe('SIGKILL')
+    expect(existsSync(join(folder, 'parts'))).toBe(false)
+
+    const resumed = run(...usual, ...long, '-o', 'parts', '--resume', '--plot', 'resumed.svg')
+    expect(resumed).toMatchObject({ status: 0, stderr: '' })
+    // The rows before come from the checkpoint.
+    expect(rows(resumed.stdout)).toBe(6)
+    expect(bytesOf('parts').equals(bytesOf('whole'))).toBe(true)
+    expect(existsSync(join(folder, 'parts.checkpoint'))).toBe(false)
+  }, 60_000)
+})
