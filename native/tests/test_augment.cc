@@ -95,7 +95,7 @@ ONCE(augment) {
       check(same(out, in_place), "image %d in place", static_cast<int>(index));
     }
     note("digest %016llx", static_cast<unsigned long long>(hash));
-    check(hash == 0xe2d4e2be7804accdu, "the digest of all machines");
+    check(hash == 0x190cdd2bc1a241bfu, "the digest of all machines");
     const std::vector<float> one = run(augmenter, 1, 2, 3, image);
     check(!same(one, run(augmenter, 2, 2, 3, image)) && !same(one, run(augmenter, 1, 3, 3, image)) &&
               !same(one, run(augmenter, 1, 2, 4, image)) && !same(one, run(augmenter, 1, 3, 2, image)),
