@@ -85,10 +85,14 @@ double efficiency(const ConvArgs& a, const ConvAlgorithm& algorithm, const Kerne
   const bool pooled = a.epilogue.pool != Pool::none;
   const bool many_registers = k.im2col.tile_rows > 3;
   const double outputs = static_cast<double>(a.oh) * a.ow;
+  const double inputs = static_cast<double>(a.ih) * a.iw;
+  if (&algorithm == &k.depthwise) return taps / (1.25 * taps + 6 * (1 + inputs / outputs));
   const bool narrow = &algorithm == k.narrow_pixels;
   if (&algorithm == &k.direct_pixels || narrow) {
     const int lanes = narrow ? k.lanes / 2 : k.lanes, rows = algorithm.tile_columns / lanes;
     const double chains = std::min(1.0, std::min<double>(m, algorithm.tile_rows) * rows / 8);
+    // a depthwise channel is mostly copies and epilogue
+    if (a.oc == a.groups && a.ic == a.groups) return 0.3 * outputs / (outputs + 500) / (a.sw > 1 ? 2.5 : 1);
     const double full = (narrow ? narrow_share() : 1.0) * filled(a.ow, lanes) * chains;
     // with few registers a small window leaves a plane as soon as it is touched
     if (!many_registers) return 0.83 * full * window / (window + 0.5);
@@ -262,7 +266,7 @@ class ProgramBuilder {
     const ConvAlgorithm& winograd = kernels_.winograd;
     if (algorithm_ == winograd.name && winograd.fits(a)) return winograd;
     for (const ConvAlgorithm* candidate :
-         {&kernels_.direct_pixels, kernels_.narrow_pixels, &kernels_.direct_channels}) {
+         {&kernels_.direct_pixels, kernels_.narrow_pixels, &kernels_.direct_channels, &kernels_.depthwise}) {
       if (candidate == nullptr || !candidate->fits(a)) continue;
       if (!direct && algorithm_ != candidate->name) continue;
       const double e = efficiency(a, *candidate, kernels_);

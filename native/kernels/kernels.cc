@@ -1,6 +1,7 @@
 // Every kernel, compiled once per ISA tier; all that leaves this object is the tier's table.
 #include "batch_lanes.h"
 #include "conv_im2col.h"
+#include "depthwise.h"
 #include "direct_channels.h"
 #include "direct_pixels.h"
 #include "elementwise.h"
@@ -45,6 +46,8 @@ const KernelTable table = {
      direct_channels::width},
     {"winograd", winograd::fits, winograd::weights_size, winograd::pack, winograd::scratch_size,
      winograd::run, tile_rows, tile_width},
+    {"direct-channels", depthwise::fits, depthwise::weights_size, depthwise::pack, depthwise::scratch_size,
+     depthwise::run, depthwise::most_pixels, lanes},
     KERNELET_NARROW_PIXELS,
     {"gemm", linear_weights_size, linear_bias_size, linear_pack, linear, 1, row_registers* lanes},
     KERNELET_NARROW_LINEAR,

@@ -128,6 +128,7 @@ struct KernelTable {
 
   // One image: values are [c][h][w].
   ConvAlgorithm im2col, direct_pixels, direct_channels, winograd;
+  ConvAlgorithm depthwise;             // direct_channels where a channel is a group
   const ConvAlgorithm* narrow_pixels;  // direct_pixels in registers of half the width, or null
   LinearAlgorithm linear;
   const LinearAlgorithm* narrow_linear;  // the same in registers of half the width, or null

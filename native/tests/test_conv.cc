@@ -120,7 +120,8 @@ class Conv {
   void run(const Epilogue& epilogue, Place place) {
     const ConvArgs s = with(epilogue);
     if (s.ph < 1 || s.pw < 1) return;
-    for (const ConvAlgorithm* a : {&t_.im2col, &t_.direct_pixels, t_.narrow_pixels, &t_.direct_channels}) {
+    for (const ConvAlgorithm* a :
+         {&t_.im2col, &t_.direct_pixels, t_.narrow_pixels, &t_.direct_channels, &t_.depthwise}) {
       if (a != nullptr && a->fits(s)) run(*a, s, place);
     }
     if (t_.lanes_conv.fits(s)) run_lanes(s, place);
@@ -379,6 +380,11 @@ PER_TIER(conv_depthwise) {
       p.iw = width;
       p.bias = height % 2 == 0;
       if (width > 0) test(t, p, true);
+      // channels in the lanes: the last ones overlap their neighbours; dilated every other time
+      p.ic = p.oc = p.groups = t.lanes + 1 + height % 3;
+      p.window =
+          Window(1 + (height + 2 * width) % 5, 1 + height % 3, (height + 2 * width) % 5 / 2, 1 + width % 2);
+      if (width > 0 && args_of(p).oh > 0 && args_of(p).ow > 0) test(t, p, true);
     }
   }
 }
