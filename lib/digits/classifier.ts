@@ -126,7 +126,7 @@ export class DigitClassifier {
   }
 }
 
-/** A LeNet5 with its weights (default: those shipped), and the form its training images had. */
+/** A LeNet5 with its weights (default: those shipped), its scores calibrated, and the form its training images had. */
 export function loadNetwork(weights?: string | Uint8Array): {
   network: LeNet5
   form: Required<NormalizeOptions>
@@ -135,6 +135,11 @@ export function loadNetwork(weights?: string | Uint8Array): {
   const network = withoutInit(() => new LeNet5())
   network.loadStateDict(loadSafetensors(source))
   const { metadata } = readSafetensors(source)
+  const temperature = readNumber(metadata, 'temperature', 1)
+  // Scores are linear in the last layer: no step of its own is needed.
+  for (const { data } of network.fc3.parameters()) {
+    for (let i = 0; i < data.length; i++) data[i]! /= temperature
+  }
   return {
     network,
     form: { mean: readNumber(metadata, 'mean', 0), std: readNumber(metadata, 'std', 1) },
