@@ -38,9 +38,12 @@ export function activations(model: Module | Graph, x: Tensor): Map<string, Tenso
     values[i] =
       i === 0 ? attached(x, 'activations: input') : evaluate(graph, node, batch, (source) => values[source]!)
   }
-  return new Map(
-    graph.nodes.map(({ name, shape }, i) => [name, new Tensor(values[i] as Float32Array, [batch, ...shape])]),
-  )
+  const outputs = graph.nodes.map(({ op, name, shape }, i): [string, Tensor, boolean] => [
+    name,
+    new Tensor(values[i] as Float32Array, [batch, ...shape]),
+    op !== 'constant',
+  ])
+  return new Map(outputs.filter(([, , computed]) => computed).map(([name, tensor]) => [name, tensor]))
 }
 
 function evaluate(
@@ -50,7 +53,8 @@ function evaluate(
   value: (source: number) => Float32Array,
 ): Float32Array {
   const inputs = node.inputs.map(value)
-  if (node.op === 'flatten') return inputs[0] as Float32Array
+  if (node.op === 'constant') return repeated(attached(node.weight as Tensor, node.name), batch)
+  if (node.op === 'flatten' || node.op === 'reshape') return inputs[0] as Float32Array
   const operation = toNative(node, node.name, [...inputs.keys()], node.shape)
   const shapes = node.inputs.map((source) => nodes[source]!.shape)
   if (inputs.length === 1) return native().evaluate(operation, inputs, shapes, batch, {})
@@ -63,4 +67,11 @@ function evaluate(
     output.set(native().evaluate(operation, own, shapes, 1, {}), elements(node.shape) * image)
   }
   return output
+}
+
+/** The same for every image. */
+function repeated(values: Float32Array, batch: number): Float32Array {
+  const all = new Float32Array(values.length * batch)
+  for (let image = 0; image < batch; image++) all.set(values, values.length * image)
+  return all
 }

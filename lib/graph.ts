@@ -106,16 +106,20 @@ export class Tracer {
   readonly scopes: Scope[] = []
   readonly input: SymbolicTensor
   readonly #uses: Map<string, number> = new Map()
+  readonly #constants: Map<Tensor, Map<number, number>> = new Map()
 
   constructor(inputShape: number[]) {
     this.nodes.push({ op: 'input', name: 'input', inputs: [], shape: inputShape })
     this.input = new SymbolicTensor(this, 0, [1, ...inputShape])
   }
 
-  /** Appends an operation; returns the stand-in for its result. */
+  /** Appends an operation; returns the stand-in for its result. Inputs with values become constants. */
   record(operation: Operation, inputs: readonly Tensor[]): SymbolicTensor {
     const name = this.#name(operation.op)
-    const sources = inputs.map((input) => this.#indexOf(input, name))
+    const rank = Math.max(
+      ...inputs.map((input) => (input instanceof SymbolicTensor ? input.shape.length : 0)),
+    )
+    const sources = inputs.map((input) => this.#indexOf(input, name, rank))
     const shape = inferShape(
       operation,
       sources.map((source) => (this.nodes[source] as GraphNode).shape),
@@ -134,19 +138,50 @@ export class Tracer {
     return named && use === 1 ? base : `${base}_${use}`
   }
 
-  #indexOf(tensor: Tensor, name: string): number {
-    if (tensor instanceof SymbolicTensor && tensor.tracer === this) return tensor.node
+  /** `rank` is that of the values, batch and all, which the operation works on. */
+  #indexOf(tensor: Tensor, name: string, rank: number): number {
+    if (!(tensor instanceof SymbolicTensor)) return this.#constant(tensor, name, rank)
+    if (tensor.tracer !== this) {
+      throw new KerneletError('ERR_UNSUPPORTED', `${name}: an input is one of the values of another trace`)
+    }
+    if (tensor.shape.length === rank) return tensor.node
     throw new KerneletError(
       'ERR_UNSUPPORTED',
-      `${name}: every input must be computed from the model's input; constants and values of another trace cannot be recorded`,
+      `${name}: inputs of ${tensor.shape.length} and ${rank} dimensions would mix the images of a batch: reshape one first`,
     )
+  }
+
+  /** A tensor with values: the same for every image. */
+  #constant(tensor: Tensor, name: string, rank: number): number {
+    const { shape } = tensor
+    const image = shape.length === rank ? shape.slice(1) : shape
+    if (shape.length > rank || (shape.length === rank && shape[0] !== 1)) {
+      throw new KerneletError(
+        'ERR_UNSUPPORTED',
+        `${name}: a constant of ${formatShape(shape)} would make images of a batch different; its shape must be that ` +
+          'of one image, or begin with 1',
+      )
+    }
+    const known = this.#constants.get(tensor)?.get(rank)
+    if (known !== undefined) return known
+    const index = this.nodes.length
+    this.#constants.set(tensor, (this.#constants.get(tensor) ?? new Map()).set(rank, index))
+    const count = this.nodes.filter(({ op }) => op === 'constant').length + 1
+    this.nodes.push({
+      op: 'constant',
+      name: `constant_${count}`,
+      inputs: [],
+      shape: image.length === 0 ? [1] : [...image],
+      weight: tensor,
+    })
+    return index
   }
 
   #origin(index: number): string {
     const node = this.nodes[index] as GraphNode
-    if (node.op === 'flatten') {
+    if (node.op === 'flatten' || node.op === 'reshape') {
       const source = this.nodes[node.inputs[0] as number] as GraphNode
-      return `${formatShape(source.shape)} from ${source.name} flattened`
+      return `${formatShape(source.shape)} from ${source.name} ${node.op === 'flatten' ? 'flattened' : 'reshaped'}`
     }
     return `${formatShape(node.shape)} from ${node.name}`
   }

@@ -21,20 +21,56 @@ export type { Box, Pixels } from './digits/pixels.ts'
 export { KerneletError, type KerneletErrorCode } from './errors.ts'
 export {
   type AvgPool2dOptions,
+  abs,
+  adaptiveAvgPool1d,
+  adaptiveAvgPool2d,
+  adaptiveMaxPool1d,
+  adaptiveMaxPool2d,
   add,
+  avgPool1d,
   avgPool2d,
+  type BatchNormOptions,
+  batchNorm,
   cat,
+  clamp,
+  conv1d,
   conv2d,
   crossEntropy,
+  div,
   dropout,
+  elu,
+  exp,
   flatten,
+  gelu,
+  hardsigmoid,
+  hardswish,
+  type LocalResponseNormOptions,
+  leakyRelu,
   linear,
+  localResponseNorm,
+  log,
   logSoftmax,
   type MaxPool2dOptions,
+  maxPool1d,
   maxPool2d,
+  mean,
+  mul,
+  type Operand,
+  type OutputSize,
+  type Pool1dOptions,
+  pad,
+  permute,
+  pow,
+  prelu,
   relu,
+  relu6,
+  reshape,
+  selu,
   sigmoid,
+  silu,
+  slice,
   softmax,
+  sub,
   tanh,
 } from './functional.ts'
 export { type Graph, type GraphNode, trace } from './graph.ts'
@@ -44,17 +80,50 @@ export { loadTorch, readTorch, type TorchOptions } from './io/torch.ts'
 export { isa, setThreads, threads } from './machine.ts'
 export { LeNet5 } from './models/lenet5.ts'
 export type { NativeIsa, NativeThreads, StepDescription } from './native.ts'
-export { LogSoftmax, ReLU, Sigmoid, Softmax, Tanh } from './nn/activations.ts'
+export {
+  ELU,
+  GELU,
+  Hardsigmoid,
+  Hardswish,
+  Hardtanh,
+  LeakyReLU,
+  LogSoftmax,
+  PReLU,
+  ReLU,
+  ReLU6,
+  SELU,
+  Sigmoid,
+  SiLU,
+  Softmax,
+  Tanh,
+} from './nn/activations.ts'
+export { Conv1d, type Conv1dOptions } from './nn/conv1d.ts'
 export { Conv2d, type Conv2dOptions } from './nn/conv2d.ts'
 export { Dropout } from './nn/dropout.ts'
 export type { InitOptions } from './nn/init.ts'
 export { Linear } from './nn/linear.ts'
-export { Module, Parameter, type StateDict } from './nn/module.ts'
-export { AvgPool2d, MaxPool2d } from './nn/pool.ts'
-export { Flatten, Identity, Sequential } from './nn/sequential.ts'
+export { Buffer, Module, Parameter, type StateDict } from './nn/module.ts'
+export {
+  BatchNorm1d,
+  BatchNorm2d,
+  type BatchNormLayerOptions,
+  LocalResponseNorm,
+} from './nn/normalization.ts'
+export { ConstantPad2d, type Pads2d, ZeroPad2d } from './nn/padding.ts'
+export {
+  AdaptiveAvgPool1d,
+  AdaptiveAvgPool2d,
+  AdaptiveMaxPool1d,
+  AdaptiveMaxPool2d,
+  AvgPool1d,
+  AvgPool2d,
+  MaxPool1d,
+  MaxPool2d,
+} from './nn/pool.ts'
+export { Flatten, Identity, Sequential, Unflatten } from './nn/sequential.ts'
 export type { Operation } from './operation.ts'
 export { Generator, manualSeed } from './random.ts'
-export type { Pair } from './shapes.ts'
+export type { Padding, Pair } from './shapes.ts'
 export { type LayerSummary, Summary, summary } from './summary.ts'
 export { Tensor } from './tensor.ts'
 export { DivergedError } from './train/diverged.ts'

@@ -90,6 +90,9 @@ export interface NativeNode {
   steps?: number[] | undefined
   /** pad: what the new elements are. */
   value?: number | undefined
+  /** batchNorm while it is trained: by the batch's own statistics, towards which the running ones move by momentum. */
+  training?: boolean | undefined
+  momentum?: number | undefined
   /** dropout: the probability of a zero while training, in [0, 1]; plans pass values on as they are. */
   p?: number | undefined
 }

@@ -1,16 +1,25 @@
 /** Operations: what one needs to be told, and the shape and the work that follow from it. */
 import { KerneletError } from './errors.ts'
 import type { NativeNode } from './native.ts'
-import { elements, formatShape, looksLikeNhwc, sameShape, windowCount, windowExtent } from './shapes.ts'
+import { elements, formatShape, looksLikeNhwc, windowCount, windowExtent } from './shapes.ts'
 import { received, type Tensor } from './tensor.ts'
 
 /**
  * One operation and its attributes, without a place in a graph. All shapes are per image; `axis` counts
  * their dimensions (for flatten: the first one that is merged).
  */
-export interface Operation extends Omit<NativeNode, 'name' | 'inputs' | 'shape' | 'weight' | 'bias'> {
+export interface Operation
+  extends Omit<NativeNode, 'name' | 'inputs' | 'shape' | 'weight' | 'bias' | 'mean' | 'variance'> {
   weight?: Tensor | undefined
   bias?: Tensor | undefined
+  mean?: Tensor | undefined
+  variance?: Tensor | undefined
+  /** 1: a convolution or pool of [channels, length]; default 2. */
+  dims?: 1 | 2 | undefined
+  /** reshape, slice: the output's shape; adaptive pools: its sides. */
+  size?: readonly number[] | undefined
+  /** pad: how many elements come after each dimension. */
+  ends?: number[] | undefined
 }
 
 /** Where an operation stands, for its errors. */
@@ -38,12 +47,28 @@ export function inferShape(
     case 'maxPool2d':
     case 'avgPool2d':
       return [checkImage(operation, input, place), ...windows(operation, input, place)]
+    case 'adaptiveAvgPool2d':
+    case 'adaptiveMaxPool2d':
+      return [checkImage(operation, input, place), ...(operation.size as readonly number[])]
     case 'linear':
       return linearShape(operation, input, place)
     case 'flatten':
       return [...input.slice(0, operation.axis), elements(input.slice(operation.axis))]
+    case 'reshape':
+    case 'slice':
+      return [...(operation.size as readonly number[])]
+    case 'permute':
+      return (operation.axes as number[]).map((axis) => input[axis] as number)
+    case 'pad':
+      return padShape(operation, input, place)
     case 'add':
-      return addShape(inputs, place)
+    case 'sub':
+    case 'mul':
+    case 'div':
+      return broadcastShape(operation, inputs, place)
+    case 'prelu':
+    case 'batchNorm':
+      return channelShape(operation, input, place)
     case 'concat':
       return concatShape(operation.axis as number, inputs, place)
     default:
@@ -63,7 +88,7 @@ export function countMacs(operation: Operation, shape: readonly number[]): numbe
 
 /** The operation in the terms of the native core. */
 export function toNative(operation: Operation, name: string, inputs: number[], shape: number[]): NativeNode {
-  const { weight, bias, ...attributes } = operation
+  const { weight, bias, mean, variance, dims, size, ends, ...attributes } = operation
   return {
     ...attributes,
     name,
@@ -71,6 +96,8 @@ export function toNative(operation: Operation, name: string, inputs: number[], s
     shape,
     ...(weight && { weight: attached(weight, `${name}: weight`) }),
     ...(bias && { bias: attached(bias, `${name}: bias`) }),
+    ...(mean && { mean: attached(mean, `${name}: running mean`) }),
+    ...(variance && { variance: attached(variance, `${name}: running variance`) }),
   }
 }
 
@@ -88,22 +115,37 @@ export function attached(tensor: Tensor, what: string): Float32Array {
 }
 
 const titles: Partial<Record<NativeNode['op'], string>> = {
+  constant: 'Constant',
   conv2d: 'Conv2d',
   maxPool2d: 'MaxPool2d',
   avgPool2d: 'AvgPool2d',
+  adaptiveAvgPool2d: 'AdaptiveAvgPool2d',
+  adaptiveMaxPool2d: 'AdaptiveMaxPool2d',
   linear: 'Linear',
+  batchNorm: 'BatchNorm2d',
   relu: 'ReLU',
+  leakyRelu: 'LeakyReLU',
+  prelu: 'PReLU',
+  elu: 'ELU',
+  selu: 'SELU',
+  silu: 'SiLU',
+  gelu: 'GELU',
+  hardswish: 'Hardswish',
+  hardsigmoid: 'Hardsigmoid',
+  clip: 'Hardtanh',
   tanh: 'Tanh',
   sigmoid: 'Sigmoid',
   softmax: 'Softmax',
   logSoftmax: 'LogSoftmax',
-  flatten: 'Flatten',
   dropout: 'Dropout',
+  flatten: 'Flatten',
 }
 
 /** An operation as its layer is called: `Conv2d`; `add` and `concat` have no layer. */
-export function title(op: NativeNode['op']): string {
-  return titles[op] ?? op
+export function title({ op, dims, alpha, beta }: Operation): string {
+  if (op === 'clip' && alpha === 0 && beta === 6) return 'ReLU6'
+  const name = titles[op] ?? op
+  return dims === 1 ? name.replace('2d', '1d') : name
 }
 
 function misfit(place: Place, sentence: string): KerneletError {
@@ -112,12 +154,13 @@ function misfit(place: Place, sentence: string): KerneletError {
 
 /** Checks that an input is [channels, height, width]; returns the channels. */
 function checkImage(operation: Operation, input: readonly number[], place: Place): number {
-  if (input.length === 3) return input[0] as number
-  const hint = input.length === 2 && operation.weight?.shape[1] === 1 ? `; use [1, ${input.join(', ')}]` : ''
-  throw misfit(
-    place,
-    `${title(operation.op)} expects [channels, height, width] per image but receives ${place.origin(0)}${hint}`,
-  )
+  const form = operation.dims === 1 ? '[channels, length]' : '[channels, height, width]'
+  if (input.length === (operation.dims ?? 2) + 1) return input[0] as number
+  const hint =
+    input.length === 2 && operation.dims !== 1 && operation.weight?.shape[1] === 1
+      ? `; use [1, ${input.join(', ')}]`
+      : ''
+  throw misfit(place, `${title(operation)} expects ${form} per image but receives ${place.origin(0)}${hint}`)
 }
 
 function conv2dShape(operation: Operation, input: readonly number[], place: Place): number[] {
@@ -131,7 +174,7 @@ function conv2dShape(operation: Operation, input: readonly number[], place: Plac
       : ''
     throw misfit(
       place,
-      `Conv2d expects ${expected} input channel${expected === 1 ? '' : 's'} but receives ${channels} ` +
+      `${title(operation)} expects ${expected} input channel${expected === 1 ? '' : 's'} but receives ${channels} ` +
         `(${place.origin(0)})${hint}`,
     )
   }
@@ -139,10 +182,11 @@ function conv2dShape(operation: Operation, input: readonly number[], place: Plac
 }
 
 /** Rows and columns of a convolution's or pool's output. */
-function windows(operation: Operation, input: readonly number[], place: Place): [number, number] {
+function windows(operation: Operation, input: readonly number[], place: Place): number[] {
   const { kernelSize, stride, padding, dilation } = operation as Required<Operation>
   const [top, left, bottom, right] = padding as [number, number, number, number]
-  const [height, width] = [input[1] as number, input[2] as number]
+  const [height, width] =
+    operation.dims === 1 ? [1, input[1] as number] : [input[1] as number, input[2] as number]
   const [kh, kw] = kernelSize as [number, number]
   const [dh, dw] = dilation as [number, number]
   const [sh, sw] = stride as [number, number]
@@ -154,11 +198,11 @@ function windows(operation: Operation, input: readonly number[], place: Place): 
       top + left + bottom + right > 0 ? `${height + top + bottom}×${width + left + right} with padding, ` : ''
     throw misfit(
       place,
-      `${title(operation.op)} has a window of ${kh}×${kw}${dilated}, larger than the ${height}×${width} image ` +
+      `${title(operation)} has a window of ${kh}×${kw}${dilated}, larger than the ${height}×${width} image ` +
         `it receives (${padded}${place.origin(0)})`,
     )
   }
-  return [rows, columns]
+  return operation.dims === 1 ? [columns] : [rows, columns]
 }
 
 function linearShape(operation: Operation, input: readonly number[], place: Place): number[] {
@@ -177,13 +221,40 @@ function linearShape(operation: Operation, input: readonly number[], place: Plac
   return [...input.slice(0, -1), out]
 }
 
-function addShape(inputs: readonly (readonly number[])[], place: Place): number[] {
+/** PyTorch's broadcasting: aligned at the last dimension, 1 is repeated. */
+function broadcastShape(
+  operation: Operation,
+  inputs: readonly (readonly number[])[],
+  place: Place,
+): number[] {
   const [a, b] = inputs as [readonly number[], readonly number[]]
-  if (sameShape(a, b)) return [...a]
+  const rank = Math.max(a.length, b.length)
+  return Array.from({ length: rank }, (_, i) => {
+    const [x = 1, y = 1] = [a[a.length - rank + i], b[b.length - rank + i]]
+    if (x === y || y === 1) return x
+    if (x === 1) return y
+    throw misfit(
+      place,
+      `${operation.op} expects shapes that are equal, or 1, in every dimension, aligned at the last, but receives ` +
+        `${place.origin(0)} and ${place.origin(1)}`,
+    )
+  })
+}
+
+function channelShape(operation: Operation, input: readonly number[], place: Place): number[] {
+  const { shape } = (operation.mean ?? operation.weight) as Tensor
+  if (shape[0] === input[0] || (operation.op === 'prelu' && shape[0] === 1)) return [...input]
   throw misfit(
     place,
-    `add expects two tensors of one shape (there is no broadcasting) but receives ${place.origin(0)} and ${place.origin(1)}`,
+    `${title(operation)} expects ${shape[0]} channels but receives ${input[0]} (${place.origin(0)})`,
   )
+}
+
+function padShape(operation: Operation, input: readonly number[], place: Place): number[] {
+  const { starts = [], ends = [] } = operation
+  const shape = input.map((one, i) => one + (starts[i] as number) + (ends[i] as number))
+  if (shape.every((one) => one >= 1)) return shape
+  throw misfit(place, `pad cuts everything off: nothing is left of ${place.origin(0)}`)
 }
 
 function concatShape(axis: number, inputs: readonly (readonly number[])[], place: Place): number[] {

@@ -24,3 +24,15 @@ export function checkOptions(who: string, options: unknown, names: readonly stri
     }
   }
 }
+
+/** `value`, if it is a number (not NaN). */
+export function numberOf(value: unknown, what: string): number {
+  if (typeof value === 'number' && !Number.isNaN(value)) return value
+  throw new KerneletError('ERR_ARGUMENT', `${what} must be a number but is ${show(value)}`)
+}
+
+/** `value`, if it is true or false. */
+export function flag(value: unknown, what: string): boolean {
+  if (typeof value === 'boolean') return value
+  throw new KerneletError('ERR_ARGUMENT', `${what} must be true or false but is ${show(value)}`)
+}

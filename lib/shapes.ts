@@ -4,6 +4,9 @@ import { KerneletError } from './errors.ts'
 /** One number for both directions, or [height, width]. */
 export type Pair = number | readonly [height: number, width: number]
 
+/** What is put around an image: the same on opposite sides, or each side by itself. */
+export type Padding = Pair | readonly [top: number, left: number, bottom: number, right: number]
+
 /** The native core addresses the elements of one tensor by 32-bit integers. */
 const largest = 2 ** 31 - 1
 
@@ -31,6 +34,33 @@ export function pair(value: unknown, what: string, minimum: number): [number, nu
   throw new KerneletError(
     'ERR_ARGUMENT',
     `${what} must be an integer from ${minimum} to ${largestExtent}, or a pair [height, width] of them, but is ${show(value)}`,
+  )
+}
+
+/** Padding as [top, left, bottom, right]. */
+export function sides(value: unknown, what: string): [number, number, number, number] {
+  if (Array.isArray(value) && value.length === 4) {
+    const [top, left] = pair(value.slice(0, 2), what, 0)
+    const [bottom, right] = pair(value.slice(2), what, 0)
+    return [top, left, bottom, right]
+  }
+  const [height, width] = pair(value, what, 0)
+  return [height, width, height, width]
+}
+
+/** Padding of [channels, length], a number or [before, after], as [0, before, 0, after]. */
+export function ends(value: unknown, what: string): [number, number, number, number] {
+  const [before, after] = pair(value, what, 0)
+  return [0, before, 0, after]
+}
+
+/** A number that says something of a window over [channels, length], or [number], as [minimum, number]. */
+export function along(value: unknown, what: string, minimum: number): [number, number] {
+  const one = Array.isArray(value) && value.length === 1 ? value[0] : value
+  if (isSize(one, minimum, largestExtent)) return [minimum, one]
+  throw new KerneletError(
+    'ERR_ARGUMENT',
+    `${what} must be an integer from ${minimum} to ${largestExtent} but is ${show(value)}`,
   )
 }
 

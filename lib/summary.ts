@@ -1,6 +1,6 @@
 /** Summary: what a model consists of, layer by layer, without running it. */
 import { type Graph, type GraphNode, graphShapes, trace } from './graph.ts'
-import type { Module } from './nn/module.ts'
+import { type Module, Parameter } from './nn/module.ts'
 import { countMacs, title } from './operation.ts'
 import { elements } from './shapes.ts'
 import { formatCount, formatTable } from './table.ts'
@@ -34,7 +34,10 @@ export class Summary {
   constructor(graph: Graph) {
     const counted = new Set<Tensor>()
     this.inputShape = graphShapes(graph).input
-    this.layers = graph.nodes.slice(1).map((node) => summarise(node, counted))
+    this.layers = graph.nodes
+      .slice(1)
+      .filter(isLayer)
+      .map((node) => summarise(node, counted))
     this.parameters = this.layers.reduce((sum, layer) => sum + layer.parameters, 0)
     this.macs = this.layers.reduce((sum, layer) => sum + layer.macs, 0)
   }
@@ -68,6 +71,16 @@ export function summary(model: Module | Graph, inputShape?: readonly number[]): 
   return new Summary('nodes' in model ? model : trace(model, inputShape as readonly number[]))
 }
 
+/** Constants are none, unless they are trained. */
+function isLayer({ op, weight }: GraphNode): boolean {
+  return op !== 'constant' || weight instanceof Parameter
+}
+
+/** A batch norm of [features] or [channels, length] is PyTorch's BatchNorm1d. */
+function typeOf(node: GraphNode): string {
+  return node.op === 'batchNorm' && node.shape.length < 3 ? 'BatchNorm1d' : title(node)
+}
+
 function summarise(node: GraphNode, counted: Set<Tensor>): LayerSummary {
   const fresh = [node.weight, node.bias].filter(
     (tensor) => tensor !== undefined && !counted.has(tensor),
@@ -75,7 +88,7 @@ function summarise(node: GraphNode, counted: Set<Tensor>): LayerSummary {
   for (const tensor of fresh) counted.add(tensor)
   return {
     name: node.name,
-    type: title(node.op),
+    type: typeOf(node),
     outputShape: [...node.shape],
     parameters: fresh.reduce((sum, tensor) => sum + elements(tensor.shape), 0),
     macs: countMacs(node, node.shape),

@@ -13,9 +13,14 @@ import {
   MaxPool2d,
   Module,
   maxPool2d,
+  mean,
+  pad,
+  permute,
   ReLU,
   relu,
+  reshape,
   Sequential,
+  slice,
   softmax,
   summary,
   Tensor,
@@ -135,6 +140,7 @@ describe('graphs are not only chains', () => {
 
 describe('what a trace cannot record is refused', () => {
   const constant = new Tensor(new Float32Array(4), [1, 4])
+  const batch = new Tensor(new Float32Array(8), [2, 4])
   test.each<[string, (x: Tensor) => unknown, string]>([
     ['reading values', (x) => (x.data[0]! > 0 ? relu(x) : x), 'forward() reads tensor values'],
     ['a loss', (x) => crossEntropy(x, [1]), 'forward() reads tensor values'],
@@ -143,11 +149,20 @@ describe('what a trace cannot record is refused', () => {
     ['flatten with the batch', (x) => flatten(x), 'Flatten: startDim 0 would mix'],
     ['cat along the batch', (x) => cat([x, x]), 'cat: dim 0 would mix'],
     [
-      'a constant',
-      (x) => add(x, constant),
-      'add_1: every input must be computed from the model’s input'.replace('’', "'"),
+      'a constant that differs by image',
+      (x) => add(x, batch),
+      'add_1: a constant of 2×4 would make images of a batch different',
     ],
-    ['a constant first', (x) => cat([constant, x], 1), 'every input must be computed'],
+    [
+      'values of two ranks',
+      (x) => add(reshape(x, [1, 2, 2]), x),
+      'add_1: inputs of 2 and 3 dimensions would mix',
+    ],
+    ['the batch in another place', (x) => permute(x, [1, 0]), 'permute: dims must begin with 0'],
+    ['reshape with the batch', (x) => reshape(x, [4]), 'reshape to [4] would mix'],
+    ['a mean over the batch', (x) => mean(x, 0), 'mean: dims 0 would mix'],
+    ['padding of the batch', (x) => pad(x, [0, 0, 1, 0]), 'pad: a compiled model cannot add images'],
+    ['a slice of the batch', (x) => slice(x, 0, 0, 1), 'slice: dim 0 would mix'],
     [
       'a constant result',
       () => constant,
@@ -304,7 +319,7 @@ describe('the layer that does not fit is named, with the reason', () => {
       'a sum of two shapes',
       new Inline((x) => add(x, maxPool2d(x, 2))),
       [1, 4, 4],
-      'add_1: add expects two tensors of one shape (there is no broadcasting) but receives 1×4×4 from input and 1×2×2 from maxPool2d_1',
+      'add_1: add expects shapes that are equal, or 1, in every dimension, aligned at the last, but receives 1×4×4 from input and 1×2×2 from maxPool2d_1',
     ],
     [
       'a join of two shapes',

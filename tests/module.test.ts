@@ -199,7 +199,7 @@ describe('layers check their arguments when they are made', () => {
       () => new AvgPool2d(2, { ceilMode: 1 as never }),
       'AvgPool2d: ceilMode must be true or false',
     ],
-    ['dilation', () => new AvgPool2d(2, { dilation: 2 } as never), 'unknown option "dilation"'],
+    ['groups', () => new AvgPool2d(2, { groups: 2 } as never), 'unknown option "groups"'],
     ['no module', () => new Sequential(new ReLU(), (() => 1) as never), 'argument 1 is a function'],
   ])('%s', (_, make, sentence) => {
     expect(make).toThrow(

@@ -85,10 +85,10 @@ interface Band {
 /** What there is to draw, in order: the filters of a convolution, and what every step gives. */
 function bands(graph: Graph, steps: ReadonlyMap<string, Tensor>): Band[] {
   return graph.nodes
-    .filter(({ op }) => op !== 'input' && op !== 'flatten')
+    .filter(({ op }) => op !== 'input' && op !== 'constant' && op !== 'flatten' && op !== 'reshape')
     .flatMap((node) => {
       const { data } = steps.get(node.name) as Tensor
-      const output = { name: node.name, about: `${title(node.op)}, ${formatShape(node.shape)}` }
+      const output = { name: node.name, about: `${title(node)}, ${formatShape(node.shape)}` }
       const [channels, height, width] = node.shape.length === 3 ? node.shape : [1, 1, node.shape.at(-1)]
       const band = { ...output, height: height!, width: width!, tiles: split(data, channels!) }
       return node.op === 'conv2d' ? [filters(node), band] : [band]

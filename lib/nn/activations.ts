@@ -1,12 +1,132 @@
 /** Activations as layers. */
-import { logSoftmax, relu, sigmoid, softmax, tanh } from '../functional.ts'
+import {
+  clamp,
+  elu,
+  gelu,
+  hardsigmoid,
+  hardswish,
+  leakyRelu,
+  logSoftmax,
+  prelu,
+  relu,
+  relu6,
+  selu,
+  sigmoid,
+  silu,
+  softmax,
+  tanh,
+} from '../functional.ts'
+import { numberOf } from '../options.ts'
+import { size } from '../shapes.ts'
 import type { Tensor } from '../tensor.ts'
-import { Module } from './module.ts'
+import { Module, Parameter } from './module.ts'
 
 /** `max(x, 0)`, `torch.nn.ReLU`. */
 export class ReLU extends Module {
   forward(x: Tensor): Tensor {
     return relu(x)
+  }
+}
+
+/** `min(max(x, 0), 6)`, `torch.nn.ReLU6`. */
+export class ReLU6 extends Module {
+  forward(x: Tensor): Tensor {
+    return relu6(x)
+  }
+}
+
+/** `x` where positive, else `negativeSlope · x`, `torch.nn.LeakyReLU`. */
+export class LeakyReLU extends Module {
+  readonly negativeSlope: number
+
+  constructor(negativeSlope = 0.01) {
+    super()
+    this.negativeSlope = numberOf(negativeSlope, 'LeakyReLU: negativeSlope')
+  }
+
+  forward(x: Tensor): Tensor {
+    return leakyRelu(x, this.negativeSlope)
+  }
+}
+
+/** `x` where positive, else `weight · x` with a trained weight, one or one a channel, `torch.nn.PReLU`. */
+export class PReLU extends Module {
+  /** [numParameters] */
+  readonly weight: Parameter
+
+  constructor(numParameters = 1, init = 0.25) {
+    super()
+    const values = new Float32Array(size(numParameters, 'PReLU: numParameters', 1))
+    this.weight = new Parameter(values.fill(numberOf(init, 'PReLU: init')), [numParameters])
+  }
+
+  forward(x: Tensor): Tensor {
+    return prelu(x, this.weight)
+  }
+}
+
+/** `x` where positive, else `alpha · (eˣ − 1)`, `torch.nn.ELU`. */
+export class ELU extends Module {
+  readonly alpha: number
+
+  constructor(alpha = 1) {
+    super()
+    this.alpha = numberOf(alpha, 'ELU: alpha')
+  }
+
+  forward(x: Tensor): Tensor {
+    return elu(x, this.alpha)
+  }
+}
+
+/** ELU with the constants that make values normalise themselves, `torch.nn.SELU`. */
+export class SELU extends Module {
+  forward(x: Tensor): Tensor {
+    return selu(x)
+  }
+}
+
+/** `x · sigmoid(x)`, `torch.nn.SiLU`. */
+export class SiLU extends Module {
+  forward(x: Tensor): Tensor {
+    return silu(x)
+  }
+}
+
+/** `x · Φ(x)`, `torch.nn.GELU` without its approximation. */
+export class GELU extends Module {
+  forward(x: Tensor): Tensor {
+    return gelu(x)
+  }
+}
+
+/** `x · min(max(x + 3, 0), 6) / 6`, `torch.nn.Hardswish`. */
+export class Hardswish extends Module {
+  forward(x: Tensor): Tensor {
+    return hardswish(x)
+  }
+}
+
+/** `min(max(x / 6 + 1/2, 0), 1)`, `torch.nn.Hardsigmoid`. */
+export class Hardsigmoid extends Module {
+  forward(x: Tensor): Tensor {
+    return hardsigmoid(x)
+  }
+}
+
+/** `min(max(x, minVal), maxVal)`, `torch.nn.Hardtanh`. */
+export class Hardtanh extends Module {
+  readonly minVal: number
+  readonly maxVal: number
+
+  constructor(minVal = -1, maxVal = 1) {
+    super()
+    this.minVal = numberOf(minVal, 'Hardtanh: minVal')
+    this.maxVal = numberOf(maxVal, 'Hardtanh: maxVal')
+  }
+
+  forward(x: Tensor): Tensor {
+    return clamp(x, this.minVal, this.maxVal)
   }
 }
 

@@ -1,7 +1,7 @@
 import { KerneletError } from '../errors.ts'
 import { type Conv2dOptions as ConvolutionOptions, conv2d } from '../functional.ts'
 import { checkOptions } from '../options.ts'
-import { type Pair, pair, size } from '../shapes.ts'
+import { type Pair, pair, sides, size } from '../shapes.ts'
 import type { Tensor } from '../tensor.ts'
 import { type InitOptions, initialise } from './init.ts'
 import { Module, type Parameter } from './module.ts'
@@ -10,6 +10,16 @@ import { Module, type Parameter } from './module.ts'
 export interface Conv2dOptions extends ConvolutionOptions, InitOptions {
   /** Height and width of the window. */
   kernelSize: Pair
+}
+
+/** A word, [height, width] or [top, left, bottom, right]. */
+function paddingOf(
+  value: NonNullable<ConvolutionOptions['padding']>,
+): NonNullable<ConvolutionOptions['padding']> {
+  if (value === 'same' || value === 'valid') return value
+  return Array.isArray(value) && value.length === 4
+    ? sides(value, 'Conv2d: padding')
+    : pair(value, 'Conv2d: padding', 0)
 }
 
 /** 2-D convolution with weights, `torch.nn.Conv2d`: [n, inChannels, h, w] → [n, outChannels, oh, ow]. */
@@ -44,7 +54,7 @@ export class Conv2d extends Module {
     }
     this.options = {
       stride: pair(options.stride ?? 1, 'Conv2d: stride', 1),
-      padding: pair(options.padding ?? 0, 'Conv2d: padding', 0),
+      padding: paddingOf(options.padding ?? 0),
       dilation: pair(options.dilation ?? 1, 'Conv2d: dilation', 1),
       groups,
     }

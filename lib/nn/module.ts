@@ -2,7 +2,7 @@
 import { type CompiledModel, type CompileOptions, compile } from '../compile.ts'
 import { KerneletError } from '../errors.ts'
 import { attached } from '../operation.ts'
-import { formatShape, sameShape, show } from '../shapes.ts'
+import { elements, formatShape, sameShape, show } from '../shapes.ts'
 import { type Summary, summary } from '../summary.ts'
 import { Tensor } from '../tensor.ts'
 
@@ -11,6 +11,12 @@ export class Parameter extends Tensor {
   /** false: training leaves it as it is. See `freeze`. */
   requiresGrad = true
 }
+
+/**
+ * A tensor that belongs to a module but is not trained, such as running statistics: `stateDict()` names it, in
+ * snake case as PyTorch does (`runningMean` is `running_mean`).
+ */
+export class Buffer extends Tensor {}
 
 /** Weights by name, as PyTorch names them: `conv1.weight`. */
 export type StateDict = Map<string, Tensor>
@@ -46,13 +52,28 @@ export abstract class Module {
     return this.namedParameters().map(([, parameter]) => parameter)
   }
 
-  /** The parameters by name: themselves, not copies. A parameter held in two places has two names. */
+  /** All buffers, each once, with their names in a state dict: `bn1.running_mean`. */
+  namedBuffers(): [name: string, buffer: Buffer][] {
+    return firstOfEach(everyBuffer(this))
+  }
+
+  /** All buffers, each once. */
+  buffers(): Buffer[] {
+    return this.namedBuffers().map(([, buffer]) => buffer)
+  }
+
+  /** Parameters and buffers by name: themselves, not copies. One held in two places has two names. */
   stateDict(): StateDict {
-    return new Map(everyParameter(this))
+    return new Map(
+      walk(this).flatMap(([path, part]): [string, Tensor][] => [
+        ...ownParameters(path, part),
+        ...ownBuffers(path, part),
+      ]),
+    )
   }
 
   /**
-   * Copies values into the parameters. On an error nothing is changed.
+   * Copies values into parameters and buffers. On an error nothing is changed.
    *
    * @param state a Map or object from names to tensors
    * @param options `strict` (default true): missing and unexpected names are errors; with false they are
@@ -66,7 +87,10 @@ export abstract class Module {
   ): { missingKeys: string[]; unexpectedKeys: string[] } {
     const given = state instanceof Map ? state : new Map(Object.entries(state))
     const own = this.stateDict()
-    const missingKeys = [...own.keys()].filter((name) => !given.has(name))
+    // Files of PyTorch before 0.4.1 have no count of batches; they load there too.
+    const missingKeys = [...own.keys()].filter(
+      (name) => !given.has(name) && !name.endsWith('num_batches_tracked'),
+    )
     const unexpectedKeys = [...given.keys()].filter((name) => !own.has(name))
     const found = [...own].filter(([name]) => given.has(name))
     const problems: string[] = []
@@ -76,7 +100,9 @@ export abstract class Module {
     }
     const copies = found.map(([name, parameter]): [Tensor, Float32Array] => {
       const value = checkValue(name, given.get(name))
-      if (!sameShape(value.shape, parameter.shape)) {
+      const scalars =
+        elements(value.shape) === 1 && elements(parameter.shape) === 1 && parameter instanceof Buffer
+      if (!sameShape(value.shape, parameter.shape) && !scalars) {
         problems.push(
           `Size mismatch for ${name}: the file or dictionary has ${formatShape(value.shape)}, ` +
             `the model has ${formatShape(parameter.shape)}.`,
@@ -137,9 +163,23 @@ function walk(module: Module, path = '', above: readonly Module[] = []): [string
 }
 
 function everyParameter(module: Module): [string, Parameter][] {
-  return walk(module).flatMap(([path, part]) =>
-    held(part, Parameter).map(([name, parameter]): [string, Parameter] => [join(path, name), parameter]),
-  )
+  return walk(module).flatMap(([path, part]) => ownParameters(path, part))
+}
+
+function everyBuffer(module: Module): [string, Buffer][] {
+  return walk(module).flatMap(([path, part]) => ownBuffers(path, part))
+}
+
+function ownParameters(path: string, part: Module): [string, Parameter][] {
+  return held(part, Parameter).map(([name, parameter]) => [join(path, name), parameter])
+}
+
+function ownBuffers(path: string, part: Module): [string, Buffer][] {
+  return held(part, Buffer).map(([name, buffer]) => [join(path, snakeCase(name)), buffer])
+}
+
+function snakeCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 }
 
 function firstOfEach<T>(entries: readonly [string, T][]): [string, T][] {

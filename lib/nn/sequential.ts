@@ -1,7 +1,7 @@
 /** Modules that only arrange others or shapes. */
 import { KerneletError } from '../errors.ts'
-import { flatten } from '../functional.ts'
-import { show } from '../shapes.ts'
+import { flatten, reshape } from '../functional.ts'
+import { normaliseDim, show } from '../shapes.ts'
 import type { Tensor } from '../tensor.ts'
 import { Module } from './module.ts'
 
@@ -40,6 +40,25 @@ export class Flatten extends Module {
 
   forward(x: Tensor): Tensor {
     return flatten(x, this.startDim)
+  }
+}
+
+/** Splits one dimension into several, `torch.nn.Unflatten`; one of `sizes` may be −1. */
+export class Unflatten extends Module {
+  readonly dim: number
+  readonly sizes: readonly number[]
+
+  constructor(dim: number, sizes: readonly number[]) {
+    super()
+    this.dim = dim
+    this.sizes = [...sizes]
+  }
+
+  forward(x: Tensor): Tensor {
+    const dim = normaliseDim(this.dim, x.shape.length, 'Unflatten: dim')
+    const known = this.sizes.reduce((product, one) => (one === -1 ? product : product * one), 1)
+    const sizes = this.sizes.map((one) => (one === -1 ? (x.shape[dim] as number) / known : one))
+    return reshape(x, [...x.shape.slice(0, dim), ...sizes, ...x.shape.slice(dim + 1)])
   }
 }
 
