@@ -124,9 +124,15 @@ void conv_max_dx(const ConvArgs& s, const float* dst, const float* corner, const
 //
 // Nothing is spent on taps that fall outside. R = 2 needs neighbours in dX too: stride and dilation of 1.
 
-constexpr int most_dx_taps = 5;
-constexpr int most_dx_channels = F32::registers >= 32 ? 4 : 2;
-static_assert((most_dx_taps + 1) * most_dx_channels + 3 <= F32::registers, "dX does not fit the registers");
+// Taps of a row are cut into windows of these; how does not depend on the tier, since it decides the order of sums.
+KERNELET_INLINE int dx_taps(int left, bool pairs) {
+  if (pairs && left >= 5) return 5;
+  if (left >= 3) return 3;
+  return pairs && left == 2 ? 2 : 1;
+}
+
+constexpr int dx_channels = lanes > 1 ? 2 : 1;
+static_assert(6 * dx_channels + 3 <= F32::registers, "dX does not fit the registers");
 
 struct DxLine {
   const float* grad;    // [oc of the group][oh][ow][lanes], first output column of the window
@@ -184,19 +190,15 @@ void dx_window(const ConvArgs& s, const DxLine& d) {
 
 using DxKernel = void (*)(const ConvArgs&, const DxLine&);
 
-template <int R, int M>
-KERNELET_INLINE DxKernel dx_kernel_of(int taps) {
-  static const DxKernel kernels[] = {dx_window<1, R, M>, dx_window<2, R, M>, dx_window<3, R, M>,
-                                     dx_window<4, R, M>, dx_window<5, R, M>};
-  static_assert(sizeof kernels / sizeof *kernels == most_dx_taps, "a window for every number of taps");
-  return kernels[taps - 1];
-}
-
-KERNELET_INLINE DxKernel dx_kernel_of(int taps, bool pairs, int channels) {
-  if (channels == most_dx_channels) {
-    return pairs ? dx_kernel_of<2, most_dx_channels>(taps) : dx_kernel_of<1, most_dx_channels>(taps);
+template <int M>
+KERNELET_INLINE DxKernel dx_kernel_of(int taps, bool pairs) {
+  if (!pairs) return taps == 3 ? dx_window<3, 1, M> : dx_window<1, 1, M>;
+  switch (taps) {
+    case 5: return dx_window<5, 2, M>;
+    case 3: return dx_window<3, 2, M>;
+    case 2: return dx_window<2, 2, M>;
+    default: return dx_window<1, 2, M>;
   }
-  return pairs ? dx_kernel_of<2, 1>(taps) : dx_kernel_of<1, 1>(taps);
 }
 
 // Pixels of a padded row of dX: what the windows reach (with one pixel for the second output that may not be
@@ -207,7 +209,7 @@ KERNELET_INLINE int dx_line_width(const ConvArgs& s) {
 }
 
 size_t conv_dx_scratch(const ConvArgs& s) {
-  return static_cast<size_t>(most_dx_channels) * dx_line_width(s) * lanes;
+  return static_cast<size_t>(dx_channels) * dx_line_width(s) * lanes;
 }
 
 // Rows of the window that reach row y of the input: kh, kh + step, … up to last, none where last < first.
@@ -237,7 +239,7 @@ KERNELET_INLINE void rows_reaching(const ConvArgs& s, int y, DxLine& d) {
 void conv_dx(const ConvArgs& s, const float* weight, const float* grad, float* dx, float* scratch) {
   const int group_ic = s.ic / s.groups, width = dx_line_width(s);
   const bool pairs = s.sw == 1 && s.dw == 1;
-  const int step = pairs ? 2 : 1, taps_parts = parts_of(s.kw, most_dx_taps);
+  const int step = pairs ? 2 : 1;
   const size_t in_row = static_cast<size_t>(s.iw) * lanes;
   DxLine d;
   d.line_width = static_cast<ptrdiff_t>(width) * lanes;
@@ -245,13 +247,14 @@ void conv_dx(const ConvArgs& s, const float* weight, const float* grad, float* d
     const float* group_grad = grad + static_cast<size_t>(g) * conv_m(s) * s.oh * s.ow * lanes;
     const float* group_weight = weight + static_cast<size_t>(g) * conv_m(s) * conv_k(s);
     for (int ic = 0; ic < group_ic;) {
-      const int channels = group_ic - ic >= most_dx_channels ? most_dx_channels : 1;
+      const int channels = group_ic - ic >= dx_channels ? dx_channels : 1;
       for (int y = 0; y < s.ih; ++y) {
         memset(scratch, 0, sizeof(float) * channels * static_cast<size_t>(d.line_width));
         rows_reaching(s, y, d);
-        for (int part = 0; d.last_kh >= 0 && part < taps_parts; ++part) {
-          const int tap = part_begin(s.kw, taps_parts, part), end = part_begin(s.kw, taps_parts, part + 1);
-          const DxKernel kernel = dx_kernel_of(end - tap, pairs, channels);
+        for (int tap = 0, taps = 0; d.last_kh >= 0 && tap < s.kw; tap += taps) {
+          taps = dx_taps(s.kw - tap, pairs);
+          const DxKernel kernel =
+              channels == 1 ? dx_kernel_of<1>(taps, pairs) : dx_kernel_of<dx_channels>(taps, pairs);
           d.weight = group_weight + static_cast<size_t>(ic) * s.kh * s.kw + tap;
           for (int ox = 0; ox < s.ow; ox += step) {
             d.grad = group_grad + static_cast<size_t>(ox) * lanes;
@@ -276,9 +279,13 @@ void conv_dx(const ConvArgs& s, const float* weight, const float* grad, float* d
 // an offset into the padded input. Rows go by in chunks that stay in the first-level cache; in between the
 // chains lie in `sums` [oc][k][lanes].
 
-constexpr int dw_taps = F32::registers >= 32 ? 6 : 4;
-constexpr int dw_channels = F32::registers >= 32 ? 4 : 3;
-static_assert(dw_taps * dw_channels + dw_channels <= F32::registers, "dW does not fit the registers");
+constexpr int dw_taps = 5;
+constexpr int dw_channels = F32::registers >= 32 ? 4 : lanes > 1 ? 2 : 1;
+static_assert(dw_taps * dw_channels + dw_channels + 1 <= F32::registers, "dW does not fit the registers");
+
+// Of what is left: as many as there is a tile for.
+KERNELET_INLINE int dw_taps_of(int left) { return left >= 5 ? 5 : left >= 3 ? 3 : 1; }
+KERNELET_INLINE int dw_channels_of(int left) { return left >= dw_channels ? dw_channels : left >= 2 ? 2 : 1; }
 
 struct DwTile {
   const float* src;          // padded, first channel of the group, first row of the chunk
@@ -337,30 +344,12 @@ using DwKernel = void (*)(const ConvArgs&, const DwTile&);
 
 template <int M>
 KERNELET_INLINE DwKernel dw_kernel_of(int taps) {
-  static const DwKernel kernels[] = {
-    dw_tile<M, 1>,
-    dw_tile<M, 2>,
-    dw_tile<M, 3>,
-    dw_tile<M, 4>,
-#if defined(KERNELET_ISA_AVX512) || defined(KERNELET_ISA_NEON)
-    dw_tile<M, 5>,
-    dw_tile<M, 6>,
-#endif
-  };
-  static_assert(sizeof kernels / sizeof *kernels == dw_taps, "a tile for every number of taps");
-  return kernels[taps - 1];
+  return taps == 5 ? dw_tile<M, 5> : taps == 3 ? dw_tile<M, 3> : dw_tile<M, 1>;
 }
 
 KERNELET_INLINE DwKernel dw_kernel_of(int channels, int taps) {
-  switch (channels) {
-    case 1: return dw_kernel_of<1>(taps);
-    case 2: return dw_kernel_of<2>(taps);
-    case 3: return dw_kernel_of<3>(taps);
-#if defined(KERNELET_ISA_AVX512) || defined(KERNELET_ISA_NEON)
-    case 4: return dw_kernel_of<4>(taps);
-#endif
-  }
-  return nullptr;
+  if (channels == dw_channels) return dw_kernel_of<dw_channels>(taps);
+  return channels == 2 && dw_channels > 2 ? dw_kernel_of<2>(taps) : dw_kernel_of<1>(taps);
 }
 
 KERNELET_INLINE size_t dw_padded_size(const ConvArgs& s, Plane plane) {
@@ -380,7 +369,6 @@ void conv_dw(const ConvArgs& s, const float* src, const float* grad, float* dw, 
   }
   float* const sums = scratch + dw_padded_size(s, plane);
   const int m = conv_m(s), k = conv_k(s), group_ic = s.ic / s.groups;
-  const int parts = parts_of(m, dw_channels), taps_parts = parts_of(k, dw_taps);
   const ptrdiff_t in_row = static_cast<ptrdiff_t>(plane.w) * lanes;
   // rows of dY and of the input that stay in half of a 32 KiB cache, and at least 64 pixels
   const int row_floats = (dw_channels * s.ow + s.sh * plane.w) * lanes;
@@ -395,15 +383,15 @@ void conv_dw(const ConvArgs& s, const float* src, const float* grad, float* dw, 
       d.first = row == 0;
       d.rows = s.oh - row < chunk ? s.oh - row : chunk;
       d.src = group_src + row * d.src_row;
-      for (int part = 0; part < parts; ++part) {
-        const int channel = part_begin(m, parts, part), channels = part_begin(m, parts, part + 1) - channel;
+      for (int channel = 0, channels = 0; channel < m; channel += channels) {
+        channels = dw_channels_of(m - channel);
         const ptrdiff_t oc = static_cast<ptrdiff_t>(g) * m + channel;
         d.grad = grad + (oc * s.oh + row) * s.ow * lanes;
         int kw = 0, kh = 0, ic = 0;
-        for (int taps = 0; taps < taps_parts; ++taps) {
-          const int begin = part_begin(k, taps_parts, taps), end = part_begin(k, taps_parts, taps + 1);
+        for (int tap = 0, taps = 0; tap < k; tap += taps) {
+          taps = dw_taps_of(k - tap);
           ptrdiff_t offsets[dw_taps];
-          for (int t = 0; t < end - begin; ++t) {
+          for (int t = 0; t < taps; ++t) {
             offsets[t] = (static_cast<ptrdiff_t>(ic) * plane.h + kh * s.dh) * in_row +
                          static_cast<ptrdiff_t>(kw) * s.dw * lanes;
             if (++kw < s.kw) continue;
@@ -413,8 +401,8 @@ void conv_dw(const ConvArgs& s, const float* src, const float* grad, float* dw, 
             ++ic;
           }
           d.offsets = offsets;
-          d.sums = sums + (oc * k + begin) * lanes;
-          dw_kernel_of(channels, end - begin)(s, d);
+          d.sums = sums + (oc * k + tap) * lanes;
+          dw_kernel_of(channels, taps)(s, d);
         }
       }
     }

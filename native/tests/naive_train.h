@@ -1,0 +1,28 @@
+// The naive twin of training: values and gradients of a graph in double, one plain loop an operation.
+#pragma once
+
+#include <vector>
+
+#include "core/graph.h"
+#include "kernels/table.h"
+
+namespace kernelet {
+namespace test {
+
+struct NaiveTraining {
+  explicit NaiveTraining(const Graph& graph);
+
+  // Forward, loss, backward for a batch; targets [image][output]. Returns the loss as trainers define it.
+  double run(const float* images, const float* targets, int batch, Loss loss, double smoothing);
+  double forward(const float* images, const float* targets, int batch, Loss loss, double smoothing);
+
+  const Graph& graph;
+  std::vector<std::vector<double>> weights, biases;    // of every node; may be changed
+  std::vector<std::vector<double>> d_weights, d_biases;
+  std::vector<double> d_input;  // [image][input]
+  // Sums of the magnitudes of what was added up: a float gradient is off by rounding errors of these.
+  std::vector<double> weight_magnitude;
+};
+
+}  // namespace test
+}  // namespace kernelet
