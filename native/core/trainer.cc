@@ -197,7 +197,7 @@ void Trainer::make_tasks() {
     const Parameter& p = parameters_[i];
     if (!p.trained) continue;
     if (p.uses.size() != 1 || p.uses[0].bias) {
-      tasks_.push_back({i, 0, p.length, 0, -1});
+      tasks_.push_back({i, 0, p.length, 0, -1, p.length, sums_++});
       continue;
     }
     const TrainStep& step = *step_of(*program_, weights_of_[p.uses[0].node], false, p.uses[0].node);
@@ -209,7 +209,8 @@ void Trainer::make_tasks() {
     for (int part = 0; part < parts;) {
       int last = part;
       while (last + 1 < parts && static_cast<int64_t>(at(last + 2) - at(part)) <= task_floats) ++last;
-      tasks_.push_back({i, at(part), at(last + 1), part, last});
+      tasks_.push_back({i, at(part), at(last + 1), part, last, static_cast<size_t>(step.row_length), sums_});
+      sums_ += (at(last + 1) - at(part)) / static_cast<size_t>(step.row_length);
       part = last + 1;
     }
   }
@@ -590,17 +591,19 @@ class Trainer::Run {
     const float limit = t_.options_.clip_value > 0 ? static_cast<float>(t_.options_.clip_value)
                                                    : std::numeric_limits<float>::infinity();
     const bool both = t_.options_.clip_value > 0;
-    raw_squares_.assign(t_.tasks_.size(), 0.0f);
-    squares_.assign(t_.tasks_.size(), 0.0f);
+    raw_squares_.assign(t_.sums_, 0.0f);
+    squares_.assign(t_.sums_, 0.0f);
     const auto work = [&](int index, int) {
       const Task& task = t_.tasks_[static_cast<size_t>(index)];
       const Parameter& p = t_.parameters_[task.parameter];
       float* const to = t_.gradients_.data() + p.offset;
       if (program_->trains) sum_gradient(task, p, to);
-      const size_t n = task.end - task.begin;
       const float infinity = std::numeric_limits<float>::infinity();
-      raw_squares_[static_cast<size_t>(index)] = k_.train.square_sum(n, to + task.begin, infinity);
-      if (both) squares_[static_cast<size_t>(index)] = k_.train.square_sum(n, to + task.begin, limit);
+      size_t sum = task.first_sum;
+      for (size_t at = task.begin; at < task.end; at += task.row, ++sum) {
+        raw_squares_[sum] = k_.train.square_sum(task.row, to + at, infinity);
+        if (both) squares_[sum] = k_.train.square_sum(task.row, to + at, limit);
+      }
     };
     const int tasks = static_cast<int>(t_.tasks_.size());
     if (examining_) {
@@ -743,9 +746,11 @@ class Trainer::Run {
       const TrainProgram::Node& node = program_->nodes[i];
       if (!sums_[static_cast<size_t>(node.stored_in)].gradient_finite) return found("gradient", name(node));
     }
-    for (size_t i = 0; i < t_.tasks_.size(); ++i) {
-      if (!std::isfinite(raw_squares_[i]))
-        return found("gradient", t_.options_.parameters[t_.tasks_[i].parameter].name);
+    for (const Task& task : t_.tasks_) {
+      for (size_t i = 0; i < (task.end - task.begin) / task.row; ++i) {
+        if (!std::isfinite(raw_squares_[task.first_sum + i]))
+          return found("gradient", t_.options_.parameters[task.parameter].name);
+      }
     }
     found("gradient", "");
   }
@@ -795,7 +800,7 @@ class Trainer::Run {
   std::vector<Operands> operands_;            // of threads
   std::vector<float> losses_;                 // of images
   std::vector<uint32_t> correct_;             // of blocks
-  std::vector<float> raw_squares_, squares_;  // of tasks
+  std::vector<float> raw_squares_, squares_;  // of rows of parameters
   std::vector<NodeSums> sums_;                // of nodes
 };
 

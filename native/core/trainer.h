@@ -146,6 +146,7 @@ class Trainer {
   struct Task {
     size_t parameter, begin, end;  // floats of the parameter
     int first_part, last_part;     // of the step that packs them, where there is just one
+    size_t row, first_sum;         // floats of a row, and the first of the rows' sums of squares
   };
   class Run;
 
@@ -164,6 +165,7 @@ class Trainer {
   std::vector<AlignedFloats> fixed_;                  // values of constants
   std::unique_ptr<TrainProgram> program_, plain_;
   std::vector<Task> tasks_;
+  size_t sums_ = 0;  // of squares: one a row, so that norms do not depend on the tasks
 
   size_t floats_ = 0;  // of all parameters, each at its offset in all of these
   AlignedFloats weights_[2], gradients_, first_, second_, ema_;

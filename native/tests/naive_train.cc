@@ -70,7 +70,8 @@ size_t largest(const Values& x, const std::vector<size_t>& taps) {
 template <class Row>
 void each_row(const Shape& shape, int axis, Row row) {
   size_t outer = 1, inner = 1;
-  for (int d = 0; d < shape.rank; ++d) (d < axis ? outer : inner) *= d == axis ? 1 : static_cast<size_t>(shape.dims[d]);
+  for (int d = 0; d < shape.rank; ++d)
+    (d < axis ? outer : inner) *= d == axis ? 1 : static_cast<size_t>(shape.dims[d]);
   const size_t n = static_cast<size_t>(shape.dims[axis]);
   for (size_t o = 0; o < outer; ++o) {
     for (size_t i = 0; i < inner; ++i) {
@@ -88,7 +89,8 @@ void softmax(const Values& x, const std::vector<size_t>& row, bool log, Values& 
   for (size_t i : row) y[i] = log ? x[i] - best - std::log(sum) : std::exp(x[i] - best) / sum;
 }
 
-double loss_of(Loss loss, const Shape& shape, double smoothing, const Values& y, const float* target, int batch, Values& dy) {
+double loss_of(Loss loss, const Shape& shape, double smoothing, const Values& y, const float* target,
+               int batch, Values& dy, bool& infinite) {
   double sum = 0;
   const double terms = static_cast<double>(y.size()) * batch;
   dy.assign(y.size(), 0.0);
@@ -118,6 +120,7 @@ double loss_of(Loss loss, const Shape& shape, double smoothing, const Values& y,
         dy[i] = 2 * (x - t) / terms;
         break;
       case Loss::binary_cross_entropy:
+        infinite = infinite || x < 1e-4 || x > 1 - 1e-4;  // a float has too little of 1 - x
         sum -= (t * std::max(std::log(x), -100.0) + (1 - t) * std::max(std::log(1 - x), -100.0)) / terms;
         dy[i] = (x - t) / std::max(x * (1 - x), 1e-12) / terms;
         break;
@@ -157,7 +160,9 @@ static void forward_image(const NaiveTraining& t, const float* image, std::vecto
   for (size_t index = 0; index < t.graph.nodes.size(); ++index) {
     const Node& node = t.graph.nodes[index];
     Values y(static_cast<size_t>(node.shape.elements()), 0.0);
-    const auto source = [&](size_t i) -> const Values& { return values[static_cast<size_t>(node.inputs[i])]; };
+    const auto source = [&](size_t i) -> const Values& {
+      return values[static_cast<size_t>(node.inputs[i])];
+    };
     const Shape in = node.inputs.empty() ? Shape() : t.graph.nodes[static_cast<size_t>(node.inputs[0])].shape;
     switch (node.op) {
       case Op::input: y.assign(image, image + y.size()); break;
@@ -172,7 +177,8 @@ static void forward_image(const NaiveTraining& t, const float* image, std::vecto
       case Op::linear: {
         const LinearArgs a = linear_args(node, in);
         for (size_t i = 0; i < y.size(); ++i) {
-          const size_t row = i / static_cast<size_t>(a.out), o = i % static_cast<size_t>(a.out), n = static_cast<size_t>(a.in);
+          const size_t row = i / static_cast<size_t>(a.out), o = i % static_cast<size_t>(a.out),
+                       n = static_cast<size_t>(a.in);
           for (size_t k = 0; k < n; ++k) y[i] += source(0)[row * n + k] * t.weights[index][o * n + k];
           if (!t.biases[index].empty()) y[i] += t.biases[index][o];
         }
@@ -180,7 +186,7 @@ static void forward_image(const NaiveTraining& t, const float* image, std::vecto
       }
       case Op::max_pool2d:
         each_window(pool_args(node, in), [&](size_t o, const std::vector<size_t>& taps, double) {
-          y[o] = source(0)[largest(source(0), taps)];
+          y[o] = taps.empty() ? -INFINITY : source(0)[largest(source(0), taps)];
         });
         break;
       case Op::avg_pool2d:
@@ -219,6 +225,7 @@ static void forward_image(const NaiveTraining& t, const float* image, std::vecto
       }
       case Op::flatten:
       case Op::dropout: y = source(0); break;
+      default: return;  // no backward: nobody asks
     }
     values.push_back(std::move(y));
   }
@@ -229,7 +236,9 @@ static void backward_image(NaiveTraining& t, const std::vector<Values>& values, 
     const Node& node = t.graph.nodes[index];
     const Values &dy = grads[index], &y = values[index];
     if (node.inputs.empty() || dy.empty()) continue;
-    const auto source = [&](size_t i) -> const Values& { return values[static_cast<size_t>(node.inputs[i])]; };
+    const auto source = [&](size_t i) -> const Values& {
+      return values[static_cast<size_t>(node.inputs[i])];
+    };
     const auto dx = [&](size_t i) -> Values& {
       Values& d = grads[static_cast<size_t>(node.inputs[i])];
       if (d.empty()) d.assign(source(i).size(), 0.0);
@@ -245,7 +254,6 @@ static void backward_image(NaiveTraining& t, const std::vector<Values>& values, 
         each_product(s, [&](size_t o, size_t i, size_t k) {
           dx(0)[i] += dy[o] * w[k];
           dw[k] += dy[o] * source(0)[i];
-          t.weight_magnitude[index] += std::fabs(dy[o] * source(0)[i]);
         });
         for (size_t i = 0; !db.empty() && i < dy.size(); ++i)
           db[i / (static_cast<size_t>(s.oh) * static_cast<size_t>(s.ow))] += dy[i];
@@ -259,7 +267,6 @@ static void backward_image(NaiveTraining& t, const std::vector<Values>& values, 
           for (size_t k = 0; k < n; ++k) {
             dx(0)[row * n + k] += dy[i] * w[o * n + k];
             dw[o * n + k] += dy[i] * source(0)[row * n + k];
-            t.weight_magnitude[index] += std::fabs(dy[i] * source(0)[row * n + k]);
           }
           if (!db.empty()) db[o] += dy[i];
         }
@@ -267,7 +274,7 @@ static void backward_image(NaiveTraining& t, const std::vector<Values>& values, 
       }
       case Op::max_pool2d:
         each_window(pool_args(node, in), [&](size_t o, const std::vector<size_t>& taps, double) {
-          dx(0)[largest(source(0), taps)] += dy[o];
+          if (!taps.empty()) dx(0)[largest(source(0), taps)] += dy[o];
         });
         break;
       case Op::avg_pool2d:
@@ -313,22 +320,23 @@ static void backward_image(NaiveTraining& t, const std::vector<Values>& values, 
       case Op::dropout:
         for (size_t i = 0; i < dy.size(); ++i) dx(0)[i] += dy[i];
         break;
-      case Op::input:
-      case Op::constant: break;
+      default: break;
     }
   }
 }
 
-double NaiveTraining::forward(const float* images, const float* targets, int batch, Loss loss, double smoothing) {
+double NaiveTraining::forward(const float* images, const float* targets, int batch, Loss loss,
+                              double smoothing) {
   std::vector<Values> values;
   Values dy;
   double sum = 0;
-  const size_t in = static_cast<size_t>(graph.nodes[0].shape.elements()), output = static_cast<size_t>(graph.output);
+  const size_t in = static_cast<size_t>(graph.nodes[0].shape.elements()),
+               output = static_cast<size_t>(graph.output);
   const size_t out = static_cast<size_t>(graph.nodes[output].shape.elements());
   for (int image = 0; image < batch; ++image) {
     forward_image(*this, images + static_cast<size_t>(image) * in, values);
     sum += loss_of(loss, graph.nodes[output].shape, smoothing, values[output],
-                   targets + static_cast<size_t>(image) * out, batch, dy);
+                   targets + static_cast<size_t>(image) * out, batch, dy, infinite);
   }
   return sum;
 }
@@ -339,17 +347,31 @@ double NaiveTraining::run(const float* images, const float* targets, int batch, 
   for (auto* all : {&d_weights, &d_biases}) {
     for (Values& one : *all) std::fill(one.begin(), one.end(), 0.0);
   }
-  weight_magnitude.assign(graph.nodes.size(), 0.0);
+  infinite = false;
+  sums.assign(graph.nodes.size(), Sums());
   d_input.clear();
-  const size_t in = static_cast<size_t>(graph.nodes[0].shape.elements()), output = static_cast<size_t>(graph.output);
+  const size_t in = static_cast<size_t>(graph.nodes[0].shape.elements()),
+               output = static_cast<size_t>(graph.output);
   const size_t out = static_cast<size_t>(graph.nodes[output].shape.elements());
   double sum = 0;
   for (int image = 0; image < batch; ++image) {
     std::vector<Values> values, grads(graph.nodes.size());
     forward_image(*this, images + static_cast<size_t>(image) * in, values);
     sum += loss_of(loss, graph.nodes[output].shape, smoothing, values[output],
-                   targets + static_cast<size_t>(image) * out, batch, grads[output]);
+                   targets + static_cast<size_t>(image) * out, batch, grads[output], infinite);
     backward_image(*this, values, grads);
+    for (const auto* all : {&values, &grads}) {
+      for (const Values& one : *all) {
+        for (double x : one) infinite = infinite || !std::isfinite(x);
+      }
+    }
+    for (size_t i = 0; i < values.size(); ++i) {
+      for (double x : values[i]) {
+        sums[i].squares += x * x;
+        sums[i].zeros += x == 0;
+      }
+      for (double g : grads[i]) sums[i].gradient_squares += g * g;
+    }
     if (grads[0].empty()) grads[0].assign(in, 0.0);
     d_input.insert(d_input.end(), grads[0].begin(), grads[0].end());
   }

@@ -17,11 +17,14 @@ struct NaiveTraining {
   double forward(const float* images, const float* targets, int batch, Loss loss, double smoothing);
 
   const Graph& graph;
-  std::vector<std::vector<double>> weights, biases;    // of every node; may be changed
+  std::vector<std::vector<double>> weights, biases;  // of every node; may be changed
   std::vector<std::vector<double>> d_weights, d_biases;
   std::vector<double> d_input;  // [image][input]
-  // Sums of the magnitudes of what was added up: a float gradient is off by rounding errors of these.
-  std::vector<double> weight_magnitude;
+  struct Sums {
+    double squares = 0, gradient_squares = 0, zeros = 0;
+  };
+  std::vector<Sums> sums;  // of every node, over the batch
+  bool infinite = false;   // was any value or gradient, or as good as
 };
 
 }  // namespace test
