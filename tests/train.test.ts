@@ -263,6 +263,24 @@ describe('step', () => {
 })
 
 describe('frozen layers', () => {
+  test('whichever they are, the others learn what they would have learnt', () => {
+    const some = quarters(64)
+    const gradients = (frozen: string[]) => {
+      const model = new SmallNet()
+      for (const [name, layer] of model.namedChildren()) if (frozen.includes(name)) freeze(layer)
+      using trainer = new Trainer(model, { ...options, inputShape: [1, 8, 8] })
+      const { loss } = trainer.step(some.images as Uint8Array, some.labels)
+      return { loss, gradients: trainer.gradients() }
+    }
+    const all = gradients([])
+    for (const frozen of [['conv'], ['fc1'], ['fc2'], ['conv', 'fc1'], ['conv', 'fc2'], ['fc1', 'fc2']]) {
+      const part = gradients(frozen)
+      expect(part.loss).toBe(all.loss)
+      expect(part.gradients.size).toBe(6 - 2 * frozen.length)
+      for (const [name, values] of part.gradients) expect(values).toEqual(all.gradients.get(name))
+    }
+  })
+
   test('stay as they are, the others learn', async () => {
     const model = new SmallNet()
     freeze(model.conv)

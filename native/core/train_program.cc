@@ -161,9 +161,11 @@ class Builder {
       for (int input : first_node(i).inputs) forward.src.push_back(operand(input));
       place(value_of(i));
       forward.dst = where_[value_of(i)];
-      if (back && step.kept_floats > 0) forward.kept = kept[i] = layout_.place(step.kept_floats);
+      // Kept for backward, and written whether there is one or not.
+      if (step.kept_floats > 0) forward.kept = kept[i] = layout_.place(step.kept_floats);
       for (int round = 0; round < step.forward_rounds; ++round)
         add(Instruction::forward, &step, value_of(i), round, forward);
+      if (!back && step.kept_floats > 0) layout_.release(kept[i]);
       release_values(i + 1);
     }
     program_.output = where_[output];

@@ -64,13 +64,11 @@ class ConvStep : public TrainStep {
     a_.bias = packed_bias_.data();
     grad_floats_ = static_cast<size_t>(a_.oc) * a_.oh * a_.ow * lanes_of(spec);
     scratch_floats = k_->lanes_conv.scratch_size(a_);
+    if (pooled_) kept_floats = floats_of(spec, spec.output());
     if (!spec.wants_backward) return;
     reads_src = weight.trained || bias.trained;
     reads_dst = activation_ != Activation::none;
-    if (pooled_) {
-      kept_floats = floats_of(spec, spec.output());
-      full_floats_ = AlignedFloats::round_up(grad_floats_);
-    }
+    if (pooled_) full_floats_ = AlignedFloats::round_up(grad_floats_);
     const size_t backward =
         full_floats_ + std::max(k_->train.conv_dx_scratch(a_), k_->train.conv_dw_scratch(a_));
     scratch_floats = std::max(scratch_floats, backward);

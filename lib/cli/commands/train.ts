@@ -217,6 +217,7 @@ interface Plan {
   model: string
   init: string | undefined
   freeze: string[]
+  optimizer: string
   out: string
   resume: boolean
   seed: number
@@ -250,7 +251,7 @@ function readOptions(values: Values): Plan {
     ...{ schedule: scheduleName, weightDecay, labelSmoothing, clipNorm, ema, augment, validation, seed },
   }
   return {
-    ...{ model, init, freeze: frozen, seed, validation },
+    ...{ model, init, freeze: frozen, optimizer: optimizerName, seed, validation },
     out: String(values.out ?? `${model}.safetensors`),
     resume: values.resume === true,
     trainer: {
@@ -369,13 +370,13 @@ function chart(history: readonly Past[]): string {
 }
 
 function picture(
-  { model, fit, trainer, seed }: Plan,
+  { model, fit, trainer, optimizer, seed }: Plan,
   data: Dataset,
   history: readonly Past[],
   tested: Evaluation | undefined,
 ): string {
   const subtitle =
-    `${formatCount(data.length)} images, batches of ${fit.batchSize}, ${trainer.optimizer?.constructor.name} ` +
+    `${formatCount(data.length)} images, batches of ${fit.batchSize}, ${optimizer} ` +
     `lr ${trainer.optimizer?.lr}, seed ${seed}${tested ? `; test: ${percent(tested.accuracy)} right` : ''}`
   return drawLearningCurve(`${model}: learning curve`, subtitle, history)
 }
