@@ -74,6 +74,14 @@ export {
   tanh,
 } from './functional.ts'
 export { type Graph, type GraphNode, trace } from './graph.ts'
+export type { OnnxValueInfo } from './io/onnx/info.ts'
+export {
+  type LoadOnnxOptions,
+  loadOnnx,
+  type OnnxInput,
+  OnnxModel,
+} from './io/onnx/model.ts'
+export { type SaveOnnxOptions, saveOnnx } from './io/onnx/save.ts'
 export { loadSafetensors, readSafetensors, saveSafetensors } from './io/safetensors.ts'
 export type { Dtype, StoredTensor, WeightsFile } from './io/stored.ts'
 export { loadTorch, readTorch, type TorchOptions } from './io/torch.ts'

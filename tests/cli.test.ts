@@ -14,7 +14,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { didYouMean } from '../lib/cli/suggest.ts'
-import { loadTorch, saveSafetensors, Tensor, version } from '../lib/index.ts'
+import { loadSafetensors, loadTorch, saveSafetensors, Tensor, version } from '../lib/index.ts'
 import { grayPng, two } from './digits-pictures.ts'
 import { fixtures, root } from './helpers.ts'
 
@@ -325,6 +325,19 @@ describe('inspect', () => {
     expect(tensors.at(-1)).toMatchObject({ name: '1.num_batches_tracked', dtype: 'I64', shape: [] })
   })
 
+  test('an ONNX model, its operators too', () => {
+    const { status, stdout } = run(['inspect', join(fixtures, 'residual.torchscript.onnx')])
+    expect(status).toBe(0)
+    expect(stdout).toContain('residual.torchscript.onnx: onnx, 8 tensors\n')
+    expect(stdout).toMatch(/^c\.weight +F32 +\[6, 4, 3, 3\] +216$/m)
+    expect(stdout).toMatch(/^ {2}opset +20$/m)
+    expect(stdout).toMatch(/^In {3}input: float\[N,1,14,14\]$/m)
+    expect(stdout).toMatch(/^ {2}Concat +\/Relu_1_output_0, \/Tanh_output_0 +→ +\/Concat_output_0$/m)
+    const json = JSON.parse(run(['inspect', join(fixtures, 'bn_depthwise.dynamo.onnx'), '--json']).stdout)
+    expect(json).toMatchObject({ format: 'onnx', outputs: [{ name: 'output', shape: ['N', 7] }] })
+    expect(json.nodes[1]).toMatchObject({ op: 'Clip', outputs: ['hardtanh'] })
+  })
+
   test('names that would steer the terminal', () => {
     const path = join(folder, 'steer.safetensors')
     saveSafetensors(path, { 'a\u001b[2J\nb': new Tensor(new Float32Array(1), [1]) }, { note: '\u0007' })
@@ -357,6 +370,12 @@ describe('convert', () => {
     expect(readFileSync(join(folder, 'w.safetensors'))).toEqual(
       readFileSync(join(fixtures, 'torch/bn_depthwise.safetensors')),
     )
+  })
+
+  test('the weights of an ONNX model, which PyTorch names as in its state_dict', () => {
+    const model = join(fixtures, 'residual.dynamo.onnx')
+    expect(run(['convert', model, 'onnx.safetensors']).stdout).toBe('onnx.safetensors: 8 tensors\n')
+    expect([...loadSafetensors(join(folder, 'onnx.safetensors')).keys()]).toContain('b.weight')
   })
 
   test('shards to one file', () => {

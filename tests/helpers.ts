@@ -7,7 +7,7 @@ export const root: string = fileURLToPath(new URL('..', import.meta.url))
 export const fixtures: string = fileURLToPath(new URL('fixtures', import.meta.url))
 
 /** A path outside the repository, by its variable or beside the checkout; undefined, with a word, if absent. */
-function outside(variable: string, beside: string): string | undefined {
+export function outside(variable: string, beside: string): string | undefined {
   const path = process.env[variable] ?? fileURLToPath(new URL(`../../shared/${beside}`, import.meta.url))
   if (existsSync(path)) return path
   console.warn(`skipped: ${path} is not there; set ${variable} to the folder`)

@@ -178,7 +178,9 @@ function ownBuffers(path: string, part: Module): [string, Buffer][] {
   return held(part, Buffer).map(([name, buffer]) => [join(path, snakeCase(name)), buffer])
 }
 
+/** Names of properties; those that a file gives (`bn.Mean`) stay. */
 function snakeCase(name: string): string {
+  if (!/^[a-z][A-Za-z0-9]*$/.test(name)) return name
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 }
 

@@ -209,7 +209,7 @@ void naive_activate(const KernelTable& t, const Unary& f, std::vector<float>& va
       for (float& x : values) x = x > 0 ? x : x * f.a;
       return;
     case Activation::clip:
-      for (float& x : values) x = std::isnan(x) ? x : std::min(std::max(x, f.a), f.b);
+      for (float& x : values) x = x > f.b ? f.b : x < f.a ? f.a : x;
       return;
     case Activation::abs:
       for (float& x : values) x = std::fabs(x);

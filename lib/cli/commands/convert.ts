@@ -7,9 +7,10 @@ import { print } from '../terminal.ts'
 export const command: Command = {
   summary: 'write the weights of a file as safetensors',
   usage: 'FROM TO [options]',
-  description: `Reads PyTorch's .pt, safetensors of any element type, or the index of a sharded model, and writes
-one safetensors file of float32 numbers, which loadSafetensors and PyTorch read. Nothing in the file is
-executed. The new file is written beside and renamed: an old one stays as it is until then.`,
+  description: `Reads PyTorch's .pt, safetensors of any element type, the index of a sharded model, or the
+weights of an ONNX model (not its integers), and writes one safetensors file of float32 numbers, which
+loadSafetensors and PyTorch read. Nothing in the file is executed. The new file is written beside and renamed:
+an old one stays as it is until then.`,
   options: {
     key: { type: 'string', value: 'NAME', help: 'the part of a .pt checkpoint to take: model_state_dict' },
   },
@@ -28,7 +29,10 @@ executed. The new file is written beside and renamed: an old one stays as it is 
         `convert: expected a name that ends in .safetensors to write to but received ${to}`,
       )
     }
-    const { tensors, metadata } = readWeights(from, values.key as string | undefined)
+    const { format, tensors, metadata } = readWeights(from, values.key as string | undefined)
+    if (format === 'onnx') {
+      for (const [name, { dtype }] of tensors) if (!/^B?F/.test(dtype)) tensors.delete(name)
+    }
     saveSafetensors(to, toTensors(tensors), metadata)
     print(`${to}: ${tensors.size} tensor${tensors.size === 1 ? '' : 's'}`)
     return EXIT.ok

@@ -1,4 +1,5 @@
 import { statSync } from 'node:fs'
+import { list } from '../../io/onnx/info.ts'
 import type { StoredTensor } from '../../io/stored.ts'
 import { type AnyWeights, readWeights } from '../../io/weights.ts'
 import { elements } from '../../shapes.ts'
@@ -7,15 +8,17 @@ import { type Command, EXIT, UsageError } from '../command.ts'
 import { print, printable, printJson } from '../terminal.ts'
 
 export const command: Command = {
-  summary: 'show what a file of weights holds',
+  summary: 'show what a file of weights or a model holds',
   usage: 'FILE [options]',
-  description: `Prints the tensors of a safetensors file (or the index of a sharded one) or of PyTorch's .pt, with their
-element types and shapes, and what else the file says. Nothing in the file is executed.`,
+  description: `Prints the tensors of a safetensors file (or the index of a sharded one), of PyTorch's .pt or of
+an ONNX model, with their element types and shapes, what else the file says, and the operators of the model.
+Nothing in the file is executed.`,
   options: {
     key: { type: 'string', value: 'NAME', help: 'the part of a .pt checkpoint to show: model_state_dict' },
     json: { type: 'boolean', help: 'print a JSON object' },
   },
   examples: [
+    ['kernelet inspect model.onnx', 'weights and operators of a model'],
     ['kernelet inspect model.safetensors', 'names, types, shapes'],
     ['kernelet inspect checkpoint.pt --key model --json', 'one part of a checkpoint, for programs'],
   ],
@@ -30,7 +33,7 @@ element types and shapes, and what else the file says. Nothing in the file is ex
   },
 }
 
-function describe({ format, tensors, metadata }: AnyWeights): object {
+function describe({ format, tensors, metadata, graph }: AnyWeights): object {
   return {
     format,
     numbers: total(tensors),
@@ -41,10 +44,11 @@ function describe({ format, tensors, metadata }: AnyWeights): object {
       bytes: bytes.length,
     })),
     metadata: Object.fromEntries(metadata),
+    ...graph,
   }
 }
 
-function inWords(file: string, { format, tensors, metadata }: AnyWeights): string {
+function inWords(file: string, { format, tensors, metadata, graph }: AnyWeights): string {
   const rows = [...tensors].map(([name, { dtype, shape }]) => [
     printable(name),
     dtype,
@@ -61,7 +65,20 @@ function inWords(file: string, { format, tensors, metadata }: AnyWeights): strin
     '',
     table,
     ...(notes.length > 0 ? ['', 'Besides', formatTable(notes, [])] : []),
+    ...(graph ? ['', ...graphInWords(graph)] : []),
   ].join('\n')
+}
+
+function graphInWords({ inputs, outputs, nodes }: NonNullable<AnyWeights['graph']>): string[] {
+  const names = (list: readonly string[]) =>
+    list.map((name) => (name === '' ? '-' : printable(name))).join(', ')
+  const rows = nodes.map(({ op, inputs, outputs }) => [
+    `  ${printable(op)}`,
+    names(inputs),
+    '→',
+    names(outputs),
+  ])
+  return [`In   ${printable(list(inputs))}`, `Out  ${printable(list(outputs))}`, formatTable(rows, [])]
 }
 
 function total(tensors: ReadonlyMap<string, StoredTensor>): number {

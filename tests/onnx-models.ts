@@ -1,0 +1,204 @@
+/** Small ONNX models made for tests, and onnxruntime-node to compare with where it is installed. */
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+import { PbfWriter } from 'pbf'
+import {
+  type AttributeProto,
+  type Draft,
+  type ModelProto,
+  type NodeProto,
+  type TensorProto,
+  type ValueInfoProto,
+  writeModelProto,
+} from '../lib/io/onnx/proto.ts'
+
+/** By `TensorProto.DataType`. */
+export const dataTypes = {
+  float: 1,
+  uint8: 2,
+  int8: 3,
+  int32: 6,
+  int64: 7,
+  bool: 9,
+  float16: 10,
+  double: 11,
+  bfloat16: 16,
+}
+
+export interface Numbers {
+  type?: keyof typeof dataTypes
+  shape: number[]
+  data: ArrayLike<number>
+}
+
+/** `{ float }` where a whole number is meant as a float. */
+export type AttributeValue =
+  | number
+  | string
+  | number[]
+  | { float: number }
+  | { floats: number[] }
+  | { tensor: Numbers }
+
+export interface TestNode {
+  op: string
+  inputs: string[]
+  outputs?: string[]
+  attributes?: Record<string, AttributeValue>
+  name?: string
+  domain?: string
+}
+
+export interface TestModel {
+  opset?: number
+  nodes: TestNode[]
+  inputs: Record<string, { type?: keyof typeof dataTypes; shape: (number | string)[] }>
+  outputs?: string[]
+  initializers?: Record<string, Numbers>
+}
+
+/** A model as messages, to be changed before it is encoded. */
+export function modelProto({
+  opset = 17,
+  nodes,
+  inputs,
+  outputs,
+  initializers = {},
+}: TestModel): Draft<ModelProto> {
+  return {
+    ir_version: 8,
+    producer_name: 'test',
+    opset_import: [{ version: opset }],
+    graph: {
+      name: 'test',
+      node: nodes.map(nodeProto),
+      initializer: Object.entries(initializers).map(([name, numbers]) => tensorProto(name, numbers)),
+      input: Object.entries(inputs).map(([name, { type = 'float', shape }]) => valueInfo(name, type, shape)),
+      output: (outputs ?? (nodes.at(-1)?.outputs ?? ['y']).slice(0, 1)).map((name) => ({ name })),
+    },
+  }
+}
+
+export function encode(model: Draft<ModelProto>): Uint8Array {
+  const writer = new PbfWriter()
+  writeModelProto(model, writer)
+  return writer.finish().slice()
+}
+
+export function onnxModel(model: TestModel): Uint8Array {
+  return encode(modelProto(model))
+}
+
+function nodeProto({
+  op,
+  inputs,
+  outputs = ['y'],
+  attributes = {},
+  name,
+  domain,
+}: TestNode): Draft<NodeProto> {
+  return {
+    op_type: op,
+    input: inputs,
+    output: outputs,
+    name,
+    domain,
+    attribute: Object.entries(attributes).map(([key, value]) => attributeProto(key, value)),
+  }
+}
+
+function attributeProto(name: string, value: AttributeValue): Draft<AttributeProto> {
+  if (typeof value === 'string') return { name, s: Buffer.from(value), type: 3 }
+  if (Array.isArray(value)) return { name, ints: value, type: 7 }
+  if (typeof value === 'number') {
+    return Number.isInteger(value) ? { name, i: value, type: 2 } : { name, f: value, type: 1 }
+  }
+  if ('tensor' in value) return { name, t: tensorProto('', value.tensor), type: 4 }
+  return 'float' in value ? { name, f: value.float, type: 1 } : { name, floats: value.floats, type: 6 }
+}
+
+export function tensorProto(name: string, { type = 'float', shape, data }: Numbers): Draft<TensorProto> {
+  return { name, dims: shape, data_type: dataTypes[type], raw_data: rawBytes(type, data) }
+}
+
+function rawBytes(type: keyof typeof dataTypes, data: ArrayLike<number>): Uint8Array {
+  const numbers = Array.from(data)
+  const array =
+    type === 'int64'
+      ? BigInt64Array.from(numbers, BigInt)
+      : type === 'int32'
+        ? Int32Array.from(numbers)
+        : type === 'double'
+          ? Float64Array.from(numbers)
+          : type === 'float'
+            ? Float32Array.from(numbers)
+            : Uint8Array.from(numbers)
+  return new Uint8Array(array.buffer)
+}
+
+function valueInfo(
+  name: string,
+  type: keyof typeof dataTypes,
+  shape: (number | string)[],
+): Draft<ValueInfoProto> {
+  const dim = shape.map((size) => (typeof size === 'string' ? { dim_param: size } : { dim_value: size }))
+  return { name, type: { tensor_type: { elem_type: dataTypes[type], shape: { dim } } } }
+}
+
+export interface OrtTensor {
+  readonly dims: readonly number[]
+  readonly type: string
+  readonly data: ArrayLike<number | bigint>
+}
+
+interface OrtSession {
+  readonly outputNames: readonly string[]
+  run(feeds: Record<string, unknown>): Promise<Record<string, OrtTensor>>
+}
+
+interface Ort {
+  Tensor: new (type: string, data: unknown, dims: readonly number[]) => unknown
+  InferenceSession: { create(bytes: Uint8Array, options?: object): Promise<OrtSession> }
+}
+
+/** onnxruntime-node as `npm --prefix bench/peers ci --ignore-scripts` installs it; undefined where it is not. */
+export function onnxruntime(): Ort | undefined {
+  const folder = fileURLToPath(new URL('../bench/peers/', import.meta.url))
+  if (existsSync(`${folder}node_modules/onnxruntime-node`)) {
+    return createRequire(folder)('onnxruntime-node') as Ort
+  }
+  console.warn('skipped: onnxruntime-node is not there; run npm --prefix bench/peers ci --ignore-scripts')
+  return undefined
+}
+
+const arrays: Partial<Record<string, (data: ArrayLike<number>) => unknown>> = {
+  float: (data) => Float32Array.from(data),
+  int64: (data) => BigInt64Array.from(Array.from(data), BigInt),
+  int32: (data) => Int32Array.from(data),
+  uint8: (data) => Uint8Array.from(data),
+  bool: (data) => Uint8Array.from(data),
+  double: (data) => Float64Array.from(data),
+}
+
+/** What onnxruntime makes of a model: outputs by name, numbers as numbers. */
+export async function runOrt(
+  ort: Ort,
+  bytes: Uint8Array,
+  inputs: Record<string, Numbers>,
+): Promise<Record<string, { shape: number[]; data: number[] }>> {
+  const session = await ort.InferenceSession.create(bytes, { logSeverityLevel: 3 })
+  const feeds = Object.fromEntries(
+    Object.entries(inputs).map(([name, { type = 'float', shape, data }]) => [
+      name,
+      new ort.Tensor(type === 'float' ? 'float32' : type, arrays[type]!(data), shape),
+    ]),
+  )
+  const results = await session.run(feeds)
+  return Object.fromEntries(
+    Object.entries(results).map(([name, { dims, data }]) => [
+      name,
+      { shape: [...dims], data: Array.from(data as ArrayLike<number>, Number) },
+    ]),
+  )
+}
