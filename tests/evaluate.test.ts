@@ -246,6 +246,24 @@ describe('commands', () => {
     rmSync(join(photos, '9'), { recursive: true })
   })
 
+  test('--raw: pictures as they are', () => {
+    const raw = join(folder, 'raw')
+    for (const [name, width] of [
+      ['1', 28],
+      ['2', 28],
+    ] as const) {
+      mkdirSync(join(raw, name), { recursive: true })
+      const data = new Uint8Array(width * 28).fill(7)
+      writeFileSync(join(raw, name, 'a.png'), encode({ width, height: 28, channels: 1, depth: 8, data }))
+    }
+    expect(run('data', '--data', raw)).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/has no pictures/),
+    })
+    expect(run('data', '--data', raw, '--raw').stdout).toMatch(/2 images of 1×28×28/)
+    expect(run('eval', '--data', raw, '--raw').stdout).toMatch(/of 2 labelled images are misread/)
+  })
+
   test('no data, wrong data, wrong options: one line', () => {
     expect(run('eval')).toMatchObject({
       status: 2,

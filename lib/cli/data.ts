@@ -14,6 +14,12 @@ export const dataOption: Option = {
   help: "MNIST's files, or a folder of pictures a class; default KERNELET_MNIST, data/mnist",
 }
 
+/** Of every command that reads pictures. */
+export const rawOption: Option = {
+  type: 'boolean',
+  help: "pictures as they are, all of one size; default: brought to MNIST's form",
+}
+
 /** Labelled images, and what kind of folder they came from. */
 export interface Found {
   data: Dataset
@@ -44,6 +50,7 @@ export async function readData(
   let skipped = 0
   const data = await loadPictures(own ? join(folder, part) : folder, {
     classes,
+    normalize: values.raw !== true,
     onSkip: (_file, reason) => {
       skipped++
       if (skipped <= mostTold) complain(`left out: ${reason}`)

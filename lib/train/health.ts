@@ -88,11 +88,11 @@ export function layersOf(
 function reluAfter(graph: Graph, index: number): GraphNode | undefined {
   const next = graph.nodes.find(({ inputs }) => inputs.includes(index))
   if (!next || next.op === 'relu') return next
-  const passes = next.weight === undefined && next.inputs.length === 1 && !squashing.includes(next.op)
-  return passes ? reluAfter(graph, graph.nodes.indexOf(next)) : undefined
+  return between.includes(next.op) ? reluAfter(graph, graph.nodes.indexOf(next)) : undefined
 }
 
-const squashing: readonly string[] = ['tanh', 'sigmoid', 'softmax', 'logSoftmax']
+/** What may stand between a layer and its ReLU. */
+const between: readonly string[] = ['maxPool2d', 'avgPool2d', 'batchNorm', 'flatten', 'dropout']
 
 /**
  * Share of dead units of every ReLU of a graph: units that are 0 for all of these images.

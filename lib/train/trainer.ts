@@ -138,8 +138,8 @@ export interface StepReport {
 
 /** Values of one call: a copy of this many bytes is no burden on the event loop. */
 const copyBytes = 8 * 2 ** 20
-/** Nor is this many images: calls end often enough for a progress bar. */
-const callImages = 4096
+/** Milliseconds a call should take: long against its own cost, short enough for a progress bar. */
+const callLength = 100
 /** Images that decide which units are dead. */
 const sampleImages = 256
 
@@ -173,6 +173,8 @@ export class Trainer {
   #partial: Partial | undefined
   /** Optimizer state that waits for the native trainer to be made. */
   #waiting: { state: Checkpoint['state']; step: number } | undefined
+  /** How many steps are one native call; follows from how long they take. */
+  #stepsPerCall = 4
   #busy = false
   #disposed = false
 
@@ -386,10 +388,7 @@ export class Trainer {
     const steps = Math.ceil(order.length / batchSize)
     const runEpoch = this.#epoch - this.#runStart
     const bytes = data.imageLength * data.images.BYTES_PER_ELEMENT
-    const stepsPerCall = Math.max(
-      1,
-      Math.floor(Math.min(callImages, copyBytes / Math.max(1, bytes)) / batchSize),
-    )
+    const mostSteps = Math.max(1, Math.floor(copyBytes / (bytes * batchSize)))
     const before = this.#snapshot()
     const progress: Partial = this.#partial ?? {
       ...{ steps: 0, images: order.length, batchSize },
@@ -405,7 +404,7 @@ export class Trainer {
       (1000 * (progress.seen - seenBefore)) / Math.max(1e-3, performance.now() - start)
     while (progress.steps < steps) {
       if (signal?.aborted) throw this.#aborted(signal, progress, steps)
-      const count = Math.min(stepsPerCall, steps - progress.steps)
+      const count = Math.min(this.#stepsPerCall, mostSteps, steps - progress.steps)
       const learningRates = Float64Array.from({ length: count }, (_, i) => {
         if (!schedule) return base
         const step = runEpoch * steps + progress.steps + i
@@ -424,7 +423,10 @@ export class Trainer {
         epoch: this.#epoch,
         health: health && progress.steps + count === steps,
       }
+      const called = performance.now()
       const report = await trainer.runAsync(call)
+      const fitting = (count * callLength) / Math.max(1, performance.now() - called)
+      this.#stepsPerCall = Math.max(1, Math.floor(Math.min(fitting, 4 * count)))
       for (let i = 0; i < report.steps; i++) {
         const images = Math.min(batchSize, order.length - progress.steps * batchSize)
         progress.lossSum += (report.losses[i] as number) * images

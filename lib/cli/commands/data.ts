@@ -1,6 +1,6 @@
 import { formatCount, formatTable } from '../../table.ts'
 import { type Command, EXIT } from '../command.ts'
-import { dataOption, readData } from '../data.ts'
+import { dataOption, rawOption, readData } from '../data.ts'
 import { print, printJson } from '../terminal.ts'
 
 export const command: Command = {
@@ -10,6 +10,7 @@ export const command: Command = {
 class, their shape, and what cannot be used.`,
   options: {
     data: dataOption,
+    raw: rawOption,
     json: { type: 'boolean', help: 'print a JSON object' },
   },
   examples: [

@@ -4,7 +4,7 @@ import { formatCount } from '../../table.ts'
 import { type Evaluation, evaluate } from '../../train/evaluate.ts'
 import { type Command, EXIT, UsageError, type Values } from '../command.ts'
 import { contactSheet } from '../contact-sheet.ts'
-import { dataOption, readData } from '../data.ts'
+import { dataOption, rawOption, readData } from '../data.ts'
 import { loadModel, modelNames, shippedWeights } from '../models.ts'
 import { print, printJson, style } from '../terminal.ts'
 import { integer } from '../values.ts'
@@ -18,6 +18,7 @@ calibrated (ECE, the mean difference between confidence and accuracy). The test 
 says otherwise.`,
   options: {
     data: dataOption,
+    raw: rawOption,
     weights: { type: 'string', value: 'FILE', help: 'safetensors file; default: the shipped weights' },
     model: { type: 'string', value: 'NAME', help: `${modelNames}; default: as the weights say` },
     part: { type: 'string', value: 'PART', help: 'test (the default) or train' },

@@ -15,7 +15,7 @@ import { type EpochReport, type FitProgress, Trainer } from '../../train/trainer
 import { version } from '../../version.ts'
 import { brailleChart, smooth } from '../chart.ts'
 import { type Command, EXIT, UsageError, type Values } from '../command.ts'
-import { dataOption, readData } from '../data.ts'
+import { dataOption, rawOption, readData } from '../data.ts'
 import { drawLearningCurve } from '../learning-curve.ts'
 import { loadModel, modelByName, modelNames } from '../models.ts'
 import { complain, print, printJson, style } from '../terminal.ts'
@@ -32,6 +32,7 @@ middle of an epoch. --resume goes on from it to the same bits as if nothing had 
 test part, the finished model is tried on it once.`,
   options: {
     data: dataOption,
+    raw: rawOption,
     model: { type: 'string', value: 'NAME', help: `${modelNames} (the default)` },
     epochs: { type: 'string', value: 'N', help: 'passes over the data; default 5' },
     batch: { type: 'string', value: 'N', help: 'images a step; default 64' },
@@ -75,7 +76,9 @@ test part, the finished model is tried on it once.`,
     }
     const { data } = found
     manualSeed(plan.seed)
-    const model = plan.init ? loadModel(plan.init, plan.model).model : make(plan.model, data)
+    const { model, mean, std } = plan.init
+      ? loadModel(plan.init, plan.model)
+      : { model: make(plan.model, data), mean: 0, std: 1 }
     const parts = new Map<string, Module | Parameter>([...model.namedModules(), ...model.namedParameters()])
     for (const layer of plan.freeze) {
       const part = layer === '' ? undefined : parts.get(layer)
@@ -83,7 +86,7 @@ test part, the finished model is tried on it once.`,
       freeze(part)
     }
     // With the shape known, all that does not fit is said before the work begins.
-    using trainer = new Trainer(model, { ...plan.trainer, inputShape: data.shape })
+    using trainer = new Trainer(model, { ...plan.trainer, mean, std, inputShape: data.shape })
     const checkpoint = `${plan.out}.checkpoint`
     let history: Past[] = []
     if (plan.resume) {
@@ -162,8 +165,8 @@ test part, the finished model is tried on it once.`,
     saveSafetensors(plan.out, model.stateDict(), {
       format: 'pt',
       model: plan.model,
-      mean: '0',
-      std: '1',
+      mean: String(mean),
+      std: String(std),
       ...(isNumbered(data.classes) ? {} : { classes: data.classes.join(',') }),
       kernelet: version,
       training: plan.fingerprint,
