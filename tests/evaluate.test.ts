@@ -246,6 +246,20 @@ describe('commands', () => {
     rmSync(join(photos, '9'), { recursive: true })
   })
 
+  test('--sheet shows images and what training makes of them', () => {
+    const sheet = join(folder, 'varied.png')
+    expect(run('data', '--data', photos, '--sheet', sheet).status).toBe(0)
+    const { data, width, height, channels } = decode(readFileSync(sheet))
+    // 4 images and 15 variations of each, twice as large, a line between them
+    expect([width, height, channels]).toEqual([16 * 57, 4 * 57, 1])
+    const cell = (column: number): number[] =>
+      Array.from({ length: 56 * 56 }, (_, i) => data[Math.floor(i / 56) * width + 57 * column + (i % 56)]!)
+    expect(new Set([0, 1, 2, 15].map((column) => cell(column).join())).size).toBe(4)
+    run('data', '--data', photos, '--sheet', join(folder, 'other.png'), '--seed', '1')
+    expect(readFileSync(join(folder, 'other.png')).equals(readFileSync(sheet))).toBe(false)
+    expect(run('data', '--data', photos, '--sheet', sheet, '--seed', 'x').status).toBe(2)
+  })
+
   test('--raw: pictures as they are', () => {
     const raw = join(folder, 'raw')
     for (const [name, width] of [

@@ -1,7 +1,10 @@
+import { writeAtomically } from '../../io/atomic.ts'
 import { formatCount, formatTable } from '../../table.ts'
+import { augmentSheet } from '../augment-sheet.ts'
 import { type Command, EXIT } from '../command.ts'
 import { dataOption, rawOption, readData } from '../data.ts'
 import { print, printJson } from '../terminal.ts'
+import { integer } from '../values.ts'
 
 export const command: Command = {
   summary: 'show what a folder of training data holds, or get MNIST',
@@ -11,10 +14,17 @@ class, their shape, and what cannot be used.`,
   options: {
     data: dataOption,
     raw: rawOption,
+    sheet: {
+      type: 'string',
+      value: 'FILE',
+      help: 'write a PNG: some images, each beside what train --augment makes of it',
+    },
+    seed: { type: 'string', value: 'N', help: 'of those variations; default 0' },
     json: { type: 'boolean', help: 'print a JSON object' },
   },
   examples: [
     ['kernelet data --data photos', 'how many pictures of each class photos/0, photos/1 … have'],
+    ['kernelet data --sheet varied.png', 'what training with --augment sees'],
     ['kernelet data mnist', 'download MNIST to data/mnist'],
   ],
   positionals: false,
@@ -25,6 +35,9 @@ class, their shape, and what cannot be used.`,
       const found = await readData(values, part)
       if (!found || (parts.length > 0 && !found.parted)) continue
       const { data, folder, kind, parted } = found
+      if (values.sheet !== undefined && parts.length === 0) {
+        writeAtomically(String(values.sheet), [augmentSheet(data, integer(values, 'seed', 0, 0))])
+      }
       const counts = data.classes.map((name, label) => ({
         class: name,
         images: data.labels.filter((one) => one === label).length,
