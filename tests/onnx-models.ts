@@ -187,7 +187,10 @@ export async function runOrt(
   bytes: Uint8Array,
   inputs: Record<string, Numbers>,
 ): Promise<Record<string, { shape: number[]; data: number[] }>> {
-  const session = await ort.InferenceSession.create(bytes, { logSeverityLevel: 3 })
+  const session = await ort.InferenceSession.create(bytes, {
+    logSeverityLevel: 3,
+    intraOpNumThreads: 1,
+  })
   const feeds = Object.fromEntries(
     Object.entries(inputs).map(([name, { type = 'float', shape, data }]) => [
       name,
