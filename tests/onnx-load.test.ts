@@ -197,15 +197,58 @@ describe('batches', () => {
     expect(compiled.run(noise(30))).toEqual(noise(30))
   })
 
-  test('what mixes the images of a batch cannot be compiled, by name', () => {
+  const lists: Record<string, number[]> = { zero: [0], one: [1], back: [-1] }
+  const mixing: [op: string, inputs: string[], attributes?: Record<string, number>, opset?: number][] = [
+    ['Transpose', ['x']],
+    ['Flatten', ['x'], { axis: 0 }],
+    ['Squeeze', ['x', 'zero']],
+    ['Unsqueeze', ['x', 'zero']],
+    ['Gather', ['x', 'zero']],
+    ['Slice', ['x', 'zero', 'one', 'zero']],
+    ['Split', ['x']],
+    ['Reshape', ['x', 'back']],
+    ['Concat', ['x', 'x'], { axis: 0 }],
+    ['Softmax', ['x'], { axis: 0 }, 13],
+    ['Softmax', ['x'], { axis: 0 }, 11],
+    ['ReduceMean', ['x']],
+    ['ReduceMax', ['x', 'zero'], {}, 18],
+    ['ReduceSum', ['x']],
+    ['Size', ['x']],
+    ['Tile', ['x', 'two']],
+  ]
+  // With one channel of one row nothing else would tell the batch from the rest.
+  test.each(mixing)(
+    'what mixes the images of a batch is not compiled, by name: %s of %j',
+    (op, inputs, attributes = {}, opset = 13) => {
+      const initializers = Object.fromEntries(
+        Object.entries({ ...lists, two: [2, 1, 1, 1] }).map(([name, data]) => [
+          name,
+          { type: 'int64' as const, shape: [data.length], data },
+        ]),
+      )
+      const node = { op, inputs, attributes, name: 'turn' }
+      const bytes = onnxModel({
+        opset,
+        nodes: [node],
+        inputs: { x: { shape: ['N', 1, 1, 4] } },
+        initializers,
+      })
+      expect(thrown(() => loadOnnx(bytes).compile())).toMatchObject({
+        code: 'ERR_UNSUPPORTED',
+        message: expect.stringMatching(new RegExp(`^node turn \\(${op}, opset ${opset}\\): `)),
+      })
+    },
+  )
+
+  test('a slice of the whole batch is none', () => {
+    const list = (...data: number[]) => ({ type: 'int64' as const, shape: [data.length], data })
     const bytes = onnxModel({
-      nodes: [{ op: 'Transpose', inputs: ['x'], name: 'turn' }],
-      inputs: { x: { shape: ['N', 2, 3] } },
+      nodes: [{ op: 'Slice', inputs: ['x', 'starts', 'ends', 'axes'] }],
+      inputs: { x: { shape: ['N', 3] } },
+      initializers: { starts: list(0, 1), ends: list(2 ** 53, 2 ** 53), axes: list(0, 1) },
     })
-    expect(thrown(() => loadOnnx(bytes).compile())).toMatchObject({
-      code: 'ERR_UNSUPPORTED',
-      message: expect.stringMatching(/^node turn \(Transpose, opset 17\): /),
-    })
+    using model = loadOnnx(bytes).compile()
+    expect(model.outputShape).toEqual([2])
   })
 })
 
@@ -362,8 +405,8 @@ describe('what is not supported says where', () => {
   })
 
   test('an opset that is too old or not there yet', () => {
-    expect(thrown(() => loadOnnx(one({ op: 'Relu', inputs: ['x'] }, 3))).message).toMatch(
-      /opset 3; supported are/,
+    expect(thrown(() => loadOnnx(one({ op: 'Relu', inputs: ['x'] }, 0))).message).toMatch(
+      /opset 0; supported are/,
     )
     expect(thrown(() => loadOnnx(one({ op: 'Relu', inputs: ['x'] }, 99))).code).toBe('ERR_UNSUPPORTED')
   })

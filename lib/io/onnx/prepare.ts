@@ -11,8 +11,11 @@ import type { GraphProto, ModelProto, NodeProto } from './proto.ts'
 import { type DataFolder, readTensor } from './tensor.ts'
 import type { Run, Step, Value } from './value.ts'
 
-/** Versions of the operator set whose operators are read; 7 to 22 are tested. */
-const [oldestOpset, newestOpset] = [6, 24]
+/**
+ * Versions of the operator set that are read. Promised are 7 to 22: attributes that older ones have are refused
+ * unless they mean the same.
+ */
+const [oldestOpset, newestOpset] = [1, 24]
 
 /** One operator in its place. */
 export interface PreparedNode {
@@ -55,6 +58,11 @@ export function prepare(model: ModelProto, file: string, folder: DataFolder): Pr
   const opset = opsetOf(model, file)
   const initializers = new Set(graph.initializer.map(({ name }) => name))
   const protos = joinBiases(needed(graph, checkOrder(graph, initializers, file)), graph)
+  const inputs = graph.input.filter(({ name }) => !initializers.has(name))
+  for (const { name, type } of inputs) {
+    if (type && !type.tensor_type)
+      throw new KerneletError('ERR_UNSUPPORTED', `${file}: its input ${show(name)} is no tensor`)
+  }
   const nodes = protos.map((proto) => prepareNode(proto, opset, folder))
   const weights = new Weights(graph, protos, nodes, folder)
   const run: Run = { batch: 1, declaredBatch: undefined, held: weights.held }
@@ -62,7 +70,7 @@ export function prepare(model: ModelProto, file: string, folder: DataFolder): Pr
   const left = nodes.filter((one) => !fold(one, known, run))
   return {
     opset,
-    inputs: graph.input.filter(({ name }) => !initializers.has(name)).map(valueInfo),
+    inputs: inputs.map(valueInfo),
     outputs: graph.output.map(valueInfo),
     nodes: left,
     known,
@@ -74,7 +82,11 @@ export function prepare(model: ModelProto, file: string, folder: DataFolder): Pr
 
 function opsetOf(model: ModelProto, file: string): number {
   const version = model.opset_import.find(({ domain }) => isStandard(domain))?.version
-  if (version === undefined) throw notOnnx(file, 'it names no version of the operator set')
+  if (version === undefined) {
+    const others = model.opset_import.map(({ domain }) => show(domain))
+    if (others.length === 0) throw notOnnx(file, 'it names no version of the operator set')
+    throw new KerneletError('ERR_UNSUPPORTED', `${file} has operators of ${others.join(', ')} only`)
+  }
   if (version >= oldestOpset && version <= newestOpset) return version
   throw new KerneletError(
     'ERR_UNSUPPORTED',

@@ -47,7 +47,7 @@ export function arrayOf(node: OnnxNode, value: Value, what = 'an input'): NdArra
   if (!(value instanceof Tensor)) return value
   if (!isSymbolic(value)) return fromTensor(value)
   throw node.unsupported(
-    `${what} is computed from the image; when a model is compiled it must be known before (run() needs no such thing)`,
+    `${what} is computed from the image, which a compiled model cannot do here; run() can`,
   )
 }
 
@@ -67,6 +67,13 @@ export function axisOf(node: OnnxNode, axis: number, rank: number): number {
   if (Number.isInteger(axis) && axis >= -rank && axis < Math.max(rank, 1))
     return axis < 0 ? axis + rank : axis
   throw node.error('ERR_SHAPE', `axis ${axis} is outside a tensor of rank ${rank}`)
+}
+
+/** Says no to what would change the batch of a compiled model, which keeps images apart. */
+export function keepBatch(node: OnnxNode, value: Value, axis: number): void {
+  if (axis === 0 && isSymbolic(value)) {
+    throw node.unsupported('dimension 0, the batch, stays as it is in a compiled model; run() can change it')
+  }
 }
 
 /** A list of integers that is an attribute in old models and an input in new ones. */

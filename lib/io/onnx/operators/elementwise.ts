@@ -34,6 +34,7 @@ import {
   tensorOf,
   type Value,
 } from '../value.ts'
+import { reshaped } from './shape.ts'
 
 /** A function of one tensor, with a native operation. */
 function unary(make: (node: OnnxNode) => (x: Tensor) => Tensor): Operator {
@@ -71,8 +72,14 @@ function binary(
   integers: (a: number, b: number) => number,
 ): Operator {
   return (node) => {
+    // Before opset 7 the second operand could begin at any dimension of the first.
+    const old = node.opset < 7 && node.flag('broadcast', false)
+    const begin = old && node.has('axis') ? node.int('axis', 0) : undefined
     return (inputs) => {
-      const [a, b] = [required(node, inputs, 0), required(node, inputs, 1)]
+      const [a, second] = [required(node, inputs, 0), required(node, inputs, 1)]
+      const missing = begin === undefined ? 0 : a.shape.length - begin - second.shape.length
+      const ones = Array<number>(Math.max(missing, 0)).fill(1)
+      const b = reshaped(node, second, [...second.shape, ...ones])
       if (onlyArrays([a, b])) return nd.combine(kindOf(a), [arrayOf(node, a), arrayOf(node, b)], integers)
       return native(operand(a, b), operand(b, a))
     }

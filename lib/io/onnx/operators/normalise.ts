@@ -1,5 +1,15 @@
 /** Operators that normalise, reduce, or drop. */
-import { batchNorm, localResponseNorm, logSoftmax, mean, reshape, softmax } from '../../../functional.ts'
+import {
+  adaptiveMaxPool2d,
+  batchNorm,
+  localResponseNorm,
+  logSoftmax,
+  mean,
+  mul,
+  permute,
+  reshape,
+  softmax,
+} from '../../../functional.ts'
 import { elements } from '../../../shapes.ts'
 import type { Tensor } from '../../../tensor.ts'
 import * as nd from '../array.ts'
@@ -8,6 +18,7 @@ import {
   axisOf,
   integersOf,
   isSymbolic,
+  keepBatch,
   type Operator,
   onlyArrays,
   required,
@@ -87,6 +98,7 @@ function along(compute: (x: Tensor, dim: number) => Tensor): Operator {
       const { shape } = x
       const at = merged && axis === shape.length ? axis : axisOf(node, axis, shape.length)
       if (!merged || at === shape.length - 1) return compute(x, at)
+      keepBatch(node, x, at)
       const rows = reshape(x, [elements(shape.slice(0, at)), elements(shape.slice(at))])
       return reshape(compute(rows, 1), shape)
     }
@@ -110,7 +122,7 @@ const Dropout: Operator = (node) => {
 /** The dimensions that a reduction folds, from an attribute or, since the opset that says, an input. */
 function reduction(
   since: number,
-  native: ((x: Tensor, dims: number[], keepDims: boolean) => Tensor) | undefined,
+  native: ((x: Tensor, dims: number[], keepDims: boolean) => Tensor | undefined) | undefined,
   fold: (values: Float64Array) => number,
 ): Operator {
   return (node) => {
@@ -125,8 +137,9 @@ function reduction(
       )
       if (given.length === 0 && noop) return value
       const axes = given.length > 0 ? given : value.shape.map((_, d) => d)
-      if (native && !onlyArrays([value])) return native(tensorOf(value), axes, keepDims)
-      return nd.reduce(arrayOf(node, value), axes, keepDims, fold)
+      for (const axis of axes) keepBatch(node, value, axis)
+      const result = onlyArrays([value]) ? undefined : native?.(tensorOf(value), axes, keepDims)
+      return result ?? nd.reduce(arrayOf(node, value), axes, keepDims, fold)
     }
   }
 }
@@ -140,14 +153,43 @@ export const normaliseOperators: Readonly<Record<string, Operator>> = {
   LogSoftmax: along(logSoftmax),
   Dropout,
   ReduceMean: reduction(18, reduceMean, (values) => sum(values) / values.length),
-  ReduceSum: reduction(13, undefined, sum),
-  ReduceMax: reduction(18, undefined, (values) =>
-    values.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY),
-  ),
-  ReduceMin: reduction(18, undefined, (values) =>
-    values.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY),
+  ReduceSum: reduction(13, onlyTraced(reduceSum), sum),
+  ReduceMax: reduction(18, onlyTraced(reduceMax), (values) => extreme(values, Math.max)),
+  ReduceMin: reduction(
+    18,
+    onlyTraced((x, dims, keepDims) => mul(reduceMax(mul(x, -1), dims, keepDims), -1)),
+    (values) => extreme(values, Math.min),
   ),
   ReduceProd: reduction(18, undefined, (values) => values.reduce((product, value) => product * value, 1)),
+}
+
+type Reduce = (x: Tensor, dims: number[], keepDims: boolean) => Tensor
+
+/** Made of several operations, so that real tensors are better folded here. */
+function onlyTraced(compute: Reduce): (x: Tensor, dims: number[], keepDims: boolean) => Tensor | undefined {
+  return (x, dims, keepDims) => (isSymbolic(x) ? compute(x, dims, keepDims) : undefined)
+}
+
+function extreme(values: Float64Array, pick: (a: number, b: number) => number): number {
+  return values.reduce((a, b) => pick(a, b))
+}
+
+function reduceSum(x: Tensor, dims: number[], keepDims: boolean): Tensor {
+  return mul(reduceMean(x, dims, keepDims), elements(dims.map((d) => x.shape[d] as number)))
+}
+
+/** A pool over the folded dimensions, brought to the end. */
+function reduceMax(x: Tensor, dims: number[], keepDims: boolean): Tensor {
+  const kept = x.shape.map((_, d) => d).filter((d) => !dims.includes(d))
+  const sizes = kept.map((d) => x.shape[d] as number)
+  const rows = reshape(permute(x, [...kept, ...dims]), [
+    x.shape[0] as number,
+    elements(sizes.slice(1)),
+    1,
+    elements(dims.map((d) => x.shape[d] as number)),
+  ])
+  const shape = keepDims ? x.shape.map((size, d) => (dims.includes(d) ? 1 : size)) : sizes
+  return reshape(adaptiveMaxPool2d(rows, 1), shape)
 }
 
 function reduceMean(x: Tensor, dims: number[], keepdim: boolean): Tensor {

@@ -9,6 +9,7 @@ import {
   axisOf,
   integersOf,
   isSymbolic,
+  keepBatch,
   type Operator,
   type Run,
   required,
@@ -70,7 +71,8 @@ const Flatten: Operator = (node) => {
     const value = required(node, inputs, 0)
     const { shape } = value
     const at = axis === shape.length ? axis : axisOf(node, axis, shape.length)
-    if (at === 1 && value instanceof Tensor) return flatten(value, 1)
+    keepBatch(node, value, at)
+    if (at === 1 && shape.length > 1 && value instanceof Tensor) return flatten(value, 1)
     return reshaped(node, value, [elements(shape.slice(0, at)), elements(shape.slice(at))])
   }
 }
@@ -87,6 +89,7 @@ const Squeeze: Operator = (node) => {
       ? given.map((axis) => axisOf(node, axis, shape.length))
       : shape.flatMap((size, d) => (size === 1 && d >= first ? [d] : []))
     for (const axis of axes) {
+      keepBatch(node, value, axis)
       if (shape[axis] !== 1) {
         throw node.error('ERR_SHAPE', `dimension ${axis} of ${formatShape(shape)} is not 1`)
       }
@@ -106,6 +109,7 @@ const Unsqueeze: Operator = (node) => {
     const given = fixed ?? integersOf(node, required(node, inputs, 1), 'axes')
     const rank = value.shape.length + (given as number[]).length
     const axes = (given as number[]).map((axis) => axisOf(node, axis, rank))
+    for (const axis of axes) keepBatch(node, value, axis)
     if (new Set(axes).size < axes.length) throw node.error('ERR_SHAPE', 'two axes are the same')
     const rest = [...value.shape]
     const shape = Array.from({ length: rank }, (_, d) => (axes.includes(d) ? 1 : (rest.shift() as number)))
@@ -180,6 +184,8 @@ const Slice: Operator = (node) => {
     }
     for (const [i, given] of axes.entries()) {
       const axis = axisOf(node, given, rank)
+      const all = starts[i] === 0 && steps[i] === 1 && (ends[i] as number) >= 2 ** 31 - 1
+      if (!all) keepBatch(node, value, axis)
       const [step, size] = [steps[i] as number, value.shape[axis] as number]
       // A step back may end before the first element.
       const [low, high] = step > 0 ? [0, size] : [-1, size - 1]
@@ -199,6 +205,7 @@ const Split: Operator = (node) => {
   return (inputs) => {
     const value = required(node, inputs, 0)
     const at = axisOf(node, axis, value.shape.length)
+    keepBatch(node, value, at)
     const size = value.shape[at] as number
     const each = Math.ceil(size / parts)
     const sizes =
@@ -222,6 +229,7 @@ const Gather: Operator = (node) => {
   return (inputs) => {
     const value = required(node, inputs, 0)
     const at = axisOf(node, axis, value.shape.length)
+    keepBatch(node, value, at)
     const indices = arrayOf(node, required(node, inputs, 1), 'the indices')
     if (!isSymbolic(value)) return nd.gather(arrayOf(node, value), indices, at)
     if (indices.shape.length > 1) throw node.unsupported('indices of more than one dimension when compiled')
@@ -248,11 +256,11 @@ const Shape: Operator = (node) => {
   return (inputs) => nd.integers(required(node, inputs, 0).shape.slice(start, end))
 }
 
-const Size: Operator = (node) => (inputs) => ({
-  kind: 'int',
-  shape: [],
-  values: Float64Array.of(elements(required(node, inputs, 0).shape)),
-})
+const Size: Operator = (node) => (inputs) => {
+  const value = required(node, inputs, 0)
+  keepBatch(node, value, 0)
+  return { kind: 'int', shape: [], values: Float64Array.of(elements(value.shape)) }
+}
 
 const Constant: Operator = (node) => {
   const scalar = (kind: nd.Kind, value: number) => nd.filled(kind, [], value)
@@ -353,19 +361,41 @@ const Pad: Operator = (node) => {
       after[axis] = given[axes.length + i] as number
     }
     if (isSymbolic(value)) {
-      if (mode !== 'constant') throw node.unsupported(`mode=${mode} is supported in run() only`)
       if (before[0] !== 0 || after[0] !== 0) throw node.unsupported('padding of the batch')
       const pads = value.shape.flatMap((_, d) => [
         before[rank - 1 - d] as number,
         after[rank - 1 - d] as number,
       ])
-      return pad(value, pads.slice(0, -2), filling)
+      if (mode === 'constant') return pad(value, pads.slice(0, -2), filling)
+      return value.shape.reduce<Value>(
+        (padded, _, d) => surround(node, padded, d, before[d] as number, after[d] as number, source),
+        value,
+      )
     }
     return value.shape.reduce<nd.NdArray>(
       (array, _, d) => padDimension(array, d, before[d] as number, after[d] as number, source, filling),
       arrayOf(node, value),
     )
   }
+}
+
+/** A dimension of a tensor of a trace with copies of its own rows before and after it. */
+function surround(
+  node: OnnxNode,
+  value: Value,
+  axis: number,
+  before: number,
+  after: number,
+  source: (at: number, size: number) => number,
+): Value {
+  const size = value.shape[axis] as number
+  const row = (at: number) => tensorOf(cut(node, value, axis, source(at, size), 1, 1))
+  const rows = (from: number, count: number) =>
+    Array.from({ length: Math.max(count, 0) }, (_, i) => row(from + i))
+  const [first, last] = [Math.max(-before, 0), size + Math.min(after, 0)]
+  const middle = tensorOf(cut(node, value, axis, first, 1, last - first))
+  const parts = [...rows(-before, before), middle, ...rows(size, after)]
+  return parts.length === 1 ? middle : cat(parts, axis)
 }
 
 function padDimension(
