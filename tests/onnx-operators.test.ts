@@ -117,6 +117,7 @@ const pools: Case[] = [
     attributes: { kernel_shape: [2, 3], dilations: [2, 2], pads: [1, 2, 1, 0], count_include_pad: 1 },
     opset: 19,
   },
+  { op: 'AveragePool', inputs: [[2, 1, 7, 3, 4]], attributes: { kernel_shape: [5, 1, 1] } },
   { op: 'AveragePool', inputs: [[2, 3, 9]], attributes: { kernel_shape: [4], strides: [3], pads: [1, 0] } },
   {
     op: 'AveragePool',

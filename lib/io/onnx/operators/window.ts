@@ -14,7 +14,7 @@ import { elements, formatShape, windowCount, windowExtent } from '../../../shape
 import { Tensor } from '../../../tensor.ts'
 import * as nd from '../array.ts'
 import type { OnnxNode } from '../node.ts'
-import { arrayOf, isSymbolic, type Operator, required, tensorOf } from '../value.ts'
+import { arrayOf, isSymbolic, type Operator, required, tensorOf, type Value } from '../value.ts'
 
 /** The attributes of a window, a number for each dimension it slides along. */
 interface WindowAttributes {
@@ -139,12 +139,6 @@ const Conv: Operator = (node) => {
   }
 }
 
-/** What a pool does besides sliding. */
-interface Pooling {
-  readonly ceilMode: boolean
-  readonly countIncludePad?: boolean
-}
-
 function readPool(node: OnnxNode): { attributes: WindowAttributes; ceilMode: boolean; kernel: number[] } {
   const attributes = readWindow(node)
   if (!attributes.kernel) throw node.error('ERR_FORMAT', 'attribute kernel_shape is missing')
@@ -158,17 +152,53 @@ const MaxPool: Operator = (node) => {
   const indices = (node.outputs[1] ?? '') !== ''
   return (inputs) => {
     const value = required(node, inputs, 0)
-    const image = value.shape.slice(2)
-    const window = place(node, attributes, kernel, image)
-    if (!indices && value instanceof Tensor && fitsNative(window, image)) {
-      const [height, width] = window.kernel as [number, number]
-      return image.length === 1
-        ? maxPool1d(value, height, { ...linear(window), ceilMode })
-        : maxPool2d(value, [height, width], { ...planar(window), ceilMode })
-    }
+    const window = place(node, attributes, kernel, value.shape.slice(2))
+    const pooled = indices
+      ? undefined
+      : nativePool(
+          value,
+          window,
+          (x, size, options) => maxPool1d(x, size, { ...options, ceilMode }),
+          (x, size, options) => maxPool2d(x, size, { ...options, ceilMode }),
+        )
+    if (pooled) return pooled
     if (isSymbolic(value) && indices) throw node.unsupported('the second output, Indices, is for run() only')
     return maxPoolHost(arrayOf(node, value), window, ceilMode, columnMajor)
   }
+}
+
+/** A pool by the native operations over one or two dimensions; undefined where they do not do. */
+function nativePool(
+  x: Value,
+  window: Window,
+  overOne: (x: Tensor, size: number, options: ReturnType<typeof linear>) => Tensor,
+  overTwo: (x: Tensor, size: [number, number], options: ReturnType<typeof planar>) => Tensor,
+): Tensor | undefined {
+  if (!(x instanceof Tensor)) return undefined
+  const image = x.shape.slice(2)
+  if (image.length === 3 && isIdle(window, 1) && isIdle(window, 2)) {
+    // As PyTorch exports local response norm: over the channels alone. The dimensions it leaves alone are one.
+    const [n, c, depth, height, width] = x.shape as [number, number, number, number, number]
+    const two = (list: number[]) => list.slice(0, 2)
+    const { kernel, stride, dilation, before, after } = window
+    const merged = {
+      kernel: two(kernel),
+      stride: two(stride),
+      dilation: two(dilation),
+      before: two(before),
+      after: two(after),
+    }
+    const pooled = nativePool(reshape(x, [n, c, depth, height * width]), merged, overOne, overTwo)
+    return pooled && reshape(pooled, [n, c, pooled.shape[2] as number, height, width])
+  }
+  if (!fitsNative(window, image)) return undefined
+  const [height, width] = window.kernel as [number, number]
+  return image.length === 1 ? overOne(x, height, linear(window)) : overTwo(x, [height, width], planar(window))
+}
+
+/** Whether a window does nothing along a dimension. */
+function isIdle({ kernel, stride, before, after }: Window, d: number): boolean {
+  return kernel[d] === 1 && stride[d] === 1 && before[d] === 0 && after[d] === 0
 }
 
 /** The native pools take one or two dimensions, and less padding than the window covers. */
@@ -185,15 +215,14 @@ const AveragePool: Operator = (node) => {
   const countIncludePad = node.flag('count_include_pad', false)
   return (inputs) => {
     const value = required(node, inputs, 0)
-    const image = value.shape.slice(2)
-    const window = place(node, attributes, kernel, image)
-    if (value instanceof Tensor && fitsNative(window, image)) {
-      const [height, width] = window.kernel as [number, number]
-      return image.length === 1
-        ? avgPool1d(value, height, { ...linear(window), ceilMode, countIncludePad })
-        : avgPool2d(value, [height, width], { ...planar(window), ceilMode, countIncludePad })
-    }
-    return averagePoolHost(arrayOf(node, value), window, { ceilMode, countIncludePad })
+    const window = place(node, attributes, kernel, value.shape.slice(2))
+    const pooled = nativePool(
+      value,
+      window,
+      (x, size, options) => avgPool1d(x, size, { ...options, ceilMode, countIncludePad }),
+      (x, size, options) => avgPool2d(x, size, { ...options, ceilMode, countIncludePad }),
+    )
+    return pooled ?? averagePoolHost(arrayOf(node, value), window, ceilMode, countIncludePad)
   }
 }
 
@@ -275,11 +304,16 @@ function columnMajorIndex(index: number, image: readonly number[]): number {
   return result
 }
 
-function averagePoolHost(x: nd.NdArray, window: Window, pooling: Required<Pooling>): nd.NdArray {
+function averagePoolHost(
+  x: nd.NdArray,
+  window: Window,
+  ceilMode: boolean,
+  countIncludePad: boolean,
+): nd.NdArray {
   const means: number[] = []
-  const shape = slide(x, window, pooling.ceilMode, (output, offset, taps, padded) => {
+  const shape = slide(x, window, ceilMode, (output, offset, taps, padded) => {
     const sum = taps.reduce((total, tap) => total + (x.values[offset + tap] as number), 0)
-    means[output] = sum / (pooling.countIncludePad ? padded : taps.length)
+    means[output] = sum / (countIncludePad ? padded : taps.length)
   })
   return { kind: 'float', shape, values: Float32Array.from(means) }
 }
