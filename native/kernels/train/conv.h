@@ -279,13 +279,19 @@ void conv_dx(const ConvArgs& s, const float* weight, const float* grad, float* d
 // an offset into the padded input. Rows go by in chunks that stay in the first-level cache; in between the
 // chains lie in `sums` [oc][k][lanes].
 
-constexpr int dw_taps = 5;
-constexpr int dw_channels = F32::registers >= 32 ? 4 : lanes > 1 ? 2 : 1;
+constexpr bool many_registers = F32::registers >= 32;
+constexpr int dw_taps = many_registers ? 5 : 4, fewer_dw_taps = many_registers ? 3 : 2;
+constexpr int dw_channels = many_registers ? 4 : lanes > 1 ? 3 : 1;
 static_assert(dw_taps * dw_channels + dw_channels + 1 <= F32::registers, "dW does not fit the registers");
 
-// Of what is left: as many as there is a tile for.
-KERNELET_INLINE int dw_taps_of(int left) { return left >= 5 ? 5 : left >= 3 ? 3 : 1; }
-KERNELET_INLINE int dw_channels_of(int left) { return left >= dw_channels ? dw_channels : left >= 2 ? 2 : 1; }
+// Of what is left: as many as there is a tile for. A weight's sum does not depend on it.
+KERNELET_INLINE int dw_taps_of(int left) {
+  return left >= dw_taps ? dw_taps : left >= fewer_dw_taps ? fewer_dw_taps : 1;
+}
+KERNELET_INLINE int dw_channels_of(int left) {
+  if (left >= dw_channels && left != dw_channels + 1) return dw_channels;
+  return left >= 2 && dw_channels > 1 ? 2 : 1;
+}
 
 struct DwTile {
   const float* src;          // padded, first channel of the group, first row of the chunk
@@ -344,12 +350,15 @@ using DwKernel = void (*)(const ConvArgs&, const DwTile&);
 
 template <int M>
 KERNELET_INLINE DwKernel dw_kernel_of(int taps) {
-  return taps == 5 ? dw_tile<M, 5> : taps == 3 ? dw_tile<M, 3> : dw_tile<M, 1>;
+  return taps == dw_taps         ? dw_tile<M, dw_taps>
+         : taps == fewer_dw_taps ? dw_tile<M, fewer_dw_taps>
+                                 : dw_tile<M, 1>;
 }
 
 KERNELET_INLINE DwKernel dw_kernel_of(int channels, int taps) {
   if (channels == dw_channels) return dw_kernel_of<dw_channels>(taps);
-  return channels == 2 && dw_channels > 2 ? dw_kernel_of<2>(taps) : dw_kernel_of<1>(taps);
+  return channels == 2 && dw_channels > 1 ? dw_kernel_of < dw_channels == 1 ? 1 : 2 > (taps)
+                                          : dw_kernel_of<1>(taps);
 }
 
 KERNELET_INLINE size_t dw_padded_size(const ConvArgs& s, Plane plane) {
@@ -409,14 +418,23 @@ void conv_dw(const ConvArgs& s, const float* src, const float* grad, float* dw, 
   }
   sum_images(static_cast<size_t>(s.oc) * k, sums, dw);
   if (db == nullptr) return;
+  // four channels side by side: one alone would wait for its own sums
+  constexpr int channels = 4;
   float* const bias_sums = sums + static_cast<size_t>(s.oc) * k * lanes;
-  for (int oc = 0; oc < s.oc; ++oc) {
-    reg sum = F32::zero();
-    for (int pixels = s.oh * s.ow; pixels > 0; --pixels) {
-      sum = F32::add(sum, F32::load(grad));
-      grad += lanes;
+  const size_t plane_floats = static_cast<size_t>(s.oh) * s.ow * lanes;
+  for (int oc = 0; oc < s.oc; oc += channels) {
+    const float* from[channels];
+    reg sum[channels];
+    for (int c = 0; c < channels; ++c) {
+      from[c] = grad + static_cast<size_t>(oc + c < s.oc ? oc + c : oc) * plane_floats;
+      sum[c] = F32::zero();
     }
-    F32::store(bias_sums + static_cast<size_t>(oc) * lanes, sum);
+    for (size_t i = 0; i < plane_floats; i += lanes) {
+      KERNELET_UNROLL
+      for (int c = 0; c < channels; ++c) sum[c] = F32::add(sum[c], F32::load(from[c] + i));
+    }
+    for (int c = 0; c < channels && oc + c < s.oc; ++c)
+      F32::store(bias_sums + static_cast<size_t>(oc + c) * lanes, sum[c]);
   }
   sum_images(static_cast<size_t>(s.oc), bias_sums, db);
 }

@@ -164,7 +164,24 @@ void linear_dw(const LinearGradArgs& s, int begin, int end, float* dw, float* db
 
 // weight [rows][k] -> packed [k][rows], rows <= 8
 void pack_rows(int rows, int k, const float* weight, float* packed) {
-  for (int p = 0; p < k; ++p) {
+  int p = 0;
+  // as many blocks of 8 columns as a square of the registers has
+  constexpr int most = 8, blocks = lanes / most > 0 ? lanes / most : 1;
+  for (; rows == most && lanes >= most && p + blocks * lanes <= k; p += blocks * lanes) {
+    reg v[lanes];
+    KERNELET_UNROLL
+    for (int i = 0; i < lanes; ++i) {
+      v[i] = F32::load(weight + static_cast<size_t>(i % most) * k + p + i / most * lanes);
+    }
+    transpose(v);
+    KERNELET_UNROLL
+    for (int i = 0; i < lanes; ++i) {
+      if (blocks == 1) F32::store(packed + i * most, v[i]);
+      else F32::store_halves(packed + i * most, packed + (lanes + i) * most, v[i]);
+    }
+    packed += blocks * lanes * most;
+  }
+  for (; p < k; ++p) {
     for (int row = 0; row < rows; ++row) *packed++ = weight[static_cast<size_t>(row) * k + p];
   }
 }
