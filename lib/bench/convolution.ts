@@ -1,6 +1,9 @@
 /** One convolution to measure: its numbers, its plan, and what must come out. */
 import { KerneletError } from '../errors.ts'
+import type { Graph, GraphNode } from '../graph.ts'
 import { type NativePlan, native } from '../native.ts'
+import { toNative } from '../operation.ts'
+import { Tensor } from '../tensor.ts'
 import { uniform } from './inputs.ts'
 import { naiveConv } from './naive.ts'
 import { countFloats, countMacs, formatProblem, type Problem } from './problem.ts'
@@ -55,34 +58,37 @@ export class Operands {
   }
 }
 
-/** A plan of the convolution alone. */
+/** The convolution alone. */
+export function graphOf({ problem: p, values }: Operands): Graph {
+  const convolution = {
+    op: 'conv2d',
+    name: 'conv',
+    inputs: [0],
+    shape: [p.oc, p.oh, p.ow],
+    weight: new Tensor(values.weight, [p.oc, p.ic / p.g, p.kh, p.kw]),
+    bias: new Tensor(values.bias, [p.oc]),
+    kernelSize: [p.kh, p.kw],
+    stride: [p.sh, p.sw],
+    dilation: [p.dh, p.dw],
+    padding: [p.ph, p.pw, p.pb, p.pr],
+    groups: p.g,
+  } satisfies GraphNode
+  return {
+    nodes: [{ op: 'input', name: 'input', inputs: [], shape: [p.ic, p.ih, p.iw] }, convolution],
+    output: 1,
+  }
+}
+
+/** A plan of it. */
 export function planOf(
-  { problem: p, values }: Operands,
+  operands: Operands,
   isa: string | undefined,
   algorithm: string,
   threads: number,
 ): NativePlan {
-  const { weight, bias } = values
+  const { nodes, output } = graphOf(operands)
   return native().compile(
-    {
-      nodes: [
-        { op: 'input', name: 'input', inputs: [], shape: [p.ic, p.ih, p.iw] },
-        {
-          op: 'conv2d',
-          name: 'conv',
-          inputs: [0],
-          shape: [p.oc, p.oh, p.ow],
-          weight,
-          bias,
-          kernelSize: [p.kh, p.kw],
-          stride: [p.sh, p.sw],
-          dilation: [p.dh, p.dw],
-          padding: [p.ph, p.pw, p.pb, p.pr],
-          groups: p.g,
-        },
-      ],
-      output: 1,
-    },
+    { nodes: nodes.map((node) => toNative(node, node.name, node.inputs, node.shape)), output },
     { isa, algorithm, threads },
   )
 }

@@ -1,5 +1,5 @@
 /** `kernelet bench peers`: the same network in other runtimes, side by side. */
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -9,11 +9,12 @@ import { didYouMean } from '../cli/suggest.ts'
 import { compile } from '../compile.ts'
 import { KerneletError } from '../errors.ts'
 import { moduleUrl, packageFile, packageRoot } from '../files.ts'
+import { saveOnnx } from '../io/onnx/save.ts'
 import { LeNet5 } from '../models/lenet5.ts'
 import type { Benchmark, Facts } from './benchmark.ts'
 import { Child } from './child.ts'
 import type { Task } from './contender.ts'
-import { Operands } from './convolution.ts'
+import { graphOf, Operands } from './convolution.ts'
 import { images } from './inputs.ts'
 import { columns, label } from './markdown.ts'
 import { choices, counts, measuring, output, plot, usualThreads, words } from './options.ts'
@@ -115,17 +116,6 @@ async function installed(folder: URL, values: Values, convolutions: boolean): Pr
   return found
 }
 
-/** The writer of ONNX files, which lies beside the peers. */
-interface OnnxWriter {
-  lenet5(state: Record<string, { shape: readonly number[]; data: Float32Array }>): Uint8Array
-  convolution(problem: Problem, weight: Float32Array, bias: Float32Array): Uint8Array
-}
-
-async function onnxWriter(): Promise<OnnxWriter> {
-  const file: string = new URL('bench/peers/onnx.js', packageRoot()).href
-  return (await import(file)) as OnnxWriter
-}
-
 /** One input and what must come out; which benchmark it belongs to. */
 interface Trial {
   key: string
@@ -208,10 +198,7 @@ async function lenet5(
   using net = compile(model, { inputShape: [1, 28, 28], threads: 1 })
   const { macs } = net.describe()
   const onnx = join(scratch, 'lenet5.onnx')
-  const state = Object.fromEntries(
-    [...model.stateDict()].map(([name, { shape, data }]) => [name, { shape, data }]),
-  )
-  writeFileSync(onnx, (await onnxWriter()).lenet5(state))
+  saveOnnx(model, onnx, { inputShape: [1, 28, 28] })
   const weights = packageFile('models/lenet5-mnist.safetensors')
   const trialOf = (batch: number): Trial => ({
     key: `lenet5/batch:${batch}`,
@@ -243,13 +230,11 @@ async function convolutions(
   threads: readonly number[],
   scratch: string,
 ): Promise<Section[]> {
-  const writer = await onnxWriter()
   const onnx = join(scratch, 'convolution.onnx')
   const benchmarks: Benchmark[] = []
   for (const problem of problems) {
     const operands = new Operands(problem)
-    const { weight, bias } = operands.values
-    writeFileSync(onnx, writer.convolution(problem, weight, bias))
+    saveOnnx(graphOf(operands), onnx)
     const text = formatProblem(problem)
     const trial: Trial = {
       key: `conv/${text}`,
