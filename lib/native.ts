@@ -211,6 +211,11 @@ export interface NativeOptimizer {
 
 export interface NativeTrainerOptions {
   parameters: NativeTrainedParameter[]
+  /**
+   * Running statistics: arrays that batchNorm nodes have as mean or variance. Read at the start of a call, written at
+   * its end, moved by every step that updates where the node says `training`.
+   */
+  buffers?: { name: string; data: Float32Array }[] | undefined
   loss: NativeLoss
   optimizer: NativeOptimizer
   /** Gradients are scaled down to this norm over all parameters (after clipValue). */

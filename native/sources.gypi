@@ -13,6 +13,7 @@
       "native/core/augment.cc",
       "native/core/graph.cc",
       "native/core/copy.cc",
+      "native/core/strides.cc",
       "native/core/fuse.cc",
       "native/core/peak.cc",
       "native/core/plan.cc",
@@ -22,6 +23,7 @@
       "native/core/thread_pool.cc",
       "native/core/train_program.cc",
       "native/core/train_steps.cc",
+      "native/core/train_value_steps.cc",
       "native/core/train_team.cc",
       "native/core/trainer.cc"
     ],

@@ -17,7 +17,7 @@ export interface BatchNormLayerOptions {
 }
 
 /** What `BatchNorm1d` and `BatchNorm2d` share. */
-abstract class BatchNorm extends Module {
+export abstract class BatchNorm extends Module {
   readonly numFeatures: number
   readonly eps: number
   readonly momentum: number | null

@@ -12,6 +12,7 @@ import {
   native,
 } from '../native.ts'
 import { Module, type Parameter, type StateDict } from '../nn/module.ts'
+import { BatchNorm } from '../nn/normalization.ts'
 import { attached, toNative } from '../operation.ts'
 import { checkOptions } from '../options.ts'
 import { defaultGenerator } from '../random.ts'
@@ -147,7 +148,13 @@ const sampleImages = 256
 interface Opened {
   graph: Graph
   trainer: NativeTrainer
+  /** Of batch norms: how many batches their running statistics have seen. */
+  counts: readonly Tensor[]
   outputShape: readonly number[]
+}
+
+function countBatches({ counts }: Pick<Opened, 'counts'>, { steps }: { steps: number }): void {
+  for (const { data } of counts) data[0] = (data[0] as number) + steps
 }
 
 /**
@@ -274,6 +281,7 @@ export class Trainer {
       learningRates: [atLeast0(this.lr, 'step: lr')],
       ...this.#scaling,
     })
+    countBatches(opened, report)
     if (report.nonFinite) throw this.#diverged(report, 'the weights are as before this step', undefined)
     return {
       step: opened.trainer.step,
@@ -376,7 +384,7 @@ export class Trainer {
   }
 
   async #trainEpoch(
-    { graph, trainer }: Opened,
+    { graph, trainer, counts }: Opened,
     data: Dataset,
     targets: Int32Array | Float32Array,
     indices: Uint32Array,
@@ -427,6 +435,7 @@ export class Trainer {
       const report = await trainer.runAsync(call)
       const fitting = (count * callLength) / Math.max(1, performance.now() - called)
       this.#stepsPerCall = Math.max(1, Math.floor(Math.min(fitting, 4 * count)))
+      countBatches({ counts }, report)
       for (let i = 0; i < report.steps; i++) {
         const images = Math.min(batchSize, order.length - progress.steps * batchSize)
         progress.lossSum += (report.losses[i] as number) * images
@@ -615,6 +624,16 @@ export class Trainer {
     const graph = trace(this.#model, shape)
     const { input, output } = graphShapes(graph)
     const { labelSmoothing, clipNorm, clipValue, ema, isa, threads } = this.#options
+    const normalized = this.#model
+      .namedModules()
+      .flatMap(([path, module]) => (module instanceof BatchNorm && module.training ? [{ path, module }] : []))
+    for (const { path, module } of normalized) {
+      if (module.momentum !== null) continue
+      throw new KerneletError(
+        'ERR_UNSUPPORTED',
+        `Trainer: ${path}: momentum null (a mean over all batches) is for eager training only`,
+      )
+    }
     const trainer = native().trainer(
       {
         nodes: graph.nodes.map((node) => toNative(node, node.name, node.inputs, node.shape)),
@@ -626,6 +645,10 @@ export class Trainer {
           data: attached(parameter, this.#names[i] as string),
           frozen: !parameter.requiresGrad,
         })),
+        buffers: normalized.flatMap(({ path, module }) => [
+          { name: `${path}.running_mean`, data: attached(module.runningMean, `${path}.running_mean`) },
+          { name: `${path}.running_var`, data: attached(module.runningVar, `${path}.running_var`) },
+        ]),
         loss: { kind: this.#loss, labelSmoothing },
         optimizer: this.#optimizer.settings,
         clipNorm,
@@ -637,7 +660,8 @@ export class Trainer {
         threads,
       },
     )
-    this.#opened = { graph, trainer, outputShape: output }
+    const counts = normalized.map(({ module }) => module.numBatchesTracked)
+    this.#opened = { graph, trainer, counts, outputShape: output }
     this.#inputShape = input
     if (this.#waiting) this.#write(trainer, this.#waiting)
     this.#waiting = undefined

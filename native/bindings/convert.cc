@@ -160,6 +160,8 @@ Node node_of(const Napi::Value& value) {
   if (given(from.Get("variance"))) node.variance = floats_of(from.Get("variance"), "variance");
   node.alpha = number_of(from, "alpha", node.alpha);
   node.beta = number_of(from, "beta", node.beta);
+  node.training = boolean_of(from, "training", false);
+  node.momentum = number_of(from, "momentum", node.momentum);
   node.epsilon = number_of(from, "epsilon", node.epsilon);
   node.value = number_of(from, "value", node.value);
   dimensions_into(from, "axes", 1 << 30, node.axes);

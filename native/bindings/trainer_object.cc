@@ -52,24 +52,30 @@ constexpr const char* optimizers[] = {"sgd", "adam", "adamW"};
 constexpr const char* states[] = {"gradient", "momentum", "expAvg", "expAvgSq", "ema", "inputGradient"};
 constexpr int input_gradient_state = 5;
 
-TrainerOptions trainer_options_of(const Napi::Value& value) {
-  const Napi::Object from = object_of(value, "options");
-  TrainerOptions o;
-  const Napi::Value list = from.Get("parameters");
-  if (!list.IsArray()) throw Error("ERR_ARGUMENT", "parameters: expected an array");
+std::vector<TrainedParameter> parameters_of(const Napi::Value& list, const char* what) {
+  if (!list.IsArray()) throw Error("ERR_ARGUMENT", std::string(what) + ": expected an array");
   const Napi::Array array = list.As<Napi::Array>();
+  std::vector<TrainedParameter> parameters;
   for (uint32_t i = 0; i < array.Length(); ++i) {
-    const Napi::HandleScope scope(value.Env());
-    const Napi::Object one = object_of(array.Get(i), "parameters");
+    const Napi::HandleScope scope(list.Env());
+    const Napi::Object one = object_of(array.Get(i), what);
     TrainedParameter p;
     const Napi::Value name = one.Get("name");
-    if (!name.IsString()) throw Error("ERR_ARGUMENT", "parameters: expected a name");
+    if (!name.IsString()) throw Error("ERR_ARGUMENT", std::string(what) + ": expected a name");
     p.name = name.As<Napi::String>().Utf8Value();
     p.data = floats_of(one.Get("data"), p.name.c_str());
     p.frozen = boolean_of(one, "frozen", false);
     p.lr_multiplier = static_cast<float>(number_of(one, "lrMultiplier", 1));
-    o.parameters.push_back(std::move(p));
+    parameters.push_back(std::move(p));
   }
+  return parameters;
+}
+
+TrainerOptions trainer_options_of(const Napi::Value& value) {
+  const Napi::Object from = object_of(value, "options");
+  TrainerOptions o;
+  o.parameters = parameters_of(from.Get("parameters"), "parameters");
+  if (given(from.Get("buffers"))) o.buffers = parameters_of(from.Get("buffers"), "buffers");
   const Napi::Object loss = object_of(from.Get("loss"), "loss");
   o.loss = static_cast<Loss>(choice_of(loss.Get("kind"), "loss", losses));
   o.label_smoothing = static_cast<float>(number_of(loss, "labelSmoothing", 0));
@@ -380,11 +386,18 @@ TrainerObject::TrainerObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<
       options.preparation = augment_preparation_of(augment, graph.nodes[0].shape);
     }
     trainer_ = Trainer::make(graph, options);
-    const Napi::Array parameters = info[1].As<Napi::Object>().Get("parameters").As<Napi::Array>();
-    for (uint32_t i = 0; i < parameters.Length(); ++i) {
-      parameters_.push_back(
-          Napi::Persistent(parameters.Get(i).As<Napi::Object>().Get("data").As<Napi::Object>()));
+    for (const char* list : {"parameters", "buffers"}) {
+      const Napi::Value given_list = info[1].As<Napi::Object>().Get(list);
+      if (!given_list.IsArray()) continue;
+      const Napi::Array array = given_list.As<Napi::Array>();
+      for (uint32_t i = 0; i < array.Length(); ++i) {
+        parameters_.push_back(
+            Napi::Persistent(array.Get(i).As<Napi::Object>().Get("data").As<Napi::Object>()));
+      }
     }
+    // a getter could have made the lists longer meanwhile
+    if (parameters_.size() != trainer_->parameters() + trainer_->buffers())
+      throw Error("ERR_ARGUMENT", "parameters: the list changed while it was read");
     account(info.Env());
     Napi::Object self = info.This().As<Napi::Object>();
     self.Set("inputLength", Napi::Number::New(info.Env(), static_cast<double>(trainer_->input_length())));

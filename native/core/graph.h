@@ -81,6 +81,8 @@ struct Node {
   // leaky_relu, pow: alpha. elu: alpha; selu: alpha and beta, its scale. hardsigmoid: clip(alpha x + beta, 0, 1).
   // clip: from alpha to beta.
   float alpha = 1.0f, beta = 1.0f;
+  bool training = false;           // batch_norm, while trained: by the batch's own statistics
+  float momentum = 0.1f;           // batch_norm: how far running statistics move towards a batch's
   float epsilon = 1e-5f;           // batch_norm
   float value = 0.0f;              // pad
   int axes[Shape::max_rank] = {};  // permute: dimension i is the input's axes[i]

@@ -8,6 +8,7 @@
 #include "fuse.h"
 #include "isa.h"
 #include "step.h"
+#include "strides.h"
 #include "thread_pool.h"
 
 namespace kernelet {
@@ -389,41 +390,6 @@ class ProgramBuilder {
     d.problem = node.shape.text() + number("axis", node.axis);
   }
 
-  // Floats between neighbours along each dimension of a broadcast to `rank` dimensions: 0 where there is one
-  // element. Innermost the images in the lanes, where the operand has them; else it is the same for all.
-  void set_strides(const Shape& operand, int rank, bool in_lanes, size_t (&strides)[BinaryArgs::max_rank]) {
-    size_t next = in_lanes ? width_ : 1;
-    strides[rank] = in_lanes ? 1 : 0;
-    for (int d = rank - 1; d >= 0; --d) {
-      const int i = d - rank + operand.rank;
-      const size_t dim = i < 0 ? 1 : static_cast<size_t>(operand.dims[i]);
-      strides[d] = dim == 1 ? 0 : next;
-      next *= dim;
-    }
-  }
-
-  // dst = a op b. Dimensions that lie one behind the other for both become one.
-  void set_binary(BinaryArgs& s, const Shape& out, const Shape& a, bool a_in_lanes, const Shape& b,
-                  bool b_in_lanes) {
-    size_t of_a[BinaryArgs::max_rank], of_b[BinaryArgs::max_rank];
-    set_strides(a, out.rank, a_in_lanes, of_a);
-    set_strides(b, out.rank, b_in_lanes, of_b);
-    s.rank = 0;
-    for (int d = 0; d <= out.rank; ++d) {
-      const size_t dim = d == out.rank ? width_ : static_cast<size_t>(out.dims[d]);
-      if (dim == 1) continue;
-      const int last = s.rank - 1;
-      if (last >= 0 && s.a[last] == of_a[d] * dim && s.b[last] == of_b[d] * dim) {
-        s.dims[last] *= dim;
-      } else {
-        s.dims[s.rank++] = dim;
-      }
-      s.a[s.rank - 1] = of_a[d];
-      s.b[s.rank - 1] = of_b[d];
-    }
-    if (s.rank == 0) s.dims[s.rank++] = s.a[0] = s.b[0] = 1;
-  }
-
   // A source of a step that is an operand of its own.
   int new_operand(const Node& node, size_t length, bool has_shift) {
     operands_.push_back({&node, weights_.book(length), has_shift ? weights_.book(length) : 0});
@@ -444,10 +410,7 @@ class ProgramBuilder {
       for (int i = 1; i < d.input.rank; ++i) shapes[1].dims[i] = 1;
       sources.push_back(new_operand(node, static_cast<size_t>(shapes[1].dims[0]), norm));
     } else {
-      s.f = node.op == Op::add   ? Binary::add
-            : node.op == Op::sub ? Binary::sub
-            : node.op == Op::mul ? Binary::mul
-                                 : Binary::div;
+      s.f = binary_of(node.op);
       for (int i = 0; i < 2; ++i) {
         shapes[i] = graph_.nodes[node.inputs[i]].shape;
         // a constant that is repeated is read as it is, the same for every image
@@ -456,54 +419,13 @@ class ProgramBuilder {
         if (!in_lanes[i]) sources[i] = new_operand(stored, stored.weight.length, false);
       }
     }
-    set_binary(s, node.shape, shapes[0], in_lanes[0], shapes[1], in_lanes[1]);
+    set_strides(s, node.shape, {shapes[0], in_lanes[0]}, {shapes[1], in_lanes[1]}, width_);
     d.problem = number("n", d.output.elements());
     d.epilogue = epilogue_text(group.epilogue, false);
   }
 
-  // permute, slice, pad: the input's strides by the output's dimensions, or the other way round.
   void add_moves(Plan::Step& step, const Node& node, StepDescription& d) {
-    CopyArgs& s = step.copy;
-    s = CopyArgs();
-    const auto strides_of = [&](const Shape& shape, int64_t(&strides)[CopyArgs::max_rank]) {
-      int64_t next = static_cast<int64_t>(width_);
-      strides[shape.rank] = 1;
-      for (int i = shape.rank - 1; i >= 0; next *= shape.dims[i--]) strides[i] = next;
-    };
-    int64_t in[CopyArgs::max_rank];
-    strides_of(d.input, in);
-    strides_of(d.output, s.dst);
-    const int rank = d.output.rank;
-    s.rank = rank + 1;
-    s.dims[rank] = static_cast<int64_t>(width_);
-    s.src[rank] = 1;
-    for (int i = 0; i < rank; ++i) {
-      s.dims[i] = d.output.dims[i];
-      s.src[i] = in[i];
-      if (node.op == Op::permute) {
-        s.src[i] = in[node.axes[i]];
-      } else if (node.op == Op::slice) {
-        s.src[i] *= node.steps[i];
-        s.src_offset += node.starts[i] * in[i];
-      } else {
-        // where input and output overlap
-        const int64_t begin = std::max<int64_t>(0, node.starts[i]);
-        const int64_t end = std::min(d.output.dims[i], node.starts[i] + d.input.dims[i]);
-        s.dims[i] = std::max<int64_t>(0, end - begin);
-        s.dst_offset += begin * s.dst[i];
-        s.src_offset += (begin - node.starts[i]) * in[i];
-      }
-    }
-    // the innermost dimensions that are whole on both sides go together
-    while (s.rank > 1 && s.src[s.rank - 2] == s.dims[s.rank - 1] * s.src[s.rank - 1] &&
-           s.dst[s.rank - 2] == s.dims[s.rank - 1] * s.dst[s.rank - 1]) {
-      --s.rank;
-      s.dims[s.rank - 1] *= s.dims[s.rank];
-      s.src[s.rank - 1] = s.src[s.rank];
-      s.dst[s.rank - 1] = s.dst[s.rank];
-    }
-    s.fill = node.op == Op::pad;
-    s.value = node.value;
+    step.copy = moves_of(node, d.input, width_);
     d.algorithm = "copy";
     d.problem = d.input.text() + "o" + d.output.text();
   }

@@ -31,8 +31,7 @@ std::vector<std::vector<int>> training_groups(const Graph& graph, bool fuse_step
 
 class Builder {
  public:
-  Builder(TrainProgram& program, const Graph& graph, const KernelTable& kernels,
-          const std::vector<ParameterUse>& weights, const std::vector<ParameterUse>& biases,
+  Builder(TrainProgram& program, const Graph& graph, const KernelTable& kernels, const ParameterUses& uses,
           bool input_gradient, bool fuse_steps)
       : program_(program),
         graph_(graph),
@@ -40,8 +39,9 @@ class Builder {
         lanes_(static_cast<size_t>(kernels.lanes)),
         groups_(training_groups(graph, fuse_steps)) {
     find_aliases();
-    find_gradients(weights, biases, input_gradient);
-    make_steps(weights, biases);
+    add_constants(uses);
+    find_gradients(uses, input_gradient);
+    make_steps(uses);
     find_last_uses();
     lay_out(input_gradient);
     cut();
@@ -50,38 +50,56 @@ class Builder {
  private:
   using Instruction = TrainInstruction;
 
+  static bool is_alias(Op op) { return op == Op::flatten || op == Op::reshape; }
+
   // A flattened value is the value it flattens.
   void find_aliases() {
     for (size_t i = 0; i < graph_.nodes.size(); ++i) {
       const Node& node = graph_.nodes[i];
-      stored_in_.push_back(node.op == Op::flatten ? stored_in_[static_cast<size_t>(node.inputs[0])]
-                                                  : static_cast<int>(i));
+      stored_in_.push_back(is_alias(node.op) ? stored_in_[static_cast<size_t>(node.inputs[0])]
+                                             : static_cast<int>(i));
     }
     std::vector<std::vector<int>> computed;
     for (std::vector<int>& group : groups_) {
-      if (graph_.nodes[static_cast<size_t>(group[0])].op != Op::flatten) computed.push_back(std::move(group));
+      if (!is_alias(graph_.nodes[static_cast<size_t>(group[0])].op)) computed.push_back(std::move(group));
     }
     groups_ = std::move(computed);
   }
 
+  // Constants that are trained come first, as steps of their own.
+  void add_constants(const ParameterUses& uses) {
+    std::vector<std::vector<int>> constants;
+    trained_constant_.assign(graph_.nodes.size(), false);
+    for (size_t i = 0; i < graph_.nodes.size(); ++i) {
+      trained_constant_[i] = graph_.nodes[i].op == Op::constant && uses.weights[i].trained;
+      if (trained_constant_[i]) constants.push_back({static_cast<int>(i)});
+    }
+    groups_.insert(groups_.begin(), constants.begin(), constants.end());
+  }
+
   // A gradient is wanted where something is trained above.
-  void find_gradients(const std::vector<ParameterUse>& weights, const std::vector<ParameterUse>& biases,
-                      bool input_gradient) {
+  void find_gradients(const ParameterUses& uses, bool input_gradient) {
     wanted_.assign(graph_.nodes.size(), false);
     wanted_[0] = input_gradient;
     for (size_t i = 1; i < graph_.nodes.size(); ++i) {
       const Node& node = graph_.nodes[i];
-      wanted_[i] = weights[i].trained || biases[i].trained;
+      wanted_[i] = uses.weights[i].trained || uses.biases[i].trained;
       for (int input : node.inputs) wanted_[i] = wanted_[i] || wanted_[static_cast<size_t>(input)];
     }
     program_.trains = wanted_[static_cast<size_t>(graph_.output)];
   }
 
-  void make_steps(const std::vector<ParameterUse>& weights, const std::vector<ParameterUse>& biases) {
+  void make_steps(const ParameterUses& uses) {
     for (const std::vector<int>& group : groups_) {
       const size_t first = static_cast<size_t>(group[0]);
-      StepSpec spec = {&graph_,        group,         &kernels_,
-                       weights[first], biases[first], wanted_[static_cast<size_t>(group.back())]};
+      StepSpec spec = {&graph_,
+                       group,
+                       &kernels_,
+                       uses.weights[first],
+                       uses.biases[first],
+                       uses.means[first],
+                       uses.variances[first],
+                       wanted_[static_cast<size_t>(group.back())]};
       program_.steps.push_back(make_train_step(spec));
     }
   }
@@ -136,13 +154,13 @@ class Builder {
 
     size_t constant_floats = 0;
     for (size_t i = 0; i < graph_.nodes.size(); ++i) {
-      if (graph_.nodes[i].op != Op::constant) continue;
+      if (graph_.nodes[i].op != Op::constant || trained_constant_[i]) continue;
       where_[i] = {true, constant_floats};
       constant_floats += AlignedFloats::round_up(floats(i));
     }
     program_.constants = AlignedFloats(constant_floats);
     for (size_t i = 0; i < graph_.nodes.size(); ++i) {
-      if (graph_.nodes[i].op != Op::constant) continue;
+      if (graph_.nodes[i].op != Op::constant || trained_constant_[i]) continue;
       for (size_t j = 0; j < floats(i); ++j)
         program_.constants.data()[where_[i].offset + j] = graph_.nodes[i].weight.data[j / lanes_];
     }
@@ -249,8 +267,9 @@ class Builder {
   const KernelTable& kernels_;
   const size_t lanes_;
   std::vector<std::vector<int>> groups_;
-  std::vector<int> stored_in_;    // node -> node whose buffer holds its value
-  std::vector<bool> wanted_;      // node -> is its gradient?
+  std::vector<int> stored_in_;  // node -> node whose buffer holds its value
+  std::vector<bool> wanted_;    // node -> is its gradient?
+  std::vector<bool> trained_constant_;
   std::vector<size_t> last_use_;  // node -> time
   ArenaLayout layout_;
   std::vector<TrainOperand> where_;
@@ -260,10 +279,9 @@ class Builder {
 
 }  // namespace
 
-TrainProgram::TrainProgram(const Graph& graph, const KernelTable& kernels,
-                           const std::vector<ParameterUse>& weights, const std::vector<ParameterUse>& biases,
+TrainProgram::TrainProgram(const Graph& graph, const KernelTable& kernels, const ParameterUses& uses,
                            bool input_gradient, bool fuse_steps) {
-  Builder(*this, graph, kernels, weights, biases, input_gradient, fuse_steps);
+  Builder(*this, graph, kernels, uses, input_gradient, fuse_steps);
 }
 
 void TrainProgram::pack(const float* weights) const {

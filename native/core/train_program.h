@@ -34,10 +34,15 @@ struct TrainInstruction {
   std::vector<Addition> additions;
 };
 
+// Of every node.
+struct ParameterUses {
+  std::vector<ParameterUse> weights, biases, means, variances;
+};
+
 struct TrainProgram {
-  // weights, biases: of every node. Throws ERR_UNSUPPORTED for an operation without a backward.
-  TrainProgram(const Graph& graph, const KernelTable& kernels, const std::vector<ParameterUse>& weights,
-               const std::vector<ParameterUse>& biases, bool input_gradient, bool fuse_steps);
+  // Throws ERR_UNSUPPORTED for an operation without a backward.
+  TrainProgram(const Graph& graph, const KernelTable& kernels, const ParameterUses& uses, bool input_gradient,
+               bool fuse_steps);
 
   struct Node {
     int index;      // in the graph

@@ -1,5 +1,6 @@
 // One step of a training program: an operation (or a few fused ones), forward and backward, for a block of images
-// in the lanes. train_steps.cc makes them; a new operation is a class and a line there.
+// in the lanes. train_steps.cc makes those with weights, train_value_steps.cc the others; a new operation is a class
+// and a line there.
 #pragma once
 
 #include <memory>
@@ -47,7 +48,7 @@ struct StepSpec {
   const Graph* graph;
   std::vector<int> nodes;
   const KernelTable* kernels;
-  ParameterUse weight, bias;  // of the first node
+  ParameterUse weight, bias, mean, variance;  // of the first node
   bool wants_backward;
 
   const Node& first() const { return graph->nodes[static_cast<size_t>(nodes.front())]; }
@@ -94,10 +95,13 @@ class TrainStep {
   // After backward: rows [begin, end) of the gradient, from all blocks in order.
   virtual void weight_gradient(int /*batch*/, int /*begin*/, int /*end*/, float* /*dw*/) {}
   virtual void bias_gradient(int /*batch*/, float* /*db*/) {}
+  // After an update: running statistics, from those of all parameters' values to the next ones.
+  virtual void move_statistics(const float* /*now*/, float* /*next*/) const {}
 };
 
 // Throws ERR_UNSUPPORTED, naming node and op, where a backward is wanted and there is none.
 std::unique_ptr<TrainStep> make_train_step(const StepSpec& spec);
+std::unique_ptr<TrainStep> make_value_step(const StepSpec& spec);  // null where it is none of its kind
 
 ConvArgs conv_args_of(const Node& node, const Shape& in, const Shape& out);
 PoolArgs pool_args_of(const Node& node, const Shape& in);

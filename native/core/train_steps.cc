@@ -26,11 +26,6 @@ void copy_bias(const float* bias, int n, float* to) {
   for (int i = 0; i < n; ++i) to[i] = bias[i] + 0.0f;
 }
 
-Error no_backward(const StepSpec& spec) {
-  return Error("ERR_UNSUPPORTED", spec.first().name + ": " + op_name(spec.first().op) +
-                                      " has no backward: it cannot be trained through");
-}
-
 // ---------------------------------------------------------------- convolution
 
 // conv2d, then an activation, or a 2x2 maximum before or after a ReLU. Backward makes the gradient of the sums
@@ -316,23 +311,6 @@ class SoftmaxStep : public TrainStep {
   SoftmaxArgs a_;
 };
 
-class AddStep : public TrainStep {
- public:
-  explicit AddStep(const StepSpec& spec) : k_(spec.kernels), n_(floats_of(spec, spec.output())) {
-    if (spec.input(0) != spec.output() || spec.input(1) != spec.output()) throw no_backward(spec);
-  }
-  void forward(const BlockRun& run) override { k_->add(n_, run.src[0], run.src[1], run.dst); }
-  void backward(const BlockRun& run) override {
-    for (int i = 0; i < 2; ++i) {
-      if (run.src_grad[i] != nullptr) std::memcpy(run.src_grad[i], run.grad, n_ * sizeof(float));
-    }
-  }
-
- private:
-  const KernelTable* k_;
-  size_t n_;
-};
-
 class ConcatStep : public TrainStep {
  public:
   explicit ConcatStep(const StepSpec& spec) {
@@ -412,8 +390,8 @@ constexpr Entry entries[] = {
     {Op::max_pool2d, make<PoolStep>},     {Op::avg_pool2d, make<PoolStep>},
     {Op::relu, make<ActivationStep>},     {Op::tanh, make<ActivationStep>},
     {Op::sigmoid, make<ActivationStep>},  {Op::softmax, make<SoftmaxStep>},
-    {Op::log_softmax, make<SoftmaxStep>}, {Op::add, make<AddStep>},
-    {Op::concat, make<ConcatStep>},       {Op::dropout, make<DropoutStep>},
+    {Op::log_softmax, make<SoftmaxStep>}, {Op::concat, make<ConcatStep>},
+    {Op::dropout, make<DropoutStep>},
 };
 
 }  // namespace
@@ -468,7 +446,12 @@ std::unique_ptr<TrainStep> make_train_step(const StepSpec& spec) {
     step->first_node = spec.nodes[0];
     return step;
   }
-  throw no_backward(spec);
+  if (std::unique_ptr<TrainStep> step = make_value_step(spec)) {
+    step->first_node = spec.nodes[0];
+    return step;
+  }
+  throw Error("ERR_UNSUPPORTED", spec.first().name + ": " + op_name(spec.first().op) +
+                                     " has no backward: it cannot be trained through");
 }
 
 }  // namespace kernelet

@@ -79,8 +79,7 @@ std::unique_ptr<Trainer> Trainer::make(const Graph& graph, const TrainerOptions&
     t.macs_ += node.shape.elements() * (static_cast<int64_t>(node.weight.length) / outputs);
   }
   t.find_parameters(graph);
-  t.program_.reset(new TrainProgram(t.graph_, *t.kernels_, t.weights_of_, t.biases_of_,
-                                    options.input_gradient, options.fuse));
+  t.program_.reset(new TrainProgram(t.graph_, *t.kernels_, t.uses_, options.input_gradient, options.fuse));
   t.make_tasks();
   return trainer;
 }
@@ -88,36 +87,45 @@ std::unique_ptr<Trainer> Trainer::make(const Graph& graph, const TrainerOptions&
 Trainer::~Trainer() = default;
 
 void Trainer::find_parameters(const Graph& graph) {
-  parameters_.resize(options_.parameters.size());
-  for (size_t i = 0; i < parameters_.size(); ++i) {
-    parameters_[i].length = options_.parameters[i].data.length;
+  // those of the options, then its buffers, then what the graph has besides
+  std::vector<Floats> known;
+  for (const TrainedParameter& parameter : options_.parameters) known.push_back(parameter.data);
+  for (const TrainedParameter& buffer : options_.buffers) known.push_back(buffer.data);
+  const size_t listed = known.size(), trainable = options_.parameters.size();
+  parameters_.resize(listed);
+  const auto name = [&](size_t i) {
+    return i < trainable ? options_.parameters[i].name : options_.buffers[i - trainable].name;
+  };
+  for (size_t i = 0; i < listed; ++i) {
+    parameters_[i].length = known[i].length;
     for (size_t j = 0; j < i; ++j) {
-      if (parameters_[i].length > 0 && options_.parameters[i].data.data == options_.parameters[j].data.data) {
-        bad("ERR_ARGUMENT",
-            options_.parameters[i].name + ": is the same array as " + options_.parameters[j].name);
-      }
+      if (known[i].length > 0 && known[i].data == known[j].data)
+        bad("ERR_ARGUMENT", name(i) + ": is the same array as " + name(j));
     }
   }
   // The graph's weights that nobody listed stay as they are.
-  std::vector<Floats> others;
-  weights_of_.resize(graph.nodes.size());
-  biases_of_.resize(graph.nodes.size());
-  const auto find = [&](const Floats& floats, size_t node, bool bias) {
+  uses_.weights.resize(graph.nodes.size());
+  uses_.biases.resize(graph.nodes.size());
+  uses_.means.resize(graph.nodes.size());
+  uses_.variances.resize(graph.nodes.size());
+  const auto find = [&](const Floats& floats, bool fixed_otherwise) {
     ParameterUse use;
-    if (floats.data == nullptr || graph.nodes[node].op == Op::constant) return use;
+    if (floats.data == nullptr) return use;
     size_t i = 0;
-    for (; i < parameters_.size(); ++i) {
-      const Floats& known = i < options_.parameters.size() ? options_.parameters[i].data
-                                                           : others[i - options_.parameters.size()];
-      if (known.data == floats.data && known.length == floats.length) break;
-    }
-    if (i == parameters_.size()) {
+    while (i < known.size() && (known[i].data != floats.data || known[i].length != floats.length)) ++i;
+    // a constant that is not trained is no parameter
+    if (fixed_otherwise && (i >= trainable || options_.parameters[i].frozen)) return use;
+    if (i == known.size()) {
       parameters_.emplace_back();
       parameters_[i].length = floats.length;
-      others.push_back(floats);
+      known.push_back(floats);
     }
-    parameters_[i].uses.push_back({node, bias});
     use.parameter = static_cast<int>(i);
+    return use;
+  };
+  const auto find_multiplied = [&](const Floats& floats, size_t node, bool bias) {
+    const ParameterUse use = find(floats, graph.nodes[node].op == Op::constant);
+    if (use.parameter >= 0) parameters_[static_cast<size_t>(use.parameter)].uses.push_back({node, bias});
     return use;
   };
   // those of dead nodes have no gradient
@@ -130,17 +138,19 @@ void Trainer::find_parameters(const Graph& graph) {
   }
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     if (!live[i]) continue;
-    weights_of_[i] = find(graph.nodes[i].weight, i, false);
-    biases_of_[i] = find(graph.nodes[i].bias, i, true);
+    uses_.weights[i] = find_multiplied(graph.nodes[i].weight, i, false);
+    uses_.biases[i] = find_multiplied(graph.nodes[i].bias, i, true);
+    uses_.means[i] = find(graph.nodes[i].mean, false);
+    uses_.variances[i] = find(graph.nodes[i].variance, false);
   }
   for (size_t i = 0; i < parameters_.size(); ++i) {
     Parameter& p = parameters_[i];
     p.offset = floats_;
     floats_ += AlignedFloats::round_up(p.length);
-    p.trained = i < options_.parameters.size() && !options_.parameters[i].frozen && !p.uses.empty();
+    p.trained = i < trainable && !options_.parameters[i].frozen && !p.uses.empty();
     if (p.trained && p.uses.size() > 1) p.other = AlignedFloats(p.length);
   }
-  for (auto* uses : {&weights_of_, &biases_of_}) {
+  for (auto* uses : {&uses_.weights, &uses_.biases, &uses_.means, &uses_.variances}) {
     for (ParameterUse& use : *uses) {
       if (use.parameter < 0) continue;
       use.offset = parameters_[static_cast<size_t>(use.parameter)].offset;
@@ -159,10 +169,10 @@ void Trainer::find_parameters(const Graph& graph) {
     *floats = AlignedFloats(floats_);
     std::fill_n(floats->data(), floats_, 0.0f);
   }
-  for (size_t i = 0; i < others.size(); ++i) {
-    const Parameter& p = parameters_[options_.parameters.size() + i];
+  for (size_t i = listed; i < known.size(); ++i) {
+    const Parameter& p = parameters_[i];
     for (AlignedFloats& weights : weights_)
-      std::memcpy(weights.data() + p.offset, others[i].data, p.length * sizeof(float));
+      std::memcpy(weights.data() + p.offset, known[i].data, p.length * sizeof(float));
   }
   // The caller's arrays are his again: what the graph still needs of them is copied.
   for (Node& node : graph_.nodes) {
@@ -171,10 +181,11 @@ void Trainer::find_parameters(const Graph& graph) {
       std::memcpy(fixed_.back().data(), node.weight.data, node.weight.length * sizeof(float));
       node.weight.data = fixed_.back().data();
     } else {
-      node.weight.data = node.bias.data = nullptr;
+      node.weight.data = node.bias.data = node.mean.data = node.variance.data = nullptr;
     }
   }
   for (TrainedParameter& parameter : options_.parameters) parameter.data.data = nullptr;
+  for (TrainedParameter& buffer : options_.buffers) buffer.data.data = nullptr;
 }
 
 namespace {
@@ -200,7 +211,7 @@ void Trainer::make_tasks() {
       tasks_.push_back({i, 0, p.length, 0, -1, p.length, sums_++});
       continue;
     }
-    const TrainStep& step = *step_of(*program_, weights_of_[p.uses[0].node], false, p.uses[0].node);
+    const TrainStep& step = *step_of(*program_, uses_.weights[p.uses[0].node], false, p.uses[0].node);
     const int parts = static_cast<int>(step.parts.size()) - 1;
     const auto at = [&](int part) {
       return static_cast<size_t>(step.parts[static_cast<size_t>(part)]) *
@@ -219,8 +230,7 @@ void Trainer::make_tasks() {
 TrainProgram& Trainer::plain() {
   if (!options_.fuse) return *program_;
   if (!plain_) {
-    plain_.reset(
-        new TrainProgram(graph_, *kernels_, weights_of_, biases_of_, options_.input_gradient, false));
+    plain_.reset(new TrainProgram(graph_, *kernels_, uses_, options_.input_gradient, false));
   }
   plain_->pack(weights_[current_].data());
   return *plain_;
@@ -241,7 +251,9 @@ void Trainer::load(size_t i, const float* values) {
 
 void Trainer::store(size_t i, float* values) const {
   const Parameter& p = parameters_[i];
-  if (p.trained) std::memcpy(values, weights_[current_].data() + p.offset, p.length * sizeof(float));
+  const bool buffer = i >= options_.parameters.size();
+  if (p.trained || buffer)
+    std::memcpy(values, weights_[current_].data() + p.offset, p.length * sizeof(float));
 }
 
 bool Trainer::has(State state) const {
@@ -372,6 +384,9 @@ class Trainer::Run {
     if (call_.update && !update(learning_rate, clipped)) return false;
     if (health) fill_health();
     if (call_.update) {
+      const float* const now = t_.weights_[t_.current_].data();
+      for (const auto& step : program_->steps)
+        step->move_statistics(now, t_.weights_[1 - t_.current_].data());
       t_.current_ = 1 - t_.current_;
       t_.has_first_ = true;
       ++t_.step_;
@@ -628,7 +643,7 @@ class Trainer::Run {
   }
 
   void use_gradient(const Parameter::Use& use, size_t begin, size_t end, float* to) {
-    const ParameterUse& what = use.bias ? t_.biases_of_[use.node] : t_.weights_of_[use.node];
+    const ParameterUse& what = use.bias ? t_.uses_.biases[use.node] : t_.uses_.weights[use.node];
     TrainStep* const step = step_of(*program_, what, use.bias, use.node);
     if (use.bias) return step->bias_gradient(batch_, to);
     const size_t row = static_cast<size_t>(step->row_length);
@@ -690,7 +705,7 @@ class Trainer::Run {
 
   void pack(const Task& task, const Parameter& p, const float* weights) {
     for (const Parameter::Use& use : p.uses) {
-      const ParameterUse& what = use.bias ? t_.biases_of_[use.node] : t_.weights_of_[use.node];
+      const ParameterUse& what = use.bias ? t_.uses_.biases[use.node] : t_.uses_.weights[use.node];
       TrainStep* const step = step_of(*t_.program_, what, use.bias, use.node);
       if (use.bias) {
         step->pack_bias(weights);

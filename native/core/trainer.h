@@ -32,6 +32,7 @@ struct TrainedParameter {
 
 struct TrainerOptions {
   std::vector<TrainedParameter> parameters;
+  std::vector<TrainedParameter> buffers;  // running statistics; always written
   Loss loss = Loss::cross_entropy;
   float label_smoothing = 0;
 
@@ -106,10 +107,11 @@ class Trainer {
   int threads() const { return options_.threads; }
   size_t bytes() const;  // held, as it is now
 
-  // Parameter i of the options: before a run, and after it.
+  // Parameter i of the options, or the buffer that comes i - parameters() after them: before a run, and after it.
   size_t parameters() const { return options_.parameters.size(); }
-  size_t parameter_length(size_t i) const { return options_.parameters[i].data.length; }
-  const std::string& parameter_name(size_t i) const { return options_.parameters[i].name; }
+  size_t buffers() const { return options_.buffers.size(); }
+  size_t parameter_length(size_t i) const { return listed(i).data.length; }
+  const std::string& parameter_name(size_t i) const { return listed(i).name; }
   bool is_trained(size_t i) const { return parameters_[i].trained; }
   void load(size_t i, const float* values);
   void store(size_t i, float* values) const;
@@ -151,6 +153,10 @@ class Trainer {
   class Run;
 
   Trainer() = default;
+  const TrainedParameter& listed(size_t i) const {
+    const size_t n = options_.parameters.size();
+    return i < n ? options_.parameters[i] : options_.buffers[i - n];
+  }
   void find_parameters(const Graph& graph);
   void make_tasks();
   TrainProgram& plain();  // nothing fused: every value can be looked at
@@ -160,9 +166,9 @@ class Trainer {
   TrainerOptions options_;
   Graph graph_;  // its weights point into fixed_ or nowhere
   int64_t input_length_ = 0, output_length_ = 0, positions_ = 1, macs_ = 0;
-  std::vector<Parameter> parameters_;                 // those of the options, then the graph's other weights
-  std::vector<ParameterUse> weights_of_, biases_of_;  // of every node
-  std::vector<AlignedFloats> fixed_;                  // values of constants
+  std::vector<Parameter> parameters_;  // those of the options, its buffers, then the graph's other weights
+  ParameterUses uses_;
+  std::vector<AlignedFloats> fixed_;  // values of constants
   std::unique_ptr<TrainProgram> program_, plain_;
   std::vector<Task> tasks_;
   size_t sums_ = 0;  // of squares: one a row, so that norms do not depend on the tasks

@@ -67,10 +67,13 @@ const KernelTable table = {
     binary,
     from_bytes,
 
-    {train::conv_max, train::conv_max_dx, train::conv_dx_scratch, train::conv_dx, train::conv_dw_scratch,
-     train::conv_dw, train::linear_dx, train::linear_panel_size, train::linear_panels, train::linear_dw,
-     train::max_pool_dx, train::avg_pool_dx, train::activate_dx, train::softmax_dx, train::dropout,
-     train::loss, train::pack_rows, square_sum, train::update},
+    {train::conv_max,        train::conv_max_dx, train::conv_dx_scratch, train::conv_dx,
+     train::conv_dw_scratch, train::conv_dw,     train::linear_dx,       train::linear_panel_size,
+     train::linear_panels,   train::linear_dw,   train::max_pool_dx,     train::avg_pool_dx,
+     train::activate_dx,     train::slope,       train::adaptive_dx,     train::prelu_dx,
+     train::moments,         train::norm_sums,   train::norm_dx,         train::softmax_dx,
+     train::dropout,         train::loss,        train::pack_rows,       square_sum,
+     train::update},
 
     peak::muladds,
     peak::read,

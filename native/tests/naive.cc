@@ -209,7 +209,10 @@ void naive_activate(const KernelTable& t, const Unary& f, std::vector<float>& va
       for (float& x : values) x = x > 0 ? x : x * f.a;
       return;
     case Activation::clip:
-      for (float& x : values) x = x > f.b ? f.b : x < f.a ? f.a : x;
+      for (float& x : values) {
+        if (x < f.a) x = f.a;
+        if (x > f.b) x = f.b;
+      }
       return;
     case Activation::abs:
       for (float& x : values) x = std::fabs(x);

@@ -12,21 +12,24 @@ namespace train {
 KERNELET_INLINE void add_to(float* p, reg x) { F32::store(p, F32::add(F32::load(p), x)); }
 
 // The gradient of a maximum goes to the first of equals.
+KERNELET_COLD inline void max_window_dx(const PoolArgs& s, int y0, int x0, const float* src, reg left,
+                                        float* dx) {
+  reg best = F32::splat(-__builtin_inff());
+  batch_lanes::each_tap(s, src, y0, x0, [&](const float* p) { best = running_max(best, F32::load(p)); });
+  batch_lanes::each_tap(s, src, y0, x0, [&](const float* p) {
+    const reg x = F32::load(p), zero = F32::zero();
+    add_to(dx + (p - src), F32::select_gt(best, x, zero, left));
+    left = F32::select_gt(best, x, left, zero);
+  });
+}
+
 KERNELET_COLD void max_pool_dx(const PoolArgs& s, const float* src, const float* grad, float* dx) {
   const size_t plane = static_cast<size_t>(s.ih) * s.iw * lanes;
   memset(dx, 0, sizeof(float) * s.c * plane);
   for (int c = 0; c < s.c; ++c) {
     for (int oy = 0; oy < s.oh; ++oy) {
       for (int ox = 0; ox < s.ow; ++ox) {
-        const int y0 = oy * s.sh - s.pt, x0 = ox * s.sw - s.pl;
-        reg best = F32::splat(-__builtin_inff()), left = F32::load(grad);
-        batch_lanes::each_tap(s, src, y0, x0,
-                              [&](const float* p) { best = running_max(best, F32::load(p)); });
-        batch_lanes::each_tap(s, src, y0, x0, [&](const float* p) {
-          const reg x = F32::load(p), zero = F32::zero();
-          add_to(dx + (p - src), F32::select_gt(best, x, zero, left));
-          left = F32::select_gt(best, x, left, zero);
-        });
+        max_window_dx(s, oy * s.sh - s.pt, ox * s.sw - s.pl, src, F32::load(grad), dx);
         grad += lanes;
       }
     }
@@ -66,6 +69,119 @@ KERNELET_INLINE reg slope_times(Activation f, reg y, reg g) {
 void activate_dx(Activation f, size_t n, const float* dst, const float* grad, float* dx) {
   for (size_t i = 0; i < n; i += lanes)
     F32::store(dx + i, slope_times(f, F32::load(dst + i), F32::load(grad + i)));
+}
+
+// By the input x. At the ends of clip and hardsigmoid the slope is 0 (torch.nn.Hardtanh's; torch.clamp has 1).
+KERNELET_COLD inline reg slope_at(const Unary& f, reg x, reg g) {
+  const reg zero = F32::zero(), one = F32::splat(1.0f), a = F32::splat(f.a), b = F32::splat(f.b);
+  switch (f.f) {
+    case Activation::leaky_relu: return F32::select_gt(x, zero, g, F32::mul(g, a));
+    case Activation::elu:
+      return F32::mul(F32::mul(g, b),
+                      F32::select_gt(x, zero, one, F32::mul(a, slow_exp(F32::select_gt(x, zero, zero, x)))));
+    case Activation::silu: {
+      const reg s = F32::div(one, F32::add(one, slow_exp(F32::sub(zero, x))));
+      return F32::mul(F32::mul(g, s), F32::muladd(x, F32::sub(one, s), one));
+    }
+    case Activation::hardswish: {
+      const reg three = F32::splat(3.0f), inner = F32::muladd(x, F32::splat(1.0f / 3.0f), F32::splat(0.5f));
+      return F32::mul(g,
+                      F32::select_gt(F32::sub(zero, three), x, zero, F32::select_gt(x, three, one, inner)));
+    }
+    case Activation::hardsigmoid: {
+      const reg y = F32::muladd(x, a, b);
+      return F32::select_gt(y, zero, F32::select_gt(one, y, F32::mul(g, a), zero), zero);
+    }
+    case Activation::clip: return F32::select_gt(x, a, F32::select_gt(b, x, g, zero), zero);
+    case Activation::gelu: {
+      const reg density =
+          F32::mul(F32::splat(0.398942280f), slow_exp(F32::mul(F32::mul(x, x), F32::splat(-0.5f))));
+      return F32::mul(g, F32::muladd(x, density, normal_share(x)));
+    }
+    case Activation::exp: return F32::mul(g, slow_exp(x));
+    case Activation::log: return F32::div(g, x);
+    case Activation::abs: return F32::select_gt(x, zero, g, F32::select_gt(zero, x, F32::sub(zero, g), zero));
+    case Activation::pow: return F32::mul(g, F32::mul(a, pow(x, f.a - 1.0f)));
+    default: break;
+  }
+  return slope_times(f.f, activated(f, x), g);
+}
+
+KERNELET_COLD void slope(const Unary& f, size_t n, const float* src, const float* grad, float* dx) {
+  for (size_t i = 0; i < n; i += lanes)
+    F32::store(dx + i, slope_at(f, F32::load(src + i), F32::load(grad + i)));
+}
+
+// The gradient of a mean goes to all alike, that of a maximum to the first of equals.
+KERNELET_COLD void adaptive_dx(const PoolArgs& s, Pool pool, const float* src, const float* grad, float* dx) {
+  const size_t plane = static_cast<size_t>(s.ih) * s.iw * lanes;
+  memset(dx, 0, sizeof(float) * s.c * plane);
+  for (int c = 0; c < s.c; ++c) {
+    for (int o = 0; o < s.oh * s.ow; ++o) {
+      const int oy = o / s.ow, ox = o % s.ow;
+      // a bin is a window of its own
+      PoolArgs bin = s;
+      const int y0 = bin_begin(oy, s.ih, s.oh), x0 = bin_begin(ox, s.iw, s.ow);
+      bin.kh = bin_end(oy, s.ih, s.oh) - y0;
+      bin.kw = bin_end(ox, s.iw, s.ow) - x0;
+      bin.dh = bin.dw = 1;
+      if (pool == Pool::max) {
+        max_window_dx(bin, y0, x0, src, F32::load(grad), dx);
+      } else {
+        const reg share = F32::div(F32::load(grad), F32::splat(static_cast<float>(bin.kh * bin.kw)));
+        batch_lanes::each_tap(bin, dx, y0, x0, [&](const float* p) { add_to(dx + (p - dx), share); });
+      }
+      grad += lanes;
+    }
+    src += plane;
+    dx += plane;
+  }
+}
+
+KERNELET_COLD void prelu_dx(size_t n, float slope, const float* src, const float* grad, float* dx,
+                            float* dw) {
+  const reg zero = F32::zero(), w = F32::splat(slope);
+  reg sum = zero;
+  for (size_t i = 0; i < n * lanes; i += lanes) {
+    const reg x = F32::load(src + i), g = F32::load(grad + i);
+    sum = F32::muladd(F32::select_gt(x, zero, zero, x), g, sum);
+    if (dx != nullptr) F32::store(dx + i, F32::select_gt(x, zero, g, F32::mul(g, w)));
+  }
+  F32::store(dw, sum);
+}
+
+KERNELET_COLD void moments(size_t n, const float* src, float* mean, float* squares) {
+  reg sum = F32::zero(), square = F32::zero();
+  for (size_t i = 0; i < n; ++i) sum = F32::add(sum, F32::load(src + i * lanes));
+  const reg m = F32::div(sum, F32::splat(static_cast<float>(n)));
+  for (size_t i = 0; i < n; ++i) {
+    const reg d = F32::sub(F32::load(src + i * lanes), m);
+    square = F32::muladd(d, d, square);
+  }
+  F32::store(mean, m);
+  F32::store(squares, square);
+}
+
+KERNELET_COLD void norm_sums(size_t n, const float* src, const float* grad, float mean, float factor,
+                             float* of_grad, float* of_both) {
+  const reg m = F32::splat(mean);
+  reg sum = F32::zero(), both = F32::zero();
+  for (size_t i = 0; i < n * lanes; i += lanes) {
+    const reg g = F32::load(grad + i);
+    sum = F32::add(sum, g);
+    both = F32::muladd(g, F32::sub(F32::load(src + i), m), both);
+  }
+  F32::store(of_grad, sum);
+  F32::store(of_both, F32::mul(both, F32::splat(factor)));
+}
+
+KERNELET_COLD void norm_dx(size_t n, const float* src, const float* grad, float mean, float a, float b,
+                           float c, float* dx) {
+  const reg m = F32::splat(mean), minus_b = F32::splat(-b), minus_c = F32::splat(-c), factor = F32::splat(a);
+  for (size_t i = 0; i < n * lanes; i += lanes) {
+    const reg rest = F32::muladd(F32::sub(F32::load(src + i), m), minus_b, minus_c);
+    F32::store(dx + i, F32::muladd(F32::load(grad + i), factor, rest));
+  }
 }
 
 // softmax: y (g - sum g y); log: g - e^y sum g. Over the middle of [outer][n][inner], inner in whole registers.

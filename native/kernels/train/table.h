@@ -9,10 +9,12 @@
 namespace kernelet {
 
 enum class Activation : int32_t;
+enum class Pool : int32_t;
 struct ConvArgs;
 struct LinearArgs;
 struct PoolArgs;
 struct SoftmaxArgs;
+struct Unary;
 
 enum class Loss : int32_t { cross_entropy, mse, binary_cross_entropy, binary_cross_entropy_with_logits, dot };
 
@@ -83,6 +85,19 @@ struct TrainKernels {
   void (*avg_pool_dx)(const PoolArgs&, const float* grad, float* dx);
   void (*activate_dx)(Activation, size_t n, const float* dst, const float* grad,
                       float* dx);  // dx may be grad
+  // By the input, for every activation: dx = f'(src) grad; dx may be grad.
+  void (*slope)(const Unary&, size_t n, const float* src, const float* grad, float* dx);
+  void (*adaptive_dx)(const PoolArgs&, Pool, const float* src, const float* grad, float* dx);
+  // One channel of n elements. dx may be null; dw [lanes]: each image's sum.
+  void (*prelu_dx)(size_t n, float slope, const float* src, const float* grad, float* dx, float* dw);
+  // Of each image: mean and the sum of squares of what deviates from it, [lanes].
+  void (*moments)(size_t n, const float* src, float* mean, float* squares);
+  // Of each image: sums of grad, and of grad (src - mean) factor, [lanes].
+  void (*norm_sums)(size_t n, const float* src, const float* grad, float mean, float factor, float* of_grad,
+                    float* of_both);
+  // dx = a grad - b (src - mean) - c
+  void (*norm_dx)(size_t n, const float* src, const float* grad, float mean, float a, float b, float c,
+                  float* dx);
   void (*softmax_dx)(const SoftmaxArgs&, const float* dst, const float* grad, float* dx);
   void (*dropout)(const DropoutArgs&, size_t n, const float* src, float* dst);  // its own backward
   // losses [lanes]: of each image, summed; dx scaled by `scale` [lanes]
