@@ -12,6 +12,16 @@
 namespace kernelet {
 namespace {
 
+// base^n, n >= 0, alike on every machine: libm's pow is not, and a new symbol of glibc besides.
+double power(double base, double n) {
+  double result = 1;
+  for (int64_t left = static_cast<int64_t>(n); left > 0; left /= 2) {
+    if (left % 2 != 0) result *= base;
+    base *= base;
+  }
+  return result;
+}
+
 // As plans have it; a step does about three times the work of a forward.
 constexpr int64_t threading_threshold_macs = 4'000'000;
 // Weights of a task: some microseconds of work.
@@ -670,7 +680,7 @@ class Trainer::Run {
     args.beta1_rest = static_cast<float>(1 - o.beta1);
     args.beta2 = static_cast<float>(o.beta2);
     args.beta2_rest = static_cast<float>(1 - o.beta2);
-    args.root_correction = static_cast<float>(1 / std::sqrt(1 - std::pow(o.beta2, t)));
+    args.root_correction = static_cast<float>(1 / std::sqrt(1 - power(o.beta2, t)));
     args.eps = static_cast<float>(o.eps);
     args.ema_decay = static_cast<float>(o.ema_decay);
     args.ema_rest = static_cast<float>(1 - o.ema_decay);
@@ -687,7 +697,7 @@ class Trainer::Run {
       UpdateArgs mine = args;
       const double lr = learning_rate * o.parameters[task.parameter].lr_multiplier;
       mine.lr = static_cast<float>(lr);
-      mine.step_size = static_cast<float>(lr / (1 - std::pow(o.beta1, t)));
+      mine.step_size = static_cast<float>(lr / (1 - power(o.beta1, t)));
       finite[static_cast<size_t>(index)] = k_.train.update(
           mine, task.end - task.begin,
           {weights + at, t_.gradients_.data() + at, next + at, of(t_.first_), of(t_.second_), of(t_.ema_)});
