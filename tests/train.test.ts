@@ -1,5 +1,5 @@
 /** Trainer: what it learns, what it reports, that it stops, goes on and repeats itself to the bit. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
@@ -21,6 +21,7 @@ import {
   KerneletError,
   LeNet5,
   Linear,
+  loadMnist,
   loadSafetensors,
   Module,
   manualSeed,
@@ -34,7 +35,7 @@ import {
   type TrainerOptions,
   unfreeze,
 } from '../lib/index.ts'
-import { largestError } from './helpers.ts'
+import { largestError, root } from './helpers.ts'
 import { quarters, SmallNet, weightBits } from './training-data.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'kernelet-train-'))
@@ -155,6 +156,19 @@ describe('the same weights', () => {
       return trained({ seed: undefined })
     }
     expect(await once()).toBe(await once())
+  })
+
+  test('varied images are others in every epoch, and the same the next time', async () => {
+    const losses = async () => {
+      using trainer = new Trainer(new SmallNet(), {
+        ...{ optimizer: new SGD({ lr: 0 }), seed: 4, threads: 2 },
+        augment: { affine: { translate: 2 } },
+      })
+      return (await reportsOf(trainer, { epochs: 2, shuffle: false })).map(({ loss }) => loss)
+    }
+    const [first, second] = await losses()
+    expect(second).not.toBe(first)
+    expect(await losses()).toEqual([first, second])
   })
 
   test('fit of an epoch is its steps one by one', async () => {
@@ -385,14 +399,16 @@ describe('stopping and going on', () => {
     const trainer = new Trainer(model, options)
     const abort = new AbortController()
     const aborted = await failure(
-      (async () => {
-        for await (const { epoch } of trainer.fit(data, { epochs: 3, batchSize: 32, signal: abort.signal })) {
-          if (epoch === 1) setImmediate(() => abort.abort(new Error('enough')))
-        }
-      })(),
+      reportsOf(trainer, {
+        epochs: 3,
+        signal: abort.signal,
+        onProgress: () => abort.abort(new Error('enough')),
+      }),
     )
     expect(aborted).toMatchObject({ code: 'ERR_ABORTED', cause: new Error('enough') })
-    expect(trainer.steps).toBeLessThan(57)
+    // In the middle of the first epoch of 19 steps.
+    expect(trainer.steps).toBeGreaterThan(0)
+    expect(trainer.steps).toBeLessThan(19)
     const path = join(folder, 'aborted')
     trainer.saveCheckpoint(path, { note: 'kept' })
     trainer.dispose()
@@ -610,6 +626,23 @@ test('the event loop goes on while a net is trained', async () => {
   expect(ticks).toBeGreaterThan(5)
   expect(delay.max / 1e9).toBeLessThan(Math.max(0.5, report!.seconds))
 })
+
+const mnist = process.env.KERNELET_MNIST ?? join(root, '../shared/data/mnist')
+
+test.skipIf(!existsSync(mnist))(
+  'MNIST: an epoch of 20,000 images reads nineteen of twenty of the rest',
+  async () => {
+    const all = loadMnist(mnist)
+    expect(all.length).toBe(60_000)
+    manualSeed(1)
+    using trainer = new Trainer(new LeNet5(), { optimizer: new Adam({ lr: 0.002 }), seed: 1 })
+    const some = all.subset(Array.from({ length: 20_000 }, (_, i) => i))
+    const rest = all.subset(Array.from({ length: 5000 }, (_, i) => 20_000 + i))
+    const [report] = await reportsOf(trainer, { validation: rest }, some)
+    expect(report!.validation!.accuracy).toBeGreaterThan(0.95)
+    expect(report!.health!.warnings).toEqual([])
+  },
+)
 
 describe('wrong options', () => {
   test.each<[unknown, RegExp]>([
