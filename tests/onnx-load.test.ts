@@ -513,6 +513,23 @@ describe('damaged files', () => {
     expect(thrown(() => loadOnnx(bytes)).message).toMatch(/^node big \(ConstantOfShape, opset 17\): /)
   })
 
+  test('a window of any size, over an image of any size, takes no time', () => {
+    for (const size of [2 ** 31, 2 ** 53]) {
+      for (const attributes of [
+        { kernel_shape: [size, 2] },
+        { kernel_shape: [1, 1], pads: [size, size, size, size] },
+      ]) {
+        const bytes = onnxModel({
+          nodes: [{ op: 'AveragePool', inputs: ['x'], attributes }],
+          inputs: { x: { shape: ['N', 1, 4, 4] } },
+        })
+        expect(thrown(() => loadOnnx(bytes).forward(new Tensor(noise(16), [1, 1, 4, 4]))).message).toMatch(
+          /^node y \(Av/,
+        )
+      }
+    }
+  })
+
   test('nodes out of order, values made twice, outputs that nothing makes', () => {
     const swap = (nodes: TestModel['nodes'], outputs = ['y']) =>
       thrown(() => loadOnnx(onnxModel({ nodes, inputs: { x: { shape: ['N', 2] } }, outputs })))

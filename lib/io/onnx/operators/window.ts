@@ -1,4 +1,6 @@
 /** Operators that slide a window: convolution and pooling, over one or two dimensions; pooling in run() over any. */
+
+import { KerneletError } from '../../../errors.ts'
 import {
   adaptiveAvgPool2d,
   adaptiveMaxPool2d,
@@ -226,6 +228,9 @@ const AveragePool: Operator = (node) => {
   }
 }
 
+/** Values a pool may look at here: a file can ask for any size, and this is slow. */
+const mostTaps = 2 ** 28
+
 /** Every window of a pool over any number of dimensions: `visit` gets the places in the image it covers. */
 function slide(
   x: nd.NdArray,
@@ -249,6 +254,10 @@ function slide(
   const planes = elements(x.shape.slice(0, 2))
   const area = elements(image)
   const outputs = elements(counts)
+  const work = outputs * planes * elements(image.map((size, d) => Math.min(size, kernel[d] as number)))
+  if (!(work <= mostTaps)) {
+    throw new KerneletError('ERR_UNSUPPORTED', `a pool of ${formatShape(x.shape)} looks at ${work} values`)
+  }
   for (let output = 0; output < outputs; output++) {
     let taps = [0]
     let padded = 1
