@@ -3,6 +3,7 @@
  * 0/b.png, 1/a.png …), some ten of each. Every other picture is kept to measure with.
  *
  *     node examples/fine-tune.js FOLDER [OUT.safetensors]
+ *     node examples/fine-tune.js hand      # after node scripts/write-hand.mjs hand, which draws some
  *     kernelet classify --weights OUT.safetensors picture.png
  */
 import { fileURLToPath } from 'node:url'
@@ -52,13 +53,14 @@ const report = (when, { correct, count, accuracy, misread }) => {
 }
 report('before', await evaluate(model, toMeasure, pixels))
 
-// Strokes are strokes in every hand: the convolutions stay, what is made of them is learnt anew.
+// Strokes are strokes in every hand: the convolutions stay, what is made of them is learnt anew. The small rate is for
+// the other hands: what is learnt of one is forgotten of them.
 freeze(model.conv1)
 freeze(model.conv2)
 const epochs = 60
 const trainer = new Trainer(model, {
   ...pixels,
-  optimizer: new AdamW({ lr: 0.001 }),
+  optimizer: new AdamW({ lr: 0.0003 }),
   labelSmoothing: 0.05,
   augment: handwriting,
   seed: 1,
