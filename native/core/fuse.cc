@@ -44,24 +44,19 @@ bool fits_tile(const Node& pool, const Shape& in) {
   return true;
 }
 
+// What the tile does in registers: a ReLU, a maximum, or both. They commute to the bit, so the ReLU runs once a
+// window. Other functions and averages are faster in a pass of their own than row by row out of the tile.
 void extend_conv(const Graph& graph, const Uses& uses, Group& group) {
   Epilogue& e = group.epilogue;
   for (;;) {
     const int next = only_reader(graph, uses, group.nodes.back());
     if (next < 0) return;
     const Node& node = graph.nodes[next];
-    const Unary f = unary_of(node);
-    if (f.f != Activation::none && e.after.f == Activation::none) {
-      e.after = f;
-    } else if ((node.op == Op::max_pool2d || node.op == Op::avg_pool2d) && e.pool == Pool::none &&
+    if (node.op == Op::relu && e.after.f == Activation::none) {
+      e.after = unary_of(node);
+    } else if (node.op == Op::max_pool2d && e.pool == Pool::none &&
                fits_tile(node, graph.nodes[group.nodes.back()].shape)) {
-      e.pool = node.op == Op::max_pool2d ? Pool::max : Pool::average;
-      // ReLU and a maximum commute to the bit, so it runs once a window; tanh and sigmoid as computed are
-      // not monotone to the last bit, and an average commutes with nothing: these stay before the pool.
-      if (e.pool == Pool::average || e.after.f != Activation::relu) {
-        e.before = e.after;
-        e.after = Unary();
-      }
+      e.pool = Pool::max;
     } else {
       return;
     }

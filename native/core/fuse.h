@@ -1,4 +1,4 @@
-// Which operations share a step: a convolution with its activation and 2x2 pool; a linear layer, a sum or
+// Which operations share a step: a convolution with its ReLU and 2x2 maximum; a linear layer, a sum or
 // another operation on two values, or a batch norm with its activation. Everything else is a step of its own.
 #pragma once
 
