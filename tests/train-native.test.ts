@@ -213,6 +213,35 @@ describe.each(isa().supported)('%s', (tier) => {
     expect(trainer.step).toBe(steps)
   })
 
+  test('interrupt() before the thread has begun ends the call, and only that call', async () => {
+    const weights = new kernelet.Tensor(new Float32Array(100), [1, 100])
+    const trainer = trainerOf(
+      graphOf((x) => kernelet.linear(x, weights), [100]),
+      { parameters: [{ name: 'w', data: weights.data }] },
+    )
+    const call = {
+      images: new Float32Array(100).fill(1),
+      targets: Float32Array.of(1),
+      indices: new Uint32Array(200_000),
+      batch: 1,
+      learningRates: new Float32Array(200_000).fill(0.01),
+    }
+    const running = trainer.runAsync(call)
+    expect(() => trainer.run(call)).toThrow(/runAsync is under way/)
+    trainer.interrupt()
+    const { steps } = await running
+    expect(steps).toBeLessThan(200_000)
+    expect(trainer.step).toBe(steps)
+    trainer.interrupt()
+    const { indices, learningRates, ...rest } = call
+    const next = trainer.run({
+      ...rest,
+      indices: indices.subarray(0, 3),
+      learningRates: learningRates.subarray(0, 3),
+    })
+    expect(next.steps).toBe(3)
+  })
+
   const golden = lenet5Golden()
   test.skipIf(golden === undefined)('LeNet-5: loss and gradients of 16 digits', () => {
     const model = new LeNet5()

@@ -433,6 +433,7 @@ float* TrainerObject::parameter_data(size_t i) {
 }
 
 void TrainerObject::load() {
+  trainer_->interrupt(false);  // here and not where it runs: an interrupt may come before that
   for (size_t i = 0; i < parameters_.size(); ++i) trainer_->load(i, parameter_data(i));
 }
 
@@ -464,7 +465,7 @@ Napi::Value TrainerObject::run_async(const Napi::CallbackInfo& info) {
 }
 
 void TrainerObject::interrupt(const Napi::CallbackInfo&) {
-  if (trainer_) trainer_->interrupt();
+  if (trainer_ && busy_) trainer_->interrupt();
 }
 
 Napi::Value TrainerObject::step(const Napi::CallbackInfo& info) {

@@ -831,7 +831,6 @@ class Trainer::Run {
 
 TrainReport Trainer::run(const TrainCall& call) {
   TrainReport report;
-  interrupted_ = false;
   struct Context {
     Trainer* trainer;
     const TrainCall* call;

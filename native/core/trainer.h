@@ -119,7 +119,8 @@ class Trainer {
   // Takes the steps of a call. One at a time. The call has been checked against check().
   TrainReport run(const TrainCall& call);
   void check(const TrainCall& call) const;  // throws
-  void interrupt() { interrupted_ = true; }
+  // A run, also one that has not begun, ends after its current step; until interrupt(false) so do later ones.
+  void interrupt(bool interrupted = true) { interrupted_ = interrupted; }
 
   // Steps taken.
   uint64_t step() const { return step_; }

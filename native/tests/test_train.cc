@@ -587,6 +587,11 @@ ONCE(train_non_finite) {
   if (begin("interrupted")) {
     const Lesson lesson = varied_lesson("net3");
     const std::unique_ptr<Trainer> t = lesson.trainer("");
+    const std::vector<float> before = all_weights(*t);
+    t->interrupt();
+    check(t->run(lesson.call()).losses.empty() && all_weights(*t) == before,
+          "no step once it is interrupted");
+    t->interrupt(false);
     check(t->run(lesson.call()).losses.size() == lesson.call().learning_rates.size(), "every step");
   }
 }
