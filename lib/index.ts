@@ -65,6 +65,7 @@ export {
   relu,
   relu6,
   reshape,
+  scaledTanh,
   selu,
   sigmoid,
   silu,
@@ -87,6 +88,8 @@ export type { Dtype, StoredTensor, WeightsFile } from './io/stored.ts'
 export { loadTorch, readTorch, type TorchOptions } from './io/torch.ts'
 export { isa, setThreads, threads } from './machine.ts'
 export { LeNet5 } from './models/lenet5.ts'
+export { LeNet5Original, MapCriterion } from './models/lenet5-1998.ts'
+export { LogisticRegression } from './models/logistic-regression.ts'
 export type { NativeIsa, NativeThreads, StepDescription } from './native.ts'
 export {
   ELU,
@@ -99,12 +102,14 @@ export {
   PReLU,
   ReLU,
   ReLU6,
+  ScaledTanh,
   SELU,
   Sigmoid,
   SiLU,
   Softmax,
   Tanh,
 } from './nn/activations.ts'
+export { ConnectionTableConv2d, type ConnectionTableConv2dOptions } from './nn/connection-table.ts'
 export { Conv1d, type Conv1dOptions } from './nn/conv1d.ts'
 export { Conv2d, type Conv2dOptions } from './nn/conv2d.ts'
 export { Dropout } from './nn/dropout.ts'
@@ -128,7 +133,9 @@ export {
   MaxPool1d,
   MaxPool2d,
 } from './nn/pool.ts'
+export { RBF, type RBFOptions } from './nn/rbf.ts'
 export { Flatten, Identity, Sequential, Unflatten } from './nn/sequential.ts'
+export { Subsample2d, type Subsample2dOptions } from './nn/subsample2d.ts'
 export type { Operation } from './operation.ts'
 export { Generator, manualSeed } from './random.ts'
 export type { Padding, Pair } from './shapes.ts'

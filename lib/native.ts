@@ -38,6 +38,7 @@ export interface NativeNode {
     | 'log'
     | 'abs'
     | 'pow'
+    | 'scaledTanh'
     | 'prelu'
     | 'sub'
     | 'mul'
@@ -78,7 +79,7 @@ export interface NativeNode {
   axis?: number | undefined
   /**
    * leakyRelu: the slope below 0; elu; selu, with beta its scale; pow: the exponent; hardsigmoid is
-   * clip(alpha·x + beta, 0, 1), clip goes from alpha to beta. 1 where not given.
+   * clip(alpha·x + beta, 0, 1), clip goes from alpha to beta; scaledTanh is alpha·tanh(beta·x). 1 where not given.
    */
   alpha?: number | undefined
   beta?: number | undefined
@@ -174,6 +175,8 @@ export interface NativeTrainedParameter {
   data: Float32Array
   /** Gets no gradient and stays as it is. */
   frozen?: boolean | undefined
+  /** As many bytes as `data` has numbers: where one is 0 the gradient is 0. */
+  mask?: Uint8Array | undefined
   /** Its learning rate is the step's, times this; 1 by default. */
   lrMultiplier?: number | undefined
 }

@@ -20,6 +20,11 @@ export interface Operation
   size?: readonly number[] | undefined
   /** pad: how many elements come after each dimension. */
   ends?: number[] | undefined
+  /**
+   * What a layer made of several operations says of this one, where it is not what follows from the operation: the
+   * number of parameters, and of connections into each output value.
+   */
+  counts?: { parameters?: number; connections?: number } | undefined
 }
 
 /** Where an operation stands, for its errors. */
@@ -86,9 +91,28 @@ export function countMacs(operation: Operation, shape: readonly number[]): numbe
   return perOutput * elements(shape)
 }
 
+/** Weights and biases of a tensor: those that are there, where it has a mask. */
+export function countParameters(tensor: Tensor): number {
+  const { mask } = tensor as { mask?: Uint8Array | undefined }
+  return mask ? mask.reduce((sum, one) => sum + (one === 0 ? 0 : 1), 0) : elements(tensor.shape)
+}
+
+/**
+ * Connections per image, as LeCun et al. 1998 count them: into every output value one from each input it has a weight
+ * for, and one from the bias.
+ */
+export function countConnections(operation: Operation, shape: readonly number[]): number {
+  const { weight, bias, counts, op } = operation
+  if (counts?.connections !== undefined) return counts.connections * elements(shape)
+  if ((op !== 'conv2d' && op !== 'linear') || weight === undefined) return 0
+  const outputs = weight.shape[0] as number
+  const all = countParameters(weight) + (bias === undefined ? 0 : countParameters(bias))
+  return (all * elements(shape)) / outputs
+}
+
 /** The operation in the terms of the native core. */
 export function toNative(operation: Operation, name: string, inputs: number[], shape: number[]): NativeNode {
-  const { weight, bias, mean, variance, dims, size, ends, ...attributes } = operation
+  const { weight, bias, mean, variance, dims, size, ends, counts: _, ...attributes } = operation
   return {
     ...attributes,
     name,
@@ -135,6 +159,7 @@ const titles: Partial<Record<NativeNode['op'], string>> = {
   clip: 'Hardtanh',
   tanh: 'Tanh',
   sigmoid: 'Sigmoid',
+  scaledTanh: 'ScaledTanh',
   softmax: 'Softmax',
   logSoftmax: 'LogSoftmax',
   dropout: 'Dropout',

@@ -1,8 +1,7 @@
 /** Summary: what a model consists of, layer by layer, without running it. */
 import { type Graph, type GraphNode, graphShapes, trace } from './graph.ts'
 import { type Module, Parameter } from './nn/module.ts'
-import { countMacs, title } from './operation.ts'
-import { elements } from './shapes.ts'
+import { countConnections, countMacs, countParameters, title } from './operation.ts'
 import { formatCount, formatTable } from './table.ts'
 import type { Tensor } from './tensor.ts'
 
@@ -21,6 +20,8 @@ export interface LayerSummary {
    * activations. Two floating-point operations each.
    */
   macs: number
+  /** Connections per image as LeCun et al. 1998 count them: multiply-adds that have a weight, and biases. */
+  connections: number
 }
 
 /** Layers and totals of a model; `toString()` prints them as a table. */
@@ -30,6 +31,7 @@ export class Summary {
   readonly layers: readonly LayerSummary[]
   readonly parameters: number
   readonly macs: number
+  readonly connections: number
 
   constructor(graph: Graph) {
     const counted = new Set<Tensor>()
@@ -40,22 +42,24 @@ export class Summary {
       .map((node) => summarise(node, counted))
     this.parameters = this.layers.reduce((sum, layer) => sum + layer.parameters, 0)
     this.macs = this.layers.reduce((sum, layer) => sum + layer.macs, 0)
+    this.connections = this.layers.reduce((sum, layer) => sum + layer.connections, 0)
   }
 
   toString(): string {
     const rows = [
-      ['Layer', 'Type', 'Output shape', 'Parameters', 'MACs'],
-      ['input', '', format(this.inputShape), '', ''],
-      ...this.layers.map(({ name, type, outputShape, parameters, macs }) => [
+      ['Layer', 'Type', 'Output shape', 'Parameters', 'MACs', 'Connections'],
+      ['input', '', format(this.inputShape), '', '', ''],
+      ...this.layers.map(({ name, type, outputShape, parameters, macs, connections }) => [
         name,
         type,
         format(outputShape),
         count(parameters),
         count(macs),
+        count(connections),
       ]),
-      ['total', '', '', formatCount(this.parameters), formatCount(this.macs)],
+      ['total', '', '', formatCount(this.parameters), formatCount(this.macs), formatCount(this.connections)],
     ]
-    const lines = formatTable(rows, [3, 4]).split('\n')
+    const lines = formatTable(rows, [3, 4, 5]).split('\n')
     const rule = '─'.repeat(Math.max(...lines.map((line) => line.length)))
     return [lines[0], rule, ...lines.slice(1, -1), rule, lines.at(-1)].join('\n')
   }
@@ -90,8 +94,9 @@ function summarise(node: GraphNode, counted: Set<Tensor>): LayerSummary {
     name: node.name,
     type: typeOf(node),
     outputShape: [...node.shape],
-    parameters: fresh.reduce((sum, tensor) => sum + elements(tensor.shape), 0),
+    parameters: node.counts?.parameters ?? fresh.reduce((sum, tensor) => sum + countParameters(tensor), 0),
     macs: countMacs(node, node.shape),
+    connections: countConnections(node, node.shape),
   }
 }
 

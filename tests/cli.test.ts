@@ -279,6 +279,14 @@ describe('summary', () => {
     expect(json.parameters).toBe(456 + 2416 + 13456 * 120 + 120 + 10164 + 850)
   })
 
+  test('the network of the paper, and the smallest', () => {
+    expect(run(['summary', '--model', 'lenet5-1998']).stdout).toMatch(/total +60,000 +[\d,]+ +340,908\n/)
+    expect(run(['summary', '--model', 'logistic-regression', '--input', '1x2x2']).stdout).toMatch(
+      /total +5 +4 +5\n/,
+    )
+    expect(misused('train', '--model', 'lenet5-1998')).toContain('examples/lenet5-1998.js trains it')
+  })
+
   test('inputs that do not fit, or are none', () => {
     expect(run(['summary', '--input', '1x8x8'])).toMatchObject({
       status: 1,

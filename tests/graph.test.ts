@@ -225,13 +225,27 @@ describe('summary', () => {
   test('counts parameters and multiply-adds', () => {
     const result = new LeNet5().summary([1, 28, 28])
     expect(result.layers.filter(({ macs }) => macs > 0)).toEqual([
-      { name: 'conv1', type: 'Conv2d', outputShape: [6, 24, 24], parameters: 156, macs: 86400 },
-      { name: 'conv2', type: 'Conv2d', outputShape: [16, 8, 8], parameters: 2416, macs: 153600 },
-      { name: 'fc1', type: 'Linear', outputShape: [120], parameters: 30840, macs: 30720 },
-      { name: 'fc2', type: 'Linear', outputShape: [84], parameters: 10164, macs: 10080 },
-      { name: 'fc3', type: 'Linear', outputShape: [10], parameters: 850, macs: 840 },
+      {
+        name: 'conv1',
+        type: 'Conv2d',
+        outputShape: [6, 24, 24],
+        parameters: 156,
+        macs: 86400,
+        connections: 89856,
+      },
+      {
+        name: 'conv2',
+        type: 'Conv2d',
+        outputShape: [16, 8, 8],
+        parameters: 2416,
+        macs: 153600,
+        connections: 154624,
+      },
+      { name: 'fc1', type: 'Linear', outputShape: [120], parameters: 30840, macs: 30720, connections: 30840 },
+      { name: 'fc2', type: 'Linear', outputShape: [84], parameters: 10164, macs: 10080, connections: 10164 },
+      { name: 'fc3', type: 'Linear', outputShape: [10], parameters: 850, macs: 840, connections: 850 },
     ])
-    expect([result.parameters, result.macs]).toEqual([44426, 281640])
+    expect([result.parameters, result.macs, result.connections]).toEqual([44426, 281640, 286334])
   })
 
   test('groups, padding and shared layers', () => {
@@ -250,13 +264,13 @@ describe('summary', () => {
       String(summary(new Sequential(new Conv2d(1, 6, { kernelSize: 5 }), new ReLU()), [1, 28, 28])),
     ).toBe(
       [
-        'Layer  Type    Output shape  Parameters    MACs',
-        '───────────────────────────────────────────────',
+        'Layer  Type    Output shape  Parameters    MACs  Connections',
+        '────────────────────────────────────────────────────────────',
         'input          [1, 28, 28]',
-        '0      Conv2d  [6, 24, 24]          156  86,400',
+        '0      Conv2d  [6, 24, 24]          156  86,400       89,856',
         '1      ReLU    [6, 24, 24]',
-        '───────────────────────────────────────────────',
-        'total                               156  86,400',
+        '────────────────────────────────────────────────────────────',
+        'total                               156  86,400       89,856',
       ].join('\n'),
     )
   })

@@ -4,6 +4,7 @@ import { KerneletError } from '../errors.ts'
 import { packageFile } from '../files.ts'
 import { loadSafetensors, readSafetensors } from '../io/safetensors.ts'
 import { LeNet5 } from '../models/lenet5.ts'
+import { LeNet5Original } from '../models/lenet5-1998.ts'
 import { withoutInit } from '../nn/init.ts'
 import type { Module } from '../nn/module.ts'
 import { show } from '../shapes.ts'
@@ -15,16 +16,28 @@ export type Make = (channels: number, classes: number) => Module
 
 const models: Readonly<Record<string, Make>> = {
   lenet5: (channels, classes) => new LeNet5(channels, classes),
+  'lenet5-1998': () => new LeNet5Original(),
 }
 
 /** For --help. */
 export const modelNames: string = Object.keys(models).join(', ')
 
 /** @throws UsageError */
-export function modelByName(name: string): Make {
+function modelByName(name: string): Make {
   const make = Object.hasOwn(models, name) ? models[name] : undefined
   if (make) return make
   throw new UsageError(`--model: unknown model ${name}${didYouMean(name, Object.keys(models))}`)
+}
+
+/**
+ * A model that is trained with one of the usual losses.
+ *
+ * @throws UsageError
+ */
+export function trainableByName(name: string): Make {
+  const make = modelByName(name)
+  if (name !== 'lenet5-1998') return make
+  throw new UsageError(`--model: ${name} has a criterion of its own; examples/lenet5-1998.js trains it`)
 }
 
 export const shippedWeights: string = packageFile('models/lenet5-mnist.safetensors')

@@ -25,6 +25,21 @@ export function sigmoid(input: Tensor): Tensor {
   return apply({ op: 'sigmoid' }, [input])
 }
 
+/**
+ * `alpha · tanh(beta · x)` of every value, ONNX's ScaledTanh. The defaults are those of LeCun et al. 1998: ±1 stays
+ * ±1, and the curve bends most there.
+ */
+export function scaledTanh(input: Tensor, alpha: number = 1.7159, beta: number = 2 / 3): Tensor {
+  return apply(
+    {
+      op: 'scaledTanh',
+      alpha: numberOf(alpha, 'ScaledTanh: alpha'),
+      beta: numberOf(beta, 'ScaledTanh: beta'),
+    },
+    [input],
+  )
+}
+
 /** `x` where it is positive, else `negativeSlope · x`, `torch.nn.functional.leaky_relu`. */
 export function leakyRelu(input: Tensor, negativeSlope = 0.01): Tensor {
   return apply({ op: 'leakyRelu', alpha: numberOf(negativeSlope, 'LeakyReLU: negativeSlope') }, [input])

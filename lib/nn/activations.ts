@@ -10,6 +10,7 @@ import {
   prelu,
   relu,
   relu6,
+  scaledTanh,
   selu,
   sigmoid,
   silu,
@@ -32,6 +33,22 @@ export class ReLU extends Module {
 export class ReLU6 extends Module {
   forward(x: Tensor): Tensor {
     return relu6(x)
+  }
+}
+
+/** `alpha · tanh(beta · x)`; see `scaledTanh`. */
+export class ScaledTanh extends Module {
+  readonly alpha: number
+  readonly beta: number
+
+  constructor(alpha: number = 1.7159, beta: number = 2 / 3) {
+    super()
+    this.alpha = numberOf(alpha, 'ScaledTanh: alpha')
+    this.beta = numberOf(beta, 'ScaledTanh: beta')
+  }
+
+  forward(x: Tensor): Tensor {
+    return scaledTanh(x, this.alpha, this.beta)
   }
 }
 

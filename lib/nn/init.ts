@@ -19,7 +19,7 @@ export function initialise(
   shape: readonly number[],
   options: InitOptions,
 ): { weight: Parameter; bias: Parameter | undefined } {
-  const generator = skipping ? undefined : (options.generator ?? defaultGenerator())
+  const { generator } = options
   const fanIn = elements(shape.slice(1))
   // PyTorch's own steps, so that rounding agrees: gain of leaky_relu(√5), then √3 · std.
   const gain = Math.sqrt(2 / (1 + Math.sqrt(5) ** 2))
@@ -29,9 +29,15 @@ export function initialise(
   return { weight, bias }
 }
 
-function uniform(shape: readonly number[], bound: number, generator: Generator | undefined): Parameter {
+/** A parameter drawn from U(−bound, bound); the generator is not moved where weights are about to be loaded. */
+export function uniform(
+  shape: readonly number[],
+  bound: number,
+  generator?: Generator | undefined,
+): Parameter {
+  const source = skipping ? undefined : (generator ?? defaultGenerator())
   const values = new Float32Array(elements(shape))
-  if (generator) for (let i = 0; i < values.length; ++i) values[i] = generator.uniform(-bound, bound)
+  if (source) for (let i = 0; i < values.length; ++i) values[i] = source.uniform(-bound, bound)
   return new Parameter(values, shape)
 }
 

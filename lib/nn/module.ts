@@ -10,6 +10,11 @@ import { Tensor } from '../tensor.ts'
 export class Parameter extends Tensor {
   /** false: training leaves it as it is. See `freeze`. */
   requiresGrad = true
+  /**
+   * One byte a number: 0 where there is no weight. Such a place holds 0, training leaves it so, and it is not counted.
+   * See `ConnectionTableConv2d`.
+   */
+  mask: Uint8Array | undefined
 }
 
 /**
@@ -109,6 +114,10 @@ export abstract class Module {
         )
       }
       attached(parameter, name)
+      const { mask } = parameter as Parameter
+      if (mask && value.data.some((one, i) => one !== 0 && !mask[i])) {
+        problems.push(`${name} has weights where the model has no connections.`)
+      }
       return [parameter, attached(value, name)]
     })
     if (problems.length > 0) {

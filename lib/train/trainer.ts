@@ -644,6 +644,7 @@ export class Trainer {
           name: this.#names[i] as string,
           data: attached(parameter, this.#names[i] as string),
           frozen: !parameter.requiresGrad,
+          mask: parameter.mask,
         })),
         buffers: normalized.flatMap(({ path, module }) => [
           { name: `${path}.running_mean`, data: attached(module.runningMean, `${path}.running_mean`) },

@@ -65,6 +65,13 @@ std::vector<TrainedParameter> parameters_of(const Napi::Value& list, const char*
     p.name = name.As<Napi::String>().Utf8Value();
     p.data = floats_of(one.Get("data"), p.name.c_str());
     p.frozen = boolean_of(one, "frozen", false);
+    const Napi::Value mask = one.Get("mask");
+    if (given(mask)) {
+      if (!mask.IsTypedArray() || mask.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array)
+        throw Error("ERR_ARGUMENT", "mask: expected a Uint8Array");
+      const Napi::Uint8Array bytes = mask.As<Napi::Uint8Array>();
+      p.mask.assign(bytes.Data(), bytes.Data() + bytes.ElementLength());
+    }
     p.lr_multiplier = static_cast<float>(number_of(one, "lrMultiplier", 1));
     parameters.push_back(std::move(p));
   }

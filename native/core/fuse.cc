@@ -97,6 +97,7 @@ Activation activation_of(Op op) {
     case Op::log: return Activation::log;
     case Op::abs: return Activation::abs;
     case Op::pow: return Activation::pow;
+    case Op::scaled_tanh: return Activation::scaled_tanh;
     default: return Activation::none;
   }
 }

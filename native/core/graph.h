@@ -36,6 +36,7 @@ enum class Op {
   log,
   abs,
   pow,
+  scaled_tanh,
   prelu,
   sub,
   mul,
@@ -79,7 +80,7 @@ struct Node {
   int axis = 0;  // softmax, log_softmax, concat
   float p = 0;   // dropout
   // leaky_relu, pow: alpha. elu: alpha; selu: alpha and beta, its scale. hardsigmoid: clip(alpha x + beta, 0, 1).
-  // clip: from alpha to beta.
+  // clip: from alpha to beta. scaled_tanh: alpha tanh(beta x).
   float alpha = 1.0f, beta = 1.0f;
   bool training = false;           // batch_norm, while trained: by the batch's own statistics
   float momentum = 0.1f;           // batch_norm: how far running statistics move towards a batch's

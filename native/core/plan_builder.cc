@@ -33,9 +33,9 @@ std::string window_problem(const Node& node, const Shape& in, const Shape& out) 
 }
 
 std::string activation_text(const Unary& f) {
-  constexpr const char* names[] = {"",     "relu", "tanh",      "sigmoid",     "leakyRelu",
-                                   "elu",  "silu", "hardswish", "hardsigmoid", "clip",
-                                   "gelu", "exp",  "log",       "abs",         "pow"};
+  constexpr const char* names[] = {"",     "relu",      "tanh",        "sigmoid",   "leakyRelu", "elu",
+                                   "silu", "hardswish", "hardsigmoid", "clip",      "gelu",      "exp",
+                                   "log",  "abs",       "pow",         "scaledTanh"};
   return f.f == Activation::none ? "" : std::string("+") + names[static_cast<int>(f.f)];
 }
 

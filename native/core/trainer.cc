@@ -103,6 +103,12 @@ void Trainer::find_parameters(const Graph& graph) {
   for (const TrainedParameter& buffer : options_.buffers) known.push_back(buffer.data);
   const size_t listed = known.size(), trainable = options_.parameters.size();
   parameters_.resize(listed);
+  for (const TrainedParameter& p : options_.parameters) {
+    if (!p.mask.empty() && p.mask.size() != p.data.length) {
+      bad("ERR_SHAPE", p.name + ": expected a mask of " + std::to_string(p.data.length) +
+                           " bytes but received " + std::to_string(p.mask.size()));
+    }
+  }
   const auto name = [&](size_t i) {
     return i < trainable ? options_.parameters[i].name : options_.buffers[i - trainable].name;
   };
@@ -623,6 +629,9 @@ class Trainer::Run {
       const Parameter& p = t_.parameters_[task.parameter];
       float* const to = t_.gradients_.data() + p.offset;
       if (program_->trains) sum_gradient(task, p, to);
+      const std::vector<uint8_t>& mask = t_.options_.parameters[task.parameter].mask;
+      for (size_t i = task.begin; !mask.empty() && i < task.end; ++i)
+        if (mask[i] == 0) to[i] = 0.0f;
       const float infinity = std::numeric_limits<float>::infinity();
       size_t sum = task.first_sum;
       for (size_t at = task.begin; at < task.end; at += task.row, ++sum) {

@@ -28,6 +28,7 @@ struct TrainedParameter {
   Floats data;  // found in the graph by its address, at make() only
   bool frozen = false;
   float lr_multiplier = 1;
+  std::vector<uint8_t> mask = {};  // or one byte a float: 0 where the gradient is 0 whatever comes
 };
 
 struct TrainerOptions {

@@ -77,6 +77,8 @@ KERNELET_INLINE reg expm1_negative(reg x) {
 // exp where speed matters less than size.
 KERNELET_NOINLINE reg slow_exp(reg x) { return exp(x); }
 
+KERNELET_NOINLINE reg slow_tanh(reg x) { return tanh(x); }
+
 // ln x, within 1 ulp; -infinity of zeros, NaN of what is negative.
 KERNELET_COLD KERNELET_NOINLINE reg log(reg x) {
   float all[lanes], mantissa[lanes], exponents[lanes];
@@ -182,6 +184,7 @@ KERNELET_INLINE reg activated(const Unary& f, reg x) {
     case Activation::log: return log(x);
     case Activation::abs: return F32::max(x, F32::sub(zero, x));
     case Activation::pow: return pow(x, f.a);
+    case Activation::scaled_tanh: return F32::mul(F32::splat(f.a), slow_tanh(F32::mul(x, F32::splat(f.b))));
     case Activation::none: break;
   }
   return x;

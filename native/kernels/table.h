@@ -27,7 +27,8 @@ enum class Activation : int32_t {
   exp,
   log,
   abs,
-  pow,  // x^a
+  pow,          // x^a
+  scaled_tanh,  // a tanh(b x)
 };
 enum class Pool : int32_t { none, max, average };
 enum class Binary : int32_t {

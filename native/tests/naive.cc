@@ -125,6 +125,7 @@ Unary unary(Activation f) {
     case Activation::hardsigmoid: return {f, 0.2f, 0.5f};
     case Activation::clip: return {f, -0.25f, 0.375f};
     case Activation::pow: return {f, 2.0f, 0};
+    case Activation::scaled_tanh: return {f, 1.7159f, 2 / 3.0f};
     default: return {f, 0, 0};
   }
 }
@@ -147,6 +148,7 @@ double naive_activation(const Unary& f, double x) {
     case Activation::log: return std::log(x);
     case Activation::abs: return std::fabs(x);
     case Activation::pow: return std::pow(x, a);
+    case Activation::scaled_tanh: return a * std::tanh(b * x);
     case Activation::none: break;
   }
   return x;

@@ -345,11 +345,13 @@ void grow(Net& net, Random& random, bool wild) {
     case 8: {
       // (no exp, log or power: what they overflow to would hide the rest)
       constexpr int ops[] = {
-          static_cast<int>(Op::relu),        static_cast<int>(Op::relu), static_cast<int>(Op::tanh),
-          static_cast<int>(Op::sigmoid),     static_cast<int>(Op::clip), static_cast<int>(Op::leaky_relu),
-          static_cast<int>(Op::elu),         static_cast<int>(Op::selu), static_cast<int>(Op::silu),
-          static_cast<int>(Op::hardswish),   static_cast<int>(Op::gelu), static_cast<int>(Op::abs),
-          static_cast<int>(Op::hardsigmoid),
+          static_cast<int>(Op::relu),        static_cast<int>(Op::relu),
+          static_cast<int>(Op::tanh),        static_cast<int>(Op::sigmoid),
+          static_cast<int>(Op::clip),        static_cast<int>(Op::leaky_relu),
+          static_cast<int>(Op::elu),         static_cast<int>(Op::selu),
+          static_cast<int>(Op::silu),        static_cast<int>(Op::hardswish),
+          static_cast<int>(Op::gelu),        static_cast<int>(Op::abs),
+          static_cast<int>(Op::hardsigmoid), static_cast<int>(Op::scaled_tanh),
       };
       net.unary(static_cast<Op>(random.pick(ops)), from);
       break;

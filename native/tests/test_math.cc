@@ -254,6 +254,9 @@ PER_TIER(functions) {
       {{Activation::exp, 0, 0}, 2, none, never},
       {{Activation::log, 0, 0}, 1, none, never},
       {{Activation::abs, 0, 0}, 0, none, never},
+      // b x rounds once and so does a times what tanh gives
+      {{Activation::scaled_tanh, 1.7159f, 2 / 3.0f}, 5, none, never},
+      {{Activation::scaled_tanh, -2.0f, 1.0f}, 3, none, never},
       {{Activation::pow, 2.0f, 0}, 0.5, none, never},
       {{Activation::pow, 0.0f, 0}, 0, none, never},
       // a ln x, at most 89, is rounded before its exponential is taken
@@ -292,7 +295,7 @@ PER_TIER(functions) {
       check(std::isnan(at(unary(static_cast<Activation>(i)), quiet_nan)), "function %d keeps NaN", i);
     }
     for (Activation f : {Activation::leaky_relu, Activation::elu, Activation::silu, Activation::hardswish,
-                         Activation::gelu}) {
+                         Activation::gelu, Activation::scaled_tanh}) {
       check(bits_of(at(unary(f), -0.0f)) == bits_of(-0.0f), "function %d keeps -0", static_cast<int>(f));
     }
     check(bits_of(at({Activation::clip, 0.0f, 6.0f}, -0.0f)) == bits_of(-0.0f), "clamp keeps -0");

@@ -1,9 +1,12 @@
 import { KerneletError } from '../../errors.ts'
 import { flatten, maxPool2d, relu } from '../../functional.ts'
 import { LeNet5 } from '../../models/lenet5.ts'
+import { LeNet5Original } from '../../models/lenet5-1998.ts'
+import { LogisticRegression } from '../../models/logistic-regression.ts'
 import type { Conv2d } from '../../nn/conv2d.ts'
 import { Linear } from '../../nn/linear.ts'
 import { Module } from '../../nn/module.ts'
+import { elements } from '../../shapes.ts'
 import { summary } from '../../summary.ts'
 import { formatCount } from '../../table.ts'
 import type { Tensor } from '../../tensor.ts'
@@ -14,16 +17,21 @@ import { print, printJson } from '../terminal.ts'
 export const command: Command = {
   summary: 'show the layers, shapes, parameters and multiply-adds of a model',
   usage: '[options]',
-  description: `Prints the layers of a model for one input: what comes out of each, its parameters and multiply-adds
-(MACs). Where the input leaves other than the 256 features that LeNet-5 has after its convolutions, the first
-linear layer is sized to fit, and a note says so.`,
+  description: `Prints the layers of a model for one input: what comes out of each, its parameters,
+multiply-adds (MACs), and connections as LeCun et al. 1998 count them. Where the input leaves other than the 256
+features that LeNet-5 has after its convolutions, the first linear layer is sized to fit, and a note says so.`,
   options: {
-    model: { type: 'string', value: 'NAME', help: 'lenet5 (the default)' },
-    input: { type: 'string', value: 'SHAPE', help: 'channels x height x width; default 1x28x28' },
+    model: { type: 'string', value: 'NAME', help: 'lenet5 (the default), lenet5-1998, logistic-regression' },
+    input: {
+      type: 'string',
+      value: 'SHAPE',
+      help: "channels x height x width; default: the model's, 1x28x28",
+    },
     json: { type: 'boolean', help: 'print a JSON object' },
   },
   examples: [
     ['kernelet summary', 'LeNet-5 as shipped'],
+    ['kernelet summary --model lenet5-1998', 'the network of the paper: 60,000 parameters'],
     ['kernelet summary --input 3x128x128', 'the same layers on a larger colour picture'],
   ],
   positionals: false,
@@ -32,7 +40,7 @@ linear layer is sized to fit, and a note says so.`,
     if (!Object.hasOwn(models, name)) {
       throw new UsageError(`summary: unknown model ${name}${didYouMean(name, Object.keys(models))}`)
     }
-    const input = readShape(String(values.input ?? '1x28x28'))
+    const input = readShape(String(values.input ?? (name === 'lenet5-1998' ? '1x32x32' : '1x28x28')))
     const { model, note } = models[name]!(input)
     const result = summary(model, input)
     if (values.json) {
@@ -48,7 +56,11 @@ linear layer is sized to fit, and a note says so.`,
 type Shape = [channels: number, height: number, width: number]
 
 /** The models by name: each for an input. */
-const models: Record<string, (input: Shape) => { model: LeNet5; note?: string }> = { lenet5 }
+const models: Record<string, (input: Shape) => { model: Module; note?: string }> = {
+  lenet5,
+  'lenet5-1998': () => ({ model: new LeNet5Original() }),
+  'logistic-regression': (input) => ({ model: new LogisticRegression(elements(input)) }),
+}
 
 /** A first linear layer with more inputs than this would take gigabytes. */
 const MOST_FEATURES = 1_000_000

@@ -17,7 +17,7 @@ import { brailleChart, smooth } from '../chart.ts'
 import { type Command, EXIT, UsageError, type Values } from '../command.ts'
 import { dataOption, rawOption, readData } from '../data.ts'
 import { drawLearningCurve } from '../learning-curve.ts'
-import { loadModel, modelByName, modelNames } from '../models.ts'
+import { loadModel, trainableByName } from '../models.ts'
 import { complain, print, printJson, style } from '../terminal.ts'
 import { integer, number } from '../values.ts'
 
@@ -33,7 +33,7 @@ test part, the finished model is tried on it once.`,
   options: {
     data: dataOption,
     raw: rawOption,
-    model: { type: 'string', value: 'NAME', help: `${modelNames} (the default)` },
+    model: { type: 'string', value: 'NAME', help: 'lenet5 (the default)' },
     epochs: { type: 'string', value: 'N', help: 'passes over the data; default 5' },
     batch: { type: 'string', value: 'N', help: 'images a step; default 64' },
     optimizer: { type: 'string', value: 'NAME', help: 'adam (the default), adamw, sgd with momentum 0.9' },
@@ -233,7 +233,7 @@ interface Plan {
 
 function readOptions(values: Values): Plan {
   const model = String(values.model ?? 'lenet5')
-  modelByName(model)
+  trainableByName(model)
   const optimizerName = oneOf(values, 'optimizer', ['adam', 'adamw', 'sgd'])
   const scheduleName = oneOf(values, 'schedule', ['cosine', 'onecycle', 'step', 'none'])
   const lr = number(values, 'lr', optimizerName === 'sgd' ? 0.05 : 0.002, { above: 0 })
@@ -287,7 +287,7 @@ function oneOf<T extends string>(values: Values, option: string, known: readonly
 }
 
 function make(name: string, data: Dataset): Module {
-  return modelByName(name)(data.shape[0] as number, data.classes.length)
+  return trainableByName(name)(data.shape[0] as number, data.classes.length)
 }
 
 function layersOf(parts: ReadonlyMap<string, unknown>): string {

@@ -102,6 +102,10 @@ KERNELET_COLD inline reg slope_at(const Unary& f, reg x, reg g) {
     case Activation::log: return F32::div(g, x);
     case Activation::abs: return F32::select_gt(x, zero, g, F32::select_gt(zero, x, F32::sub(zero, g), zero));
     case Activation::pow: return F32::mul(g, F32::mul(a, pow(x, f.a - 1.0f)));
+    case Activation::scaled_tanh: {
+      const reg y = slow_tanh(F32::mul(x, b));
+      return F32::mul(F32::mul(g, F32::mul(a, b)), F32::sub(one, F32::mul(y, y)));
+    }
     default: break;
   }
   return slope_times(f.f, activated(f, x), g);

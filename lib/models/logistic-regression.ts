@@ -1,0 +1,23 @@
+import { flatten, sigmoid } from '../functional.ts'
+import type { InitOptions } from '../nn/init.ts'
+import { Linear } from '../nn/linear.ts'
+import { Module } from '../nn/module.ts'
+import type { Tensor } from '../tensor.ts'
+
+/**
+ * A single neuron, σ(wᵀx + b): the probability that an image shows what is looked for. [n, …] of `features` numbers an
+ * image → [n, 1]. Trained with `loss: 'binaryCrossEntropy'` on classes 0 and 1.
+ */
+export class LogisticRegression extends Module {
+  readonly linear: Linear
+
+  /** @throws KerneletError `ERR_ARGUMENT` when `features` is no positive integer. */
+  constructor(features = 784, options: Pick<InitOptions, 'generator'> = {}) {
+    super()
+    this.linear = new Linear(features, 1, options)
+  }
+
+  forward(x: Tensor): Tensor {
+    return sigmoid(this.linear.forward(flatten(x, 1)))
+  }
+}
