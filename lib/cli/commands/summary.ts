@@ -18,8 +18,9 @@ export const command: Command = {
   summary: 'show the layers, shapes, parameters and multiply-adds of a model',
   usage: '[options]',
   description: `Prints the layers of a model for one input: what comes out of each, its parameters,
-multiply-adds (MACs), and connections as LeCun et al. 1998 count them. Where the input leaves other than the 256
-features that LeNet-5 has after its convolutions, the first linear layer is sized to fit, and a note says so.`,
+multiply-adds (MACs), and connections as LeCun et al. 1998 count them. Where the input leaves other than
+the 256 features that LeNet-5 has after its convolutions, the first linear layer is sized to fit, and a
+note says so.`,
   options: {
     model: { type: 'string', value: 'NAME', help: 'lenet5 (the default), lenet5-1998, logistic-regression' },
     input: {
