@@ -1,7 +1,7 @@
 /** Activations: what every step of a model makes of an input, one step after the other. */
 import { KerneletError } from './errors.ts'
 import { type Graph, type GraphNode, graphShapes, trace } from './graph.ts'
-import { native } from './native.ts'
+import { type NativeCompileOptions, native } from './native.ts'
 import type { Module } from './nn/module.ts'
 import { attached, toNative } from './operation.ts'
 import { elements, formatShape, sameShape, show } from './shapes.ts'
@@ -46,25 +46,27 @@ export function activations(model: Module | Graph, x: Tensor): Map<string, Tenso
   return new Map(outputs.filter(([, , computed]) => computed).map(([name, tensor]) => [name, tensor]))
 }
 
-function evaluate(
+/** One step's output from those of earlier ones. */
+export function evaluate(
   { nodes }: Graph,
   node: GraphNode,
   batch: number,
   value: (source: number) => Float32Array,
+  options: NativeCompileOptions = {},
 ): Float32Array {
   const inputs = node.inputs.map(value)
   if (node.op === 'constant') return repeated(attached(node.weight as Tensor, node.name), batch)
   if (node.op === 'flatten' || node.op === 'reshape') return inputs[0] as Float32Array
   const operation = toNative(node, node.name, [...inputs.keys()], node.shape)
   const shapes = node.inputs.map((source) => nodes[source]!.shape)
-  if (inputs.length === 1) return native().evaluate(operation, inputs, shapes, batch, {})
+  if (inputs.length === 1) return native().evaluate(operation, inputs, shapes, batch, options)
   // The addon takes the further inputs for constants, the same for every image.
   const output = new Float32Array(batch * elements(node.shape))
   for (let image = 0; image < batch; image++) {
     const own = inputs.map((all) =>
       all.subarray((all.length / batch) * image, (all.length / batch) * (image + 1)),
     )
-    output.set(native().evaluate(operation, own, shapes, 1, {}), elements(node.shape) * image)
+    output.set(native().evaluate(operation, own, shapes, 1, options), elements(node.shape) * image)
   }
   return output
 }

@@ -115,6 +115,9 @@ export interface NativeCompileOptions {
   byteInput?: boolean | undefined
   scale?: number | undefined
   shift?: number | undefined
+  /** Convolutions and linear layers run on bytes where they can. `ranges`: least and largest value of each node. */
+  int8?: boolean | undefined
+  ranges?: Float32Array | undefined
 }
 
 /** What a plan reads: floats, or bytes where it was compiled with byteInput. */
@@ -138,6 +141,14 @@ export interface StepDescription {
   outputShape: number[]
   /** Multiply-adds per image, every tap of every window counted. */
   macs: number
+  /** Of a step that runs in int8: a byte stands for (byte − zero) · scale. No output where it gives floats. */
+  int8?: { input: Quantization; output?: Quantization } | undefined
+}
+
+/** How bytes stand for numbers: (byte − zero) · scale. */
+export interface Quantization {
+  scale: number
+  zero: number
 }
 
 export interface NativePlan {

@@ -12,12 +12,14 @@
     "kernelet_core_sources": [
       "native/core/augment.cc",
       "native/core/graph.cc",
+      "native/core/int8_step.cc",
       "native/core/copy.cc",
       "native/core/strides.cc",
       "native/core/fuse.cc",
       "native/core/peak.cc",
       "native/core/plan.cc",
       "native/core/plan_builder.cc",
+      "native/core/quantize.cc",
       "native/core/isa.cc",
       "native/core/cpu.cc",
       "native/core/thread_pool.cc",
@@ -27,7 +29,7 @@
       "native/core/train_team.cc",
       "native/core/trainer.cc"
     ],
-    "kernelet_kernel_source": ["native/kernels/kernels.cc", "native/kernels/narrow.cc"],
+    "kernelet_kernel_source": ["native/kernels/kernels.cc", "native/kernels/narrow.cc", "native/kernels/int8.cc"],
     "kernelet_isas_x64": ["scalar", "sse", "avx2", "avx512"],
     "kernelet_isas_arm64": ["scalar", "neon"],
     "kernelet_common_flags": ["-std=c++17", "-ffp-contract=off", "-fvisibility=hidden", "-Wall", "-Wextra"],

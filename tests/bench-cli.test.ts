@@ -156,7 +156,7 @@ describe('bench', () => {
     const { stdout } = run(['--filter', 'run/batch:3/threads:1/', '--batch', '3', ...SHORT, '-o', 'csv'])
     const rows = stdout.trimEnd().split('\n')
     expect(rows).toHaveLength(2)
-    expect(rows[0]).toMatch(/^name,call,isa,input,numerics,batch,threads,/)
+    expect(rows[0]).toMatch(/^name,call,isa,input,numerics,precision,batch,threads,/)
   })
 
   test('a filter that matches nothing says so', () => {

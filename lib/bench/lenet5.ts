@@ -26,6 +26,7 @@ the way from JavaScript. Results are checked against the same model layer by lay
     isa: choices.isa,
     input: { type: 'string', value: 'LIST', help: 'float32 (the default), uint8' },
     numerics: { type: 'string', value: 'LIST', help: 'exact (the default), fastest' },
+    precision: { type: 'string', value: 'LIST', help: 'float32 (the default), int8' },
     ...measuring,
     ...output,
     plot,
@@ -43,16 +44,18 @@ the way from JavaScript. Results are checked against the same model layer by lay
     const threads = counts(values, 'threads', usualThreads())
     const inputs = oneOf(INPUTS, values, 'input')
     const numbers = oneOf(NUMERICS, values, 'numerics')
+    const precisions = oneOf(PRECISIONS, values, 'precision')
     const session = new Session(values)
     const model = LeNet5.pretrained()
     const { macs } = compile(model, { inputShape: IMAGE }).describe()
     const source = (variant: Variant): Source => {
-      const { call, isa, batch, threads: count, input, numerics } = variant
+      const { call, isa, batch, threads: count, input, numerics, precision } = variant
       const facts: Facts = {
         name:
           `lenet5/${call}/batch:${batch}/threads:${count}/isa:${isa}` +
-          `${input === 'float32' ? '' : `/input:${input}`}${numerics === 'exact' ? '' : `/numerics:${numerics}`}`,
-        labels: { call, isa, input, numerics },
+          `${input === 'float32' ? '' : `/input:${input}`}${numerics === 'exact' ? '' : `/numerics:${numerics}`}` +
+          (precision === 'float32' ? '' : `/precision:${precision}`),
+        labels: { call, isa, input, numerics, precision },
         batch,
         threads: count,
         flops: 2 * macs * batch,
@@ -62,9 +65,13 @@ the way from JavaScript. Results are checked against the same model layer by lay
     }
     const variants = tiers.flatMap((isa) =>
       numbers.flatMap((numerics) =>
-        inputs.flatMap((input) =>
-          threads.flatMap((count) =>
-            batches.map((batch): Variant => ({ call: 'run', isa, batch, threads: count, input, numerics })),
+        precisions.flatMap((precision) =>
+          inputs.flatMap((input) =>
+            threads.flatMap((count) =>
+              batches.map(
+                (batch): Variant => ({ call: 'run', isa, batch, threads: count, input, numerics, precision }),
+              ),
+            ),
           ),
         ),
       ),
@@ -79,6 +86,7 @@ the way from JavaScript. Results are checked against the same model layer by lay
       label('isa', 'ISA'),
       ...(inputs.length > 1 || inputs[0] !== 'float32' ? [label('input')] : []),
       ...(numbers.length > 1 || numbers[0] !== 'exact' ? [label('numerics')] : []),
+      ...(precisions.length > 1 || precisions[0] !== 'float32' ? [label('precision')] : []),
       columns.threads,
       columns.batch,
       { title: 'a call, p50', right: true, cell: ({ p50 }) => formatTime(p50) },
@@ -106,6 +114,7 @@ the way from JavaScript. Results are checked against the same model layer by lay
                 labels.isa,
                 ...(labels.input === 'float32' ? [] : [labels.input]),
                 ...(labels.numerics === 'exact' ? [] : [labels.numerics]),
+                ...(labels.precision === 'float32' ? [] : [labels.precision]),
                 `${count} thread${count === 1 ? '' : 's'}`,
               ].join(', '),
               value: imagesPerSecond,
@@ -119,6 +128,7 @@ the way from JavaScript. Results are checked against the same model layer by lay
 
 const INPUTS = ['float32', 'uint8'] as const
 const NUMERICS = ['exact', 'fastest'] as const
+const PRECISIONS = ['float32', 'int8'] as const
 
 /** One way of calling the model. */
 interface Variant {
@@ -128,6 +138,7 @@ interface Variant {
   threads: number
   input: (typeof INPUTS)[number]
   numerics: (typeof NUMERICS)[number]
+  precision: (typeof PRECISIONS)[number]
 }
 
 const IMAGE = [1, 28, 28]
@@ -140,9 +151,13 @@ function pictures(type: Variant['input'], batch: number): Float32Array | Uint8Ar
   return type === 'uint8' ? bytes : Float32Array.from(bytes, (byte) => byte / 255)
 }
 
-function open(model: LeNet5, { call, isa, batch, threads, input: inputType, numerics }: Variant): Opened {
-  const net = compile(model, { inputShape: IMAGE, isa, threads, inputType, numerics })
-  check(model, net, isa, inputType, Math.min(batch, 33))
+function open(
+  model: LeNet5,
+  { call, isa, batch, threads, input: inputType, numerics, precision }: Variant,
+): Opened {
+  const calibration = precision === 'int8' ? pictures(inputType, 64) : undefined
+  const net = compile(model, { inputShape: IMAGE, isa, threads, inputType, numerics, precision, calibration })
+  check(model, net, isa, inputType, Math.min(batch, 33), precision === 'int8' ? 0.5 : 1e-4)
   const input = pictures(inputType, batch)
   const result = new Float32Array(batch * CLASSES)
   const sample: Sampler =
@@ -153,12 +168,19 @@ function open(model: LeNet5, { call, isa, batch, threads, input: inputType, nume
 }
 
 /** Against single operations by im2col; 33 images are full blocks of lanes and a rest. */
-function check(model: LeNet5, net: CompiledModel, isa: string, type: Variant['input'], batch: number): void {
+function check(
+  model: LeNet5,
+  net: CompiledModel,
+  isa: string,
+  type: Variant['input'],
+  batch: number,
+  tolerance: number,
+): void {
   using reference = compile(model, { inputShape: IMAGE, isa, algorithm: 'im2col', fuse: false, threads: 1 })
   const expected = reference.run(pictures('float32', batch))
   const actual = net.run(pictures(type, batch))
   for (let i = 0; i < expected.length; i++) {
-    if (!(Math.abs(actual[i]! - expected[i]!) <= 1e-4)) {
+    if (!(Math.abs(actual[i]! - expected[i]!) <= tolerance)) {
       throw new KerneletError(
         'ERR_INTERNAL',
         `LeNet-5 on ${isa}: score ${i} is ${actual[i]} where ${expected[i]} was expected; nothing was timed`,

@@ -193,6 +193,8 @@ PlanOptions options_of(const Napi::Value& value) {
   options.byte_input = boolean_of(from, "byteInput", false);
   options.scale = number_of(from, "scale", 1.0f);
   options.shift = number_of(from, "shift", 0.0f);
+  options.int8 = boolean_of(from, "int8", false);
+  if (given(from.Get("ranges"))) options.ranges = floats_of(from.Get("ranges"), "ranges");
   return options;
 }
 

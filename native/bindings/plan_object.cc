@@ -158,6 +158,13 @@ void async_complete(napi_env env, napi_status status, void* data) {
   napi_close_handle_scope(env, scope);
 }
 
+Napi::Object quantization_to_js(Napi::Env env, const Quantization& bytes) {
+  Napi::Object o = Napi::Object::New(env);
+  o.Set("scale", Napi::Number::New(env, static_cast<double>(bytes.scale)));
+  o.Set("zero", Napi::Number::New(env, bytes.zero));
+  return o;
+}
+
 Napi::Object step_to_js(Napi::Env env, const StepDescription& step) {
   Napi::Object o = Napi::Object::New(env);
   o.Set("names", strings_to_js(env, step.names));
@@ -170,6 +177,12 @@ Napi::Object step_to_js(Napi::Env env, const StepDescription& step) {
   o.Set("inputShape", shape_to_js(env, step.input));
   o.Set("outputShape", shape_to_js(env, step.output));
   o.Set("macs", Napi::Number::New(env, static_cast<double>(step.macs)));
+  if (step.int8) {
+    Napi::Object int8 = Napi::Object::New(env);
+    int8.Set("input", quantization_to_js(env, step.in));
+    if (step.bytes_out) int8.Set("output", quantization_to_js(env, step.out));
+    o.Set("int8", int8);
+  }
   return o;
 }
 

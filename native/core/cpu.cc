@@ -98,6 +98,8 @@ CpuFeatures cpu_features() {
   features.avx2_fma = (saved & ymm_state) == ymm_state && has(basic.ecx, {fma}) && has(extended.ebx, {avx2});
   features.avx512 = features.avx2_fma && (saved & zmm_state) == zmm_state &&
                     has(extended.ebx, {avx512f, avx512dq, avx512bw, avx512vl});
+  constexpr int vnni = 11;
+  features.avx512_vnni = features.avx512 && has(extended.ecx, {vnni});
 #elif defined(__aarch64__) || defined(_M_ARM64)
   features.neon = true;  // part of AArch64
 #endif

@@ -7,7 +7,7 @@
 namespace kernelet {
 
 struct CpuFeatures {
-  bool sse2 = false, avx2_fma = false, avx512 = false, neon = false;
+  bool sse2 = false, avx2_fma = false, avx512 = false, avx512_vnni = false, neon = false;
 };
 
 CpuFeatures cpu_features();

@@ -106,7 +106,7 @@ Unary unary_of(const Node& node) {
   return {activation_of(node.op), node.alpha, node.op == Op::elu ? 1.0f : node.beta};
 }
 
-std::vector<Group> fuse(const Graph& graph, bool enabled) {
+std::vector<Group> fuse(const Graph& graph, bool enabled, bool int8) {
   const Uses uses = count_uses(graph);
   std::vector<bool> done(graph.nodes.size(), false);
   std::vector<Group> groups;
@@ -117,7 +117,9 @@ std::vector<Group> fuse(const Graph& graph, bool enabled) {
     if (enabled && graph.nodes[i].op == Op::conv2d) extend_conv(graph, uses, group);
     if (enabled && takes_activation(graph.nodes[i].op)) {
       const int next = only_reader(graph, uses, i);
-      if (next >= 0 && activation_of(graph.nodes[next].op) != Activation::none) {
+      const bool sums = int8 && graph.nodes[i].op == Op::linear;
+      if (next >= 0 && activation_of(graph.nodes[next].op) != Activation::none &&
+          (!sums || graph.nodes[next].op == Op::relu)) {
         group.epilogue.after = unary_of(graph.nodes[next]);
         group.nodes.push_back(next);
       }

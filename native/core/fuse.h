@@ -15,7 +15,8 @@ struct Group {
 };
 
 // The groups the output needs, in order of computation; inputs, constants and dead code are left out.
-std::vector<Group> fuse(const Graph& graph, bool enabled);
+// `int8`: a linear layer takes a ReLU alone, which its sums of bytes can be followed by.
+std::vector<Group> fuse(const Graph& graph, bool enabled, bool int8 = false);
 
 Activation activation_of(Op op);   // none for what is no activation
 Unary unary_of(const Node& node);  // with its parameters

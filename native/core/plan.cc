@@ -56,6 +56,25 @@ class Plan::WorkspaceLease {
 Plan::Plan() = default;
 Plan::~Plan() { delete idle_.load(); }
 
+void Plan::run_layer(const Step& step, const float* src, float* dst, float* scratch) const {
+  float* sums = dst;
+  const Int8Ends* const ends = step.int8.get();
+  if (ends != nullptr) {
+    if (ends->before != nullptr) {
+      ends->before(ends->in, src, scratch + ends->bytes);
+      src = scratch + ends->bytes;
+    }
+    if (!ends->sums_in_place) sums = scratch + ends->sums;
+    scratch += ends->scratch;
+  }
+  if (step.op == Op::conv2d) {
+    step.conv_algorithm->run(step.conv, src, sums, scratch);
+  } else {
+    step.linear_algorithm->run(step.linear, src, sums);
+  }
+  if (ends != nullptr) ends->after(ends->out, sums, dst);
+}
+
 void Plan::run_step(const Program& program, const Step& step, Images at, float* arena) const {
   const auto src = [&](size_t i) -> const float* {
     const Location& from = step.src[i];
@@ -70,8 +89,8 @@ void Plan::run_step(const Program& program, const Step& step, Images at, float* 
   float* const dst = step.dst.kind == Location::output ? at.output : arena + step.dst.offset;
   const KernelTable& k = *kernels_;
   switch (step.op) {
-    case Op::conv2d: step.conv_algorithm->run(step.conv, src(0), dst, arena + program.scratch_offset); break;
-    case Op::linear: step.linear_algorithm->run(step.linear, src(0), dst); break;
+    case Op::conv2d:
+    case Op::linear: run_layer(step, src(0), dst, arena + program.scratch_offset); break;
     case Op::max_pool2d: step.pool_algorithm->max(step.pool, src(0), dst); break;
     case Op::avg_pool2d: step.pool_algorithm->average(step.pool, src(0), dst); break;
     case Op::adaptive_avg_pool2d: step.pool_algorithm->adaptive(step.pool, Pool::average, src(0), dst); break;

@@ -24,13 +24,25 @@ struct PlanOptions {
   // The input is bytes (pixels as services hold them), and a value is byte * scale + shift.
   bool byte_input = false;
   float scale = 1.0f, shift = 0.0f;
+  // Convolutions and linear layers run on bytes where they can (quantize.h). `ranges` holds the least and the
+  // largest that each node's values had in calibration.
+  bool int8 = false;
+  Floats ranges;
+};
+
+// Bytes that stand for floats: (byte - zero) * scale.
+struct Quantization {
+  float scale = 1.0f;
+  int32_t zero = 0;
 };
 
 struct StepDescription {
   std::vector<std::string> names, ops;
   std::string problem, algorithm, isa, tile, epilogue;
   Shape input, output;
-  int64_t macs = 0;  // per image, every tap of every window counted
+  int64_t macs = 0;                      // per image, every tap of every window counted
+  bool int8 = false, bytes_out = false;  // runs on bytes; hands bytes on
+  Quantization in, out;
 };
 
 class Plan {
@@ -82,6 +94,7 @@ class Plan {
   void run_one(Images image, float* arena) const;
   void run_block(Images images, int count, float* arena) const;
   void run_step(const Program& program, const Step& step, Images at, float* arena) const;
+  void run_layer(const Step& step, const float* src, float* dst, float* scratch) const;
   // The first `count` images as floats: where they lie, or converted into the arena.
   const float* floats_of(Input input, int64_t count, float* arena) const;
   Images advanced(Images images, int64_t count) const;

@@ -6,6 +6,7 @@
 #include "arena_layout.h"
 #include "cpu.h"
 #include "fuse.h"
+#include "int8_step.h"
 #include "isa.h"
 #include "step.h"
 #include "strides.h"
@@ -132,9 +133,12 @@ double efficiency(const ConvArgs& a, const ConvAlgorithm& algorithm, const Kerne
 // The steps of one program: for single images, or for blocks of `lanes` images.
 class ProgramBuilder {
  public:
-  ProgramBuilder(const Graph& graph, const std::vector<Group>& groups, const KernelTable& kernels,
-                 const std::string& algorithm, bool in_lanes, WeightBook& weights)
+  // `quantized` may be null; its groups are those of `groups`. `quads`: their kernels where bytes go by four.
+  ProgramBuilder(const Graph& graph, const std::vector<Group>& groups, const QuantizedGraph* quantized,
+                 const KernelTable& kernels, const Int8Kernels* quads, const std::string& algorithm,
+                 bool in_lanes, WeightBook& weights)
       : graph_(graph),
+        quads_(quads),
         kernels_(kernels),
         algorithm_(algorithm),
         in_lanes_(in_lanes),
@@ -142,8 +146,10 @@ class ProgramBuilder {
         weights_(weights),
         program_(new Plan::Program) {
     resolve_aliases();
-    for (const Group& group : groups) {
-      if (!is_alias(graph_.nodes[group.nodes[0]].op)) add_step(group);
+    for (size_t i = 0; i < groups.size(); ++i) {
+      if (is_alias(graph_.nodes[groups[i].nodes[0]].op)) continue;
+      quantized_ = quantized != nullptr && quantized->groups[i].runs ? &quantized->groups[i] : nullptr;
+      add_step(groups[i]);
     }
     result_ = stored_in_[graph_.output];
     const Op source = graph_.nodes[result_].op;
@@ -172,6 +178,8 @@ class ProgramBuilder {
   struct Packing {
     size_t step, weights, bias;
     const Node* node;
+    std::shared_ptr<const Int8Step> int8;  // or null
+    size_t in_scale, out_scale;
   };
   // A value that is the same for every image.
   struct Constant {
@@ -265,7 +273,8 @@ class ProgramBuilder {
     double best_efficiency = any ? efficiency(a, kernels_.im2col, kernels_) : 0;
     // the one that gives other bits, and so never without being asked for
     const ConvAlgorithm& winograd = kernels_.winograd;
-    if (algorithm_ == winograd.name && winograd.fits(a)) return winograd;
+    const bool exact = quantized_ != nullptr;  // sums of integers are to be those integers
+    if (algorithm_ == winograd.name && winograd.fits(a) && !exact) return winograd;
     for (const ConvAlgorithm* candidate :
          {&kernels_.direct_pixels, kernels_.narrow_pixels, &kernels_.direct_channels, &kernels_.depthwise}) {
       if (candidate == nullptr || !candidate->fits(a)) continue;
@@ -276,10 +285,18 @@ class ProgramBuilder {
         best_efficiency = e;
       }
     }
-    if (algorithm_ == "fastest" && winograd.fits(a) && efficiency(a, winograd, kernels_) > best_efficiency) {
+    if (algorithm_ == "fastest" && !exact && winograd.fits(a) &&
+        efficiency(a, winograd, kernels_) > best_efficiency) {
       return winograd;
     }
     return *best;
+  }
+
+  // Whichever fills the lanes better; direct-channels takes any number of them.
+  const ConvAlgorithm& choose_quads(const ConvArgs& a) const {
+    if (in_lanes_) return quads_->lanes_conv;
+    const bool pixels = filled(a.ow, kernels_.lanes) > filled(a.oc, kernels_.lanes);
+    return pixels && quads_->direct_pixels.fits(a) ? quads_->direct_pixels : quads_->direct_channels;
   }
 
   // One row is bound by reading the weights: fewer zeros beyond the last output are less to read.
@@ -313,16 +330,39 @@ class ProgramBuilder {
     a.pl = node.padding[1];
     a.groups = node.groups;
     a.epilogue = group.epilogue;
-    const ConvAlgorithm& algorithm = choose(a);
+    d.macs = int64_t{a.oc} * a.oh * a.ow * (a.ic / a.groups) * a.kh * a.kw;
+    const std::shared_ptr<Int8Step> int8 = int8_step();
+    if (int8) int8->prepare(a);
+    const ConvAlgorithm& algorithm = int8 && quads_ != nullptr ? choose_quads(a) : choose(a);
     step.conv_algorithm = &algorithm;
     d.problem = window_problem(node, in, as_image(node.shape));
     d.algorithm = algorithm.name;
     d.tile = tile_text(algorithm.tile_rows, algorithm.tile_columns);
     d.epilogue = epilogue_text(group.epilogue, node.bias.data != nullptr);
-    d.macs = int64_t{a.oc} * a.oh * a.ow * (a.ic / a.groups) * a.kh * a.kw;
-    scratch_ = std::max(scratch_, algorithm.scratch_size(a));
-    packings_.push_back({program_->steps.size() - 1, weights_.book(algorithm.weights_size(a)),
-                         weights_.book(static_cast<size_t>(a.oc)), &node});
+    const size_t scratch = algorithm.scratch_size(a), weights = algorithm.weights_size(a);
+    book(step, node, int8, scratch, weights, static_cast<size_t>(a.oc), d);
+  }
+
+  std::shared_ptr<Int8Step> int8_step() const {
+    return quantized_ == nullptr ? nullptr : std::make_shared<Int8Step>(*quantized_, quads_, width_);
+  }
+
+  // Scratch, weights and biases of a convolution or linear layer, in floats.
+  void book(Plan::Step& step, const Node& node, const std::shared_ptr<Int8Step>& int8, size_t scratch,
+            size_t weights, size_t bias, StepDescription& d) {
+    Packing p = {program_->steps.size() - 1, weights_.book(weights), weights_.book(bias), &node, int8, 0, 0};
+    if (int8) {
+      step.int8 = int8->ends(kernels_, scratch);
+      p.in_scale = weights_.book(1);
+      p.out_scale = weights_.book(int8->out_scale().size());
+      d.int8 = true;
+      d.bytes_out = quantized_->bytes_out;
+      d.in = quantized_->in;
+      d.out = quantized_->out;
+      if (quads_ == nullptr) d.algorithm = "int8-" + d.algorithm;
+    }
+    scratch_ = std::max(scratch_, scratch);
+    packings_.push_back(p);
   }
 
   void add_linear(Plan::Step& step, const Group& group, const Node& node, StepDescription& d) {
@@ -332,15 +372,19 @@ class ProgramBuilder {
     a.out = static_cast<int32_t>(d.output.dims[d.output.rank - 1]);
     a.rows = static_cast<int32_t>(d.input.elements() / a.in);
     a.activation = group.epilogue.after;
-    const LinearAlgorithm& algorithm = in_lanes_ ? kernels_.lanes_linear : choose(a);
-    step.linear_algorithm = &algorithm;
     d.problem = number("ic", a.in) + number("oc", a.out) + (a.rows > 1 ? number("mb", a.rows) : "");
+    d.macs = int64_t{a.rows} * a.in * a.out;
+    const std::shared_ptr<Int8Step> int8 = int8_step();
+    if (int8) int8->prepare(a);
+    const bool quads = int8 && quads_ != nullptr;
+    const LinearAlgorithm& algorithm = in_lanes_ ? quads ? quads_->lanes_linear : kernels_.lanes_linear
+                                       : quads   ? quads_->linear
+                                                 : choose(a);
+    step.linear_algorithm = &algorithm;
     d.algorithm = algorithm.name;
     d.tile = tile_text(algorithm.tile_rows, algorithm.tile_columns);
     d.epilogue = epilogue_text(group.epilogue, node.bias.data != nullptr);
-    d.macs = int64_t{a.rows} * a.in * a.out;
-    packings_.push_back({program_->steps.size() - 1, weights_.book(algorithm.weights_size(a)),
-                         weights_.book(algorithm.bias_size(a)), &node});
+    book(step, node, int8, 0, algorithm.weights_size(a), algorithm.bias_size(a), d);
   }
 
   // What slides over planes, or cuts them into bins.
@@ -463,16 +507,31 @@ class ProgramBuilder {
     const bool is_conv = step.op == Op::conv2d;
     const size_t outputs = static_cast<size_t>(is_conv ? step.conv.oc : step.linear.out);
     const size_t length = is_conv ? outputs : step.linear_algorithm->bias_size(step.linear);
-    // adding +0 takes the sign off a bias of -0: a zero sum then never depends on the order of a maximum
-    for (size_t i = 0; i < length; ++i) {
-      bias[i] = node.bias.data != nullptr && i < outputs ? node.bias.data[i] + 0.0f : 0.0f;
+    const float* from = node.weight.data;
+    std::vector<float> integers;
+    if (packing.int8) {
+      integers = packing.int8->bias();
+      std::copy(integers.begin(), integers.end(), bias);
+      std::fill(bias + outputs, bias + length, 0.0f);
+      integers = packing.int8->weights();
+      from = integers.data();
+      all[packing.in_scale] = packing.int8->in_scale();
+      step.int8->in.scale = all + packing.in_scale;
+      const std::vector<float>& scale = packing.int8->out_scale();
+      std::copy(scale.begin(), scale.end(), all + packing.out_scale);
+      step.int8->out.scale = all + packing.out_scale;
+    } else {
+      // adding +0 takes the sign off a bias of -0: a zero sum then never depends on the order of a maximum
+      for (size_t i = 0; i < length; ++i) {
+        bias[i] = node.bias.data != nullptr && i < outputs ? node.bias.data[i] + 0.0f : 0.0f;
+      }
     }
     if (is_conv) {
-      step.conv_algorithm->pack(step.conv, node.weight.data, weights);
+      step.conv_algorithm->pack(step.conv, from, weights);
       step.conv.weights = weights;
       step.conv.bias = bias;
     } else {
-      step.linear_algorithm->pack(step.linear, node.weight.data, weights);
+      step.linear_algorithm->pack(step.linear, from, weights);
       step.linear.weights = weights;
       step.linear.bias = bias;
     }
@@ -552,6 +611,8 @@ class ProgramBuilder {
   }
 
   const Graph& graph_;
+  const Int8Kernels* const quads_;
+  const QuantizedGroup* quantized_ = nullptr;  // of the step being made, where it runs on bytes
   const KernelTable& kernels_;
   const std::string& algorithm_;
   const bool in_lanes_;
@@ -581,9 +642,13 @@ class PlanBuilder {
     plan->output_shape_ = graph.nodes[graph.output].shape;
 
     const KernelTable& kernels = *plan->kernels_;
-    const std::vector<Group> groups = fuse(graph, options.fuse);
+    const std::vector<Group> groups = fuse(graph, options.fuse, options.int8);
+    QuantizedGraph quantized;
+    if (options.int8) quantized = quantize(graph, groups, options);
+    const QuantizedGraph* const bytes = options.int8 ? &quantized : nullptr;
+    const Int8Kernels* const quads = cpu_features().avx512_vnni ? kernels.int8 : nullptr;
     WeightBook weights;
-    ProgramBuilder single(graph, groups, kernels, options.algorithm, false, weights);
+    ProgramBuilder single(graph, groups, bytes, kernels, quads, options.algorithm, false, weights);
     plan->descriptions_ = single.descriptions();
     for (const StepDescription& step : plan->descriptions_) plan->macs_ += step.macs;
     plan->workspace_floats_ = single.workspace_floats();
@@ -592,7 +657,7 @@ class PlanBuilder {
     const bool only_lanes = options.algorithm == "lanes";
     if (only_lanes || ((options.algorithm == "auto" || options.algorithm == "fastest") && kernels.lanes > 1 &&
                        fits_in_lanes(graph, kernels))) {
-      lanes.reset(new ProgramBuilder(graph, groups, kernels, options.algorithm, true, weights));
+      lanes.reset(new ProgramBuilder(graph, groups, bytes, kernels, quads, options.algorithm, true, weights));
       plan->workspace_floats_ = std::max(plan->workspace_floats_, lanes->workspace_floats());
       plan->lanes_threshold_ = only_lanes ? 1 : (3 * kernels.lanes + 3) / 4;
       if (only_lanes) plan->descriptions_ = lanes->descriptions();
@@ -602,6 +667,10 @@ class PlanBuilder {
       plan->byte_input_ = true;
       plan->scale_ = options.scale;
       plan->shift_ = options.shift;
+      if (quantized.byte_input) {
+        plan->scale_ = 1;
+        plan->shift_ = static_cast<float>(-quantized.zero_of_input);
+      }
       plan->bytes_offset_ = AlignedFloats::round_up(plan->workspace_floats_);
       const int64_t images = lanes ? kernels.lanes : 1;
       plan->workspace_floats_ = plan->bytes_offset_ + static_cast<size_t>(images * plan->input_length_);

@@ -14,6 +14,15 @@ struct Location {
   size_t offset = 0;  // floats, in the arena or the packed weights
 };
 
+// What an int8 step does around its sums: floats -> bytes before them (null where bytes lie there already), and
+// sums -> bytes or floats behind them. Offsets in the program's scratch.
+struct Int8Ends {
+  Rescale before = nullptr, after = nullptr;
+  RescaleArgs in, out;
+  size_t bytes = 0, sums = 0, scratch = 0;
+  bool sums_in_place = false;  // in dst
+};
+
 struct Plan::Step {
   Op op = Op::input;
   std::vector<Location> src;
@@ -36,6 +45,7 @@ struct Plan::Step {
   // concat: dst is `outer` rows, each the inputs' rows of these lengths one after another
   size_t outer = 0;
   std::vector<size_t> lengths;
+  std::unique_ptr<Int8Ends> int8;
 
   Step() : conv(), conv_algorithm(nullptr) {}
 };

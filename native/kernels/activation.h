@@ -165,6 +165,12 @@ KERNELET_INLINE reg hardsigmoid(reg x, float a, float b) {
   return clip(F32::muladd(x, F32::splat(a), F32::splat(b)), F32::zero(), F32::splat(1.0f));
 }
 
+#if defined(KERNELET_VNNI)
+// Sums of an int8 step: nothing else is fused with one.
+KERNELET_INLINE constexpr bool is_simple(const Unary&) { return true; }
+KERNELET_INLINE reg floor_of(const Unary& f) { return f.f == Activation::relu ? F32::zero() : F32::lowest(); }
+KERNELET_INLINE reg activated(const Unary& f, reg x) { return F32::max(floor_of(f), x); }
+#else
 KERNELET_INLINE reg activated(const Unary& f, reg x) {
   const reg zero = F32::zero();
   switch (f.f) {
@@ -195,6 +201,7 @@ KERNELET_INLINE bool is_simple(const Unary& f) { return f.f == Activation::none 
 KERNELET_INLINE reg floor_of(const Unary& f) {
   return F32::splat(f.f == Activation::relu ? 0.0f : -__builtin_inff());
 }
+#endif
 
 // dst[i] = f(src[i]); in place where src is dst.
 void activate(const Unary& f, size_t n, const float* src, float* dst) {

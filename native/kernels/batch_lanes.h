@@ -81,7 +81,7 @@ KERNELET_INLINE void conv_sums(const ConvArgs& s, const ConvRow& t, const float*
         for (int p = 0; p < tile_vectors; ++p) {
           const reg v = F32::load(Pooled ? tap + (p >> 1) * down + (p & 1) * right : tap + p * right);
           KERNELET_UNROLL
-          for (int m = 0; m < M; ++m) c[m][p] = F32::muladd(wm[m], v, c[m][p]);
+          for (int m = 0; m < M; ++m) c[m][p] = F32::muladd(v, wm[m], c[m][p]);
         }
         w += M;
         tap += next_kw;
@@ -210,7 +210,7 @@ void linear_tile(const LinearArgs& s, const float* weights, const float* bias, c
   do {
     const reg xk = F32::load(x);
     KERNELET_UNROLL
-    for (int m = 0; m < M; ++m) c[m] = F32::muladd(F32::splat(weights[m]), xk, c[m]);
+    for (int m = 0; m < M; ++m) c[m] = F32::muladd(xk, F32::splat(weights[m]), c[m]);
     weights += M;
     x += lanes;
   } while (--k > 0);

@@ -46,7 +46,7 @@ KERNELET_INLINE void copy_row(const float* from, size_t n, float* to) {
 inline void pad(const ConvArgs& s, Plane plane, const float* src, float* dst, int width = 1,
                 bool clear = true) {
   const size_t row = static_cast<size_t>(s.iw) * width, padded_row = static_cast<size_t>(plane.w) * width;
-  if (clear) memset(dst, 0, sizeof(float) * s.ic * plane.h * padded_row);
+  if (clear) memset(dst, s.zero, sizeof(float) * s.ic * plane.h * padded_row);
   for (int c = 0; c < s.ic; ++c) {
     float* to =
         dst + (static_cast<size_t>(c) * plane.h + s.pt) * padded_row + static_cast<size_t>(s.pl) * width;

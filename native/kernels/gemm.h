@@ -126,7 +126,11 @@ KERNELET_COLD KERNELET_NOINLINE void finish_conv_row(const Epilogue& e, float bi
 // One row of a linear layer: sums [n] -> outputs [n].
 KERNELET_COLD KERNELET_NOINLINE void finish_linear_row(const Unary& f, const float* bias, const float* sums,
                                                        float* dst, int n) {
-  for (int i = 0; i < n; ++i) dst[i] = sums[i] + bias[i];
+  for (int i = 0; i < n; i += lanes) {
+    const int count = n - i < lanes ? n - i : lanes;
+    const reg y = F32::add(F32::load_first(sums + i, count), F32::load_first(bias + i, count));
+    F32::store_first(dst + i, y, count);
+  }
   activate_in_place(f, static_cast<size_t>(n), dst);
 }
 

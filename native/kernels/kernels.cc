@@ -8,6 +8,7 @@
 #include "linear.h"
 #include "peak.h"
 #include "pool.h"
+#include "rescale.h"
 #include "softmax.h"
 #include "train/conv.h"
 #include "train/elementwise.h"
@@ -24,11 +25,18 @@ namespace KERNELET_ISA {
 
 #if defined(KERNELET_ISA_AVX512)
 extern KERNELET_HIDDEN const ConvAlgorithm narrow_pixels;  // narrow.cc
+#if !defined(KERNELET_EMULATE_AVX512)
+extern KERNELET_HIDDEN const Int8Kernels int8_kernels;  // int8.cc
+#define KERNELET_INT8 &int8_kernels
+#endif
 #define KERNELET_NARROW_PIXELS &narrow_pixels
 #define KERNELET_NARROW_LINEAR &avx2::table.linear
 #else
 #define KERNELET_NARROW_PIXELS nullptr
 #define KERNELET_NARROW_LINEAR nullptr
+#endif
+#if !defined(KERNELET_INT8)
+#define KERNELET_INT8 nullptr
 #endif
 
 const KernelTable table = {
@@ -66,6 +74,9 @@ const KernelTable table = {
     add,
     binary,
     from_bytes,
+
+    rescale,
+    KERNELET_INT8,
 
     {train::conv_max,        train::conv_max_dx, train::conv_dx_scratch, train::conv_dx,
      train::conv_dw_scratch, train::conv_dw,     train::linear_dx,       train::linear_panel_size,

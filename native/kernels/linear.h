@@ -92,6 +92,7 @@ void linear(const LinearArgs& s, const float* src, float* dst) {
       linear_row_of(width / lanes)(s, weights, s.bias + o, src, dst + o, outputs);
       continue;
     }
+#if !defined(KERNELET_VNNI)  // one row at a time there
     for (int row = 0; row < s.rows; row += tile_rows) {
       const int rows = s.rows - row < tile_rows ? s.rows - row : tile_rows;
       TileArgs t;
@@ -109,6 +110,7 @@ void linear(const LinearArgs& s, const float* src, float* dst) {
       t.epilogue.after = s.activation;
       linear_tile_of(rows)(t);
     }
+#endif
   }
 }
 

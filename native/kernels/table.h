@@ -60,6 +60,7 @@ struct ConvArgs {
   int32_t sh, sw, dh, dw, pt, pl, groups;
   int32_t ph, pw;
   Epilogue epilogue;
+  int32_t zero;          // the byte that padding is filled with: 0 for floats
   const float* weights;  // packed by the algorithm
   const float* bias;     // [oc], zeros where the layer has none
 };
@@ -94,6 +95,19 @@ struct SoftmaxArgs {
   bool log;
 };
 
+// Between floats, sums and bytes of an int8 step: x * scale, for bytes cut to [low, high] and rounded to the
+// nearest integer, ties to even. A byte of 0 ... 255 stands for (byte - zero) times its scale.
+struct RescaleArgs {
+  int32_t channels, rows, columns;
+  size_t positions;         // of a channel: rows * columns, for each image in the lanes
+  int32_t left, row_quads;  // four neighbours in a quad: padding, and quads of a row (quads.h)
+  bool to_bytes, per_channel;
+  float low, high;  // of byte - zero
+  int32_t zero;
+  const float* scale;  // [channels], or one for all
+};
+using Rescale = void (*)(const RescaleArgs&, const float* src, float* dst);
+
 // One way to convolve. Sizes in floats; scratch is 64-byte aligned, packed weights and bias stay the plan's.
 struct ConvAlgorithm {
   const char* name;
@@ -120,6 +134,16 @@ struct PoolAlgorithm {
   void (*average)(const PoolArgs&, const float* src, float* dst);
   // Windows of their own for each output, which together cover the plane: only c, ih iw, oh ow are looked at.
   void (*adaptive)(const PoolArgs&, Pool, const float* src, float* dst);
+};
+
+// Four bytes at a time, with instructions of their own. Bytes lie in quads, see quads.h; conv and linear give
+// sums of 32 bits, biases are integers.
+struct Int8Kernels {
+  ConvAlgorithm direct_pixels, direct_channels;
+  LinearAlgorithm linear;
+  ConvAlgorithm lanes_conv;
+  LinearAlgorithm lanes_linear;
+  Rescale quads_of_floats, row_quads_of_floats, quads_of_sums, floats_of_sums;
 };
 
 struct KernelTable {
@@ -149,6 +173,10 @@ struct KernelTable {
   void (*binary)(const BinaryArgs&, const float* a, const float* b, const float* c, float* dst);
   // dst[i] = src[i] * scale + shift
   void (*from_bytes)(size_t n, const uint8_t* src, float scale, float shift, float* dst);
+
+  // Int8 steps over bytes held as floats: floats or sums -> bytes or floats.
+  Rescale rescale;
+  const Int8Kernels* int8;  // or null; only where the CPU has VNNI
 
   TrainKernels train;
 

@@ -40,6 +40,11 @@ namespace {
 #include "vec_sse.h"
 #elif defined(KERNELET_ISA_AVX2) || defined(KERNELET_NARROW)
 #include "vec_avx2.h"
+#elif defined(KERNELET_VNNI)
+namespace floats {
+#include "vec_avx512.h"
+}
+#include "vec_vnni.h"
 #elif defined(KERNELET_ISA_AVX512)
 #include "vec_avx512.h"
 #elif defined(KERNELET_ISA_NEON)
