@@ -54,10 +54,6 @@ export function evaluate(
   value: (source: number) => Float32Array,
   options: NativeCompileOptions = {},
 ): Float32Array {
-  if (node.op === 'constant') {
-    const { data } = node.weight as Tensor
-    return Float32Array.from({ length: batch * data.length }, (_, i) => data[i % data.length] as number)
-  }
   const inputs = node.inputs.map(value)
   if (node.op === 'constant') return repeated(attached(node.weight as Tensor, node.name), batch)
   if (node.op === 'flatten' || node.op === 'reshape') return inputs[0] as Float32Array
