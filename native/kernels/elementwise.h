@@ -17,9 +17,8 @@ void add(size_t n, const float* a, const float* b, float* dst) {
   }
 }
 
-template <Binary F>
-KERNELET_INLINE reg combined(reg x, reg y, reg z) {
-  switch (F) {
+KERNELET_INLINE reg combined(Binary f, reg x, reg y, reg z) {
+  switch (f) {
     case Binary::add: return F32::add(x, y);
     case Binary::sub: return F32::sub(x, y);
     case Binary::mul: return F32::mul(x, y);
@@ -30,8 +29,10 @@ KERNELET_INLINE reg combined(reg x, reg y, reg z) {
   return F32::muladd(x, y, z);
 }
 
-template <Binary F>
+// Affine has a loop of its own, with three operands; the others choose by register.
+template <bool Affine>
 void binary_rows(const BinaryArgs& s, const float* a, const float* b, const float* c, float* dst) {
+  const Binary f = Affine ? Binary::affine : s.f;
   const int last = s.rank - 1;
   const size_t n = s.dims[last];
   const bool a_moves = s.a[last] != 0, b_moves = s.b[last] != 0, simple = is_simple(s.after);
@@ -42,15 +43,15 @@ void binary_rows(const BinaryArgs& s, const float* a, const float* b, const floa
     size_t i = 0;
     for (; i + lanes <= n; i += lanes) {
       const reg x = a_moves ? F32::load(a + i) : a0, y = b_moves ? F32::load(b + i) : b0;
-      const reg z = F == Binary::affine && b_moves ? F32::load(c + i) : c0;
-      F32::store(dst + i, F32::max(floor, combined<F>(x, y, z)));
+      const reg z = Affine && b_moves ? F32::load(c + i) : c0;
+      F32::store(dst + i, F32::max(floor, combined(f, x, y, z)));
     }
     const int rest = static_cast<int>(n - i);
     if (rest > 0) {
       const reg x = a_moves ? F32::load_first(a + i, rest) : a0;
       const reg y = b_moves ? F32::load_first(b + i, rest) : b0;
-      const reg z = F == Binary::affine && b_moves ? F32::load_first(c + i, rest) : c0;
-      F32::store_first(dst + i, F32::max(floor, combined<F>(x, y, z)), rest);
+      const reg z = Affine && b_moves ? F32::load_first(c + i, rest) : c0;
+      F32::store_first(dst + i, F32::max(floor, combined(f, x, y, z)), rest);
     }
     if (!simple) activate_in_place(s.after, n, dst);
     dst += n;
@@ -71,14 +72,7 @@ void binary_rows(const BinaryArgs& s, const float* a, const float* b, const floa
 
 // dst may be a, or b, where that has all of dst's elements.
 void binary(const BinaryArgs& s, const float* a, const float* b, const float* c, float* dst) {
-  switch (s.f) {
-    case Binary::add: return binary_rows<Binary::add>(s, a, b, c, dst);
-    case Binary::sub: return binary_rows<Binary::sub>(s, a, b, c, dst);
-    case Binary::mul: return binary_rows<Binary::mul>(s, a, b, c, dst);
-    case Binary::div: return binary_rows<Binary::div>(s, a, b, c, dst);
-    case Binary::prelu: return binary_rows<Binary::prelu>(s, a, b, c, dst);
-    case Binary::affine: return binary_rows<Binary::affine>(s, a, b, c, dst);
-  }
+  (s.f == Binary::affine ? binary_rows<true> : binary_rows<false>)(s, a, b, c, dst);
 }
 
 // dst[i] = src[i] * scale + shift
