@@ -13,6 +13,7 @@ import {
   augment,
   Conv2d,
   compile,
+  Dataset,
   Dropout,
   evaluate,
   flatten,
@@ -36,8 +37,8 @@ const { values: options } = parseArgs({
     data: { type: 'string' },
     out: { type: 'string', default: 'models/lenet5-mnist.safetensors' },
     seed: { type: 'string', default: '1' },
-    'teacher-epochs': { type: 'string', default: '30' },
-    epochs: { type: 'string', default: '80' },
+    'teacher-epochs': { type: 'string', default: '20' },
+    epochs: { type: 'string', default: '60' },
     test: { type: 'boolean', default: false },
   },
 })
@@ -112,18 +113,18 @@ async function distil(name, network, other, data, validation, epochs) {
   const teacher = compile(other, { inputShape: data.shape })
   const schedule = new OneCycleLR({ maxLr: 2.5e-3, pctStart: 0.1 })
   const generator = new Generator(seed)
+  const floats = new Float32Array(data.images.length)
+  for (let i = 0; i < floats.length; i++) floats[i] = data.images[i] / 255
+  const levels = new Dataset({ images: floats, labels: data.labels, shape: data.shape })
   const count = data.length - (data.length % batch)
   const steps = (epochs * count) / batch
   for (let epoch = 0; epoch < epochs; epoch++) {
     const order = shuffled(data.length, generator)
     let loss = 0
     for (let from = 0; from < count; from += block) {
-      const part = data.subset(order.subarray(from, Math.min(count, from + block)))
+      const part = levels.subset(order.subarray(from, Math.min(count, from + block)))
       const shape = [part.length, ...data.shape]
-      const plain = new Tensor(
-        Float32Array.from(part.images, (v) => v / 255),
-        shape,
-      )
+      const plain = new Tensor(part.images, shape)
       const images = augment(plain, variations, { seed, epoch, index: from }).data
       const targets = softened(teacher.run(images), part.labels, soft, hard)
       for (let at = 0; at < part.length; at += batch) {

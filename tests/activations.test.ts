@@ -91,7 +91,7 @@ describe('the picture of a digit', () => {
     expect(digit).toBe(7)
     expect(digit).toBe(answer.digit)
     expect(Math.abs(confidence - answer.confidence)).toBeLessThan(1e-6)
-    expect(svg).toContain('a &quot;7&quot; &lt;b&gt;: 7, 100.0 %')
+    expect(svg).toContain(`a &quot;7&quot; &lt;b&gt;: 7, ${(100 * answer.confidence).toFixed(1)} %`)
     expect(svg).not.toContain('<b>')
     for (const name of ['conv1.weight', 'conv1', 'relu_1', 'maxPool2d_1', 'conv2.weight', 'fc1', 'fc3']) {
       expect(svg).toContain(`>${name}</text>`)

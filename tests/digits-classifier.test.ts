@@ -6,7 +6,7 @@ import { DigitClassifier } from '../lib/digits/classifier.ts'
 import { decodePicture } from '../lib/digits/decode.ts'
 import { normalizeDigit } from '../lib/digits/normalize.ts'
 import type { Gray, Pixels } from '../lib/digits/pixels.ts'
-import { encodeSafetensors, loadSafetensors } from '../lib/io/safetensors.ts'
+import { encodeSafetensors, loadSafetensors, readSafetensors } from '../lib/io/safetensors.ts'
 import { LeNet5 } from '../lib/models/lenet5.ts'
 import { enlarged, gray, grayPng, placed, two } from './digits-pictures.ts'
 import { argmax, mnistTest, root } from './helpers.ts'
@@ -176,8 +176,11 @@ describe('options', () => {
 
   test('mean and deviation come from the metadata of the weights', () => {
     const state = loadSafetensors(shipped)
+    const { temperature } = Object.fromEntries(readSafetensors(shipped).metadata)
     const load = (metadata: Record<string, string>) =>
-      DigitClassifier.load({ weights: Buffer.concat(encodeSafetensors(state, metadata)) })
+      DigitClassifier.load({
+        weights: Buffer.concat(encodeSafetensors(state, { temperature: temperature!, ...metadata })),
+      })
     using shifted = load({ mean: '0.5', std: '0.25' })
     using plain = load({ mean: '0', std: '1' })
     expect(plain.classify(pixels(two))).toEqual(classifier.classify(pixels(two)))

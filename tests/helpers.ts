@@ -20,6 +20,12 @@ export function lenet5Golden(): WeightsFile | undefined {
   return path === undefined ? undefined : readSafetensors(`${path}/lenet5-golden.safetensors`)
 }
 
+/** The path of LeNet-5 weights that PyTorch trained and the safetensors package wrote: those of the goldens. */
+export function lenet5Reference(): string | undefined {
+  const path = outside('KERNELET_REFERENCE', 'reference')
+  return path === undefined ? undefined : `${path}/lenet5.safetensors`
+}
+
 /** MNIST's 10,000 test images (values 0 … 1) and their labels. */
 export function mnistTest(): { images: Float32Array; labels: Uint8Array } | undefined {
   const path = outside('KERNELET_MNIST', 'data/mnist')

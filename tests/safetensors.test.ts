@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { loadSafetensors, readSafetensors, saveSafetensors, Tensor } from '../lib/index.ts'
-import { bitsOf, root } from './helpers.ts'
+import { bitsOf, lenet5Reference } from './helpers.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'kernelet-'))
 afterAll(() => rmSync(folder, { recursive: true }))
-const shipped = join(root, 'models/lenet5-mnist.safetensors')
+const reference = lenet5Reference()
 
 /** A file with this header (an object, or text as it is) and so many bytes of data. */
 function file(header: unknown, dataBytes = 0): Uint8Array {
@@ -24,8 +24,8 @@ const f32 = (shape: unknown, begin: unknown, end: unknown) => ({
 })
 
 describe('reading', () => {
-  test('the shipped weights, as written by the reference implementation', () => {
-    const { tensors, metadata } = readSafetensors(shipped)
+  test.skipIf(!reference)('weights as written by the reference implementation', () => {
+    const { tensors, metadata } = readSafetensors(reference!)
     expect([...metadata]).toEqual([['format', 'pt']])
     expect(tensors.get('conv1.weight')).toMatchObject({ dtype: 'F32', shape: [6, 1, 5, 5] })
     expect(tensors.size).toBe(10)
@@ -188,10 +188,10 @@ describe('sharded files', () => {
 })
 
 describe('writing', () => {
-  test('gives the reference implementation’s bytes for the shipped weights', () => {
+  test.skipIf(!reference)('gives the reference implementation’s bytes for the same weights', () => {
     const path = join(folder, 'same.safetensors')
-    saveSafetensors(path, loadSafetensors(shipped), { format: 'pt' })
-    expect(readFileSync(path).equals(readFileSync(shipped))).toBe(true)
+    saveSafetensors(path, loadSafetensors(reference!), { format: 'pt' })
+    expect(readFileSync(path).equals(readFileSync(reference!))).toBe(true)
   })
 
   test('comes back as it went, in whatever order and however named', () => {
