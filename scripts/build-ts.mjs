@@ -13,6 +13,11 @@ const lib = join(root, 'lib')
 rmSync(join(root, 'dist'), { recursive: true, force: true })
 run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json'])
 
+// declarations that index.d.ts never reaches
+for (const folder of ['cli', 'bench']) {
+  rmSync(join(root, 'dist', folder), { recursive: true, force: true })
+}
+
 const sources = readdirSync(lib, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'))
 // what is loaded by its name: `moduleUrl('bench/contender')`, and every command
 const named = sources.flatMap((file) =>
@@ -37,6 +42,8 @@ const build = await rolldown({ ...options, input })
 await build.write({
   dir: join(root, 'dist'),
   format: 'esm',
+  // they are in the declarations and in lib/, and would be a fifth of the package's code
+  comments: { annotation: false, jsdoc: false, legal: true },
   entryFileNames: '[name].js',
   chunkFileNames: 'chunks/[name].js',
   codeSplitting: { groups: [{ name: 'kernelet', test: (id) => face.has(id) }] },

@@ -83,7 +83,8 @@ KERNELET_INLINE void tile(const ConvArgs& s, Taps rows, Taps columns, const floa
 }
 
 // src [ih][iw][lanes] -> dst [oh][ow][lanes]
-void panel(const ConvArgs& s, const float* src, const float* weights, const float* bias_of, float* dst) {
+[[maybe_unused]] void panel(const ConvArgs& s, const float* src, const float* weights, const float* bias_of,
+                            float* dst) {
   const reg bias = F32::load(bias_of);
   const bool simple = is_simple(s.epilogue);
   const reg floor = simple ? floor_of(s.epilogue.after) : F32::splat(-__builtin_inff());
