@@ -326,8 +326,8 @@ ONCE(int8_refused) {
   }
   // no range, no bytes
   std::vector<float> ranges(2 * net.graph.nodes.size(), std::nanf(""));
-  for (const StepDescription& step : make_int8(net.graph, ranges, "")->steps())
-    check(!step.int8, "stays in floats");
+  const auto plan = make_int8(net.graph, ranges, "");
+  for (const StepDescription& step : plan->steps()) check(!step.int8, "stays in floats");
 }
 
 // Sums that floats could not hold exactly: a layer of many weights of one size stays in floats on every tier; with
