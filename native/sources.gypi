@@ -13,6 +13,7 @@
       "native/core/augment.cc",
       "native/core/graph.cc",
       "native/core/int8_step.cc",
+      "native/core/kernel_args.cc",
       "native/core/copy.cc",
       "native/core/strides.cc",
       "native/core/fuse.cc",

@@ -8,6 +8,7 @@
 #include "fuse.h"
 #include "int8_step.h"
 #include "isa.h"
+#include "kernel_args.h"
 #include "step.h"
 #include "strides.h"
 #include "thread_pool.h"
@@ -232,7 +233,9 @@ class ProgramBuilder {
       case Op::conv2d: add_conv(step, group, node, d); break;
       case Op::linear: add_linear(step, group, node, d); break;
       case Op::max_pool2d:
-      case Op::avg_pool2d: add_pool(step, node, d); break;
+      case Op::avg_pool2d:
+      case Op::adaptive_avg_pool2d:
+      case Op::adaptive_max_pool2d: add_pool(step, node, d); break;
       case Op::softmax:
       case Op::log_softmax: add_softmax(step, node, d); break;
       case Op::concat: add_concat(step, node, d); break;
@@ -242,8 +245,6 @@ class ProgramBuilder {
       case Op::div:
       case Op::prelu:
       case Op::batch_norm: add_binary(step, group, node, d); break;
-      case Op::adaptive_avg_pool2d:
-      case Op::adaptive_max_pool2d: add_adaptive(step, d); break;
       case Op::permute:
       case Op::slice:
       case Op::pad: add_moves(step, node, d); break;
@@ -307,35 +308,14 @@ class ProgramBuilder {
   }
 
   void add_conv(Plan::Step& step, const Group& group, const Node& node, StepDescription& d) {
-    // with a fused pool an odd last row or column of outputs is never looked at, so never computed
-    const bool pooled = group.epilogue.pool != Pool::none;
     ConvArgs& a = step.conv;
-    a = ConvArgs();
-    const Shape in = as_image(d.input), out = as_image(d.output);
-    a.ic = static_cast<int32_t>(in.dims[0]);
-    a.ih = static_cast<int32_t>(in.dims[1]);
-    a.iw = static_cast<int32_t>(in.dims[2]);
-    a.oc = static_cast<int32_t>(out.dims[0]);
-    a.ph = static_cast<int32_t>(out.dims[1]);
-    a.pw = static_cast<int32_t>(out.dims[2]);
-    a.oh = pooled ? 2 * a.ph : a.ph;
-    a.ow = pooled ? 2 * a.pw : a.pw;
-    a.kh = node.kernel[0];
-    a.kw = node.kernel[1];
-    a.sh = node.stride[0];
-    a.sw = node.stride[1];
-    a.dh = node.dilation[0];
-    a.dw = node.dilation[1];
-    a.pt = node.padding[0];
-    a.pl = node.padding[1];
-    a.groups = node.groups;
-    a.epilogue = group.epilogue;
+    a = conv_args_of(node, d.input, d.output, group.epilogue);
     d.macs = int64_t{a.oc} * a.oh * a.ow * (a.ic / a.groups) * a.kh * a.kw;
     const std::shared_ptr<Int8Step> int8 = int8_step();
     if (int8) int8->prepare(a);
     const ConvAlgorithm& algorithm = int8 && quads_ != nullptr ? choose_quads(a) : choose(a);
     step.conv_algorithm = &algorithm;
-    d.problem = window_problem(node, in, as_image(node.shape));
+    d.problem = window_problem(node, as_image(d.input), as_image(node.shape));
     d.algorithm = algorithm.name;
     d.tile = tile_text(algorithm.tile_rows, algorithm.tile_columns);
     d.epilogue = epilogue_text(group.epilogue, node.bias.data != nullptr);
@@ -367,11 +347,7 @@ class ProgramBuilder {
 
   void add_linear(Plan::Step& step, const Group& group, const Node& node, StepDescription& d) {
     LinearArgs& a = step.linear;
-    a = LinearArgs();
-    a.in = static_cast<int32_t>(d.input.dims[d.input.rank - 1]);
-    a.out = static_cast<int32_t>(d.output.dims[d.output.rank - 1]);
-    a.rows = static_cast<int32_t>(d.input.elements() / a.in);
-    a.activation = group.epilogue.after;
+    a = linear_args_of(d.input, d.output, group.epilogue.after);
     d.problem = number("ic", a.in) + number("oc", a.out) + (a.rows > 1 ? number("mb", a.rows) : "");
     d.macs = int64_t{a.rows} * a.in * a.out;
     const std::shared_ptr<Int8Step> int8 = int8_step();
@@ -388,49 +364,16 @@ class ProgramBuilder {
   }
 
   // What slides over planes, or cuts them into bins.
-  PoolArgs& new_pool(Plan::Step& step, const StepDescription& d) {
-    PoolArgs& a = step.pool;
-    a = PoolArgs();
-    step.pool_algorithm = in_lanes_ ? &kernels_.lanes_pool : &kernels_.pool;
-    const Shape in = as_image(d.input), out = as_image(d.output);
-    a.c = static_cast<int32_t>(in.dims[0]);
-    a.ih = static_cast<int32_t>(in.dims[1]);
-    a.iw = static_cast<int32_t>(in.dims[2]);
-    a.oh = static_cast<int32_t>(out.dims[1]);
-    a.ow = static_cast<int32_t>(out.dims[2]);
-    return a;
-  }
-
-  void add_adaptive(Plan::Step& step, StepDescription& d) {
-    new_pool(step, d);
-    d.problem = d.input.text() + "o" + d.output.text();
-  }
-
   void add_pool(Plan::Step& step, const Node& node, StepDescription& d) {
-    PoolArgs& a = new_pool(step, d);
-    a.kh = node.kernel[0];
-    a.kw = node.kernel[1];
-    a.sh = node.stride[0];
-    a.sw = node.stride[1];
-    a.dh = node.dilation[0];
-    a.dw = node.dilation[1];
-    a.pt = node.padding[0];
-    a.pl = node.padding[1];
-    a.pb = node.padding[2];
-    a.pr = node.padding[3];
-    a.count_include_pad = node.count_include_pad;
-    d.problem = window_problem(node, as_image(d.input), as_image(d.output));
+    step.pool = pool_args_of(node, d.input);
+    step.pool_algorithm = in_lanes_ ? &kernels_.lanes_pool : &kernels_.pool;
+    const bool adaptive = node.op == Op::adaptive_avg_pool2d || node.op == Op::adaptive_max_pool2d;
+    d.problem = adaptive ? d.input.text() + "o" + d.output.text()
+                         : window_problem(node, as_image(d.input), as_image(d.output));
   }
 
   void add_softmax(Plan::Step& step, const Node& node, StepDescription& d) {
-    SoftmaxArgs& a = step.softmax;
-    a = SoftmaxArgs();
-    a.outer = 1;
-    a.inner = static_cast<int32_t>(width_);
-    for (int i = 0; i < node.axis; ++i) a.outer *= static_cast<int32_t>(node.shape.dims[i]);
-    for (int i = node.axis + 1; i < node.shape.rank; ++i) a.inner *= static_cast<int32_t>(node.shape.dims[i]);
-    a.n = static_cast<int32_t>(node.shape.dims[node.axis]);
-    a.log = node.op == Op::log_softmax;
+    step.softmax = softmax_args_of(node, static_cast<int32_t>(width_));
     d.problem = node.shape.text() + number("axis", node.axis);
   }
 

@@ -103,7 +103,4 @@ class TrainStep {
 std::unique_ptr<TrainStep> make_train_step(const StepSpec& spec);
 std::unique_ptr<TrainStep> make_value_step(const StepSpec& spec);  // null where it is none of its kind
 
-ConvArgs conv_args_of(const Node& node, const Shape& in, const Shape& out);
-PoolArgs pool_args_of(const Node& node, const Shape& in);
-
 }  // namespace kernelet

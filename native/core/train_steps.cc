@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "fuse.h"
+#include "kernel_args.h"
 #include "train_step.h"
 
 namespace kernelet {
@@ -12,7 +13,6 @@ size_t lanes_of(const StepSpec& spec) { return static_cast<size_t>(spec.kernels-
 size_t floats_of(const StepSpec& spec, const Shape& shape) {
   return static_cast<size_t>(shape.elements()) * lanes_of(spec);
 }
-int32_t int_of(int64_t value) { return static_cast<int32_t>(value); }
 
 // n rows in the fewest parts of at most `most`, as kernels/conv_common.h cuts them.
 void add_parts(std::vector<int>& parts, int begin, int n, int most) {
@@ -38,13 +38,10 @@ class ConvStep : public TrainStep {
       if (op == Op::max_pool2d) pooled_ = true;
       else activation_ = activation_of(op);
     }
-    a_ = conv_args_of(spec.first(), spec.input(), spec.output());
-    if (pooled_) {
-      a_.oh = 2 * a_.ph;
-      a_.ow = 2 * a_.pw;
-      a_.epilogue.pool = Pool::max;
-    }
-    a_.epilogue.after.f = activation_;
+    Epilogue epilogue = Epilogue();
+    epilogue.pool = pooled_ ? Pool::max : Pool::none;
+    epilogue.after.f = activation_;
+    a_ = conv_args_of(spec.first(), spec.input(), spec.output(), epilogue);
     weight = spec.weight;
     bias = spec.bias;
     rows = a_.oc;
@@ -115,7 +112,7 @@ class ConvStep : public TrainStep {
     const size_t begin =
         static_cast<size_t>(parts[static_cast<size_t>(part)]) * static_cast<size_t>(row_length);
     k_->train.pack_rows(parts[static_cast<size_t>(part) + 1] - parts[static_cast<size_t>(part)],
-                        int_of(row_length), w + begin, packed_.data() + begin);
+                        static_cast<int32_t>(row_length), w + begin, packed_.data() + begin);
   }
   void pack_bias(const float* b) override { copy_bias(b, a_.oc, packed_bias_.data()); }
 
@@ -172,12 +169,7 @@ class LinearStep : public TrainStep {
  public:
   explicit LinearStep(const StepSpec& spec) : k_(spec.kernels) {
     if (spec.nodes.size() > 1) activation_ = activation_of(spec.last().op);
-    const Shape &in = spec.input(), &out = spec.output();
-    a_ = LinearArgs();
-    a_.in = int_of(in.dims[in.rank - 1]);
-    a_.out = int_of(out.dims[out.rank - 1]);
-    a_.rows = int_of(in.elements() / a_.in);
-    a_.activation.f = activation_;
+    a_ = linear_args_of(spec.input(), spec.output(), {activation_, 0, 0});
     weight = spec.weight;
     bias = spec.bias;
     rows = a_.out;
@@ -291,14 +283,8 @@ class ActivationStep : public TrainStep {
 
 class SoftmaxStep : public TrainStep {
  public:
-  explicit SoftmaxStep(const StepSpec& spec) : k_(spec.kernels), a_() {
-    const Node& node = spec.first();
-    a_.outer = 1;
-    a_.inner = k_->lanes;
-    for (int i = 0; i < node.axis; ++i) a_.outer *= int_of(node.shape.dims[i]);
-    for (int i = node.axis + 1; i < node.shape.rank; ++i) a_.inner *= int_of(node.shape.dims[i]);
-    a_.n = int_of(node.shape.dims[node.axis]);
-    a_.log = node.op == Op::log_softmax;
+  explicit SoftmaxStep(const StepSpec& spec)
+      : k_(spec.kernels), a_(softmax_args_of(spec.first(), k_->lanes)) {
     reads_dst = spec.wants_backward;
   }
   void forward(const BlockRun& run) override { k_->softmax(a_, run.src[0], run.dst); }
@@ -395,49 +381,6 @@ constexpr Entry entries[] = {
 };
 
 }  // namespace
-
-ConvArgs conv_args_of(const Node& node, const Shape& input, const Shape& output) {
-  ConvArgs a = ConvArgs();
-  const Shape in = as_image(input), out = as_image(output);
-  a.ic = int_of(in.dims[0]);
-  a.ih = int_of(in.dims[1]);
-  a.iw = int_of(in.dims[2]);
-  a.oc = int_of(out.dims[0]);
-  a.oh = a.ph = int_of(out.dims[1]);
-  a.ow = a.pw = int_of(out.dims[2]);
-  a.kh = node.kernel[0];
-  a.kw = node.kernel[1];
-  a.sh = node.stride[0];
-  a.sw = node.stride[1];
-  a.dh = node.dilation[0];
-  a.dw = node.dilation[1];
-  a.pt = node.padding[0];
-  a.pl = node.padding[1];
-  a.groups = node.groups;
-  return a;
-}
-
-PoolArgs pool_args_of(const Node& node, const Shape& input) {
-  PoolArgs a = PoolArgs();
-  const Shape in = as_image(input), out = as_image(node.shape);
-  a.c = int_of(in.dims[0]);
-  a.ih = int_of(in.dims[1]);
-  a.iw = int_of(in.dims[2]);
-  a.oh = int_of(out.dims[1]);
-  a.ow = int_of(out.dims[2]);
-  a.kh = node.kernel[0];
-  a.kw = node.kernel[1];
-  a.sh = node.stride[0];
-  a.sw = node.stride[1];
-  a.dh = node.dilation[0];
-  a.dw = node.dilation[1];
-  a.pt = node.padding[0];
-  a.pl = node.padding[1];
-  a.pb = node.padding[2];
-  a.pr = node.padding[3];
-  a.count_include_pad = node.count_include_pad;
-  return a;
-}
 
 std::unique_ptr<TrainStep> make_train_step(const StepSpec& spec) {
   for (const Entry& entry : entries) {

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "fuse.h"
+#include "kernel_args.h"
 #include "strides.h"
 #include "train_step.h"
 
