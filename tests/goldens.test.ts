@@ -1,69 +1,9 @@
 /** Every operation against PyTorch's results, on every instruction set this machine has, in every way to run it. */
-import { readFileSync } from 'node:fs'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import * as kernelet from '../lib/index.ts'
-import { compile, isa, Module, type Tensor } from '../lib/index.ts'
+import { compile, isa } from '../lib/index.ts'
 import { native } from '../lib/native.ts'
-import { fixtures, integersOf, largestError, tensorOf } from './helpers.ts'
-
-interface Case {
-  id: string
-  op: string
-  params: Record<string, unknown>
-  inputs: Record<string, string>
-  output: string
-}
-
-const file = kernelet.readSafetensors(`${fixtures}/ops.safetensors`)
-const { cases } = JSON.parse(readFileSync(`${fixtures}/ops.json`, 'utf8')) as { cases: Case[] }
-
-const camel = (name: string) => name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase())
-
-/** The operation of a case as a function of its input. */
-function operation({ op, params, inputs }: Case): (x: Tensor) => Tensor {
-  const { kernelSize, ...options } = Object.fromEntries(
-    Object.entries(params).map(([name, value]) => [camel(name), value]),
-  ) as Record<string, never>
-  const weight = inputs.weight === undefined ? undefined : tensorOf(file, inputs.weight)
-  const bias = inputs.bias === undefined ? undefined : tensorOf(file, inputs.bias)
-  switch (camel(op)) {
-    case 'conv2d':
-      return (x) => kernelet.conv2d(x, weight!, bias, options)
-    case 'linear':
-      return (x) => kernelet.linear(x, weight!, bias)
-    case 'maxPool2d':
-      return (x) => kernelet.maxPool2d(x, kernelSize!, options)
-    case 'avgPool2d':
-      return (x) => kernelet.avgPool2d(x, kernelSize!, options)
-    case 'softmax':
-      return (x) => kernelet.softmax(x, -1)
-    case 'logSoftmax':
-      return (x) => kernelet.logSoftmax(x, -1)
-    case 'crossEntropy':
-      return (x) => kernelet.crossEntropy(x, integersOf(file, inputs.target!))
-    case 'relu':
-      return kernelet.relu
-    case 'tanh':
-      return kernelet.tanh
-    case 'sigmoid':
-      return kernelet.sigmoid
-    default:
-      throw new Error(`no such operation: ${op}`)
-  }
-}
-
-class Single extends Module {
-  readonly operation: (x: Tensor) => Tensor
-
-  constructor(operation: (x: Tensor) => Tensor) {
-    super()
-    this.operation = operation
-  }
-
-  forward(x: Tensor): Tensor {
-    return this.operation(x)
-  }
-}
+import { cases, file, operation } from './golden-cases.ts'
+import { Inline, largestError, tensorOf } from './helpers.ts'
 
 /**
  * Largest |ours − PyTorch's| allowed, as a part of the case's largest |value|; in brackets what was measured
@@ -120,7 +60,7 @@ describe.each(isa().supported)('%s', (tier) => {
     test.each(algorithms)('compiled, algorithm: %s', (algorithm) => {
       for (const fuse of [true, false]) {
         const inputShape = input.shape.slice(1)
-        using model = compile(new Single(operation(golden)), { inputShape, isa: tier, algorithm, fuse })
+        using model = compile(new Inline(operation(golden)), { inputShape, isa: tier, algorithm, fuse })
         expect(model.outputShape).toEqual(expected.shape.slice(1))
         expect(new Set(model.describe().steps.map((step) => step.isa))).toEqual(new Set([tier]))
         check(model.run(input))

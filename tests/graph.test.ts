@@ -26,26 +26,13 @@ import {
   Tensor,
   trace,
 } from '../lib/index.ts'
+import { Inline } from './helpers.ts'
 
 vi.mock('../lib/native.ts', () => ({
   native: () => {
     throw new Error('the addon was used')
   },
 }))
-
-/** A model made of nothing but its forward(). */
-class Inline extends Module {
-  readonly run: (x: Tensor) => Tensor
-
-  constructor(run: (x: Tensor) => Tensor) {
-    super()
-    this.run = run
-  }
-
-  forward(x: Tensor): Tensor {
-    return this.run(x)
-  }
-}
 
 const names = (model: Module, shape: number[]) => trace(model, shape).nodes.map(({ name }) => name)
 

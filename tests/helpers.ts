@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { gunzipSync } from 'node:zlib'
-import { readSafetensors, Tensor, type WeightsFile } from '../lib/index.ts'
+import { Module, type Parameter, readSafetensors, Tensor, type WeightsFile } from '../lib/index.ts'
 
 export const root: string = fileURLToPath(new URL('..', import.meta.url))
 export const fixtures: string = fileURLToPath(new URL('fixtures', import.meta.url))
@@ -80,4 +80,19 @@ export function argmax(values: ArrayLike<number>): number {
   let best = 0
   for (let i = 1; i < values.length; i++) if (values[i]! > values[best]!) best = i
   return best
+}
+
+/** A function as a module; what it uses is found under the names in `parts`. */
+export class Inline extends Module {
+  readonly run: (x: Tensor) => Tensor
+
+  constructor(run: (x: Tensor) => Tensor, parts: Record<string, Module | Parameter> = {}) {
+    super()
+    this.run = run
+    Object.assign(this, parts)
+  }
+
+  forward(x: Tensor): Tensor {
+    return this.run(x)
+  }
 }

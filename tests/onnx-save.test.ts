@@ -9,32 +9,17 @@ import {
   type Graph,
   LeNet5,
   loadOnnx,
-  Module,
   manualSeed,
   Sequential,
   saveOnnx,
   Tensor,
   trace,
 } from '../lib/index.ts'
-import { largestError, noise } from './helpers.ts'
+import { Inline, largestError, noise } from './helpers.ts'
 import { onnxruntime, runOrt } from './onnx-models.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'kernelet-onnx-'))
 afterAll(() => rmSync(folder, { recursive: true }))
-
-/** A function as a module. */
-class Lambda extends Module {
-  readonly compute: (x: Tensor) => Tensor
-
-  constructor(compute: (x: Tensor) => Tensor) {
-    super()
-    this.compute = compute
-  }
-
-  forward(x: Tensor): Tensor {
-    return this.compute(x)
-  }
-}
 
 /** Whether a tensor has these numbers; toEqual takes a second for a model's. */
 const same = (tensor: Tensor, data: Float32Array) => largestError(tensor.data, data) === 0
@@ -126,7 +111,7 @@ const functions: [name: string, compute: (x: Tensor) => Tensor, inputShape?: num
 const ort = onnxruntime()
 
 describe.each(functions)('%s', (_, compute, inputShape = image) => {
-  const graph = trace(new Lambda(compute), inputShape)
+  const graph = trace(new Inline(compute), inputShape)
   const bytes = saveOnnx(graph)
   const length = inputShape.reduce((a, b) => a * b, 1)
   const x = noise(3 * length, 5)

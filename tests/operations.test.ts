@@ -68,7 +68,7 @@ import {
   Unflatten,
   ZeroPad2d,
 } from '../lib/index.ts'
-import { bitsOf, fixtures, largestError, noise, tensorOf } from './helpers.ts'
+import { bitsOf, fixtures, Inline, largestError, noise, tensorOf } from './helpers.ts'
 
 const tensor = (...shape: number[]) =>
   new Tensor(
@@ -83,19 +83,6 @@ const scaled = (x: Tensor, by: number) =>
     x.data.map((v) => v * by),
     x.shape,
   )
-
-class Inline extends Module {
-  readonly run: (x: Tensor) => Tensor
-
-  constructor(run: (x: Tensor) => Tensor) {
-    super()
-    this.run = run
-  }
-
-  forward(x: Tensor): Tensor {
-    return this.run(x)
-  }
-}
 
 /** Eager, and compiled by every way to run a batch: the same bits, and shapes. */
 function everyWay(model: Module, x: Tensor): Tensor {

@@ -1,8 +1,7 @@
 /** The native trainer against PyTorch: every gradient, every optimizer run, LeNet-5, on every instruction set. */
-import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import * as kernelet from '../lib/index.ts'
-import { isa, LeNet5, type Tensor, trace } from '../lib/index.ts'
+import { isa, LeNet5, trace } from '../lib/index.ts'
 import {
   type NativeGraph,
   type NativeOptimizer,
@@ -11,40 +10,10 @@ import {
   native,
 } from '../lib/native.ts'
 import { toNative } from '../lib/operation.ts'
-import { fixtures, integersOf, largestError, lenet5Golden, tensorOf } from './helpers.ts'
+import { cases, file, operation, optimizers } from './golden-cases.ts'
+import { fixtures, Inline, integersOf, largestError, lenet5Golden, tensorOf } from './helpers.ts'
 
-interface Case {
-  id: string
-  op: string
-  params: Record<string, unknown>
-  inputs: Record<string, string>
-  output: string
-  cotangent: string
-  grads: Record<string, string>
-}
-interface Run {
-  id: string
-  op: string
-  params: { lr: number; betas?: [number, number]; weight_decay?: number; [name: string]: unknown }
-  steps: number
-}
-
-const file = kernelet.readSafetensors(`${fixtures}/ops.safetensors`)
-const { cases, optimizers } = JSON.parse(readFileSync(`${fixtures}/ops.json`, 'utf8')) as {
-  cases: Case[]
-  optimizers: Run[]
-}
 const sgd: NativeOptimizer = { kind: 'sgd' }
-
-/** The graph of one operation; `shape` per image. */
-function graphOf(op: (x: Tensor) => Tensor, shape: number[]): NativeGraph {
-  class Single extends kernelet.Module {
-    forward(x: Tensor): Tensor {
-      return op(x)
-    }
-  }
-  return nativeGraph(new Single(), shape)
-}
 
 function nativeGraph(module: kernelet.Module, shape: number[]): NativeGraph {
   const graph = trace(module, shape)
@@ -53,37 +22,6 @@ function nativeGraph(module: kernelet.Module, shape: number[]): NativeGraph {
       toNative(operation, name, inputs, shape),
     ),
     output: graph.output,
-  }
-}
-
-/** A node's attributes as PyTorch's keywords say them. */
-const camel = (name: string) => name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase())
-
-function operation({ op, params }: Case, weight?: Tensor, bias?: Tensor): (x: Tensor) => Tensor {
-  const { kernelSize, ...options } = Object.fromEntries(
-    Object.entries(params).map(([name, value]) => [camel(name), value]),
-  ) as Record<string, never>
-  switch (camel(op)) {
-    case 'conv2d':
-      return (x) => kernelet.conv2d(x, weight!, bias, options)
-    case 'linear':
-      return (x) => kernelet.linear(x, weight!, bias)
-    case 'maxPool2d':
-      return (x) => kernelet.maxPool2d(x, kernelSize!, options)
-    case 'avgPool2d':
-      return (x) => kernelet.avgPool2d(x, kernelSize!, options)
-    case 'softmax':
-      return (x) => kernelet.softmax(x, -1)
-    case 'logSoftmax':
-      return (x) => kernelet.logSoftmax(x, -1)
-    case 'relu':
-      return kernelet.relu
-    case 'tanh':
-      return kernelet.tanh
-    case 'sigmoid':
-      return kernelet.sigmoid
-    default:
-      throw new Error(`no such operation: ${op}`)
   }
 }
 
@@ -129,7 +67,7 @@ describe.each(isa().supported)('%s', (tier) => {
     const batch = input.shape[0]!
     const weight = golden.inputs.weight === undefined ? undefined : tensorOf(file, golden.inputs.weight)
     const bias = golden.inputs.bias === undefined ? undefined : tensorOf(file, golden.inputs.bias)
-    const graph = graphOf(operation(golden, weight, bias), input.shape.slice(1))
+    const graph = nativeGraph(new Inline(operation(golden, weight, bias)), input.shape.slice(1))
     const named = { weight, bias }
     const parameters = Object.entries(named).flatMap(([name, tensor]) =>
       tensor ? [{ name, data: tensor.data }] : [],
@@ -162,7 +100,7 @@ describe.each(isa().supported)('%s', (tier) => {
   test.each(cases.filter(({ op }) => op === 'cross_entropy'))('loss and gradient of $id', (golden) => {
     const input = tensorOf(file, golden.inputs.input!)
     const batch = input.shape[0]!
-    const graph = graphOf((x) => kernelet.flatten(x, 1), input.shape.slice(1))
+    const graph = nativeGraph(new Inline((x) => kernelet.flatten(x, 1)), input.shape.slice(1))
     const trainer = trainerOf(graph, { loss: { kind: 'crossEntropy' }, inputGradient: true })
     const scale = tensorOf(file, golden.cotangent).data[0]!
     const report = trainer.run({
@@ -194,7 +132,7 @@ describe.each(isa().supported)('%s', (tier) => {
     }
     // one input of 1 and a dot product with g: the gradient of the weights is g
     const matrix = new kernelet.Tensor(weights.data, [weights.data.length, 1])
-    const graph = graphOf((x) => kernelet.linear(x, matrix), [1])
+    const graph = nativeGraph(new Inline((x) => kernelet.linear(x, matrix)), [1])
     const trainer = trainerOf(graph, { parameters: [{ name: 'w', data: weights.data }], optimizer })
     for (let step = 0; step < steps; step++) {
       const gradient = tensorOf(file, `${id}/g${step}`).data
@@ -215,10 +153,9 @@ describe.each(isa().supported)('%s', (tier) => {
 
   test('interrupt() before the thread has begun ends the call, and only that call', async () => {
     const weights = new kernelet.Tensor(new Float32Array(100), [1, 100])
-    const trainer = trainerOf(
-      graphOf((x) => kernelet.linear(x, weights), [100]),
-      { parameters: [{ name: 'w', data: weights.data }] },
-    )
+    const trainer = trainerOf(nativeGraph(new Inline((x) => kernelet.linear(x, weights)), [100]), {
+      parameters: [{ name: 'w', data: weights.data }],
+    })
     const call = {
       images: new Float32Array(100).fill(1),
       targets: Float32Array.of(1),

@@ -1,26 +1,11 @@
 /** Backward of the operations beside convolution and pooling, against finite differences of the eager functions. */
 import { describe, expect, test } from 'vitest'
 import * as k from '../lib/index.ts'
-import { type Module, type Parameter, type Tensor, trace } from '../lib/index.ts'
+import { type Module, type Tensor, trace } from '../lib/index.ts'
 import { type NativeTrainer, native } from '../lib/native.ts'
 import { BatchNorm } from '../lib/nn/normalization.ts'
 import { toNative } from '../lib/operation.ts'
-import { bitsOf, largestError, noise } from './helpers.ts'
-
-class Inline extends k.Module {
-  readonly run: (x: Tensor) => Tensor
-  readonly parts: Record<string, unknown> = {}
-
-  constructor(run: (x: Tensor) => Tensor, parts: Record<string, Module | Parameter> = {}) {
-    super()
-    this.run = run
-    Object.assign(this, parts)
-  }
-
-  forward(x: Tensor): Tensor {
-    return this.run(x)
-  }
-}
+import { bitsOf, Inline, largestError, noise } from './helpers.ts'
 
 /** Values a few steps away from −3, 0, 0.5 and 3, where functions here have corners. */
 function away(values: Float32Array): Float32Array {

@@ -1,8 +1,8 @@
-import { KerneletError } from '../errors.ts'
 import { type Conv1dOptions as ConvolutionOptions, conv1d } from '../functional.ts'
 import { checkOptions } from '../options.ts'
 import { along, size } from '../shapes.ts'
 import type { Tensor } from '../tensor.ts'
+import { groupsOf } from './groups.ts'
 import { type InitOptions, initialise } from './init.ts'
 import { Module, type Parameter } from './module.ts'
 
@@ -35,13 +35,7 @@ export class Conv1d extends Module {
     size(inChannels, 'Conv1d: inChannels', 1)
     size(outChannels, 'Conv1d: outChannels', 1)
     const [, kernel] = along(options.kernelSize, 'Conv1d: kernelSize', 1)
-    const groups = size(options.groups ?? 1, 'Conv1d: groups', 1)
-    if (inChannels % groups !== 0 || outChannels % groups !== 0) {
-      throw new KerneletError(
-        'ERR_ARGUMENT',
-        `Conv1d: groups must divide ${inChannels} input and ${outChannels} output channels but is ${groups}`,
-      )
-    }
+    const groups = groupsOf('Conv1d', inChannels, outChannels, options.groups)
     this.options = {
       stride: options.stride ?? 1,
       padding: options.padding ?? 0,

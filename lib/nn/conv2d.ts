@@ -1,8 +1,8 @@
-import { KerneletError } from '../errors.ts'
 import { type Conv2dOptions as ConvolutionOptions, conv2d } from '../functional.ts'
 import { checkOptions } from '../options.ts'
 import { type Pair, pair, sides, size } from '../shapes.ts'
 import type { Tensor } from '../tensor.ts'
+import { groupsOf } from './groups.ts'
 import { type InitOptions, initialise } from './init.ts'
 import { Module, type Parameter } from './module.ts'
 
@@ -45,13 +45,7 @@ export class Conv2d extends Module {
     size(inChannels, 'Conv2d: inChannels', 1)
     size(outChannels, 'Conv2d: outChannels', 1)
     const kernel = pair(options.kernelSize, 'Conv2d: kernelSize', 1)
-    const groups = size(options.groups ?? 1, 'Conv2d: groups', 1)
-    if (inChannels % groups !== 0 || outChannels % groups !== 0) {
-      throw new KerneletError(
-        'ERR_ARGUMENT',
-        `Conv2d: groups must divide ${inChannels} input and ${outChannels} output channels but is ${groups}`,
-      )
-    }
+    const groups = groupsOf('Conv2d', inChannels, outChannels, options.groups)
     this.options = {
       stride: pair(options.stride ?? 1, 'Conv2d: stride', 1),
       padding: paddingOf(options.padding ?? 0),
