@@ -304,23 +304,23 @@ PER_TIER(train_update) {
       const std::vector<float> w = floats(), g = floats(), m = floats(), e = floats();
       std::vector<float> v = floats();
       for (float& x : v) x = x * x;
-      UpdateArgs u = UpdateArgs();
+      UpdateArgs u = UpdateArgs();  // no two alike: one in another's place is seen
       u.kind = kind;
       u.lr = 0.0625f;
       u.weight_decay = 0.125f;
       u.clip_value = 0.5f;
       u.scale = 0.75f;
-      u.momentum = 0.5f;
+      u.momentum = 0.625f;
       u.dampening = 0.25f;
       u.has_momentum = true;
-      u.beta1_rest = 0.25f;
-      u.beta2 = 0.75f;
-      u.beta2_rest = 0.25f;
-      u.step_size = 0.125f;
+      u.beta1_rest = 0.375f;
+      u.beta2 = 0.8125f;
+      u.beta2_rest = 0.1875f;
+      u.step_size = 0.21875f;
       u.root_correction = 1.5f;
-      u.eps = 0.0625f;
-      u.ema_decay = 0.75f;
-      u.ema_rest = 0.25f;
+      u.eps = 0.03125f;
+      u.ema_decay = 0.6875f;
+      u.ema_rest = 0.3125f;
       for (const Place place : all_places) {
         const Guarded weight(w, place), grad(g, place), next(n, place);
         Guarded first(n, place), second(n, place), ema(n, place);
@@ -336,13 +336,14 @@ PER_TIER(train_update) {
           if (kind == Optimizer::adamw) want *= 1 - 0.0625 * 0.125;
           else gradient += 0.125 * want;
           if (kind == Optimizer::sgd) {
-            want -= 0.0625 * (0.5 * m[i] + 0.75 * gradient);
+            want -= 0.0625 * (0.625 * m[i] + 0.75 * gradient);
           } else {
-            const double a = m[i] + 0.25 * (gradient - m[i]), b = 0.75 * v[i] + 0.25 * gradient * gradient;
-            want -= 0.125 * a / (1.5 * std::sqrt(b) + 0.0625);
+            const double a = m[i] + 0.375 * (gradient - m[i]),
+                         b = 0.8125 * v[i] + 0.1875 * gradient * gradient;
+            want -= 0.21875 * a / (1.5 * std::sqrt(b) + 0.03125);
           }
           error = std::fmax(error, std::fabs(next[i] - want));
-          error = std::fmax(error, std::fabs(ema[i] - (0.75 * e[i] + 0.25 * want)));
+          error = std::fmax(error, std::fabs(ema[i] - (0.6875 * e[i] + 0.3125 * want)));
         }
         check(error < 1e-6, "off by %g", error);
         check(next.canaries() && first.canaries() && second.canaries() && ema.canaries(),
