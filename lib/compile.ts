@@ -438,7 +438,7 @@ export class ModelDescription {
       ['Step', 'Algorithm', 'Tile', 'Fused', 'Problem', 'MACs', ...(int8 ? ['Bytes'] : [])],
       ...this.steps.map((step) => [
         step.names.join(' + '),
-        `${step.algorithm} ${step.isa}`,
+        `${step.algorithm} ${step.isa}${step.during ? `, during ${step.during}` : ''}`,
         step.tile,
         step.epilogue,
         step.problem,

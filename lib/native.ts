@@ -141,6 +141,11 @@ export interface StepDescription {
   outputShape: number[]
   /** Multiply-adds per image, every tap of every window counted. */
   macs: number
+  /**
+   * Of a linear layer: the convolution that takes it along when an image runs alone, so that its weights come from
+   * the second-level cache while that one computes. `profile` measures the two apart.
+   */
+  during?: string | undefined
   /** Of a step that runs in int8: a byte stands for (byte − zero) · scale. No output where it gives floats. */
   int8?: { input: Quantization; output?: Quantization } | undefined
 }

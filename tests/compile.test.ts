@@ -466,6 +466,16 @@ describe('describe and profile', () => {
     expect(net.describe().steps.every((step) => step.ops.length === 1)).toBe(true)
   })
 
+  test('a large linear layer runs during the convolution before it', () => {
+    using net = compile(LeNet5.pretrained(), { inputShape, algorithm: 'direct-pixels' })
+    const scalar = net.describe().isa === 'scalar'
+    const during = net.describe().steps.map((step) => step.during)
+    expect(during).toEqual([undefined, undefined, scalar ? undefined : 'conv2', undefined, undefined])
+    expect(String(net.describe()).includes(', during conv2')).toBe(!scalar)
+    using im2col = compile(LeNet5.pretrained(), { inputShape, algorithm: 'im2col' })
+    expect(im2col.describe().steps.some((step) => step.during)).toBe(false)
+  })
+
   test('the text has a line for the whole and one a step', () => {
     using net = compile(new Sequential(new Conv2d(1, 6, { kernelSize: 5 }), new ReLU()), {
       inputShape,

@@ -41,9 +41,9 @@ bandwidth of the level that holds the model and the batch (L1, L2 …), by compu
     for (const isa of tiers) {
       for (const batch of batches) {
         for (const algorithm of algorithms) {
-          const source = sourceOf(session, model, { isa, batch, algorithm })
+          const { source, notes } = sourceOf(session, model, { isa, batch, algorithm })
           const benchmarks = await session.measure([source])
-          sections.push(section(`batch ${batch}, ${algorithm} on ${isa}`, benchmarks))
+          sections.push(section(`batch ${batch}, ${algorithm} on ${isa}`, benchmarks, notes))
         }
       }
     }
@@ -70,7 +70,11 @@ interface Configuration {
   algorithm: string
 }
 
-function sourceOf(session: Session, model: LeNet5, { isa, batch, algorithm }: Configuration): Source {
+function sourceOf(
+  session: Session,
+  model: LeNet5,
+  { isa, batch, algorithm }: Configuration,
+): { source: Source; notes: string[] } {
   const options = { inputShape: [1, 28, 28], isa, algorithm, threads: 1 }
   using probe = compile(model, options)
   const description = probe.describe()
@@ -99,7 +103,7 @@ function sourceOf(session: Session, model: LeNet5, { isa, batch, algorithm }: Co
       peak,
     }),
   )
-  return {
+  const source: Source = {
     facts,
     open: () => {
       const net = compile(model, options)
@@ -117,6 +121,7 @@ function sourceOf(session: Session, model: LeNet5, { isa, batch, algorithm }: Co
       }
     },
   }
+  return { source, notes: inLanes ? [] : takenAlong(description) }
 }
 
 /** Calls `once` a few times to see how many of it take `ms`. */
@@ -156,7 +161,16 @@ function workingSet(
   return weightBytes + arenaBytes + 4 * batch * (product(inputShape) + product(outputShape))
 }
 
-function section(title: string, benchmarks: readonly Benchmark[]): Section {
+/** A call is faster than the sum of its steps where one is taken along by another. */
+function takenAlong({ steps }: ModelDescription): string[] {
+  return steps
+    .filter(({ during }) => during)
+    .map(
+      ({ names, during }) => `Measured apart; in a call ${names[0]} runs during ${during}, piece by piece.`,
+    )
+}
+
+function section(title: string, benchmarks: readonly Benchmark[], notes: readonly string[]): Section {
   const total = benchmarks.reduce((sum, { p50 }) => sum + p50, 0)
   const flops = benchmarks.reduce((sum, b) => sum + b.flops, 0)
   const peak = benchmarks[0]?.peak ?? 0
@@ -177,6 +191,7 @@ function section(title: string, benchmarks: readonly Benchmark[]): Section {
     benchmarks,
     notes: [
       `All steps: ${formatTime(total)}, ${formatFigure(flops / total)} GFLOP/s, ${formatPercent(flops / total / peak)} of peak.`,
+      ...notes,
     ],
   }
 }

@@ -177,6 +177,7 @@ Napi::Object step_to_js(Napi::Env env, const StepDescription& step) {
   o.Set("inputShape", shape_to_js(env, step.input));
   o.Set("outputShape", shape_to_js(env, step.output));
   o.Set("macs", Napi::Number::New(env, static_cast<double>(step.macs)));
+  if (!step.during.empty()) o.Set("during", step.during);
   if (step.int8) {
     Napi::Object int8 = Napi::Object::New(env);
     int8.Set("input", quantization_to_js(env, step.in));

@@ -56,7 +56,19 @@ class Plan::WorkspaceLease {
 Plan::Plan() = default;
 Plan::~Plan() { delete idle_.load(); }
 
-void Plan::run_layer(const Step& step, const float* src, float* dst, float* scratch) const {
+void Plan::run_conv(const Step& step, const float* src, float* dst, float* scratch, Course& course) const {
+  const ConvArgs& a = step.conv;
+  if (step.looks_at_input && course.tame) {
+    course.tame = kernels_->is_tame(static_cast<size_t>(a.ic) * a.ih * a.iw, src);
+  }
+  if (course.tame && !course.apart) return step.conv_algorithm->run(a, src, dst, scratch);
+  ConvArgs other = a;
+  if (!course.tame && !step.int8) other.no_nan = false;
+  if (course.apart) other.pieces = nullptr;
+  step.conv_algorithm->run(other, src, dst, scratch);
+}
+
+void Plan::run_layer(const Step& step, const float* src, float* dst, float* scratch, Course& course) const {
   float* sums = dst;
   const Int8Ends* const ends = step.int8.get();
   if (ends != nullptr) {
@@ -68,14 +80,16 @@ void Plan::run_layer(const Step& step, const float* src, float* dst, float* scra
     scratch += ends->scratch;
   }
   if (step.op == Op::conv2d) {
-    step.conv_algorithm->run(step.conv, src, sums, scratch);
+    run_conv(step, src, sums, scratch, course);
+  } else if (step.taken_along && !course.apart) {
+    step.linear_algorithm->finish(step.linear, scratch + step.sums, sums);
   } else {
     step.linear_algorithm->run(step.linear, src, sums);
   }
   if (ends != nullptr) ends->after(ends->out, sums, dst);
 }
 
-void Plan::run_step(const Program& program, const Step& step, Images at, float* arena) const {
+void Plan::run_step(const Program& program, const Step& step, Images at, float* arena, Course& course) const {
   const auto src = [&](size_t i) -> const float* {
     const Location& from = step.src[i];
     switch (from.kind) {
@@ -90,7 +104,7 @@ void Plan::run_step(const Program& program, const Step& step, Images at, float* 
   const KernelTable& k = *kernels_;
   switch (step.op) {
     case Op::conv2d:
-    case Op::linear: run_layer(step, src(0), dst, arena + program.scratch_offset); break;
+    case Op::linear: run_layer(step, src(0), dst, arena + program.scratch_offset, course); break;
     case Op::max_pool2d: step.pool_algorithm->max(step.pool, src(0), dst); break;
     case Op::avg_pool2d: step.pool_algorithm->average(step.pool, src(0), dst); break;
     case Op::adaptive_avg_pool2d: step.pool_algorithm->adaptive(step.pool, Pool::average, src(0), dst); break;
@@ -144,14 +158,16 @@ Plan::Images Plan::advanced(Images images, int64_t count) const {
 
 void Plan::run_one(Images image, float* arena) const {
   image.input = floats_of(image.input, 1, arena);
-  for (const Step& step : single_->steps) run_step(*single_, step, image, arena);
+  Course course = {false};
+  for (const Step& step : single_->steps) run_step(*single_, step, image, arena, course);
 }
 
 void Plan::run_block(Images images, int count, float* arena) const {
   const size_t in = static_cast<size_t>(input_length_), out = static_cast<size_t>(output_length());
   const Images block = {arena + lanes_->input_offset, arena + lanes_->output_offset};
   kernels_->interleave(in, count, floats_of(images.input, count, arena), in, arena + lanes_->input_offset);
-  for (const Step& step : lanes_->steps) run_step(*lanes_, step, block, arena);
+  Course course = {false};
+  for (const Step& step : lanes_->steps) run_step(*lanes_, step, block, arena, course);
   kernels_->deinterleave(out, count, block.output, images.output, out);
 }
 
@@ -212,9 +228,10 @@ std::vector<double> Plan::profile(Input input, float* output, int64_t batch, int
   const size_t steps = single_->steps.size();
   std::vector<std::vector<double>> ns(steps, std::vector<double>(static_cast<size_t>(iterations), 0.0));
   const auto timed = [&](const Program& program, Images at, size_t iteration) {
+    Course course = {true};
     double before = now_ns();
     for (size_t i = 0; i < steps; ++i) {
-      run_step(program, program.steps[i], at, arena.data());
+      run_step(program, program.steps[i], at, arena.data(), course);
       const double after = now_ns();
       ns[i][iteration] += after - before;
       before = after;

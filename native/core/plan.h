@@ -43,6 +43,7 @@ struct StepDescription {
   int64_t macs = 0;                      // per image, every tap of every window counted
   bool int8 = false, bytes_out = false;  // runs on bytes; hands bytes on
   Quantization in, out;
+  std::string during;  // linear: the convolution that takes it along, one image at a time
 };
 
 class Plan {
@@ -88,13 +89,15 @@ class Plan {
   class WorkspaceLease;
   // A stretch of a batch: where its first image lies, and where its first result goes.
   struct Images;
+  struct Course;
 
   Plan();
   void run_images(Images images, int64_t count) const;
   void run_one(Images image, float* arena) const;
   void run_block(Images images, int count, float* arena) const;
-  void run_step(const Program& program, const Step& step, Images at, float* arena) const;
-  void run_layer(const Step& step, const float* src, float* dst, float* scratch) const;
+  void run_step(const Program& program, const Step& step, Images at, float* arena, Course& course) const;
+  void run_layer(const Step& step, const float* src, float* dst, float* scratch, Course& course) const;
+  void run_conv(const Step& step, const float* src, float* dst, float* scratch, Course& course) const;
   // The first `count` images as floats: where they lie, or converted into the arena.
   const float* floats_of(Input input, int64_t count, float* arena) const;
   Images advanced(Images images, int64_t count) const;

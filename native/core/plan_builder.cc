@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "arena_layout.h"
 #include "cpu.h"
@@ -71,6 +72,9 @@ class WeightBook {
 // Images in the lanes pay off while what is live between steps stays in a core's second-level cache.
 constexpr size_t lanes_arena_limit = (size_t{1} << 20) / sizeof(float);
 
+// Of any core, in floats.
+constexpr size_t first_level_cache = (size_t{32} << 10) / sizeof(float);
+
 constexpr const char* algorithm_names =
     "auto, fastest, im2col, direct, direct-pixels, direct-channels, winograd, lanes";
 
@@ -78,6 +82,19 @@ constexpr const char* algorithm_names =
 double filled(int64_t outputs, int64_t lanes) {
   return static_cast<double>(outputs) / static_cast<double>((outputs + lanes - 1) / lanes * lanes);
 }
+
+// What no output of a layer exceeds while its inputs stay below 1. NaN if a weight is.
+double gain_of(const Node& node) {
+  double sum = 0;
+  for (const Floats* values : {&node.weight, &node.bias}) {
+    if (values->data == nullptr) continue;
+    for (size_t i = 0; i < values->length; ++i) sum += std::fabs(static_cast<double>(values->data[i]));
+  }
+  return sum;
+}
+
+// Sums this far below the largest float stay finite however they are rounded.
+constexpr double safe_sum = 1e30;
 
 // The share of a core's peak that an algorithm should reach at a shape: how full its lanes and tiles are, and
 // what it does besides. The constants are fitted to `kernelet bench kernels` over bench/shapes on Zen 3 (16
@@ -147,11 +164,13 @@ class ProgramBuilder {
         weights_(weights),
         program_(new Plan::Program) {
     resolve_aliases();
+    bounds_.assign(graph_.nodes.size(), std::numeric_limits<double>::infinity());
     for (size_t i = 0; i < groups.size(); ++i) {
       if (is_alias(graph_.nodes[groups[i].nodes[0]].op)) continue;
       quantized_ = quantized != nullptr && quantized->groups[i].runs ? &quantized->groups[i] : nullptr;
       add_step(groups[i]);
     }
+    for (size_t i = 0; !in_lanes_ && i + 1 < program_->steps.size(); ++i) take_along(i);
     result_ = stored_in_[graph_.output];
     const Op source = graph_.nodes[result_].op;
     if (source == Op::input || source == Op::constant) add_copy(result_);
@@ -161,6 +180,9 @@ class ProgramBuilder {
   // Once every program has booked its weights: packs them where they were booked.
   void pack(float* weights) {
     for (const Packing& packing : packings_) pack(packing, weights);
+    for (size_t i = 1; i < program_->steps.size(); ++i) {
+      if (program_->steps[i].taken_along) cut_pieces(program_->steps[i - 1], program_->steps[i]);
+    }
     for (const Constant& constant : constants_) {
       const Floats& value = graph_.nodes[constant.node].weight;
       for (size_t i = 0; i < value.length * width_; ++i) {
@@ -310,6 +332,7 @@ class ProgramBuilder {
   void add_conv(Plan::Step& step, const Group& group, const Node& node, StepDescription& d) {
     ConvArgs& a = step.conv;
     a = conv_args_of(node, d.input, d.output, group.epilogue);
+    step.looks_at_input = forbid_nan(a, group, node);
     d.macs = int64_t{a.oc} * a.oh * a.ow * (a.ic / a.groups) * a.kh * a.kw;
     const std::shared_ptr<Int8Step> int8 = int8_step();
     if (int8) int8->prepare(a);
@@ -321,6 +344,65 @@ class ProgramBuilder {
     d.epilogue = epilogue_text(group.epilogue, node.bias.data != nullptr);
     const size_t scratch = algorithm.scratch_size(a), weights = algorithm.weights_size(a);
     book(step, node, int8, scratch, weights, static_cast<size_t>(a.oc), d);
+  }
+
+  // A linear layer behind a convolution whose weights no first-level cache holds: they come from the second level
+  // while the convolution, which waits for nothing but muladds, computes what the layer reads next.
+  void take_along(size_t i) {
+    Plan::Step& conv = program_->steps[i];
+    Plan::Step& layer = program_->steps[i + 1];
+    if (conv.op != Op::conv2d || layer.op != Op::linear || conv.int8 || layer.int8) return;
+    if (sources_[i + 1][0] != values_[i] || layer.linear.rows != 1) return;
+    const LinearAlgorithm& linear = *layer.linear_algorithm;
+    if (conv.conv_algorithm->complete == nullptr || linear.pieces == nullptr) return;
+    if (linear.weights_size(layer.linear) < first_level_cache) return;
+    conv.conv.sums = layer.sums = AlignedFloats::round_up(conv.conv_algorithm->scratch_size(conv.conv));
+    scratch_ = std::max(scratch_, layer.sums + linear.bias_size(layer.linear));
+    layer.taken_along = true;
+    descriptions_[i + 1].during = descriptions_[i].names.front();
+  }
+
+  // Cuts the layer into a share for each tile of the convolution: of the inputs that are complete by then.
+  static void cut_pieces(Plan::Step& step, const Plan::Step& layer) {
+    const ConvArgs& a = step.conv;
+    const LinearAlgorithm& linear = *layer.linear_algorithm;
+    std::vector<LinearPiece>& pieces = step.pieces;
+    const auto complete = [&](int32_t tile) { return step.conv_algorithm->complete(a, tile); };
+    const auto add = [&](int32_t begin, int32_t end, int32_t share, int32_t shares, int32_t tile) {
+      const size_t before = pieces.size();
+      pieces.resize(before + linear.bias_size(layer.linear) + 1);  // more than there are panels
+      const int32_t count = linear.pieces(layer.linear, begin * a.ph * a.pw, end * a.ph * a.pw, share, shares,
+                                          pieces.data() + before);
+      pieces.resize(before + static_cast<size_t>(count));
+      for (size_t i = before; i < pieces.size(); ++i) pieces[i].tile = tile;
+    };
+    int32_t begin = 0, tile = 0;
+    for (int32_t next; complete(tile) >= 0; tile = next) {
+      const int32_t end = complete(tile);
+      for (next = tile + 1; complete(next) == end;) ++next;
+      for (int32_t i = tile; end > begin && i < next; ++i) add(begin, end, i - tile, next - tile, i);
+      begin = end;
+    }
+    add(begin, a.oc, 0, 1, tile - 1);
+    pieces.push_back(pieces.back());  // what the last tiles fetch
+    pieces.back().tile = -1;
+    step.conv.pieces = pieces.data();
+  }
+
+  // Lets a fused maximum do without a look at each sum, where one look at the input, or at that of a layer before,
+  // shows that no sum can be NaN. Returns whether it is this input that has to be looked at.
+  bool forbid_nan(ConvArgs& a, const Group& group, const Node& node) {
+    a.no_nan = quantized_ != nullptr;
+    if (in_lanes_ || a.no_nan) return false;
+    const double gain = gain_of(node);
+    double in = bounds_[sources_.back()[0]];
+    const bool looks = a.epilogue.pool == Pool::max && !(in * gain < safe_sum) && tame * gain < safe_sum;
+    if (looks) in = tame;
+    a.no_nan = in * gain < safe_sum;
+    const auto keeps = [](const Unary& f) { return f.f == Activation::none || f.f == Activation::relu; };
+    if (keeps(a.epilogue.before) && keeps(a.epilogue.after))
+      bounds_[group.nodes.back()] = std::max(in, 1.0) * gain;
+    return looks;
   }
 
   std::shared_ptr<Int8Step> int8_step() const {
@@ -365,6 +447,7 @@ class ProgramBuilder {
 
   // What slides over planes, or cuts them into bins.
   void add_pool(Plan::Step& step, const Node& node, StepDescription& d) {
+    bounds_[values_.back()] = bounds_[sources_.back()[0]];
     step.pool = pool_args_of(node, d.input);
     step.pool_algorithm = in_lanes_ ? &kernels_.lanes_pool : &kernels_.pool;
     const bool adaptive = node.op == Op::adaptive_avg_pool2d || node.op == Op::adaptive_max_pool2d;
@@ -566,6 +649,7 @@ class ProgramBuilder {
   std::vector<int> stored_in_;             // node -> node whose buffer holds its value
   std::vector<std::vector<int>> sources_;  // step -> values it reads, or -1 - index of an operand
   std::vector<int> values_;                // step -> value it writes
+  std::vector<double> bounds_;             // value -> what it stays below while inputs looked at are tame
   std::vector<Packing> packings_;
   std::vector<Constant> constants_;
   std::vector<Operand> operands_;

@@ -46,6 +46,12 @@ struct Plan::Step {
   size_t outer = 0;
   std::vector<size_t> lengths;
   std::unique_ptr<Int8Ends> int8;
+  // conv2d: the linear layer of the next step, taken along. That one finds its sums in the scratch, at `sums`.
+  std::vector<LinearPiece> pieces;
+  bool taken_along = false;
+  size_t sums = 0;
+  // conv2d: its no_nan holds only if the input is tame.
+  bool looks_at_input = false;
 
   Step() : conv(), conv_algorithm(nullptr) {}
 };
@@ -55,6 +61,12 @@ struct Plan::Program {
   size_t scratch_offset = 0, workspace_floats = 0;
   // Blocks only: where the interleaved input and output lie in the arena.
   size_t input_offset = 0, output_offset = 0;
+};
+
+// How one image, or one block of them, goes through the steps.
+struct Plan::Course {
+  bool apart;        // each step on its own: no layer is taken along
+  bool tame = true;  // so far: every input looked at
 };
 
 struct Plan::Images {

@@ -7,10 +7,11 @@ namespace kernelet {
 namespace KERNELET_ISA {
 namespace {
 
+// Channels of a group, in and out. A small layer feels a division that it does without.
+KERNELET_INLINE int group_ic(const ConvArgs& s) { return s.groups == 1 ? s.ic : s.ic / s.groups; }
+KERNELET_INLINE int conv_m(const ConvArgs& s) { return s.groups == 1 ? s.oc : s.oc / s.groups; }
 // Taps of one output: the length of its chain.
-KERNELET_INLINE int conv_k(const ConvArgs& s) { return s.ic / s.groups * s.kh * s.kw; }
-// Output channels of a group.
-KERNELET_INLINE int conv_m(const ConvArgs& s) { return s.oc / s.groups; }
+KERNELET_INLINE int conv_k(const ConvArgs& s) { return group_ic(s) * s.kh * s.kw; }
 
 // The plane that windows slide over: the input itself, or its zero-padded copy.
 struct Plane {

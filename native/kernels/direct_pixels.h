@@ -27,6 +27,11 @@ constexpr int most_rows = F32::registers >= 32 ? 4 : 2;
 // A depthwise channel has no others to hide the latency behind: more rows at once.
 constexpr int rows_of_one_channel = 8, few_rows_of_one_channel = 4;
 constexpr int most_kw = 64;
+#if defined(KERNELET_VNNI)
+constexpr bool is_integer = true;  // a sum is never NaN
+#else
+constexpr bool is_integer = false;
+#endif
 // Half-width kernels (narrow.cc) are for rows that leave full registers half empty; depthwise is the others'.
 #if defined(KERNELET_NARROW) || defined(KERNELET_VNNI)
 constexpr bool depthwise = false;
@@ -54,7 +59,7 @@ KERNELET_INLINE Phases phases_of(const ConvArgs& s) {
   Phases f;
   f.plane = padded_plane(wide);
   f.copied = s.sw > 1 || is_padded(wide, f.plane);
-  f.phase = (f.plane.w + s.sw - 1) / s.sw;
+  f.phase = s.sw == 1 ? f.plane.w : (f.plane.w + s.sw - 1) / s.sw;
   f.row = static_cast<ptrdiff_t>(f.phase) * s.sw;
   f.size = f.row * f.plane.h;
   return f;
@@ -115,37 +120,48 @@ KERNELET_COLD inline void copy(const ConvArgs& s, const Phases& f, const float* 
 
 // R rows of outputs of one part of the channels, tile by tile.
 struct Rows {
-  ptrdiff_t row, plane;      // floats of a row and of a channel of src
-  const ptrdiff_t* columns;  // [kw]: where a tap's first pixel lies in a row
-  const float* src;          // first input channel of the group, first tap of the first row's first pixel
+  int ic, kh;              // input channels of a group, taps
+  ptrdiff_t plane;         // floats of a channel of src
+  ptrdiff_t tap_row, row;  // floats from a tap to the one below, from an output row's first tap to the next's
+  const ptrdiff_t *columns, *columns_end;  // where a tap's first pixel lies in a row, for each of kw
+  const float* src;  // first input channel of the group, first tap of the first row's first pixel
   const float* weights;
   const float* bias;
   float* dst;         // first channel, first stored row
   const float* end;   // of dst, all channels
   ptrdiff_t channel;  // floats between channels of dst
+  ptrdiff_t last;     // column where a row's last tile begins
+  bool in_registers;  // the epilogue
+  // What is wanted next: its cache lines from `ahead` on are fetched, `fetched` bytes with each row of taps.
+  const char* ahead;
+  ptrdiff_t fetched;
 };
 
+constexpr int line = 64;  // bytes
+
 template <int M, int R>
-KERNELET_INLINE void accumulate(const ConvArgs& s, const Rows& t, const float* src, reg (&c)[M][R]) {
+KERNELET_INLINE void accumulate(const Rows& t, const float* src, const char*& ahead, reg (&c)[M][R]) {
   KERNELET_UNROLL
   for (int m = 0; m < M; ++m) {
     KERNELET_UNROLL
     for (int r = 0; r < R; ++r) c[m][r] = F32::zero();
   }
   const float* w = t.weights;
-  const ptrdiff_t row_step = s.sh * t.row;
-  const ptrdiff_t next_kh = s.dh * t.row;
-  int ic = s.ic / s.groups;
+  const ptrdiff_t row = t.row, tap_row = t.tap_row;
+  const ptrdiff_t *const columns = t.columns, *const columns_end = t.columns_end;
+  const ptrdiff_t fetched = t.fetched;
+  int ic = t.ic;
   do {
-    const float* tap_row = src;
-    int kh = s.kh;
+    const float* tap = src;
+    int kh = t.kh;
     do {
-      int kw = 0;
+      for (const char* end = ahead + fetched; ahead != end; ahead += line) F32::prefetch(ahead);
+      const ptrdiff_t* column = columns;
       do {
-        const float* p = tap_row + t.columns[kw];
+        const float* p = tap + *column;
         reg x[R];
         KERNELET_UNROLL
-        for (int r = 0; r < R; ++r) x[r] = F32::load(p + r * row_step);
+        for (int r = 0; r < R; ++r) x[r] = F32::load(p + r * row);
         KERNELET_UNROLL
         for (int m = 0; m < M; ++m) {
           const reg wm = F32::splat(w[m]);
@@ -153,8 +169,8 @@ KERNELET_INLINE void accumulate(const ConvArgs& s, const Rows& t, const float* s
           for (int r = 0; r < R; ++r) c[m][r] = F32::muladd(x[r], wm, c[m][r]);
         }
         w += M;
-      } while (++kw < s.kw);
-      tap_row += next_kh;
+      } while (++column != columns_end);
+      tap += tap_row;
     } while (--kh > 0);
     src += t.plane;
   } while (--ic > 0);
@@ -211,12 +227,11 @@ KERNELET_INLINE void store_pooled(const ConvArgs& s, const Rows& t, reg floor, c
   KERNELET_UNROLL
   for (int m = 0; m < M; m += 2) {
     const int partner = m + 1 < M ? m + 1 : m;
-    const reg bias0 = F32::splat(t.bias[m]), bias1 = F32::splat(t.bias[partner]);
+    const reg bias = F32::halves(F32::splat(t.bias[m]), F32::splat(t.bias[partner]));
     KERNELET_UNROLL
     for (int r = 0; r < R; r += 2) {
-      const reg a = F32::add(running_max(c[m][r], c[m][r + 1]), bias0);
-      const reg b = F32::add(running_max(c[partner][r], c[partner][r + 1]), bias1);
-      const reg y = running_max(F32::even(a, b), F32::odd(a, b));
+      const reg a = F32::max(c[m][r + 1], c[m][r]), b = F32::max(c[partner][r + 1], c[partner][r]);
+      const reg y = F32::add(F32::pair_max(a, b), bias);
       float* low = dst + m * t.channel + r / 2 * s.pw;
       F32::store_halves(low, low + (partner - m) * t.channel, F32::max(floor, y));
     }
@@ -225,16 +240,16 @@ KERNELET_INLINE void store_pooled(const ConvArgs& s, const Rows& t, reg floor, c
 
 template <int M, int R, bool Pooled>
 void rows(const ConvArgs& s, const Rows& t) {
-  constexpr int shrink = Pooled ? 2 : 1;
+  constexpr int shrink = Pooled ? 1 : 0;  // as a shift
   // Small depthwise planes are mostly epilogue: theirs stays in registers even where rows are narrow.
   constexpr bool narrow_too = M == 1 && !Pooled;
-  const bool in_registers = is_simple(s.epilogue) && (narrow_too || s.ow >= lanes);
+  const bool in_registers = t.in_registers && (narrow_too || s.ow >= lanes);
   const reg floor = floor_of(s.epilogue.after);
-  for (int column = 0; column < s.ow; column += lanes) {
-    const int x = column + lanes <= s.ow ? column : s.ow > lanes ? s.ow - lanes : 0;
-    float* dst = t.dst + x / shrink;
+  const char* ahead = t.ahead;
+  for (ptrdiff_t x = 0;;) {
+    float* dst = t.dst + (x >> shrink);
     reg c[M][R];
-    accumulate<M, R>(s, t, t.src + x, c);
+    accumulate<M, R>(t, t.src + x, ahead, c);
     if (!in_registers) {
       alignas(64) float sums[M * R * lanes];
       KERNELET_UNROLL
@@ -242,7 +257,7 @@ void rows(const ConvArgs& s, const Rows& t) {
         KERNELET_UNROLL
         for (int r = 0; r < R; ++r) F32::store(sums + (m * R + r) * lanes, c[m][r]);
       }
-      finish_tile(s, t, M, R, (s.ow < lanes ? s.ow : lanes) / shrink, sums, dst);
+      finish_tile(s, t, M, R, (s.ow < lanes ? s.ow : lanes) >> shrink, sums, dst);
     } else if constexpr (Pooled) {
       store_pooled<M, R>(s, t, floor, c, dst);
     } else if (narrow_too && s.ow < lanes) {
@@ -260,6 +275,8 @@ void rows(const ConvArgs& s, const Rows& t) {
     } else {
       store_plain<M, R>(s, t, floor, c, dst);
     }
+    if (x == t.last) return;
+    x = x + lanes < t.last ? x + lanes : t.last;
   }
 }
 
@@ -296,39 +313,79 @@ void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
     const Phases f = phases_of(s);
     const bool pooled = s.epilogue.pool != Pool::none;
     const int m = conv_m(s), k = conv_k(s), parts = parts_of(m, most_channels), r = rows_at_once(s);
+    const int base = m / parts, longer = m - base * parts;  // divided once: tiles may be small
     const size_t out_plane = static_cast<size_t>(s.ph) * s.pw;
     const size_t group_size = static_cast<size_t>(s.ic / s.groups) * s.ih * s.iw;
     ptrdiff_t columns[most_kw];
-    for (int kw = 0; kw < s.kw; ++kw) {
-      const int column = kw * s.dw;
-      columns[kw] = static_cast<ptrdiff_t>(column % s.sw) * f.phase + column / s.sw;
+    for (int kw = 0, column = 0; kw < s.kw; ++kw, column += s.dw) {
+      columns[kw] = s.sw == 1 ? column : static_cast<ptrdiff_t>(column % s.sw) * f.phase + column / s.sw;
     }
     Rows t;
-    t.row = f.row;
+    t.ic = group_ic(s);
+    t.kh = s.kh;
     t.plane = f.size;
+    t.tap_row = s.dh * f.row;
+    t.row = s.sh * f.row;
+    t.last = s.ow > lanes ? s.ow - lanes : 0;
     t.columns = columns;
+    t.columns_end = columns + s.kw;
     t.channel = static_cast<ptrdiff_t>(out_plane);
     t.end = dst + s.oc * out_plane;
+    t.in_registers = is_simple(s.epilogue) && (!pooled || is_integer || s.no_nan);
+    t.ahead = reinterpret_cast<const char*>(s.weights);
+    t.fetched = 0;
+    const LinearPiece* piece = s.pieces;
+    int32_t tile = 0;
     for (int g = 0; g < s.groups; ++g) {
       const float* plane = src + g * group_size;
       if (f.copied) {
         copy(s, f, plane, scratch, g == 0);
         plane = scratch;
       }
-      for (int row = 0; row < s.oh; row += r) {
+      const auto compute = [&](int row, int channel, int channels) {
         const int y = row + r <= s.oh ? row : s.oh - r;
-        t.src = plane + static_cast<ptrdiff_t>(y) * s.sh * f.row;
-        for (int part = 0; part < parts; ++part) {
-          const int begin = part_begin(m, parts, part), channels = part_begin(m, parts, part + 1) - begin;
-          const size_t channel = static_cast<size_t>(g) * m + begin;
-          t.weights = s.weights + channel * k;
-          t.bias = s.bias + channel;
-          t.dst = dst + channel * out_plane + static_cast<size_t>(pooled ? y / 2 : y) * s.pw;
-          kernel_of(r, pooled, channels)(s, t);
+        const size_t c = static_cast<size_t>(g) * m + channel;
+        t.src = plane + static_cast<ptrdiff_t>(y) * t.row;
+        t.weights = s.weights + c * k;
+        t.bias = s.bias + c;
+        t.dst = dst + c * out_plane + static_cast<size_t>(pooled ? y / 2 : y) * s.pw;
+        kernel_of(r, pooled, channels)(s, t);
+      };
+      if (piece == nullptr) {
+        for (int row = 0; row < s.oh; row += r) {
+          for (int part = 0, channel = 0; part < parts; ++part) {
+            const int channels = part < longer ? base + 1 : base;
+            compute(row, channel, channels);
+            channel += channels;
+          }
         }
+        continue;
+      }
+      // Channels first: the layer that comes along waits for whole ones.
+      const int tap_rows = t.ic * s.kh * parts_of(s.ow, lanes);
+      for (int part = 0, channel = 0; part < parts; ++part) {
+        const int channels = part < longer ? base + 1 : base;
+        for (int row = 0; row < s.oh; row += r, ++tile) {
+          t.ahead = reinterpret_cast<const char*>(piece->weights);
+          t.fetched = piece->tile == tile ? parts_of(piece->lines, tap_rows) * line : 0;
+          compute(row, channel, channels);
+          for (; piece->tile == tile; ++piece) {
+            piece->run(piece->weights, dst + piece->x, piece->inputs, piece->start,
+                       scratch + s.sums + piece->sums);
+          }
+        }
+        channel += channels;
       }
     }
   }
+}
+
+// Tiles with pieces between them: part by part, each row after row.
+KERNELET_COLD int32_t complete(const ConvArgs& s, int32_t tile) {
+  const int m = conv_m(s), parts = parts_of(m, most_channels), r = rows_at_once(s);
+  const int blocks = (s.oh + r - 1) / r, part = tile / blocks;
+  if (part >= parts * s.groups) return -1;
+  return part / parts * m + part_begin(m, parts, part % parts);
 }
 
 }  // namespace direct_pixels

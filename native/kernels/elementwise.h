@@ -75,6 +75,32 @@ void binary(const BinaryArgs& s, const float* a, const float* b, const float* c,
   (s.f == Binary::affine ? binary_rows<true> : binary_rows<false>)(s, a, b, c, dst);
 }
 
+// A NaN or an infinity shows in the sum of squares.
+bool is_tame(size_t n, const float* src) {
+  constexpr int chains = 8;
+  reg sum[chains];
+  for (reg& x : sum) x = F32::zero();
+  size_t i = 0;
+  for (; i + chains * lanes <= n; i += chains * lanes) {
+    KERNELET_UNROLL
+    for (int j = 0; j < chains; ++j) {
+      const reg x = F32::load(src + i + j * lanes);
+      sum[j] = F32::muladd(x, x, sum[j]);
+    }
+  }
+  for (; i < n; i += lanes) {
+    const reg x = n - i < lanes ? F32::load_first(src + i, static_cast<int>(n - i)) : F32::load(src + i);
+    sum[0] = F32::muladd(x, x, sum[0]);
+  }
+  KERNELET_UNROLL
+  for (int j = 1; j < chains; ++j) sum[0] = F32::add(sum[0], sum[j]);
+  alignas(64) float each[lanes];
+  F32::store(each, sum[0]);
+  bool below = true;
+  for (float x : each) below &= x < tame * tame;
+  return below;
+}
+
 // dst[i] = src[i] * scale + shift
 void from_bytes(size_t n, const uint8_t* src, float scale, float shift, float* dst) {
   const reg a = F32::splat(scale), b = F32::splat(shift);

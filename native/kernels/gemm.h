@@ -124,14 +124,20 @@ KERNELET_COLD KERNELET_NOINLINE void finish_conv_row(const Epilogue& e, float bi
 }
 
 // One row of a linear layer: sums [n] -> outputs [n].
-KERNELET_COLD KERNELET_NOINLINE void finish_linear_row(const Unary& f, const float* bias, const float* sums,
-                                                       float* dst, int n) {
-  for (int i = 0; i < n; i += lanes) {
-    const int count = n - i < lanes ? n - i : lanes;
-    const reg y = F32::add(F32::load_first(sums + i, count), F32::load_first(bias + i, count));
-    F32::store_first(dst + i, y, count);
+KERNELET_NOINLINE void finish_linear_row(const Unary& f, const float* bias, const float* sums, float* dst,
+                                         int n) {
+  const bool simple = is_simple(f);
+  const reg floor = simple ? floor_of(f) : F32::zero();
+  int i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    const reg y = F32::add(F32::load(sums + i), F32::load(bias + i));
+    F32::store(dst + i, simple ? F32::max(floor, y) : y);
   }
-  activate_in_place(f, static_cast<size_t>(n), dst);
+  if (i < n) {
+    const reg y = F32::add(F32::load_first(sums + i, n - i), F32::load_first(bias + i, n - i));
+    F32::store_first(dst + i, simple ? F32::max(floor, y) : y, n - i);
+  }
+  if (!simple) activate_in_place(f, static_cast<size_t>(n), dst);
 }
 
 KERNELET_INLINE bool is_simple(const Epilogue& e) {

@@ -15,7 +15,7 @@ constexpr int row_registers = 8;
 
 // A layer's outputs in registers, and those in panels.
 struct LinearPanels {
-  int registers, panels;
+  int registers, panels, base, longer;
   explicit LinearPanels(const LinearArgs& s) {
     if (s.rows == 1) {
       registers = (s.out + lanes - 1) / lanes;
@@ -24,8 +24,11 @@ struct LinearPanels {
       panels = (s.out + tile_width - 1) / tile_width;
       registers = panels * tile_vectors;
     }
+    base = registers / panels;
+    longer = registers - base * panels;
   }
-  int begin(int panel) const { return part_begin(registers, panels, panel); }  // in registers
+  // in registers; the division is done once, a small layer would feel more of them
+  int begin(int panel) const { return panel * base + (panel < longer ? panel : longer); }
 };
 
 size_t linear_bias_size(const LinearArgs& s) {
@@ -44,34 +47,23 @@ KERNELET_COLD void linear_pack(const LinearArgs& s, const float* weight, float* 
   }
 }
 
-// V registers of outputs of one row.
+// V registers of outputs of one row: goes on with the chains in `sums`, or starts them.
 template <int V>
-void linear_row(const LinearArgs& s, const float* w, const float* bias, const float* x, float* dst,
-                int outputs) {
+void linear_row(const float* w, const float* x, int32_t k, bool start, float* sums) {
   reg c[V];
   KERNELET_UNROLL
-  for (int v = 0; v < V; ++v) c[v] = F32::zero();
-  int k = s.in;
+  for (int v = 0; v < V; ++v) c[v] = start ? F32::zero() : F32::load(sums + v * lanes);
   do {
     const reg xk = F32::splat(*x++);
     KERNELET_UNROLL
     for (int v = 0; v < V; ++v) c[v] = F32::muladd(xk, F32::load(w + v * lanes), c[v]);
     w += V * lanes;
   } while (--k > 0);
-  if (outputs < V * lanes || !is_simple(s.activation)) {
-    alignas(64) float sums[V * lanes];
-    KERNELET_UNROLL
-    for (int v = 0; v < V; ++v) F32::store(sums + v * lanes, c[v]);
-    return finish_linear_row(s.activation, bias, sums, dst, outputs);
-  }
-  const reg floor = floor_of(s.activation);
   KERNELET_UNROLL
-  for (int v = 0; v < V; ++v) {
-    F32::store(dst + v * lanes, F32::max(floor, F32::add(c[v], F32::load(bias + v * lanes))));
-  }
+  for (int v = 0; v < V; ++v) F32::store(sums + v * lanes, c[v]);
 }
 
-using LinearRow = void (*)(const LinearArgs&, const float*, const float*, const float*, float*, int);
+using LinearRow = void (*)(const float*, const float*, int32_t, bool, float*);
 
 KERNELET_INLINE LinearRow linear_row_of(int registers) {
   static const LinearRow rows[] = {
@@ -89,7 +81,9 @@ void linear(const LinearArgs& s, const float* src, float* dst) {
     const int outputs = s.out - o < width ? s.out - o : width;
     const float* weights = s.weights + static_cast<size_t>(o) * s.in;
     if (s.rows == 1) {
-      linear_row_of(width / lanes)(s, weights, s.bias + o, src, dst + o, outputs);
+      alignas(64) float sums[row_registers * lanes];
+      linear_row_of(width / lanes)(weights, src, s.in, true, sums);
+      finish_linear_row(s.activation, s.bias + o, sums, dst + o, outputs);
       continue;
     }
 #if !defined(KERNELET_VNNI)  // one row at a time there
@@ -113,6 +107,38 @@ void linear(const LinearArgs& s, const float* src, float* dst) {
 #endif
   }
 }
+
+#if !defined(KERNELET_VNNI)
+// The rows of packed weights that belong to these inputs, panel by panel, cut into shares.
+KERNELET_COLD int32_t linear_pieces(const LinearArgs& s, int32_t begin, int32_t end, int32_t share,
+                                    int32_t shares, LinearPiece* pieces) {
+  const LinearPanels layout(s);
+  const int64_t inputs = end - begin, rows = inputs * layout.panels;
+  int64_t row = rows * share / shares;
+  const int64_t last = rows * (share + 1) / shares;
+  int32_t count = 0;
+  while (row < last) {
+    const int panel = static_cast<int>(row / inputs), at = begin + static_cast<int>(row % inputs);
+    const int64_t rest = begin + inputs - at;
+    const int n = static_cast<int>(last - row < rest ? last - row : rest);
+    const int o = layout.begin(panel) * lanes, width = layout.begin(panel + 1) * lanes - o;
+    LinearPiece& piece = pieces[count++];
+    piece.run = linear_row_of(width / lanes);
+    piece.weights = s.weights + static_cast<size_t>(o) * s.in + static_cast<size_t>(at) * width;
+    piece.inputs = n;
+    piece.lines = n * width / 16;
+    piece.x = at;
+    piece.sums = o;
+    piece.start = at == 0;
+    row += n;
+  }
+  return count;
+}
+
+void linear_finish(const LinearArgs& s, const float* sums, float* dst) {
+  finish_linear_row(s.activation, s.bias, sums, dst, s.out);
+}
+#endif
 
 }  // namespace
 }  // namespace KERNELET_ISA

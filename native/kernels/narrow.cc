@@ -21,6 +21,7 @@ const ConvAlgorithm narrow_pixels = {
     avx512_narrow::direct_pixels::run,
     avx512_narrow::direct_pixels::most_channels,
     avx512_narrow::direct_pixels::most_rows* avx512_narrow::lanes,
+    avx512_narrow::direct_pixels::complete,
 };
 }  // namespace avx512
 }  // namespace kernelet

@@ -30,6 +30,9 @@ enum class Activation : int32_t {
   pow,          // x^a
   scaled_tanh,  // a tanh(b x)
 };
+// Far beyond what a layer sees, and far below the square root of the largest float.
+constexpr float tame = 1e15f;
+
 enum class Pool : int32_t { none, max, average };
 enum class Binary : int32_t {
   add,
@@ -54,15 +57,30 @@ struct Epilogue {
   Unary after;
 };
 
+// A stretch of a linear layer's only row: `inputs` links of the chains in one panel of outputs.
+struct LinearPiece {
+  void (*run)(const float* weights, const float* x, int32_t inputs, bool start, float* sums);
+  const float* weights;   // [inputs][outputs of the panel]
+  int32_t inputs, lines;  // lines: of cache, that the weights fill
+  int32_t x, sums;        // offsets of the first of each
+  bool start;             // of the chains
+  int32_t tile;           // of the convolution, after which it runs; -1 ends the list
+};
+
 // src [ic][ih][iw] -> dst [oc][ph][pw], where ph pw = oh ow, or oh/2 ow/2 when a 2x2 pool is fused.
 struct ConvArgs {
   int32_t ic, ih, iw, oc, oh, ow, kh, kw;
   int32_t sh, sw, dh, dw, pt, pl, groups;
   int32_t ph, pw;
   Epilogue epilogue;
+  bool no_nan;           // no sum can be one: a plain maximum will do
   int32_t zero;          // the byte that padding is filled with: 0 for floats
   const float* weights;  // packed by the algorithm
   const float* bias;     // [oc], zeros where the layer has none
+  // The linear layer behind, taken along: while a tile is computed, the weights of the pieces after it come from
+  // the second-level cache. Null where there is none; its sums lie at scratch + sums.
+  const LinearPiece* pieces;
+  size_t sums;
 };
 
 // src [rows][in] -> dst [rows][out], one row per image unless the input has further dimensions.
@@ -118,6 +136,9 @@ struct ConvAlgorithm {
   void (*run)(const ConvArgs&, const float* src, float* dst, float* scratch);
   // Register tile, as describe() shows it.
   int32_t tile_rows, tile_columns;
+  // Output channels complete before this tile begins, in the order of tiles with pieces between them; -1 behind
+  // the last tile. Null where no pieces can be taken along.
+  int32_t (*complete)(const ConvArgs&, int32_t tile);
 };
 
 struct LinearAlgorithm {
@@ -127,6 +148,11 @@ struct LinearAlgorithm {
   void (*pack)(const LinearArgs&, const float* weight_oi, float* packed);
   void (*run)(const LinearArgs&, const float* src, float* dst);
   int32_t tile_rows, tile_columns;
+  // A row in pieces: share `share` of `shares` of the work over inputs begin ... end, at most one piece a panel
+  // and one more. Then sums [bias_size] -> dst.
+  int32_t (*pieces)(const LinearArgs&, int32_t begin, int32_t end, int32_t share, int32_t shares,
+                    LinearPiece* pieces);
+  void (*finish)(const LinearArgs&, const float* sums, float* dst);
 };
 
 struct PoolAlgorithm {
@@ -168,6 +194,7 @@ struct KernelTable {
 
   // Either.
   void (*activate)(const Unary&, size_t n, const float* src, float* dst);  // src may be dst
+  bool (*is_tame)(size_t n, const float* src);  // every |src[i]| < tame; never of a NaN
   void (*softmax)(const SoftmaxArgs&, const float* src, float* dst);
   void (*add)(size_t n, const float* a, const float* b, float* dst);  // dst may be a, or b
   void (*binary)(const BinaryArgs&, const float* a, const float* b, const float* c, float* dst);

@@ -44,6 +44,12 @@ struct F32 {
   // elements 0, 2, 4, … and 1, 3, 5, … of a followed by b
   static reg even(reg a, reg b) { return in_order(_mm256_shuffle_ps(a, b, 0x88)); }
   static reg odd(reg a, reg b) { return in_order(_mm256_shuffle_ps(a, b, 0xdd)); }
+  // the larger of neighbours: (0, 1), (2, 3), … of a followed by b
+  static reg pair_max(reg a, reg b) {
+    return in_order(max(_mm256_shuffle_ps(a, b, 0xdd), _mm256_shuffle_ps(a, b, 0x88)));
+  }
+  static reg halves(reg low, reg high) { return _mm256_blend_ps(low, high, 0xf0); }
+  KERNELET_INLINE static void prefetch(const char* p) { _mm_prefetch(p, _MM_HINT_T0); }
   static void store_halves(float* low, float* high, reg x) {
     _mm_storeu_ps(low, _mm256_castps256_ps128(x));
     _mm_storeu_ps(high, _mm256_extractf128_ps(x, 1));

@@ -38,6 +38,10 @@ struct F32 {
   // elements 0, 2, 4, … and 1, 3, 5, … of a followed by b
   static reg even(reg a, reg b) { return _mm512_permutex2var_ps(a, every_other(0), b); }
   static reg odd(reg a, reg b) { return _mm512_permutex2var_ps(a, every_other(1), b); }
+  // the larger of neighbours: (0, 1), (2, 3), … of a followed by b
+  static reg pair_max(reg a, reg b) { return max(odd(a, b), even(a, b)); }
+  static reg halves(reg low, reg high) { return _mm512_mask_blend_ps(0xff00, low, high); }
+  KERNELET_INLINE static void prefetch(const char* p) { _mm_prefetch(p, _MM_HINT_T0); }
   static void store_halves(float* low, float* high, reg x) {
     _mm256_storeu_ps(low, _mm512_castps512_ps256(x));
     _mm256_storeu_ps(high, _mm512_extractf32x8_ps(x, 1));

@@ -43,6 +43,10 @@ struct F32 {
   // elements 0, 2, 4, … and 1, 3, 5, … of a followed by b
   static reg even(reg a, reg b) { return vuzp1q_f32(a, b); }
   static reg odd(reg a, reg b) { return vuzp2q_f32(a, b); }
+  // the larger of neighbours: (0, 1), (2, 3), … of a followed by b
+  static reg pair_max(reg a, reg b) { return max(odd(a, b), even(a, b)); }
+  static reg halves(reg low, reg high) { return vcombine_f32(vget_low_f32(low), vget_high_f32(high)); }
+  KERNELET_INLINE static void prefetch(const char* p) { __builtin_prefetch(p); }
   static void store_halves(float* low, float* high, reg x) {
     vst1_f32(low, vget_low_f32(x));
     vst1_f32(high, vget_high_f32(x));

@@ -37,5 +37,8 @@ struct F32 {
   // elements 0, 2, 4, … and 1, 3, 5, … of a followed by b
   static reg even(reg a, reg) { return a; }
   static reg odd(reg, reg b) { return b; }
+  static reg pair_max(reg a, reg b) { return max(b, a); }
+  static reg halves(reg low, reg) { return low; }
+  KERNELET_INLINE static void prefetch(const char*) {}
   static void store_halves(float* low, float*, reg x) { *low = x; }  // a half of one lane is none: unused
 };

@@ -45,6 +45,10 @@ struct F32 {
   // elements 0, 2, 4, … and 1, 3, 5, … of a followed by b
   static reg even(reg a, reg b) { return _mm_shuffle_ps(a, b, 0x88); }
   static reg odd(reg a, reg b) { return _mm_shuffle_ps(a, b, 0xdd); }
+  // the larger of neighbours: (0, 1), (2, 3), … of a followed by b
+  static reg pair_max(reg a, reg b) { return max(odd(a, b), even(a, b)); }
+  static reg halves(reg low, reg high) { return _mm_shuffle_ps(low, high, 0xe4); }
+  KERNELET_INLINE static void prefetch(const char* p) { _mm_prefetch(p, _MM_HINT_T0); }
   static void store_halves(float* low, float* high, reg x) {
     _mm_storel_pi(reinterpret_cast<__m64*>(low), x);
     _mm_storeh_pi(reinterpret_cast<__m64*>(high), x);

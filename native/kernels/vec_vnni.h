@@ -5,6 +5,7 @@ struct F32 : floats::F32 {
   static __m512i bits(reg x) { return _mm512_castps_si512(x); }
   static reg add(reg a, reg b) { return _mm512_castsi512_ps(_mm512_add_epi32(bits(a), bits(b))); }
   static reg max(reg a, reg b) { return _mm512_castsi512_ps(_mm512_max_epi32(bits(a), bits(b))); }
+  static reg pair_max(reg a, reg b) { return max(odd(a, b), even(a, b)); }
   static reg select_nan(reg, reg, reg y) { return y; }
   // x of unsigned bytes, w of signed ones: c + x0 w0 + x1 w1 + x2 w2 + x3 w3
   static reg muladd(reg x, reg w, reg c) {
