@@ -7,9 +7,28 @@
 import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { rolldown } from 'rolldown'
+import { builtins, deferred, pathOf } from './bundle-plugins.mjs'
 import { root, run } from './util.mjs'
 
 const lib = join(root, 'lib')
+
+/** What the face has functions of and few programs call: loaded with the first call. See `deferred`. */
+const late = [
+  'data/download',
+  'data/idx',
+  'data/mnist',
+  'data/pictures',
+  'digits/decode',
+  'digits/normalize',
+  'io/onnx/decode',
+  'io/onnx/info',
+  'io/onnx/prepare',
+  'io/onnx/save',
+  'io/onnx/value',
+  'io/torch',
+  'train/health',
+]
+
 rmSync(join(root, 'dist'), { recursive: true, force: true })
 run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json'])
 
@@ -29,16 +48,29 @@ const commands = sources
 const known = new Set(sources.map((file) => file.slice(0, -3).replaceAll('\\', '/')))
 const entries = ['index', 'cli/main', ...commands, ...named].map((path) => path.replaceAll('\\', '/'))
 const input = Object.fromEntries(
-  entries.filter((path) => known.has(path)).map((path) => [path, join(lib, `${path}.ts`)]),
+  [...entries.filter((path) => known.has(path)), ...late].map((path) => [path, join(lib, `${path}.ts`)]),
 )
 
 // dependencies stay outside: node: itself and what package.json names
 const { dependencies, peerDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 const names = Object.keys({ ...dependencies, ...peerDependencies })
-const external = [/^node:/, ...names, ...names.map((name) => new RegExp(`^${name}/`))]
-const options = { platform: 'node', external, transform: { target: 'es2022' }, logLevel: 'warn' }
-const face = await modulesOf({ index: input.index })
-const build = await rolldown({ ...options, input })
+const external = [/^node:/, ...names.map((name) => new RegExp(`^${name}(/|$)`))]
+const options = { platform: 'node', transform: { target: 'es2022' }, logLevel: 'warn' }
+
+// without what it loads later: that stays outside
+const faceAlone = await rolldown({
+  ...options,
+  external: (id) => external.some((one) => one.test(id)) || late.includes(pathOf(lib, id)),
+  input: input.index,
+})
+const [{ moduleIds }] = (await faceAlone.generate({ format: 'esm' })).output
+const isFace = (id) => moduleIds.includes(id)
+const build = await rolldown({
+  ...options,
+  external,
+  input,
+  plugins: [deferred(lib, late, isFace), builtins],
+})
 await build.write({
   dir: join(root, 'dist'),
   format: 'esm',
@@ -46,12 +78,5 @@ await build.write({
   comments: { annotation: false, jsdoc: false, legal: true },
   entryFileNames: '[name].js',
   chunkFileNames: 'chunks/[name].js',
-  codeSplitting: { groups: [{ name: 'kernelet', test: (id) => face.has(id) }] },
+  codeSplitting: { groups: [{ name: 'kernelet', test: isFace }] },
 })
-
-/** The files that some entries need, all the way down. */
-async function modulesOf(entry) {
-  const bundle = await rolldown({ ...options, input: entry })
-  const { output } = await bundle.generate({ format: 'esm' })
-  return new Set(output.flatMap((chunk) => chunk.moduleIds ?? []))
-}

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, expect, test } from 'vitest'
+import { afterAll, expect, test, vi } from 'vitest'
 import { isa, KerneletError, threads, version } from '../lib/index.ts'
 import { loadAddon, native } from '../lib/native.ts'
 import { root } from './helpers.ts'
@@ -36,6 +36,17 @@ test('a missing binary: the platform, the places, the command', () => {
   expect(error.message).toContain('`npm run build`')
   const installed = catchError(() => loadAddon(join(folder, 'node_modules/kernelet/')))
   expect(installed.message).toContain('`npm explore kernelet -- npm run build:source`')
+})
+
+test('a prebuilt binary: of its place, or where the environment says', () => {
+  const prebuilt = join(folder, 'prebuilt')
+  const place = join(prebuilt, `prebuilds/${process.platform}-${process.arch}`)
+  cpSync(join(root, 'build/Release/kernelet.node'), join(place, 'kernelet.node'))
+  expect(loadAddon(prebuilt).isa()).toEqual(isa())
+  cpSync(join(root, 'package.json'), join(folder, 'elsewhere/package.json'))
+  vi.stubEnv('KERNELET_PREBUILD', prebuilt)
+  expect(loadAddon(join(folder, 'elsewhere')).isa()).toEqual(isa())
+  vi.unstubAllEnvs()
 })
 
 test('a binary that does not load: the system’s reason', () => {

@@ -1,0 +1,101 @@
+/** What `import 'kernelet'` loads and what it leaves for later, in the built package; dist/ must be built. */
+import { execFileSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import * as lib from '../lib/index.ts'
+import { fixtures, root } from './helpers.ts'
+
+const built = join(root, 'dist/index.js')
+const picture = join(
+  root,
+  'examples/digits',
+  readdirSync(join(root, 'examples/digits')).find(isPng) as string,
+)
+
+function isPng(file: string): boolean {
+  return /^\d.*\.png$/.test(file)
+}
+
+/** Runs a program in a process of its own; what it passes to print() comes back. */
+function run(program: string, type: 'module' | 'commonjs' = 'module'): unknown {
+  const print = 'const print = (value) => process.stdout.write(JSON.stringify(value));'
+  const { NODE_OPTIONS: _, ...env } = process.env
+  return JSON.parse(
+    execFileSync(process.execPath, [`--input-type=${type}`, '-e', print + program], {
+      encoding: 'utf8',
+      env,
+    }),
+  )
+}
+
+const first = `
+  const before = new Set(process.moduleLoadList)
+  const kernelet = await import(${JSON.stringify(built)})
+  const { LeNet5, Module, Tensor, KerneletError } = kernelet`
+
+test('a first result takes few of Node’s modules and no search for the binary; others come with who needs them', () => {
+  const [atFirst, later] = run(`${first}
+    const { createRequire } = process.getBuiltinModule('node:module')
+    const loaded = () => [
+      ...process.moduleLoadList.filter((one) => !before.has(one)),
+      ...Object.keys(createRequire(${JSON.stringify(built)}).cache)
+    ]
+    LeNet5.pretrained().compile({ inputShape: [1, 28, 28] }).run(new Float32Array(784))
+    const atFirst = loaded()
+    kernelet.decodePicture(process.getBuiltinModule('node:fs').readFileSync(${JSON.stringify(picture)}))
+    print([atFirst, loaded()])`) as [string[], string[]]
+  const dear = /NativeModule (stream|zlib|child_process|worker_threads|crypto|os)$|streams|node_modules/
+  expect(atFirst.filter((one) => dear.test(one))).toEqual([])
+  expect(later).toContain('NativeModule zlib')
+})
+
+test('the built package has every export, of the same kind', () => {
+  const kinds = run(`${first}
+    print(Object.fromEntries(Object.entries(kernelet).map(([name, one]) => [name, typeof one])))`)
+  expect(kinds).toEqual(Object.fromEntries(Object.entries(lib).map(([name, one]) => [name, typeof one])))
+})
+
+test('what is loaded later shares classes and errors with the rest', () => {
+  const program = `
+    const code = (call) => { try { call() } catch (error) { return error instanceof KerneletError && error.code } }
+    const later = async (call) => { try { await call() } catch (error) { return error instanceof KerneletError && error.code } }
+    const { readFileSync } = process.getBuiltinModule('node:fs')
+    const pixels = kernelet.decodePicture(readFileSync(${JSON.stringify(picture)}))
+    const onnx = kernelet.loadOnnx(${JSON.stringify(join(fixtures, 'residual.dynamo.onnx'))})
+    const weights = kernelet.loadTorch(${JSON.stringify(join(fixtures, 'torch/bn_depthwise.state_dict.pt'))})
+    Promise.all([
+      later(() => kernelet.decodePictureAsync(new Uint8Array(3))),
+      later(() => kernelet.downloadMnist({ to: '/nowhere' })),
+      later(() => kernelet.loadPictures('/nowhere')),
+    ]).then((rejected) => print({
+      status: kernelet.normalizeDigit(pixels).status,
+      digit: kernelet.DigitClassifier.load().classify(readFileSync(${JSON.stringify(picture)})).digit,
+      onnx: [onnx instanceof kernelet.OnnxModel, onnx instanceof Module, onnx.compile().outputShape.length > 0],
+      weights: [...weights.values()].every((one) => one instanceof Tensor),
+      thrown: [
+        code(() => kernelet.loadIdx('/nowhere')),
+        code(() => kernelet.loadMnist('/nowhere')),
+        code(() => kernelet.loadTorch('/nowhere')),
+        code(() => kernelet.saveOnnx(new LeNet5(), '/nowhere/model.onnx', { inputShape: [1, 28, 28] })),
+      ],
+      rejected,
+    }))`
+  const expected = {
+    status: 'digit',
+    digit: Number(picture.split('/').at(-1)?.[0]),
+    onnx: [true, true, true],
+    weights: true,
+    thrown: ['ERR_IO', 'ERR_IO', 'ERR_IO', 'ERR_IO'],
+    rejected: ['ERR_FORMAT', 'ERR_ARGUMENT', 'ERR_IO'],
+  }
+  expect(run(first + program)).toEqual(expected)
+  const required = `const kernelet = require(${JSON.stringify(built)}); const { LeNet5, Module, Tensor, KerneletError } = kernelet;`
+  expect(run(required + program, 'commonjs')).toEqual(expected)
+})
+
+test('what is loaded later is not in the file that is loaded at once', () => {
+  const face = readFileSync(join(root, 'dist/chunks/kernelet.js'), 'utf8')
+  expect(face).toContain('class extends Module') // it is that file
+  for (const word of ['GatherND', 'GLOBAL', 'IHDR', 'ubyte']) expect(face).not.toContain(word)
+})
