@@ -5,12 +5,13 @@
  * long as loading one. The public face is one file; modules loaded by name keep files of their own.
  */
 import { readdirSync, readFileSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { rolldown } from 'rolldown'
 import { builtins, deferred, pathOf } from './bundle-plugins.mjs'
 import { root, run } from './util.mjs'
 
 const lib = join(root, 'lib')
+const dist = join(root, 'dist')
 
 /** What the face has functions of and few programs call: loaded with the first call. See `deferred`. */
 const late = [
@@ -29,15 +30,16 @@ const late = [
   'train/health',
 ]
 
-rmSync(join(root, 'dist'), { recursive: true, force: true })
+rmSync(dist, { recursive: true, force: true })
 run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json'])
 
 // declarations that index.d.ts never reaches
-for (const folder of ['cli', 'bench']) {
-  rmSync(join(root, 'dist', folder), { recursive: true, force: true })
+const declarations = reachedFrom(join(dist, 'index.d.ts'))
+for (const file of filesOf(dist, '.d.ts')) {
+  if (!declarations.has(join(dist, file))) rmSync(join(dist, file))
 }
 
-const sources = readdirSync(lib, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'))
+const sources = filesOf(lib, '.ts')
 // what is loaded by its name: `moduleUrl('bench/contender')`, and every command
 const named = sources.flatMap((file) =>
   [...readFileSync(join(lib, file), 'utf8').matchAll(/moduleUrl\('([\w/-]+)'\)/g)].map(([, path]) => path),
@@ -72,7 +74,7 @@ const build = await rolldown({
   plugins: [deferred(lib, late, isFace), builtins],
 })
 await build.write({
-  dir: join(root, 'dist'),
+  dir: dist,
   format: 'esm',
   // they are in the declarations and in lib/, and would be a fifth of the package's code
   comments: { annotation: false, jsdoc: false, legal: true },
@@ -80,3 +82,17 @@ await build.write({
   chunkFileNames: 'chunks/[name].js',
   codeSplitting: { groups: [{ name: 'kernelet', test: isFace }] },
 })
+
+function filesOf(folder, ending) {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith(ending))
+}
+
+/** A declaration file and those it names, all the way down. */
+function reachedFrom(file, reached = new Set()) {
+  if (reached.has(file)) return reached
+  reached.add(file)
+  for (const [, path] of readFileSync(file, 'utf8').matchAll(/(?:from |import\()['"](\.[^'"]*)\.ts['"]/g)) {
+    reachedFrom(join(dirname(file), `${path}.d.ts`), reached)
+  }
+  return reached
+}
