@@ -7,28 +7,24 @@
 import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { rolldown } from 'rolldown'
-import { builtins, deferred, pathOf } from './bundle-plugins.mjs'
+import { ascii, builtins, deferred, pathOf } from './bundle-plugins.mjs'
 import { root, run } from './util.mjs'
 
 const lib = join(root, 'lib')
 const dist = join(root, 'dist')
 
-/** What the face has functions of and few programs call: loaded with the first call. See `deferred`. */
-const late = [
-  'data/download',
-  'data/idx',
-  'data/mnist',
-  'data/pictures',
-  'digits/decode',
-  'digits/normalize',
-  'io/onnx/decode',
-  'io/onnx/info',
-  'io/onnx/prepare',
-  'io/onnx/save',
-  'io/onnx/value',
-  'io/torch',
-  'train/health',
-]
+/**
+ * What the face has functions of and few programs call, by the files of dist/late that are loaded with the first
+ * call. See `deferred`.
+ */
+const late = {
+  activations: ['activations', 'calibrate'],
+  data: ['data/download', 'data/idx', 'data/mnist', 'data/pictures'],
+  digits: ['digits/decode', 'digits/normalize'],
+  health: ['train/health'],
+  onnx: ['io/onnx/decode', 'io/onnx/info', 'io/onnx/prepare', 'io/onnx/save', 'io/onnx/value'],
+  torch: ['io/torch'],
+}
 
 rmSync(dist, { recursive: true, force: true })
 run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json'])
@@ -50,7 +46,7 @@ const commands = sources
 const known = new Set(sources.map((file) => file.slice(0, -3).replaceAll('\\', '/')))
 const entries = ['index', 'cli/main', ...commands, ...named].map((path) => path.replaceAll('\\', '/'))
 const input = Object.fromEntries(
-  [...entries.filter((path) => known.has(path)), ...late].map((path) => [path, join(lib, `${path}.ts`)]),
+  entries.filter((path) => known.has(path)).map((path) => [path, join(lib, `${path}.ts`)]),
 )
 
 // dependencies stay outside: node: itself and what package.json names
@@ -59,19 +55,22 @@ const names = Object.keys({ ...dependencies, ...peerDependencies })
 const external = [/^node:/, ...names.map((name) => new RegExp(`^${name}(/|$)`))]
 const options = { platform: 'node', transform: { target: 'es2022' }, logLevel: 'warn' }
 
-// without what it loads later: that stays outside
+// the face without what it loads later: that stays outside
+const latePaths = Object.values(late).flat()
 const faceAlone = await rolldown({
   ...options,
-  external: (id) => external.some((one) => one.test(id)) || late.includes(pathOf(lib, id)),
+  external: (id) => external.some((one) => one.test(id)) || latePaths.includes(pathOf(lib, id)),
   input: input.index,
 })
 const [{ moduleIds }] = (await faceAlone.generate({ format: 'esm' })).output
 const isFace = (id) => moduleIds.includes(id)
+
+const later = deferred(lib, late, isFace)
 const build = await rolldown({
   ...options,
   external,
-  input,
-  plugins: [deferred(lib, late, isFace), builtins],
+  input: { ...input, ...later.input },
+  plugins: [later, builtins, ascii],
 })
 await build.write({
   dir: dist,
@@ -80,7 +79,14 @@ await build.write({
   comments: { annotation: false, jsdoc: false, legal: true },
   entryFileNames: '[name].js',
   chunkFileNames: 'chunks/[name].js',
-  codeSplitting: { groups: [{ name: 'kernelet', test: isFace }] },
+  codeSplitting: {
+    groups: [
+      { name: 'kernelet', test: isFace, priority: 1 },
+      { name: 'onnx', test: /[\\/]io[\\/]onnx[\\/]/ },
+      { name: 'digits', test: /[\\/]digits[\\/](?!explain)/ },
+      { name: 'data', test: /[\\/]lib[\\/]data[\\/]/ },
+    ],
+  },
 })
 
 function filesOf(folder, ending) {

@@ -3,7 +3,8 @@ import { fileURLToPath } from 'node:url'
 import { type CompiledModel, compile } from '../compile.ts'
 import { KerneletError } from '../errors.ts'
 import { packageFile } from '../files.ts'
-import { loadSafetensors, readSafetensors } from '../io/safetensors.ts'
+import { readSafetensors } from '../io/safetensors.ts'
+import { toTensors } from '../io/stored.ts'
 import { LeNet5 } from '../models/lenet5.ts'
 import { Softmax } from '../nn/activations.ts'
 import { withoutInit } from '../nn/init.ts'
@@ -131,10 +132,9 @@ export function loadNetwork(weights?: string | Uint8Array): {
   network: LeNet5
   form: Required<NormalizeOptions>
 } {
-  const source = weights ?? packageFile(shippedWeights)
+  const { tensors, metadata } = readSafetensors(weights ?? packageFile(shippedWeights))
   const network = withoutInit(() => new LeNet5())
-  network.loadStateDict(loadSafetensors(source))
-  const { metadata } = readSafetensors(source)
+  network.loadStateDict(toTensors(tensors))
   const temperature = readNumber(metadata, 'temperature', 1)
   // Scores are linear in the last layer: no step of its own is needed.
   for (const { data } of network.fc3.parameters()) {
