@@ -58,14 +58,18 @@ Plan::~Plan() { delete idle_.load(); }
 
 void Plan::run_conv(const Step& step, const float* src, float* dst, float* scratch, Course& course) const {
   const ConvArgs& a = step.conv;
-  if (step.looks_at_input && course.tame) {
-    course.tame = kernels_->is_tame(static_cast<size_t>(a.ic) * a.ih * a.iw, src);
-  }
-  if (course.tame && !course.apart) return step.conv_algorithm->run(a, src, dst, scratch);
-  ConvArgs other = a;
-  if (!course.tame && !step.int8) other.no_nan = false;
-  if (course.apart) other.pieces = nullptr;
-  step.conv_algorithm->run(other, src, dst, scratch);
+  const auto run = [&] {
+    if (course.tame && !course.apart) return step.conv_algorithm->run(a, src, dst, scratch);
+    ConvArgs other = a;
+    if (!course.tame && !step.int8) other.no_nan = false;
+    if (course.apart) other.pieces = nullptr;
+    step.conv_algorithm->run(other, src, dst, scratch);
+  };
+  run();
+  if (step.looked_at == 0 || !course.tame) return;
+  // looked at afterwards, when the first-level cache has it; once more where it could not be trusted
+  course.tame = kernels_->is_tame(step.looked_at, src);
+  if (!course.tame) run();
 }
 
 void Plan::run_layer(const Step& step, const float* src, float* dst, float* scratch, Course& course) const {

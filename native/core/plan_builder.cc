@@ -332,7 +332,7 @@ class ProgramBuilder {
   void add_conv(Plan::Step& step, const Group& group, const Node& node, StepDescription& d) {
     ConvArgs& a = step.conv;
     a = conv_args_of(node, d.input, d.output, group.epilogue);
-    step.looks_at_input = forbid_nan(a, group, node);
+    if (forbid_nan(a, group, node)) step.looked_at = elements(sources_.back()[0]);
     d.macs = int64_t{a.oc} * a.oh * a.ow * (a.ic / a.groups) * a.kh * a.kw;
     const std::shared_ptr<Int8Step> int8 = int8_step();
     if (int8) int8->prepare(a);
@@ -393,7 +393,7 @@ class ProgramBuilder {
   // shows that no sum can be NaN. Returns whether it is this input that has to be looked at.
   bool forbid_nan(ConvArgs& a, const Group& group, const Node& node) {
     a.no_nan = quantized_ != nullptr;
-    if (in_lanes_ || a.no_nan) return false;
+    if (a.no_nan) return false;
     const double gain = gain_of(node);
     double in = bounds_[sources_.back()[0]];
     const bool looks = a.epilogue.pool == Pool::max && !(in * gain < safe_sum) && tame * gain < safe_sum;

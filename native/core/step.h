@@ -50,8 +50,8 @@ struct Plan::Step {
   std::vector<LinearPiece> pieces;
   bool taken_along = false;
   size_t sums = 0;
-  // conv2d: its no_nan holds only if the input is tame.
-  bool looks_at_input = false;
+  // conv2d: its no_nan holds only if the input, of so many floats, is tame; 0: it need not be looked at.
+  size_t looked_at = 0;
 
   Step() : conv(), conv_algorithm(nullptr) {}
 };

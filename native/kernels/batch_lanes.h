@@ -96,7 +96,7 @@ template <int M, bool Pooled>
 void conv_row(const ConvArgs& s, const ConvRow& t) {
   constexpr int step = Pooled ? 1 : tile_vectors;
   const Epilogue& e = s.epilogue;
-  const bool simple = is_simple(e);
+  const bool simple = is_simple(e) && (!Pooled || without_nan(s));
   const reg floor = floor_of(e.after);
   const size_t out_plane = static_cast<size_t>(s.ph) * s.pw * lanes;
   for (int column = 0; column < s.pw; column += step) {
@@ -117,7 +117,8 @@ void conv_row(const ConvArgs& s, const ConvRow& t) {
       const reg bias = F32::splat(t.bias[m]);
       float* to = dst + m * out_plane;
       if constexpr (Pooled) {
-        F32::store(to, F32::max(floor, F32::add(max4(c[m][0], c[m][1], c[m][2], c[m][3]), bias)));
+        const reg best = F32::max(F32::max(c[m][3], c[m][2]), F32::max(c[m][1], c[m][0]));
+        F32::store(to, F32::max(floor, F32::add(best, bias)));
       } else {
         KERNELET_UNROLL
         for (int p = 0; p < tile_vectors; ++p)

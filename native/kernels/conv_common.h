@@ -13,6 +13,15 @@ KERNELET_INLINE int conv_m(const ConvArgs& s) { return s.groups == 1 ? s.oc : s.
 // Taps of one output: the length of its chain.
 KERNELET_INLINE int conv_k(const ConvArgs& s) { return group_ic(s) * s.kh * s.kw; }
 
+// Whether no sum is NaN, so that a plain maximum of them will do: it keeps a NaN as its second operand alone.
+KERNELET_INLINE bool without_nan([[maybe_unused]] const ConvArgs& s) {
+#if defined(KERNELET_VNNI)
+  return true;  // integers
+#else
+  return s.no_nan;
+#endif
+}
+
 // The plane that windows slide over: the input itself, or its zero-padded copy.
 struct Plane {
   int h, w;

@@ -27,11 +27,6 @@ constexpr int most_rows = F32::registers >= 32 ? 4 : 2;
 // A depthwise channel has no others to hide the latency behind: more rows at once.
 constexpr int rows_of_one_channel = 8, few_rows_of_one_channel = 4;
 constexpr int most_kw = 64;
-#if defined(KERNELET_VNNI)
-constexpr bool is_integer = true;  // a sum is never NaN
-#else
-constexpr bool is_integer = false;
-#endif
 // Half-width kernels (narrow.cc) are for rows that leave full registers half empty; depthwise is the others'.
 #if defined(KERNELET_NARROW) || defined(KERNELET_VNNI)
 constexpr bool depthwise = false;
@@ -331,7 +326,7 @@ void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
     t.columns_end = columns + s.kw;
     t.channel = static_cast<ptrdiff_t>(out_plane);
     t.end = dst + s.oc * out_plane;
-    t.in_registers = is_simple(s.epilogue) && (!pooled || is_integer || s.no_nan);
+    t.in_registers = is_simple(s.epilogue) && (!pooled || without_nan(s));
     t.ahead = reinterpret_cast<const char*>(s.weights);
     t.fetched = 0;
     const LinearPiece* piece = s.pieces;

@@ -75,30 +75,34 @@ void binary(const BinaryArgs& s, const float* a, const float* b, const float* c,
   (s.f == Binary::affine ? binary_rows<true> : binary_rows<false>)(s, a, b, c, dst);
 }
 
-// A NaN or an infinity shows in the sum of squares.
+// A NaN or an infinity shows in the sum of squares. Some are counted twice, at the ends: what lies between is read
+// by whole cache lines, wherever an array of JavaScript begins.
 bool is_tame(size_t n, const float* src) {
-  constexpr int chains = 8;
+  constexpr int chains = 4;
   reg sum[chains];
   for (reg& x : sum) x = F32::zero();
-  size_t i = 0;
-  for (; i + chains * lanes <= n; i += chains * lanes) {
-    KERNELET_UNROLL
-    for (int j = 0; j < chains; ++j) {
-      const reg x = F32::load(src + i + j * lanes);
-      sum[j] = F32::muladd(x, x, sum[j]);
+  const auto square = [&](int chain, reg x) { sum[chain] = F32::muladd(x, x, sum[chain]); };
+  if (n < static_cast<size_t>(lanes)) {
+    square(0, F32::load_first(src, static_cast<int>(n)));
+  } else {
+    const float* const last = src + n - lanes;
+    square(0, F32::load(src));
+    square(1, F32::load(last));
+    const float* p = src + lanes - reinterpret_cast<uintptr_t>(src) / sizeof(float) % lanes;
+    for (; p + (chains - 1) * lanes < last; p += chains * lanes) {
+      KERNELET_UNROLL
+      for (int j = 0; j < chains; ++j) square(j, F32::load(p + j * lanes));
     }
+    for (; p < last; p += lanes) square(2, F32::load(p));
   }
-  for (; i < n; i += lanes) {
-    const reg x = n - i < lanes ? F32::load_first(src + i, static_cast<int>(n - i)) : F32::load(src + i);
-    sum[0] = F32::muladd(x, x, sum[0]);
+  for (int half = chains / 2; half > 0; half /= 2) {
+    for (int j = 0; j < half; ++j) sum[j] = F32::add(sum[j], sum[half + j]);
   }
-  KERNELET_UNROLL
-  for (int j = 1; j < chains; ++j) sum[0] = F32::add(sum[0], sum[j]);
-  alignas(64) float each[lanes];
-  F32::store(each, sum[0]);
-  bool below = true;
-  for (float x : each) below &= x < tame * tame;
-  return below;
+  reg all = sum[0];
+  for (int i = lanes; i > 1; i /= 2) all = F32::add(F32::even(all, all), F32::odd(all, all));
+  float first;
+  F32::store_first(&first, all, 1);
+  return first < tame * tame;
 }
 
 // dst[i] = src[i] * scale + shift

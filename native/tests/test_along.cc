@@ -119,21 +119,25 @@ PER_TIER(tame) {
       }
       const auto plan = make_plan(net.graph, t.isa, true, 1, "direct-pixels");
       const auto other = make_plan(net.graph, t.isa, false, 1, "im2col");
-      bool good = true, as_twin = true;
+      const auto lanes = make_plan(net.graph, t.isa, true, 1, "lanes");
+      bool good = true, in_lanes = true, as_twin = true;
       const size_t n = net.input_length();
       for (float value : {1.0f, std::nanf(""), infinity, 9e14f, 1e30f, 3e38f}) {
         for (size_t at = 0; at < n; at += value == 1.0f ? n : 7) {
           std::vector<float> input = random_floats(random, n);
           input[at] = value;
           const std::vector<float> want = naive_values(t, net.graph, input.data()).back();
-          std::vector<float> got(want.size()), unfused(want.size());
+          std::vector<float> got(want.size()), block(want.size()), unfused(want.size());
           plan->run(input.data(), got.data(), 1);
+          lanes->run(input.data(), block.data(), 1);
           other->run(input.data(), unfused.data(), 1);
           as_twin = as_twin && difference(got.data(), want.data(), want.size()) == want.size();
+          in_lanes = in_lanes && difference(block.data(), want.data(), want.size()) == want.size();
           good = good && difference(got.data(), unfused.data(), got.size()) == got.size();
         }
       }
       check(good, "as without fusion");
+      check(in_lanes, "in the lanes");
       check(as_twin, "as defined");
     }
   }
