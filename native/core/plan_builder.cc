@@ -45,12 +45,7 @@ std::string activation_text(const Unary& f) {
 // In the order the tile does it: a ReLU that moved behind the maximum stands behind it.
 std::string epilogue_text(const Epilogue& e, bool has_bias) {
   std::string s = has_bias ? "+bias" : "";
-  s += activation_text(e.before);
-  if (e.pool != Pool::none) {
-    const bool max_first = e.pool == Pool::max && e.before.f == Activation::none;
-    const std::string pool = e.pool == Pool::max ? "+maxPool2x2" : "+avgPool2x2";
-    s = max_first ? pool + s : s + pool;
-  }
+  if (e.pool != Pool::none) s = "+maxPool2x2" + s;
   s += activation_text(e.after);
   return s.empty() ? s : s.substr(1);
 }
@@ -399,9 +394,7 @@ class ProgramBuilder {
     const bool looks = a.epilogue.pool == Pool::max && !(in * gain < safe_sum) && tame * gain < safe_sum;
     if (looks) in = tame;
     a.no_nan = in * gain < safe_sum;
-    const auto keeps = [](const Unary& f) { return f.f == Activation::none || f.f == Activation::relu; };
-    if (keeps(a.epilogue.before) && keeps(a.epilogue.after))
-      bounds_[group.nodes.back()] = std::max(in, 1.0) * gain;
+    bounds_[group.nodes.back()] = std::max(in, 1.0) * gain;
     return looks;
   }
 

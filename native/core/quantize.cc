@@ -29,7 +29,7 @@ bool is_none_or_relu(const Unary& f) { return f.f == Activation::none || f.f == 
 bool fits(const Graph& graph, const Group& group) {
   const Node& node = graph.nodes[group.nodes[0]];
   const Epilogue& e = group.epilogue;
-  if (e.before.f != Activation::none || e.pool == Pool::average || !is_none_or_relu(e.after)) return false;
+  if (!is_none_or_relu(e.after)) return false;
   if (node.op == Op::conv2d) return node.groups == 1;
   return node.op == Op::linear && node.shape.elements() == node.shape.dims[node.shape.rank - 1];
 }

@@ -16,9 +16,9 @@ size_t floats_of(const StepSpec& spec, const Shape& shape) {
 
 // n rows in the fewest parts of at most `most`, as kernels/conv_common.h cuts them.
 void add_parts(std::vector<int>& parts, int begin, int n, int most) {
-  const int count = (n + most - 1) / most;
+  const int count = (n + most - 1) / most, unit = most % 2 == 0 ? 2 : 1, units = (n + unit - 1) / unit;
   for (int part = 0; part < count; ++part)
-    parts.push_back(begin + part * (n / count) + std::min(part, n % count));
+    parts.push_back(begin + unit * (part * (units / count) + std::min(part, units % count)));
 }
 
 void copy_bias(const float* bias, int n, float* to) {
@@ -50,6 +50,7 @@ class ConvStep : public TrainStep {
       add_parts(parts, g * (a_.oc / a_.groups), a_.oc / a_.groups, k_->lanes_conv.tile_rows);
     parts.push_back(rows);
     packed_ = AlignedFloats(k_->lanes_conv.weights_size(a_));
+    std::fill_n(packed_.data(), packed_.size(), 0.0f);  // the slack too
     packed_bias_ = AlignedFloats(static_cast<size_t>(a_.oc));
     std::fill_n(packed_bias_.data(), packed_bias_.size(), 0.0f);
     a_.weights = packed_.data();
@@ -177,6 +178,7 @@ class LinearStep : public TrainStep {
     add_parts(parts, 0, rows, k_->lanes_linear.tile_rows);
     parts.push_back(rows);
     packed_ = AlignedFloats(k_->lanes_linear.weights_size(a_));
+    std::fill_n(packed_.data(), packed_.size(), 0.0f);
     packed_bias_ = AlignedFloats(k_->lanes_linear.bias_size(a_));
     std::fill_n(packed_bias_.data(), packed_bias_.size(), 0.0f);
     a_.weights = packed_.data();

@@ -46,6 +46,7 @@ void deinterleave(size_t n, int count, const float* src, float* dst, size_t imag
 
 // One row of output tiles of one part of the channels.
 struct ConvRow {
+  int channels;
   Plane plane;       // as read: padded where the convolution is
   const float* src;  // first input channel of the group, first tap of the row's first pixel
   const float* weights;
@@ -62,6 +63,7 @@ KERNELET_INLINE void conv_sums(const ConvArgs& s, const ConvRow& t, const float*
     KERNELET_UNROLL
     for (int p = 0; p < tile_vectors; ++p) c[m][p] = F32::zero();
   }
+  const int channels = rows_of<tile_rows, M>(t.channels);
   const float* w = t.weights;
   const ptrdiff_t row = static_cast<ptrdiff_t>(t.plane.w) * lanes, plane = t.plane.h * row;
   const ptrdiff_t right = static_cast<ptrdiff_t>(s.sw) * lanes, down = s.sh * row;
@@ -83,7 +85,7 @@ KERNELET_INLINE void conv_sums(const ConvArgs& s, const ConvRow& t, const float*
           KERNELET_UNROLL
           for (int m = 0; m < M; ++m) c[m][p] = F32::muladd(v, wm[m], c[m][p]);
         }
-        w += M;
+        w += channels;
         tap += next_kw;
       } while (--kw > 0);
       tap_row += next_kh;
@@ -92,11 +94,19 @@ KERNELET_INLINE void conv_sums(const ConvArgs& s, const ConvRow& t, const float*
   } while (--ic > 0);
 }
 
-template <int M, bool Pooled>
-void conv_row(const ConvArgs& s, const ConvRow& t) {
+template <bool Pooled>
+struct ConvKernel {
+  template <int M>
+  static void run(const ConvArgs& s, const ConvRow& t);
+};
+
+template <bool Pooled>
+template <int M>
+void ConvKernel<Pooled>::run(const ConvArgs& s, const ConvRow& t) {
   constexpr int step = Pooled ? 1 : tile_vectors;
+  const int channels = rows_of<tile_rows, M>(t.channels);
   const Epilogue& e = s.epilogue;
-  const bool simple = is_simple(e) && (!Pooled || without_nan(s));
+  const bool in_registers = !Pooled || without_nan(s);
   const reg floor = floor_of(e.after);
   const size_t out_plane = static_cast<size_t>(s.ph) * s.pw * lanes;
   for (int column = 0; column < s.pw; column += step) {
@@ -104,16 +114,17 @@ void conv_row(const ConvArgs& s, const ConvRow& t) {
     reg c[M][tile_vectors];
     conv_sums<M, Pooled>(s, t, t.src + static_cast<ptrdiff_t>(column) * (Pooled ? 2 : 1) * s.sw * lanes, c);
     float* dst = t.dst + static_cast<ptrdiff_t>(column) * lanes;
-    if (stored < step || !simple) {
+    if (stored < step || !in_registers) {
       alignas(64) float sums[M * tile_width];
-      keep_chains<M>(sums, c);
-      for (int m = 0; m < M; ++m) {
+      keep_chains<M>(channels, sums, c);
+      for (int m = 0; m < channels; ++m) {
         finish_conv_row(e, t.bias[m], sums + m * tile_width, dst + m * out_plane, stored * lanes);
       }
       continue;
     }
     KERNELET_UNROLL
     for (int m = 0; m < M; ++m) {
+      if (!is_there<tile_rows, M>(m, channels)) break;
       const reg bias = F32::splat(t.bias[m]);
       float* to = dst + m * out_plane;
       if constexpr (Pooled) {
@@ -128,28 +139,18 @@ void conv_row(const ConvArgs& s, const ConvRow& t) {
   }
 }
 
-using ConvKernel = void (*)(const ConvArgs&, const ConvRow&);
-
+// A channel of its own, as depthwise ones are, has a kernel where there is more than one.
 template <bool Pooled>
-KERNELET_INLINE ConvKernel conv_kernel_of(int channels) {
-  static const ConvKernel kernels[] = {
-    conv_row<1, Pooled>,
-    conv_row<2, Pooled>,
-    conv_row<3, Pooled>,
-#if !defined(KERNELET_ISA_SCALAR) && !defined(KERNELET_ISA_SSE) && !defined(KERNELET_ISA_AVX2)
-    conv_row<4, Pooled>,
-    conv_row<5, Pooled>,
-    conv_row<6, Pooled>
-#endif
-  };
-  static_assert(sizeof kernels / sizeof *kernels == tile_rows, "a tile for every number of channels");
-  return kernels[channels - 1];
+KERNELET_INLINE auto conv_kernel_of(int channels) {
+  const auto kernel = kernel_of<ConvKernel<Pooled>, tile_rows>(channels);
+  if constexpr (one_size) return kernel;
+  else return channels == 1 ? ConvKernel<Pooled>::template run<1> : kernel;
 }
 
 bool conv_fits(const ConvArgs&) { return true; }
-size_t conv_weights_size(const ConvArgs& s) { return static_cast<size_t>(s.oc) * conv_k(s); }
+size_t conv_weights_size(const ConvArgs& s) { return packed_size<tile_rows>(s); }
 void conv_pack(const ConvArgs& s, const float* weight, float* packed) {
-  pack_groups(s, tile_rows, weight, packed);
+  pack_with_slack<tile_rows>(s, weight, packed);
 }
 
 // A row of neighbours is computed in whole tiles: the plane reaches as far as its last tile does.
@@ -175,19 +176,21 @@ void conv(const ConvArgs& s, const float* src, float* dst, float* scratch) {
     src = scratch;
   }
   const bool pooled = s.epilogue.pool != Pool::none;
-  const int m = conv_m(s), k = conv_k(s), parts = parts_of(m, tile_rows);
+  const int m = conv_m(s), k = conv_k(s);
+  const RowParts cut(m, tile_rows);
   const size_t in_row = static_cast<size_t>(t.plane.w) * lanes, out_row = static_cast<size_t>(s.pw) * lanes;
   for (int g = 0; g < s.groups; ++g) {
     const float* group_src = src + static_cast<size_t>(g) * (s.ic / s.groups) * t.plane.h * in_row;
     for (int row = 0; row < s.ph; ++row) {
       t.src = group_src + static_cast<size_t>(row) * (pooled ? 2 : 1) * s.sh * in_row;
-      for (int part = 0; part < parts; ++part) {
-        const int begin = part_begin(m, parts, part), channels = part_begin(m, parts, part + 1) - begin;
+      for (int part = 0; part < cut.parts; ++part) {
+        const int begin = cut.begin(part);
+        t.channels = cut.begin(part + 1) - begin;
         const size_t channel = static_cast<size_t>(g) * m + begin;
         t.weights = s.weights + channel * k;
         t.bias = s.bias + channel;
         t.dst = dst + (channel * s.ph + row) * out_row;
-        (pooled ? conv_kernel_of<true>(channels) : conv_kernel_of<false>(channels))(s, t);
+        (pooled ? conv_kernel_of<true>(t.channels) : conv_kernel_of<false>(t.channels))(s, t);
       }
     }
   }
@@ -195,15 +198,25 @@ void conv(const ConvArgs& s, const float* src, float* dst, float* scratch) {
 
 constexpr int most_outputs = 8;
 
-size_t linear_weights_size(const LinearArgs& s) { return static_cast<size_t>(s.in) * s.out; }
+size_t linear_weights_size(const LinearArgs& s) {
+  return static_cast<size_t>(s.in) * s.out + slack<most_outputs>;
+}
 size_t linear_bias_size(const LinearArgs& s) { return static_cast<size_t>(s.out); }
 void linear_pack(const LinearArgs& s, const float* weight, float* packed) {
   pack_parts(s.out, s.in, most_outputs, weight, packed);
+  memset(packed + static_cast<size_t>(s.in) * s.out, 0, sizeof(float) * slack<most_outputs>);
 }
 
 // tile: M outputs x 1 register of images
+struct LinearKernel {
+  template <int M>
+  static void run(const LinearArgs& s, int outputs, const float* weights, const float* bias, const float* x,
+                  float* dst);
+};
+
 template <int M>
-void linear_tile(const LinearArgs& s, const float* weights, const float* bias, const float* x, float* dst) {
+void LinearKernel::run(const LinearArgs& s, int outputs, const float* weights, const float* bias,
+                       const float* x, float* dst) {
   reg c[M];
   KERNELET_UNROLL
   for (int m = 0; m < M; ++m) c[m] = F32::zero();
@@ -212,33 +225,29 @@ void linear_tile(const LinearArgs& s, const float* weights, const float* bias, c
     const reg xk = F32::load(x);
     KERNELET_UNROLL
     for (int m = 0; m < M; ++m) c[m] = F32::muladd(xk, F32::splat(weights[m]), c[m]);
-    weights += M;
+    weights += outputs;
     x += lanes;
   } while (--k > 0);
   const reg floor = floor_of(is_simple(s.activation) ? s.activation : Unary());
   KERNELET_UNROLL
   for (int m = 0; m < M; ++m) {
+    if (!is_there<most_outputs, M>(m, outputs)) break;
     F32::store(dst + m * lanes, F32::max(floor, F32::add(c[m], F32::splat(bias[m]))));
   }
-  if (!is_simple(s.activation)) activate_in_place(s.activation, M * lanes, dst);
+  if (!is_simple(s.activation)) activate_in_place(s.activation, static_cast<size_t>(outputs) * lanes, dst);
 }
-
-using LinearKernel = void (*)(const LinearArgs&, const float*, const float*, const float*, float*);
 
 // src [rows][in][lanes] -> dst [rows][out][lanes]
 void linear(const LinearArgs& s, const float* src, float* dst) {
-  static const LinearKernel kernels[] = {
-      linear_tile<1>, linear_tile<2>, linear_tile<3>, linear_tile<4>,
-      linear_tile<5>, linear_tile<6>, linear_tile<7>, linear_tile<8>,
-  };
-  static_assert(sizeof kernels / sizeof *kernels == most_outputs, "a tile for every number of outputs");
-  const int parts = parts_of(s.out, most_outputs);
+  const RowParts cut(s.out, most_outputs);
   for (int row = 0; row < s.rows; ++row) {
-    for (int part = 0; part < parts; ++part) {
-      const int begin = part_begin(s.out, parts, part), outputs = part_begin(s.out, parts, part + 1) - begin;
-      kernels[outputs - 1](s, s.weights + static_cast<size_t>(begin) * s.in, s.bias + begin,
-                           src + static_cast<size_t>(row) * s.in * lanes,
-                           dst + (static_cast<size_t>(row) * s.out + begin) * lanes);
+    for (int part = 0; part < cut.parts; ++part) {
+      const int begin = cut.begin(part);
+      const int outputs = cut.begin(part + 1) - begin;
+      kernel_of<LinearKernel, most_outputs>(outputs)(
+          s, outputs, s.weights + static_cast<size_t>(begin) * s.in, s.bias + begin,
+          src + static_cast<size_t>(row) * s.in * lanes,
+          dst + (static_cast<size_t>(row) * s.out + begin) * lanes);
     }
   }
 }

@@ -74,23 +74,51 @@ KERNELET_INLINE int part_begin(int n, int parts, int part) {
   const int base = n / parts, longer = n % parts;
   return part * base + (part < longer ? part : longer);
 }
+// The same for the rows of tiles, in pairs where these come for even numbers of rows: 16 by 6 -> 6 6 4.
+struct RowParts {
+  int n, parts, unit, base, longer;
+  KERNELET_INLINE RowParts(int rows, int most) : n(rows), parts(parts_of(rows, most)) {
+    unit = most % 2 == 0 ? 2 : 1;
+    const int units = (n + unit - 1) / unit;
+    base = parts > 0 ? units / parts : 0;
+    longer = units - base * parts;
+  }
+  KERNELET_INLINE int begin(int part) const {
+    const int row = (part * base + (part < longer ? part : longer)) * unit;
+    return row < n ? row : n;
+  }
+  // of the part that begins here: `begin` without the multiplication
+  KERNELET_INLINE int rows(int part, int row) const {
+    const int all = part < longer ? base * unit + unit : base * unit;
+    return row + all <= n ? all : n - row;
+  }
+};
 
 // Rows of [n][k] weights in parts: [part][k][rows of the part].
 KERNELET_COLD inline void pack_parts(int n, int k, int most, const float* weight, float* packed) {
-  const int parts = parts_of(n, most);
-  for (int part = 0; part < parts; ++part) {
-    const int begin = part_begin(n, parts, part), end = part_begin(n, parts, part + 1);
+  const RowParts cut(n, most);
+  for (int part = 0; part < cut.parts; ++part) {
+    const int begin = cut.begin(part), end = cut.begin(part + 1);
     for (int p = 0; p < k; ++p) {
       for (int row = begin; row < end; ++row) *packed++ = weight[static_cast<size_t>(row) * k + p];
     }
   }
 }
 
-// The same for every group of a convolution.
+// The same for every group of a convolution, and the slack.
 KERNELET_COLD inline void pack_groups(const ConvArgs& s, int most, const float* weight, float* packed) {
   const size_t size = static_cast<size_t>(conv_m(s)) * conv_k(s);
   for (int g = 0; g < s.groups; ++g)
     pack_parts(conv_m(s), conv_k(s), most, weight + g * size, packed + g * size);
+}
+template <int Most>
+KERNELET_INLINE void pack_with_slack(const ConvArgs& s, const float* weight, float* packed) {
+  pack_groups(s, Most, weight, packed);
+  memset(packed + s.groups * static_cast<size_t>(conv_m(s)) * conv_k(s), 0, sizeof(float) * slack<Most>);
+}
+template <int Most>
+KERNELET_INLINE size_t packed_size(const ConvArgs& s) {
+  return static_cast<size_t>(s.oc) * conv_k(s) + slack<Most>;
 }
 
 }  // namespace

@@ -17,10 +17,10 @@ constexpr int panels_at_once = 4;
 
 bool fits(const ConvArgs&) { return true; }
 
-size_t weights_size(const ConvArgs& s) { return static_cast<size_t>(s.oc) * conv_k(s); }
+size_t weights_size(const ConvArgs& s) { return packed_size<tile_rows>(s); }
 
 void pack(const ConvArgs& s, const float* weight, float* packed) {
-  pack_groups(s, tile_rows, weight, packed);
+  pack_with_slack<tile_rows>(s, weight, packed);
 }
 
 KERNELET_INLINE int block_of(int k) { return k < k_block ? k : k_block; }
@@ -35,7 +35,7 @@ size_t scratch_size(const ConvArgs& s) {
 
 void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
   const int m = conv_m(s), k = conv_k(s);
-  const int parts = parts_of(m, tile_rows);
+  const RowParts cut(m, tile_rows);
   const Plane plane = padded_plane(s);
   if (is_padded(s, plane)) {
     pad(s, plane, src, scratch);
@@ -62,10 +62,12 @@ void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
         im2col_panels(s, plane, group_src, columns, panels, k0, k1, b, panel_size);
         for (int i = 0; i < panels; ++i) {
           const int p = first + i * step;
-          for (int part = 0; part < parts; ++part) {
-            const int begin = part_begin(m, parts, part), rows = part_begin(m, parts, part + 1) - begin;
+          for (int part = 0; part < cut.parts; ++part) {
+            const int begin = cut.begin(part);
+            const int rows = cut.begin(part + 1) - begin;
             const int channel = g * m + begin;
             TileArgs t;
+            t.rows = rows;
             t.k = k1 - k0;
             t.a = group_weights + static_cast<size_t>(begin) * k + static_cast<size_t>(k0) * rows;
             t.a_row = 1;
@@ -78,7 +80,7 @@ void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
             t.count = pixels - p < step ? pixels - p : step;
             t.bias = s.bias + channel;
             t.epilogue = s.epilogue;
-            conv_tile_of(rows)(t);
+            kernel_of<ConvTile, tile_rows>(rows)(t);
           }
         }
       }

@@ -86,8 +86,7 @@ KERNELET_INLINE void tile(const ConvArgs& s, Taps rows, Taps columns, const floa
 [[maybe_unused]] void panel(const ConvArgs& s, const float* src, const float* weights, const float* bias_of,
                             float* dst) {
   const reg bias = F32::load(bias_of);
-  const bool simple = is_simple(s.epilogue);
-  const reg floor = simple ? floor_of(s.epilogue.after) : F32::splat(-__builtin_inff());
+  const reg floor = floor_of(s.epilogue.after);
   for (int oy = 0; oy < s.oh; ++oy) {
     const int y = oy * s.sh - s.pt;
     const Taps rows = inside(y, s.kh, s.dh, s.ih);
@@ -126,7 +125,6 @@ void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
       const int channel = first_channel(s, p);
       batch_lanes::interleave(in_plane, lanes, src + channel * in_plane, in_plane, in);
       panel(s, in, s.weights + static_cast<size_t>(p) * conv_k(s) * lanes, s.bias + channel, out);
-      if (!is_simple(s.epilogue)) activate_in_place(s.epilogue.after, out_floats(s), out);
       batch_lanes::deinterleave(out_plane, lanes, out, dst + channel * out_plane, out_plane);
     }
   }

@@ -132,23 +132,28 @@ struct Form {
 
 // The smallest form that holds `pixels`, or the largest there is.
 KERNELET_INLINE const Form& form_of(int registers, int pixels) {
-  static const Form one[] = {
-      {4, accumulate<4, 1, false>, nullptr},
-      {most_pixels, accumulate<most_pixels, 1, false>, accumulate<most_pixels, 1, true>}};
-  constexpr int most = most_pixels_of_two, fewer = many ? 10 : 5;
-  static const Form two[] = {{4, accumulate<4, 2, false>, nullptr},
-                             {fewer, accumulate<fewer, 2, false>, nullptr},
-                             {most, accumulate<most, 2, false>, accumulate<most, 2, true>}};
-  const Form* form = registers == 1 ? one : two;
-  while (form->pixels < pixels && form->paired == nullptr) ++form;
-  return *form;
+  if constexpr (one_size) {
+    static const Form forms[] = {{most_pixels, accumulate<most_pixels, 1, false>, nullptr},
+                                 {most_pixels_of_two, accumulate<most_pixels_of_two, 2, false>, nullptr}};
+    return forms[registers - 1];
+  } else {
+    static const Form one[] = {
+        {4, accumulate<4, 1, false>, nullptr},
+        {most_pixels, accumulate<most_pixels, 1, false>, accumulate<most_pixels, 1, true>}};
+    constexpr int most = most_pixels_of_two, fewer = many ? 10 : 5;
+    static const Form two[] = {{4, accumulate<4, 2, false>, nullptr},
+                               {fewer, accumulate<fewer, 2, false>, nullptr},
+                               {most, accumulate<most, 2, false>, accumulate<most, 2, true>}};
+    const Form* form = registers == 1 ? one : two;
+    while (form->pixels < pixels && form->paired == nullptr) ++form;
+    return *form;
+  }
 }
 
 // sums [pixels][registers * lanes] -> dst [channel][pixel], `channels` of them
 KERNELET_INLINE void store_plain(const ConvArgs& s, const float* bias, float* sums, int registers, int pixels,
                                  int channels, float* dst) {
   const size_t plane = static_cast<size_t>(s.ph) * s.pw;
-  const bool simple = is_simple(s.epilogue);
   const reg floor = floor_of(s.epilogue.after);
   const int row = registers * lanes;
   for (int v = 0; v * lanes < channels; ++v) {
@@ -156,11 +161,9 @@ KERNELET_INLINE void store_plain(const ConvArgs& s, const float* bias, float* su
     const reg b = F32::load_first(bias + v * lanes, count);
     for (int p = 0; p < pixels; ++p) {
       float* sum = sums + p * row + v * lanes;
-      const reg y = F32::add(F32::load(sum), b);
-      F32::store(sum, simple ? F32::max(floor, y) : y);
+      F32::store(sum, F32::max(floor, F32::add(F32::load(sum), b)));
     }
   }
-  if (!simple) activate_in_place(s.epilogue.after, static_cast<size_t>(pixels) * row, sums);
   for (int o = 0; o < channels; ++o) {
     for (int p = 0; p < pixels; ++p) dst[o * plane + p] = sums[p * row + o];
   }
@@ -170,7 +173,6 @@ KERNELET_INLINE void store_plain(const ConvArgs& s, const float* bias, float* su
 KERNELET_INLINE void store_pooled(const ConvArgs& s, const float* bias, float* sums, int registers,
                                   int windows, int channels, float* dst) {
   const size_t plane = static_cast<size_t>(s.ph) * s.pw;
-  const bool simple = is_simple(s.epilogue);
   const reg floor = floor_of(s.epilogue.after);
   const int row = registers * lanes;
   for (int v = 0; v * lanes < channels; ++v) {
@@ -178,18 +180,9 @@ KERNELET_INLINE void store_pooled(const ConvArgs& s, const float* bias, float* s
     const reg b = F32::load_first(bias + v * lanes, count);
     for (int w = 0; w < windows; ++w) {
       float* sum = sums + w * window * row + v * lanes;
-      if (simple) {
-        const reg best =
-            max4(F32::load(sum), F32::load(sum + row), F32::load(sum + 2 * row), F32::load(sum + 3 * row));
-        F32::store(sum, F32::max(floor, F32::add(best, b)));
-        continue;
-      }
-      alignas(64) float corners[tile_width];
-      for (int corner = 0; corner < tile_vectors; ++corner) {
-        F32::store(corners + corner * lanes, F32::add(F32::load(sum + corner * row), b));
-      }
-      pool_corners(s.epilogue, corners);
-      F32::store(sum, F32::load(corners));
+      const reg best =
+          max4(F32::load(sum), F32::load(sum + row), F32::load(sum + 2 * row), F32::load(sum + 3 * row));
+      F32::store(sum, F32::max(floor, F32::add(best, b)));
     }
   }
   for (int o = 0; o < channels; ++o) {

@@ -70,10 +70,10 @@ bool fits(const ConvArgs& s) {
   return lanes >= 4 && s.kw <= most_kw && s.oh >= most_rows && (depthwise || conv_m(s) > 1);
 }
 
-size_t weights_size(const ConvArgs& s) { return static_cast<size_t>(s.oc) * conv_k(s); }
+size_t weights_size(const ConvArgs& s) { return packed_size<most_channels>(s); }
 
 void pack(const ConvArgs& s, const float* weight, float* packed) {
-  pack_groups(s, most_channels, weight, packed);
+  pack_with_slack<most_channels>(s, weight, packed);
 }
 
 // Every sw-th float of src [n] -> dst; dst[i] = src[i * sw].
@@ -115,6 +115,7 @@ KERNELET_COLD inline void copy(const ConvArgs& s, const Phases& f, const float* 
 
 // R rows of outputs of one part of the channels, tile by tile.
 struct Rows {
+  int channels;
   int ic, kh;              // input channels of a group, taps
   ptrdiff_t plane;         // floats of a channel of src
   ptrdiff_t tap_row, row;  // floats from a tap to the one below, from an output row's first tap to the next's
@@ -141,6 +142,7 @@ KERNELET_INLINE void accumulate(const Rows& t, const float* src, const char*& ah
     KERNELET_UNROLL
     for (int r = 0; r < R; ++r) c[m][r] = F32::zero();
   }
+  const int channels = rows_of<most_channels, M>(t.channels);
   const float* w = t.weights;
   const ptrdiff_t row = t.row, tap_row = t.tap_row;
   const ptrdiff_t *const columns = t.columns, *const columns_end = t.columns_end;
@@ -163,7 +165,7 @@ KERNELET_INLINE void accumulate(const Rows& t, const float* src, const char*& ah
           KERNELET_UNROLL
           for (int r = 0; r < R; ++r) c[m][r] = F32::muladd(x[r], wm, c[m][r]);
         }
-        w += M;
+        w += channels;
       } while (++column != columns_end);
       tap += tap_row;
     } while (--kh > 0);
@@ -171,32 +173,23 @@ KERNELET_INLINE void accumulate(const Rows& t, const float* src, const char*& ah
   } while (--ic > 0);
 }
 
-// Any epilogue, any number of columns: sums [channels][rows][lanes] -> dst.
-[[maybe_unused]] KERNELET_COLD KERNELET_NOINLINE void finish_tile(const ConvArgs& s, const Rows& t,
-                                                                  int channels, int rows, int columns,
-                                                                  float* sums, float* dst) {
-  const Epilogue& e = s.epilogue;
-  for (int m = 0; m < channels; ++m) {
+// Rows narrower than a register, and maxima that may meet a NaN: sums [channels][rows][lanes] -> dst.
+[[maybe_unused]] KERNELET_COLD KERNELET_NOINLINE void finish_tile(const ConvArgs& s, const Rows& t, int rows,
+                                                                  int columns, float* sums, float* dst) {
+  const reg floor = floor_of(s.epilogue.after);
+  const int step = s.epilogue.pool == Pool::none ? 1 : 2;
+  for (int m = 0; m < t.channels; ++m) {
+    const reg bias = F32::splat(t.bias[m]);
     float* to = dst + m * t.channel;
-    for (int r = 0; r < rows; ++r) add_bias(sums + (m * rows + r) * lanes, F32::splat(t.bias[m]));
-    for (int r = 0; r < rows; r += e.pool == Pool::none ? 1 : 2) {
-      float* top = sums + (m * rows + r) * lanes;
-      if (e.pool == Pool::none) {
-        activate_in_place(e.after, lanes, top);
-      } else {
-        const float* bottom = top + lanes;
-        alignas(64) float corners[tile_width];  // windows in the first half of each corner's lanes
-        for (int i = 0; i < tile_width; ++i) corners[i] = 0.0f;
-        for (int i = 0; i < lanes / 2; ++i) {
-          corners[i] = top[2 * i];
-          corners[lanes + i] = top[2 * i + 1];
-          corners[2 * lanes + i] = bottom[2 * i];
-          corners[3 * lanes + i] = bottom[2 * i + 1];
-        }
-        pool_corners(e, corners);
-        for (int i = 0; i < lanes / 2; ++i) top[i] = corners[i];
+    for (int r = 0; r < rows; r += step) {
+      float* const sum = sums + (m * rows + r) * lanes;
+      reg x = F32::load(sum);
+      if (step == 2) {
+        x = running_max(x, F32::load(sum + lanes));
+        x = running_max(F32::even(x, x), F32::odd(x, x));  // windows in the first half of the lanes
       }
-      for (int i = 0; i < columns; ++i) to[i] = top[i];
+      F32::store(sum, F32::max(floor, F32::add(x, bias)));
+      for (int i = 0; i < columns; ++i) to[i] = sum[i];
       to += s.pw;
     }
   }
@@ -207,6 +200,7 @@ KERNELET_INLINE void store_plain(const ConvArgs& s, const Rows& t, reg floor, co
                                  float* dst) {
   KERNELET_UNROLL
   for (int m = 0; m < M; ++m) {
+    if (!is_there<most_channels, M>(m, t.channels)) break;
     const reg bias = F32::splat(t.bias[m]);
     KERNELET_UNROLL
     for (int r = 0; r < R; ++r) {
@@ -221,20 +215,30 @@ KERNELET_INLINE void store_pooled(const ConvArgs& s, const Rows& t, reg floor, c
                                   float* dst) {
   KERNELET_UNROLL
   for (int m = 0; m < M; m += 2) {
+    if (!is_there<most_channels, M>(m, t.channels)) break;
+    const bool both = m + 1 < M && is_there<most_channels, M>(m + 1, t.channels);
     const int partner = m + 1 < M ? m + 1 : m;
-    const reg bias = F32::halves(F32::splat(t.bias[m]), F32::splat(t.bias[partner]));
+    const reg bias = F32::halves(F32::splat(t.bias[m]), F32::splat(t.bias[both ? partner : m]));
     KERNELET_UNROLL
     for (int r = 0; r < R; r += 2) {
       const reg a = F32::max(c[m][r + 1], c[m][r]), b = F32::max(c[partner][r + 1], c[partner][r]);
       const reg y = F32::add(F32::pair_max(a, b), bias);
       float* low = dst + m * t.channel + r / 2 * s.pw;
-      F32::store_halves(low, low + (partner - m) * t.channel, F32::max(floor, y));
+      // with no second channel its half goes where the first's comes next
+      F32::store_halves(low, both ? low + t.channel : low, F32::max(floor, y));
     }
   }
 }
 
-template <int M, int R, bool Pooled>
-void rows(const ConvArgs& s, const Rows& t) {
+template <int R, bool Pooled>
+struct Kernel {
+  template <int M>
+  static void run(const ConvArgs& s, const Rows& t);
+};
+
+template <int R, bool Pooled>
+template <int M>
+void Kernel<R, Pooled>::run(const ConvArgs& s, const Rows& t) {
   constexpr int shrink = Pooled ? 1 : 0;  // as a shift
   // Small depthwise planes are mostly epilogue: theirs stays in registers even where rows are narrow.
   constexpr bool narrow_too = M == 1 && !Pooled;
@@ -252,7 +256,7 @@ void rows(const ConvArgs& s, const Rows& t) {
         KERNELET_UNROLL
         for (int r = 0; r < R; ++r) F32::store(sums + (m * R + r) * lanes, c[m][r]);
       }
-      finish_tile(s, t, M, R, (s.ow < lanes ? s.ow : lanes) >> shrink, sums, dst);
+      finish_tile(s, t, R, (s.ow < lanes ? s.ow : lanes) >> shrink, sums, dst);
     } else if constexpr (Pooled) {
       store_pooled<M, R>(s, t, floor, c, dst);
     } else if (narrow_too && s.ow < lanes) {
@@ -275,25 +279,19 @@ void rows(const ConvArgs& s, const Rows& t) {
   }
 }
 
-using Kernel = void (*)(const ConvArgs&, const Rows&);
-
-template <int R, bool Pooled>
-KERNELET_INLINE Kernel kernel_of(int channels) {
-  static const Kernel kernels[] = {rows<1, R, Pooled>, rows<2, R, Pooled>, rows<3, R, Pooled>,
-                                   rows<4, R, Pooled>, rows<5, R, Pooled>, rows<6, R, Pooled>};
-  return kernels[channels - 1];
-}
-
-KERNELET_INLINE Kernel kernel_of(int rows_at_once, bool pooled, int channels) {
+// Where a channel goes alone, it is the only one of its group.
+KERNELET_INLINE auto kernel_for(int rows_at_once, bool pooled, int channels) {
   if constexpr (depthwise) {
     if (channels == 1 && rows_at_once == rows_of_one_channel) {
-      return pooled ? rows<1, rows_of_one_channel, true> : rows<1, rows_of_one_channel, false>;
+      return pooled ? Kernel<rows_of_one_channel, true>::template run<1>
+                    : Kernel<rows_of_one_channel, false>::template run<1>;
     }
     if (channels == 1 && rows_at_once == few_rows_of_one_channel && !pooled) {
-      return rows<1, few_rows_of_one_channel, false>;
+      return Kernel<few_rows_of_one_channel, false>::template run<1>;
     }
   }
-  return pooled ? kernel_of<most_rows, true>(channels) : kernel_of<most_rows, false>(channels);
+  return pooled ? kernel_of<Kernel<most_rows, true>, most_channels>(channels)
+                : kernel_of<Kernel<most_rows, false>, most_channels>(channels);
 }
 
 KERNELET_INLINE int rows_at_once(const ConvArgs& s) {
@@ -307,8 +305,8 @@ void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
   if constexpr (lanes >= 4) {
     const Phases f = phases_of(s);
     const bool pooled = s.epilogue.pool != Pool::none;
-    const int m = conv_m(s), k = conv_k(s), parts = parts_of(m, most_channels), r = rows_at_once(s);
-    const int base = m / parts, longer = m - base * parts;  // divided once: tiles may be small
+    const int m = conv_m(s), k = conv_k(s), r = rows_at_once(s);
+    const RowParts cut(m, most_channels);  // divided once: tiles may be small
     const size_t out_plane = static_cast<size_t>(s.ph) * s.pw;
     const size_t group_size = static_cast<size_t>(s.ic / s.groups) * s.ih * s.iw;
     ptrdiff_t columns[most_kw];
@@ -326,7 +324,7 @@ void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
     t.columns_end = columns + s.kw;
     t.channel = static_cast<ptrdiff_t>(out_plane);
     t.end = dst + s.oc * out_plane;
-    t.in_registers = is_simple(s.epilogue) && (!pooled || without_nan(s));
+    t.in_registers = !pooled || without_nan(s);
     t.ahead = reinterpret_cast<const char*>(s.weights);
     t.fetched = 0;
     const LinearPiece* piece = s.pieces;
@@ -337,39 +335,37 @@ void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
         copy(s, f, plane, scratch, g == 0);
         plane = scratch;
       }
-      const auto compute = [&](int row, int channel, int channels) {
+      const auto compute = [&](int row, int channel) {
         const int y = row + r <= s.oh ? row : s.oh - r;
         const size_t c = static_cast<size_t>(g) * m + channel;
         t.src = plane + static_cast<ptrdiff_t>(y) * t.row;
         t.weights = s.weights + c * k;
         t.bias = s.bias + c;
         t.dst = dst + c * out_plane + static_cast<size_t>(pooled ? y / 2 : y) * s.pw;
-        kernel_of(r, pooled, channels)(s, t);
+        kernel_for(r, pooled, t.channels)(s, t);
       };
       if (piece == nullptr) {
         for (int row = 0; row < s.oh; row += r) {
-          for (int part = 0, channel = 0; part < parts; ++part) {
-            const int channels = part < longer ? base + 1 : base;
-            compute(row, channel, channels);
-            channel += channels;
+          for (int part = 0, channel = 0; part < cut.parts; ++part, channel += t.channels) {
+            t.channels = cut.rows(part, channel);
+            compute(row, channel);
           }
         }
         continue;
       }
       // Channels first: the layer that comes along waits for whole ones.
       const int tap_rows = t.ic * s.kh * parts_of(s.ow, lanes);
-      for (int part = 0, channel = 0; part < parts; ++part) {
-        const int channels = part < longer ? base + 1 : base;
+      for (int part = 0, channel = 0; part < cut.parts; ++part, channel += t.channels) {
+        t.channels = cut.rows(part, channel);
         for (int row = 0; row < s.oh; row += r, ++tile) {
           t.ahead = reinterpret_cast<const char*>(piece->weights);
           t.fetched = piece->tile == tile ? parts_of(piece->lines, tap_rows) * line : 0;
-          compute(row, channel, channels);
+          compute(row, channel);
           for (; piece->tile == tile; ++piece) {
             piece->run(piece->weights, dst + piece->x, piece->inputs, piece->start,
                        scratch + s.sums + piece->sums);
           }
         }
-        channel += channels;
       }
     }
   }
@@ -377,10 +373,10 @@ void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
 
 // Tiles with pieces between them: part by part, each row after row.
 KERNELET_COLD int32_t complete(const ConvArgs& s, int32_t tile) {
-  const int m = conv_m(s), parts = parts_of(m, most_channels), r = rows_at_once(s);
-  const int blocks = (s.oh + r - 1) / r, part = tile / blocks;
-  if (part >= parts * s.groups) return -1;
-  return part / parts * m + part_begin(m, parts, part % parts);
+  const int r = rows_at_once(s), blocks = (s.oh + r - 1) / r, part = tile / blocks;
+  const RowParts cut(conv_m(s), most_channels);
+  if (part >= cut.parts * s.groups) return -1;
+  return part / cut.parts * conv_m(s) + cut.begin(part % cut.parts);
 }
 
 }  // namespace direct_pixels

@@ -30,13 +30,38 @@ constexpr int tile_rows = F32::registers >= 32 ? 6 : F32::registers == 16 ? 3 : 
 static_assert(tile_rows * tile_vectors + tile_rows + 1 <= F32::registers,
               "the tile does not fit the registers");
 
+// Tiles of at most `Most` rows come with 2, 4, 6 … rows, those of 3 with 1, 2 and 3. Where fewer are there, the
+// last ones are computed from whatever comes next and not stored; packed weights have `slack` floats at their end
+// for that.
+template <int Most>
+constexpr bool every_size = !one_size && Most == 3;
+template <int Most>
+constexpr int slack = every_size<Most> ? 0 : Most - 1;
+
+// Is row m of a tile of M one of the `rows` that are there?
+template <int Most, int M>
+KERNELET_INLINE bool is_there(int m, int rows) {
+  if (M == 1 || every_size<Most>) return true;
+  return one_size ? m < rows : m < M - 1 || rows == M;
+}
+// Row m or, past the end, the last one: for what has no slack.
+template <int Most, int M>
+KERNELET_INLINE ptrdiff_t row_at(int m, int rows) {
+  return is_there<Most, M>(m, rows) ? m : rows - 1;
+}
+template <int Most, int M>
+KERNELET_INLINE int rows_of(int rows) {
+  return M == 1 || every_size<Most> ? M : rows;
+}
+
+// row[m]: where row m of A begins, a_col floats from one k to the next
 template <int M, int V>
-KERNELET_INLINE void multiply_add(int k, const float* a, ptrdiff_t a_row, ptrdiff_t a_col, const float* b,
-                                  reg (&c)[M][V]) {
+KERNELET_INLINE void multiply_add(int k, const float* a, const ptrdiff_t (&row)[M], ptrdiff_t a_col,
+                                  const float* b, reg (&c)[M][V]) {
   do {  // k >= 1: told so, clang keeps the accumulators in registers around the loop
     reg am[M];
     KERNELET_UNROLL
-    for (int m = 0; m < M; ++m) am[m] = F32::splat(a[m * a_row]);
+    for (int m = 0; m < M; ++m) am[m] = F32::splat(a[row[m]]);
     KERNELET_UNROLL
     for (int v = 0; v < V; ++v) {
       const reg bv = F32::load(b + v * lanes);
@@ -48,12 +73,21 @@ KERNELET_INLINE void multiply_add(int k, const float* a, ptrdiff_t a_row, ptrdif
   } while (--k > 0);
 }
 
+// A packed: [k][rows]
+template <int M, int V>
+KERNELET_INLINE void multiply_add(int k, const float* a, int rows, const float* b, reg (&c)[M][V]) {
+  ptrdiff_t row[M];
+  KERNELET_UNROLL
+  for (int m = 0; m < M; ++m) row[m] = m;
+  multiply_add<M, V>(k, a, row, rows, b, c);
+}
+
 struct TileArgs {
-  int k;
+  int rows, k;
   const float* a;
   ptrdiff_t a_row;  // linear only: distance between rows of A
   const float* b;
-  float* partial;  // [M][tile_width] chains between blocks of k
+  float* partial;  // [rows][tile_width] chains between blocks of k
   bool first, last;
   float* dst;
   ptrdiff_t dst_row;
@@ -68,64 +102,50 @@ KERNELET_INLINE void start_chains(const TileArgs& t, reg (&c)[M][tile_vectors]) 
   for (int m = 0; m < M; ++m) {
     KERNELET_UNROLL
     for (int v = 0; v < tile_vectors; ++v) {
-      c[m][v] = t.first ? F32::zero() : F32::load(t.partial + m * tile_width + v * lanes);
+      c[m][v] = t.first ? F32::zero()
+                        : F32::load(t.partial + row_at<tile_rows, M>(m, t.rows) * tile_width + v * lanes);
     }
   }
 }
 
 template <int M>
-KERNELET_INLINE void keep_chains(float* sums, const reg (&c)[M][tile_vectors]) {
+KERNELET_INLINE void keep_chains(int rows, float* sums, const reg (&c)[M][tile_vectors]) {
   KERNELET_UNROLL
   for (int m = 0; m < M; ++m) {
+    if (!is_there<tile_rows, M>(m, rows)) break;
     KERNELET_UNROLL
     for (int v = 0; v < tile_vectors; ++v) F32::store(sums + m * tile_width + v * lanes, c[m][v]);
   }
-}
-
-// PyTorch sums a window row by row from +0, then divides.
-KERNELET_INLINE reg average4(reg c0, reg c1, reg c2, reg c3) {
-  const reg sum = F32::add(F32::add(F32::add(F32::add(F32::zero(), c0), c1), c2), c3);
-  return F32::mul(sum, F32::splat(0.25f));
 }
 
 KERNELET_INLINE reg max4(reg c0, reg c1, reg c2, reg c3) {
   return running_max(running_max(running_max(c0, c1), c2), c3);
 }
 
-// Every epilogue has two forms: in registers for what is common (nothing or ReLU, no pool or a maximum, a
-// whole tile), and out of line, from sums in memory, for everything. Both do the same operations in the
-// same order: bias, `before`, pool, `after`. The maximum may come first in the register form: rounding is
-// monotone, so max(a) + b is max(a + b) to the bit (biases are packed without -0, so no zero changes sign).
+// The epilogue has two forms: in registers for whole tiles, and out of line, from sums in memory, for others and
+// for what only linear layers have. Both do the same operations in the same order: bias, pool, `after`. The
+// maximum may come first: rounding is monotone, so max(a) + b is max(a + b) to the bit (biases are packed without
+// -0, so no zero changes sign).
 
 KERNELET_NOINLINE void activate_in_place(const Unary& f, size_t n, float* x) { activate(f, n, x, x); }
 
-// One register of sums and its biases -> activated, in place.
-KERNELET_INLINE void add_bias(float* sums, reg bias) { F32::store(sums, F32::add(F32::load(sums), bias)); }
-
-// sums [4][lanes], the corners of `lanes` windows, bias added -> pooled and finished, in sums[0].
-KERNELET_COLD KERNELET_NOINLINE void pool_corners(const Epilogue& e, float* sums) {
-  activate_in_place(e.before, static_cast<size_t>(tile_width), sums);
-  const reg c0 = F32::load(sums), c1 = F32::load(sums + lanes);
-  const reg c2 = F32::load(sums + 2 * lanes), c3 = F32::load(sums + 3 * lanes);
-  F32::store(sums, e.pool == Pool::max ? max4(c0, c1, c2, c3) : average4(c0, c1, c2, c3));
-  activate_in_place(e.after, static_cast<size_t>(lanes), sums);
-}
-
 // One row of a convolution's tile: sums [tile_width] of one channel -> `count` outputs.
-KERNELET_COLD KERNELET_NOINLINE void finish_conv_row(const Epilogue& e, float bias, float* sums, float* dst,
-                                                     int count) {
-  for (int v = 0; v < tile_vectors; ++v) add_bias(sums + v * lanes, F32::splat(bias));
+[[maybe_unused]] KERNELET_COLD KERNELET_NOINLINE void finish_conv_row(const Epilogue& e, float bias,
+                                                                      float* sums, float* dst, int count) {
+  const reg b = F32::splat(bias), floor = floor_of(e.after);
   if (e.pool != Pool::none) {
-    pool_corners(e, sums);
-  } else {
-    activate_in_place(e.after, static_cast<size_t>(count), sums);
+    F32::store(sums, max4(F32::load(sums), F32::load(sums + lanes), F32::load(sums + 2 * lanes),
+                          F32::load(sums + 3 * lanes)));
+  }
+  for (int i = 0; i < count; i += lanes) {
+    F32::store(sums + i, F32::max(floor, F32::add(F32::load(sums + i), b)));
   }
   for (int i = 0; i < count; ++i) dst[i] = sums[i];
 }
 
 // One row of a linear layer: sums [n] -> outputs [n].
-KERNELET_NOINLINE void finish_linear_row(const Unary& f, const float* bias, const float* sums, float* dst,
-                                         int n) {
+[[maybe_unused]] KERNELET_NOINLINE void finish_linear_row(const Unary& f, const float* bias,
+                                                          const float* sums, float* dst, int n) {
   const bool simple = is_simple(f);
   const reg floor = simple ? floor_of(f) : F32::zero();
   int i = 0;
@@ -140,24 +160,25 @@ KERNELET_NOINLINE void finish_linear_row(const Unary& f, const float* bias, cons
   if (!simple) activate_in_place(f, static_cast<size_t>(n), dst);
 }
 
-KERNELET_INLINE bool is_simple(const Epilogue& e) {
-  return e.pool == Pool::max ? e.before.f == Activation::none && is_simple(e.after)
-                             : e.pool == Pool::none && is_simple(e.after);
-}
+// A packed [k][rows] (a row of the tile is a channel), bias per row.
+struct ConvTile {
+  template <int M>
+  static void run(const TileArgs& t);
+};
 
-// A packed [k][M] (a row of the tile is a channel), bias per row.
 template <int M>
-void conv_tile(const TileArgs& t) {
+void ConvTile::run(const TileArgs& t) {
+  const int rows = rows_of<tile_rows, M>(t.rows);
   reg c[M][tile_vectors];
   start_chains<M>(t, c);
-  multiply_add<M, tile_vectors>(t.k, t.a, 1, M, t.b, c);
-  if (!t.last) return keep_chains<M>(t.partial, c);
+  multiply_add<M, tile_vectors>(t.k, t.a, rows, t.b, c);
+  if (!t.last) return keep_chains<M>(rows, t.partial, c);
   const Epilogue& e = t.epilogue;
   const int whole = e.pool == Pool::none ? tile_width : lanes;
-  if (t.count < whole || !is_simple(e)) {
+  if (t.count < whole) {
     alignas(64) float sums[M * tile_width];
-    keep_chains<M>(sums, c);
-    for (int m = 0; m < M; ++m) {
+    keep_chains<M>(rows, sums, c);
+    for (int m = 0; m < rows; ++m) {
       finish_conv_row(e, t.bias[m], sums + m * tile_width, t.dst + m * t.dst_row, t.count);
     }
     return;
@@ -165,9 +186,10 @@ void conv_tile(const TileArgs& t) {
   const reg floor = floor_of(e.after);
   KERNELET_UNROLL
   for (int m = 0; m < M; ++m) {
+    if (!is_there<tile_rows, M>(m, rows)) break;
     const reg bias = F32::splat(t.bias[m]);
     float* dst = t.dst + m * t.dst_row;
-    if (e.pool == Pool::max) {
+    if (e.pool != Pool::none) {
       F32::store(dst, F32::max(floor, F32::add(max4(c[m][0], c[m][1], c[m][2], c[m][3]), bias)));
     } else {
       KERNELET_UNROLL
@@ -178,55 +200,46 @@ void conv_tile(const TileArgs& t) {
   }
 }
 
-// A as it lies in memory, [M][k] (a row of the tile is a row of the input), bias per column.
+// A as it lies in memory, [rows][k] (a row of the tile is a row of the input), bias per column.
+struct LinearTile {
+  template <int M>
+  static void run(const TileArgs& t);
+};
+
 template <int M>
-void linear_tile(const TileArgs& t) {
+void LinearTile::run(const TileArgs& t) {
+  const int rows = rows_of<tile_rows, M>(t.rows);
   reg c[M][tile_vectors];
   start_chains<M>(t, c);
-  multiply_add<M, tile_vectors>(t.k, t.a, t.a_row, 1, t.b, c);
+  ptrdiff_t row[M];
+  KERNELET_UNROLL
+  for (int m = 0; m < M; ++m) row[m] = row_at<tile_rows, M>(m, rows) * t.a_row;
+  multiply_add<M, tile_vectors>(t.k, t.a, row, 1, t.b, c);
   alignas(64) float sums[M * tile_width];
-  keep_chains<M>(sums, c);
-  for (int m = 0; m < M; ++m) {
+  keep_chains<M>(rows, sums, c);
+  for (int m = 0; m < rows; ++m) {
     finish_linear_row(t.epilogue.after, t.bias, sums + m * tile_width, t.dst + m * t.dst_row, t.count);
   }
 }
 
-using Tile = void (*)(const TileArgs&);
-
-KERNELET_INLINE Tile conv_tile_of(int rows) {
-  static const Tile tiles[] = {
-    conv_tile<1>,
-    conv_tile<2>,
-#if defined(KERNELET_ISA_SCALAR) || defined(KERNELET_ISA_SSE) || defined(KERNELET_ISA_AVX2)
-    conv_tile<3>
-  };
-#else
-    conv_tile<3>,
-    conv_tile<4>,
-    conv_tile<5>,
-    conv_tile<6>
-  };
-#endif
-  static_assert(sizeof tiles / sizeof *tiles == tile_rows, "a tile for every number of rows");
-  return tiles[rows - 1];
-}
-
-KERNELET_INLINE Tile linear_tile_of(int rows) {
-  static const Tile tiles[] = {
-    linear_tile<1>,
-    linear_tile<2>,
-#if defined(KERNELET_ISA_SCALAR) || defined(KERNELET_ISA_SSE) || defined(KERNELET_ISA_AVX2)
-    linear_tile<3>
-  };
-#else
-    linear_tile<3>,
-    linear_tile<4>,
-    linear_tile<5>,
-    linear_tile<6>
-  };
-#endif
-  static_assert(sizeof tiles / sizeof *tiles == tile_rows, "a tile for every number of rows");
-  return tiles[rows - 1];
+// Kernel::run<M> for `rows` of at most `Most`. Compared, not looked up: a table would be relocated at load time.
+template <class Kernel, int Most>
+KERNELET_INLINE auto kernel_of(int rows) {
+  if constexpr (one_size) {
+    return Kernel::template run<Most>;
+  } else if constexpr (every_size<Most>) {
+    return rows == 1   ? Kernel::template run<1>
+           : rows == 2 ? Kernel::template run<2>
+                       : Kernel::template run<3>;
+  } else {
+    if constexpr (Most >= 8) {
+      if (rows > 6) return Kernel::template run<8>;
+    }
+    if constexpr (Most >= 6) {
+      if (rows > 4) return Kernel::template run<6>;
+    }
+    return rows > 2 ? Kernel::template run<4> : Kernel::template run<2>;
+  }
 }
 
 }  // namespace

@@ -90,6 +90,7 @@ void linear(const LinearArgs& s, const float* src, float* dst) {
     for (int row = 0; row < s.rows; row += tile_rows) {
       const int rows = s.rows - row < tile_rows ? s.rows - row : tile_rows;
       TileArgs t;
+      t.rows = rows;
       t.k = s.in;
       t.a = src + static_cast<size_t>(row) * s.in;
       t.a_row = s.in;
@@ -102,7 +103,7 @@ void linear(const LinearArgs& s, const float* src, float* dst) {
       t.bias = s.bias + o;
       t.epilogue = Epilogue();
       t.epilogue.after = s.activation;
-      linear_tile_of(rows)(t);
+      kernel_of<LinearTile, tile_rows>(rows)(t);
     }
 #endif
   }

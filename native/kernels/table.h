@@ -49,10 +49,10 @@ struct Unary {
   float a, b;
 };
 
-// What happens to a sum before it is stored: before(sum + bias), reduced over 2x2 windows, then after(…).
+// What happens to a sum before it is stored: after(sum + bias), of 2x2 windows the maximum. A convolution takes
+// no pool or a maximum, nothing or ReLU; a linear layer any function, and no pool.
 // All zero is "nothing". (No initialisers here: they would make a weak constructor under each ISA's flags.)
 struct Epilogue {
-  Unary before;
   Pool pool;
   Unary after;
 };

@@ -56,6 +56,13 @@ namespace floats {
 using reg = F32::reg;
 constexpr int lanes = F32::lanes;
 
+// Tiers for comparison and for old machines: small rather than fast, one kernel where others have one a size.
+#if defined(KERNELET_ISA_SCALAR) || defined(KERNELET_ISA_SSE)
+constexpr bool one_size = true;
+#else
+constexpr bool one_size = false;
+#endif
+
 // The running maximum of PyTorch's pooling: the first of equals stays, a NaN sticks.
 KERNELET_INLINE reg running_max(reg best, reg x) { return F32::select_nan(x, x, F32::max(x, best)); }
 

@@ -72,7 +72,9 @@ KERNELET_INLINE size_t padded(const ConvArgs& s) {
   return (static_cast<size_t>(s.ic) * plane.h * plane.w + lanes + 15) / 16 * 16;
 }
 
-size_t weights_size(const ConvArgs& s) { return static_cast<size_t>(side(s)) * side(s) * s.oc * s.ic; }
+size_t weights_size(const ConvArgs& s) {
+  return static_cast<size_t>(side(s)) * side(s) * s.oc * s.ic + slack<tile_rows>;
+}
 
 size_t scratch_size(const ConvArgs& s) {
   const size_t points = static_cast<size_t>(side(s)) * side(s);
@@ -91,9 +93,9 @@ KERNELET_COLD void pack_points(const ConvArgs& s, const float* weight, float* pa
       power *= i < A - 1 ? static_cast<double>(Points<A>::at[i]) : 0;
     }
   }
-  const int parts = parts_of(s.oc, tile_rows);
-  for (int part = 0; part < parts; ++part) {
-    const int begin = part_begin(s.oc, parts, part), end = part_begin(s.oc, parts, part + 1);
+  const RowParts cut(s.oc, tile_rows);
+  for (int part = 0; part < cut.parts; ++part) {
+    const int begin = cut.begin(part), end = cut.begin(part + 1);
     for (int ic = 0; ic < s.ic; ++ic) {
       for (int o = begin; o < end; ++o) {
         const float* w = weight + (static_cast<size_t>(o) * s.ic + ic) * r * r;
@@ -117,6 +119,7 @@ KERNELET_COLD void pack_points(const ConvArgs& s, const float* weight, float* pa
 }
 
 [[maybe_unused]] void pack(const ConvArgs& s, const float* weight, float* packed) {
+  memset(packed + weights_size(s) - slack<tile_rows>, 0, sizeof(float) * slack<tile_rows>);
   s.kh == 3 ? pack_points<6>(s, weight, packed) : pack_points<8>(s, weight, packed);
 }
 
@@ -251,63 +254,48 @@ KERNELET_INLINE void store_whole_tiles(const ConvArgs& s, const Targets& t, floa
   }
 }
 
-// Bias, activation and pool of sums [4][4][lanes]; returns outputs a side: 4, or 2 when pooled.
+// Bias, ReLU and pool of sums [4][4][lanes]; returns outputs a side: 4, or 2 when pooled.
 KERNELET_COLD inline int finish(const ConvArgs& s, float bias, float* sums) {
   const Epilogue& e = s.epilogue;
-  for (int i = 0; i < out * out; ++i) add_bias(sums + i * lanes, F32::splat(bias));
-  if (e.pool == Pool::none) {
-    activate_in_place(e.after, static_cast<size_t>(out) * out * lanes, sums);
-    return out;
-  }
-  for (int i = 0; i < out / 2; ++i) {
-    for (int j = 0; j < out / 2; ++j) {
-      alignas(64) float corners[tile_width];
-      const float* top = sums + (2 * i * out + 2 * j) * lanes;
-      for (int c = 0; c < tile_vectors; ++c) {
-        F32::store(corners + c * lanes, F32::load(top + ((c >> 1) * out + (c & 1)) * lanes));
-      }
-      pool_corners(e, corners);
+  const reg floor = floor_of(e.after), b = F32::splat(bias);
+  const int n = e.pool == Pool::none ? out : out / 2;
+  for (int i = 0; i < n * n; ++i) {
+    reg sum = F32::load(sums + i * lanes);
+    if (n < out) {
       // windows are read in front of where their result goes
-      F32::store(sums + (i * (out / 2) + j) * lanes, F32::load(corners));
+      const float* top = sums + (i / n * 2 * out + i % n * 2) * lanes;
+      sum = max4(F32::load(top), F32::load(top + lanes), F32::load(top + out * lanes),
+                 F32::load(top + (out + 1) * lanes));
     }
+    F32::store(sums + i * lanes, F32::max(floor, F32::add(sum, b)));
   }
-  return out / 2;
+  return n;
 }
 
 // m [rows][V * lanes] = a [rows] [k] * b [k][V * lanes]: few tiles, as the last ones of a plane or all of a small one.
-template <int M, int V>
-void few_tiles(int k, const float* a, const float* b, float* m) {
+template <int V>
+struct FewTiles {
+  template <int M>
+  static void run(int rows, int k, const float* a, const float* b, float* m);
+};
+
+template <int V>
+template <int M>
+void FewTiles<V>::run(int rows, int k, const float* a, const float* b, float* m) {
+  rows = rows_of<tile_rows, M>(rows);
   reg c[M][V];
   KERNELET_UNROLL
   for (int row = 0; row < M; ++row) {
     KERNELET_UNROLL
     for (int v = 0; v < V; ++v) c[row][v] = F32::zero();
   }
-  multiply_add<M, V>(k, a, 1, M, b, c);
+  multiply_add<M, V>(k, a, rows, b, c);
   KERNELET_UNROLL
   for (int row = 0; row < M; ++row) {
+    if (!is_there<tile_rows, M>(row, rows)) break;
     KERNELET_UNROLL
     for (int v = 0; v < V; ++v) F32::store(m + (row * V + v) * lanes, c[row][v]);
   }
-}
-
-using FewTiles = void (*)(int, const float*, const float*, float*);
-
-template <int V>
-KERNELET_INLINE FewTiles few_tiles_of(int rows) {
-  static const FewTiles tiles[] = {
-    few_tiles<1, V>,
-    few_tiles<2, V>,
-    few_tiles<3, V>,
-#if !defined(KERNELET_ISA_AVX2)
-    few_tiles<4, V>,
-    few_tiles<5, V>,
-    few_tiles<6, V>
-#endif
-  };
-  static_assert(!F32::has_fma || sizeof tiles / sizeof *tiles == tile_rows,
-                "a tile for every number of rows");
-  return tiles[rows - 1];
 }
 
 template <int A>
@@ -318,7 +306,7 @@ void run_points(const ConvArgs& s, const float* src, float* dst, float* scratch)
   const float* padded_src = scratch;
   float* const v = scratch + padded(s);
   float* const m = v + static_cast<size_t>(A) * A * s.ic * tile_width;
-  const int parts = parts_of(s.oc, tile_rows);
+  const RowParts cut(s.oc, tile_rows);
   const size_t out_plane = static_cast<size_t>(s.ph) * s.pw;
 
   for (int first = 0; first < tiling.tiles; first += tile_width) {
@@ -340,15 +328,19 @@ void run_points(const ConvArgs& s, const float* src, float* dst, float* scratch)
       }
     }
     for (int point = 0; point < A * A; ++point) {
-      for (int part = 0; part < parts; ++part) {
-        const int begin = part_begin(s.oc, parts, part), rows = part_begin(s.oc, parts, part + 1) - begin;
+      for (int part = 0; part < cut.parts; ++part) {
+        const int begin = cut.begin(part);
+        const int rows = cut.begin(part + 1) - begin;
         const float* const u = s.weights + (static_cast<size_t>(point) * s.oc + begin) * s.ic;
         float* const sums = m + point * m_point + static_cast<size_t>(begin) * width;
         if (width < tile_width) {
-          (width == lanes ? few_tiles_of<1> : few_tiles_of<2>)(rows)(s.ic, u, v + point * v_point, sums);
+          (width == lanes
+               ? kernel_of<FewTiles<1>, tile_rows>
+               : kernel_of<FewTiles<2>, tile_rows>)(rows)(rows, s.ic, u, v + point * v_point, sums);
           continue;
         }
         TileArgs t;
+        t.rows = rows;
         t.k = s.ic;
         t.a = u;
         t.a_row = 1;
@@ -356,11 +348,10 @@ void run_points(const ConvArgs& s, const float* src, float* dst, float* scratch)
         t.partial = sums;
         t.first = true;
         t.last = false;
-        conv_tile_of(rows)(t);
+        kernel_of<ConvTile, tile_rows>(rows)(t);
       }
     }
-    const bool whole =
-        s.epilogue.pool == Pool::none && is_simple(s.epilogue) && s.ph % out == 0 && s.pw % out == 0;
+    const bool whole = s.epilogue.pool == Pool::none && s.ph % out == 0 && s.pw % out == 0;
     for (int o = 0; o < s.oc; ++o) {
       for (int begin = 0; begin < count; begin += lanes) {
         reg sums[out * out];

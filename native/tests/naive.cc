@@ -225,7 +225,6 @@ void naive_activate(const KernelTable& t, const Unary& f, std::vector<float>& va
 
 std::vector<float> naive_epilogue(const KernelTable& t, const ConvArgs& s, const std::vector<Dot>& dots) {
   std::vector<float> values = chains(dots);
-  naive_activate(t, s.epilogue.before, values);
   if (s.epilogue.pool != Pool::none) {
     PoolArgs p = PoolArgs();
     p.c = s.oc;
@@ -236,8 +235,7 @@ std::vector<float> naive_epilogue(const KernelTable& t, const ConvArgs& s, const
     p.kh = p.kw = p.sh = p.sw = 2;
     p.dh = p.dw = 1;
     std::vector<float> pooled(static_cast<size_t>(s.oc) * s.ph * s.pw);
-    if (s.epilogue.pool == Pool::max) naive_max_pool(p, values.data(), pooled.data());
-    else naive_avg_pool(p, values.data(), pooled.data());
+    naive_max_pool(p, values.data(), pooled.data());
     values.swap(pooled);
   }
   naive_activate(t, s.epilogue.after, values);

@@ -15,16 +15,23 @@ using batch_lanes::ConvRow;
 // ---------------------------------------------------------------- forward: sum, bias, maximum of 2x2, ReLU
 
 // The bias comes before the maximum here: two sums that only round to the same are a tie, and the first wins.
+struct ConvMax {
+  template <int M>
+  static void run(const ConvArgs& s, const ConvRow& t, float* corner);
+};
+
 template <int M>
-void conv_max_row(const ConvArgs& s, const ConvRow& t, float* corner) {
+void ConvMax::run(const ConvArgs& s, const ConvRow& t, float* corner) {
+  const int channels = rows_of<tile_rows, M>(t.channels);
   const reg floor = floor_of(s.epilogue.after);
   const size_t out_plane = static_cast<size_t>(s.ph) * s.pw * lanes;
   for (int column = 0; column < s.pw; ++column) {
     reg c[M][tile_vectors];
     batch_lanes::conv_sums<M, true>(s, t, t.src + static_cast<ptrdiff_t>(column) * 2 * s.sw * lanes, c);
-    const ptrdiff_t at = static_cast<ptrdiff_t>(column) * lanes;
     KERNELET_UNROLL
     for (int m = 0; m < M; ++m) {
+      if (!is_there<tile_rows, M>(m, channels)) break;
+      const ptrdiff_t at = static_cast<ptrdiff_t>(column) * lanes + m * static_cast<ptrdiff_t>(out_plane);
       const reg bias = F32::splat(t.bias[m]);
       reg best = F32::add(c[m][0], bias), which = F32::zero();
       KERNELET_UNROLL
@@ -33,30 +40,10 @@ void conv_max_row(const ConvArgs& s, const ConvRow& t, float* corner) {
         which = F32::select_gt(v, best, F32::splat(static_cast<float>(p)), which);
         best = running_max(best, v);
       }
-      F32::store(t.dst + at + m * out_plane, F32::max(floor, best));
-      F32::store(corner + at + m * out_plane, which);
+      F32::store(t.dst + at, F32::max(floor, best));
+      F32::store(corner + at, which);
     }
   }
-}
-
-using ConvMaxKernel = void (*)(const ConvArgs&, const ConvRow&, float*);
-
-KERNELET_INLINE ConvMaxKernel conv_max_of(int channels) {
-  static const ConvMaxKernel kernels[] = {
-    conv_max_row<1>,
-    conv_max_row<2>,
-#if defined(KERNELET_ISA_SCALAR) || defined(KERNELET_ISA_SSE) || defined(KERNELET_ISA_AVX2)
-    conv_max_row<3>
-  };
-#else
-    conv_max_row<3>,
-    conv_max_row<4>,
-    conv_max_row<5>,
-    conv_max_row<6>
-  };
-#endif
-  static_assert(sizeof kernels / sizeof *kernels == tile_rows, "a tile for every number of channels");
-  return kernels[channels - 1];
 }
 
 // src [ic][ih][iw][lanes] -> dst, corner [oc][ph][pw][lanes]; scratch and packed weights as batch_lanes::conv
@@ -67,20 +54,22 @@ void conv_max(const ConvArgs& s, const float* src, float* dst, float* corner, fl
     pad(s, t.plane, src, scratch, lanes);
     src = scratch;
   }
-  const int m = conv_m(s), k = conv_k(s), parts = parts_of(m, tile_rows);
+  const int m = conv_m(s), k = conv_k(s);
+  const RowParts cut(m, tile_rows);
   const size_t in_row = static_cast<size_t>(t.plane.w) * lanes, out_row = static_cast<size_t>(s.pw) * lanes;
   for (int g = 0; g < s.groups; ++g) {
     const float* group_src = src + static_cast<size_t>(g) * (s.ic / s.groups) * t.plane.h * in_row;
     for (int row = 0; row < s.ph; ++row) {
       t.src = group_src + static_cast<size_t>(row) * 2 * s.sh * in_row;
-      for (int part = 0; part < parts; ++part) {
-        const int begin = part_begin(m, parts, part), channels = part_begin(m, parts, part + 1) - begin;
+      for (int part = 0; part < cut.parts; ++part) {
+        const int begin = cut.begin(part);
+        t.channels = cut.begin(part + 1) - begin;
         const size_t channel = static_cast<size_t>(g) * m + begin;
         const size_t at = (channel * s.ph + row) * out_row;
         t.weights = s.weights + channel * k;
         t.bias = s.bias + channel;
         t.dst = dst + at;
-        conv_max_of(channels)(s, t, corner + at);
+        kernel_of<ConvMax, tile_rows>(t.channels)(s, t, corner + at);
       }
     }
   }

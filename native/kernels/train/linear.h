@@ -80,9 +80,19 @@ void linear_panels(const LinearGradArgs& s, int first, int count, const float* s
   }
 }
 
+constexpr int linear_dw_rows = tile_rows < 4 ? tile_rows : 4;
+
+struct LinearDw {
+  template <int M>
+  static void run(const LinearGradArgs& s, int outputs, const float* panel, const float* grad, float* dw,
+                  int count);
+};
+
 // tile: M outputs x 4 registers of inputs, of which `count` floats are stored
 template <int M>
-void linear_dw_tile(const LinearGradArgs& s, const float* panel, const float* grad, float* dw, int count) {
+void LinearDw::run(const LinearGradArgs& s, int outputs, const float* panel, const float* grad, float* dw,
+                   int count) {
+  outputs = rows_of<linear_dw_rows, M>(outputs);
   reg c[M][tile_vectors];
   KERNELET_UNROLL
   for (int m = 0; m < M; ++m) {
@@ -96,7 +106,7 @@ void linear_dw_tile(const LinearGradArgs& s, const float* panel, const float* gr
     do {
       reg am[M];
       KERNELET_UNROLL
-      for (int m = 0; m < M; ++m) am[m] = F32::splat(a[m * lanes]);
+      for (int m = 0; m < M; ++m) am[m] = F32::splat(a[row_at<linear_dw_rows, M>(m, outputs) * lanes]);
       KERNELET_UNROLL
       for (int v = 0; v < tile_vectors; ++v) {
         const reg b = F32::load(panel + v * lanes);
@@ -109,46 +119,30 @@ void linear_dw_tile(const LinearGradArgs& s, const float* panel, const float* gr
   }
   KERNELET_UNROLL
   for (int m = 0; m < M; ++m) {
+    float* const to = dw + row_at<linear_dw_rows, M>(m, outputs) * s.in;
     if (count == tile_width) {
       KERNELET_UNROLL
-      for (int v = 0; v < tile_vectors; ++v)
-        F32::store(dw + m * static_cast<ptrdiff_t>(s.in) + v * lanes, c[m][v]);
+      for (int v = 0; v < tile_vectors; ++v) F32::store(to + v * lanes, c[m][v]);
     } else {
       alignas(64) float sums[tile_width];
       KERNELET_UNROLL
       for (int v = 0; v < tile_vectors; ++v) F32::store(sums + v * lanes, c[m][v]);
-      for (int i = 0; i < count; ++i) dw[m * static_cast<ptrdiff_t>(s.in) + i] = sums[i];
+      for (int i = 0; i < count; ++i) to[i] = sums[i];
     }
   }
 }
 
-using LinearDwTile = void (*)(const LinearGradArgs&, const float*, const float*, float*, int);
-
-KERNELET_INLINE LinearDwTile linear_dw_tile_of(int rows) {
-  static const LinearDwTile tiles[] = {
-    linear_dw_tile<1>,
-    linear_dw_tile<2>,
-    linear_dw_tile<3>,
-#if defined(KERNELET_ISA_AVX512) || defined(KERNELET_ISA_NEON)
-    linear_dw_tile<4>,
-#endif
-  };
-  return tiles[rows - 1];
-}
-
-constexpr int linear_dw_rows = tile_rows < 4 ? tile_rows : 4;
-
 // Either may be null.
 void linear_dw(const LinearGradArgs& s, int begin, int end, float* dw, float* db) {
-  const int parts = parts_of(end - begin, linear_dw_rows);
+  const RowParts cut(end - begin, linear_dw_rows);
   for (int i = 0; dw != nullptr && i < s.in; i += tile_width) {
     const float* panel = s.src + i / tile_width * panel_floats(s);
     const int count = s.in - i < tile_width ? s.in - i : tile_width;
-    for (int part = 0; part < parts; ++part) {
-      const int from = begin + part_begin(end - begin, parts, part);
-      const int rows = begin + part_begin(end - begin, parts, part + 1) - from;
-      linear_dw_tile_of(rows)(s, panel, s.grad + static_cast<ptrdiff_t>(from) * lanes,
-                              dw + static_cast<ptrdiff_t>(from - begin) * s.in + i, count);
+    for (int part = 0; part < cut.parts; ++part) {
+      const int from = begin + cut.begin(part);
+      const int rows = begin + cut.begin(part + 1) - from;
+      kernel_of<LinearDw, linear_dw_rows>(rows)(s, rows, panel, s.grad + static_cast<ptrdiff_t>(from) * lanes,
+                                                dw + static_cast<ptrdiff_t>(from - begin) * s.in + i, count);
     }
   }
   if (db == nullptr) return;
