@@ -7,7 +7,7 @@
 import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { rolldown } from 'rolldown'
-import { ascii, builtins, deferred, pathOf } from './bundle-plugins.mjs'
+import { ascii, builtins, pathOf, splitter } from './bundle-plugins.mjs'
 import { root, run } from './util.mjs'
 
 const lib = join(root, 'lib')
@@ -15,14 +15,21 @@ const dist = join(root, 'dist')
 
 /**
  * What the face has functions of and few programs call, by the files of dist/late that are loaded with the first
- * call. See `deferred`.
+ * call. See `splitter`.
  */
 const late = {
   activations: ['activations', 'calibrate'],
   data: ['data/download', 'data/idx', 'data/mnist', 'data/pictures'],
   digits: ['digits/decode', 'digits/normalize'],
   health: ['train/health'],
-  onnx: ['io/onnx/decode', 'io/onnx/info', 'io/onnx/prepare', 'io/onnx/save', 'io/onnx/value'],
+  onnx: [
+    'io/onnx/decode',
+    'io/onnx/info',
+    'io/onnx/inspect',
+    'io/onnx/prepare',
+    'io/onnx/save',
+    'io/onnx/value',
+  ],
   torch: ['io/torch'],
 }
 
@@ -53,40 +60,43 @@ const input = Object.fromEntries(
 const { dependencies, peerDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 const names = Object.keys({ ...dependencies, ...peerDependencies })
 const external = [/^node:/, ...names.map((name) => new RegExp(`^${name}(/|$)`))]
+// they are in the declarations and in lib/, and would be a fifth of the package's code
+const comments = { annotation: false, jsdoc: false, legal: true }
 const options = { platform: 'node', transform: { target: 'es2022' }, logLevel: 'warn' }
 
 // the face without what it loads later: that stays outside
 const latePaths = Object.values(late).flat()
+const isLate = (id) => latePaths.includes(pathOf(lib, id))
+const faceFiles = new Set()
+const seen = {
+  name: 'seen',
+  moduleParsed({ id }) {
+    if (!isLate(id)) faceFiles.add(id)
+  },
+}
 const faceAlone = await rolldown({
   ...options,
-  external: (id) => external.some((one) => one.test(id)) || latePaths.includes(pathOf(lib, id)),
+  external: (id) => external.some((one) => one.test(id)) || isLate(id),
   input: input.index,
+  plugins: [seen],
 })
-const [{ moduleIds }] = (await faceAlone.generate({ format: 'esm' })).output
-const isFace = (id) => moduleIds.includes(id)
+await faceAlone.generate({ format: 'esm' })
+const isFace = (id) => faceFiles.has(id)
 
-const later = deferred(lib, late, isFace)
-const build = await rolldown({
-  ...options,
-  external,
-  input: { ...input, ...later.input },
-  plugins: [later, builtins, ascii],
-})
+const { lateGroup, deferred } = splitter(lib, late, isFace)
+for (const name of Object.keys(late)) {
+  const group = await rolldown({ ...options, external, ...lateGroup(name) })
+  await group.write({ file: join(dist, `late/${name}.cjs`), format: 'esm', comments })
+}
+
+const build = await rolldown({ ...options, external, input, plugins: [deferred(), builtins, ascii] })
 await build.write({
   dir: dist,
   format: 'esm',
-  // they are in the declarations and in lib/, and would be a fifth of the package's code
-  comments: { annotation: false, jsdoc: false, legal: true },
+  comments,
   entryFileNames: '[name].js',
   chunkFileNames: 'chunks/[name].js',
-  codeSplitting: {
-    groups: [
-      { name: 'kernelet', test: isFace, priority: 1 },
-      { name: 'onnx', test: /[\\/]io[\\/]onnx[\\/]/ },
-      { name: 'digits', test: /[\\/]digits[\\/](?!explain)/ },
-      { name: 'data', test: /[\\/]lib[\\/]data[\\/]/ },
-    ],
-  },
+  codeSplitting: { groups: [{ name: 'kernelet', test: isFace }] },
 })
 
 function filesOf(folder, ending) {

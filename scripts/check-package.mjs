@@ -28,7 +28,7 @@ const allowed = [
   /^package\.json$/,
   /^(README|CHANGELOG)\.md$/,
   /^LICENSE$/,
-  /^dist\/.*\.(js|d\.ts)$/,
+  /^dist\/(.*\.(js|d\.ts)|late\/\w+\.cjs)$/,
   /^bin\/kernelet\.js$/,
   /^prebuilds\/(linux|darwin|win32)-(x64|arm64)\/kernelet\.node$/,
   /^models\/[\w.-]+\.(safetensors|md)$/,

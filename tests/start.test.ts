@@ -94,6 +94,16 @@ test('what is loaded later shares classes and errors with the rest', () => {
   expect(run(required + program, 'commonjs')).toEqual(expected)
 })
 
+test('the same where a tool loads modules in its own way, as vitest does here', async () => {
+  const kernelet = (await import(built)) as typeof lib
+  const onnx = kernelet.loadOnnx(join(fixtures, 'residual.dynamo.onnx'))
+  expect(onnx).toBeInstanceOf(kernelet.Module)
+  expect(onnx.parameters().length).toBeGreaterThan(0)
+  const weights = kernelet.loadTorch(join(fixtures, 'torch/bn_depthwise.state_dict.pt'))
+  for (const one of weights.values()) expect(one).toBeInstanceOf(kernelet.Tensor)
+  expect(() => kernelet.loadIdx('/nowhere')).toThrow(kernelet.KerneletError)
+})
+
 test('what is loaded later is not in the file that is loaded at once', () => {
   const face = readFileSync(join(root, 'dist/chunks/kernelet.js'), 'utf8')
   expect(face).toContain('class extends Module') // it is that file

@@ -1,7 +1,7 @@
 /** `kernelet data mnist`. */
 
-import { type DownloadProgress, downloadMnist, mirrors } from '../data/download.ts'
-import { defaultFolder } from '../data/mnist.ts'
+import { type DownloadProgress, downloadMnist } from '../data/download.ts'
+import { defaultFolder, mirrors } from '../data/places.ts'
 import { type Command, EXIT } from './command.ts'
 import { complain, print } from './terminal.ts'
 

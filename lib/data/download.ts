@@ -6,13 +6,7 @@ import { writeAtomically } from '../io/atomic.ts'
 import { checkOptions } from '../options.ts'
 import { show } from '../shapes.ts'
 import { unpackIdx } from './idx.ts'
-import { defaultFolder } from './mnist.ts'
-
-/** Public mirrors, tried in turn. */
-export const mirrors: readonly string[] = [
-  'https://ossci-datasets.s3.amazonaws.com/mnist/',
-  'https://storage.googleapis.com/cvdf-datasets/mnist/',
-]
+import { defaultFolder, mirrors } from './places.ts'
 
 /**
  * SHA-256 of the unpacked files: mirrors packed them differently, what is inside is the same everywhere.

@@ -5,15 +5,13 @@ import { KerneletError } from '../errors.ts'
 import { formatShape } from '../shapes.ts'
 import { Dataset } from './dataset.ts'
 import { loadIdx } from './idx.ts'
+import { defaultFolder } from './places.ts'
 
 /** Which part of a set: what is learnt from, or what is only reported on. */
 export type Part = 'train' | 'test'
 
 /** In file names: train-images-idx3-ubyte.gz, t10k-labels.idx1-ubyte, emnist-digits-test-images-idx3-ubyte. */
 const words: Record<Part, string> = { train: 'train', test: '(?:t10k|test)' }
-
-/** Where a set is when nobody says: what `kernelet data mnist` makes. */
-export const defaultFolder = 'data/mnist'
 
 /**
  * Where MNIST is: `folder`, else the environment variable KERNELET_MNIST, else ./data/mnist if it is there.
