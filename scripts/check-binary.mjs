@@ -2,7 +2,7 @@
  * Gates on the binaries (Linux):
  *
  * of each prebuilds/linux-…/kernelet.node   no symbol newer than glibc 2.28 and GCC 8's libstdc++ (RHEL 8), no
- *                                           exports but Node-API's two, no executable stack, at most 850 kB
+ *                                           exports but Node-API's two, no executable stack, at most 700 kB
  * of the kernels' object files              no weak symbol in Debug or Release, and no global one outside
  *                                           kernelet::<isa>. Else the linker may keep one tier's copy of a
  *                                           shared inline function for all, and an older CPU meets AVX-512.
@@ -16,7 +16,7 @@ import { capture, die, dropForeignBuild, jobs, requireToolchain, root, run, whic
 const limits = { GLIBC: '2.28', GLIBCXX: '3.4.25', CXXABI: '1.3.11', GCC: '7.0.0' }
 const libraries =
   /^(libc\.so\.6|libm\.so\.6|libgcc_s\.so\.1|libstdc\+\+\.so\.6|libpthread\.so\.0|ld-linux-aarch64\.so\.1)$/
-const largest = 850_000
+const largest = 700_000
 const exported = ['napi_register_module_v1', 'node_api_module_get_api_version_v1']
 
 if (process.platform !== 'linux') die('check-binary: Linux binaries only', 0)

@@ -5,7 +5,7 @@
  */
 import { cpSync, existsSync, mkdirSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
-import { die, manifest, requireToolchain, root, run, which } from './util.mjs'
+import { capture, die, manifest, requireToolchain, root, run, which } from './util.mjs'
 
 requireToolchain()
 const stage = join(root, 'build-prebuilds')
@@ -21,6 +21,11 @@ const env = { PATH: `${join(root, 'node_modules/.bin')}${delimiter}${process.env
 const prefix = dirname(dirname(realpathSync(process.execPath)))
 if (!process.env.npm_config_nodedir && existsSync(join(prefix, 'include/node/node_api.h')))
   env.npm_config_nodedir = prefix
+
+// kernelet.gypi's link-time optimisation is GCC's
+const gcc = capture(process.env.CXX ?? 'c++', ['--version']).stdout.includes('Free Software Foundation')
+if (gcc && process.platform === 'linux')
+  env.GYP_DEFINES = `${process.env.GYP_DEFINES ?? ''} kernelet_lto=1`.trim()
 
 const targets = [{ arch: process.arch, env, options: [] }]
 if (process.platform === 'linux' && process.arch === 'x64') {
