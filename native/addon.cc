@@ -86,12 +86,12 @@ class Addon : public Napi::Addon<Addon> {
   Napi::Value evaluate(const Napi::CallbackInfo& info) {
     return translating_errors(info.Env(), [&]() -> Napi::Value {
       if (!info[1].IsArray() || !info[2].IsArray()) {
-        throw Error("ERR_ARGUMENT", "evaluate: expected arrays of inputs and input shapes");
+        fail("ERR_ARGUMENT", {"evaluate: expected arrays of inputs and input shapes"});
       }
       const Napi::Array inputs = info[1].As<Napi::Array>(), shapes = info[2].As<Napi::Array>();
       const int64_t batch = integer_of(info[3], "batch", 1, Shape::max_elements);
       if (inputs.Length() < 1 || inputs.Length() != shapes.Length()) {
-        throw Error("ERR_ARGUMENT", "evaluate: expected a shape for each of one or more inputs");
+        fail("ERR_ARGUMENT", {"evaluate: expected a shape for each of one or more inputs"});
       }
       Graph graph;
       Node op = node_of(info[0]);
@@ -111,9 +111,8 @@ class Addon : public Napi::Addon<Addon> {
       const int64_t per_image = graph.nodes[0].shape.elements();
       if (first.length / static_cast<size_t>(per_image) != static_cast<size_t>(batch) ||
           first.length % static_cast<size_t>(per_image) != 0) {
-        throw Error("ERR_SHAPE", op.name + ": expected " + std::to_string(batch) + " x " +
-                                     std::to_string(per_image) + " values but received " +
-                                     std::to_string(first.length));
+        fail("ERR_SHAPE",
+             {op.name, ": expected ", batch, " x ", per_image, " values but received ", first.length});
       }
       const auto plan = Plan::make(graph, options_of(info[4]));
       const int64_t length = plan->output_length();

@@ -11,6 +11,7 @@
     ],
     "kernelet_core_sources": [
       "native/core/augment.cc",
+      "native/core/error.cc",
       "native/core/graph.cc",
       "native/core/int8_step.cc",
       "native/core/kernel_args.cc",

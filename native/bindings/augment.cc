@@ -36,7 +36,7 @@ struct Task {
 };
 
 AugmentOptions augment_options_of(const Napi::Value& value) {
-  if (!value.IsObject()) throw Error("ERR_ARGUMENT", "augment: expected an object");
+  if (!value.IsObject()) fail("ERR_ARGUMENT", {"augment: expected an object"});
   const Napi::Object from = value.As<Napi::Object>();
   AugmentOptions o;
   const struct {
@@ -71,8 +71,7 @@ AugmentOptions augment_options_of(const Napi::Value& value) {
   for (const auto& field : fields) {
     const Napi::Value given = from.Get(field.name);
     if (given.IsUndefined()) continue;
-    if (!given.IsNumber())
-      throw Error("ERR_ARGUMENT", std::string("augment: expected a number for ") + field.name);
+    if (!given.IsNumber()) fail("ERR_ARGUMENT", {"augment: expected a number for ", field.name});
     *field.to = given.As<Napi::Number>().FloatValue();
   }
   o.mnist_form = from.Get("mnistForm").ToBoolean().Value();
@@ -81,8 +80,7 @@ AugmentOptions augment_options_of(const Napi::Value& value) {
 
 Augmenter augmenter_of(const Napi::Value& options, const Shape& shape) {
   if (shape.rank != 3) {
-    throw Error("ERR_SHAPE",
-                "augment: expected images [channels, height, width] but received " + shape.text());
+    fail("ERR_SHAPE", {"augment: expected images [channels, height, width] but received ", shape.text()});
   }
   return Augmenter(augment_options_of(options), shape.dims[0], shape.dims[1], shape.dims[2]);
 }
@@ -120,8 +118,8 @@ Napi::Value augment(const Napi::CallbackInfo& info) {
     const int threads = static_cast<int>(integer_of(info[6], "threads", 0, max_threads));
     task.image_floats = static_cast<size_t>(shape.elements());
     if (images.length % task.image_floats != 0) {
-      throw Error("ERR_SHAPE", "augment: expected a multiple of " + std::to_string(task.image_floats) +
-                                   " values but received " + std::to_string(images.length));
+      fail("ERR_SHAPE",
+           {"augment: expected a multiple of ", task.image_floats, " values but received ", images.length});
     }
     task.count = static_cast<int64_t>(images.length / task.image_floats);
     const int most = threads > 0 ? threads : usable_cpus();

@@ -8,22 +8,22 @@ namespace kernelet {
 namespace bindings {
 namespace {
 
-[[noreturn]] void bad_argument(const std::string& what, const std::string& expected) {
-  throw Error("ERR_ARGUMENT", what + ": expected " + expected);
+[[noreturn]] void bad_argument(const char* what, std::initializer_list<Text> expected) {
+  fail("ERR_ARGUMENT", {what, ": expected ", sentence_of(expected)});
 }
 
 Napi::Object object_of(const Napi::Value& value, const char* what) {
-  if (!value.IsObject()) bad_argument(what, "an object");
+  if (!value.IsObject()) bad_argument(what, {"an object"});
   return value.As<Napi::Object>();
 }
 
 Napi::Array array_of(const Napi::Value& value, const char* what) {
-  if (!value.IsArray()) bad_argument(what, "an array");
+  if (!value.IsArray()) bad_argument(what, {"an array"});
   return value.As<Napi::Array>();
 }
 
 std::string string_of(const Napi::Value& value, const char* what) {
-  if (!value.IsString()) bad_argument(what, "a string");
+  if (!value.IsString()) bad_argument(what, {"a string"});
   return value.As<Napi::String>().Utf8Value();
 }
 
@@ -34,7 +34,7 @@ void integers_into(const Napi::Object& from, const char* key, int (&to)[N]) {
   const Napi::Value value = from.Get(key);
   if (!given(value)) return;
   const Napi::Array array = array_of(value, key);
-  if (array.Length() != N) bad_argument(key, std::to_string(N) + " integers");
+  if (array.Length() != N) bad_argument(key, {N, " integers"});
   for (uint32_t i = 0; i < N; ++i)
     to[i] = static_cast<int>(integer_of(array.Get(i), key, -(1 << 30), 1 << 30));
 }
@@ -46,7 +46,7 @@ void dimensions_into(const Napi::Object& from, const char* key, int64_t most,
   const Napi::Value value = from.Get(key);
   if (!given(value)) return;
   const Napi::Array array = array_of(value, key);
-  if (array.Length() > Shape::max_rank) bad_argument(key, "at most 6 integers");
+  if (array.Length() > Shape::max_rank) bad_argument(key, {"at most 6 integers"});
   for (uint32_t i = 0; i < array.Length(); ++i)
     to[i] = static_cast<Integer>(integer_of(array.Get(i), key, -most, most));
 }
@@ -54,7 +54,7 @@ void dimensions_into(const Napi::Object& from, const char* key, int64_t most,
 bool boolean_of(const Napi::Object& from, const char* key, bool otherwise) {
   const Napi::Value value = from.Get(key);
   if (!given(value)) return otherwise;
-  if (!value.IsBoolean()) bad_argument(key, "true or false");
+  if (!value.IsBoolean()) bad_argument(key, {"true or false"});
   return value.As<Napi::Boolean>().Value();
 }
 
@@ -66,7 +66,7 @@ int small_integer_of(const Napi::Object& from, const char* key, int otherwise) {
 float number_of(const Napi::Object& from, const char* key, float otherwise) {
   const Napi::Value value = from.Get(key);
   if (!given(value)) return otherwise;
-  if (!value.IsNumber()) bad_argument(key, "a number");
+  if (!value.IsNumber()) bad_argument(key, {"a number"});
   return value.As<Napi::Number>().FloatValue();
 }
 
@@ -78,12 +78,12 @@ std::string optional_string_of(const Napi::Object& from, const char* key, const 
 }  // namespace
 
 int64_t integer_of(const Napi::Value& value, const char* what, int64_t low, int64_t high) {
-  const std::string expected = "an integer from " + std::to_string(low) + " to " + std::to_string(high);
-  if (!value.IsNumber()) bad_argument(what, expected);
+  if (!value.IsNumber()) bad_argument(what, {"an integer from ", low, " to ", high});
   const double number = value.As<Napi::Number>().DoubleValue();
   if (!(number >= static_cast<double>(low) && number <= static_cast<double>(high)) ||
       number != std::floor(number)) {
-    bad_argument(what, expected + " but received " + value.ToString().Utf8Value());
+    bad_argument(what,
+                 {"an integer from ", low, " to ", high, " but received ", value.ToString().Utf8Value()});
   }
   return static_cast<int64_t>(number);
 }
@@ -93,12 +93,12 @@ namespace {
 // Not through Napi::TypedArray: its ArrayBuffer type check refuses shared memory on some runtimes.
 void* elements_of(const Napi::Value& value, const char* what, const char* expected,
                   std::initializer_list<napi_typedarray_type> types, size_t& length) {
-  if (!value.IsTypedArray()) bad_argument(what, expected);
+  if (!value.IsTypedArray()) bad_argument(what, {expected});
   napi_typedarray_type type;
   void* data = nullptr;
   if (napi_get_typedarray_info(value.Env(), value, &type, &length, &data, nullptr, nullptr) != napi_ok ||
       std::find(types.begin(), types.end(), type) == types.end()) {
-    bad_argument(what, expected);
+    bad_argument(what, {expected});
   }
   return data;
 }
@@ -124,8 +124,7 @@ Shape shape_of(const Napi::Value& value, const char* what) {
   const Napi::Array array = array_of(value, what);
   Shape shape;
   if (array.Length() < 1 || array.Length() > Shape::max_rank) {
-    throw Error("ERR_SHAPE", std::string(what) + ": expected 1 to 6 dimensions but received " +
-                                 std::to_string(array.Length()));
+    fail("ERR_SHAPE", {what, ": expected 1 to 6 dimensions but received ", array.Length()});
   }
   shape.rank = static_cast<int>(array.Length());
   for (int i = 0; i < shape.rank; ++i) {

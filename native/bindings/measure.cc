@@ -12,7 +12,7 @@ namespace bindings {
 namespace {
 
 const KernelTable& kernels_of(const Napi::Value& isa) {
-  if (!isa.IsString()) throw Error("ERR_ARGUMENT", "isa: expected a string");
+  if (!isa.IsString()) fail("ERR_ARGUMENT", {"isa: expected a string"});
   return *choose_isa(isa.As<Napi::String>().Utf8Value()).table;
 }
 

@@ -35,9 +35,7 @@ Buffers buffers_of(const Plan& plan, const Napi::CallbackInfo& info) {
   b.batch = integer_of(info[2], "batch", 1, int64_t{1} << 31);
   const auto check = [&](const char* what, size_t length, int64_t per_image) {
     if (length / static_cast<size_t>(per_image) >= static_cast<size_t>(b.batch)) return;
-    throw Error("ERR_SHAPE", std::string(what) + ": expected " + std::to_string(b.batch) + " x " +
-                                 std::to_string(per_image) + " values but received " +
-                                 std::to_string(length));
+    fail("ERR_SHAPE", {what, ": expected ", b.batch, " x ", per_image, " values but received ", length});
   };
   check("input", b.input_length, plan.input_length());
   check("output", b.output_length, plan.output_length());
@@ -53,7 +51,7 @@ napi_value execute(napi_env env, napi_callback_info info) {
   std::string message;
   try {
     if (!bound.plan) throw disposed();
-    if (bound.batch == 0) throw Error("ERR_ARGUMENT", "execute: bind() comes first");
+    if (bound.batch == 0) fail("ERR_ARGUMENT", {"execute: bind() comes first"});
     bound.plan->run(bound.input, bound.output, bound.batch);
     return nullptr;
   } catch (const Error& e) {

@@ -16,21 +16,21 @@ constexpr int64_t most_safe = (int64_t{1} << 53) - 1;
 bool given(const Napi::Value& value) { return !value.IsUndefined() && !value.IsNull(); }
 
 Napi::Object object_of(const Napi::Value& value, const char* what) {
-  if (!value.IsObject()) throw Error("ERR_ARGUMENT", std::string(what) + ": expected an object");
+  if (!value.IsObject()) fail("ERR_ARGUMENT", {what, ": expected an object"});
   return value.As<Napi::Object>();
 }
 
 double number_of(const Napi::Object& from, const char* key, double otherwise) {
   const Napi::Value value = from.Get(key);
   if (!given(value)) return otherwise;
-  if (!value.IsNumber()) throw Error("ERR_ARGUMENT", std::string(key) + ": expected a number");
+  if (!value.IsNumber()) fail("ERR_ARGUMENT", {key, ": expected a number"});
   return value.As<Napi::Number>().DoubleValue();
 }
 
 bool boolean_of(const Napi::Object& from, const char* key, bool otherwise) {
   const Napi::Value value = from.Get(key);
   if (!given(value)) return otherwise;
-  if (!value.IsBoolean()) throw Error("ERR_ARGUMENT", std::string(key) + ": expected true or false");
+  if (!value.IsBoolean()) fail("ERR_ARGUMENT", {key, ": expected true or false"});
   return value.As<Napi::Boolean>().Value();
 }
 
@@ -43,7 +43,7 @@ int choice_of(const Napi::Value& value, const char* what, const char* const (&na
     if (name == names[i]) return static_cast<int>(i);
     list += (i > 0 ? ", " : "") + std::string(names[i]);
   }
-  throw Error("ERR_ARGUMENT", std::string(what) + ": expected one of " + list);
+  fail("ERR_ARGUMENT", {what, ": expected one of ", list});
 }
 
 constexpr const char* losses[] = {"crossEntropy", "mse", "binaryCrossEntropy", "binaryCrossEntropyWithLogits",
@@ -53,7 +53,7 @@ constexpr const char* states[] = {"gradient", "momentum", "expAvg", "expAvgSq", 
 constexpr int input_gradient_state = 5;
 
 std::vector<TrainedParameter> parameters_of(const Napi::Value& list, const char* what) {
-  if (!list.IsArray()) throw Error("ERR_ARGUMENT", std::string(what) + ": expected an array");
+  if (!list.IsArray()) fail("ERR_ARGUMENT", {what, ": expected an array"});
   const Napi::Array array = list.As<Napi::Array>();
   std::vector<TrainedParameter> parameters;
   for (uint32_t i = 0; i < array.Length(); ++i) {
@@ -61,14 +61,14 @@ std::vector<TrainedParameter> parameters_of(const Napi::Value& list, const char*
     const Napi::Object one = object_of(array.Get(i), what);
     TrainedParameter p;
     const Napi::Value name = one.Get("name");
-    if (!name.IsString()) throw Error("ERR_ARGUMENT", std::string(what) + ": expected a name");
+    if (!name.IsString()) fail("ERR_ARGUMENT", {what, ": expected a name"});
     p.name = name.As<Napi::String>().Utf8Value();
     p.data = floats_of(one.Get("data"), p.name.c_str());
     p.frozen = boolean_of(one, "frozen", false);
     const Napi::Value mask = one.Get("mask");
     if (given(mask)) {
       if (!mask.IsTypedArray() || mask.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array)
-        throw Error("ERR_ARGUMENT", "mask: expected a Uint8Array");
+        fail("ERR_ARGUMENT", {"mask: expected a Uint8Array"});
       const Napi::Uint8Array bytes = mask.As<Napi::Uint8Array>();
       p.mask.assign(bytes.Data(), bytes.Data() + bytes.ElementLength());
     }
@@ -178,7 +178,7 @@ Elements elements_of(const Napi::Value& value, const char* what, const char* exp
   void* data = nullptr;
   if (!value.IsTypedArray() ||
       napi_get_typedarray_info(value.Env(), value, &e.type, &e.length, &data, nullptr, nullptr) != napi_ok) {
-    throw Error("ERR_ARGUMENT", std::string(what) + ": expected " + expected);
+    fail("ERR_ARGUMENT", {what, ": expected ", expected});
   }
   e.data = data;
   return e;
@@ -186,8 +186,7 @@ Elements elements_of(const Napi::Value& value, const char* what, const char* exp
 
 size_t samples_of(const Elements& e, int64_t per_sample, const char* what) {
   if (e.length % static_cast<size_t>(per_sample) == 0) return e.length / static_cast<size_t>(per_sample);
-  throw Error("ERR_SHAPE", std::string(what) + ": expected " + std::to_string(per_sample) +
-                               " values a sample but received " + std::to_string(e.length));
+  fail("ERR_SHAPE", {what, ": expected ", per_sample, " values a sample but received ", e.length});
 }
 
 }  // namespace
@@ -223,7 +222,7 @@ std::unique_ptr<TrainerObject::Job> TrainerObject::job_of(const Napi::Value& val
   const Elements images = elements_of(given_images, "images", "a Float32Array or Uint8Array");
   const Elements targets = elements_of(given_targets, "targets", "an Int32Array, Uint8Array or Float32Array");
   const Elements indices = elements_of(given_indices, "indices", "a Uint32Array");
-  if (indices.type != napi_uint32_array) throw Error("ERR_ARGUMENT", "indices: expected a Uint32Array");
+  if (indices.type != napi_uint32_array) fail("ERR_ARGUMENT", {"indices: expected a Uint32Array"});
   const size_t per_image = static_cast<size_t>(trainer_->input_length());
   const bool float_targets = targets.type == napi_float32_array;
   const size_t per_target =
@@ -231,15 +230,13 @@ std::unique_ptr<TrainerObject::Job> TrainerObject::job_of(const Napi::Value& val
   const size_t samples = samples_of(images, trainer_->input_length(), "images");
   const size_t targeted = samples_of(targets, static_cast<int64_t>(per_target), "targets");
   if (samples != targeted) {
-    throw Error("ERR_SHAPE", "targets: expected those of " + std::to_string(samples) +
-                                 " samples but received " + std::to_string(targeted));
+    fail("ERR_SHAPE", {"targets: expected those of ", samples, " samples but received ", targeted});
   }
   job->samples.resize(indices.length);
   if (indices.length > 0) std::memcpy(job->samples.data(), indices.data, indices.length * sizeof(uint32_t));
   for (uint32_t i : job->samples) {
     if (i >= samples) {
-      throw Error("ERR_ARGUMENT", "indices: expected samples from 0 to less than " + std::to_string(samples) +
-                                      " but received " + std::to_string(i));
+      fail("ERR_ARGUMENT", {"indices: expected samples from 0 to less than ", samples, " but received ", i});
     }
   }
   switch (images.type) {
@@ -252,7 +249,7 @@ std::unique_ptr<TrainerObject::Job> TrainerObject::job_of(const Napi::Value& val
       job->gather(images.data, per_image, job->bytes);
       call.bytes = job->bytes.data();
       break;
-    default: throw Error("ERR_ARGUMENT", "images: expected a Float32Array or Uint8Array");
+    default: fail("ERR_ARGUMENT", {"images: expected a Float32Array or Uint8Array"});
   }
   switch (targets.type) {
     case napi_float32_array:
@@ -270,7 +267,7 @@ std::unique_ptr<TrainerObject::Job> TrainerObject::job_of(const Napi::Value& val
       call.classes = job->classes.data();
       break;
     }
-    default: throw Error("ERR_ARGUMENT", "targets: expected an Int32Array, Uint8Array or Float32Array");
+    default: fail("ERR_ARGUMENT", {"targets: expected an Int32Array, Uint8Array or Float32Array"});
   }
   call.samples = job->samples.data();
   call.count = static_cast<int64_t>(job->samples.size());
@@ -286,7 +283,7 @@ std::unique_ptr<TrainerObject::Job> TrainerObject::job_of(const Napi::Value& val
   for (uint32_t i = 0; i < count; ++i) {
     const Napi::HandleScope scope(value.Env());
     const Napi::Value rate = rates.Get(i);
-    if (!rate.IsNumber()) throw Error("ERR_ARGUMENT", "learningRates: expected numbers");
+    if (!rate.IsNumber()) fail("ERR_ARGUMENT", {"learningRates: expected numbers"});
     call.learning_rates.push_back(rate.As<Napi::Number>().DoubleValue());
   }
   trainer_->check(call);
@@ -404,7 +401,7 @@ TrainerObject::TrainerObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<
     }
     // a getter could have made the lists longer meanwhile
     if (parameters_.size() != trainer_->parameters() + trainer_->buffers())
-      throw Error("ERR_ARGUMENT", "parameters: the list changed while it was read");
+      fail("ERR_ARGUMENT", {"parameters: the list changed while it was read"});
     account(info.Env());
     Napi::Object self = info.This().As<Napi::Object>();
     self.Set("inputLength", Napi::Number::New(info.Env(), static_cast<double>(trainer_->input_length())));
@@ -425,8 +422,8 @@ void TrainerObject::account(Napi::BasicEnv env) {
 }
 
 Trainer& TrainerObject::idle_trainer() {
-  if (!trainer_) throw Error("ERR_DISPOSED", "this trainer was disposed");
-  if (busy_) throw Error("ERR_BUSY", "runAsync is under way: wait for its promise first");
+  if (!trainer_) fail("ERR_DISPOSED", {"this trainer was disposed"});
+  if (busy_) fail("ERR_BUSY", {"runAsync is under way: wait for its promise first"});
   return *trainer_;
 }
 
@@ -434,9 +431,8 @@ float* TrainerObject::parameter_data(size_t i) {
   size_t length = 0;
   float* const data = writable_floats_of(parameters_[i].Value(), trainer_->parameter_name(i).c_str(), length);
   if (length == trainer_->parameter_length(i)) return data;
-  throw Error("ERR_ARGUMENT", trainer_->parameter_name(i) + ": expected " +
-                                  std::to_string(trainer_->parameter_length(i)) + " values but received " +
-                                  std::to_string(length) + ": was its buffer detached?");
+  fail("ERR_ARGUMENT", {trainer_->parameter_name(i), ": expected ", trainer_->parameter_length(i),
+                        " values but received ", length, ": was its buffer detached?"});
 }
 
 void TrainerObject::load() {
@@ -514,10 +510,10 @@ void TrainerObject::write(const Napi::CallbackInfo& info) {
     Trainer& trainer = idle_trainer();
     const int kind = choice_of(info[0], "write", states);
     if (kind == static_cast<int>(Trainer::State::gradient) || kind == input_gradient_state) {
-      throw Error("ERR_ARGUMENT", "write: gradients cannot be written");
+      fail("ERR_ARGUMENT", {"write: gradients cannot be written"});
     }
     if (!info[1].IsArray() || info[1].As<Napi::Array>().Length() != trainer.parameters()) {
-      throw Error("ERR_ARGUMENT", "write: expected an array of one Float32Array a parameter");
+      fail("ERR_ARGUMENT", {"write: expected an array of one Float32Array a parameter"});
     }
     const Napi::Array list = info[1].As<Napi::Array>();
     std::vector<Floats> values;
@@ -525,8 +521,8 @@ void TrainerObject::write(const Napi::CallbackInfo& info) {
       values.push_back(floats_of(list.Get(static_cast<uint32_t>(i)), trainer.parameter_name(i).c_str()));
       const size_t expected = trainer.is_trained(i) ? trainer.parameter_length(i) : 0;
       if (values[i].length != expected) {
-        throw Error("ERR_SHAPE", trainer.parameter_name(i) + ": expected " + std::to_string(expected) +
-                                     " values but received " + std::to_string(values[i].length));
+        fail("ERR_SHAPE",
+             {trainer.parameter_name(i), ": expected ", expected, " values but received ", values[i].length});
       }
     }
     for (size_t i = 0; i < values.size(); ++i)

@@ -121,19 +121,17 @@ Augmenter::Augmenter(const AugmentOptions& options, int64_t channels, int64_t he
   for (const auto& limit : limits) {
     // Written so that NaN fails.
     if (!(limit.value >= limit.low && limit.value <= limit.high)) {
-      throw Error("ERR_ARGUMENT", std::string("augment: expected ") + limit.name + " to be from " +
-                                      std::to_string(limit.low) + " to " + std::to_string(limit.high) +
-                                      " but received " + std::to_string(limit.value));
+      fail("ERR_ARGUMENT", {"augment: expected ", limit.name, " to be from ", limit.low, " to ", limit.high,
+                            " but received ", limit.value});
     }
   }
   if (!(o_.low < o_.high) || !std::isfinite(o_.high - o_.low)) {
-    throw Error("ERR_ARGUMENT", "augment: expected the level of ink to be above that of paper");
+    fail("ERR_ARGUMENT", {"augment: expected the level of ink to be above that of paper"});
   }
   if (height < 1 || height > longest_side || width < 1 || width > longest_side || channels < 1 ||
       channels > 1024) {
-    throw Error("ERR_SHAPE", "augment: expected images of at most 1024x4096x4096 but received " +
-                                 std::to_string(channels) + "x" + std::to_string(height) + "x" +
-                                 std::to_string(width));
+    fail("ERR_SHAPE", {"augment: expected images of at most 1024x4096x4096 but received ", channels, "x",
+                       height, "x", width});
   }
   channels_ = static_cast<int>(channels);
   height_ = static_cast<int>(height);

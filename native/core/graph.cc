@@ -48,14 +48,16 @@ constexpr const char* op_names[] = {"input",
 // Strides, windows and paddings beyond this are nobody's network, and keep int32 arithmetic exact.
 constexpr int max_extent = 1 << 15;
 
-[[noreturn]] void bad_shape(const Node& node, const std::string& expected, const std::string& received) {
-  throw Error("ERR_SHAPE", node.name + ": expected " + expected + " but received " + received);
+[[noreturn]] void bad_shape(const Node& node, std::initializer_list<Text> expected,
+                            std::initializer_list<Text> received) {
+  fail("ERR_SHAPE",
+       {node.name, ": expected ", sentence_of(expected), " but received ", sentence_of(received)});
 }
 
 void check_range(const Node& node, const char* what, int value, int low) {
   if (value < low || value > max_extent) {
-    throw Error("ERR_ARGUMENT", node.name + ": expected " + what + " from " + std::to_string(low) + " to " +
-                                    std::to_string(max_extent) + " but received " + std::to_string(value));
+    fail("ERR_ARGUMENT",
+         {node.name, ": expected ", what, " from ", low, " to ", max_extent, " but received ", value});
   }
 }
 
@@ -70,25 +72,24 @@ void check_window(const Node& node) {
 
 void check_inputs(const Node& node, size_t index, size_t at_least, size_t at_most) {
   if (node.inputs.size() < at_least || node.inputs.size() > at_most) {
-    throw Error("ERR_ARGUMENT", node.name + ": " + op_name(node.op) + " received " +
-                                    std::to_string(node.inputs.size()) + " inputs");
+    fail("ERR_ARGUMENT", {node.name, ": ", op_name(node.op), " received ", node.inputs.size(), " inputs"});
   }
   for (int i : node.inputs) {
     if (i < 0 || static_cast<size_t>(i) >= index) {
-      throw Error("ERR_ARGUMENT", node.name + ": input " + std::to_string(i) + " is not an earlier node");
+      fail("ERR_ARGUMENT", {node.name, ": input ", i, " is not an earlier node"});
     }
   }
 }
 
 void check_length(const Node& node, const char* what, const Floats& floats, int64_t expected) {
   if (floats.data == nullptr || floats.length != static_cast<size_t>(expected)) {
-    bad_shape(node, std::to_string(expected) + " values in " + what, std::to_string(floats.length));
+    bad_shape(node, {expected, " values in ", what}, {floats.length});
   }
 }
 
 // What slides over a plane sees [c][l] as [c][1][l].
 Shape image_of(const Node& node, const Shape& in) {
-  if (in.rank != 3 && in.rank != 2) bad_shape(node, "an input of [channels, height, width]", in.text());
+  if (in.rank != 3 && in.rank != 2) bad_shape(node, {"an input of [channels, height, width]"}, {in.text()});
   return as_image(in);
 }
 
@@ -108,8 +109,7 @@ Shape conv_shape(const Node& node, const Shape& original) {
   const Shape in = image_of(node, original);
   const int64_t oc = node.shape.rank == original.rank ? node.shape.dims[0] : 0;
   if (in.dims[0] % node.groups != 0 || oc < 1 || oc % node.groups != 0) {
-    bad_shape(node, "channels divisible by groups=" + std::to_string(node.groups),
-              std::to_string(in.dims[0]) + " in, " + std::to_string(oc) + " out");
+    bad_shape(node, {"channels divisible by groups=", node.groups}, {in.dims[0], " in, ", oc, " out"});
   }
   Shape weight;
   weight.rank = 4;
@@ -142,8 +142,8 @@ Shape pool_shape(const Node& node, const Shape& original) {
     const int most = (node.kernel[i] - 1) * node.dilation[i];
     const int pad = node.padding[i] > node.padding[2 + i] ? node.padding[i] : node.padding[2 + i];
     if (pad > most) {
-      throw Error("ERR_ARGUMENT", node.name + ": expected padding smaller than the window, at most " +
-                                      std::to_string(most) + ", but received " + std::to_string(pad));
+      fail("ERR_ARGUMENT",
+           {node.name, ": expected padding smaller than the window, at most ", most, ", but received ", pad});
     }
     out.dims[1 + i] = window_outputs(in.dims[1 + i], node.padding[i], node.padding[2 + i], node.kernel[i],
                                      node.stride[i], node.dilation[i], node.ceil_mode);
@@ -153,8 +153,7 @@ Shape pool_shape(const Node& node, const Shape& original) {
 
 // The node's own shape, where the input does not say it.
 Shape own_shape(const Node& node, const Shape& in) {
-  if (node.shape.rank != in.rank)
-    bad_shape(node, std::to_string(in.rank) + " dimensions", std::to_string(node.shape.rank));
+  if (node.shape.rank != in.rank) bad_shape(node, {in.rank, " dimensions"}, {node.shape.rank});
   return node.shape;
 }
 
@@ -173,7 +172,7 @@ Shape broadcast_shape(const Node& node, const Shape& a, const Shape& b) {
     int64_t& dim = out.dims[out.rank - i];
     const int64_t with = other.dims[other.rank - i];
     if (dim != with && dim != 1 && with != 1)
-      bad_shape(node, "shapes that broadcast", a.text() + " and " + b.text());
+      bad_shape(node, {"shapes that broadcast"}, {a.text(), " and ", b.text()});
     if (dim == 1) dim = with;
   }
   out.check(node.name);
@@ -195,7 +194,7 @@ Shape permute_shape(const Node& node, const Shape& in) {
   for (int i = 0; i < in.rank; ++i) {
     const int axis = node.axes[i];
     if (axis < 0 || axis >= in.rank || (seen >> axis & 1) != 0)
-      bad_shape(node, "each axis below " + std::to_string(in.rank) + " once", std::to_string(axis));
+      bad_shape(node, {"each axis below ", in.rank, " once"}, {axis});
     seen |= 1 << axis;
     out.dims[i] = in.dims[axis];
   }
@@ -209,11 +208,9 @@ Shape slice_shape(const Node& node, const Shape& in) {
     const int64_t start = node.starts[i], step = node.steps[i];
     if (step == 0 || step > Shape::max_elements || step < -Shape::max_elements || start < 0 ||
         start >= in.dims[i])
-      bad_shape(node, "a start below " + std::to_string(in.dims[i]) + " and a step that is not 0",
-                std::to_string(start) + " by " + std::to_string(step));
+      bad_shape(node, {"a start below ", in.dims[i], " and a step that is not 0"}, {start, " by ", step});
     const int64_t last = start + step * (out.dims[i] - 1);
-    if (last < 0 || last >= in.dims[i])
-      bad_shape(node, "indices below " + std::to_string(in.dims[i]), std::to_string(last));
+    if (last < 0 || last >= in.dims[i]) bad_shape(node, {"indices below ", in.dims[i]}, {last});
   }
   return out;
 }
@@ -222,7 +219,7 @@ Shape pad_shape(const Node& node, const Shape& in) {
   const Shape out = own_shape(node, in);
   for (int i = 0; i < in.rank; ++i) {
     if (node.starts[i] > Shape::max_elements || node.starts[i] < -Shape::max_elements)
-      bad_shape(node, "a padding of at most 2147483647", std::to_string(node.starts[i]));
+      bad_shape(node, {"a padding of at most 2147483647"}, {node.starts[i]});
   }
   return out;
 }
@@ -232,7 +229,8 @@ Shape linear_shape(const Node& node, const Shape& in) {
   out.dims[out.rank - 1] = node.shape.rank == in.rank ? node.shape.dims[in.rank - 1] : 0;
   out.check(node.name);
   const int64_t features = in.dims[in.rank - 1];
-  if (features > Shape::max_elements / out.dims[out.rank - 1]) bad_shape(node, "fewer features", in.text());
+  if (features > Shape::max_elements / out.dims[out.rank - 1])
+    bad_shape(node, {"fewer features"}, {in.text()});
   check_length(node, "weight", node.weight, out.dims[out.rank - 1] * features);
   if (node.bias.data != nullptr) check_length(node, "bias", node.bias, out.dims[out.rank - 1]);
   return out;
@@ -240,13 +238,12 @@ Shape linear_shape(const Node& node, const Shape& in) {
 
 Shape concat_shape(const Node& node, const std::vector<Node>& nodes) {
   Shape out = nodes[node.inputs[0]].shape;
-  if (node.axis < 0 || node.axis >= out.rank)
-    bad_shape(node, "an axis below the rank", std::to_string(node.axis));
+  if (node.axis < 0 || node.axis >= out.rank) bad_shape(node, {"an axis below the rank"}, {node.axis});
   for (size_t i = 1; i < node.inputs.size(); ++i) {
     const Shape& next = nodes[node.inputs[i]].shape;
     bool fits = next.rank == out.rank;
     for (int d = 0; fits && d < out.rank; ++d) fits = d == node.axis || next.dims[d] == out.dims[d];
-    if (!fits) bad_shape(node, "inputs alike but for dimension " + std::to_string(node.axis), next.text());
+    if (!fits) bad_shape(node, {"inputs alike but for dimension ", node.axis}, {next.text()});
     out.dims[node.axis] += next.dims[node.axis];
     out.check(node.name);
   }
@@ -271,7 +268,7 @@ Op op_of(const std::string& name) {
   for (size_t i = 0; i < sizeof op_names / sizeof *op_names; ++i) {
     if (name == op_names[i]) return static_cast<Op>(i);
   }
-  throw Error("ERR_ARGUMENT", "unknown operation '" + name + "'");
+  fail("ERR_ARGUMENT", {"unknown operation '", name, "'"});
 }
 
 int64_t window_outputs(int64_t in, int pad_before, int pad_after, int kernel, int stride, int dilation,
@@ -287,10 +284,10 @@ int64_t window_outputs(int64_t in, int pad_before, int pad_after, int kernel, in
 
 void Graph::validate() const {
   if (nodes.empty() || nodes[0].op != Op::input) {
-    throw Error("ERR_ARGUMENT", "a graph starts with its input node");
+    fail("ERR_ARGUMENT", {"a graph starts with its input node"});
   }
   if (output < 0 || static_cast<size_t>(output) >= nodes.size()) {
-    throw Error("ERR_ARGUMENT", "the output " + std::to_string(output) + " is not a node of the graph");
+    fail("ERR_ARGUMENT", {"the output ", output, " is not a node of the graph"});
   }
   for (size_t i = 0; i < nodes.size(); ++i) {
     const Node& node = nodes[i];
@@ -308,7 +305,7 @@ void Graph::validate() const {
     }
     check_inputs(node, i, count, many ? 4096 : count);
     if (node.op == Op::input) {
-      if (i != 0) throw Error("ERR_UNSUPPORTED", node.name + ": a graph has one input");
+      if (i != 0) fail("ERR_UNSUPPORTED", {node.name, ": a graph has one input"});
       continue;
     }
     if (node.op == Op::constant) {
@@ -326,8 +323,7 @@ void Graph::validate() const {
       case Op::flatten:
       case Op::reshape:
         out = node.shape;
-        if (out.elements() != in.elements())
-          bad_shape(node, std::to_string(in.elements()) + " elements", out.text());
+        if (out.elements() != in.elements()) bad_shape(node, {in.elements(), " elements"}, {out.text()});
         break;
       case Op::add:
       case Op::sub:
@@ -343,21 +339,20 @@ void Graph::validate() const {
       case Op::softmax:
       case Op::log_softmax:
         if (node.axis < 0 || node.axis >= in.rank) {
-          bad_shape(node, "an axis below the rank " + std::to_string(in.rank), std::to_string(node.axis));
+          bad_shape(node, {"an axis below the rank ", in.rank}, {node.axis});
         }
         break;
       case Op::dropout:
         if (!(node.p >= 0.0f && node.p <= 1.0f)) {
-          throw Error("ERR_ARGUMENT",
-                      node.name + ": expected p from 0 to 1 but received " + std::to_string(node.p));
+          fail("ERR_ARGUMENT", {node.name, ": expected p from 0 to 1 but received ", node.p});
         }
         break;
       default: break;
     }
     for (int d = 0; d < out.rank; ++d) {
-      if (out.dims[d] < 1) bad_shape(node, "a window that fits into the padded input", in.text());
+      if (out.dims[d] < 1) bad_shape(node, {"a window that fits into the padded input"}, {in.text()});
     }
-    if (out != node.shape) bad_shape(node, "output shape " + out.text(), node.shape.text());
+    if (out != node.shape) bad_shape(node, {"output shape ", out.text()}, {node.shape.text()});
   }
 }
 

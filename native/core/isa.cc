@@ -53,9 +53,9 @@ const KernelTable* find(const std::string& name, const std::string& origin) {
     if (tier.supported) return tier.table;
     known = true;
   }
-  throw Error("ERR_ISA", origin + " '" + name + "' is " +
-                             (known ? "not supported by this CPU or operating system" : "not in this build") +
-                             "; this machine has: " + join(supported_isas()));
+  fail("ERR_ISA", {origin, " '", name, "' is ",
+                   known ? "not supported by this CPU or operating system" : "not in this build",
+                   "; this machine has: ", join(supported_isas())});
 }
 
 }  // namespace

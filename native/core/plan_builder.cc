@@ -710,16 +710,15 @@ class PlanBuilder {
  private:
   static void check(const PlanOptions& options) {
     if (options.threads < 0 || options.threads > max_threads) {
-      throw Error("ERR_ARGUMENT", "threads: expected 0 (chosen by the amount of work) to " +
-                                      std::to_string(max_threads) + " but received " +
-                                      std::to_string(options.threads));
+      fail("ERR_ARGUMENT", {"threads: expected 0 (chosen by the amount of work) to ", max_threads,
+                            " but received ", options.threads});
     }
     for (const char* name :
          {"auto", "fastest", "im2col", "direct", "direct-pixels", "direct-channels", "winograd", "lanes"}) {
       if (options.algorithm == name) return;
     }
-    throw Error("ERR_ARGUMENT", std::string("algorithm: expected one of ") + algorithm_names +
-                                    " but received '" + options.algorithm + "'");
+    fail("ERR_ARGUMENT",
+         {"algorithm: expected one of ", algorithm_names, " but received '", options.algorithm, "'"});
   }
 
   // The two largest neighbours, a value and the next, as a bound that needs no layout.

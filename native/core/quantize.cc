@@ -80,9 +80,8 @@ bool set_weights(QuantizedGroup& group, const Node& node, size_t outputs, double
 
 QuantizedGraph quantize(const Graph& graph, const std::vector<Group>& groups, const PlanOptions& options) {
   if (options.ranges.data == nullptr || options.ranges.length != 2 * graph.nodes.size()) {
-    throw Error("ERR_ARGUMENT", "ranges: expected the least and the largest of each of " +
-                                    std::to_string(graph.nodes.size()) + " values but received " +
-                                    std::to_string(options.ranges.length) + " numbers");
+    fail("ERR_ARGUMENT", {"ranges: expected the least and the largest of each of ", graph.nodes.size(),
+                          " values but received ", options.ranges.length, " numbers"});
   }
   const std::vector<int> stored = resolve(graph);
   QuantizedGraph all;

@@ -43,13 +43,12 @@ struct Shape {
   void check(const std::string& what) const {
     int64_t n = 1;
     if (rank < 1 || rank > max_rank) {
-      throw Error("ERR_SHAPE", what + ": expected 1 to 6 dimensions but received " + std::to_string(rank));
+      fail("ERR_SHAPE", {what, ": expected 1 to 6 dimensions but received ", rank});
     }
     for (int i = 0; i < rank; ++i) {
       if (dims[i] < 1 || dims[i] > max_elements || n > max_elements / dims[i]) {
-        throw Error(
-            "ERR_SHAPE",
-            what + ": expected positive dimensions of at most 2147483647 elements but received " + text());
+        fail("ERR_SHAPE",
+             {what, ": expected positive dimensions of at most 2147483647 elements but received ", text()});
       }
       n *= dims[i];
     }

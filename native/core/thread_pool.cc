@@ -154,8 +154,8 @@ int default_threads() {
   char* end = nullptr;
   const long count = std::strtol(text, &end, 10);
   if (*end != '\0' || count < 1 || count > max_threads) {
-    throw Error("ERR_ARGUMENT", "KERNELET_THREADS: expected a count from 1 to " +
-                                    std::to_string(max_threads) + " but received '" + text + "'");
+    fail("ERR_ARGUMENT",
+         {"KERNELET_THREADS: expected a count from 1 to ", max_threads, " but received '", text, "'"});
   }
   return static_cast<int>(count);
 }

@@ -395,8 +395,8 @@ std::unique_ptr<TrainStep> make_train_step(const StepSpec& spec) {
     step->first_node = spec.nodes[0];
     return step;
   }
-  throw Error("ERR_UNSUPPORTED", spec.first().name + ": " + op_name(spec.first().op) +
-                                     " has no backward: it cannot be trained through");
+  fail("ERR_UNSUPPORTED",
+       {spec.first().name, ": ", op_name(spec.first().op), " has no backward: it cannot be trained through"});
 }
 
 }  // namespace kernelet

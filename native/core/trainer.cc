@@ -33,13 +33,10 @@ double square_sum(const float* x, size_t n) {
   return sum;
 }
 
-[[noreturn]] void bad(const char* code, const std::string& sentence) { throw Error(code, sentence); }
-
 void check_number(const char* what, double value, double low, double high, bool high_included = true) {
   if (value >= low && (high_included ? value <= high : value < high)) return;
-  bad("ERR_ARGUMENT", std::string(what) + ": expected a number from " + std::to_string(low) +
-                          (high_included ? " to " : " to less than ") + std::to_string(high) +
-                          " but received " + std::to_string(value));
+  fail("ERR_ARGUMENT", {what, ": expected a number from ", low, high_included ? " to " : " to less than ",
+                        high, " but received ", value});
 }
 
 void check_options(const TrainerOptions& o) {
@@ -56,14 +53,14 @@ void check_options(const TrainerOptions& o) {
   if (o.ema_decay != -1) check_number("emaDecay", o.ema_decay, 0, 1);
   check_number("threads", o.threads, 0, max_threads);
   if (o.nesterov && (o.momentum == 0 || o.dampening != 0)) {
-    bad("ERR_ARGUMENT", "nesterov: expected a momentum, and no dampening");
+    fail("ERR_ARGUMENT", {"nesterov: expected a momentum, and no dampening"});
   }
   if (o.label_smoothing != 0 && o.loss != Loss::cross_entropy) {
-    bad("ERR_ARGUMENT", "labelSmoothing: expected the loss crossEntropy");
+    fail("ERR_ARGUMENT", {"labelSmoothing: expected the loss crossEntropy"});
   }
   for (const TrainedParameter& parameter : o.parameters) {
     if (!(std::fabs(parameter.lr_multiplier) <= huge)) {
-      bad("ERR_ARGUMENT", parameter.name + ": expected a finite lrMultiplier");
+      fail("ERR_ARGUMENT", {parameter.name, ": expected a finite lrMultiplier"});
     }
   }
 }
@@ -105,8 +102,8 @@ void Trainer::find_parameters(const Graph& graph) {
   parameters_.resize(listed);
   for (const TrainedParameter& p : options_.parameters) {
     if (!p.mask.empty() && p.mask.size() != p.data.length) {
-      bad("ERR_SHAPE", p.name + ": expected a mask of " + std::to_string(p.data.length) +
-                           " bytes but received " + std::to_string(p.mask.size()));
+      fail("ERR_SHAPE",
+           {p.name, ": expected a mask of ", p.data.length, " bytes but received ", p.mask.size()});
     }
   }
   const auto name = [&](size_t i) {
@@ -116,7 +113,7 @@ void Trainer::find_parameters(const Graph& graph) {
     parameters_[i].length = known[i].length;
     for (size_t j = 0; j < i; ++j) {
       if (known[i].length > 0 && known[i].data == known[j].data)
-        bad("ERR_ARGUMENT", name(i) + ": is the same array as " + name(j));
+        fail("ERR_ARGUMENT", {name(i), ": is the same array as ", name(j)});
     }
   }
   // The graph's weights that nobody listed stay as they are.
@@ -304,7 +301,7 @@ void Trainer::write(State state, size_t parameter, const float* values) {
   if (state == State::exp_avg_sq && !sgd) to = &second_;
   if (state == State::ema) to = &ema_;
   if (to == nullptr || to->size() < floats_)
-    bad("ERR_ARGUMENT", "write: this trainer has no state of that kind");
+    fail("ERR_ARGUMENT", {"write: this trainer has no state of that kind"});
   const Parameter& p = parameters_[parameter];
   if (p.trained) std::memcpy(to->data() + p.offset, values, p.length * sizeof(float));
   if (state == State::momentum) has_first_ = true;
@@ -312,24 +309,25 @@ void Trainer::write(State state, size_t parameter, const float* values) {
 }
 
 void Trainer::check(const TrainCall& call) const {
-  if (call.batch < 1) bad("ERR_ARGUMENT", "batch: expected at least 1");
+  if (call.batch < 1) fail("ERR_ARGUMENT", {"batch: expected at least 1"});
   const int64_t steps = (call.count + call.batch - 1) / call.batch;
   if (static_cast<int64_t>(call.learning_rates.size()) != steps) {
-    bad("ERR_ARGUMENT", "learningRates: expected " + std::to_string(steps) + ", one a step, but received " +
-                            std::to_string(call.learning_rates.size()));
+    fail("ERR_ARGUMENT",
+         {"learningRates: expected ", steps, ", one a step, but received ", call.learning_rates.size()});
   }
   for (double lr : call.learning_rates) {
-    if (!std::isfinite(static_cast<float>(lr))) bad("ERR_ARGUMENT", "learningRates: expected finite numbers");
+    if (!std::isfinite(static_cast<float>(lr)))
+      fail("ERR_ARGUMENT", {"learningRates: expected finite numbers"});
   }
   if (call.classes == nullptr) return;
   if (options_.loss != Loss::cross_entropy) {
-    bad("ERR_ARGUMENT", "targets: class indices are for the loss crossEntropy, expected a Float32Array");
+    fail("ERR_ARGUMENT", {"targets: class indices are for the loss crossEntropy, expected a Float32Array"});
   }
   const int64_t classes = this->classes();
   for (int64_t i = 0; i < call.count * positions_; ++i) {
     if (call.classes[i] < 0 || call.classes[i] >= classes) {
-      bad("ERR_ARGUMENT", "targets: expected classes from 0 to " + std::to_string(classes - 1) +
-                              " but received " + std::to_string(call.classes[i]));
+      fail("ERR_ARGUMENT",
+           {"targets: expected classes from 0 to ", classes - 1, " but received ", call.classes[i]});
     }
   }
 }

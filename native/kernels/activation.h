@@ -30,7 +30,7 @@ KERNELET_INLINE reg exp_tail(reg x, reg n) {
 }
 
 // e^x within 2 ulp; 0 below -104, infinity above 89, NaN stays NaN, subnormal results are kept.
-KERNELET_INLINE reg exp(reg x) {
+KERNELET_LARGE reg exp(reg x) {
   // max and select return their second operand where one is NaN: the order lets NaN through
   x = F32::max(F32::splat(-105.0f), x);
   x = F32::select_gt(x, F32::splat(89.0f), F32::splat(89.0f), x);
@@ -43,13 +43,13 @@ KERNELET_INLINE reg exp(reg x) {
 }
 
 // 1 / (1 + e^-x), within 3 ulp.
-KERNELET_INLINE reg sigmoid(reg x) {
+KERNELET_LARGE reg sigmoid(reg x) {
   const reg one = F32::splat(1.0f);
   return F32::div(one, F32::add(one, exp(F32::sub(F32::zero(), x))));
 }
 
 // tanh x within 3 ulp: a polynomial near zero, where 1 - 2 / (e^2x + 1) would cancel.
-KERNELET_INLINE reg tanh(reg x) {
+KERNELET_LARGE reg tanh(reg x) {
   const reg size = F32::max(x, F32::sub(F32::zero(), x));
   const reg z = F32::mul(x, x);
   reg p = F32::splat(-5.70498872745e-3f);
@@ -66,7 +66,7 @@ KERNELET_INLINE reg tanh(reg x) {
 }
 
 // e^x - 1 for x <= 0, within 3 ulp: 2^n (1 + p) - 1 keeps what p has where e^x - 1 would cancel.
-KERNELET_INLINE reg expm1_negative(reg x) {
+KERNELET_LARGE reg expm1_negative(reg x) {
   x = F32::max(x, F32::splat(-30.0f));
   x = F32::select_gt(x, F32::zero(), F32::zero(), x);  // whatever is not looked at stays in range
   const reg n = round_to_int(F32::mul(x, F32::splat(1.44269504088896341f)));
@@ -133,7 +133,7 @@ KERNELET_COLD KERNELET_NOINLINE reg pow(reg x, float a) {
   if (a == 1.0f) return x;
   if (a == 2.0f) return F32::mul(x, x);
   const reg zero = F32::zero(), size = F32::max(x, F32::sub(zero, x));
-  const reg y = exp(F32::mul(F32::splat(a), log(size)));
+  const reg y = slow_exp(F32::mul(F32::splat(a), log(size)));
   const bool integer = a > -8388608.0f && a < 8388608.0f && static_cast<float>(static_cast<int>(a)) == a;
   if (!integer) return F32::select_gt(zero, x, F32::splat(__builtin_nanf("")), y);
   return static_cast<int>(a) % 2 == 0 ? y : F32::select_gt(zero, x, F32::sub(zero, y), y);

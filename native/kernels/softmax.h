@@ -19,7 +19,7 @@ KERNELET_COLD inline void softmax_row(bool logarithm, int n, const float* src, f
     const int count = n - i < lanes ? n - i : lanes;
     const reg shifted = F32::sub(F32::load_first(src + i, count), F32::splat(best));
     float e[lanes];
-    F32::store(e, exp(shifted));
+    F32::store(e, slow_exp(shifted));
     for (int j = 0; j < count; ++j) sum = sum + e[j];
     F32::store_first(dst + i, logarithm ? shifted : F32::load(e), count);
   }
@@ -39,7 +39,7 @@ KERNELET_COLD inline void softmax_columns(bool logarithm, int n, size_t inner, c
   reg sum = F32::zero();
   for (int i = 0; i < n; ++i) {
     const reg shifted = F32::sub(F32::load_first(src + i * inner, count), best);
-    const reg e = exp(shifted);
+    const reg e = slow_exp(shifted);
     sum = F32::add(sum, e);
     F32::store_first(dst + i * inner, logarithm ? shifted : e, count);
   }

@@ -59,8 +59,10 @@ constexpr int lanes = F32::lanes;
 // Tiers for comparison and for old machines: small rather than fast, one kernel where others have one a size.
 #if defined(KERNELET_ISA_SCALAR) || defined(KERNELET_ISA_SSE)
 constexpr bool one_size = true;
+#define KERNELET_LARGE KERNELET_NOINLINE  // where a call is smaller
 #else
 constexpr bool one_size = false;
+#define KERNELET_LARGE KERNELET_INLINE
 #endif
 
 // The running maximum of PyTorch's pooling: the first of equals stays, a NaN sticks.

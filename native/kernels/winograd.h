@@ -229,8 +229,8 @@ struct Targets {
 }
 
 // The same for whole tiles, bias and activation in registers: a transpose puts each tile's rows together.
-KERNELET_INLINE void store_whole_tiles(const ConvArgs& s, const Targets& t, float bias,
-                                       reg (&sums)[out * out]) {
+[[maybe_unused]] KERNELET_NOINLINE void store_whole_tiles(const ConvArgs& s, const Targets& t, float bias,
+                                                          reg (&sums)[out * out]) {
   constexpr int rows = lanes / out;  // of a tile that one register holds
   const reg floor = floor_of(s.epilogue.after), b = F32::splat(bias);
   float* to[lanes];

@@ -200,7 +200,7 @@ KERNELET_COLD void softmax_dx(const SoftmaxArgs& s, const float* dst, const floa
       }
       for (size_t j = i; j < block; j += inner) {
         const reg g = F32::load(grad + j), y = F32::load(dst + j);
-        F32::store(dx + j, s.log ? F32::sub(g, F32::mul(exp(y), sum)) : F32::mul(y, F32::sub(g, sum)));
+        F32::store(dx + j, s.log ? F32::sub(g, F32::mul(slow_exp(y), sum)) : F32::mul(y, F32::sub(g, sum)));
       }
     }
     dst += block;

@@ -44,7 +44,6 @@ float square_sum(size_t n, const float* src, float limit) {
   reg sums[registers];
   for (int r = 0; r < registers; ++r) sums[r] = F32::zero();
   for (size_t i = 0; i < n; i += block_images) {
-    KERNELET_UNROLL
     for (int r = 0; r < registers; ++r) {
       const size_t at = i + static_cast<size_t>(r) * lanes;
       const int count = at >= n ? 0 : n - at < static_cast<size_t>(lanes) ? static_cast<int>(n - at) : lanes;
