@@ -1,6 +1,8 @@
 #include "thread_pool.h"
 
 #include <atomic>
+#include <chrono>
+#include <cstdint>
 #include <cstdlib>
 #include <string>
 #include <system_error>
@@ -15,6 +17,7 @@
 
 #include "cpu.h"
 #include "error.h"
+#include "spin.h"
 
 namespace kernelet {
 namespace {
@@ -44,12 +47,30 @@ class Monitor {
 #endif
 };
 
+using Clock = std::chrono::steady_clock;
+
+// How long a thread that has just worked stays awake for more: as long as waking it would take. Calls in a row then
+// find it ready, and it sleeps between others.
+constexpr std::chrono::microseconds awake{50};
+
+template <class Condition>
+bool spin_until(const Condition& condition) {
+  const Clock::time_point end = Clock::now() + awake;
+  do {
+    for (int i = 0; i < 16; ++i) {
+      if (condition()) return true;
+      relax_cpu();
+    }
+  } while (Clock::now() < end);
+  return false;
+}
+
 struct Job {
   void (*work)(void*, int);
   void* context;
   int parts;
   int helpers_wanted;
-  int helpers = 0;  // inside run_parts, guarded by the pool's monitor
+  std::atomic<int> helpers{0};  // inside run_parts; changed under the pool's monitor
   std::atomic<int> next{0};
   Job* following = nullptr;
 
@@ -71,6 +92,7 @@ class ThreadPool {
     ensure_threads(job.helpers_wanted);
     job.following = first_;
     first_ = &job;
+    ++posted_;
     monitor_.notify();
     monitor_.unlock();
 
@@ -82,6 +104,11 @@ class ThreadPool {
         *link = job.following;
         break;
       }
+    }
+    if (job.helpers > 0 && spins_) {
+      monitor_.unlock();
+      spin_until([&] { return job.helpers == 0; });
+      monitor_.lock();
     }
     while (job.helpers > 0) monitor_.wait();
     monitor_.unlock();
@@ -96,6 +123,7 @@ class ThreadPool {
         return;  // the caller does the work of the threads it could not get
       }
       ++threads_;
+      spins_ = threads_ < usable_cpus();  // nobody else wants the CPU of one that waits
     }
   }
 
@@ -106,14 +134,29 @@ class ThreadPool {
     return nullptr;
   }
 
+  // For a job to be posted, or whatever else the monitor tells of.
+  void wait(bool has_worked) {
+    if (has_worked && spins_) {
+      const unsigned seen = posted_;
+      monitor_.unlock();
+      const bool posted = spin_until([&] { return posted_ != seen; });
+      monitor_.lock();
+      if (posted || posted_ != seen) return;
+    }
+    monitor_.wait();
+  }
+
   void help() {
+    bool has_worked = false;
     monitor_.lock();
     for (;;) {
       Job* const job = wanting_help();
       if (job == nullptr) {
-        monitor_.wait();
+        wait(has_worked);
+        has_worked = false;
         continue;
       }
+      has_worked = true;
       --job->helpers_wanted;
       ++job->helpers;
       monitor_.unlock();
@@ -125,10 +168,19 @@ class ThreadPool {
 
   Monitor monitor_;  // one condition for helpers and callers: each looks for itself what changed
   Job* first_ = nullptr;
+  std::atomic<unsigned> posted_{0};  // jobs so far; changed under the monitor
   int threads_ = 0;
+  bool spins_ = false;
 };
 
 std::atomic<int> chosen_default{-1};
+
+int count_cpus() {
+  const int affinity = cpu_affinity();
+  const double quota = cpu_quota();
+  const int granted = quota < affinity ? static_cast<int>(quota) : affinity;
+  return granted > 1 ? granted : 1;
+}
 
 }  // namespace
 
@@ -163,10 +215,15 @@ int default_threads() {
 void set_default_threads(int threads) { chosen_default.store(threads); }
 
 int usable_cpus() {
-  const int affinity = cpu_affinity();
-  const double quota = cpu_quota();
-  const int granted = quota < affinity ? static_cast<int>(quota) : affinity;
-  return granted > 1 ? granted : 1;
+  // read again every second: it takes longer than a small batch, and a quota may change
+  static std::atomic<int64_t> read_at{0};
+  static std::atomic<int> known{0};
+  const int64_t now =
+      std::chrono::duration_cast<std::chrono::seconds>(Clock::now().time_since_epoch()).count();
+  if (known.load() > 0 && read_at.load() == now) return known.load();
+  known.store(count_cpus());
+  read_at.store(now);
+  return known.load();
 }
 
 }  // namespace kernelet

@@ -1,5 +1,5 @@
-// Threads that block while there is nothing to do. One pool a process: plans and worker_threads share it,
-// so their sum never exceeds what the machine has.
+// Threads that block while there is nothing to do, but for the first moments after work. One pool a process: plans
+// and worker_threads share it, so their sum never exceeds what the machine has.
 #pragma once
 
 namespace kernelet {
@@ -12,7 +12,7 @@ void parallel_for(int threads, int parts, void (*work)(void* context, int part),
 // by the amount of work. Throws ERR_ARGUMENT where KERNELET_THREADS is not a count from 1 to max_threads.
 int default_threads();
 void set_default_threads(int threads);
-// CPUs this process may use: affinity cut by the cgroup quota, at least 1.
+// CPUs this process may use: affinity cut by the cgroup quota, at least 1. Looked up once a second.
 int usable_cpus();
 
 constexpr int max_threads = 256;

@@ -2,6 +2,7 @@
 
 #include <thread>
 
+#include "spin.h"
 #include "thread_pool.h"
 
 namespace kernelet {
@@ -13,11 +14,7 @@ class Spin {
  public:
   void wait() {
     if (++turns_ > 2000) return std::this_thread::yield();
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__) && !defined(_MSC_VER)
-    __asm__ __volatile__("yield");
-#endif
+    relax_cpu();
   }
 
  private:
