@@ -60,11 +60,12 @@ void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
       for (int k0 = 0; k0 < k; k0 += k_block) {
         const int k1 = k0 + k_block < k ? k0 + k_block : k;
         im2col_panels(s, plane, group_src, columns, panels, k0, k1, b, panel_size);
-        for (int i = 0; i < panels; ++i) {
-          const int p = first + i * step;
-          for (int part = 0; part < cut.parts; ++part) {
-            const int begin = cut.begin(part);
-            const int rows = cut.begin(part + 1) - begin;
+        // a part of A, read once, passes by all the panels
+        for (int part = 0; part < cut.parts; ++part) {
+          const int begin = cut.begin(part);
+          const int rows = cut.begin(part + 1) - begin;
+          for (int i = 0; i < panels; ++i) {
+            const int p = first + i * step;
             const int channel = g * m + begin;
             TileArgs t;
             t.rows = rows;
