@@ -78,7 +78,7 @@ KERNELET_INLINE int part_begin(int n, int parts, int part) {
 struct RowParts {
   int n, parts, unit, base, longer;
   KERNELET_INLINE RowParts(int rows, int most) : n(rows), parts(parts_of(rows, most)) {
-    unit = most % 2 == 0 ? 2 : 1;
+    unit = most % 2 == 0 && !has_every_size(most) ? 2 : 1;
     const int units = (n + unit - 1) / unit;
     base = parts > 0 ? units / parts : 0;
     longer = units - base * parts;

@@ -30,11 +30,14 @@ constexpr int tile_rows = F32::registers >= 32 ? 6 : F32::registers == 16 ? 3 : 
 static_assert(tile_rows * tile_vectors + tile_rows + 1 <= F32::registers,
               "the tile does not fit the registers");
 
-// Tiles of at most `Most` rows come with 2, 4, 6 … rows, those of 3 with 1, 2 and 3. Where fewer are there, the
-// last ones are computed from whatever comes next and not stored; packed weights have `slack` floats at their end
-// for that.
+// Tiles of at most `Most` rows come with 2, 4, 6 … rows, small ones, which feel it, with every number. Where fewer
+// are there, the last ones are computed from whatever comes next and not stored; packed weights have `slack` floats
+// at their end for that.
+constexpr bool has_every_size(int most) {
+  return !one_size && (most == 3 || (most == 6 && F32::registers == 16));
+}
 template <int Most>
-constexpr bool every_size = !one_size && Most == 3;
+constexpr bool every_size = has_every_size(Most);
 template <int Most>
 constexpr int slack = every_size<Most> ? 0 : Most - 1;
 
@@ -228,6 +231,13 @@ KERNELET_INLINE auto kernel_of(int rows) {
   if constexpr (one_size) {
     return Kernel::template run<Most>;
   } else if constexpr (every_size<Most>) {
+    if constexpr (Most == 6) {
+      if (rows > 3) {
+        return rows == 4   ? Kernel::template run<4>
+               : rows == 5 ? Kernel::template run<5>
+                           : Kernel::template run<6>;
+      }
+    }
     return rows == 1   ? Kernel::template run<1>
            : rows == 2 ? Kernel::template run<2>
                        : Kernel::template run<3>;
