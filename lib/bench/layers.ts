@@ -82,6 +82,8 @@ function sourceOf(
   const peak = session.roof.peak(isa, 1)
   const level = session.roof.levelOf(workingSet(description, batch))
   const inLanes = batchLanes > 0 && batch >= batchLanes
+  using block = compile(model, inLanes ? { ...options, algorithm: 'lanes' } : options)
+  const ran = block.describe().steps
   const counters = steps.map((step) => {
     const flops_per_byte = (2 * step.macs * batch) / bytesOf(step, batch)
     return { flops_per_byte, roof_gflops: Math.min(peak, flops_per_byte * level.bandwidth) }
@@ -93,8 +95,8 @@ function sourceOf(
         step: step.names.join(' + '),
         isa,
         algorithm,
-        ran: inLanes ? 'lanes' : step.algorithm,
-        tile: step.tile,
+        ran: ran[i]!.algorithm,
+        tile: ran[i]!.tile,
         bound: counters[i]!.roof_gflops < peak ? `memory (${level.name})` : 'compute',
       },
       batch,
