@@ -5,12 +5,12 @@ namespace {
 
 // Nodes the output depends on, and how many of those read each node.
 struct Uses {
-  std::vector<bool> live;
+  NodeFlags live;
   std::vector<int> readers;
 };
 
 Uses count_uses(const Graph& graph) {
-  Uses uses{std::vector<bool>(graph.nodes.size(), false), std::vector<int>(graph.nodes.size(), 0)};
+  Uses uses{NodeFlags(graph.nodes.size()), std::vector<int>(graph.nodes.size())};
   uses.live[graph.output] = true;
   for (int i = graph.output; i >= 0; --i) {
     if (!uses.live[i]) continue;
@@ -108,7 +108,7 @@ Unary unary_of(const Node& node) {
 
 std::vector<Group> fuse(const Graph& graph, bool enabled, bool int8) {
   const Uses uses = count_uses(graph);
-  std::vector<bool> done(graph.nodes.size(), false);
+  NodeFlags done(graph.nodes.size());
   std::vector<Group> groups;
   for (int i = 1; i <= graph.output; ++i) {
     if (!uses.live[i] || done[i] || graph.nodes[i].op == Op::constant) continue;

@@ -92,6 +92,9 @@ struct Node {
   int64_t steps[Shape::max_rank] = {1, 1, 1, 1, 1, 1};  // slice: from one index to the next
 };
 
+// One a node. Not of bool: vector<bool> is code of its own, and much of it.
+using NodeFlags = std::vector<uint8_t>;
+
 struct Graph {
   std::vector<Node> nodes;
   int output = 0;

@@ -69,17 +69,18 @@ class Builder {
   // Constants that are trained come first, as steps of their own.
   void add_constants(const ParameterUses& uses) {
     std::vector<std::vector<int>> constants;
-    trained_constant_.assign(graph_.nodes.size(), false);
+    trained_constant_.resize(graph_.nodes.size());
     for (size_t i = 0; i < graph_.nodes.size(); ++i) {
       trained_constant_[i] = graph_.nodes[i].op == Op::constant && uses.weights[i].trained;
       if (trained_constant_[i]) constants.push_back({static_cast<int>(i)});
     }
-    groups_.insert(groups_.begin(), constants.begin(), constants.end());
+    for (std::vector<int>& group : groups_) constants.push_back(std::move(group));
+    groups_.swap(constants);
   }
 
   // A gradient is wanted where something is trained above.
   void find_gradients(const ParameterUses& uses, bool input_gradient) {
-    wanted_.assign(graph_.nodes.size(), false);
+    wanted_.resize(graph_.nodes.size());
     wanted_[0] = input_gradient;
     for (size_t i = 1; i < graph_.nodes.size(); ++i) {
       const Node& node = graph_.nodes[i];
@@ -99,7 +100,7 @@ class Builder {
                        uses.biases[first],
                        uses.means[first],
                        uses.variances[first],
-                       wanted_[static_cast<size_t>(group.back())]};
+                       wanted_[static_cast<size_t>(group.back())] != 0};
       program_.steps.push_back(make_train_step(spec));
     }
   }
@@ -116,7 +117,7 @@ class Builder {
   size_t backward_time(size_t group) const { return 2 * groups_.size() + 1 - group; }
 
   void find_last_uses() {
-    last_use_.assign(graph_.nodes.size(), 0);
+    last_use_.resize(graph_.nodes.size());
     const auto use = [&](size_t node, size_t time) { last_use_[node] = std::max(last_use_[node], time); };
     for (size_t i = 0; i < groups_.size(); ++i) {
       const TrainStep& step = *program_.steps[i];
@@ -148,7 +149,7 @@ class Builder {
 
   void lay_out(bool input_gradient) {
     where_.resize(graph_.nodes.size());
-    placed_.assign(graph_.nodes.size(), false);
+    placed_.resize(graph_.nodes.size());
     grads_.assign(graph_.nodes.size(), Instruction::none);
     const size_t output = storage(graph_.output);
 
@@ -268,12 +269,12 @@ class Builder {
   const size_t lanes_;
   std::vector<std::vector<int>> groups_;
   std::vector<int> stored_in_;  // node -> node whose buffer holds its value
-  std::vector<bool> wanted_;    // node -> is its gradient?
-  std::vector<bool> trained_constant_;
+  NodeFlags wanted_;            // node -> is its gradient?
+  NodeFlags trained_constant_;
   std::vector<size_t> last_use_;  // node -> time
   ArenaLayout layout_;
   std::vector<TrainOperand> where_;
-  std::vector<bool> placed_;
+  NodeFlags placed_;
   std::vector<size_t> grads_;
 };
 

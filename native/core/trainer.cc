@@ -142,7 +142,7 @@ void Trainer::find_parameters(const Graph& graph) {
     return use;
   };
   // those of dead nodes have no gradient
-  std::vector<bool> live(graph.nodes.size(), false);
+  NodeFlags live(graph.nodes.size());
   live[static_cast<size_t>(graph.output)] = true;
   for (size_t i = static_cast<size_t>(graph.output) + 1; i-- > 0;) {
     for (int input : graph.nodes[i].inputs) {

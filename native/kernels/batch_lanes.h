@@ -167,7 +167,7 @@ size_t conv_scratch_size(const ConvArgs& s) {
 }
 
 // src [ic][ih][iw][lanes] -> dst [oc][ph][pw][lanes]
-void conv(const ConvArgs& s, const float* src, float* dst, float* scratch) {
+KERNELET_COLD void conv(const ConvArgs& s, const float* src, float* dst, float* scratch) {
   const ConvArgs wide = in_whole_tiles(s);
   ConvRow t;
   t.plane = padded_plane(wide);

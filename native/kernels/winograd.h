@@ -118,9 +118,11 @@ KERNELET_COLD void pack_points(const ConvArgs& s, const float* weight, float* pa
   }
 }
 
-[[maybe_unused]] void pack(const ConvArgs& s, const float* weight, float* packed) {
-  memset(packed + weights_size(s) - slack<tile_rows>, 0, sizeof(float) * slack<tile_rows>);
-  s.kh == 3 ? pack_points<6>(s, weight, packed) : pack_points<8>(s, weight, packed);
+void pack(const ConvArgs& s, const float* weight, float* packed) {
+  if constexpr (F32::has_fma) {
+    memset(packed + weights_size(s) - slack<tile_rows>, 0, sizeof(float) * slack<tile_rows>);
+    s.kh == 3 ? pack_points<6>(s, weight, packed) : pack_points<8>(s, weight, packed);
+  }
 }
 
 // y = B^T x, for registers of lanes.

@@ -124,11 +124,11 @@ constexpr int dx_channels = lanes > 1 ? 2 : 1;
 static_assert(6 * dx_channels + 3 <= F32::registers, "dX does not fit the registers");
 
 struct DxLine {
-  const float* grad;    // [oc of the group][oh][ow][lanes], first output column of the window
-  const float* weight;  // first channel of the part, first tap of the part
-  float* line;          // [channel][line width][lanes], where tap 0 of the first output falls
-  ptrdiff_t line_width;
-  int first_kh, last_kh, step_kh;  // rows of the window that reach this row of dX …
+  const float* grad;                 // [oc of the group][oh][ow][lanes], first output column of the window
+  const float* weight;               // first channel of the part, first tap of the part
+  float* line;                       // [channel][line width][lanes], where tap 0 of the first output falls
+  ptrdiff_t next_line, next_weight;  // from a channel to the next; 0 where one runs as two
+  int first_kh, last_kh, step_kh;    // rows of the window that reach this row of dX …
   int first_oy;  // … the first of them from this row of dY, the next from the one `back` before
   int back;
   bool second;  // is there a second output? (its gradient is 0 where not)
@@ -142,10 +142,11 @@ void dx_window(const ConvArgs& s, const DxLine& d) {
   KERNELET_UNROLL
   for (int m = 0; m < M; ++m) {
     KERNELET_UNROLL
-    for (int i = 0; i < width; ++i) c[m][i] = F32::load(d.line + m * d.line_width + i * pixel);
+    for (int i = 0; i < width; ++i) c[m][i] = F32::load(d.line + m * d.next_line + i * pixel);
   }
   const ptrdiff_t row = static_cast<ptrdiff_t>(s.ow) * lanes, plane = s.oh * row;
-  const ptrdiff_t channel = static_cast<ptrdiff_t>(s.kh) * s.kw, next_oc = channel * (s.ic / s.groups);
+  const ptrdiff_t channel = d.next_weight;
+  const ptrdiff_t next_oc = static_cast<ptrdiff_t>(s.kh) * s.kw * (s.ic / s.groups);
   const float* grad_plane = d.grad + d.first_oy * row;
   const float* weight_oc = d.weight + static_cast<ptrdiff_t>(d.first_kh) * s.kw;
   int oc = conv_m(s);
@@ -173,7 +174,7 @@ void dx_window(const ConvArgs& s, const DxLine& d) {
   KERNELET_UNROLL
   for (int m = 0; m < M; ++m) {
     KERNELET_UNROLL
-    for (int i = 0; i < width; ++i) F32::store(d.line + m * d.line_width + i * pixel, c[m][i]);
+    for (int i = 0; i < width; ++i) F32::store(d.line + m * d.next_line + i * pixel, c[m][i]);
   }
 }
 
@@ -231,19 +232,22 @@ void conv_dx(const ConvArgs& s, const float* weight, const float* grad, float* d
   const int step = pairs ? 2 : 1;
   const size_t in_row = static_cast<size_t>(s.iw) * lanes;
   DxLine d;
-  d.line_width = static_cast<ptrdiff_t>(width) * lanes;
+  const ptrdiff_t line_width = static_cast<ptrdiff_t>(width) * lanes;
   for (int g = 0; g < s.groups; ++g) {
     const float* group_grad = grad + static_cast<size_t>(g) * conv_m(s) * s.oh * s.ow * lanes;
     const float* group_weight = weight + static_cast<size_t>(g) * conv_m(s) * conv_k(s);
     for (int ic = 0; ic < group_ic;) {
       const int channels = group_ic - ic >= dx_channels ? dx_channels : 1;
+      const bool alone = one_size && channels < dx_channels;
+      d.next_line = alone ? 0 : line_width;
+      d.next_weight = alone ? 0 : static_cast<ptrdiff_t>(s.kh) * s.kw;
       for (int y = 0; y < s.ih; ++y) {
-        memset(scratch, 0, sizeof(float) * channels * static_cast<size_t>(d.line_width));
+        memset(scratch, 0, sizeof(float) * channels * static_cast<size_t>(line_width));
         rows_reaching(s, y, d);
         for (int tap = 0, taps = 0; d.last_kh >= 0 && tap < s.kw; tap += taps) {
           taps = dx_taps(s.kw - tap, pairs);
-          const DxKernel kernel =
-              channels == 1 ? dx_kernel_of<1>(taps, pairs) : dx_kernel_of<dx_channels>(taps, pairs);
+          const DxKernel kernel = channels == 1 && !one_size ? dx_kernel_of<1>(taps, pairs)
+                                                             : dx_kernel_of<dx_channels>(taps, pairs);
           d.weight = group_weight + static_cast<size_t>(ic) * s.kh * s.kw + tap;
           for (int ox = 0; ox < s.ow; ox += step) {
             d.grad = group_grad + static_cast<size_t>(ox) * lanes;
@@ -253,7 +257,7 @@ void conv_dx(const ConvArgs& s, const float* weight, const float* grad, float* d
           }
         }
         for (int m = 0; m < channels; ++m) {
-          copy_row(scratch + m * d.line_width + static_cast<size_t>(s.pl) * lanes, in_row,
+          copy_row(scratch + m * line_width + static_cast<size_t>(s.pl) * lanes, in_row,
                    dx + ((static_cast<size_t>(g) * group_ic + ic + m) * s.ih + y) * in_row);
         }
       }
@@ -279,7 +283,7 @@ KERNELET_INLINE int dw_taps_of(int left) {
 }
 KERNELET_INLINE int dw_channels_of(int left) {
   if (left >= dw_channels && left != dw_channels + 1) return dw_channels;
-  return left >= 2 && dw_channels > 1 ? 2 : 1;
+  return left >= 2 && dw_channels > 1 && !one_size ? 2 : 1;
 }
 
 struct DwTile {
@@ -346,8 +350,10 @@ KERNELET_INLINE DwKernel dw_kernel_of(int taps) {
 
 KERNELET_INLINE DwKernel dw_kernel_of(int channels, int taps) {
   if (channels == dw_channels) return dw_kernel_of<dw_channels>(taps);
-  return channels == 2 && dw_channels > 1 ? dw_kernel_of < dw_channels == 1 ? 1 : 2 > (taps)
-                                          : dw_kernel_of<1>(taps);
+  if constexpr (dw_channels > 1 && !one_size) {
+    if (channels == 2) return dw_kernel_of<2>(taps);
+  }
+  return dw_kernel_of<1>(taps);
 }
 
 KERNELET_INLINE size_t dw_padded_size(const ConvArgs& s, Plane plane) {
