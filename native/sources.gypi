@@ -37,7 +37,7 @@
     "kernelet_common_flags": ["-std=c++17", "-ffp-contract=off", "-fvisibility=hidden", "-fomit-frame-pointer", "-Wall", "-Wextra"],
     "kernelet_addon_flags": ["-Os"],
     "kernelet_core_flags": ["-Os"],
-    "kernelet_kernel_flags": ["-O2", "-fno-align-functions", "-fno-asynchronous-unwind-tables", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics", "-fno-math-errno"],
+    "kernelet_kernel_flags": ["-O2", "-fno-asynchronous-unwind-tables", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics", "-fno-math-errno"],
     "kernelet_flags_scalar": ["-Os"],
     "kernelet_flags_sse": ["-Os"],
     "kernelet_flags_avx2": ["-mavx2", "-mfma"],
