@@ -111,7 +111,9 @@ double efficiency(const ConvArgs& a, const ConvAlgorithm& algorithm, const Kerne
     const double full = (narrow ? narrow_share() : 1.0) * filled(a.ow, lanes) * chains;
     // with few registers a small window leaves a plane as soon as it is touched
     if (!many_registers) return 0.83 * full * window / (window + 0.5);
-    return 0.9 * full * filled(a.oh, rows) * taps / (taps + 3) * outputs / (outputs + 15);
+    // a 1x1 window reads each channel of a large plane once for every few outputs, from beyond the nearest cache
+    const double far = window == 1 && outputs > 1500 ? 0.78 : 1;
+    return 0.9 * far * full * filled(a.oh, rows) * taps / (taps + 3) * outputs / (outputs + 15);
   }
   if (&algorithm == &k.direct_channels) {
     const double full = filled(a.oc / a.groups, k.lanes);
