@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <thread>
 #include <vector>
 
 #include "aligned.h"
@@ -23,16 +22,16 @@ double ns_of(Body&& body) {
 
 // The best work / ns of several bursts. burst(repeats) does the work and returns how much it was.
 template <typename Burst>
-double best_rate(Burst&& burst) {
+double best_rate(Burst&& burst, double length = burst_ns) {
   double work = 0;
   int64_t repeats = 1;
   const double once = ns_of([&] { work = burst(repeats); });
   double ns = once;
-  while (ns < burst_ns / 8 && repeats < (int64_t{1} << 40)) {
+  while (ns < length / 8 && repeats < (int64_t{1} << 40)) {
     repeats *= 4;
     ns = ns_of([&] { work = burst(repeats); });
   }
-  repeats = std::max<int64_t>(1, static_cast<int64_t>(static_cast<double>(repeats) * burst_ns / ns));
+  repeats = std::max<int64_t>(1, static_cast<int64_t>(static_cast<double>(repeats) * length / ns));
   double best = 0;
   for (int i = 0; i < bursts; ++i) {
     ns = ns_of([&] { work = burst(repeats); });
@@ -62,13 +61,8 @@ double measure_muladds(const KernelTable& kernels, int threads) {
     for (int64_t done : call.done) flops += static_cast<double>(done);
     return flops;
   };
-  double best = best_rate(burst);
-  // In one process of twenty the system keeps the threads on one CPU for a while: it gets the time to spread them.
-  for (int again = 0; threads > 1 && again < 3; ++again) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    best = std::max(best, best_rate(burst));
-  }
-  return best;
+  // Long bursts, so that the system finds a CPU for each thread: at first it may keep two on one.
+  return best_rate(burst, threads > 1 ? 10 * burst_ns : burst_ns);
 }
 
 double measure_reads(const KernelTable& kernels, size_t bytes) {
