@@ -124,7 +124,7 @@ void ConvKernel<Pooled>::run(const ConvArgs& s, const ConvRow& t) {
     }
     KERNELET_UNROLL
     for (int m = 0; m < M; ++m) {
-      if (!is_there<tile_rows, M>(m, channels)) break;
+      if (!is_there<tile_rows, M>(m, channels)) continue;
       const reg bias = F32::splat(t.bias[m]);
       float* to = dst + m * out_plane;
       if constexpr (Pooled) {
@@ -231,7 +231,7 @@ void LinearKernel::run(const LinearArgs& s, int outputs, const float* weights, c
   const reg floor = floor_of(is_simple(s.activation) ? s.activation : Unary());
   KERNELET_UNROLL
   for (int m = 0; m < M; ++m) {
-    if (!is_there<most_outputs, M>(m, outputs)) break;
+    if (!is_there<most_outputs, M>(m, outputs)) continue;
     F32::store(dst + m * lanes, F32::max(floor, F32::add(c[m], F32::splat(bias[m]))));
   }
   if (!is_simple(s.activation)) activate_in_place(s.activation, static_cast<size_t>(outputs) * lanes, dst);

@@ -200,7 +200,7 @@ KERNELET_INLINE void store_plain(const ConvArgs& s, const Rows& t, reg floor, co
                                  float* dst) {
   KERNELET_UNROLL
   for (int m = 0; m < M; ++m) {
-    if (!is_there<most_channels, M>(m, t.channels)) break;
+    if (!is_there<most_channels, M>(m, t.channels)) continue;
     const reg bias = F32::splat(t.bias[m]);
     KERNELET_UNROLL
     for (int r = 0; r < R; ++r) {
@@ -215,7 +215,7 @@ KERNELET_INLINE void store_pooled(const ConvArgs& s, const Rows& t, reg floor, c
                                   float* dst) {
   KERNELET_UNROLL
   for (int m = 0; m < M; m += 2) {
-    if (!is_there<most_channels, M>(m, t.channels)) break;
+    if (!is_there<most_channels, M>(m, t.channels)) continue;
     const bool both = m + 1 < M && is_there<most_channels, M>(m + 1, t.channels);
     const int partner = m + 1 < M ? m + 1 : m;
     const reg bias = F32::halves(F32::splat(t.bias[m]), F32::splat(t.bias[both ? partner : m]));

@@ -78,27 +78,24 @@ void binary(const BinaryArgs& s, const float* a, const float* b, const float* c,
 // A NaN or an infinity shows in the sum of squares. Some are counted twice, at the ends: what lies between is read
 // by whole cache lines, wherever an array of JavaScript begins.
 bool is_tame(size_t n, const float* src) {
-  constexpr int chains = 4;
-  reg sum[chains];
-  for (reg& x : sum) x = F32::zero();
-  const auto square = [&](int chain, reg x) { sum[chain] = F32::muladd(x, x, sum[chain]); };
+  const auto and_square = [](reg sum, reg x) { return F32::muladd(x, x, sum); };
+  reg a = F32::zero(), b = a, c = a, d = a;
   if (n < static_cast<size_t>(lanes)) {
-    square(0, F32::load_first(src, static_cast<int>(n)));
+    a = and_square(a, F32::load_first(src, static_cast<int>(n)));
   } else {
     const float* const last = src + n - lanes;
-    square(0, F32::load(src));
-    square(1, F32::load(last));
+    a = and_square(a, F32::load(src));
+    b = and_square(b, F32::load(last));
     const float* p = src + lanes - reinterpret_cast<uintptr_t>(src) / sizeof(float) % lanes;
-    for (; p + (chains - 1) * lanes < last; p += chains * lanes) {
-      KERNELET_UNROLL
-      for (int j = 0; j < chains; ++j) square(j, F32::load(p + j * lanes));
+    for (; p + 3 * lanes < last; p += 4 * lanes) {
+      a = and_square(a, F32::load(p));
+      b = and_square(b, F32::load(p + lanes));
+      c = and_square(c, F32::load(p + 2 * lanes));
+      d = and_square(d, F32::load(p + 3 * lanes));
     }
-    for (; p < last; p += lanes) square(2, F32::load(p));
+    for (; p < last; p += lanes) c = and_square(c, F32::load(p));
   }
-  for (int half = chains / 2; half > 0; half /= 2) {
-    for (int j = 0; j < half; ++j) sum[j] = F32::add(sum[j], sum[half + j]);
-  }
-  reg all = sum[0];
+  reg all = F32::add(F32::add(a, b), F32::add(c, d));
   for (int i = lanes; i > 1; i /= 2) all = F32::add(F32::even(all, all), F32::odd(all, all));
   float first;
   F32::store_first(&first, all, 1);

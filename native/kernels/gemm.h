@@ -115,7 +115,7 @@ template <int M>
 KERNELET_INLINE void keep_chains(int rows, float* sums, const reg (&c)[M][tile_vectors]) {
   KERNELET_UNROLL
   for (int m = 0; m < M; ++m) {
-    if (!is_there<tile_rows, M>(m, rows)) break;
+    if (!is_there<tile_rows, M>(m, rows)) continue;
     KERNELET_UNROLL
     for (int v = 0; v < tile_vectors; ++v) F32::store(sums + m * tile_width + v * lanes, c[m][v]);
   }
@@ -189,7 +189,7 @@ void ConvTile::run(const TileArgs& t) {
   const reg floor = floor_of(e.after);
   KERNELET_UNROLL
   for (int m = 0; m < M; ++m) {
-    if (!is_there<tile_rows, M>(m, rows)) break;
+    if (!is_there<tile_rows, M>(m, rows)) continue;
     const reg bias = F32::splat(t.bias[m]);
     float* dst = t.dst + m * t.dst_row;
     if (e.pool != Pool::none) {

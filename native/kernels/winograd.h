@@ -294,7 +294,7 @@ void FewTiles<V>::run(int rows, int k, const float* a, const float* b, float* m)
   multiply_add<M, V>(k, a, rows, b, c);
   KERNELET_UNROLL
   for (int row = 0; row < M; ++row) {
-    if (!is_there<tile_rows, M>(row, rows)) break;
+    if (!is_there<tile_rows, M>(row, rows)) continue;
     KERNELET_UNROLL
     for (int v = 0; v < V; ++v) F32::store(m + (row * V + v) * lanes, c[row][v]);
   }

@@ -30,7 +30,7 @@ void ConvMax::run(const ConvArgs& s, const ConvRow& t, float* corner) {
     batch_lanes::conv_sums<M, true>(s, t, t.src + static_cast<ptrdiff_t>(column) * 2 * s.sw * lanes, c);
     KERNELET_UNROLL
     for (int m = 0; m < M; ++m) {
-      if (!is_there<tile_rows, M>(m, channels)) break;
+      if (!is_there<tile_rows, M>(m, channels)) continue;
       const ptrdiff_t at = static_cast<ptrdiff_t>(column) * lanes + m * static_cast<ptrdiff_t>(out_plane);
       const reg bias = F32::splat(t.bias[m]);
       reg best = F32::add(c[m][0], bias), which = F32::zero();
