@@ -6,7 +6,7 @@
  *     compiler on PATH: the CLI reads a digit, `import` and `require` work, TypeScript checks it strictly
  *   - with --source also compiled there by `npm run build:source`
  *
- * It takes the npm registry, for the three dependencies, and the binaries of `npm run prebuilds`.
+ * It takes the npm registry, for the two dependencies, and the binaries of `npm run prebuilds`.
  */
 import {
   cpSync,

@@ -1,7 +1,8 @@
 /** A picture of images beside variations of them: what `train --augment` sees. */
-import { createRequire } from 'node:module'
+
 import { augment, handwriting } from '../data/augment.ts'
 import type { Dataset } from '../data/dataset.ts'
+import { encodePng } from '../digits/png-encode.ts'
 import { Tensor } from '../tensor.ts'
 
 const [rows, variations, border] = [12, 15, 1]
@@ -35,13 +36,10 @@ export function augmentSheet(data: Dataset, seed: number): Uint8Array {
       }
     }
   }
-  // Loaded when a sheet is asked for: it is half of what a command costs to start.
-  const { encode } = createRequire(import.meta.url)('fast-png') as typeof import('fast-png')
-  return encode({
+  return encodePng({
     width: cell.width * (variations + 1),
     height: cell.height * count,
     channels: 1,
-    depth: 8,
     data: sheet,
   })
 }

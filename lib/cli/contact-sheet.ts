@@ -1,6 +1,7 @@
 /** A picture of many small pictures with their labels: what a model misread. */
-import { createRequire } from 'node:module'
+
 import type { Dataset } from '../data/dataset.ts'
+import { encodePng } from '../digits/png-encode.ts'
 import type { Example } from '../train/evaluate.ts'
 
 /** Letters of 5×7 dots, rows from the top, bits from the left. */
@@ -135,8 +136,5 @@ export function contactSheet(
     const end = canvas.write(said, next, base, scale, wrong)
     canvas.write(sure, end + advance, base, scale, plain)
   }
-  // Loaded when a sheet is asked for: it is half of what a command costs to start.
-  const { encode } = createRequire(import.meta.url)('fast-png') as typeof import('fast-png')
-  const { data: pixels, width: w, height: h } = canvas
-  return encode({ width: w, height: h, channels: 3, depth: 8, data: pixels })
+  return encodePng({ width: canvas.width, height: canvas.height, channels: 3, data: canvas.data })
 }

@@ -1,5 +1,5 @@
 /** A picture of how LeNet-5 reads a digit: the picture, what the network sees, what every layer makes of it. */
-import { createRequire } from 'node:module'
+
 import { activations } from '../activations.ts'
 import { KerneletError } from '../errors.ts'
 import { softmax } from '../functional.ts'
@@ -12,6 +12,7 @@ import { loadNetwork } from './classifier.ts'
 import { FIELD } from './field.ts'
 import { normalizeDigit } from './normalize.ts'
 import type { Box, Pixels } from './pixels.ts'
+import { encodePng } from './png-encode.ts'
 import { resample } from './resample.ts'
 
 const WIDTH = 1180
@@ -270,10 +271,9 @@ function picture(
     const from = 4 * (Math.floor(row / times) * columns + Math.floor(column / times))
     for (let c = 0; c < 4; c++) large[i + c] = data[from + c] as number
   }
-  const { encode } = createRequire(import.meta.url)('fast-png') as typeof import('fast-png')
-  const png = encode({ data: large, width: columns * times, height: rows * times, channels: 4, depth: 8 })
+  const png = encodePng({ data: large, width: columns * times, height: rows * times, channels: 4 })
   return (
     `<image x="${round(x)}" y="${round(y)}" width="${round(width)}" height="${round(height)}" ` +
-    `preserveAspectRatio="none" href="data:image/png;base64,${Buffer.from(png).toString('base64')}"/>`
+    `preserveAspectRatio="none" href="data:image/png;base64,${png.toString('base64')}"/>`
   )
 }

@@ -1,7 +1,7 @@
 /**
  * The ZIP archives `torch.save` writes (PKWARE's APPNOTE 6.3): stored entries, sizes in 64 bits where they need
- * them. Nothing is unpacked or copied: an entry is a view of the file. A file is not trusted: fflate, which
- * fast-png brings, checks no checksums and believes every size and count.
+ * them. Nothing is unpacked or copied: an entry is a view of the file. A file is not trusted: sizes, counts and
+ * checksums are all checked, which the usual zip packages leave out.
  */
 import { crc32 } from 'node:zlib'
 import { KerneletError } from '../errors.ts'
