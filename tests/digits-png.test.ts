@@ -2,7 +2,7 @@
 import { gzipSync } from 'node:zlib'
 import { decode, encode } from 'fast-png'
 import { describe, expect, test } from 'vitest'
-import { decodePicture } from '../lib/digits/decode.ts'
+import { decodePicture } from '../lib/vision/picture/decode.ts'
 import { gray, grayPng, type PngParts, png, two } from './digits-pictures.ts'
 
 /** Channels and bytes of a decoded picture. */

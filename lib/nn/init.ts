@@ -1,6 +1,6 @@
 /** Default initial values: those of PyTorch's `reset_parameters`. */
-import { defaultGenerator, type Generator } from '../random.ts'
-import { elements } from '../shapes.ts'
+import { defaultGenerator, type Generator } from '../tensor/random.ts'
+import { elements } from '../tensor/shape.ts'
 import { Parameter } from './module.ts'
 
 /** Options all layers with weights share. */

@@ -1,10 +1,10 @@
 /** Module: something with weights and a forward(), made of other modules. Works like `torch.nn.Module`. */
-import { type CompiledModel, type CompileOptions, compile } from '../compile.ts'
-import { KerneletError } from '../errors.ts'
-import { attached } from '../operation.ts'
-import { elements, formatShape, sameShape, show } from '../shapes.ts'
-import { type Summary, summary } from '../summary.ts'
-import { Tensor } from '../tensor.ts'
+import { type CompiledModel, type CompileOptions, compile } from '../compile/compiled-model.ts'
+import { attached } from '../graph/operation.ts'
+import { type Summary, summary } from '../graph/summary.ts'
+import { elements, formatShape, sameShape, show } from '../tensor/shape.ts'
+import { Tensor } from '../tensor/tensor.ts'
+import { KerneletError } from '../util/errors.ts'
 
 /** A tensor that belongs to a module: `parameters()` finds it, `stateDict()` names it. */
 export class Parameter extends Tensor {

@@ -1,8 +1,9 @@
 /** Modules that only arrange others or shapes. */
-import { KerneletError } from '../errors.ts'
-import { flatten, reshape } from '../functional.ts'
-import { normaliseDim, show } from '../shapes.ts'
-import type { Tensor } from '../tensor.ts'
+
+import { flatten, reshape } from '../ops/functional.ts'
+import { normaliseDim, show } from '../tensor/shape.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+import { KerneletError } from '../util/errors.ts'
 import { Module } from './module.ts'
 
 /** Modules one after the other, `torch.nn.Sequential`; `model[0]` is the first, `0.weight` its weight. */

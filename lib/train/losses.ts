@@ -1,7 +1,8 @@
 /** Losses: what each takes as target, and its value for one image. */
-import { KerneletError } from '../errors.ts'
-import type { NativeLoss } from '../native.ts'
-import { elements, formatShape, show } from '../shapes.ts'
+
+import type { NativeLoss } from '../backend/node-addon.ts'
+import { elements, formatShape, show } from '../tensor/shape.ts'
+import { KerneletError } from '../util/errors.ts'
 
 /**
  * What is minimised; the mean over the batch, PyTorch's `reduction='mean'`.
