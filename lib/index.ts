@@ -40,8 +40,8 @@ export { RBF, type RBFOptions } from './models/lenet5-1998/rbf.ts'
 export { Subsample2d, type Subsample2dOptions } from './models/lenet5-1998/subsample2d.ts'
 export { LogisticRegression } from './models/logistic-regression.ts'
 export type { InitOptions } from './nn/init.ts'
-export { Buffer, Module, Parameter, type StateDict } from './nn/module.ts'
-export { Flatten, Identity, Sequential, Unflatten } from './nn/sequential.ts'
+export { Module, type StateDict } from './nn/module.ts'
+export { Identity, Sequential } from './nn/sequential.ts'
 export {
   ELU,
   GELU,
@@ -119,6 +119,7 @@ export {
   tanh,
 } from './ops/functional.ts'
 export { Linear } from './ops/linear-layer.ts'
+export { Flatten, Unflatten } from './ops/movement.ts'
 export {
   BatchNorm1d,
   BatchNorm2d,
@@ -136,6 +137,7 @@ export {
   MaxPool1d,
   MaxPool2d,
 } from './ops/pooling-layers.ts'
+export { Buffer, Parameter } from './tensor/parameter.ts'
 export { Generator, manualSeed } from './tensor/random.ts'
 export type { Padding, Pair } from './tensor/shape.ts'
 export { Tensor } from './tensor/tensor.ts'

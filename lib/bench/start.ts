@@ -1,10 +1,9 @@
 /** Cold start and memory, in processes of their own beside a bare Node. */
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import type { Source } from '../cli/bench/session.ts'
 import { KerneletError } from '../util/errors.ts'
 import { moduleUrl } from '../util/package-files.ts'
-import type { Benchmark, Facts } from './benchmark.ts'
+import type { Benchmark, Facts, Source } from './benchmark.ts'
 import { type Column, columns, formatTime, label } from './report/markdown.ts'
 import { median } from './statistics.ts'
 import type { Repetition } from './stopwatch.ts'

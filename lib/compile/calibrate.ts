@@ -4,9 +4,10 @@ import { native } from '../backend/node-addon.ts'
 import { type Graph, graphShapes } from '../graph/graph.ts'
 import { evaluate } from '../graph/intermediates.ts'
 import { attached } from '../graph/operation.ts'
-import { elements, formatShape, sameShape, show } from '../tensor/shape.ts'
+import { elements, formatShape, sameShape } from '../tensor/shape.ts'
 import { received, Tensor } from '../tensor/tensor.ts'
 import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
 
 /** Values at once: some megabytes for a small network. */
 const IMAGES = 32

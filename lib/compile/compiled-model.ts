@@ -2,13 +2,14 @@
 import { types } from 'node:util'
 import { type NativePlan, native, type StepDescription } from '../backend/node-addon.ts'
 import { type Graph, graphShapes, trace } from '../graph/graph.ts'
+import type { Model } from '../graph/model.ts'
 import { attached, toNative } from '../graph/operation.ts'
 import { Summary } from '../graph/summary.ts'
-import type { Module } from '../nn/module.ts'
-import { checkShape, elements, formatShape, looksLikeNhwc, sameShape, show, size } from '../tensor/shape.ts'
+import { checkShape, elements, formatShape, looksLikeNhwc, sameShape, size } from '../tensor/shape.ts'
 import { noData, received, Tensor } from '../tensor/tensor.ts'
 import { checkOptions } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
 import { formatCount, formatTable } from '../util/text-table.ts'
 import { calibrate } from './calibrate.ts'
 
@@ -84,7 +85,7 @@ export interface StepProfile extends StepDescription {
  * @throws KerneletError `ERR_SHAPE` when a layer does not fit, by its name; `ERR_ISA` for an instruction set
  *   that is not there; `ERR_ARGUMENT` for a wrong option; otherwise as `trace`
  */
-export function compile(model: Module | Graph, options: CompileOptions = {}): CompiledModel {
+export function compile(model: Model | Graph, options: CompileOptions = {}): CompiledModel {
   checkOptions('compile', options, [
     'inputShape',
     'isa',
@@ -102,7 +103,7 @@ export function compile(model: Module | Graph, options: CompileOptions = {}): Co
   return new CompiledModel(graphOf(model, options.inputShape), options)
 }
 
-function graphOf(model: Module | Graph, inputShape: readonly number[] | undefined): Graph {
+function graphOf(model: Model | Graph, inputShape: readonly number[] | undefined): Graph {
   if (typeof model !== 'object' || model === null) {
     throw new KerneletError('ERR_ARGUMENT', `compile: expected a Module or Graph but received ${show(model)}`)
   }

@@ -2,10 +2,11 @@
 
 import { type NativeAugment, native } from '../backend/node-addon.ts'
 import { attached } from '../graph/operation.ts'
-import { formatShape, show } from '../tensor/shape.ts'
+import { formatShape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { checkOptions } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
 
 /**
  * What may happen to an image, in the order in which it does. Each group happens with its `probability` (1 where

@@ -2,9 +2,9 @@
 import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { writeAtomically } from '../formats/atomic-write.ts'
-import { show } from '../tensor/shape.ts'
 import { checkOptions } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
 import { unpackIdx } from './idx.ts'
 import { defaultFolder, mirrors } from './places.ts'
 

@@ -4,9 +4,10 @@
  */
 import { dirname, join } from 'node:path'
 import { attached } from '../graph/operation.ts'
-import { formatShape, show } from '../tensor/shape.ts'
+import { formatShape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
 import { writeAtomically } from './atomic-write.ts'
 import { bits, type Dtype, type StoredTensor, toTensors, type WeightsFile } from './dtype.ts'
 import { readSource } from './source.ts'

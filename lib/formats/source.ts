@@ -1,7 +1,7 @@
 /** Files read whole, or bytes that stand for one. */
 import { readFileSync, statSync } from 'node:fs'
-import { show } from '../tensor/shape.ts'
 import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
 
 /**
  * The bytes of a file given by path, or bytes as they are, with a name for errors.

@@ -1,9 +1,10 @@
 /** Running one operation: now, on tensors with values, or later, as a node of the graph that is being traced. */
 
 import { native } from '../backend/node-addon.ts'
-import { formatShape, normaliseDim, sameShape, show } from '../tensor/shape.ts'
+import { formatShape, normaliseDim, sameShape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
 import { SymbolicTensor, type Tracer } from './graph.ts'
 import { attached, inferShape, type Operation, title, toNative } from './operation.ts'
 

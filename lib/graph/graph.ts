@@ -1,9 +1,10 @@
 /** Graph: what a model computes, as a list of operations, found by running forward() once on a stand-in. */
 
-import type { Module } from '../nn/module.ts'
-import { checkShape, formatShape, show } from '../tensor/shape.ts'
+import { checkShape, formatShape } from '../tensor/shape.ts'
 import { noData, Tensor } from '../tensor/tensor.ts'
 import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
+import type { Model } from './model.ts'
 import { inferShape, type Operation } from './operation.ts'
 
 /** An operation in its place. */
@@ -50,7 +51,7 @@ export function graphShapes(graph: Graph): { input: readonly number[]; output: r
  *   when forward() reads values, mixes the images of a batch, or returns something else than a tensor made
  *   from its input.
  */
-export function trace(module: Module, inputShape: readonly number[]): Graph {
+export function trace(module: Model, inputShape: readonly number[]): Graph {
   if (typeof module?.forward !== 'function') {
     throw new KerneletError('ERR_ARGUMENT', `trace: expected a Module but received ${show(module)}`)
   }
@@ -192,8 +193,8 @@ export class Tracer {
  * Puts a note of which module is running around every forward() below `module`, so that operations get its
  * name also in forward() methods written by users. Returns what takes the notes off again.
  */
-function watch(module: Module, scopes: Scope[]): () => void {
-  const watched: { part: Module; own: PropertyDescriptor | undefined }[] = []
+function watch(module: Model, scopes: Scope[]): () => void {
+  const watched: { part: Model; own: PropertyDescriptor | undefined }[] = []
   for (const [path, part] of module.namedModules()) {
     const own = Object.getOwnPropertyDescriptor(part, 'forward')
     const forward = part.forward

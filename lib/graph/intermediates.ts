@@ -1,11 +1,12 @@
 /** Activations: what every step of a model makes of an input, one step after the other. */
 
 import { type NativeCompileOptions, native } from '../backend/node-addon.ts'
-import type { Module } from '../nn/module.ts'
-import { elements, formatShape, sameShape, show } from '../tensor/shape.ts'
+import { elements, formatShape, sameShape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
 import { type Graph, type GraphNode, graphShapes, trace } from './graph.ts'
+import type { Model } from './model.ts'
 import { attached, toNative } from './operation.ts'
 
 /**
@@ -17,7 +18,7 @@ import { attached, toNative } from './operation.ts'
  * @throws KerneletError `ERR_ARGUMENT` for something else than a model and a tensor; `ERR_SHAPE` when they do not
  *   fit; otherwise as `trace`
  */
-export function activations(model: Module | Graph, x: Tensor): Map<string, Tensor> {
+export function activations(model: Model | Graph, x: Tensor): Map<string, Tensor> {
   if (typeof model !== 'object' || model === null || !(x instanceof Tensor)) {
     throw new KerneletError(
       'ERR_ARGUMENT',

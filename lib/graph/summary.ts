@@ -1,9 +1,10 @@
 /** Summary: what a model consists of, layer by layer, without running it. */
 
-import { type Module, Parameter } from '../nn/module.ts'
+import { Parameter } from '../tensor/parameter.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { formatCount, formatTable } from '../util/text-table.ts'
 import { type Graph, type GraphNode, graphShapes, trace } from './graph.ts'
+import type { Model } from './model.ts'
 import { countConnections, countMacs, countParameters, title } from './operation.ts'
 
 /** One row of a summary. */
@@ -72,7 +73,7 @@ export class Summary {
  *
  * @throws KerneletError `ERR_SHAPE` that says which layer does not fit and why; otherwise as `trace`.
  */
-export function summary(model: Module | Graph, inputShape?: readonly number[]): Summary {
+export function summary(model: Model | Graph, inputShape?: readonly number[]): Summary {
   return new Summary('nodes' in model ? model : trace(model, inputShape as readonly number[]))
 }
 

@@ -1,6 +1,7 @@
 /** Activations as layers. */
 
-import { Module, Parameter } from '../nn/module.ts'
+import { Module } from '../nn/module.ts'
+import { Parameter } from '../tensor/parameter.ts'
 import { size } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { numberOf } from '../util/check.ts'

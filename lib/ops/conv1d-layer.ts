@@ -1,5 +1,6 @@
 import { type InitOptions, initialise } from '../nn/init.ts'
-import { Module, type Parameter } from '../nn/module.ts'
+import { Module } from '../nn/module.ts'
+import type { Parameter } from '../tensor/parameter.ts'
 import { along, size } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { checkOptions } from '../util/check.ts'

@@ -1,9 +1,10 @@
 /** Layers with weights: convolutions and linear. */
 import { apply, checkBias, checkWeight } from '../graph/apply.ts'
-import { along, ends, type Padding, type Pair, pair, show, sides, size } from '../tensor/shape.ts'
+import { along, ends, type Padding, type Pair, pair, sides, size } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { checkOptions } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
 
 /** Options of `conv2d`. */
 export interface Conv2dOptions {

@@ -2,9 +2,9 @@ import { apply, checkTensor } from '../graph/apply.ts'
 import { SymbolicTensor } from '../graph/graph.ts'
 import { attached } from '../graph/operation.ts'
 import { defaultGenerator } from '../tensor/random.ts'
-import { show } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
 
 /**
  * Zeros in the place of values drawn with probability `p`, the others multiplied by 1 / (1 − p),

@@ -1,9 +1,10 @@
 /** Losses. */
 import { checkTensor } from '../graph/apply.ts'
 import { attached } from '../graph/operation.ts'
-import { formatShape, show } from '../tensor/shape.ts'
+import { formatShape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
 import { logSoftmax } from './activations.ts'
 
 /**

@@ -1,10 +1,12 @@
 /** What arranges values without computing any, and the mean over dimensions. */
 import { apply, axisOf, checkTensor } from '../graph/apply.ts'
 import { SymbolicTensor } from '../graph/graph.ts'
-import { elements, formatShape, normaliseDim, show } from '../tensor/shape.ts'
+import { Module } from '../nn/module.ts'
+import { elements, formatShape, normaliseDim } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { checkOptions, flag, numberOf } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
 import { adaptiveAvgPool2d } from './pooling.ts'
 
 /**
@@ -186,4 +188,37 @@ export function mean(
   const ordered = last ? input : permute(input, [...kept, ...all.filter((dim) => over.has(dim))])
   const rows = reshape(ordered, [1, elements(kept.map(size)), 1, elements([...over].map(size))])
   return reshape(adaptiveAvgPool2d(rows, 1), result)
+}
+
+/** Merges dimensions from `startDim` to the last, `torch.nn.Flatten`; by default all but the batch. */
+export class Flatten extends Module {
+  readonly startDim: number
+
+  constructor(startDim = 1) {
+    super()
+    this.startDim = startDim
+  }
+
+  forward(x: Tensor): Tensor {
+    return flatten(x, this.startDim)
+  }
+}
+
+/** Splits one dimension into several, `torch.nn.Unflatten`; one of `sizes` may be −1. */
+export class Unflatten extends Module {
+  readonly dim: number
+  readonly sizes: readonly number[]
+
+  constructor(dim: number, sizes: readonly number[]) {
+    super()
+    this.dim = dim
+    this.sizes = [...sizes]
+  }
+
+  forward(x: Tensor): Tensor {
+    const dim = normaliseDim(this.dim, x.shape.length, 'Unflatten: dim')
+    const known = this.sizes.reduce((product, one) => (one === -1 ? product : product * one), 1)
+    const sizes = this.sizes.map((one) => (one === -1 ? (x.shape[dim] as number) / known : one))
+    return reshape(x, [...x.shape.slice(0, dim), ...sizes, ...x.shape.slice(dim + 1)])
+  }
 }

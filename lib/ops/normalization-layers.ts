@@ -1,6 +1,7 @@
 /** Normalization layers. */
 
-import { Buffer, Module, Parameter } from '../nn/module.ts'
+import { Module } from '../nn/module.ts'
+import { Buffer, Parameter } from '../tensor/parameter.ts'
 import { formatShape, size } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { checkOptions, flag, numberOf } from '../util/check.ts'

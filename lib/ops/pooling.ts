@@ -1,20 +1,11 @@
 /** Pooling. */
 import { apply, checkTensor } from '../graph/apply.ts'
 import type { Operation } from '../graph/operation.ts'
-import {
-  along,
-  ends,
-  type Padding,
-  type Pair,
-  pair,
-  show,
-  sides,
-  size,
-  windowExtent,
-} from '../tensor/shape.ts'
+import { along, ends, type Padding, type Pair, pair, sides, size, windowExtent } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { checkOptions, flag } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
 
 /** Options of `maxPool2d`. */
 export interface MaxPool2dOptions {

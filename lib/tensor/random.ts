@@ -1,6 +1,6 @@
 /** Random numbers, the same as PyTorch's CPU generator gives for the same seed. */
 import { KerneletError } from '../util/errors.ts'
-import { show } from './shape.ts'
+import { show } from '../util/show.ts'
 
 const words = 624
 const middle = 397

@@ -1,5 +1,6 @@
 /** Shape arithmetic: how large things are, and how arguments that describe sizes are read. */
 import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
 
 /** One number for both directions, or [height, width]. */
 export type Pair = number | readonly [height: number, width: number]
@@ -127,21 +128,4 @@ export function windowCount(
 /** Shape of an image given height first and channels last, if `shape` looks like that for `channels`. */
 export function looksLikeNhwc(shape: readonly number[], channels: number): boolean {
   return shape.length === 3 && shape[0] !== channels && shape[2] === channels
-}
-
-/** A value as an error message names it: short, whatever it is. */
-export function show(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value)
-  if (typeof value === 'function') return 'a function'
-  if (typeof value !== 'object' || value === null) return String(value)
-  if (Array.isArray(value)) {
-    return `[${value.slice(0, 8).map(show).join(', ')}${value.length > 8 ? ', …' : ''}]`
-  }
-  return `${/^[AEIOU]/.test(kind(value)) ? 'an' : 'a'} ${kind(value)}`
-}
-
-/** The name of an object's class: `Float64Array`, `Buffer`, `Object`. */
-function kind(value: object): string {
-  const made: unknown = value.constructor
-  return typeof made === 'function' && made.name !== '' ? made.name : 'object'
 }

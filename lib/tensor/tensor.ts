@@ -1,7 +1,8 @@
 /** Tensor: numbers and their shape. */
 import { types } from 'node:util'
 import { KerneletError } from '../util/errors.ts'
-import { checkShape, elements, formatShape, show } from './shape.ts'
+import { show } from '../util/show.ts'
+import { checkShape, elements, formatShape } from './shape.ts'
 
 /** Stands for the data of a tensor that has none: one that only records what is done with it. */
 export const noData: Float32Array = new Float32Array(0)

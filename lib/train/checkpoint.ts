@@ -2,9 +2,10 @@
 
 import { loadSafetensors, readSafetensors, saveSafetensors } from '../formats/safetensors.ts'
 import type { StateDict } from '../nn/module.ts'
-import { sameShape, show } from '../tensor/shape.ts'
+import { sameShape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
 
 /** What the native trainer keeps of each parameter. */
 export const kinds = ['momentum', 'expAvg', 'expAvgSq', 'ema'] as const

@@ -1,8 +1,9 @@
 /** Losses: what each takes as target, and its value for one image. */
 
 import type { NativeLoss } from '../backend/node-addon.ts'
-import { elements, formatShape, show } from '../tensor/shape.ts'
+import { elements, formatShape } from '../tensor/shape.ts'
 import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
 
 /**
  * What is minimised; the mean over the batch, PyTorch's `reduction='mean'`.

@@ -1,9 +1,9 @@
 /** Optimizers: PyTorch's names and defaults. They are settings; the arithmetic is native. */
 
 import type { NativeOptimizer } from '../backend/node-addon.ts'
-import { show } from '../tensor/shape.ts'
 import { checkOptions } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
 
 /** Options of `SGD`. */
 export interface SGDOptions {

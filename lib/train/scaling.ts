@@ -1,7 +1,7 @@
 /** How bytes become the numbers a model is trained on. */
 
-import { show } from '../tensor/shape.ts'
 import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
 import { finite } from './optimizers.ts'
 
 /** For images of bytes: a pixel becomes (byte / 255 − mean) / std, as torchvision's ToTensor and Normalize. */

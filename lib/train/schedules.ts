@@ -1,8 +1,9 @@
 /** Learning-rate schedules: PyTorch's names, defaults and formulas. A rate is a function of where the run is. */
 
-import { show, size } from '../tensor/shape.ts'
+import { size } from '../tensor/shape.ts'
 import { checkOptions } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
 import { atLeast0, finite } from './optimizers.ts'
 
 /** Where a run is. */

@@ -12,13 +12,15 @@ import { type AugmentOptions, nativeAugment } from '../data/augment.ts'
 import { Dataset, splitIndices } from '../data/dataset.ts'
 import { type Graph, graphShapes, trace } from '../graph/graph.ts'
 import { attached, toNative } from '../graph/operation.ts'
-import { Module, type Parameter, type StateDict } from '../nn/module.ts'
+import { Module, type StateDict } from '../nn/module.ts'
 import { BatchNorm } from '../ops/normalization-layers.ts'
+import type { Parameter } from '../tensor/parameter.ts'
 import { defaultGenerator } from '../tensor/random.ts'
-import { checkShape, elements, formatShape, sameShape, show, size } from '../tensor/shape.ts'
+import { checkShape, elements, formatShape, sameShape, size } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { checkOptions } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
 import {
   type Checkpoint,
   type Kind,

@@ -1,7 +1,7 @@
 /** Options objects: a misspelt option is an error, not silence. */
 
-import { show } from '../tensor/shape.ts'
 import { KerneletError } from './errors.ts'
+import { show } from './show.ts'
 
 /**
  * Checks that `options` is an object with no other keys than `names`.

@@ -1,7 +1,7 @@
 /** `kernelet bench kernels`: single convolutions, every algorithm on every instruction set. */
 
 import type { NativePlan } from '../../backend/node-addon.ts'
-import type { Benchmark, Facts } from '../../bench/benchmark.ts'
+import type { Benchmark, Facts, Source } from '../../bench/benchmark.ts'
 import { Operands, planOf } from '../../bench/convolution.ts'
 import { countFloats, countMacs, formatProblem } from '../../bench/problem.ts'
 import { columns, label } from '../../bench/report/markdown.ts'
@@ -9,7 +9,7 @@ import { drawRoofline } from '../../bench/report/roofline.ts'
 import { timeNatively } from '../../bench/stopwatch.ts'
 import { type Command, EXIT, UsageError } from '../command.ts'
 import { choices, counts, isas, measuring, output, plot, words } from './options.ts'
-import { Session, type Source, skipped } from './session.ts'
+import { Session, skipped } from './session.ts'
 import { problemsOf } from './shapes.ts'
 
 export const command: Command = {

@@ -1,7 +1,7 @@
 /** `kernelet bench layers`: where the time of LeNet-5 goes, step by step. */
 
 import type { StepDescription } from '../../backend/node-addon.ts'
-import type { Benchmark, Facts } from '../../bench/benchmark.ts'
+import type { Benchmark, Facts, Source } from '../../bench/benchmark.ts'
 import { images } from '../../bench/inputs.ts'
 import { columns, formatFigure, formatPercent, formatTime, label } from '../../bench/report/markdown.ts'
 import { drawRoofline } from '../../bench/report/roofline.ts'
@@ -10,7 +10,7 @@ import { compile, type ModelDescription } from '../../compile/compiled-model.ts'
 import { LeNet5 } from '../../models/lenet5.ts'
 import { type Command, EXIT } from '../command.ts'
 import { choices, counts, isas, measuring, output, plot, words } from './options.ts'
-import { type Section, Session, type Source } from './session.ts'
+import { type Section, Session } from './session.ts'
 
 export const command: Command = {
   summary: 'measure the steps of LeNet-5: time share, GFLOP/s, what bounds them',

@@ -1,6 +1,6 @@
 /** `kernelet bench`: LeNet-5 as users call it, from JavaScript. */
 
-import type { Facts } from '../../bench/benchmark.ts'
+import type { Facts, Opened, Source } from '../../bench/benchmark.ts'
 import { images } from '../../bench/inputs.ts'
 import { drawBars } from '../../bench/report/bars.ts'
 import { type Column, columns, formatTime, label } from '../../bench/report/markdown.ts'
@@ -11,7 +11,7 @@ import { LeNet5 } from '../../models/lenet5.ts'
 import { KerneletError } from '../../util/errors.ts'
 import { type Command, EXIT } from '../command.ts'
 import { choices, counts, isas, measuring, oneOf, output, plot, usualThreads } from './options.ts'
-import { type Opened, Session, type Source } from './session.ts'
+import { Session } from './session.ts'
 
 const BATCHES = [1, 8, 64, 512, 1024, 8192]
 

@@ -1,6 +1,6 @@
 /** One run of a bench command: header, measuring in turns, quiet-machine check, report. */
 import { writeFileSync } from 'node:fs'
-import { type Benchmark, evaluate, type Facts } from '../../bench/benchmark.ts'
+import { type Benchmark, evaluate, type Facts, type Opened, type Source } from '../../bench/benchmark.ts'
 import { describeHost, type Host, hostLines } from '../../bench/host.ts'
 import { complaints, look, type Snapshot } from '../../bench/noise.ts'
 import { toCsv } from '../../bench/report/csv.ts'
@@ -12,21 +12,6 @@ import { KerneletError } from '../../util/errors.ts'
 import { EXIT, UsageError, type Values } from '../command.ts'
 import { complain, print, printJson, style } from '../terminal.ts'
 import { count, type Format, format, regex, seconds } from './options.ts'
-
-/** Something that one sampling measures: mostly one benchmark, or all steps of a model at once. */
-export interface Source {
-  facts: readonly Facts[]
-  /** Prepares, checks the results, and only then hands out what is to be timed. */
-  open(): Opened | Promise<Opened>
-}
-
-export interface Opened {
-  /** Measures for about `ms` milliseconds: a repetition of each of the facts. */
-  sample(ms: number): readonly Repetition[] | Promise<readonly Repetition[]>
-  close(): void
-  /** What else was counted, for each of the facts; read when all is measured. */
-  counters?: readonly Readonly<Record<string, number>>[]
-}
 
 /** A table of the report. */
 export interface Section {

@@ -1,6 +1,6 @@
 /** `kernelet bench train`: epochs of LeNet-5, as `Trainer.fit` does them. */
 
-import type { Facts } from '../../bench/benchmark.ts'
+import type { Facts, Opened, Source } from '../../bench/benchmark.ts'
 import { drawBars } from '../../bench/report/bars.ts'
 import { type Column, columns, formatTime, label } from '../../bench/report/markdown.ts'
 import { compile } from '../../compile/compiled-model.ts'
@@ -14,7 +14,7 @@ import { KerneletError } from '../../util/errors.ts'
 import { type Command, UsageError } from '../command.ts'
 import { dataOption, readData } from '../data.ts'
 import { choices, count, counts, isas, measuring, oneOf, output, plot, usualThreads } from './options.ts'
-import { type Opened, Session, type Source } from './session.ts'
+import { Session } from './session.ts'
 
 const { 'min-time': _, ...repeating } = measuring
 

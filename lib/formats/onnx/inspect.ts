@@ -1,6 +1,6 @@
 /** What an ONNX file says, supported or not. */
 import { dirname } from 'node:path'
-import { show } from '../../tensor/shape.ts'
+import { show } from '../../util/show.ts'
 import type { WeightsFile } from '../dtype.ts'
 import { readSource } from '../source.ts'
 import { decodeModel } from './decode.ts'

@@ -1,7 +1,7 @@
 /** A node of a model: its attributes, read with the type they should have, and the errors that are about it. */
 
-import { show } from '../../tensor/shape.ts'
 import { KerneletError, type KerneletErrorCode } from '../../util/errors.ts'
+import { show } from '../../util/show.ts'
 import type { NdArray } from './array.ts'
 import type { AttributeProto, NodeProto } from './proto.ts'
 import { type DataFolder, readTensor } from './tensor.ts'

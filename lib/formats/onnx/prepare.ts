@@ -1,8 +1,9 @@
 /** A model's graph made ready to run: nodes checked, weights read, what is known before any image computed. */
 
-import { Buffer, Parameter } from '../../nn/module.ts'
-import { elements, sameShape, show } from '../../tensor/shape.ts'
+import { Buffer, Parameter } from '../../tensor/parameter.ts'
+import { elements, sameShape } from '../../tensor/shape.ts'
 import { KerneletError } from '../../util/errors.ts'
+import { show } from '../../util/show.ts'
 import { type NdArray, transpose } from './array.ts'
 import { notOnnx } from './decode.ts'
 import { type OnnxValueInfo, valueInfo } from './info.ts'

@@ -1,8 +1,9 @@
 /** Numbers as ONNX stores them: in one of six fields of the model, or in a file beside it. */
 import { closeSync, fstatSync, openSync, readSync, realpathSync } from 'node:fs'
 import { isAbsolute, join, relative, sep, win32 } from 'node:path'
-import { formatShape, show } from '../../tensor/shape.ts'
+import { formatShape } from '../../tensor/shape.ts'
 import { KerneletError } from '../../util/errors.ts'
+import { show } from '../../util/show.ts'
 import { bits, type Dtype, type StoredTensor, toFloat32 } from '../dtype.ts'
 import type { Kind, NdArray } from './array.ts'
 import type { TensorProto } from './proto.ts'

@@ -3,10 +3,11 @@
  * Nothing a file names is executed: tensors, storages and dictionaries are understood, all else is refused.
  */
 
-import { elements, formatShape, show } from '../../tensor/shape.ts'
+import { elements, formatShape } from '../../tensor/shape.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { checkOptions } from '../../util/check.ts'
 import { KerneletError } from '../../util/errors.ts'
+import { show } from '../../util/show.ts'
 import { bits, type Dtype, type StoredTensor, toTensors, type WeightsFile } from '../dtype.ts'
 import { readSource } from '../source.ts'
 import { type PickleGlobal, Tuple, unpickle } from './pickle.ts'

@@ -4,8 +4,8 @@
  * checksums are all checked, which the usual zip packages leave out.
  */
 import { crc32 } from 'node:zlib'
-import { show } from '../../tensor/shape.ts'
 import { KerneletError } from '../../util/errors.ts'
+import { show } from '../../util/show.ts'
 
 /** Sizes of the records, without their variable parts. */
 const endSize = 22

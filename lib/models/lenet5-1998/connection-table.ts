@@ -1,6 +1,6 @@
 import { Conv2d, type Conv2dOptions } from '../../ops/conv2d-layer.ts'
-import { show } from '../../tensor/shape.ts'
 import { KerneletError } from '../../util/errors.ts'
+import { show } from '../../util/show.ts'
 
 /** Options of `ConnectionTableConv2d`. */
 export type ConnectionTableConv2dOptions = Omit<Conv2dOptions, 'groups'>

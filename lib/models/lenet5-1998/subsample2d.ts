@@ -1,6 +1,7 @@
 import { apply } from '../../graph/apply.ts'
 import { type InitOptions, uniform } from '../../nn/init.ts'
-import { Module, type Parameter } from '../../nn/module.ts'
+import { Module } from '../../nn/module.ts'
+import type { Parameter } from '../../tensor/parameter.ts'
 import { type Pair, pair, size } from '../../tensor/shape.ts'
 import { Tensor } from '../../tensor/tensor.ts'
 import { checkOptions } from '../../util/check.ts'

@@ -1,7 +1,7 @@
 /** Picture files to pixels: PNG here, everything else through sharp where the user has it. */
 import { readFile } from 'node:fs/promises'
-import { show } from '../../tensor/shape.ts'
 import { KerneletError } from '../../util/errors.ts'
+import { show } from '../../util/show.ts'
 import { MAX_PIXELS, type Pixels } from './pixels.ts'
 import { decodePng } from './png.ts'
 

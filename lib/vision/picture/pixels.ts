@@ -1,7 +1,7 @@
 /** Pictures in memory: what callers hand in, and the one-channel form the pipeline works on. */
 
-import { show } from '../../tensor/shape.ts'
 import { KerneletError } from '../../util/errors.ts'
+import { show } from '../../util/show.ts'
 
 /**
  * A decoded picture: rows from the top, `channels` bytes a pixel, as `sharp(…).raw()` and a canvas's
