@@ -6,7 +6,7 @@ import { compileRaw } from 'pbf/compile'
 import resolve from 'resolve-protobuf-schema'
 import { die, root } from './util.mjs'
 
-const folder = join(root, 'lib', 'io', 'onnx')
+const folder = join(root, 'lib', 'formats', 'onnx')
 const target = join(folder, 'proto.ts')
 const schema = resolve.sync(join(folder, 'onnx.proto'))
 const biome = join(root, 'node_modules', '@biomejs', 'biome', 'bin', 'biome')

@@ -44,7 +44,7 @@ export interface DigitClassifierOptions {
   threads?: number | undefined
 }
 
-/** lib/digits and dist/digits are both two levels below the package. */
+/** A file of the package. */
 const shippedWeights = 'models/lenet5-mnist.safetensors'
 
 /**
