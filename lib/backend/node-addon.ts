@@ -1,8 +1,8 @@
-/** The only file that touches the addon: loads it, types its exports, turns its errors into KerneletError. */
+/** The only file that touches the addon: loads it and types its exports. */
 import { existsSync } from 'node:fs'
 import { join, sep, toNamespacedPath } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { KerneletError, type KerneletErrorCode } from '../util/errors.ts'
+import { KerneletError } from '../util/errors.ts'
 import { packageRoot } from '../util/package-files.ts'
 
 /**
@@ -399,6 +399,8 @@ export interface NativeThreads {
 }
 
 export interface NativeAddon {
+  /** Hands over the class of all errors that the addon throws; called once, before anything else. */
+  initialize(error: typeof KerneletError): void
   compiler: string
   cpu: string
   /** Throws ERR_ISA where KERNELET_ISA is unknown or unsupported. */
@@ -441,12 +443,12 @@ export interface NativeAddon {
 let loaded: NativeAddon | undefined
 
 /**
- * The addon, loaded on first use. Whatever its functions throw arrives as a KerneletError.
+ * The addon, loaded on first use. What its functions throw are KerneletErrors.
  *
  * @throws KerneletError `ERR_NATIVE_LOAD` when there is no binary for this platform or it does not load.
  */
 export function native(): NativeAddon {
-  loaded ??= guardAddon(loadAddon(fileURLToPath(packageRoot())))
+  loaded ??= loadAddon(fileURLToPath(packageRoot()))
   return loaded
 }
 
@@ -455,7 +457,9 @@ export function loadAddon(root: string): NativeAddon {
   const target = `${process.platform}-${process.arch}`
   const places = ['build/Release', 'build/Debug', `prebuilds/${target}`].map((folder) => join(root, folder))
   try {
-    return loadFrom(places) ?? searched(root)
+    const addon = loadFrom(places) ?? searched(root)
+    addon.initialize(KerneletError)
+    return addon
   } catch (cause) {
     const installed = root.includes(`${sep}node_modules${sep}`)
     const reason = cause instanceof Error ? cause.message.trim().split('\n')[0] : String(cause)
@@ -485,144 +489,4 @@ function loadFrom(places: readonly string[]): NativeAddon | undefined {
 function searched(root: string): NativeAddon {
   const require = process.getBuiltinModule('node:module').createRequire(import.meta.url)
   return (require('node-gyp-build') as (directory: string) => NativeAddon)(root)
-}
-
-/** A record, so that the compiler misses none. */
-const codes: Record<KerneletErrorCode, true> = {
-  ERR_ARGUMENT: true,
-  ERR_SHAPE: true,
-  ERR_DTYPE: true,
-  ERR_STATE_DICT: true,
-  ERR_FORMAT: true,
-  ERR_IO: true,
-  ERR_UNSUPPORTED: true,
-  ERR_ISA: true,
-  ERR_BUSY: true,
-  ERR_DISPOSED: true,
-  ERR_ABORTED: true,
-  ERR_DIVERGED: true,
-  ERR_NATIVE_LOAD: true,
-  ERR_INTERNAL: true,
-}
-
-/** An error of the addon as a KerneletError; one without a code of ours is a fault of kernelet's own. */
-function translate(error: unknown): KerneletError {
-  if (error instanceof KerneletError) return error
-  const { code, message } = error as { code?: unknown; message?: unknown }
-  const known = typeof code === 'string' && Object.hasOwn(codes, code)
-  return new KerneletError(known ? (code as KerneletErrorCode) : 'ERR_INTERNAL', String(message), {
-    cause: error,
-  })
-}
-
-function guard<A extends unknown[], R>(call: (...args: A) => R): (...args: A) => R {
-  return (...args) => {
-    try {
-      return call(...args)
-    } catch (error) {
-      throw translate(error)
-    }
-  }
-}
-
-function guardAddon(addon: NativeAddon): NativeAddon {
-  return {
-    compiler: addon.compiler,
-    cpu: addon.cpu,
-    isa: guard(() => addon.isa()),
-    threads: guard(() => addon.threads()),
-    setThreads: guard((count) => addon.setThreads(count)),
-    compile: guard((graph, options) => guardPlan(addon.compile(graph, options))),
-    trainer: guard((graph, options) => guardTrainer(addon.trainer(graph, options))),
-    augment: guard((...args) => addon.augment(...args)),
-    evaluate: guard((...args) => addon.evaluate(...args)),
-    measurePeak: guard((...args) => addon.measurePeak(...args)),
-    measureBandwidth: guard((...args) => addon.measureBandwidth(...args)),
-  }
-}
-
-function guardPlan(plan: NativePlan): NativePlan {
-  return {
-    get inputLength() {
-      return plan.inputLength
-    },
-    get outputLength() {
-      return plan.outputLength
-    },
-    get outputShape() {
-      return plan.outputShape
-    },
-    get isa() {
-      return plan.isa
-    },
-    get threads() {
-      return plan.threads
-    },
-    get batchLanes() {
-      return plan.batchLanes
-    },
-    get arenaBytes() {
-      return plan.arenaBytes
-    },
-    get weightBytes() {
-      return plan.weightBytes
-    },
-    bind: guard((...args) => plan.bind(...args)),
-    // Written out: this one is called every few microseconds and has no arguments to gather.
-    execute() {
-      try {
-        plan.execute()
-      } catch (error) {
-        throw translate(error)
-      }
-    },
-    async runAsync(input, output, batch) {
-      try {
-        await plan.runAsync(input, output, batch)
-      } catch (error) {
-        throw translate(error)
-      }
-    },
-    profile: guard((...args) => plan.profile(...args)),
-    time: guard((...args) => plan.time(...args)),
-    describe: guard(() => plan.describe()),
-    dispose: guard(() => plan.dispose()),
-  }
-}
-
-function guardTrainer(trainer: NativeTrainer): NativeTrainer {
-  return {
-    get inputLength() {
-      return trainer.inputLength
-    },
-    get outputLength() {
-      return trainer.outputLength
-    },
-    get isa() {
-      return trainer.isa
-    },
-    get threads() {
-      return trainer.threads
-    },
-    get step() {
-      return guard(() => trainer.step)()
-    },
-    set step(step) {
-      guard(() => {
-        trainer.step = step
-      })()
-    },
-    run: guard((call) => trainer.run(call)),
-    async runAsync(call) {
-      try {
-        return await trainer.runAsync(call)
-      } catch (error) {
-        throw translate(error)
-      }
-    },
-    interrupt: guard(() => trainer.interrupt()),
-    read: guard((kind) => trainer.read(kind)),
-    write: guard((kind, values) => trainer.write(kind, values)),
-    dispose: guard(() => trainer.dispose()),
-  }
 }

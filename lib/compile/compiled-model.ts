@@ -7,6 +7,7 @@ import { attached, toNative } from '../graph/operation.ts'
 import { Summary } from '../graph/summary.ts'
 import { checkShape, elements, formatShape, looksLikeNhwc, sameShape, size } from '../tensor/shape.ts'
 import { noData, received, Tensor } from '../tensor/tensor.ts'
+import { bufferOf, byteLengthOf, byteOffsetOf, lengthOf } from '../tensor/typed-array.ts'
 import { checkOptions } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
@@ -145,10 +146,13 @@ export class CompiledModel {
   /** The output handed back when the caller brings none: a view of the first images of #space. */
   #own: Float32Array
   #space: Float32Array
-  /** The input as it was given, and its array and the output that the plan is bound to. */
+  /** The input as it was given. */
   #source: Input | undefined
+  /** The arrays that the plan is bound to, views of them, and the views' lengths when they were bound. */
   #input: Values = noData
   #output: Float32Array = noData
+  #inputView: Values = noData
+  #outputView: Float32Array = noData
   #inputSize = 0
   #outputSize = 0
 
@@ -201,12 +205,12 @@ export class CompiledModel {
    *   for a `runAsync`; `ERR_DISPOSED`
    */
   run(input: Input, output?: Float32Array): Float32Array {
-    // The lengths of what was bound are compared because a buffer that was transferred away has length 0.
+    // A buffer that was transferred away, or resized, shows in the lengths of views that nobody else has.
     if (
       input === this.#source &&
-      this.#input.length === this.#inputSize &&
+      this.#inputView.length === this.#inputSize &&
       (output ?? this.#own) === this.#output &&
-      this.#output.length === this.#outputSize &&
+      this.#outputView.length === this.#outputSize &&
       inFlight.size === 0
     ) {
       this.#plan.execute()
@@ -219,19 +223,28 @@ export class CompiledModel {
 
   #bind(input: Input, output: Float32Array | undefined): void {
     const values = this.#checkInput(input)
-    const batch = values.length / this.#inputLength
+    const batch = lengthOf(values) / this.#inputLength
     const target =
       output === undefined ? this.#ownOutput(values, batch) : this.#checkOutput(output, values, batch)
     checkFree(target)
-    if (target !== this.#output || values !== this.#input || values.length !== this.#inputSize) {
+    const unchanged =
+      values === this.#input &&
+      target === this.#output &&
+      this.#inputView.length === this.#inputSize &&
+      this.#outputView.length === this.#outputSize
+    if (!unchanged) {
+      // Nothing is bound until all has gone well.
       this.#source = undefined
+      this.#input = noData
       this.#plan.bind(values, target, batch)
+      this.#inputView = viewOf(values)
+      this.#inputSize = this.#inputView.length
+      this.#outputView = viewOf(target)
+      this.#outputSize = this.#outputView.length
+      this.#input = values
+      this.#output = target
     }
     this.#source = input
-    this.#input = values
-    this.#inputSize = values.length
-    this.#output = target
-    this.#outputSize = target.length
   }
 
   /**
@@ -246,7 +259,7 @@ export class CompiledModel {
   async runAsync(input: Input, output?: Float32Array, options: RunAsyncOptions = {}): Promise<Float32Array> {
     checkOptions('runAsync', options, ['signal'])
     const values = this.#checkInput(input)
-    const batch = values.length / this.#inputLength
+    const batch = lengthOf(values) / this.#inputLength
     if (options.signal?.aborted) {
       throw new KerneletError('ERR_ABORTED', 'runAsync: aborted before it started', {
         cause: options.signal.reason,
@@ -276,7 +289,7 @@ export class CompiledModel {
     checkOptions('profile', options, ['iterations'])
     const iterations = size(options.iterations ?? 100, 'profile: iterations', 1)
     const values = this.#checkInput(input)
-    const batch = values.length / this.#inputLength
+    const batch = lengthOf(values) / this.#inputLength
     const output = new Float32Array(batch * this.#outputLength)
     const times = this.#plan.profile(values, output, batch, iterations)
     return this.#plan.describe().map((step, i) => {
@@ -308,6 +321,8 @@ export class CompiledModel {
     this.#source = undefined
     this.#input = noData
     this.#output = noData
+    this.#inputView = noData
+    this.#outputView = noData
     this.#plan.dispose()
   }
 
@@ -328,14 +343,15 @@ export class CompiledModel {
         : input instanceof Tensor
           ? this.#checkTensor(input)
           : checkFloats(input, 'input')
-    if (values.length === 0 || values.length % this.#inputLength !== 0) {
+    const length = lengthOf(values)
+    if (length === 0 || length % this.#inputLength !== 0) {
       throw new KerneletError(
         'ERR_SHAPE',
         `Expected ${this.#inputLength} values per image (${formatShape(this.inputShape)}) for input but ` +
           `received ${received(values)}`,
       )
     }
-    const batch = values.length / this.#inputLength
+    const batch = length / this.#inputLength
     if (batch > this.#maxBatch) {
       throw new KerneletError(
         'ERR_ARGUMENT',
@@ -365,7 +381,7 @@ export class CompiledModel {
   #checkOutput(output: unknown, input: Values, batch: number): Float32Array {
     const target = checkFloats(output, 'output')
     const expected = batch * this.#outputLength
-    if (target.length !== expected) {
+    if (lengthOf(target) !== expected) {
       throw new KerneletError(
         'ERR_SHAPE',
         `Expected ${expected} values (${batch} × ${formatShape(this.outputShape)}) for output but received ` +
@@ -384,7 +400,7 @@ export class CompiledModel {
     if (this.#space.length < length || overlap(this.#space, input)) {
       this.#space = new Float32Array(Math.max(length, this.#space.length))
     }
-    if (this.#own.length !== length || this.#own.buffer !== this.#space.buffer) {
+    if (lengthOf(this.#own) !== length || bufferOf(this.#own) !== this.#space.buffer) {
       this.#own = this.#space.subarray(0, length)
     }
     return this.#own
@@ -540,7 +556,7 @@ function checkFloats(value: unknown, what: string): Float32Array {
 const inFlight: Map<ArrayBufferLike, Set<Float32Array>> = new Map()
 
 function checkFree(output: Float32Array): void {
-  for (const busy of inFlight.get(output.buffer) ?? []) {
+  for (const busy of inFlight.get(bufferOf(output)) ?? []) {
     if (overlap(busy, output)) {
       throw new KerneletError(
         'ERR_BUSY',
@@ -553,7 +569,7 @@ function checkFree(output: Float32Array): void {
 /** Marks `output` as waited for, unless it is already; returns what unmarks it. */
 function reserve(output: Float32Array): () => void {
   checkFree(output)
-  const { buffer } = output
+  const buffer = bufferOf(output)
   const outputs = inFlight.get(buffer) ?? new Set()
   inFlight.set(buffer, outputs.add(output))
   return () => {
@@ -564,8 +580,23 @@ function reserve(output: Float32Array): () => void {
 
 function overlap(a: Values, b: Values): boolean {
   return (
-    a.buffer === b.buffer &&
-    a.byteOffset < b.byteOffset + b.byteLength &&
-    b.byteOffset < a.byteOffset + a.byteLength
+    bufferOf(a) === bufferOf(b) &&
+    byteOffsetOf(a) < byteOffsetOf(b) + byteLengthOf(b) &&
+    byteOffsetOf(b) < byteOffsetOf(a) + byteLengthOf(a)
   )
+}
+
+/**
+ * A view of the same elements that nobody else has, so that its `length` is true: 0 once the buffer is detached. Where
+ * the buffer can be resized it follows the end of the buffer, and differs from the array as soon as that is moved.
+ */
+function viewOf<T extends Values>(array: T): T {
+  const View = (types.isFloat32Array(array) ? Float32Array : Uint8Array) as unknown as new (
+    buffer: ArrayBufferLike,
+    byteOffset: number,
+    length?: number,
+  ) => T
+  const buffer = bufferOf(array) as ArrayBufferLike & { resizable?: boolean; growable?: boolean }
+  const length = buffer.resizable || buffer.growable ? undefined : lengthOf(array)
+  return new View(buffer, byteOffsetOf(array), length)
 }

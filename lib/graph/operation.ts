@@ -3,6 +3,7 @@
 import type { NativeNode } from '../backend/node-addon.ts'
 import { elements, formatShape, looksLikeNhwc, windowCount, windowExtent } from '../tensor/shape.ts'
 import { received, type Tensor } from '../tensor/tensor.ts'
+import { lengthOf } from '../tensor/typed-array.ts'
 import { KerneletError } from '../util/errors.ts'
 
 /**
@@ -129,7 +130,7 @@ export function toNative(operation: Operation, name: string, inputs: number[], s
 /** The data of a tensor whose buffer may have been transferred away since the tensor was made. */
 export function attached(tensor: Tensor, what: string): Float32Array {
   const { data } = tensor
-  if (data.length !== elements(tensor.shape)) {
+  if (lengthOf(data) !== elements(tensor.shape)) {
     throw new KerneletError(
       'ERR_SHAPE',
       `${what}: expected ${elements(tensor.shape)} values for shape ${formatShape(tensor.shape)} ` +

@@ -1,8 +1,10 @@
 /** Tensor: numbers and their shape. */
+
 import { types } from 'node:util'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
 import { checkShape, elements, formatShape } from './shape.ts'
+import { lengthOf } from './typed-array.ts'
 
 /** Stands for the data of a tensor that has none: one that only records what is done with it. */
 export const noData: Float32Array = new Float32Array(0)
@@ -40,7 +42,7 @@ function checkData(data: unknown, shape: readonly number[]): void {
     throw new KerneletError('ERR_ARGUMENT', `Tensor: data must be a Float32Array but is ${show(data)}${hint}`)
   }
   const expected = elements(shape)
-  if (data.length !== expected) {
+  if (lengthOf(data) !== expected) {
     throw new KerneletError(
       'ERR_SHAPE',
       `Tensor: expected ${expected} values for shape ${formatShape(shape)} but received ${received(data)}`,
@@ -50,5 +52,6 @@ function checkData(data: unknown, shape: readonly number[]): void {
 
 /** The length of an array for an error message, which for a detached buffer says why it is 0. */
 export function received(data: Float32Array | Uint8Array | Uint8ClampedArray): string {
-  return data.length === 0 ? '0 (an empty or detached buffer)' : String(data.length)
+  const length = lengthOf(data)
+  return length === 0 ? '0 (an empty or detached buffer)' : String(length)
 }
