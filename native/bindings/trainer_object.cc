@@ -195,9 +195,8 @@ std::unique_ptr<TrainerObject::Job> TrainerObject::job_of(const Napi::Value& val
   job->trainer = trainer_;
   const Elements images = elements_of(given_images, "images", "a Float32Array or Uint8Array",
                                       {napi_float32_array, napi_uint8_array, napi_uint8_clamped_array});
-  const Elements targets =
-      elements_of(given_targets, "targets", "an Int32Array, Uint8Array or Float32Array",
-                  {napi_int32_array, napi_uint8_array, napi_float32_array});
+  const Elements targets = elements_of(given_targets, "targets", "an Int32Array, Uint8Array or Float32Array",
+                                       {napi_int32_array, napi_uint8_array, napi_float32_array});
   const Elements indices = elements_of(given_indices, "indices", "a Uint32Array", {napi_uint32_array});
   const size_t per_image = static_cast<size_t>(trainer_->input_length());
   const bool float_targets = targets.type == napi_float32_array;
@@ -354,9 +353,8 @@ Napi::Value TrainerObject::run_async(const Napi::CallbackInfo& info) {
     idle_trainer();
     std::unique_ptr<Job> job = job_of(info[0]);
     load();
-    return AsyncCall::start(
-        info.Env(), "kernelet.train",
-        std::make_unique<Call>(*this, info.This().As<Napi::Object>(), std::move(job)));
+    return AsyncCall::start(info.Env(), "kernelet.train",
+                            std::make_unique<Call>(*this, info.This().As<Napi::Object>(), std::move(job)));
   });
 }
 
