@@ -143,6 +143,7 @@ export type { Padding, Pair } from './tensor/shape.ts'
 export { Tensor } from './tensor/tensor.ts'
 export { DivergedError } from './train/diverged.ts'
 export { type EvaluateOptions, Evaluation, type Example, evaluate } from './train/evaluate.ts'
+export type { EpochReport, FitOptions, FitProgress } from './train/fit.ts'
 export { freeze, unfreeze } from './train/freeze.ts'
 export type { GradientHealth, HealthWarning, LayerHealth, ReluHealth } from './train/health.ts'
 export type { Loss } from './train/losses.ts'
@@ -158,14 +159,7 @@ export {
   StepLR,
   type StepLROptions,
 } from './train/schedules.ts'
-export {
-  type EpochReport,
-  type FitOptions,
-  type FitProgress,
-  type StepReport,
-  Trainer,
-  type TrainerOptions,
-} from './train/trainer.ts'
+export { type StepReport, Trainer, type TrainerOptions } from './train/trainer.ts'
 export { KerneletError, type KerneletErrorCode } from './util/errors.ts'
 export { version } from './util/version.ts'
 export {

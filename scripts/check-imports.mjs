@@ -41,11 +41,8 @@ const most = 500
 const generated = new Set(['lib/formats/onnx/proto.ts'])
 /** Too long, and to be cut: no file may join them. */
 const long = new Set([
-  'lib/backend/node-addon.ts',
   'lib/compile/compiled-model.ts',
   'lib/formats/onnx/operators/shape.ts',
-  'lib/train/trainer.ts',
-  'native/bindings/trainer_object.cc',
   'native/core/plan_builder.cc',
   'native/core/trainer.cc',
   'native/tests/net.cc',

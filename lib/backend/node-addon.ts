@@ -195,6 +195,8 @@ export interface NativeTrainedParameter {
   mask?: Uint8Array | undefined
   /** Its learning rate is the step's, times this; 1 by default. */
   lrMultiplier?: number | undefined
+  /** Steps taken before it began to be trained, 0 by default: its first moments are corrected as from there. */
+  since?: number | undefined
 }
 
 /**

@@ -7,7 +7,7 @@ import { show } from '../util/show.ts'
 
 /**
  * Freezes the weights of a module and of all below it, or one parameter: `requires_grad_(False)` of PyTorch.
- * Counts for trainers made afterwards.
+ * Counts from the next step of any trainer; what an optimizer knows of the weights it keeps until they are unfrozen.
  */
 export function freeze(part: Module | Parameter): void {
   setRequiresGrad('freeze', part, false)

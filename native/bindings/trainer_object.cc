@@ -48,6 +48,8 @@ void read_parameters(const Napi::Value& list, const char* what, std::vector<Trai
       p.mask.assign(from, from + bytes.length);
     }
     p.lr_multiplier = static_cast<float>(number_of(one, "lrMultiplier", 1));
+    const Napi::Value since = one.Get("since");
+    if (given(since)) p.since = static_cast<uint64_t>(integer_of(since, "since", 0, most_safe));
   }
 }
 
@@ -413,14 +415,16 @@ void TrainerObject::write(const Napi::CallbackInfo& info) {
     std::vector<Floats> values;
     for (size_t i = 0; i < count; ++i) {
       values.push_back(floats_of(arrays[i], trainer.parameter_name(i).c_str()));
-      const size_t expected = trainer.is_trained(i) ? trainer.parameter_length(i) : 0;
-      if (values[i].length != expected) {
+      // One that nothing reads has no state, frozen or not.
+      const size_t expected = trainer.parameter_length(i);
+      if (trainer.is_trained(i) && values[i].length != expected) {
         fail("ERR_SHAPE",
              {trainer.parameter_name(i), ": expected ", expected, " values but received ", values[i].length});
       }
     }
-    for (size_t i = 0; i < values.size(); ++i)
-      trainer.write(static_cast<Trainer::State>(kind), i, values[i].data);
+    for (size_t i = 0; i < values.size(); ++i) {
+      if (trainer.is_trained(i)) trainer.write(static_cast<Trainer::State>(kind), i, values[i].data);
+    }
   });
 }
 
