@@ -1,7 +1,7 @@
 /** A folder of pictures, one folder a class: `seven/photo.png`, as torchvision's ImageFolder reads them. */
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { decodePictureAsync } from '../digits/decode.ts'
+import { readPicture } from '../digits/decode.ts'
 import { toLuma } from '../digits/luma.ts'
 import { normalizeDigit } from '../digits/normalize.ts'
 import type { Pixels } from '../digits/pixels.ts'
@@ -100,13 +100,7 @@ async function loadPicture(
   path: string,
   normalize: boolean,
 ): Promise<{ data: Uint8Array; width: number; height: number }> {
-  let bytes: Uint8Array
-  try {
-    bytes = readFileSync(path)
-  } catch (cause) {
-    throw new KerneletError('ERR_IO', `${path} cannot be read: ${(cause as Error).message}`, { cause })
-  }
-  const picture: Pixels = await decodePictureAsync(bytes, path)
+  const picture: Pixels = await readPicture(path)
   if (!normalize) return toLuma({ ...picture, channels: picture.channels ?? 4 })
   const { status, image } = normalizeDigit(picture)
   if (!image) throw new KerneletError('ERR_FORMAT', `${path}: ${status}`)

@@ -123,17 +123,18 @@ function parseProgress(text: string, path: string): Progress {
     if (Number.isSafeInteger(one) && (one as number) >= 0) return one as number
     throw damaged(`${name} is ${show(one)}`)
   }
+  if (typeof optimizer !== 'string') throw damaged(`optimizer is ${show(optimizer)}`)
   const progress: Progress = {
     step: count(step, 'step'),
     epoch: count(epoch, 'epoch'),
     runStart: count(runStart, 'runStart'),
     seed: count(seed, 'seed'),
-    optimizer: String(optimizer),
+    optimizer,
   }
   if (partial === undefined) return progress
   if (typeof partial !== 'object' || partial === null) throw damaged(`partial is ${show(partial)}`)
   const { steps, images, batchSize, lossSum, correct, seen } = partial as Record<string, unknown>
-  if (typeof lossSum !== 'number') throw damaged(`lossSum is ${show(lossSum)}`)
+  if (typeof lossSum !== 'number' || !Number.isFinite(lossSum)) throw damaged(`lossSum is ${show(lossSum)}`)
   return {
     ...progress,
     partial: {
