@@ -71,7 +71,13 @@ async function run(target) {
       ? { milliseconds }
       : { count }
   const extension = extensions[target]
-  const { done, failed } = await supervise({ target, extension, seed, failures, ...amount })
+  let told = start
+  const report = (soFar) => {
+    if (performance.now() - told < 60_000) return
+    told = performance.now()
+    console.log(`${target}: ${soFar.toLocaleString('en')} so far`)
+  }
+  const { done, failed } = await supervise({ target, extension, seed, failures, report, ...amount })
   all += done
   wrong += failed.length
   const seconds = ((performance.now() - start) / 1000).toFixed(0)

@@ -16,9 +16,16 @@ import { pathToFileURL } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
+  DigitClassifier,
+  decodePicture,
+  decodePictureAsync,
+  downloadMnist,
+  Generator,
   KerneletError,
   loadIdx,
+  loadMnist,
   loadOnnx,
+  loadPictures,
   loadSafetensors,
   readSafetensors,
   saveSafetensors,
@@ -340,5 +347,43 @@ describe('gzip', () => {
     expect(thrown(() => loadIdx(Buffer.from([0, 0, 8, 255, ...Array(1020).fill(0)]))).code).toBe('ERR_FORMAT')
     const zero = Buffer.from([...header.slice(0, -4), 0, 0, 0, 0])
     expect(loadIdx(zero).data.length).toBe(0)
+  })
+})
+
+describe('what is no path, no bytes and no dictionary', () => {
+  const odd: unknown[] = [null, 7, '', {}, [['x']], Symbol('x'), Object.create(null), { toString: null }]
+
+  test.each(odd.map((value) => [show(value), value]))('%s', async (_, value) => {
+    const digits = DigitClassifier.load()
+    const calls: (() => unknown)[] = [
+      () => decodePicture(value as never),
+      () => decodePictureAsync(value as never),
+      () => digits.classifyFile(value as never),
+      () => loadPictures(value as never),
+      () => downloadMnist({ folder: value as never }),
+      () => saveSafetensors(value as never, {}),
+      () => loadMnist('x', value as never),
+    ]
+    if (value !== 7) calls.push(() => new Generator(1).uniform(value as never))
+    if (value !== '')
+      calls.push(
+        () => loadMnist(value as never),
+        () => loadIdx(value as never),
+      )
+    if (typeof value !== 'object' || value === null) calls.push(() => saveSafetensors('x', value as never))
+    for (const call of calls) {
+      const error: unknown = await Promise.resolve()
+        .then(call)
+        .catch((cause) => cause)
+      expect(error, String(call)).toBeInstanceOf(KerneletError)
+      expect((error as KerneletError).code, String(call)).toMatch(/^ERR_(ARGUMENT|IO)$/)
+    }
+  })
+
+  test('names and classes that are none', async () => {
+    expect(thrown(() => saveSafetensors('x', new Map([[1, 2]]) as never)).code).toBe('ERR_ARGUMENT')
+    await expect(loadPictures(folder, { classes: 'ab' as never })).rejects.toMatchObject({
+      code: 'ERR_ARGUMENT',
+    })
   })
 })

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { KerneletError } from '../errors.ts'
 import { writeAtomically } from '../io/atomic.ts'
+import { checkPath } from '../io/file.ts'
 import { checkOptions } from '../options.ts'
 import { show } from '../shapes.ts'
 import { unpackIdx } from './idx.ts'
@@ -60,6 +61,7 @@ export interface DownloadProgress {
 export async function downloadMnist(options: DownloadOptions = {}): Promise<string> {
   checkOptions('downloadMnist', options, ['folder', 'mirror', 'onProgress'])
   const { folder = defaultFolder, mirror, onProgress = () => {} } = options
+  checkPath(folder, 'downloadMnist: folder')
   const sources = (mirror === undefined ? mirrors : [mirror]).map(address)
   try {
     mkdirSync(folder, { recursive: true })

@@ -6,7 +6,9 @@ import { toLuma } from '../digits/luma.ts'
 import { normalizeDigit } from '../digits/normalize.ts'
 import type { Pixels } from '../digits/pixels.ts'
 import { KerneletError } from '../errors.ts'
+import { checkPath } from '../io/file.ts'
 import { checkOptions } from '../options.ts'
+import { show } from '../shapes.ts'
 import { Dataset } from './dataset.ts'
 
 /** Options of `loadPictures`. */
@@ -36,8 +38,15 @@ const extensions = /\.(?:png|jpe?g|webp|gif|avif|tiff?|svg|heic)$/i
  *   `decodePictureAsync`
  */
 export async function loadPictures(folder: string, options: LoadPicturesOptions = {}): Promise<Dataset> {
+  checkPath(folder, 'loadPictures: folder')
   checkOptions('loadPictures', options, ['normalize', 'classes', 'onSkip'])
   const { normalize = true, onSkip } = options
+  if (options.classes !== undefined && !isNames(options.classes)) {
+    throw new KerneletError(
+      'ERR_ARGUMENT',
+      `loadPictures: classes must be names but is ${show(options.classes)}`,
+    )
+  }
   const folders = list(folder).filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'))
   // Numbers in the order of numbers: 10 after 9.
   const found = folders.map(({ name }) => name).sort(new Intl.Collator('en', { numeric: true }).compare)
@@ -86,6 +95,10 @@ export async function loadPictures(folder: string, options: LoadPicturesOptions 
   const pixels = new Uint8Array(images.length * size.width * size.height)
   for (const [i, image] of images.entries()) pixels.set(image, i * image.length)
   return new Dataset({ images: pixels, labels, shape: [1, size.height, size.width], classes, names })
+}
+
+function isNames(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every((one) => typeof one === 'string')
 }
 
 function list(folder: string) {

@@ -1,6 +1,7 @@
 /** Picture files to pixels: PNG here, everything else through sharp where the user has it. */
+import { types } from 'node:util'
 import { KerneletError } from '../errors.ts'
-import { readWholeAsync } from '../io/file.ts'
+import { checkPath, readWholeAsync } from '../io/file.ts'
 import { show } from '../shapes.ts'
 import { MAX_PIXELS, type Pixels } from './pixels.ts'
 import { decodePng } from './png.ts'
@@ -57,6 +58,7 @@ const largestFile = 2 ** 30
  *   cannot be read; ERR_UNSUPPORTED above a gigabyte
  */
 export async function readPicture(path: string): Promise<Required<Pixels>> {
+  checkPath(path, 'The picture')
   return decodePictureAsync(await readWholeAsync(path, largestFile), path)
 }
 
@@ -77,6 +79,9 @@ const MAGIC: [format: string, start: string][] = [
 
 /** @throws KerneletError ERR_FORMAT for bytes that are no picture */
 function formatOf(bytes: Uint8Array, name: string): string {
+  if (!types.isUint8Array(bytes)) {
+    throw new KerneletError('ERR_ARGUMENT', `${show(name)}: expected bytes but received ${show(bytes)}`)
+  }
   if (bytes.length === 0) throw new KerneletError('ERR_FORMAT', `${name} is empty`)
   const start = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 24)).toString('latin1')
   const known = MAGIC.find(([, magic]) => [...magic].every((c, i) => c === '.' || c === start[i]))

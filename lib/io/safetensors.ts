@@ -63,9 +63,9 @@ export function encodeSafetensors(
   state: ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>,
   metadata: ReadonlyMap<string, string> | Readonly<Record<string, string>> = {},
 ): Uint8Array[] {
-  const notes = entriesOf(metadata)
+  const notes = entriesOf(metadata, 'metadata')
   // By name, as the reference implementation orders tensors of one type, so that equal weights give equal files.
-  const tensors = entriesOf(state).sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
+  const tensors = entriesOf(state, 'state').sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
   const fields: [string, unknown][] = notes.length > 0 ? [['__metadata__', metadataField(notes)]] : []
   const parts: Uint8Array[] = []
   let offset = 0
@@ -103,8 +103,18 @@ function metadataField(notes: readonly [string, string][]): string {
   return `{${fields.join(',')}}`
 }
 
-function entriesOf<T>(dictionary: ReadonlyMap<string, T> | Readonly<Record<string, T>>): [string, T][] {
-  return dictionary instanceof Map ? [...dictionary] : Object.entries(dictionary)
+function entriesOf<T>(
+  dictionary: ReadonlyMap<string, T> | Readonly<Record<string, T>>,
+  what: string,
+): [string, T][] {
+  const isObject = typeof dictionary === 'object' && dictionary !== null
+  const entries: [unknown, T][] | undefined =
+    dictionary instanceof Map ? [...dictionary] : isObject ? Object.entries(dictionary) : undefined
+  if (entries?.every((entry): entry is [string, T] => typeof entry[0] === 'string')) return entries
+  throw new KerneletError(
+    'ERR_ARGUMENT',
+    `saveSafetensors: ${what} must be a Map or an object with names as keys but is ${show(dictionary)}`,
+  )
 }
 
 /** A sharded model: `weight_map` says which file has which tensor. */

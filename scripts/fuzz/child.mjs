@@ -38,7 +38,10 @@ for (let index = from; index < to; index++) {
   writeSync(stateHandle, cellBytes, 0, 8, 0)
   const random = new Random(seedOf(seed, index))
   const input = files ? readFileSync(files[index]) : target.make(state, random)
-  if (inputFile) writeFileSync(inputFile, input)
+  if (inputFile) {
+    writeFileSync(inputFile, input)
+    writeFileSync(`${inputFile}.txt`, target.describe?.(state, input) ?? '')
+  }
   const failure = await feed(input, random)
   if (failure !== undefined) {
     const text = target.describe?.(state, input) ?? ''

@@ -62,8 +62,8 @@ async function alone(job, index) {
     const end = await runChild({ ...job, inputFile }, index, index + 1, Number.POSITIVE_INFINITY, (one) => {
       wrong = one
     })
-    const input = readFileSync(inputFile, { flag: 'a+' })
-    return wrong ?? { kind: end.kind, message: end.message, input }
+    const [input, text] = [inputFile, `${inputFile}.txt`].map((file) => readFileSync(file, { flag: 'a+' }))
+    return wrong ?? { kind: end.kind, message: `${end.message}\n${text}`, input }
   } finally {
     rmSync(folder, { recursive: true })
   }
