@@ -22,14 +22,18 @@ import {
   downloadMnist,
   Generator,
   KerneletError,
+  Linear,
   loadIdx,
   loadMnist,
   loadOnnx,
   loadPictures,
   loadSafetensors,
   readSafetensors,
+  Sequential,
+  SGD,
   saveSafetensors,
   Tensor,
+  Trainer,
 } from '../lib/index.ts'
 import { PartReader, readWhole } from '../lib/io/file.ts'
 import { formatShape, show } from '../lib/shapes.ts'
@@ -347,6 +351,53 @@ describe('gzip', () => {
     expect(thrown(() => loadIdx(Buffer.from([0, 0, 8, 255, ...Array(1020).fill(0)]))).code).toBe('ERR_FORMAT')
     const zero = Buffer.from([...header.slice(0, -4), 0, 0, 0, 0])
     expect(loadIdx(zero).data.length).toBe(0)
+  })
+})
+
+describe('checkpoints', () => {
+  const path = join(folder, 'checkpoint')
+  const good = { step: 3, epoch: 1, runStart: 1, seed: 1, optimizer: 'sgd' }
+  const partial = { steps: 1, images: 4, batchSize: 2, lossSum: 1, correct: 1, seen: 2 }
+  const trainer = () =>
+    new Trainer(new Sequential(new Linear(2, 2)), {
+      optimizer: new SGD({ lr: 0.1 }),
+      seed: 1,
+      inputShape: [2],
+    })
+  const write = (progress: string) => {
+    const linear = {
+      '0.weight': new Tensor(new Float32Array(4), [2, 2]),
+      '0.bias': new Tensor(new Float32Array(2), [2]),
+    }
+    saveSafetensors(path, linear, { 'kernelet.training': progress })
+  }
+
+  test('a right one', () => {
+    write(JSON.stringify({ ...good, partial }))
+    trainer().loadCheckpoint(path)
+  })
+
+  test.each([
+    '[]',
+    'null',
+    '7',
+    `${'['.repeat(50_000)}${']'.repeat(50_000)}`,
+    JSON.stringify({ ...good, optimizer: undefined }),
+    JSON.stringify({ ...good, step: -1 }),
+    JSON.stringify({ ...good, epoch: 2 ** 53 - 2 }),
+    JSON.stringify({ ...good, runStart: 2 }),
+    JSON.stringify({ ...good, partial: 1 }),
+    JSON.stringify({ ...good, partial: { ...partial, batchSize: 0 } }),
+    JSON.stringify({ ...good, partial: { ...partial, steps: 3 } }),
+    JSON.stringify({ ...good, partial: { ...partial, seen: 5 } }),
+    JSON.stringify({ ...good, partial }).replace('"lossSum":1', '"lossSum":1e999'),
+    `{"optimizer":${'['.repeat(50_000)}${']'.repeat(50_000)},"step":0,"epoch":0,"runStart":0,"seed":0}`,
+  ])('one that says %.60s', (progress) => {
+    write(progress)
+    expect(thrown(() => trainer().loadCheckpoint(path))).toMatchObject({
+      code: 'ERR_FORMAT',
+      message: expect.stringContaining('is a damaged checkpoint'),
+    })
   })
 })
 

@@ -108,6 +108,9 @@ export function readCheckpoint(path: string): Checkpoint {
   return { weights, state, progress, metadata: rest }
 }
 
+/** Of epochs, steps and images. */
+const largestCount = 2 ** 48
+
 function parseProgress(text: string, path: string): Progress {
   const damaged = (what: string): KerneletError =>
     new KerneletError('ERR_FORMAT', `${path} is a damaged checkpoint: ${what}`)
@@ -120,7 +123,9 @@ function parseProgress(text: string, path: string): Progress {
   if (typeof value !== 'object' || value === null) throw damaged(`the run is ${show(value)}`)
   const { step, epoch, runStart, seed, optimizer, partial } = value as Record<string, unknown>
   const count = (one: unknown, name: string): number => {
-    if (Number.isSafeInteger(one) && (one as number) >= 0) return one as number
+    // Counted on from far below 2⁵³, where one more would change nothing.
+    const isCount = Number.isSafeInteger(one) && (one as number) >= 0
+    if (isCount && (name === 'seed' || (one as number) <= largestCount)) return one as number
     throw damaged(`${name} is ${show(one)}`)
   }
   if (typeof optimizer !== 'string') throw damaged(`optimizer is ${show(optimizer)}`)
@@ -131,19 +136,23 @@ function parseProgress(text: string, path: string): Progress {
     seed: count(seed, 'seed'),
     optimizer,
   }
+  if (progress.runStart > progress.epoch) {
+    throw damaged(`the run began at epoch ${progress.runStart}, after epoch ${progress.epoch}`)
+  }
   if (partial === undefined) return progress
   if (typeof partial !== 'object' || partial === null) throw damaged(`partial is ${show(partial)}`)
   const { steps, images, batchSize, lossSum, correct, seen } = partial as Record<string, unknown>
   if (typeof lossSum !== 'number' || !Number.isFinite(lossSum)) throw damaged(`lossSum is ${show(lossSum)}`)
-  return {
-    ...progress,
-    partial: {
-      steps: count(steps, 'steps'),
-      images: count(images, 'images'),
-      batchSize: count(batchSize, 'batchSize'),
-      lossSum,
-      correct: count(correct, 'correct'),
-      seen: count(seen, 'seen'),
-    },
+  const part: Partial = {
+    steps: count(steps, 'steps'),
+    images: count(images, 'images'),
+    batchSize: count(batchSize, 'batchSize'),
+    lossSum,
+    correct: count(correct, 'correct'),
+    seen: count(seen, 'seen'),
   }
+  if (part.batchSize < 1 || part.steps > Math.ceil(part.images / part.batchSize) || part.seen > part.images) {
+    throw damaged(`${part.steps} steps of ${part.batchSize} images of ${part.images}, ${part.seen} seen`)
+  }
+  return { ...progress, partial: part }
 }

@@ -127,7 +127,7 @@ function anyJson(random, value) {
       return { a: value ?? 1 }
     case 5: {
       let nested = value ?? 0
-      for (let left = random.pick([1, 3, 2000]); left > 0; left--) nested = [nested]
+      for (let left = random.pick([1, 3, 300]); left > 0; left--) nested = [nested]
       return nested
     }
     case 6:
