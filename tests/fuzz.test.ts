@@ -7,8 +7,8 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
+import { readWeights } from '../lib/formats/weights.ts'
 import { KerneletError } from '../lib/index.ts'
-import { readWeights } from '../lib/io/weights.ts'
 import { root } from './helpers.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'kernelet-'))

@@ -35,8 +35,9 @@ import {
   Tensor,
   Trainer,
 } from '../lib/index.ts'
-import { PartReader, readWhole } from '../lib/io/file.ts'
-import { formatShape, show } from '../lib/shapes.ts'
+import { formatShape } from '../lib/tensor/shape.ts'
+import { PartReader, readWhole } from '../lib/util/file.ts'
+import { show } from '../lib/util/show.ts'
 import { root } from './helpers.ts'
 import { encode, modelProto } from './onnx-models.ts'
 

@@ -11,7 +11,7 @@ import {
   type TensorProto,
   type ValueInfoProto,
   writeModelProto,
-} from '../lib/io/onnx/proto.ts'
+} from '../lib/formats/onnx/proto.ts'
 
 /** By `TensorProto.DataType`. */
 export const dataTypes = {

@@ -1,9 +1,10 @@
 /** The IDX format of MNIST (http://yann.lecun.com/exdb/mnist): a magic number, sizes, bytes; gzipped or not. */
-import { constants, gunzipSync } from 'node:zlib'
-import { KerneletError } from '../errors.ts'
-import { readWhole } from '../io/file.ts'
-import { mostDimensions } from '../io/stored.ts'
-import { elements, formatShape, show } from '../shapes.ts'
+import { gunzipSync } from 'node:zlib'
+import { mostDimensions } from '../formats/dtype.ts'
+import { elements, formatShape } from '../tensor/shape.ts'
+import { KerneletError } from '../util/errors.ts'
+import { readWhole } from '../util/file.ts'
+import { show } from '../util/show.ts'
 
 /** What an IDX file of unsigned bytes holds. */
 export interface Idx {
@@ -97,10 +98,13 @@ function unzippedHeader(bytes: Uint8Array, name: string): Header {
   }
 }
 
+/** zlib's Z_SYNC_FLUSH: what there is, though it ends in the middle. */
+const syncFlush = 2
+
 /** What the first part of a gzip file unpacks to; undefined where that is more than a megabyte. */
 function unzippedStart(part: Uint8Array): Uint8Array | undefined {
   try {
-    return gunzipSync(part, { finishFlush: constants.Z_SYNC_FLUSH, maxOutputLength: 2 ** 20 + 2 ** 16 })
+    return gunzipSync(part, { finishFlush: syncFlush, maxOutputLength: 2 ** 20 + 2 ** 16 })
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') return undefined
     throw cause

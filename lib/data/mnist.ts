@@ -1,9 +1,10 @@
 /** MNIST and sets in its form (Fashion-MNIST, EMNIST, KMNIST): four IDX files in a folder. */
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { KerneletError } from '../errors.ts'
-import { checkPath } from '../io/file.ts'
-import { formatShape, show } from '../shapes.ts'
+import { formatShape } from '../tensor/shape.ts'
+import { KerneletError } from '../util/errors.ts'
+import { checkPath } from '../util/file.ts'
+import { show } from '../util/show.ts'
 import { Dataset } from './dataset.ts'
 import { loadIdx } from './idx.ts'
 import { defaultFolder } from './places.ts'

@@ -1,14 +1,14 @@
 /** A folder of pictures, one folder a class: `seven/photo.png`, as torchvision's ImageFolder reads them. */
 import { readdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { readPicture } from '../digits/decode.ts'
-import { toLuma } from '../digits/luma.ts'
-import { normalizeDigit } from '../digits/normalize.ts'
-import type { Pixels } from '../digits/pixels.ts'
-import { KerneletError } from '../errors.ts'
-import { checkPath } from '../io/file.ts'
-import { checkOptions } from '../options.ts'
-import { show } from '../shapes.ts'
+import { checkOptions } from '../util/check.ts'
+import { KerneletError } from '../util/errors.ts'
+import { checkPath } from '../util/file.ts'
+import { show } from '../util/show.ts'
+import { normalizeDigit } from '../vision/digits/normalize.ts'
+import { readPicture } from '../vision/picture/decode.ts'
+import { toLuma } from '../vision/picture/luma.ts'
+import type { Pixels } from '../vision/picture/pixels.ts'
 import { Dataset } from './dataset.ts'
 
 /** Options of `loadPictures`. */

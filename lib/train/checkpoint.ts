@@ -1,9 +1,11 @@
 /** Checkpoints: all that a run needs to go on to the same bits, in one safetensors file. */
-import { KerneletError } from '../errors.ts'
-import { loadSafetensors, readSafetensors, saveSafetensors } from '../io/safetensors.ts'
+
+import { loadSafetensors, readSafetensors, saveSafetensors } from '../formats/safetensors.ts'
 import type { StateDict } from '../nn/module.ts'
-import { sameShape, show } from '../shapes.ts'
-import { Tensor } from '../tensor.ts'
+import { sameShape } from '../tensor/shape.ts'
+import { Tensor } from '../tensor/tensor.ts'
+import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
 
 /** What the native trainer keeps of each parameter. */
 export const kinds = ['momentum', 'expAvg', 'expAvgSq', 'ema'] as const

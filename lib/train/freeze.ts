@@ -1,7 +1,9 @@
 /** Frozen layers: weights that training leaves as they are. */
-import { KerneletError } from '../errors.ts'
-import { Module, Parameter } from '../nn/module.ts'
-import { show } from '../shapes.ts'
+
+import { Module } from '../nn/module.ts'
+import { Parameter } from '../tensor/parameter.ts'
+import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
 
 /**
  * Freezes the weights of a module and of all below it, or one parameter: `requires_grad_(False)` of PyTorch.

@@ -1,8 +1,5 @@
 /** Trainer: teaches a model, a step or a whole run at a time. */
-import { type AugmentOptions, nativeAugment } from '../data/augment.ts'
-import { Dataset, splitIndices } from '../data/dataset.ts'
-import { KerneletError } from '../errors.ts'
-import { type Graph, graphShapes, trace } from '../graph.ts'
+
 import {
   type NativeAugment,
   type NativeHealth,
@@ -10,14 +7,20 @@ import {
   type NativeTrainer,
   type NativeTrainReport,
   native,
-} from '../native.ts'
-import { Module, type Parameter, type StateDict } from '../nn/module.ts'
-import { BatchNorm } from '../nn/normalization.ts'
-import { attached, toNative } from '../operation.ts'
-import { checkOptions } from '../options.ts'
-import { defaultGenerator } from '../random.ts'
-import { checkShape, elements, formatShape, sameShape, show, size } from '../shapes.ts'
-import { Tensor } from '../tensor.ts'
+} from '../backend/node-addon.ts'
+import { type AugmentOptions, nativeAugment } from '../data/augment.ts'
+import { Dataset, splitIndices } from '../data/dataset.ts'
+import { type Graph, graphShapes, trace } from '../graph/graph.ts'
+import { attached, toNative } from '../graph/operation.ts'
+import { Module, type StateDict } from '../nn/module.ts'
+import { BatchNorm } from '../ops/normalization-layers.ts'
+import type { Parameter } from '../tensor/parameter.ts'
+import { defaultGenerator } from '../tensor/random.ts'
+import { checkShape, elements, formatShape, sameShape, size } from '../tensor/shape.ts'
+import { Tensor } from '../tensor/tensor.ts'
+import { checkOptions } from '../util/check.ts'
+import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
 import {
   type Checkpoint,
   type Kind,
@@ -33,7 +36,7 @@ import { deadUnits, type GradientHealth, layersOf, warningsOf } from './health.t
 import { checkClasses, checkLoss, type Loss, targetsOf } from './losses.ts'
 import { Adam, atLeast0, Optimizer } from './optimizers.ts'
 import { epochOrder, stream } from './order.ts'
-import { type Pixels, pixelsOf } from './pixels.ts'
+import { type Pixels, pixelsOf } from './scaling.ts'
 import { Schedule } from './schedules.ts'
 
 /** Options of `Trainer`. */

@@ -1,0 +1,234 @@
+/** ONNX models as modules. */
+import { dirname } from 'node:path'
+import type { CompiledModel, CompileOptions } from '../../compile/compiled-model.ts'
+import { SymbolicTensor } from '../../graph/graph.ts'
+import type { Summary } from '../../graph/summary.ts'
+import { Module } from '../../nn/module.ts'
+import { elements, formatShape } from '../../tensor/shape.ts'
+import { noData, Tensor } from '../../tensor/tensor.ts'
+import { checkOptions } from '../../util/check.ts'
+import { KerneletError } from '../../util/errors.ts'
+import { show } from '../../util/show.ts'
+import { readSource } from '../source.ts'
+import type { NdArray } from './array.ts'
+import { decodeModel } from './decode.ts'
+import { kindOfType, list, type OnnxValueInfo } from './info.ts'
+import { type Prepared, prepare, runNode } from './prepare.ts'
+import type { ModelProto } from './proto.ts'
+import { tensorOf, type Value } from './value.ts'
+
+/** Options of `loadOnnx`. */
+export interface LoadOnnxOptions {
+  /** The output that is the result of forward(), by name; needed where the model has several. */
+  output?: string | undefined
+  /** Where the files of weights lie that a model in bytes refers to; default: beside the model, when it is a file. */
+  dataFolder?: string | undefined
+}
+
+/** Numbers for `OnnxModel.run`: a Tensor, or any array of numbers and its shape. */
+export type OnnxInput = Tensor | { data: ArrayLike<number | bigint>; shape: readonly number[] }
+
+/**
+ * Reads an ONNX model: a CNN of opset 7 to 22, exported by PyTorch or others. float16, bfloat16 and double weights
+ * become float32.
+ *
+ * @param source the path of a file, or its bytes
+ * @throws KerneletError `ERR_FORMAT` when the file is damaged; `ERR_UNSUPPORTED` for an operator or attribute that
+ *   there is none of here, by node, operator and opset; `ERR_IO` when the file, or one it refers to, cannot be read
+ */
+export function loadOnnx(source: string | Uint8Array, options: LoadOnnxOptions = {}): OnnxModel {
+  checkOptions('loadOnnx', options, ['output', 'dataFolder'])
+  const { bytes, name } = readSource('loadOnnx', source, 'ONNX')
+  const path = options.dataFolder ?? (typeof source === 'string' ? dirname(source) : undefined)
+  return new OnnxModel(decodeModel(bytes, name), name, { path }, options.output)
+}
+
+/**
+ * A model read from ONNX: `compile`, `summary`, `stateDict` and, where its operations have gradients, training are
+ * those of any Module. Weights go by the names of their initializers, with PyTorch's layout: the matrix of a Gemm
+ * or MatMul is [out, in]. Dropout drops nothing and batch norms keep their statistics, also in training. Made by
+ * `loadOnnx`; not to be constructed.
+ */
+export class OnnxModel extends Module {
+  readonly #model: Prepared
+  readonly #result: string | undefined
+  /** The batch the model was exported with, where it is a number. */
+  readonly #declaredBatch: number | undefined
+
+  constructor(model: ModelProto, file: string, folder: { path: string | undefined }, output?: string) {
+    super()
+    this.#model = prepare(model, file, folder)
+    this.#result = chosen(this.#model.outputs, output, file)
+    const batch = this.#model.inputs[0]?.shape?.[0]
+    this.#declaredBatch = typeof batch === 'number' ? batch : undefined
+    for (const [name, value] of [...this.#model.parameters, ...this.#model.buffers]) {
+      let property = name
+      while (property in this) property += '_'
+      Object.defineProperty(this, property, { value, enumerable: true })
+    }
+  }
+
+  /** Version of the operator set the model was written for. */
+  get opset(): number {
+    return this.#model.opset
+  }
+
+  /** What the model must be given. */
+  get inputs(): readonly OnnxValueInfo[] {
+    return this.#model.inputs
+  }
+
+  get outputs(): readonly OnnxValueInfo[] {
+    return this.#model.outputs
+  }
+
+  /** Shape of one image, where the model fixes it. */
+  get inputShape(): readonly number[] | undefined {
+    const image = this.inputs[0]?.shape?.slice(1)
+    return image?.length && image.every((size) => typeof size === 'number') ? (image as number[]) : undefined
+  }
+
+  /**
+   * The result for a batch.
+   *
+   * @param inputs one tensor for each of `inputs`, in order: [n, channels, height, width] for an image
+   * @throws KerneletError `ERR_SHAPE` when a shape is not what the model declares; `ERR_UNSUPPORTED`, when the model
+   *   is compiled, for a node that needs values
+   */
+  forward(...inputs: Tensor[]): Tensor {
+    if (inputs.length !== this.inputs.length) {
+      throw new KerneletError(
+        'ERR_ARGUMENT',
+        `The model has ${this.inputs.length} inputs (${list(this.inputs)}) but received ${inputs.length}`,
+      )
+    }
+    if (this.#result === undefined) {
+      throw new KerneletError(
+        'ERR_ARGUMENT',
+        `The model has several outputs (${list(this.outputs)}): name one in loadOnnx(…, { output }), or use run()`,
+      )
+    }
+    const values = new Map<string, Value>(
+      inputs.map((input, i) => [(this.inputs[i] as OnnxValueInfo).name, input]),
+    )
+    return tensorOf(this.#run(values).get(this.#result) as Value)
+  }
+
+  /**
+   * Every output for the inputs, by name, operator by operator: for models with several inputs or outputs, and for
+   * what cannot be compiled.
+   *
+   * @param inputs by name: Tensors, or `{ data, shape }` with any numbers; integers too come back as float32
+   * @throws KerneletError `ERR_ARGUMENT` for names that do not fit; otherwise as `forward`
+   */
+  run(inputs: Readonly<Record<string, OnnxInput>>): Record<string, Tensor> {
+    const names = new Set(this.inputs.map(({ name }) => name))
+    for (const name of Object.keys(inputs)) {
+      if (names.has(name)) continue
+      throw new KerneletError(
+        'ERR_ARGUMENT',
+        `run: there is no input ${show(name)}; there are ${list(this.inputs)}`,
+      )
+    }
+    const values = new Map<string, Value>()
+    for (const info of this.inputs) {
+      if (!Object.hasOwn(inputs, info.name)) {
+        throw new KerneletError('ERR_ARGUMENT', `run: the input ${show(info.name)} is missing`)
+      }
+      values.set(info.name, inputValue(inputs[info.name] as OnnxInput, info))
+    }
+    const results = this.#run(values)
+    return Object.fromEntries(this.outputs.map(({ name }) => [name, resultOf(results.get(name) as Value)]))
+  }
+
+  /** `compile`; `inputShape` is only needed where the model does not fix it. */
+  override compile(options: CompileOptions = {}): CompiledModel {
+    return super.compile({ ...options, inputShape: options.inputShape ?? this.inputShape })
+  }
+
+  /** `summary`; `inputShape` is only needed where the model does not fix it. */
+  override summary(inputShape: readonly number[] | undefined = this.inputShape): Summary {
+    return super.summary(inputShape as readonly number[])
+  }
+
+  #run(inputs: ReadonlyMap<string, Value>): Map<string, Value> {
+    for (const info of this.inputs) checkInput(inputs.get(info.name) as Value, info)
+    const first = inputs.values().next().value
+    const batch = first?.shape[0] ?? 1
+    const run = { batch, declaredBatch: this.#declaredBatch, held: this.#model.held }
+    const values = new Map([...this.#model.known, ...inputs])
+    const tracer = [...inputs.values()].find((value) => value instanceof SymbolicTensor)?.tracer
+    const around = tracer?.scopes.at(-1)?.path ?? ''
+    for (const prepared of this.#model.nodes) {
+      const name = prepared.node.name.replace(/^\//, '')
+      tracer?.scopes.push({ path: around === '' ? name : `${around}.${name}`, leaf: true })
+      try {
+        runNode(prepared, values, run)
+      } finally {
+        tracer?.scopes.pop()
+      }
+    }
+    return values
+  }
+}
+
+/** The output that was asked for, or the only one. */
+function chosen(
+  outputs: readonly OnnxValueInfo[],
+  wanted: string | undefined,
+  file: string,
+): string | undefined {
+  const name = wanted ?? (outputs[0] as OnnxValueInfo).name
+  if (wanted === undefined && outputs.length > 1) return undefined
+  if (outputs.some((output) => output.name === name)) return name
+  throw new KerneletError('ERR_ARGUMENT', `${file} has no output ${show(wanted)}; it has ${list(outputs)}`)
+}
+
+/** What run() hands out: a tensor, and for nothing at all an empty one. */
+function resultOf(value: Value): Tensor {
+  return elements(value.shape) === 0 ? new EmptyTensor(value.shape) : tensorOf(value)
+}
+
+/** A tensor with a dimension of 0, which no function of tensors takes. */
+class EmptyTensor extends Tensor {
+  constructor(shape: readonly number[]) {
+    super(noData, [1])
+    Object.defineProperty(this, 'shape', { value: Object.freeze([...shape]) })
+  }
+
+  override get data(): Float32Array {
+    return noData
+  }
+}
+
+/** An input as the model declares it: integers stay exact. */
+function inputValue(input: OnnxInput, { name, type }: OnnxValueInfo): Value {
+  const kind = kindOfType(type)
+  if (input instanceof Tensor && kind === 'float') return input
+  const { data, shape } = input
+  if (data === undefined || !Array.isArray(shape) || data.length !== elements(shape)) {
+    throw new KerneletError(
+      'ERR_ARGUMENT',
+      `run: ${show(name)} must be a Tensor or { data, shape } with as many numbers as its shape says`,
+    )
+  }
+  const numbers = Array.from(data, Number)
+  const array: NdArray = {
+    kind,
+    shape: [...shape],
+    values: kind === 'float' ? Float32Array.from(numbers) : Float64Array.from(numbers),
+  }
+  return kind === 'float' && numbers.length > 0 ? tensorOf(array) : array
+}
+
+/** The batch may be any; what else the model fixes must be so. */
+function checkInput(value: Value, info: OnnxValueInfo): void {
+  const { shape } = info
+  if (shape === undefined) return
+  const fits = value.shape.length === shape.length
+  if (fits && shape.every((size, d) => d === 0 || typeof size !== 'number' || size === value.shape[d])) return
+  throw new KerneletError(
+    'ERR_SHAPE',
+    `The input ${info.name} is ${list([info])} but received ${formatShape(value.shape)}`,
+  )
+}
