@@ -161,6 +161,7 @@ export {
 } from './train/schedules.ts'
 export { type StepReport, Trainer, type TrainerOptions } from './train/trainer.ts'
 export { KerneletError, type KerneletErrorCode } from './util/errors.ts'
+export type { FilePath, FileSource } from './util/source.ts'
 export { version } from './util/version.ts'
 export {
   type Classification,

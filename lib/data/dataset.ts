@@ -1,5 +1,6 @@
 /** Dataset: images with their labels, and ways to take a part of them. */
 
+import { types } from 'node:util'
 import type { Generator } from '../tensor/random.ts'
 import { checkShape, elements, formatShape } from '../tensor/shape.ts'
 import { checkOptions } from '../util/check.ts'
@@ -43,13 +44,13 @@ export class Dataset {
     checkOptions('Dataset', parts, ['images', 'labels', 'shape', 'classes', 'names'])
     const { images, labels, names } = parts
     this.shape = Object.freeze(checkShape(parts.shape, 'Dataset: shape'))
-    if (!(images instanceof Uint8Array || images instanceof Float32Array)) {
+    if (!types.isUint8Array(images) && !types.isFloat32Array(images)) {
       throw new KerneletError(
         'ERR_ARGUMENT',
         `Dataset: images must be a Uint8Array or Float32Array but is ${show(images)}`,
       )
     }
-    if (!(labels instanceof Int32Array || labels instanceof Uint8Array || Array.isArray(labels))) {
+    if (!types.isInt32Array(labels) && !types.isUint8Array(labels) && !Array.isArray(labels)) {
       throw new KerneletError(
         'ERR_ARGUMENT',
         `Dataset: labels must be an array of classes but is ${show(labels)}`,
@@ -92,10 +93,9 @@ export class Dataset {
   /** The images of these indices, copied. */
   subset(indices: ArrayLike<number>): Dataset {
     const size = this.imageLength
-    const images =
-      this.images instanceof Uint8Array
-        ? new Uint8Array(indices.length * size)
-        : new Float32Array(indices.length * size)
+    const images = types.isUint8Array(this.images)
+      ? new Uint8Array(indices.length * size)
+      : new Float32Array(indices.length * size)
     const labels = new Int32Array(indices.length)
     for (let i = 0; i < indices.length; i++) {
       const index = indices[i] as number

@@ -1,4 +1,5 @@
 /** Module: something with weights and a forward(), made of other modules. Works like `torch.nn.Module`. */
+import { types } from 'node:util'
 import { type CompiledModel, type CompileOptions, compile } from '../compile/compiled-model.ts'
 import { attached } from '../graph/operation.ts'
 import { type Summary, summary } from '../graph/summary.ts'
@@ -75,7 +76,7 @@ export abstract class Module {
     state: ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>,
     options: { strict?: boolean } = {},
   ): { missingKeys: string[]; unexpectedKeys: string[] } {
-    const given = state instanceof Map ? state : new Map(Object.entries(state))
+    const given: ReadonlyMap<string, Tensor> = types.isMap(state) ? state : new Map(Object.entries(state))
     const own = this.stateDict()
     // Files of PyTorch before 0.4.1 have no count of batches; they load there too.
     const missingKeys = [...own.keys()].filter(

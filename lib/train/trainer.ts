@@ -1,4 +1,5 @@
 /** Trainer: teaches a model, a step or a whole run at a time. */
+
 import type { NativeTrainReport } from '../backend/node-addon.ts'
 import { type AugmentOptions, nativeAugment } from '../data/augment.ts'
 import { type Dataset, splitIndices } from '../data/dataset.ts'
@@ -11,6 +12,7 @@ import { lengthOf } from '../tensor/typed-array.ts'
 import { checkOptions } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
+import { type FilePath, pathOf } from '../util/source.ts'
 import {
   type Checkpoint,
   type Partial,
@@ -396,7 +398,7 @@ export class Trainer {
    * @param metadata strings to keep with it
    * @throws KerneletError `ERR_IO`, `ERR_BUSY`
    */
-  saveCheckpoint(path: string, metadata: Readonly<Record<string, string>> = {}): void {
+  saveCheckpoint(path: FilePath, metadata: Readonly<Record<string, string>> = {}): void {
     this.#checkFree('saveCheckpoint')
     writeCheckpoint(path, { ...this.#snapshot(), metadata: new Map(Object.entries(metadata)) })
   }
@@ -408,14 +410,14 @@ export class Trainer {
    * @throws KerneletError `ERR_FORMAT` for another file; `ERR_STATE_DICT` for another model or optimizer;
    *   `ERR_IO`, `ERR_BUSY`
    */
-  loadCheckpoint(path: string): Map<string, string> {
+  loadCheckpoint(path: FilePath): Map<string, string> {
     this.#checkFree('loadCheckpoint')
     const checkpoint = readCheckpoint(path)
     const own = this.#optimizer.settings.kind
     if (checkpoint.progress.optimizer !== own) {
       throw new KerneletError(
         'ERR_STATE_DICT',
-        `${path}: it was trained by ${checkpoint.progress.optimizer}, not by ${own}`,
+        `${pathOf(path)}: it was trained by ${checkpoint.progress.optimizer}, not by ${own}`,
       )
     }
     this.#restore(checkpoint)

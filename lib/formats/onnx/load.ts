@@ -9,6 +9,7 @@ import { noData, Tensor } from '../../tensor/tensor.ts'
 import { checkOptions } from '../../util/check.ts'
 import { KerneletError } from '../../util/errors.ts'
 import { show } from '../../util/show.ts'
+import type { FileSource } from '../../util/source.ts'
 import { readSource } from '../source.ts'
 import type { NdArray } from './array.ts'
 import { decodeModel } from './decode.ts'
@@ -36,10 +37,10 @@ export type OnnxInput = Tensor | { data: ArrayLike<number | bigint>; shape: read
  * @throws KerneletError `ERR_FORMAT` when the file is damaged; `ERR_UNSUPPORTED` for an operator or attribute that
  *   there is none of here, by node, operator and opset; `ERR_IO` when the file, or one it refers to, cannot be read
  */
-export function loadOnnx(source: string | Uint8Array, options: LoadOnnxOptions = {}): OnnxModel {
+export function loadOnnx(source: FileSource, options: LoadOnnxOptions = {}): OnnxModel {
   checkOptions('loadOnnx', options, ['output', 'dataFolder'])
-  const { bytes, name } = readSource('loadOnnx', source, 'ONNX')
-  const path = options.dataFolder ?? (typeof source === 'string' ? dirname(source) : undefined)
+  const { bytes, name, path: file } = readSource('loadOnnx', source, 'ONNX')
+  const path = options.dataFolder ?? (file === undefined ? undefined : dirname(file))
   return new OnnxModel(decodeModel(bytes, name), name, { path }, options.output)
 }
 
