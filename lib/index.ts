@@ -79,9 +79,9 @@ export type { OnnxValueInfo } from './io/onnx/info.ts'
 export {
   type LoadOnnxOptions,
   loadOnnx,
-  type OnnxInput,
   OnnxModel,
 } from './io/onnx/model.ts'
+export { OnnxArray, type OnnxInput, type OnnxResult } from './io/onnx/onnx-array.ts'
 export { type SaveOnnxOptions, saveOnnx } from './io/onnx/save.ts'
 export { loadSafetensors, readSafetensors, saveSafetensors } from './io/safetensors.ts'
 export type { Dtype, StoredTensor, WeightsFile } from './io/stored.ts'

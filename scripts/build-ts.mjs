@@ -26,6 +26,7 @@ const late = {
     'io/onnx/decode',
     'io/onnx/info',
     'io/onnx/inspect',
+    'io/onnx/io',
     'io/onnx/prepare',
     'io/onnx/save',
     'io/onnx/value',

@@ -1,6 +1,6 @@
 /** Every ONNX operator, attribute by attribute, against onnxruntime: operator by operator, and compiled. */
 import { describe, expect, test } from 'vitest'
-import { loadOnnx, Tensor } from '../lib/index.ts'
+import { loadOnnx, type OnnxResult, Tensor } from '../lib/index.ts'
 import { largestError, noise } from './helpers.ts'
 import { type AttributeValue, type Numbers, onnxModel, onnxruntime, runOrt } from './onnx-models.ts'
 
@@ -516,14 +516,15 @@ describe.skipIf(!ort)('as onnxruntime', () => {
       const opset = one.opset ?? 17
       const whole = onnxModel({ opset, nodes: [node], inputs: given, outputs })
       const expected = await runOrt(ort!, whole, given)
-      const check = (actual: Tensor, name: string) => {
+      const check = (actual: OnnxResult, name: string) => {
         const { shape, data } = expected[name]!
         expect(actual.shape).toEqual(shape)
         const scale = Math.max(...data.map(Math.abs), 1)
-        expect(largestError(actual.data, Float32Array.from(data)) / scale).toBeLessThan(one.tolerance ?? 2e-6)
+        const numbers = Float32Array.from(actual.data as ArrayLike<number | bigint>, Number)
+        expect(largestError(numbers, Float32Array.from(data)) / scale).toBeLessThan(one.tolerance ?? 2e-6)
       }
 
-      const results = loadOnnx(whole).run(given)
+      const results = loadOnnx(whole).run<OnnxResult>(given)
       expect(Object.keys(results)).toEqual(outputs)
       for (const name of outputs) check(results[name]!, name)
 
