@@ -8,6 +8,9 @@ import { Tensor } from '../../tensor.ts'
 import { mostDimensions, spend } from './budget.ts'
 import { convert, type ElementType, float32, float64, int64, type Scalar, type Values } from './element.ts'
 
+/** What a bigint costs. */
+const wideSteps = 16
+
 /** Unlike a Tensor it may hold numbers of any type, and nothing at all (a dimension of 0). */
 export interface NdArray {
   readonly type: ElementType
@@ -168,6 +171,7 @@ export function combine<T extends Scalar>(
   ]
   const result = allocate(type, shape)
   const target = result.values as Float64Array
+  if (arrays.some((array) => array.type.wide)) spend(wideSteps * target.length)
   const { round } = type
   for (let i = 0; i < target.length; i++) {
     const value = compute(a[i] as T, b[i] as T, c[i] as T) as number
@@ -276,6 +280,7 @@ export function reduce(array: NdArray, axes: readonly number[], keepDims: boolea
     kept.map((d) => array.shape[d] as number),
   )
   const target = result.values as Float64Array
+  spend(type.wide ? wideSteps * moved.values.length : target.length)
   for (let i = 0; i < target.length; i++) {
     const value = fold(moved.values, i * count, (i + 1) * count) as number
     target[i] = type.round ? type.round(value) : value

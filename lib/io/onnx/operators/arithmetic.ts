@@ -3,6 +3,7 @@ import { add, clamp, div, mul, pow, sub } from '../../../functional.ts'
 import { elements } from '../../../shapes.ts'
 import { Tensor } from '../../../tensor.ts'
 import * as nd from '../array.ts'
+import { spend } from '../budget.ts'
 import { bool, convert, type ElementType, float64, int64, type Scalar } from '../element.ts'
 import type { OnnxNode } from '../node.ts'
 import {
@@ -119,6 +120,9 @@ function extreme(pick: (a: number, b: number) => number, lower: boolean): Operat
   }
 }
 
+/** What a power of integers costs: up to 128 products. */
+const powerSteps = 1000
+
 /** Base and exponent may be of two types; the result has the base's. */
 const Pow: Operator = (node) => (inputs) => {
   const [base, exponent] = [required(node, inputs, 0), required(node, inputs, 1)]
@@ -135,6 +139,7 @@ const Pow: Operator = (node) => (inputs) => {
     const power = nd.combine<number>(float64, doubles, (x, y) => x ** y)
     return { ...power, type, values: convert(power.values, float64, type, true) }
   }
+  spend(powerSteps * Math.max(a.values.length, b.values.length))
   const wide = [a, b].map(asWide)
   const power = nd.combine<bigint>(wide[0]?.type as ElementType, wide, powerOf)
   return { ...power, type, values: convert(power.values, power.type, type, true) }

@@ -127,7 +127,7 @@ function stacks(a: nd.NdArray, b: nd.NdArray): Tensor {
   const result = nd.allocate(float32, whole)
   const row = (values: Values, i: number, size: number) =>
     (values as Float32Array).subarray(i * size, (i + 1) * size)
-  spend(100 * count)
+  spend(2000 * count) // each is a call of its own
   for (let i = 0; i < count; i++) {
     const x = new Tensor(row(lefts, i, rows * inner), [rows, inner])
     const y = new Tensor(row(rights, i, inner * columns), [inner, columns])
@@ -149,8 +149,8 @@ function integerProduct(node: OnnxNode, a: nd.NdArray, b: nd.NdArray): nd.NdArra
   const { lefts, rights, sizes, whole, shape } = stacksOf(a, b)
   const [rows, inner, columns] = sizes
   const result = nd.allocate(a.type, whole)
-  spend(result.values.length * inner)
   const { wide } = a.type
+  spend(result.values.length * inner * (wide ? 16 : 1))
   for (let at = 0; at < result.values.length; at++) {
     const [row, column] = [Math.floor(at / columns), at % columns]
     const stack = Math.floor(row / rows)

@@ -266,7 +266,7 @@ function slide(
   const area = elements(image)
   const outputs = elements(counts)
   // a window is laid out once for all planes, also where it covers nothing but padding
-  spend(outputs * elements(kernel) * (planes + 4))
+  spend(outputs * (elements(kernel) * (planes + 16) + 64))
   for (let output = 0; output < outputs; output++) {
     let taps = [0]
     let padded = 1
