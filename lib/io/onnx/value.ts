@@ -112,6 +112,13 @@ export function keepBatch(node: OnnxNode, value: Value, axis: number): void {
   }
 }
 
+/** Integers whose numbers are needed. */
+export function indicesOf(node: OnnxNode, value: Value, what: string): NdArray {
+  const array = arrayOf(node, value, what)
+  if (array.type.kind === 'int') return array
+  throw node.error('ERR_FORMAT', `${what} must be integers but are ${array.type.name}`)
+}
+
 /** A list of integers, such as a shape, that is an attribute in old models and an input in new ones. */
 export function integersOf(
   node: OnnxNode,
@@ -120,7 +127,7 @@ export function integersOf(
   most: number = 2 * mostDimensions,
 ): number[] | undefined {
   if (value === undefined) return undefined
-  const { values } = arrayOf(node, value, what)
+  const { values } = indicesOf(node, value, what)
   if (values.length <= most) return Array.from(values as Float64Array, Number)
   throw node.error('ERR_SHAPE', `${what} are ${values.length} numbers; there may be ${most}`)
 }

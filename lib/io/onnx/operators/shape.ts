@@ -11,6 +11,7 @@ import {
   axisOf,
   commonType,
   dimensionOf,
+  indicesOf,
   integersOf,
   isSymbolic,
   keepBatch,
@@ -259,7 +260,7 @@ const Gather: Operator = (node) => {
   return (inputs, run) => {
     const value = required(node, inputs, 0)
     const at = dimensionOf(node, axis, value)
-    const indices = arrayOf(node, required(node, inputs, 1), 'the indices')
+    const indices = indicesOf(node, required(node, inputs, 1), 'the indices')
     // The one image of a model of one, of which there is one number.
     const only = run.declaredBatch === 1 && value.shape.length === 1 && indices.shape.length === 0
     if (only && isSymbolic(value) && [0, -1].includes(nd.first(indices) as number)) return value

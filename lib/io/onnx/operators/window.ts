@@ -299,7 +299,8 @@ function maxPoolHost(x: nd.NdArray, window: Window, ceilMode: boolean, columnMaj
       if (value > largest || Number.isNaN(value)) [best, largest] = [tap, value]
     }
     pooled.values[output] = largest
-    places[output] = BigInt(offset + (columnMajor ? columnMajorIndex(best, image) : best))
+    const place = columnMajor && taps.length > 0 ? columnMajorIndex(best, image) : best
+    places[output] = BigInt(offset + place)
   })
   return [pooled, indices]
 }
