@@ -496,7 +496,7 @@ function numbersOf({ inputs }: Case): (Numbers | null)[] {
 
 const title = ({ op, inputs, attributes, opset }: Case) => {
   const shown = inputs.map((one) =>
-    Array.isArray(one) ? `[${one}]` : one ? `(${Array.from(one.data)})` : '-',
+    Array.isArray(one) ? `[${one}]` : one ? `(${Array.from(one.data, Number)})` : '-',
   )
   return `${op}-${opset ?? 17} ${shown.join(' ')} ${JSON.stringify(attributes ?? {})}`
 }
@@ -532,7 +532,7 @@ describe.skipIf(!ort)('as onnxruntime', () => {
       if (in0?.type !== undefined || one.inputs[0] === null) return
       const inputs = { in0: { shape: ['N', ...in0!.shape.slice(1)] } }
       const fixed = onnxModel({ opset, nodes: [node], inputs, initializers, outputs })
-      const x = new Tensor(Float32Array.from(in0!.data), in0!.shape)
+      const x = new Tensor(Float32Array.from(in0!.data, Number), in0!.shape)
       for (const output of outputs) {
         const model = loadOnnx(fixed, { output })
         check(model.forward(x), output)
