@@ -239,6 +239,8 @@ describe('powers and roots, run and compiled', () => {
   test('of arrays', () => {
     const exponents = list('float', 3, 3, 0.5, -1, 0)
     expect(numbersOf('Pow', [list('float', -0, -2, -4, -0, nan), exponents])).toEqual([-0, -8, nan, -inf, 1])
+    const ones = list('double', 1, 1, -1, -1)
+    expect(numbersOf('Pow', [ones, list('double', inf, nan, -inf, nan)])).toEqual([1, 1, 1, nan])
     expect(numbersOf('Pow', [list('float', 2, 3), int64s(10, 3)])).toEqual([1024, 27])
     expect(numbersOf('Pow', [list('int32', 2, 9), list('float', 0.5, 0.5)])).toEqual([1, 3])
   })

@@ -135,14 +135,14 @@ const Pow: Operator = (node) => (inputs) => {
   const [a, b] = [arrayOf(node, base), arrayOf(node, exponent)]
   if (type.kind === 'float' || b.type.kind === 'float') {
     const doubles = [a, b].map(asDoubles)
-    if (type.kind === 'float') return nd.combine<number>(type, doubles, (x, y) => x ** y)
-    const power = nd.combine<number>(float64, doubles, (x, y) => x ** y)
-    return { ...power, type, values: convert(power.values, float64, type, true) }
+    if (type.kind === 'float') return nd.combine<number>(type, doubles, power)
+    const result = nd.combine<number>(float64, doubles, power)
+    return { ...result, type, values: convert(result.values, float64, type, true) }
   }
   spend(powerSteps * Math.max(a.values.length, b.values.length))
   const wide = [a, b].map(asWide)
-  const power = nd.combine<bigint>(wide[0]?.type as ElementType, wide, powerOf)
-  return { ...power, type, values: convert(power.values, power.type, type, true) }
+  const result = nd.combine<bigint>(int64, wide, powerOf)
+  return { ...result, type, values: convert(result.values, int64, type, true) }
 }
 
 function asDoubles(array: nd.NdArray): nd.NdArray {
@@ -151,6 +151,11 @@ function asDoubles(array: nd.NdArray): nd.NdArray {
 
 function asWide(array: nd.NdArray): nd.NdArray {
   return { ...array, type: int64, values: convert(array.values, array.type, int64, true) }
+}
+
+/** IEEE 754's power, which is 1 where JavaScript's is NaN. */
+function power(base: number, exponent: number): number {
+  return base === 1 || (base === -1 && Math.abs(exponent) === Number.POSITIVE_INFINITY) ? 1 : base ** exponent
 }
 
 /** The low 64 bits of a power of integers; one below zero has its fraction dropped. */

@@ -175,7 +175,7 @@ export const elementwiseOperators: Readonly<Record<string, Operator>> = {
   Tanh: unary(() => ({ native: tanh, number: Math.tanh })),
   HardSwish: unary(() => ({ native: hardswish, number: (x) => x * between(x / 6 + 0.5, 0, 1) })),
   LeakyRelu: unary((node) => {
-    const alpha = node.float('alpha', 0.01)
+    const alpha = node.float('alpha', Math.fround(0.01))
     return { native: (x) => leakyRelu(x, alpha), number: (x) => (x < 0 ? alpha * x : x) }
   }),
   Elu: unary((node) => {
@@ -192,7 +192,7 @@ export const elementwiseOperators: Readonly<Record<string, Operator>> = {
     }
   }),
   HardSigmoid: unary((node) => {
-    const alpha = node.float('alpha', 0.2)
+    const alpha = node.float('alpha', Math.fround(0.2))
     const beta = node.float('beta', 0.5)
     return {
       native: (x) => hardsigmoid(x, { alpha, beta }),
