@@ -30,13 +30,15 @@ export interface LoadOnnxOptions {
  * Reads an ONNX model: a CNN of opset 7 to 22, exported by PyTorch or others. float16, bfloat16 and double weights
  * of layers become float32, in which layers compute; a double beyond float32 is refused.
  *
- * What a model makes one compute before any image, by nodes that depend on none, is bounded: 128 MB of values and 2²⁵
- * steps (a second or less), and 16 times the bytes of its weights on top. So is what `compile` and `summary` work out
- * of shapes; a run() of it may compute 1 GB of values, and 256 times the bytes of its weights and inputs on top.
+ * What a model makes one compute is bounded, since a few bytes of a file can ask for any size. Loading and tracing
+ * (`compile`, `summary`): 128 MB of values and 2²⁵ steps (less than a second), and 16 bytes and 8 steps more for each
+ * byte of weights that it brings. One run: 1 GB of values and 2³¹ steps, and 256 bytes and 2¹⁴ steps more for each
+ * byte of weights and inputs.
  *
  * @param source the path of a file, or its bytes
  * @throws KerneletError `ERR_FORMAT` when the file is damaged; `ERR_UNSUPPORTED` for an operator or attribute that
- *   there is none of here, by node, operator and opset, and for a node that goes beyond those bounds; `ERR_IO` when the file, or one it refers to, cannot be read
+ *   there is none of here, by node, operator and opset, and for a node that goes beyond those bounds; `ERR_IO` when
+ *   the file, or one it refers to, cannot be read
  */
 export function loadOnnx(source: string | Uint8Array, options: LoadOnnxOptions = {}): OnnxModel {
   checkOptions('loadOnnx', options, ['output', 'dataFolder'])
@@ -48,8 +50,9 @@ export function loadOnnx(source: string | Uint8Array, options: LoadOnnxOptions =
 /**
  * A model read from ONNX: `compile`, `summary`, `stateDict` and, where its operations have gradients, training are
  * those of any Module. Weights go by the names of their initializers, with PyTorch's layout: the matrix of a Gemm
- * or MatMul is [out, in]. Dropout drops nothing and batch norms keep their statistics, also in training. Made by
- * `loadOnnx`; not to be constructed.
+ * or MatMul is [out, in]. A cast to float16 or bfloat16 rounds here; a compiled model computes such values as
+ * float32. Dropout drops nothing and batch norms keep their statistics, also in training. Made by `loadOnnx`; not to
+ * be constructed.
  */
 export class OnnxModel extends Module {
   readonly #model: Prepared
