@@ -3,7 +3,6 @@ import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { PbfWriter } from 'pbf'
-import { loadOnnx, type OnnxResult } from '../lib/index.ts'
 import {
   type AttributeProto,
   type Draft,
@@ -12,7 +11,8 @@ import {
   type TensorProto,
   type ValueInfoProto,
   writeModelProto,
-} from '../lib/io/onnx/proto.ts'
+} from '../lib/formats/onnx/proto.ts'
+import { loadOnnx, type OnnxResult } from '../lib/index.ts'
 
 /** By `TensorProto.DataType`. */
 export const dataTypes = {

@@ -1,10 +1,12 @@
 /** Augmentation: images varied at random, so that a network sees more hands and pens than its training set has. */
-import { KerneletError } from '../errors.ts'
-import { type NativeAugment, native } from '../native.ts'
-import { attached } from '../operation.ts'
-import { checkOptions } from '../options.ts'
-import { formatShape, show } from '../shapes.ts'
-import { Tensor } from '../tensor.ts'
+
+import { type NativeAugment, native } from '../backend/node-addon.ts'
+import { attached } from '../graph/operation.ts'
+import { formatShape } from '../tensor/shape.ts'
+import { Tensor } from '../tensor/tensor.ts'
+import { checkOptions } from '../util/check.ts'
+import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
 
 /**
  * What may happen to an image, in the order in which it does. Each group happens with its `probability` (1 where

@@ -1,8 +1,10 @@
 /** Dataset: images with their labels, and ways to take a part of them. */
-import { KerneletError } from '../errors.ts'
-import { checkOptions } from '../options.ts'
-import type { Generator } from '../random.ts'
-import { checkShape, elements, formatShape, show } from '../shapes.ts'
+
+import type { Generator } from '../tensor/random.ts'
+import { checkShape, elements, formatShape } from '../tensor/shape.ts'
+import { checkOptions } from '../util/check.ts'
+import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
 
 /** What a Dataset is made of. */
 export interface DatasetParts {

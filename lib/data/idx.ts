@@ -1,8 +1,9 @@
 /** The IDX format of MNIST (http://yann.lecun.com/exdb/mnist): a magic number, sizes, bytes; gzipped or not. */
 import { readFileSync, statSync } from 'node:fs'
 import { gunzipSync } from 'node:zlib'
-import { KerneletError } from '../errors.ts'
-import { elements, formatShape, show } from '../shapes.ts'
+import { elements, formatShape } from '../tensor/shape.ts'
+import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
 
 /** What an IDX file of unsigned bytes holds. */
 export interface Idx {

@@ -1,8 +1,8 @@
 /** MNIST and sets in its form (Fashion-MNIST, EMNIST, KMNIST): four IDX files in a folder. */
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { KerneletError } from '../errors.ts'
-import { formatShape } from '../shapes.ts'
+import { formatShape } from '../tensor/shape.ts'
+import { KerneletError } from '../util/errors.ts'
 import { Dataset } from './dataset.ts'
 import { loadIdx } from './idx.ts'
 import { defaultFolder } from './places.ts'

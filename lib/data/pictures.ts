@@ -1,12 +1,12 @@
 /** A folder of pictures, one folder a class: `seven/photo.png`, as torchvision's ImageFolder reads them. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { decodePictureAsync } from '../digits/decode.ts'
-import { toLuma } from '../digits/luma.ts'
-import { normalizeDigit } from '../digits/normalize.ts'
-import type { Pixels } from '../digits/pixels.ts'
-import { KerneletError } from '../errors.ts'
-import { checkOptions } from '../options.ts'
+import { checkOptions } from '../util/check.ts'
+import { KerneletError } from '../util/errors.ts'
+import { normalizeDigit } from '../vision/digits/normalize.ts'
+import { decodePictureAsync } from '../vision/picture/decode.ts'
+import { toLuma } from '../vision/picture/luma.ts'
+import type { Pixels } from '../vision/picture/pixels.ts'
 import { Dataset } from './dataset.ts'
 
 /** Options of `loadPictures`. */

@@ -1,27 +1,12 @@
 /** Module: something with weights and a forward(), made of other modules. Works like `torch.nn.Module`. */
-import { type CompiledModel, type CompileOptions, compile } from '../compile.ts'
-import { KerneletError } from '../errors.ts'
-import { attached } from '../operation.ts'
-import { elements, formatShape, sameShape, show } from '../shapes.ts'
-import { type Summary, summary } from '../summary.ts'
-import { Tensor } from '../tensor.ts'
-
-/** A tensor that belongs to a module: `parameters()` finds it, `stateDict()` names it. */
-export class Parameter extends Tensor {
-  /** false: training leaves it as it is. See `freeze`. */
-  requiresGrad = true
-  /**
-   * One byte a number: 0 where there is no weight. Such a place holds 0, training leaves it so, and it is not counted.
-   * See `ConnectionTableConv2d`.
-   */
-  mask: Uint8Array | undefined
-}
-
-/**
- * A tensor that belongs to a module but is not trained, such as running statistics: `stateDict()` names it, in
- * snake case as PyTorch does (`runningMean` is `running_mean`).
- */
-export class Buffer extends Tensor {}
+import { type CompiledModel, type CompileOptions, compile } from '../compile/compiled-model.ts'
+import { attached } from '../graph/operation.ts'
+import { type Summary, summary } from '../graph/summary.ts'
+import { Buffer, Parameter } from '../tensor/parameter.ts'
+import { elements, formatShape, sameShape } from '../tensor/shape.ts'
+import { Tensor } from '../tensor/tensor.ts'
+import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
 
 /** Weights by name, as PyTorch names them: `conv1.weight`. */
 export type StateDict = Map<string, Tensor>

@@ -1,4 +1,4 @@
-import { KerneletError } from '../errors.ts'
+import { KerneletError } from '../util/errors.ts'
 
 /** Training met a value that is not finite. `code` is `ERR_DIVERGED`. */
 export class DivergedError extends KerneletError {

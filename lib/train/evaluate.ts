@@ -1,13 +1,14 @@
 /** evaluate: how well a model does on labelled images it was not trained on. */
-import { compile } from '../compile.ts'
+import { compile } from '../compile/compiled-model.ts'
 import { Dataset } from '../data/dataset.ts'
-import { KerneletError } from '../errors.ts'
 import type { Module } from '../nn/module.ts'
-import { checkOptions } from '../options.ts'
-import { sameShape, show, size } from '../shapes.ts'
-import { formatTable } from '../table.ts'
+import { sameShape, size } from '../tensor/shape.ts'
+import { checkOptions } from '../util/check.ts'
+import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
+import { formatTable } from '../util/text-table.ts'
 import { checkClasses, checkLoss, type Loss, predict } from './losses.ts'
-import { type Pixels, pixelsOf } from './pixels.ts'
+import { type Pixels, pixelsOf } from './scaling.ts'
 
 /** Options of `evaluate`. */
 export interface EvaluateOptions extends Pixels {

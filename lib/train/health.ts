@@ -1,8 +1,9 @@
 /** Gradient health: how strongly every layer is told to change, and what is wrong where one is not. */
-import { compile } from '../compile.ts'
-import type { Graph, GraphNode } from '../graph.ts'
-import type { NativeHealth } from '../native.ts'
-import { elements } from '../shapes.ts'
+
+import type { NativeHealth } from '../backend/node-addon.ts'
+import { compile } from '../compile/compiled-model.ts'
+import type { Graph, GraphNode } from '../graph/graph.ts'
+import { elements } from '../tensor/shape.ts'
 
 /** One layer with weights, at the last step of an epoch. */
 export interface LayerHealth {

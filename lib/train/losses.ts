@@ -1,7 +1,9 @@
 /** Losses: what each takes as target, and its value for one image. */
-import { KerneletError } from '../errors.ts'
-import type { NativeLoss } from '../native.ts'
-import { elements, formatShape, show } from '../shapes.ts'
+
+import type { NativeLoss } from '../backend/node-addon.ts'
+import { elements, formatShape } from '../tensor/shape.ts'
+import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
 
 /**
  * What is minimised; the mean over the batch, PyTorch's `reduction='mean'`.

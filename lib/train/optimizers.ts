@@ -1,8 +1,9 @@
 /** Optimizers: PyTorch's names and defaults. They are settings; the arithmetic is native. */
-import { KerneletError } from '../errors.ts'
-import type { NativeOptimizer } from '../native.ts'
-import { checkOptions } from '../options.ts'
-import { show } from '../shapes.ts'
+
+import type { NativeOptimizer } from '../backend/node-addon.ts'
+import { checkOptions } from '../util/check.ts'
+import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
 
 /** Options of `SGD`. */
 export interface SGDOptions {

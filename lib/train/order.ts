@@ -1,6 +1,6 @@
 /** The order of images: a function of the seed and the epoch, so that nothing but these two need be kept. */
 import { shuffled } from '../data/dataset.ts'
-import { Generator } from '../random.ts'
+import { Generator } from '../tensor/random.ts'
 
 /** A generator of its own for every purpose: streams of one seed do not repeat each other. */
 export function stream(seed: number, epoch: number): Generator {

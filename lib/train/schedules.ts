@@ -1,7 +1,9 @@
 /** Learning-rate schedules: PyTorch's names, defaults and formulas. A rate is a function of where the run is. */
-import { KerneletError } from '../errors.ts'
-import { checkOptions } from '../options.ts'
-import { show, size } from '../shapes.ts'
+
+import { size } from '../tensor/shape.ts'
+import { checkOptions } from '../util/check.ts'
+import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
 import { atLeast0, finite } from './optimizers.ts'
 
 /** Where a run is. */

@@ -6,6 +6,7 @@
 #include "../core/peak.h"
 #include "../core/thread_pool.h"
 #include "convert.h"
+#include "errors.h"
 
 namespace kernelet {
 namespace bindings {

@@ -671,7 +671,6 @@ class Trainer::Run {
 
   bool update(double learning_rate, double norm) {
     const TrainerOptions& o = t_.options_;
-    const double t = static_cast<double>(t_.step_ + 1);
     UpdateArgs args = UpdateArgs();
     args.kind = o.optimizer;
     args.weight_decay = static_cast<float>(o.weight_decay);
@@ -687,7 +686,6 @@ class Trainer::Run {
     args.beta1_rest = static_cast<float>(1 - o.beta1);
     args.beta2 = static_cast<float>(o.beta2);
     args.beta2_rest = static_cast<float>(1 - o.beta2);
-    args.root_correction = static_cast<float>(1 / std::sqrt(1 - power(o.beta2, t)));
     args.eps = static_cast<float>(o.eps);
     args.ema_decay = static_cast<float>(o.ema_decay);
     args.ema_rest = static_cast<float>(1 - o.ema_decay);
@@ -704,6 +702,11 @@ class Trainer::Run {
       UpdateArgs mine = args;
       const double lr = learning_rate * o.parameters[task.parameter].lr_multiplier;
       mine.lr = static_cast<float>(lr);
+      // Steps of its own, this one counted.
+      const uint64_t since = o.parameters[task.parameter].since;
+      const double t = static_cast<double>(t_.step_ + 1 - std::min(since, t_.step_));
+      mine.first = args.first || t == 1;
+      mine.root_correction = static_cast<float>(1 / std::sqrt(1 - power(o.beta2, t)));
       mine.step_size = static_cast<float>(lr / (1 - power(o.beta1, t)));
       finite[static_cast<size_t>(index)] = k_.train.update(
           mine, task.end - task.begin,

@@ -1,0 +1,28 @@
+/** Files written all or nothing. */
+import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { KerneletError } from '../util/errors.ts'
+
+/**
+ * Writes a file beside its place, flushes it to disk and renames it: whoever reads `path` sees the old file or
+ * the new one.
+ *
+ * @throws KerneletError `ERR_IO` when it cannot be written; what was there is then untouched
+ */
+export function writeAtomically(path: string, parts: readonly Uint8Array[]): void {
+  const beside = `${path}.${process.getBuiltinModule('node:crypto').randomUUID()}.tmp`
+  try {
+    const file = openSync(beside, 'wx')
+    try {
+      for (const part of parts) {
+        for (let done = 0; done < part.length; ) done += writeSync(file, part, done)
+      }
+      fsyncSync(file)
+    } finally {
+      closeSync(file)
+    }
+    renameSync(beside, path)
+  } catch (cause) {
+    rmSync(beside, { force: true })
+    throw new KerneletError('ERR_IO', `${path} could not be written: ${(cause as Error).message}`, { cause })
+  }
+}
