@@ -24,7 +24,7 @@ const lib = [
   'bench', // measuring
   'cli', // the command line
 ]
-const native = ['kernels', 'core', 'bindings', 'addon.cc', 'bench', 'tests', 'compat']
+const native = ['kernels', 'core', 'bindings', 'addon.cc', 'bench', 'tests', 'fuzz', 'compat']
 
 const trees = [
   {

@@ -189,6 +189,14 @@ describe('hostile files', () => {
     refused(png({ ...header, width: 8000, height: 8000 }), 'ERR_FORMAT', /fewer pixels/)
   })
 
+  test('what would take too much memory unpacked', () => {
+    const large = { ...header, width: 8000, height: 8000 }
+    refused(png({ ...large, depth: 16, colour: 6 }), 'ERR_UNSUPPORTED', /takes 733 MB unpacked/)
+    refused(png({ ...large, colour: 6, interlace: 1 }), 'ERR_UNSUPPORTED', /takes 489 MB unpacked/)
+    // as little as 64 megapixels in colour take
+    refused(png({ ...large, colour: 6 }), 'ERR_FORMAT', /fewer pixels/)
+  })
+
   test('sizes of zero', () => {
     refused(png({ ...header, width: 0 }), 'ERR_FORMAT', /its size is 0×4/)
     refused(png({ ...header, height: 0 }), 'ERR_FORMAT', /its size is 4×0/)

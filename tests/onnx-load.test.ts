@@ -357,7 +357,7 @@ describe('weights in files of their own', () => {
 
   test('a file that is not there', () => {
     expect(thrown(() => loadOnnx(external('none.bin'))).code).toBe('ERR_IO')
-    expect(thrown(() => loadOnnx(external('data'))).message).toMatch(/it is not a file/)
+    expect(thrown(() => loadOnnx(external('data'))).message).toMatch(/it is a folder/)
     expect(thrown(() => loadOnnx(join(folder, 'none.onnx'))).code).toBe('ERR_IO')
   })
 })

@@ -360,7 +360,7 @@ describe('damaged and hostile files', () => {
     expect(() => readSafetensors(path)).toThrow(
       expect.objectContaining({
         code: 'ERR_IO',
-        message: expect.stringContaining(`${path} could not be read`),
+        message: expect.stringContaining(`${path} cannot be read`),
       }),
     )
   })

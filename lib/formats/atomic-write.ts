@@ -1,14 +1,16 @@
 /** Files written all or nothing. */
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { KerneletError } from '../util/errors.ts'
+import { checkPath } from '../util/file.ts'
 
 /**
  * Writes a file beside its place, flushes it to disk and renames it: whoever reads `path` sees the old file or
  * the new one.
  *
- * @throws KerneletError `ERR_IO` when it cannot be written; what was there is then untouched
+ * @throws KerneletError `ERR_ARGUMENT` for what is no path; `ERR_IO` when it cannot be written; what was there is then untouched
  */
 export function writeAtomically(path: string, parts: readonly Uint8Array[]): void {
+  checkPath(path, 'The file to be written')
   const beside = `${path}.${process.getBuiltinModule('node:crypto').randomUUID()}.tmp`
   try {
     const file = openSync(beside, 'wx')

@@ -22,6 +22,9 @@ export const bits = {
   U64: 64,
 } as const
 
+/** Of a tensor; PyTorch allows no more. */
+export const mostDimensions = 64
+
 /** Element types of weight files. */
 export type Dtype = keyof typeof bits
 

@@ -2,14 +2,17 @@
  * The safetensors format (https://github.com/huggingface/safetensors): eight bytes with the length of a JSON
  * header, the header, the numbers. A file is not trusted: everything it says is checked before it is used.
  */
+import { realpathSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { attached } from '../graph/operation.ts'
 import { formatShape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { KerneletError } from '../util/errors.ts'
+import { unreadable } from '../util/file.ts'
 import { show } from '../util/show.ts'
 import { writeAtomically } from './atomic-write.ts'
-import { bits, type Dtype, type StoredTensor, toTensors, type WeightsFile } from './dtype.ts'
+import { locateBelow } from './below.ts'
+import { bits, type Dtype, mostDimensions, type StoredTensor, toTensors, type WeightsFile } from './dtype.ts'
 import { readSource } from './source.ts'
 
 /** The reference implementation's limit. */
@@ -61,9 +64,9 @@ export function encodeSafetensors(
   state: ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>,
   metadata: ReadonlyMap<string, string> | Readonly<Record<string, string>> = {},
 ): Uint8Array[] {
-  const notes = entriesOf(metadata)
+  const notes = entriesOf(metadata, 'metadata')
   // By name, as the reference implementation orders tensors of one type, so that equal weights give equal files.
-  const tensors = entriesOf(state).sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
+  const tensors = entriesOf(state, 'state').sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
   const fields: [string, unknown][] = notes.length > 0 ? [['__metadata__', metadataField(notes)]] : []
   const parts: Uint8Array[] = []
   let offset = 0
@@ -101,8 +104,18 @@ function metadataField(notes: readonly [string, string][]): string {
   return `{${fields.join(',')}}`
 }
 
-function entriesOf<T>(dictionary: ReadonlyMap<string, T> | Readonly<Record<string, T>>): [string, T][] {
-  return dictionary instanceof Map ? [...dictionary] : Object.entries(dictionary)
+function entriesOf<T>(
+  dictionary: ReadonlyMap<string, T> | Readonly<Record<string, T>>,
+  what: string,
+): [string, T][] {
+  const isObject = typeof dictionary === 'object' && dictionary !== null
+  const entries: [unknown, T][] | undefined =
+    dictionary instanceof Map ? [...dictionary] : isObject ? Object.entries(dictionary) : undefined
+  if (entries?.every((entry): entry is [string, T] => typeof entry[0] === 'string')) return entries
+  throw new KerneletError(
+    'ERR_ARGUMENT',
+    `saveSafetensors: ${what} must be a Map or an object with names as keys but is ${show(dictionary)}`,
+  )
 }
 
 /** A sharded model: `weight_map` says which file has which tensor. */
@@ -111,32 +124,42 @@ function readShards(path: string, bytes: Uint8Array): WeightsFile {
     new KerneletError('ERR_FORMAT', `${path} is not a valid safetensors index: ${reason}`)
   const index = parseJson(bytes, (reason) => damaged(`it is ${reason}`))
   if (!isRecord(index) || !isRecord(index.weight_map)) throw damaged('it has no "weight_map"')
+  // By the name and by the real path: a file of many names is read once.
+  const places = new Map<string, string>()
   const shards = new Map<string, WeightsFile>()
   const tensors = new Map<string, StoredTensor>()
   for (const [name, file] of Object.entries(index.weight_map)) {
-    if (typeof file !== 'string' || !isBelow(file)) {
+    const place = typeof file === 'string' ? (places.get(file) ?? locateShard(path, file)) : undefined
+    if (typeof file !== 'string' || place === undefined) {
       throw damaged(
         `it looks for ${show(name)} in ${show(file)}, which is not the name of a file below its folder`,
       )
     }
-    const shard = shards.get(file) ?? readSafetensors(join(dirname(path), file))
-    shards.set(file, shard)
+    places.set(file, place)
+    const shard = shards.get(place) ?? readSafetensors(place)
+    shards.set(place, shard)
     const tensor = shard.tensors.get(name)
     if (tensor === undefined) throw damaged(`it looks for ${show(name)} in ${file}, which does not have it`)
     tensors.set(name, tensor)
   }
   const notes = isRecord(index.metadata) ? Object.entries(index.metadata) : []
-  return { tensors, metadata: new Map(notes.map(([key, value]) => [key, String(value)])) }
+  // Arrays and objects have no short form, and may be nested deeper than the stack is high.
+  const plain = notes.filter(([, value]) => typeof value !== 'object')
+  return { tensors, metadata: new Map(plain.map(([key, value]) => [key, String(value)])) }
 }
 
-/** Whether a relative path stays below where it starts, on any system, and is no index itself. */
-function isBelow(path: string): boolean {
-  const parts = path.split(/[\\/]/)
-  return (
-    path.endsWith('.safetensors') &&
-    !path.includes(':') &&
-    !parts.some((part) => part === '' || part === '..')
-  )
+/**
+ * The real path of a shard; undefined where it is none. Where the index is a link the shards may be too, into the
+ * same folder: so the caches of hubs keep models.
+ */
+function locateShard(index: string, file: string): string | undefined {
+  if (!file.endsWith('.safetensors') || file.includes(':') || file.split(/[\\/]/).includes(''))
+    return undefined
+  try {
+    return locateBelow(file, dirname(index), dirname(realpathSync(index)))
+  } catch (cause) {
+    throw unreadable(join(dirname(index), file), cause)
+  }
 }
 
 function parseJson(bytes: Uint8Array, failure: (reason: string) => KerneletError): unknown {
@@ -206,7 +229,9 @@ class Reader {
         `${this.#name}: ${what} has the unknown element type ${show(dtype)}`,
       )
     }
-    if (!isCounts(shape)) throw this.#damaged(`the shape of ${what} is ${show(shape)}`)
+    if (!isCounts(shape) || shape.length > mostDimensions) {
+      throw this.#damaged(`the shape of ${what} is ${show(shape)}`)
+    }
     if (!isCounts(offsets) || offsets.length !== 2)
       throw this.#damaged(`the offsets of ${what} are ${show(offsets)}`)
     const [begin, end] = offsets as [number, number]

@@ -1,6 +1,6 @@
 /** Files read whole, or bytes that stand for one. */
-import { readFileSync, statSync } from 'node:fs'
 import { KerneletError } from '../util/errors.ts'
+import { readWhole } from '../util/file.ts'
 import { show } from '../util/show.ts'
 
 /**
@@ -14,21 +14,10 @@ export function readSource(
   source: string | Uint8Array,
   kind: string,
 ): { bytes: Uint8Array; name: string } {
-  if (typeof source === 'string') return { bytes: readBytes(source), name: source }
+  if (typeof source === 'string') return { bytes: readWhole(source), name: source }
   if (!(source instanceof Uint8Array)) {
     throw new KerneletError('ERR_ARGUMENT', `${who}: expected a path or bytes but received ${show(source)}`)
   }
   // Not a Buffer: its slice() would be a view, unlike that of the Uint8Array it claims to be.
   return { bytes: new Uint8Array(source.buffer, source.byteOffset, source.byteLength), name: `${kind} bytes` }
-}
-
-/** @throws KerneletError `ERR_IO` */
-function readBytes(path: string): Uint8Array {
-  try {
-    if (!statSync(path).isFile()) throw new Error('it is not a file')
-    const bytes = readFileSync(path)
-    return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  } catch (cause) {
-    throw new KerneletError('ERR_IO', `${path} could not be read: ${(cause as Error).message}`, { cause })
-  }
 }

@@ -55,6 +55,13 @@ export class Generator {
 
   /** A float32 from `from` (included) to `to`: 24 random bits, scaled in float32 as `Tensor.uniform_` does. */
   uniform(from = 0, to = 1): number {
+    // an array would be made a number by way of all that is in it
+    if (typeof from !== 'number' || typeof to !== 'number') {
+      throw new KerneletError(
+        'ERR_ARGUMENT',
+        `uniform: expected two numbers but received ${show(from)} and ${show(to)}`,
+      )
+    }
     const unit = (this.random() & 0xffffff) / 2 ** 24
     const low = Math.fround(from)
     const range = Math.fround(Math.fround(to) - low)

@@ -83,10 +83,14 @@ export function sameShape(a: readonly number[], b: readonly number[]): boolean {
   return a.length === b.length && a.every((one, i) => one === b[i])
 }
 
-/** `[1, 28, 28]` as `1×28×28`. */
+/** `[1, 28, 28]` as `1×28×28`; of very many dimensions the first. */
 export function formatShape(shape: readonly number[]): string {
+  if (shape.length > mostShown) return `${shape.slice(0, 8).join('×')}×… (${shape.length} dimensions)`
   return shape.length === 0 ? 'scalar' : shape.join('×')
 }
+
+/** Dimensions that a sentence may have. */
+const mostShown = 16
 
 /** An index that may count from the end, as PyTorch's `dim`, made to count from the start. */
 export function normaliseDim(dim: unknown, rank: number, what: string): number {

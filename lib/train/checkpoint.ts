@@ -123,6 +123,9 @@ export function readCheckpoint(path: string): Checkpoint {
   return { weights, state: { step, arrays, steps }, progress, metadata: rest }
 }
 
+/** Of epochs, steps and images. */
+const largestCount = 2 ** 48
+
 function parseProgress(text: string, path: string): Progress & Pick<TrainerState, 'step' | 'steps'> {
   const damaged = (what: string): KerneletError =>
     new KerneletError('ERR_FORMAT', `${path} is a damaged checkpoint: ${what}`)
@@ -135,9 +138,12 @@ function parseProgress(text: string, path: string): Progress & Pick<TrainerState
   if (typeof value !== 'object' || value === null) throw damaged(`the run is ${show(value)}`)
   const { step, steps: own, epoch, runStart, seed, optimizer, partial } = value as Record<string, unknown>
   const count = (one: unknown, name: string): number => {
-    if (Number.isSafeInteger(one) && (one as number) >= 0) return one as number
+    // Counted on from far below 2⁵³, where one more would change nothing.
+    const isCount = Number.isSafeInteger(one) && (one as number) >= 0
+    if (isCount && (name === 'seed' || (one as number) <= largestCount)) return one as number
     throw damaged(`${name} is ${show(one)}`)
   }
+  if (typeof optimizer !== 'string') throw damaged(`optimizer is ${show(optimizer)}`)
   if (own !== undefined && !Array.isArray(own)) throw damaged(`steps are ${show(own)}`)
   const progress = {
     step: count(step, 'step'),
@@ -150,21 +156,28 @@ function parseProgress(text: string, path: string): Progress & Pick<TrainerState
     epoch: count(epoch, 'epoch'),
     runStart: count(runStart, 'runStart'),
     seed: count(seed, 'seed'),
-    optimizer: String(optimizer),
+    optimizer,
+  }
+  for (const [name, taken] of progress.steps) {
+    if (taken > progress.step) throw damaged(`${name} has ${taken} of ${progress.step} steps`)
+  }
+  if (progress.runStart > progress.epoch) {
+    throw damaged(`the run began at epoch ${progress.runStart}, after epoch ${progress.epoch}`)
   }
   if (partial === undefined) return progress
   if (typeof partial !== 'object' || partial === null) throw damaged(`partial is ${show(partial)}`)
   const { steps, images, batchSize, lossSum, correct, seen } = partial as Record<string, unknown>
-  if (typeof lossSum !== 'number') throw damaged(`lossSum is ${show(lossSum)}`)
-  return {
-    ...progress,
-    partial: {
-      steps: count(steps, 'steps'),
-      images: count(images, 'images'),
-      batchSize: count(batchSize, 'batchSize'),
-      lossSum,
-      correct: count(correct, 'correct'),
-      seen: count(seen, 'seen'),
-    },
+  if (typeof lossSum !== 'number' || !Number.isFinite(lossSum)) throw damaged(`lossSum is ${show(lossSum)}`)
+  const part: Partial = {
+    steps: count(steps, 'steps'),
+    images: count(images, 'images'),
+    batchSize: count(batchSize, 'batchSize'),
+    lossSum,
+    correct: count(correct, 'correct'),
+    seen: count(seen, 'seen'),
   }
+  if (part.batchSize < 1 || part.steps > Math.ceil(part.images / part.batchSize) || part.seen > part.images) {
+    throw damaged(`${part.steps} steps of ${part.batchSize} images of ${part.images}, ${part.seen} seen`)
+  }
+  return { ...progress, partial: part }
 }

@@ -5,7 +5,8 @@
 import { elements, formatShape, sameShape } from '../../tensor/shape.ts'
 import { Tensor } from '../../tensor/tensor.ts'
 import { KerneletError } from '../../util/errors.ts'
-import { mostDimensions, spend } from './budget.ts'
+import { mostDimensions } from '../dtype.ts'
+import { spend } from './budget.ts'
 import { convert, type ElementType, float32, float64, int64, type Scalar, type Values } from './element.ts'
 
 /** What a bigint costs. */

@@ -28,9 +28,6 @@ const load: Limits = {
 /** One run; the weights and the inputs add to it. */
 const run: Limits = { what: 'running', bytes: 2 ** 30, bytesEach: 256, steps: 2 ** 31, stepsEach: 2 ** 14 }
 
-/** Dimensions that an array may have, as NumPy has it. */
-export const mostDimensions = 64
-
 export class Budget {
   readonly #limits: Limits
   #given = 0

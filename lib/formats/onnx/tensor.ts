@@ -1,12 +1,13 @@
 /** Numbers as ONNX stores them: in one of six fields of the model, or in a file beside it. */
-import { closeSync, fstatSync, openSync, readSync, realpathSync } from 'node:fs'
-import { isAbsolute, join, relative, sep, win32 } from 'node:path'
+import { join } from 'node:path'
 import { formatShape } from '../../tensor/shape.ts'
 import { KerneletError } from '../../util/errors.ts'
+import { PartReader, unreadable } from '../../util/file.ts'
 import { show } from '../../util/show.ts'
-import { bits, type Dtype, type StoredTensor, toFloat32 } from '../dtype.ts'
+import { locateBelow } from '../below.ts'
+import { bits, type Dtype, mostDimensions, type StoredTensor, toFloat32 } from '../dtype.ts'
 import type { NdArray } from './array.ts'
-import { give, mostDimensions } from './budget.ts'
+import { give } from './budget.ts'
 import { exactIntegers } from './decode.ts'
 import { type ElementType, elementTypeOf } from './element.ts'
 import type { TensorProto } from './proto.ts'
@@ -77,6 +78,43 @@ export interface DataFolder {
   readonly path: string | undefined
 }
 
+/** Bytes of numbers that tensors in files beside a model may become, beyond a multiple of those files' size. */
+const freeBytes = 2 ** 26
+
+/** Bytes of tensors for each byte of those files: several tensors may share some. */
+const mostGrowth = 8
+
+/**
+ * What the tensors in files beside a model may take together. A thousand of them may refer to the same bytes, so
+ * that a small model and a small file would fill any memory: every file counts once, however often it is read.
+ */
+class Budget {
+  readonly #files: Set<string> = new Set()
+  #left = freeBytes
+
+  /** @throws KerneletError `ERR_UNSUPPORTED` when `bytes`, from a file of `size` bytes, are too many */
+  spend(bytes: number, path: string, size: number, what: string): void {
+    if (!this.#files.has(path)) this.#left += mostGrowth * size
+    this.#files.add(path)
+    this.#left -= bytes
+    if (this.#left >= 0) return
+    throw new KerneletError(
+      'ERR_UNSUPPORTED',
+      `${what}: ${bytes} bytes more are wanted of ${path}; the tensors of a model may take ` +
+        `${freeBytes / 2 ** 20} MB and ${mostGrowth} times the size of the files that they lie in`,
+    )
+  }
+}
+
+/** By the folder that a load makes: nothing is left behind when the model goes. */
+const budgets = new WeakMap<DataFolder, Budget>()
+
+function budgetOf(folder: DataFolder): Budget {
+  const budget = budgets.get(folder) ?? new Budget()
+  budgets.set(folder, budget)
+  return budget
+}
+
 /**
  * The numbers of a tensor, copied, in their own type. Its bytes count as given in the budget of the model.
  *
@@ -99,8 +137,9 @@ export function readTensor(tensor: TensorProto, what: string, folder: DataFolder
 /**
  * A tensor as it is stored, in whichever field of the model or file beside it.
  *
- * @throws KerneletError `ERR_FORMAT` when its size is not what its shape says; `ERR_UNSUPPORTED` for its type;
- *   `ERR_IO` for a file of weights that cannot be read or lies outside the model's folder
+ * @throws KerneletError `ERR_FORMAT` when its size is not what its shape says; `ERR_UNSUPPORTED` for its type, for
+ *   more than 64 dimensions, or when files beside the model are referred to over and over (`Budget`); `ERR_IO` for a
+ *   file of weights that cannot be read or lies outside the model's folder
  */
 export function storedTensor(tensor: TensorProto, what: string, folder: DataFolder): StoredTensor {
   const type = storedType(tensor.data_type, what)
@@ -108,7 +147,7 @@ export function storedTensor(tensor: TensorProto, what: string, folder: DataFold
   if (shape.length > mostDimensions) {
     throw new KerneletError(
       'ERR_UNSUPPORTED',
-      `${what} has ${shape.length} dimensions; there may be ${mostDimensions}`,
+      `${what}: it has ${shape.length} dimensions; at most ${mostDimensions} are read`,
     )
   }
   let size = bits[type.dtype] / 8
@@ -120,10 +159,16 @@ export function storedTensor(tensor: TensorProto, what: string, folder: DataFold
   }
   const bytes =
     tensor.data_location === 1
-      ? readExternal(tensor, what, folder, size)
+      ? readExternal(tensor, what, folder, size, growthOf(tensor.data_type, type.dtype))
       : (tensor.raw_data ?? bytesOf(type.make(fieldOf(tensor, type.name))))
   checkSize(bytes.length, size, shape, what)
   return { dtype: type.dtype, shape, bytes }
+}
+
+/** Bytes in memory for each byte of a file: narrow floats become float32. */
+function growthOf(code: number, dtype: Dtype): number {
+  const { BYTES_PER_ELEMENT: held } = (elementTypeOf(code) as ElementType).make(0)
+  return (8 * held) / bits[dtype]
 }
 
 function checkSize(received: number, expected: number, shape: readonly number[], what: string): void {
@@ -156,33 +201,29 @@ function fieldOf(tensor: TensorProto, type: string): readonly number[] {
 }
 
 /** The bytes of a tensor in a file beside the model; only what is needed of it is read. */
-function readExternal(tensor: TensorProto, what: string, folder: DataFolder, expected: number): Uint8Array {
+function readExternal(
+  tensor: TensorProto,
+  what: string,
+  folder: DataFolder,
+  expected: number,
+  growth: number,
+): Uint8Array {
   const notes = new Map(tensor.external_data.map(({ key, value }) => [key, value]))
   const path = locate(notes.get('location') ?? '', what, folder)
   const offset = notes.has('offset') ? count(notes.get('offset') as string, 'offset', what) : 0
   const length = notes.has('length') ? count(notes.get('length') as string, 'length', what) : expected
   checkSize(length, expected, tensor.dims, what)
-  let file: number | undefined
   try {
-    file = openSync(path, 'r')
-    const size = fstatSync(file).size
-    if (!fstatSync(file).isFile()) throw new Error('it is not a file')
-    if (offset + length > size) {
-      throw new Error(`bytes ${offset} to ${offset + length} are wanted of a file of ${size}`)
+    const reader = new PartReader(path)
+    try {
+      budgetOf(folder).spend(growth * length, path, reader.size, what)
+      return reader.read(offset, length)
+    } finally {
+      reader.close()
     }
-    const bytes = new Uint8Array(length)
-    for (let done = 0; done < length; ) {
-      const got = readSync(file, bytes, done, length - done, offset + done)
-      if (got === 0) throw new Error('it became shorter while it was read')
-      done += got
-    }
-    return bytes
   } catch (cause) {
-    throw new KerneletError('ERR_IO', `${what}: ${path} could not be read: ${(cause as Error).message}`, {
-      cause,
-    })
-  } finally {
-    if (file !== undefined) closeSync(file)
+    if (cause instanceof KerneletError && cause.code !== 'ERR_IO') throw cause
+    throw new KerneletError('ERR_IO', `${what}: ${(cause as Error).message}`, { cause })
   }
 }
 
@@ -200,20 +241,14 @@ function locate(location: string, what: string, folder: DataFolder): string {
         `{ dataFolder }`,
     )
   }
-  const steps = location.split(/[\\/]/)
-  if (location === '' || isAbsolute(location) || win32.isAbsolute(location) || steps.includes('..')) {
-    throw outside(location, what)
-  }
-  const path = join(folder.path, location)
-  let inside: string
+  let path: string | undefined
   try {
-    inside = relative(realpathSync(folder.path), realpathSync(path))
+    path = locateBelow(location, folder.path)
   } catch (cause) {
-    throw new KerneletError('ERR_IO', `${what}: ${path} could not be read: ${(cause as Error).message}`, {
-      cause,
-    })
+    const { message } = unreadable(join(folder.path, location), cause)
+    throw new KerneletError('ERR_IO', `${what}: ${message}`, { cause })
   }
-  if (inside === '..' || inside.startsWith(`..${sep}`) || isAbsolute(inside)) throw outside(location, what)
+  if (path === undefined) throw outside(location, what)
   return path
 }
 

@@ -1,8 +1,8 @@
 /** What flows from node to node: tensors, real or of a trace, and arrays that are known without an image. */
 import { SymbolicTensor } from '../../graph/graph.ts'
 import { Tensor } from '../../tensor/tensor.ts'
+import { mostDimensions } from '../dtype.ts'
 import { fromTensor, type NdArray, toTensor } from './array.ts'
-import { mostDimensions } from './budget.ts'
 import { type ElementType, float32 } from './element.ts'
 import type { OnnxNode } from './node.ts'
 

@@ -2,13 +2,12 @@
  * PyTorch's .pt and .pth files: a ZIP archive with a pickle of what was saved, and a file of bytes for each storage.
  * Nothing a file names is executed: tensors, storages and dictionaries are understood, all else is refused.
  */
-
 import { elements, formatShape } from '../../tensor/shape.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { checkOptions } from '../../util/check.ts'
 import { KerneletError } from '../../util/errors.ts'
 import { show } from '../../util/show.ts'
-import { bits, type Dtype, type StoredTensor, toTensors, type WeightsFile } from '../dtype.ts'
+import { bits, type Dtype, mostDimensions, type StoredTensor, toTensors, type WeightsFile } from '../dtype.ts'
 import { readSource } from '../source.ts'
 import { type PickleGlobal, Tuple, unpickle } from './pickle.ts'
 import { Zip } from './zip.ts'
@@ -116,9 +115,6 @@ const types = new Map(
 const legacy = [0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46]
 
 const advice = 'In Python save the weights alone: torch.save(model.state_dict(), "weights.pt")'
-
-/** PyTorch itself allows 64 dimensions. */
-const mostDimensions = 64
 
 class Reader {
   readonly #bytes: Uint8Array
@@ -368,12 +364,15 @@ function gathered(
 
 /** A copy with the bytes of every element the other way round. */
 function swapped(bytes: Uint8Array, size: number): Uint8Array {
-  return Uint8Array.from(bytes, (_, i) => bytes[i - (i % size) + (size - 1 - (i % size))] as number)
+  const result = new Uint8Array(bytes.length)
+  for (let i = 0; i < bytes.length; i++) result[i] = bytes[i - (i % size) + (size - 1 - (i % size))] as number
+  return result
 }
 
-/** Numbers, words and truths of a dictionary, as strings. */
+/** Numbers, words and truths of a dictionary, as strings; keys too may be anything. */
 function notes(saved: ReadonlyMap<unknown, unknown>): Map<string, string> {
-  const plain = [...saved].filter(([, value]) => ['number', 'string', 'boolean'].includes(typeof value))
+  const isPlain = (one: unknown) => ['number', 'string', 'boolean'].includes(typeof one)
+  const plain = [...saved].filter((entry) => entry.every(isPlain))
   return new Map(plain.map(([name, value]) => [String(name), String(value)]))
 }
 
@@ -387,8 +386,8 @@ function contents(saved: ReadonlyMap<unknown, unknown>): string {
 function likelyKey(saved: ReadonlyMap<unknown, unknown>): string {
   const isWeights = (value: unknown) =>
     value instanceof Map && value.size > 0 && [...value.values()].every((one) => one instanceof View)
-  const names = [...saved].filter(([, value]) => isWeights(value)).map(([name]) => String(name))
-  return names[0] ?? 'model_state_dict'
+  for (const [name, value] of saved) if (typeof name === 'string' && isWeights(value)) return name
+  return 'model_state_dict'
 }
 
 function kindOf(value: unknown): string {

@@ -1,6 +1,7 @@
 /** Picture files to pixels: PNG here, everything else through sharp where the user has it. */
-import { readFile } from 'node:fs/promises'
+import { types } from 'node:util'
 import { KerneletError } from '../../util/errors.ts'
+import { checkPath, readWholeAsync } from '../../util/file.ts'
 import { show } from '../../util/show.ts'
 import { MAX_PIXELS, type Pixels } from './pixels.ts'
 import { decodePng } from './png.ts'
@@ -47,29 +48,18 @@ export async function decodePictureAsync(bytes: Uint8Array, name = 'the picture'
   }
 }
 
+/** More than MAX_PIXELS pixels take with all their channels. */
+const largestFile = 2 ** 30
+
 /**
  * Reads a picture file of any format.
  *
  * @throws KerneletError (by rejection) as `decodePictureAsync`; ERR_IO, in words a user understands, for a file that
- *   cannot be read
+ *   cannot be read; ERR_UNSUPPORTED above a gigabyte
  */
 export async function readPicture(path: string): Promise<Required<Pixels>> {
-  let bytes: Uint8Array
-  try {
-    bytes = await readFile(path)
-  } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException
-    const reason =
-      code === 'ENOENT'
-        ? 'there is no such file'
-        : code === 'EISDIR'
-          ? 'it is a folder'
-          : code === 'EACCES' || code === 'EPERM'
-            ? 'permission denied'
-            : message
-    throw new KerneletError('ERR_IO', `${path} cannot be read: ${reason}`, { cause })
-  }
-  return decodePictureAsync(bytes, path)
+  checkPath(path, 'The picture')
+  return decodePictureAsync(await readWholeAsync(path, largestFile), path)
 }
 
 /** Formats by the bytes they begin with; `.` stands for any byte. */
@@ -89,6 +79,9 @@ const MAGIC: [format: string, start: string][] = [
 
 /** @throws KerneletError ERR_FORMAT for bytes that are no picture */
 function formatOf(bytes: Uint8Array, name: string): string {
+  if (!types.isUint8Array(bytes)) {
+    throw new KerneletError('ERR_ARGUMENT', `${show(name)}: expected bytes but received ${show(bytes)}`)
+  }
   if (bytes.length === 0) throw new KerneletError('ERR_FORMAT', `${name} is empty`)
   const start = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 24)).toString('latin1')
   const known = MAGIC.find(([, magic]) => [...magic].every((c, i) => c === '.' || c === start[i]))

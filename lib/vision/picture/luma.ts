@@ -21,11 +21,7 @@ function composite({ data, width, height, channels }: Required<Pixels>, ground: 
   const out = new Uint8Array(width * height)
   if (channels >= 3) weigh(bytes, channels, out)
   else pick(bytes, channels, 0, out)
-  if (channels % 2 === 0) {
-    const alpha = new Uint8Array(out.length)
-    pick(bytes, channels, channels - 1, alpha)
-    blend(out, alpha, ground)
-  }
+  if (channels % 2 === 0) blend(out, bytes, channels, ground)
   return { data: out, width, height }
 }
 
@@ -40,9 +36,10 @@ function pick(bytes: Uint8Array, channels: number, channel: number, out: Uint8Ar
   for (let i = 0, p = channel; i < out.length; i++, p += channels) out[i] = bytes[p]!
 }
 
-function blend(luma: Uint8Array, alpha: Uint8Array, ground: number): void {
-  for (let i = 0; i < luma.length; i++) {
-    const a = alpha[i]!
+/** The last of the channels is alpha. */
+function blend(luma: Uint8Array, bytes: Uint8Array, channels: number, ground: number): void {
+  for (let i = 0, p = channels - 1; i < luma.length; i++, p += channels) {
+    const a = bytes[p]!
     luma[i] = (luma[i]! * a + ground * (255 - a) + 127) / 255
   }
 }

@@ -6,6 +6,12 @@ import { checkSize, type Pixels } from './pixels.ts'
 /** Bytes before the first chunk. */
 const SIGNATURE_LENGTH = 8
 
+/** Bytes of all rows and, where they are of another form, of all pixels: a file of some kilobytes may ask for them. */
+const LARGEST = 384 * 2 ** 20
+
+/** Of deflate: a run of 258 bytes in two bits. */
+const MOST_UNPACKED = 1032
+
 /** Channels by colour type, and the bit depths each may have (PNG specification, table 11.1). */
 const COLOUR_TYPES: Record<number, { channels: number; depths: number[] }> = {
   0: { channels: 1, depths: [1, 2, 4, 8, 16] },
@@ -22,11 +28,22 @@ const COLOUR_TYPES: Record<number, { channels: number; depths: number[] }> = {
  * announces. Chunks that only describe the picture (gamma, profiles, text) are passed over.
  *
  * @param name what to call it in errors
- * @throws KerneletError ERR_FORMAT for a damaged file; ERR_UNSUPPORTED for one above MAX_PIXELS
+ * @throws KerneletError ERR_FORMAT for a damaged file; ERR_UNSUPPORTED for one above MAX_PIXELS, or
+ *   that takes more than 384 MB unpacked, as some with 16 bits a channel do
  */
 export function decodePng(bytes: Uint8Array, name: string): Required<Pixels> {
   const parts = takeApart(bytes, name)
-  return expand(parts, samplesOf(parts, inflate(parts, name), name), name)
+  const colours = coloursOf(parts, name)
+  const raw = inflate(parts, colours, name)
+  const { width, height, depth, interlaced } = parts
+  const { channels } = colours
+  for (const pass of passesOf(parts)) unfilter(raw, pass, (depth * parts.channels) >> 3, name)
+  // What lies there as it is to be handed out is not copied.
+  const isPlain = depth === 8 && !interlaced && colours.plain
+  if (isPlain) return { data: raw.subarray(0, width * height * channels), width, height, channels }
+  const data = new Uint8Array(width * height * channels)
+  for (const pass of passesOf(parts)) colours.write(data, raw, pass, name)
+  return { data, width, height, channels }
 }
 
 /** The chunks that matter. */
@@ -114,24 +131,43 @@ interface Pass {
   rows: number
   /** Bytes of a row, without its filter byte. */
   rowBytes: number
+  /** Where its first row begins. */
+  start: number
 }
 
-/** The passes of a picture that have pixels: one, or seven when it is interlaced. */
+/** The passes of a picture that have pixels, one after the other: one, or seven when it is interlaced. */
 function passesOf({ width, height, depth, channels, interlaced }: Parts): Pass[] {
-  return (interlaced ? ADAM7 : [[0, 0, 1, 1] as const])
-    .map(([x, y, dx, dy]) => {
-      const [columns, rows] = [Math.ceil((width - x) / dx), Math.ceil((height - y) / dy)]
-      return { x, y, dx, dy, columns, rows, rowBytes: Math.ceil((columns * depth * channels) / 8) }
-    })
-    .filter(({ columns, rows }) => columns > 0 && rows > 0)
+  let start = 0
+  const passes: Pass[] = []
+  for (const [x, y, dx, dy] of interlaced ? ADAM7 : [[0, 0, 1, 1] as const]) {
+    const [columns, rows] = [Math.ceil((width - x) / dx), Math.ceil((height - y) / dy)]
+    if (columns <= 0 || rows <= 0) continue
+    const rowBytes = Math.ceil((columns * depth * channels) / 8)
+    passes.push({ x, y, dx, dy, columns, rows, rowBytes, start })
+    start += rows * (1 + rowBytes)
+  }
+  return passes
 }
 
 /** The rows, each with its filter byte in front: exactly as many bytes as the header announces. */
-function inflate(parts: Parts, name: string): Uint8Array {
+function inflate(parts: Parts, colours: Colours, name: string): Uint8Array {
   const expected = passesOf(parts).reduce((sum, { rows, rowBytes }) => sum + rows * (1 + rowBytes), 0)
-  let raw: Uint8Array
+  const { width, height, depth, interlaced } = parts
+  const more = depth === 8 && !interlaced && colours.plain ? 0 : width * height * colours.channels
+  if (expected + more > LARGEST) {
+    throw new KerneletError(
+      'ERR_UNSUPPORTED',
+      `${name} takes ${Math.ceil((expected + more) / 2 ** 20)} MB unpacked, ${width}×${height} with ${depth} bits a ` +
+        `channel; at most ${LARGEST / 2 ** 20} MB are read; make it smaller first`,
+    )
+  }
+  const data = Buffer.concat(parts.data)
+  if (data.length * MOST_UNPACKED < expected)
+    throw damaged(name, 'it holds fewer pixels than its header says')
+  let raw: Buffer
   try {
-    raw = inflateSync(Buffer.concat(parts.data), { maxOutputLength: expected })
+    // In one piece: in many they would be in memory twice.
+    raw = inflateSync(data, { maxOutputLength: expected, chunkSize: Math.max(64, expected + 1) })
   } catch (cause) {
     const tooMuch = (cause as { code?: string }).code === 'ERR_BUFFER_TOO_LARGE'
     throw damaged(
@@ -141,7 +177,8 @@ function inflate(parts: Parts, name: string): Uint8Array {
     )
   }
   if (raw.length !== expected) throw damaged(name, 'it holds fewer pixels than its header says')
-  return raw
+  // Not a Buffer: its slice() would be a view, unlike that of the Uint8Array it claims to be.
+  return new Uint8Array(raw.buffer, raw.byteOffset, expected)
 }
 
 /** The seven passes of interlacing: first column and row, and the steps between columns and rows. */
@@ -155,57 +192,41 @@ const ADAM7 = [
   [0, 1, 1, 2],
 ] as const
 
-/** The samples of all pixels, row by row, in the depth of the file. */
-function samplesOf(parts: Parts, raw: Uint8Array, name: string): Uint8Array | Uint16Array {
-  const { width, height, depth, channels, interlaced } = parts
-  const all = new (depth === 16 ? Uint16Array : Uint8Array)(interlaced ? width * height * channels : 0)
-  let at = 0
-  for (const pass of passesOf(parts)) {
-    const { x, y, dx, dy, columns, rows, rowBytes } = pass
-    const bytes = unfilter(
-      raw.subarray(at, (at += rows * (1 + rowBytes))),
-      pass,
-      (depth * channels) >> 3,
-      name,
-    )
-    const samples = unpack(bytes, columns * channels, rows, rowBytes, depth)
-    if (!interlaced) return samples
-    for (let i = 0; i < samples.length; i++) {
-      const pixel = Math.floor(i / channels)
-      const [row, column] = [Math.floor(pixel / columns), pixel % columns]
-      all[((y + row * dy) * width + x + column * dx) * channels + (i % channels)] = samples[i]!
-    }
-  }
-  return all
-}
-
 /**
  * Undoes the filter of each row (PNG specification, section 9), which its first byte names: a byte is stored as its
- * difference from what its neighbours let expect, the one on the left being `distance` bytes before.
+ * difference from what its neighbours let expect, the one on the left being `distance` bytes before. The rows end up
+ * where the pass begins, one behind the other without their filter bytes.
  */
-function unfilter(raw: Uint8Array, { rows, rowBytes }: Pass, distance: number, name: string): Uint8Array {
+function unfilter(raw: Uint8Array, { rows, rowBytes, start }: Pass, distance: number, name: string): void {
   const left = Math.max(1, distance)
-  const out = new Uint8Array(rows * rowBytes)
-  let above = new Uint8Array(rowBytes)
-  for (let y = 0, from = 0; y < rows; y++) {
+  for (let y = 0, from = start, to = start; y < rows; y++) {
     const filter = raw[from++]!
-    const row = out.subarray(y * rowBytes, (y + 1) * rowBytes)
-    row.set(raw.subarray(from, (from += rowBytes)))
+    raw.copyWithin(to, from, from + rowBytes)
+    from += rowBytes
+    const end = to + rowBytes
+    const head = Math.min(to + left, end)
+    // above the first row there is nothing, which counts as 0
+    const above = y === 0 ? -1 : to - rowBytes
     if (filter === 1) {
-      for (let i = left; i < rowBytes; i++) row[i]! += row[i - left]!
+      for (let i = head; i < end; i++) raw[i]! += raw[i - left]!
     } else if (filter === 2) {
-      for (let i = 0; i < rowBytes; i++) row[i]! += above[i]!
+      if (y > 0) for (let i = to; i < end; i++) raw[i]! += raw[i - rowBytes]!
     } else if (filter === 3) {
-      for (let i = 0; i < rowBytes; i++) row[i]! += ((i < left ? 0 : row[i - left]!) + above[i]!) >> 1
+      for (let i = to; i < end; i++) {
+        const before = i < head ? 0 : raw[i - left]!
+        raw[i]! += (before + (above < 0 ? 0 : raw[i - rowBytes]!)) >> 1
+      }
     } else if (filter === 4) {
-      for (let i = 0; i < Math.min(left, rowBytes); i++) row[i]! += above[i]!
-      for (let i = left; i < rowBytes; i++) row[i]! += paeth(row[i - left]!, above[i]!, above[i - left]!)
+      for (let i = to; i < end; i++) {
+        const before = i < head ? 0 : raw[i - left]!
+        const up = above < 0 ? 0 : raw[i - rowBytes]!
+        raw[i]! += paeth(before, up, i < head || above < 0 ? 0 : raw[i - rowBytes - left]!)
+      }
     } else if (filter !== 0) {
       throw damaged(name, `there is no filter ${filter}`)
     }
-    above = row
+    to = end
   }
-  return out
 }
 
 /** Whichever of left, above and above left is nearest to left + above − above left. */
@@ -216,78 +237,92 @@ function paeth(a: number, b: number, c: number): number {
   return toA <= toB && toA <= toC ? a : toB <= toC ? b : c
 }
 
-/** Samples of any depth, the first in the highest bits, rows beginning at whole bytes. */
-function unpack(
-  bytes: Uint8Array,
-  perRow: number,
-  rows: number,
-  rowBytes: number,
-  depth: number,
-): Uint8Array | Uint16Array {
-  if (depth === 8) return bytes
-  if (depth === 16)
-    return Uint16Array.from({ length: perRow * rows }, (_, i) => bytes[2 * i]! * 256 + bytes[2 * i + 1]!)
-  const out = new Uint8Array(perRow * rows)
-  const mask = 2 ** depth - 1
-  for (let i = 0; i < out.length; i++) {
-    const bit = (i % perRow) * depth
-    const byte = bytes[Math.floor(i / perRow) * rowBytes + (bit >> 3)]!
-    out[i] = (byte >> (8 - depth - (bit & 7))) & mask
-  }
-  return out
+/** How samples become 8-bit channels. */
+interface Colours {
+  /** Of what is handed out. */
+  channels: number
+  /** Samples of 8 bits stay as they are. */
+  plain: boolean
+  /** Puts the pixels of a pass, its filters undone, in their places in `data`. */
+  write(data: Uint8Array, raw: Uint8Array, pass: Pass, name: string): void
 }
 
 /** Palettes, depths other than 8 and transparent colours to plain 8-bit channels. */
-function expand(parts: Parts, samples: Uint8Array | Uint16Array, name: string): Required<Pixels> {
-  const { width, height, depth, channels, palette, transparency } = parts
-  if (palette) return { ...lookUp(samples, palette, transparency, name), width, height }
+function coloursOf(parts: Parts, name: string): Colours {
+  const { width, depth, channels, palette, transparency } = parts
+  if (palette) return indexedColours(parts, palette, name)
   const top = 2 ** depth - 1
-  const level = (sample: number): number => Math.round((sample * 255) / top)
-  if (!transparency || channels === 2 || channels === 4) {
-    const data = samples instanceof Uint8Array && depth === 8 ? samples : Uint8Array.from(samples, level)
-    return { data, width, height, channels }
+  const isKeyed = transparency !== undefined && (channels === 1 || channels === 3)
+  if (isKeyed && transparency.length !== 2 * channels) {
+    throw damaged(name, 'its transparent colour has the wrong length')
   }
   // One colour, given as 16 bits a channel of which those of the file's depth count, stands for "transparent".
-  if (transparency.length !== 2 * channels) throw damaged(name, 'its transparent colour has the wrong length')
-  const clearest = Array.from(
-    { length: channels },
-    (_, c) => (transparency[2 * c]! * 256 + transparency[2 * c + 1]!) & top,
-  )
-  const data = new Uint8Array(width * height * (channels + 1))
-  for (let i = 0; i < width * height; i++) {
-    let clear = true
-    for (let c = 0; c < channels; c++) {
-      const sample = samples[i * channels + c]!
-      data[i * (channels + 1) + c] = level(sample)
-      clear &&= sample === clearest[c]
-    }
-    data[i * (channels + 1) + channels] = clear ? 0 : 255
+  const clearest = Array.from({ length: isKeyed ? channels : 0 }, (_, c) => {
+    return (transparency![2 * c]! * 256 + transparency![2 * c + 1]!) & top
+  })
+  const out = channels + (isKeyed ? 1 : 0)
+  return {
+    channels: out,
+    plain: !isKeyed,
+    write(data, raw, pass) {
+      const { x, y, dx, dy, columns, rows } = pass
+      for (let row = 0; row < rows; row++) {
+        let to = ((y + row * dy) * width + x) * out
+        for (let column = 0; column < columns; column++, to += dx * out) {
+          let clear = isKeyed
+          for (let c = 0; c < channels; c++) {
+            const sample = sampleAt(raw, pass, row, column * channels + c, depth)
+            data[to + c] = depth === 8 ? sample : Math.round((sample * 255) / top)
+            clear &&= sample === clearest[c]
+          }
+          if (isKeyed) data[to + channels] = clear ? 0 : 255
+        }
+      }
+    },
   }
-  return { data, width, height, channels: channels + 1 }
 }
 
 /** Colours by their index, with a channel more where some are transparent. */
-function lookUp(
-  indices: ArrayLike<number>,
-  palette: Uint8Array,
-  transparency: Uint8Array | undefined,
-  name: string,
-): { data: Uint8Array; channels: number } {
-  const colours = palette.length / 3
-  if (!Number.isInteger(colours) || colours < 1 || colours > 256) {
+function indexedColours({ width, depth, transparency }: Parts, palette: Uint8Array, name: string): Colours {
+  const count = palette.length / 3
+  if (!Number.isInteger(count) || count < 1 || count > 256) {
     throw damaged(name, `its palette has ${palette.length} bytes`)
   }
-  if (transparency && transparency.length > colours)
+  if (transparency && transparency.length > count) {
     throw damaged(name, 'it has more transparencies than colours')
-  const channels = transparency ? 4 : 3
-  const data = new Uint8Array(indices.length * channels)
-  for (let i = 0; i < indices.length; i++) {
-    const index = indices[i]!
-    if (index >= colours) throw damaged(name, `colour ${index} is not in its palette`)
-    for (let c = 0; c < 3; c++) data[i * channels + c] = palette[3 * index + c]!
-    if (transparency) data[i * channels + 3] = transparency[index] ?? 255
   }
-  return { data, channels }
+  const channels = transparency ? 4 : 3
+  return {
+    channels,
+    plain: false,
+    write(data, raw, pass) {
+      const { x, y, dx, dy, columns, rows } = pass
+      for (let row = 0; row < rows; row++) {
+        let to = ((y + row * dy) * width + x) * channels
+        for (let column = 0; column < columns; column++, to += dx * channels) {
+          const index = sampleAt(raw, pass, row, column, depth)
+          if (index >= count) throw damaged(name, `colour ${index} is not in its palette`)
+          for (let c = 0; c < 3; c++) data[to + c] = palette[3 * index + c]!
+          if (transparency) data[to + 3] = transparency[index] ?? 255
+        }
+      }
+    },
+  }
+}
+
+/** A sample of any depth: the first of a row in the highest bits, rows beginning at whole bytes. */
+function sampleAt(
+  raw: Uint8Array,
+  { start, rowBytes }: Pass,
+  row: number,
+  index: number,
+  depth: number,
+): number {
+  const from = start + row * rowBytes
+  if (depth === 8) return raw[from + index]!
+  if (depth === 16) return raw[from + 2 * index]! * 256 + raw[from + 2 * index + 1]!
+  const bit = index * depth
+  return (raw[from + (bit >> 3)]! >> (8 - depth - (bit & 7))) & (2 ** depth - 1)
 }
 
 function damaged(name: string, what: string, cause?: unknown): KerneletError {
