@@ -16,11 +16,11 @@ export const before: {
   eager?: ((operation: Operation, shape: readonly number[], batch: number) => void) | undefined
 } = {}
 
-/** Runs an operation, or records it where inputs are stand-ins. */
-export function apply(operation: Operation, inputs: readonly Tensor[]): Tensor {
+/** Runs an operation, or records it where inputs are stand-ins; `rank` as for `Tracer.record`. */
+export function apply(operation: Operation, inputs: readonly Tensor[], rank?: number): Tensor {
   const who = title(operation)
   const tracer = inputs.map((input) => checkTensor(who, input)).reduce(tracerOf, undefined)
-  if (tracer) return tracer.record(operation, inputs)
+  if (tracer) return tracer.record(operation, inputs, rank)
 
   // Some operations work image by image; to everything else the batch is a dimension like any other.
   const whole = inputs.map((input) => [...input.shape])

@@ -41,7 +41,9 @@ export function reshape(input: Tensor, shape: readonly number[]): Tensor {
     )
   }
   if (!(input instanceof SymbolicTensor)) return apply({ op: 'reshape', size }, [input])
-  if (size[0] === 1 && size.length > 1) return apply({ op: 'reshape', size: size.slice(1) }, [input])
+  if (size[0] === 1 && size.length > 1)
+    return apply({ op: 'reshape', size: size.slice(1) }, [input], size.length)
+  if (size[0] === 1) return apply({ op: 'reshape', size: [1] }, [input], 1)
   throw new KerneletError(
     'ERR_UNSUPPORTED',
     `reshape to ${show(shape)} would mix the images of a batch, which a compiled model keeps apart; begin the shape ` +
