@@ -20,9 +20,9 @@ export type { OnnxValueInfo } from './formats/onnx/info.ts'
 export {
   type LoadOnnxOptions,
   loadOnnx,
-  type OnnxInput,
   OnnxModel,
 } from './formats/onnx/load.ts'
+export { OnnxArray, type OnnxInput, type OnnxResult } from './formats/onnx/onnx-array.ts'
 export { type SaveOnnxOptions, saveOnnx } from './formats/onnx/save.ts'
 export { loadSafetensors, readSafetensors, saveSafetensors } from './formats/safetensors.ts'
 export { loadTorch, readTorch, type TorchOptions } from './formats/torch/load.ts'

@@ -11,6 +11,11 @@ import { attached, inferShape, type Operation, title, toNative } from './operati
 const noOrigin = (shapes: readonly (readonly number[])[]) => (input: number) =>
   `input ${formatShape(shapes[input] as readonly number[])}`
 
+/** `eager` is called before an operation computes `batch` results of `shape`, and may refuse it. */
+export const before: {
+  eager?: ((operation: Operation, shape: readonly number[], batch: number) => void) | undefined
+} = {}
+
 /** Runs an operation, or records it where inputs are stand-ins; `rank` as for `Tracer.record`. */
 export function apply(operation: Operation, inputs: readonly Tensor[], rank?: number): Tensor {
   const who = title(operation)
@@ -24,6 +29,7 @@ export function apply(operation: Operation, inputs: readonly Tensor[], rank?: nu
   const batch = batched ? (first[0] as number) : 1
   const shapes = whole.map((shape) => (batched ? shape.slice(1) : shape.length === 0 ? [1] : shape))
   const shape = inferShape(operation, shapes, { prefix: '', origin: noOrigin(whole) })
+  before.eager?.(operation, shape, batch)
   const data = inputs.map((input) => attached(input, who))
   const scalar = operation.op !== 'flatten' && whole.every((one) => one.length === 0)
   const outputShape = batched ? [batch, ...shape] : scalar ? [] : shape

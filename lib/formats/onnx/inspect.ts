@@ -50,8 +50,8 @@ export function readOnnx(path: string): OnnxFile {
       ]),
       ...model.metadata_props.map(({ key, value }): [string, string] => [key, value]),
     ]),
-    inputs: graph.input.filter((input) => !weights.has(input.name)).map(valueInfo),
-    outputs: graph.output.map(valueInfo),
+    inputs: graph.input.filter((input) => !weights.has(input.name)).map((one) => valueInfo(one)),
+    outputs: graph.output.map((one) => valueInfo(one)),
     nodes: graph.node.map((node) => ({
       name: node.name,
       op: node.domain === '' ? node.op_type : `${node.domain}.${node.op_type}`,

@@ -1,15 +1,17 @@
 /** A model's graph made ready to run: nodes checked, weights read, what is known before any image computed. */
-
 import { Buffer, Parameter } from '../../tensor/parameter.ts'
 import { elements, sameShape } from '../../tensor/shape.ts'
+import { Tensor } from '../../tensor/tensor.ts'
 import { KerneletError } from '../../util/errors.ts'
 import { show } from '../../util/show.ts'
-import { type NdArray, transpose } from './array.ts'
+import { type NdArray, toFloat32, transpose } from './array.ts'
 import { notOnnx } from './decode.ts'
+import { type ElementType, elementTypeOf, float32, float64 } from './element.ts'
+import { heldAsDoubles, inferTypes, isKernel } from './infer.ts'
 import { type OnnxValueInfo, valueInfo } from './info.ts'
 import { OnnxNode } from './node.ts'
 import { operators } from './operators/index.ts'
-import type { GraphProto, ModelProto, NodeProto } from './proto.ts'
+import type { GraphProto, ModelProto, NodeProto, ValueInfoProto } from './proto.ts'
 import { type DataFolder, readTensor } from './tensor.ts'
 import type { Run, Step, Value } from './value.ts'
 
@@ -39,6 +41,8 @@ export interface Prepared {
   readonly buffers: ReadonlyMap<string, Buffer>
   /** See `Run`. */
   readonly held: ReadonlyMap<Value, readonly number[]>
+  /** Element types, by name. */
+  readonly types: ReadonlyMap<string, ElementType>
 }
 
 /** Inputs of an operator that training changes, and those that are measured: running means and variances. */
@@ -67,19 +71,32 @@ export function prepare(model: ModelProto, file: string, folder: DataFolder): Pr
   }
   const nodes = protos.map((proto) => prepareNode(proto, opset, folder))
   const weights = new Weights(graph, protos, nodes, folder)
-  const run: Run = { batch: 1, declaredBatch: undefined, held: weights.held }
+  const types = new Map([...weights.types, ...inputs.flatMap(declaredType)])
+  const run: Run = { batch: 1, declaredBatch: undefined, held: weights.held, types }
   const known: Map<string, Value> = new Map(weights.values)
   const left = nodes.filter((one) => !fold(one, known, run))
+  for (const [name, value] of known) if (!(value instanceof Tensor)) types.set(name, value.type)
+  inferTypes(
+    nodes.map(({ node }) => node),
+    types,
+  )
   return {
     opset,
-    inputs: inputs.map(valueInfo),
-    outputs: graph.output.map(valueInfo),
+    inputs: inputs.map((one) => valueInfo(one)),
+    outputs: graph.output.map((one) => valueInfo(one, types.get(one.name))),
     nodes: left,
     known,
     parameters: weights.parameters,
     buffers: weights.buffers,
     held: weights.held,
+    types,
   }
+}
+
+/** Name and element type of an input; where it does not say, float. */
+function declaredType({ name, type }: ValueInfoProto): [string, ElementType][] {
+  const known = type?.tensor_type ? elementTypeOf(type.tensor_type.elem_type) : float32
+  return known ? [[name, known]] : []
 }
 
 function opsetOf(model: ModelProto, file: string): number {
@@ -218,6 +235,9 @@ class Weights {
   readonly parameters: Map<string, Parameter> = new Map()
   readonly buffers: Map<string, Buffer> = new Map()
   readonly held: Map<Value, readonly number[]> = new Map()
+  readonly types: Map<string, ElementType> = new Map()
+  /** See `heldAsDoubles`. */
+  readonly #doubles: ReadonlySet<string>
 
   constructor(
     graph: GraphProto,
@@ -226,28 +246,53 @@ class Weights {
     folder: DataFolder,
   ) {
     const uses = usesOf(protos, nodes)
+    const doubles = [
+      ...graph.initializer.filter(({ data_type: code }) => elementTypeOf(code) === float64),
+      ...graph.input.filter(({ type }) => elementTypeOf(type?.tensor_type?.elem_type ?? 0) === float64),
+    ].map(({ name }) => name)
+    this.#doubles = heldAsDoubles(
+      new Set(doubles),
+      nodes.map(({ node }) => node),
+    )
     for (const tensor of graph.initializer) {
       if (!uses.has(tensor.name) && !graph.output.some(({ name }) => name === tensor.name)) continue
       const array = readTensor(tensor, `initializer ${show(tensor.name)}`, folder)
+      this.types.set(tensor.name, array.type)
       this.values.set(tensor.name, this.#sort(tensor.name, array, uses.get(tensor.name) ?? []))
     }
   }
 
   #sort(name: string, array: NdArray, uses: readonly Use[]): Value {
-    if (array.kind !== 'float' || array.values.length === 0) return array
+    if (array.type.kind !== 'float' || array.values.length === 0) return array
+    if (array.type === float64 && !uses.some((use) => this.#meetsKernel(use))) return array
     // A number alone, as in x + 3, is part of the network and no weight of it.
     const weight = array.shape.length > 0 && uses.some(({ op, index }) => weightInputs[op]?.includes(index))
     if (weight) {
       const held = heldAs(array, uses)
-      const parameter = new Parameter(held.values as Float32Array, held.shape)
+      const parameter = new Parameter(floats(name, held), held.shape)
       this.parameters.set(name, parameter)
       if (held !== array) this.held.set(parameter, array.shape)
       return parameter
     }
     if (!uses.some(({ op, index }) => op === 'BatchNormalization' && index > 2)) return array
-    const buffer = new Buffer(array.values as Float32Array, array.shape)
+    const buffer = new Buffer(floats(name, array), array.shape)
     this.buffers.set(name, buffer)
     return buffer
+  }
+
+  /** Whether doubles are read by an operator that computes float32, or beside other values: they become float32. */
+  #meetsKernel({ op, node }: Use): boolean {
+    return isKernel(op) || node.inputs.some((input) => input !== '' && !this.#doubles.has(input))
+  }
+}
+
+/** @throws KerneletError `ERR_UNSUPPORTED` for doubles beyond float32 */
+function floats(name: string, array: NdArray): Float32Array {
+  try {
+    return toFloat32(array)
+  } catch (cause) {
+    const { code, message } = cause as KerneletError
+    throw new KerneletError(code, `initializer ${show(name)}: ${message}`, { cause })
   }
 }
 
