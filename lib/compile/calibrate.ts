@@ -77,7 +77,9 @@ function valuesOf(images: unknown, shape: readonly number[], scale: number, shif
   } else if (types.isFloat32Array(images)) {
     values = images
   } else if (types.isUint8Array(images) || types.isUint8ClampedArray(images)) {
-    values = Float32Array.from(images, (byte) => byte * scale + shift)
+    // from() with a function would first make a list of all numbers, of ten times their size
+    values = Float32Array.from(images)
+    for (let i = 0; i < values.length; i++) values[i] = (values[i] as number) * scale + shift
   } else {
     throw new KerneletError(
       'ERR_ARGUMENT',

@@ -2,6 +2,7 @@
  * Every exported function and class, and the methods of what they make, with arguments of every kind: mostly wrong
  * ones. Right or wrong, a call gives a result or a KerneletError.
  */
+import { inspect } from 'node:util'
 import fc from 'fast-check'
 
 export const extension = 'json'
@@ -363,9 +364,11 @@ export function describe(state, bytes) {
   }
 }
 
+/** Short and quick: values hold each other in circles, or a thousand times over. */
 function written(value) {
   try {
-    return fc.stringify(value).slice(0, 200)
+    const some = { depth: 3, maxArrayLength: 4, maxStringLength: 60, showProxy: true, getters: false }
+    return inspect(value, { ...some, breakLength: Number.POSITIVE_INFINITY }).slice(0, 200)
   } catch {
     return 'what cannot be written'
   }
