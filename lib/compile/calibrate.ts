@@ -64,7 +64,7 @@ function widen(ranges: Float32Array, node: number, values: Float32Array): void {
 
 function valuesOf(images: unknown, shape: readonly number[], scale: number, shift: number): Float32Array {
   let values: Float32Array
-  if (images instanceof Tensor) {
+  if (Tensor.is(images)) {
     const image = images.shape.length === shape.length ? images.shape : images.shape.slice(1)
     if (!sameShape(image, shape)) {
       throw new KerneletError(

@@ -340,7 +340,7 @@ export class CompiledModel {
     const values =
       this.inputType === 'uint8'
         ? checkPixels(input)
-        : input instanceof Tensor
+        : Tensor.is(input)
           ? this.#checkTensor(input)
           : checkFloats(input, 'input')
     const length = lengthOf(values)

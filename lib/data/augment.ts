@@ -185,11 +185,11 @@ function augmentArray(
 }
 
 function augmentTensor(images: unknown, options: AugmentOptions, where: AugmentSeed = {}): Tensor {
-  if (!(images instanceof Tensor) || images.shape.length !== 4) {
+  if (!Tensor.is(images) || images.shape.length !== 4) {
     throw new KerneletError(
       'ERR_SHAPE',
       `augment: expected images [n, channels, height, width] but received ` +
-        `${images instanceof Tensor ? formatShape(images.shape) : show(images)}`,
+        `${Tensor.is(images) ? formatShape(images.shape) : show(images)}`,
     )
   }
   checkOptions('augment', where, ['seed', 'epoch', 'index', 'low', 'high'])

@@ -12,8 +12,10 @@ import { checkFilePath, type FilePath } from '../util/source.ts'
 export function writeAtomically(to: FilePath, parts: readonly Uint8Array[]): void {
   const path = checkFilePath(to, 'The file to be written')
   const beside = `${path}.${process.getBuiltinModule('node:crypto').randomUUID()}.tmp`
+  let made = false
   try {
     const file = openSync(beside, 'wx')
+    made = true
     try {
       for (const part of parts) {
         for (let done = 0; done < part.length; ) done += writeSync(file, part, done)
@@ -24,7 +26,7 @@ export function writeAtomically(to: FilePath, parts: readonly Uint8Array[]): voi
     }
     renameSync(beside, path)
   } catch (cause) {
-    rmSync(beside, { force: true })
+    if (made) rmSync(beside, { force: true })
     throw new KerneletError('ERR_IO', `${path} could not be written: ${(cause as Error).message}`, { cause })
   }
 }

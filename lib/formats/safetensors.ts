@@ -74,7 +74,7 @@ export function encodeSafetensors(
   const parts: Uint8Array[] = []
   let offset = 0
   for (const [name, tensor] of tensors) {
-    if (!(tensor instanceof Tensor) || name === '__metadata__') {
+    if (!Tensor.is(tensor) || name === '__metadata__') {
       throw new KerneletError(
         'ERR_ARGUMENT',
         `saveSafetensors: ${show(name)}: expected a Tensor and another name`,

@@ -59,8 +59,14 @@ function tracerOf(found: Tracer | undefined, input: Tensor): Tracer | undefined 
 
 /** `value`, if it is a Tensor. */
 export function checkTensor(who: string, value: unknown): Tensor {
-  if (value instanceof Tensor) return value
-  const hint = ArrayBuffer.isView(value) ? '; wrap it: new Tensor(data, shape)' : ''
+  if (Tensor.is(value)) return value
+  const other =
+    (value as { constructor?: { name?: unknown } } | null | undefined)?.constructor?.name === 'Tensor'
+  const hint = ArrayBuffer.isView(value)
+    ? '; wrap it: new Tensor(data, shape)'
+    : other
+      ? ' of another copy of kernelet: one program must load it once'
+      : ''
   throw new KerneletError('ERR_ARGUMENT', `${who}: expected a Tensor but received ${show(value)}${hint}`)
 }
 

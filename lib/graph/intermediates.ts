@@ -19,7 +19,7 @@ import { attached, toNative } from './operation.ts'
  *   fit; otherwise as `trace`
  */
 export function activations(model: Model | Graph, x: Tensor): Map<string, Tensor> {
-  if (typeof model !== 'object' || model === null || !(x instanceof Tensor)) {
+  if (typeof model !== 'object' || model === null || !Tensor.is(x)) {
     throw new KerneletError(
       'ERR_ARGUMENT',
       `activations: expected a Module or Graph and a Tensor but received ${show(model)} and ${show(x)}`,

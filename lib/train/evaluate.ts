@@ -153,7 +153,7 @@ export async function evaluate(
   ])
   checkData('evaluate', data)
   const { threads, isa, signal, temperature = 1 } = options
-  if (!(temperature > 0 && temperature < Number.POSITIVE_INFINITY)) {
+  if (typeof temperature !== 'number' || !(temperature > 0 && temperature < Number.POSITIVE_INFINITY)) {
     throw new KerneletError(
       'ERR_ARGUMENT',
       `evaluate: temperature must be a number above 0 but is ${show(temperature)}`,

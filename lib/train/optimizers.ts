@@ -43,7 +43,7 @@ export abstract class Optimizer {
 
   /** @throws KerneletError `ERR_ARGUMENT` */
   constructor(who: string, lr: unknown = 1e-3) {
-    this.lr = atLeast0(lr, `${who}: lr`)
+    this.lr = atLeast0(lr, `${typeof who === 'string' ? who : 'Optimizer'}: lr`)
   }
 }
 

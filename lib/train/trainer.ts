@@ -9,7 +9,7 @@ import { defaultGenerator } from '../tensor/random.ts'
 import { checkShape, elements, size } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { lengthOf } from '../tensor/typed-array.ts'
-import { checkOptions } from '../util/check.ts'
+import { checkOptions, objectOf } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
 import { type FilePath, pathOf } from '../util/source.ts'
@@ -400,7 +400,8 @@ export class Trainer {
    */
   saveCheckpoint(path: FilePath, metadata: Readonly<Record<string, string>> = {}): void {
     this.#checkFree('saveCheckpoint')
-    writeCheckpoint(path, { ...this.#snapshot(), metadata: new Map(Object.entries(metadata)) })
+    const notes = objectOf(metadata, 'saveCheckpoint: metadata')
+    writeCheckpoint(path, { ...this.#snapshot(), metadata: new Map(Object.entries(notes)) })
   }
 
   /**

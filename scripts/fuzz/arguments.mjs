@@ -348,7 +348,8 @@ export async function read(state, bytes) {
     const result = found[1](argumentsOf(state, seed))
     if (result instanceof Promise) await result
   } catch (error) {
-    if (!(error instanceof Ours)) throw error
+    // What looks at the caller's own values threw: getters of ours, and a proxy that was revoked.
+    if (!(error instanceof Ours || /proxy that has been revoked/.test(error?.message))) throw error
   } finally {
     kernelet.setThreads(1)
   }

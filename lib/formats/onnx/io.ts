@@ -33,9 +33,9 @@ export function resultOf(value: Value, type: ElementType | undefined): OnnxResul
   const own = held.single && type === float64 ? float64 : held
   if (own.single) {
     if (elements(value.shape) === 0) return new EmptyTensor(value.shape)
-    return value instanceof Tensor ? value : new Tensor(value.values as Float32Array, value.shape)
+    return Tensor.is(value) ? value : new Tensor(value.values as Float32Array, value.shape)
   }
-  const values = value instanceof Tensor ? value.data : value.values
+  const values = Tensor.is(value) ? value.data : value.values
   // a copy: it may be a constant of the model
   return new OnnxArray(convert(values, held, own, true), value.shape, own.dtype)
 }
@@ -44,8 +44,9 @@ export function resultOf(value: Value, type: ElementType | undefined): OnnxResul
 export function inputValue(input: OnnxInput, { name, type }: OnnxValueInfo): Value {
   const declared = elementTypeNamed(type) ?? float32
   const held = declared.single && !declared.name.startsWith('float8') ? float32 : declared
-  if (input instanceof Tensor && held === float32 && elements(input.shape) > 0) return input
-  const { data, shape } = input ?? {}
+  if (Tensor.is(input) && held === float32 && elements(input.shape) > 0) return input
+  // What only has a Tensor's prototype has no numbers to look at.
+  const { data, shape } = input instanceof Tensor && !Tensor.is(input) ? {} : (input ?? {})
   if (!isList(data) || !isShape(shape) || data.length !== elements(shape)) {
     throw new KerneletError(
       'ERR_ARGUMENT',
@@ -102,7 +103,7 @@ function misfit(value: unknown, type: ElementType, name: string): KerneletError 
 
 export function bytesOf(values: readonly Value[]): number {
   return values.reduce(
-    (sum, value) => sum + (value instanceof Tensor ? value.data.byteLength : value.values.byteLength),
+    (sum, value) => sum + (Tensor.is(value) ? value.data.byteLength : value.values.byteLength),
     0,
   )
 }

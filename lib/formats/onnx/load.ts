@@ -1,4 +1,5 @@
 /** ONNX models as modules. */
+
 import { dirname } from 'node:path'
 import type { CompiledModel, CompileOptions } from '../../compile/compiled-model.ts'
 import { SymbolicTensor, type Tracer } from '../../graph/graph.ts'
@@ -6,7 +7,7 @@ import type { Summary } from '../../graph/summary.ts'
 import { Module } from '../../nn/module.ts'
 import { formatShape } from '../../tensor/shape.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
-import { checkOptions } from '../../util/check.ts'
+import { checkOptions, objectOf } from '../../util/check.ts'
 import { KerneletError } from '../../util/errors.ts'
 import { show } from '../../util/show.ts'
 import type { FileSource } from '../../util/source.ts'
@@ -141,6 +142,7 @@ export class OnnxModel extends Module {
     inputs: Readonly<Record<string, OnnxInput>>,
   ): Record<string, Result> {
     const names = new Set(this.inputs.map(({ name }) => name))
+    objectOf(inputs, 'run: inputs')
     for (const name of Object.keys(inputs)) {
       if (names.has(name)) continue
       throw new KerneletError(
@@ -164,6 +166,7 @@ export class OnnxModel extends Module {
 
   /** `compile`; `inputShape` is only needed where the model does not fix it. */
   override compile(options: CompileOptions = {}): CompiledModel {
+    objectOf(options, 'compile: options')
     return super.compile({ ...options, inputShape: options.inputShape ?? this.inputShape })
   }
 

@@ -1,5 +1,8 @@
 /** What goes into and comes out of OnnxModel.run. */
+import { types } from 'node:util'
 import type { Tensor } from '../../tensor/tensor.ts'
+import { KerneletError } from '../../util/errors.ts'
+import { show } from '../../util/show.ts'
 import type { Values } from './element.ts'
 
 /** Numbers for `OnnxModel.run`: a Tensor, or any array of numbers and its shape. */
@@ -19,6 +22,12 @@ export class OnnxArray {
 
   /** Made by `OnnxModel.run`. */
   constructor(data: Values, shape: readonly number[], dtype: string) {
+    if (!types.isTypedArray(data) || !Array.isArray(shape) || typeof dtype !== 'string') {
+      throw new KerneletError(
+        'ERR_ARGUMENT',
+        `OnnxArray: expected numbers, shape and type but received ${show(data)}, ${show(shape)} and ${show(dtype)}`,
+      )
+    }
     this.data = data
     this.shape = Object.freeze([...shape])
     this.dtype = dtype

@@ -75,7 +75,7 @@ export function prepare(model: ModelProto, file: string, folder: DataFolder): Pr
   const run: Run = { batch: 1, declaredBatch: undefined, held: weights.held, types }
   const known: Map<string, Value> = new Map(weights.values)
   const left = nodes.filter((one) => !fold(one, known, run))
-  for (const [name, value] of known) if (!(value instanceof Tensor)) types.set(name, value.type)
+  for (const [name, value] of known) if (!Tensor.is(value)) types.set(name, value.type)
   inferTypes(
     nodes.map(({ node }) => node),
     types,

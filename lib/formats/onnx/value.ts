@@ -43,7 +43,7 @@ export function required(node: OnnxNode, inputs: readonly (Value | undefined)[],
 
 /** The element type in which a value is held. */
 export function typeOf(value: Value): ElementType {
-  return value instanceof Tensor ? float32 : value.type
+  return Tensor.is(value) ? float32 : value.type
 }
 
 /**
@@ -61,14 +61,14 @@ export function commonType(node: OnnxNode, values: readonly Value[]): ElementTyp
 
 /** A floating-point value as the tensor that kernels take. */
 export function tensorOf(value: Value, node?: OnnxNode): Tensor {
-  if (value instanceof Tensor) return value
+  if (Tensor.is(value)) return value
   if (value.type.kind === 'float' || node === undefined) return toTensor(value)
   throw node.error('ERR_UNSUPPORTED', `it takes floating-point numbers but gets ${value.type.name}`)
 }
 
 /** A value whose numbers are needed. */
 export function arrayOf(node: OnnxNode, value: Value, what = 'an input'): NdArray {
-  if (!(value instanceof Tensor)) return value
+  if (!Tensor.is(value)) return value
   if (!isSymbolic(value)) return fromTensor(value)
   throw node.unsupported(
     `${what} is computed from the image, which a compiled model cannot do here; run() can`,
@@ -89,7 +89,7 @@ export function onlyArrays(values: readonly (Value | undefined)[]): boolean {
 }
 
 function isEmpty(value: Value): boolean {
-  return !(value instanceof Tensor) && value.values.length === 0
+  return !Tensor.is(value) && value.values.length === 0
 }
 
 /** A dimension that may count from the end. */

@@ -52,7 +52,7 @@ function host(node: OnnxNode, arithmetic: Arithmetic, values: readonly Value[]):
 export function operand(node: OnnxNode, value: Value, other: Value): Tensor | number {
   const tensor = tensorOf(value, node)
   if (isSymbolic(value) || !isSymbolic(other)) return tensor
-  if (!(value instanceof Tensor) && value.values.length === 1 && value.shape.length <= other.shape.length) {
+  if (!Tensor.is(value) && value.values.length === 1 && value.shape.length <= other.shape.length) {
     return tensor.data[0] as number
   }
   return tensor

@@ -34,7 +34,7 @@ export function reshaped(node: OnnxNode, value: Value, shape: readonly number[])
   }
   nd.checkRank(shape.length)
   if (isSymbolic(value)) return reshape(value, shape)
-  return value instanceof Tensor ? new Tensor(value.data, shape) : { ...value, shape }
+  return Tensor.is(value) ? new Tensor(value.data, shape) : { ...value, shape }
 }
 
 /** The shape a Reshape asks for, for a tensor that is there. */
@@ -84,7 +84,7 @@ const Flatten: Operator = (node) => {
     const { shape } = value
     const at = axis === shape.length ? axis : axisOf(node, axis, shape.length)
     keepBatch(node, value, at)
-    if (at === 1 && shape.length > 1 && value instanceof Tensor) return flatten(value, 1)
+    if (at === 1 && shape.length > 1 && Tensor.is(value)) return flatten(value, 1)
     return reshaped(node, value, [elements(shape.slice(0, at)), elements(shape.slice(at))])
   }
 }

@@ -178,7 +178,7 @@ function nativePool(
   overOne: (x: Tensor, size: number, options: ReturnType<typeof linear>) => Tensor,
   overTwo: (x: Tensor, size: [number, number], options: ReturnType<typeof planar>) => Tensor,
 ): Tensor | undefined {
-  if (!(x instanceof Tensor)) return undefined
+  if (!Tensor.is(x)) return undefined
   const image = x.shape.slice(2)
   if (image.length === 3 && isIdle(window, 1) && isIdle(window, 2)) {
     // As PyTorch exports local response norm: over the channels alone. The dimensions it leaves alone are one.
