@@ -1,4 +1,5 @@
 /** compile: a model as one native plan, and CompiledModel, what there is to do with it. */
+
 import { types } from 'node:util'
 import { type NativePlan, native, type StepDescription } from '../backend/node-addon.ts'
 import { type Graph, graphShapes, trace } from '../graph/graph.ts'
@@ -9,6 +10,7 @@ import { checkShape, elements, formatShape, looksLikeNhwc, sameShape, size } fro
 import { noData, received, Tensor } from '../tensor/tensor.ts'
 import { bufferOf, byteLengthOf, byteOffsetOf, lengthOf } from '../tensor/typed-array.ts'
 import { checkOptions } from '../util/check.ts'
+import { disposable } from '../util/dispose.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
 import { formatCount, formatTable } from '../util/text-table.ts'
@@ -131,6 +133,8 @@ function graphOf(model: Model | Graph, inputShape: readonly number[] | undefined
  * Its native memory is freed by `dispose()`, at the end of a `using` block, or when the object is collected.
  */
 export class CompiledModel {
+  /** `dispose`, at the end of a `using` block. */
+  declare readonly [Symbol.dispose]: () => void
   /** Per image. */
   readonly inputShape: readonly number[]
   /** Per image. */
@@ -326,10 +330,6 @@ export class CompiledModel {
     this.#plan.dispose()
   }
 
-  [Symbol.dispose](): void {
-    this.dispose()
-  }
-
   #checkAlive(): void {
     if (this.#disposed) throw new KerneletError('ERR_DISPOSED', 'This model was disposed; compile it again')
   }
@@ -406,6 +406,7 @@ export class CompiledModel {
     return this.#own
   }
 }
+disposable(CompiledModel)
 
 /** What `CompiledModel.describe` tells; `toString()` prints it. */
 export class ModelDescription {

@@ -10,6 +10,7 @@ import { checkShape, elements, size } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { lengthOf } from '../tensor/typed-array.ts'
 import { checkOptions, objectOf } from '../util/check.ts'
+import { disposable } from '../util/dispose.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
 import { type FilePath, pathOf } from '../util/source.ts'
@@ -74,6 +75,8 @@ export interface StepReport {
  * new weights.
  */
 export class Trainer {
+  /** `dispose`, at the end of a `using` block. */
+  declare readonly [Symbol.dispose]: () => void
   /** Learning rate of `step`, and the base rate of `fit`; the optimizer's at first. */
   lr: number
   readonly #model: Module
@@ -435,10 +438,6 @@ export class Trainer {
     else this.#session.dispose()
   }
 
-  [Symbol.dispose](): void {
-    this.dispose()
-  }
-
   #checkAlive(): void {
     if (this.#disposed) throw new KerneletError('ERR_DISPOSED', 'This trainer was disposed; make another')
   }
@@ -488,6 +487,7 @@ export class Trainer {
     })
   }
 }
+disposable(Trainer)
 
 /** Whatever epoch a run reaches, its order comes from another stream. */
 const validationStream = 2 ** 31 - 1

@@ -8,6 +8,7 @@ import { withoutInit } from '../../nn/init.ts'
 import { Sequential } from '../../nn/sequential.ts'
 import { Softmax } from '../../ops/activation-layers.ts'
 import { checkOptions } from '../../util/check.ts'
+import { disposable } from '../../util/dispose.ts'
 import { KerneletError } from '../../util/errors.ts'
 import { packageFile } from '../../util/package-files.ts'
 import { show } from '../../util/show.ts'
@@ -53,6 +54,8 @@ const shippedWeights = 'models/lenet5-mnist.safetensors'
  * form the network was trained on, and asks the network. Says so where a picture shows no digit, or several.
  */
 export class DigitClassifier {
+  /** `dispose`, at the end of a `using` block. */
+  declare readonly [Symbol.dispose]: () => void
   readonly #model: CompiledModel
   readonly #form: NormalizeOptions
 
@@ -124,11 +127,8 @@ export class DigitClassifier {
   dispose(): void {
     this.#model.dispose()
   }
-
-  [Symbol.dispose](): void {
-    this.dispose()
-  }
 }
+disposable(DigitClassifier)
 
 /** A LeNet5 with its weights (default: those shipped), its scores calibrated, and the form its training images had. */
 export function loadNetwork(weights?: FileSource): {
