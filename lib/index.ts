@@ -1,14 +1,8 @@
+export type { NativeIsa, NativeThreads, StepDescription } from './backend/backend.ts'
 export { isa, setThreads, threads } from './backend/machine.ts'
-export type { NativeIsa, NativeThreads, StepDescription } from './backend/node-addon.ts'
-export {
-  CompiledModel,
-  type CompileOptions,
-  compile,
-  type Input,
-  ModelDescription,
-  type RunAsyncOptions,
-  type StepProfile,
-} from './compile/compiled-model.ts'
+export { CompiledModel, compile, type RunAsyncOptions, type StepProfile } from './compile/compiled-model.ts'
+export { ModelDescription } from './compile/description.ts'
+export type { CompileOptions, Input } from './compile/options.ts'
 export { type AugmentOptions, type AugmentSeed, augment, handwriting } from './data/augment.ts'
 export { Dataset, type DatasetParts } from './data/dataset.ts'
 export { type DownloadOptions, type DownloadProgress, downloadMnist } from './data/download.ts'

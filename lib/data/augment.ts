@@ -1,7 +1,8 @@
 /** Augmentation: images varied at random, so that a network sees more hands and pens than its training set has. */
 
 import { types } from 'node:util'
-import { type NativeAugment, native } from '../backend/node-addon.ts'
+import type { NativeAugment } from '../backend/backend.ts'
+import { native } from '../backend/node-addon.ts'
 import { attached } from '../graph/operation.ts'
 import { checkShape, elements, formatShape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'

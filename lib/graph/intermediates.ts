@@ -1,6 +1,7 @@
 /** Activations: what every step of a model makes of an input, one step after the other. */
 
-import { type NativeCompileOptions, native } from '../backend/node-addon.ts'
+import type { NativeCompileOptions } from '../backend/backend.ts'
+import { native } from '../backend/node-addon.ts'
 import { elements, formatShape, sameShape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { KerneletError } from '../util/errors.ts'

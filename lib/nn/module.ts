@@ -1,7 +1,8 @@
 /** Module: something with weights and a forward(), made of other modules. Works like `torch.nn.Module`. */
 
 import { types } from 'node:util'
-import { type CompiledModel, type CompileOptions, compile } from '../compile/compiled-model.ts'
+import { type CompiledModel, compile } from '../compile/compiled-model.ts'
+import type { CompileOptions } from '../compile/options.ts'
 import { attached } from '../graph/operation.ts'
 import { type Summary, summary } from '../graph/summary.ts'
 import { Buffer, Parameter } from '../tensor/parameter.ts'

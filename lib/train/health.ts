@@ -1,7 +1,7 @@
 /** Gradient health: how strongly every layer is told to change, and what is wrong where one is not. */
 
 import { types } from 'node:util'
-import type { NativeHealth } from '../backend/node-addon.ts'
+import type { NativeHealth } from '../backend/backend.ts'
 import { compile } from '../compile/compiled-model.ts'
 import type { Graph, GraphNode } from '../graph/graph.ts'
 import { elements } from '../tensor/shape.ts'

@@ -1,6 +1,6 @@
 /** Optimizers: PyTorch's names and defaults. They are settings; the arithmetic is native. */
 
-import type { NativeOptimizer } from '../backend/node-addon.ts'
+import type { NativeOptimizer } from '../backend/backend.ts'
 import { checkOptions } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'

@@ -1,6 +1,6 @@
 /** Trainer: teaches a model, a step or a whole run at a time. */
 
-import type { NativeTrainReport } from '../backend/node-addon.ts'
+import type { NativeTrainReport } from '../backend/backend.ts'
 import { type AugmentOptions, nativeAugment } from '../data/augment.ts'
 import { type Dataset, splitIndices } from '../data/dataset.ts'
 import { Module, type StateDict } from '../nn/module.ts'

@@ -1,7 +1,8 @@
 /** ONNX models as modules. */
 
 import { dirname } from 'node:path'
-import type { CompiledModel, CompileOptions } from '../../compile/compiled-model.ts'
+import type { CompiledModel } from '../../compile/compiled-model.ts'
+import type { CompileOptions } from '../../compile/options.ts'
 import { SymbolicTensor, type Tracer } from '../../graph/graph.ts'
 import type { Summary } from '../../graph/summary.ts'
 import { Module } from '../../nn/module.ts'
