@@ -26,7 +26,7 @@ import { checkData, type Evaluation, evaluate } from './evaluate.ts'
 import { Diverged, type EpochReport, type FitOptions, type Pace, type Training, trainEpoch } from './fit.ts'
 import { checkClasses, checkLoss, type Loss } from './losses.ts'
 import { Adam, atLeast0, Optimizer } from './optimizers.ts'
-import { stream } from './order.ts'
+import { stream, validationStream } from './order.ts'
 import { samplesOf, targetsGiven } from './samples.ts'
 import { type Pixels, pixelsOf } from './scaling.ts'
 import { Schedule } from './schedules.ts'
@@ -488,9 +488,6 @@ export class Trainer {
   }
 }
 disposable(Trainer)
-
-/** Whatever epoch a run reaches, its order comes from another stream. */
-const validationStream = 2 ** 31 - 1
 
 function share(value: unknown, name: string): void {
   if (typeof value === 'number' && value >= 0 && value < 1) return
