@@ -148,6 +148,7 @@ export { freeze, unfreeze } from './train/freeze.ts'
 export type { GradientHealth, HealthWarning, LayerHealth, ReluHealth } from './train/health.ts'
 export type { Loss } from './train/losses.ts'
 export { Adam, type AdamOptions, AdamW, Optimizer, SGD, type SGDOptions } from './train/optimizers.ts'
+export type { TrainerOptions } from './train/options.ts'
 export {
   CosineAnnealingLR,
   type CosineAnnealingLROptions,
@@ -159,7 +160,7 @@ export {
   StepLR,
   type StepLROptions,
 } from './train/schedules.ts'
-export { type StepReport, Trainer, type TrainerOptions } from './train/trainer.ts'
+export { type StepReport, Trainer } from './train/trainer.ts'
 export { KerneletError, type KerneletErrorCode } from './util/errors.ts'
 export { version } from './util/version.ts'
 export {

@@ -37,3 +37,13 @@ export function flag(value: unknown, what: string): boolean {
   if (typeof value === 'boolean') return value
   throw new KerneletError('ERR_ARGUMENT', `${what} must be true or false but is ${show(value)}`)
 }
+
+/** `value`, if it is an AbortSignal, of whatever realm, or nothing. */
+export function signalOf(value: unknown, what: string): AbortSignal | undefined {
+  if (value === undefined || value === null) return undefined
+  const signal = value as Partial<AbortSignal>
+  if (typeof signal.aborted === 'boolean' && typeof signal.addEventListener === 'function') {
+    return value as AbortSignal
+  }
+  throw new KerneletError('ERR_ARGUMENT', `${what} must be an AbortSignal but is ${show(value)}`)
+}
