@@ -142,6 +142,7 @@ export { freeze, unfreeze } from './train/freeze.ts'
 export type { GradientHealth, HealthWarning, LayerHealth, ReluHealth } from './train/health.ts'
 export type { Loss } from './train/losses.ts'
 export { Adam, type AdamOptions, AdamW, Optimizer, SGD, type SGDOptions } from './train/optimizers.ts'
+export type { TrainerOptions } from './train/options.ts'
 export {
   CosineAnnealingLR,
   type CosineAnnealingLROptions,
@@ -153,7 +154,7 @@ export {
   StepLR,
   type StepLROptions,
 } from './train/schedules.ts'
-export { type StepReport, Trainer, type TrainerOptions } from './train/trainer.ts'
+export { type StepReport, Trainer } from './train/trainer.ts'
 export { KerneletError, type KerneletErrorCode } from './util/errors.ts'
 export type { FilePath, FileSource } from './util/source.ts'
 export { version } from './util/version.ts'

@@ -1,5 +1,5 @@
 import { apply, checkTensor } from '../graph/apply.ts'
-import { SymbolicTensor } from '../graph/graph.ts'
+import { noteTaken, SymbolicTensor } from '../graph/graph.ts'
 import { attached } from '../graph/operation.ts'
 import { defaultGenerator } from '../tensor/random.ts'
 import { Tensor } from '../tensor/tensor.ts'
@@ -22,6 +22,8 @@ export function dropout(input: Tensor, p = 0.5, training = true): Tensor {
   if (input instanceof SymbolicTensor) return apply({ op: 'dropout', p }, [input])
   const generator = defaultGenerator()
   const kept = p === 1 ? 0 : 1 / (1 - p)
-  const values = attached(input, 'dropout').map((value) => (generator.uniform() < p ? 0 : value * kept))
+  const data = attached(input, 'dropout')
+  noteTaken([data])
+  const values = data.map((value) => (generator.uniform() < p ? 0 : value * kept))
   return new Tensor(values, input.shape)
 }

@@ -73,7 +73,8 @@ export function batchNorm(
     epsilon,
   } as const
   if (!training) return apply(operation, [input])
-  if (input instanceof SymbolicTensor) return apply({ ...operation, training, momentum }, [input])
+  if (input instanceof SymbolicTensor)
+    return apply({ ...operation, training, momentum, batches: options.batches }, [input])
   const { mean, variance, count } = statistics(input)
   if (count < 2) {
     throw new KerneletError(
