@@ -1,7 +1,7 @@
 /** Setup: what a native trainer takes of a model when it is made. Where that has changed, another one is made. */
 import { type Graph, traceWatched } from '../graph/graph.ts'
 import type { Module } from '../nn/module.ts'
-import { BatchNorm } from '../ops/normalization-layers.ts'
+import { BatchNorm } from '../ops/normalization.ts'
 import type { Parameter } from '../tensor/parameter.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { bufferOf, byteLengthOf, byteOffsetOf, lengthOf } from '../tensor/typed-array.ts'
@@ -134,7 +134,7 @@ function fixedOf(
   const arrays = new Set<Float32Array | Uint8Array>()
   for (const { op, weight, bias, mean, variance } of graph.nodes) {
     for (const tensor of [weight, bias, mean, variance]) {
-      if (!(Tensor.is(tensor))) continue
+      if (!Tensor.is(tensor)) continue
       const { data } = tensor
       if (op === 'constant' ? !learning.has(data) : !loaded.has(data)) arrays.add(data)
     }

@@ -1,10 +1,30 @@
+/** Fully connected layers. */
+import { apply, checkBias, checkWeight } from '../graph/apply.ts'
 import { type InitOptions, initialise } from '../nn/init.ts'
 import { Module } from '../nn/module.ts'
 import type { Parameter } from '../tensor/parameter.ts'
 import { size } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { checkOptions } from '../util/check.ts'
-import { linear } from './functional.ts'
+
+/**
+ * `input · weightᵀ + bias` over the last dimension, `torch.nn.functional.linear`.
+ *
+ * @param input [..., in]
+ * @param weight [out, in]
+ * @param bias [out], or none
+ * @returns [..., out]
+ */
+export function linear(input: Tensor, weight: Tensor, bias?: Tensor | null): Tensor {
+  return apply(
+    {
+      op: 'linear',
+      weight: checkWeight('Linear: weight', weight, 2, '[out, in]'),
+      bias: checkBias('Linear: bias', bias, weight),
+    },
+    [input],
+  )
+}
 
 /** Fully connected layer, `torch.nn.Linear`: [..., inFeatures] → [..., outFeatures]. */
 export class Linear extends Module {
