@@ -4,8 +4,8 @@
 
 #include <napi.h>
 
-#include "../core/graph.h"
-#include "../core/plan.h"
+#include "graph/graph.h"
+#include "plan/plan.h"
 
 namespace kernelet {
 namespace bindings {

@@ -5,7 +5,7 @@
 // Several rows: the GEMM tile, packed [panel][in][tile_width].
 #pragma once
 
-#include "conv_common.h"
+#include "kernels/conv/common.h"
 
 namespace kernelet {
 namespace KERNELET_ISA {

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "train/table.h"
+#include "kernels/train/table.h"
 
 namespace kernelet {
 
@@ -174,6 +174,7 @@ struct Int8Kernels {
 
 struct KernelTable {
   const char* isa;
+  uint32_t needs;  // of the CPU, CpuFeature
   int32_t lanes;
   bool has_fma;
 
@@ -212,26 +213,10 @@ struct KernelTable {
   size_t (*read)(size_t n, const float* src);
 };
 
-// One per tier compiled into this binary.
 #if defined(_MSC_VER)
 #define KERNELET_HIDDEN
 #else
 #define KERNELET_HIDDEN __attribute__((visibility("hidden")))
 #endif
-namespace scalar {
-extern KERNELET_HIDDEN const KernelTable table;
-}
-namespace sse {
-extern KERNELET_HIDDEN const KernelTable table;
-}
-namespace avx2 {
-extern KERNELET_HIDDEN const KernelTable table;
-}
-namespace avx512 {
-extern KERNELET_HIDDEN const KernelTable table;
-}
-namespace neon {
-extern KERNELET_HIDDEN const KernelTable table;
-}
 
 }  // namespace kernelet

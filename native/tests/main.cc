@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "check.h"
-#include "core/isa.h"
+#include "kernels/isa.h"
 #if !defined(_WIN32)
 #include <unistd.h>
 #endif

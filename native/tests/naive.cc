@@ -1,6 +1,6 @@
 #include "naive.h"
 
-#include "core/fuse.h"
+#include "plan/fuse.h"
 
 #include <cmath>
 #include <cstring>

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "check.h"
-#include "core/fuse.h"
 #include "naive.h"
+#include "plan/fuse.h"
 
 namespace kernelet {
 namespace test {

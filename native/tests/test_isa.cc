@@ -3,12 +3,12 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/error.h"
+#include "base/thread_pool.h"
 #include "check.h"
-#include "core/error.h"
-#include "core/isa.h"
-#include "core/thread_pool.h"
 #include "data.h"
 #include "environment.h"
+#include "kernels/isa.h"
 #include "naive.h"
 #include "net.h"
 

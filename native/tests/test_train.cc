@@ -4,12 +4,12 @@
 #include <cmath>
 
 #include "check.h"
-#include "core/isa.h"
-#include "core/trainer.h"
 #include "data.h"
+#include "kernels/isa.h"
 #include "naive.h"
 #include "naive_train.h"
 #include "net.h"
+#include "train/trainer.h"
 
 namespace kernelet {
 namespace test {

@@ -2,7 +2,7 @@
 // (ox, oc, kh) for an input; the lanes of a weight's chains are then summed by the tree of sums.h.
 #pragma once
 
-#include "../batch_lanes.h"
+#include "kernels/batched.h"
 #include "sums.h"
 
 namespace kernelet {

@@ -1,8 +1,8 @@
 // Backward of pools, activations and softmax; dropout. Images in the lanes.
 #pragma once
 
-#include "../batch_lanes.h"
-#include "../softmax.h"
+#include "kernels/batched.h"
+#include "kernels/softmax.h"
 
 namespace kernelet {
 namespace KERNELET_ISA {
