@@ -226,4 +226,12 @@ int usable_cpus() {
   return known.load();
 }
 
+int threads_for(int asked, int64_t macs) {
+  // A core does this in some seventy microseconds; waking another takes fifty, and a few where it is still awake.
+  constexpr int64_t worth_waking = 4'000'000;
+  int threads = asked > 0 ? asked : default_threads();
+  if (threads == 0) threads = macs < worth_waking ? 1 : usable_cpus();
+  return threads;
+}
+
 }  // namespace kernelet

@@ -2,6 +2,8 @@
 // and worker_threads share it, so their sum never exceeds what the machine has.
 #pragma once
 
+#include <cstdint>
+
 namespace kernelet {
 
 // Calls work(context, part) for every part in [0, parts), on this thread and up to `threads` - 1 others;
@@ -16,5 +18,8 @@ void set_default_threads(int threads);
 int usable_cpus();
 
 constexpr int max_threads = 256;
+
+// Threads for a call of so much work: as many as were asked for, or 1 where waking others takes longer than the work.
+int threads_for(int asked, int64_t macs);
 
 }  // namespace kernelet

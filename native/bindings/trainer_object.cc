@@ -6,6 +6,7 @@
 
 #include "augment.h"
 #include "convert.h"
+#include "train/names.h"
 
 namespace kernelet {
 namespace bindings {
@@ -46,11 +47,13 @@ int choice_of(const Napi::Value& value, const char* what, const char* const (&na
   fail("ERR_ARGUMENT", {what, ": expected one of ", list});
 }
 
-constexpr const char* losses[] = {"crossEntropy", "mse", "binaryCrossEntropy", "binaryCrossEntropyWithLogits",
-                                  "dot"};
-constexpr const char* optimizers[] = {"sgd", "adam", "adamW"};
-constexpr const char* states[] = {"gradient", "momentum", "expAvg", "expAvgSq", "ema", "inputGradient"};
-constexpr int input_gradient_state = 5;
+// Those of Trainer, in its order, and one that is of images.
+constexpr const char* states[] = {
+#define KERNELET_STATE(name, text) text,
+#include "train/states.inc"
+#undef KERNELET_STATE
+    "inputGradient"};
+constexpr int input_gradient_state = sizeof states / sizeof *states - 1;
 
 std::vector<TrainedParameter> parameters_of(const Napi::Value& list, const char* what) {
   if (!list.IsArray()) fail("ERR_ARGUMENT", {what, ": expected an array"});
@@ -84,10 +87,10 @@ TrainerOptions trainer_options_of(const Napi::Value& value) {
   o.parameters = parameters_of(from.Get("parameters"), "parameters");
   if (given(from.Get("buffers"))) o.buffers = parameters_of(from.Get("buffers"), "buffers");
   const Napi::Object loss = object_of(from.Get("loss"), "loss");
-  o.loss = static_cast<Loss>(choice_of(loss.Get("kind"), "loss", losses));
+  o.loss = static_cast<Loss>(choice_of(loss.Get("kind"), "loss", loss_names));
   o.label_smoothing = static_cast<float>(number_of(loss, "labelSmoothing", 0));
   const Napi::Object optimizer = object_of(from.Get("optimizer"), "optimizer");
-  o.optimizer = static_cast<Optimizer>(choice_of(optimizer.Get("kind"), "optimizer", optimizers));
+  o.optimizer = static_cast<Optimizer>(choice_of(optimizer.Get("kind"), "optimizer", optimizer_names));
   o.momentum = number_of(optimizer, "momentum", 0);
   o.dampening = number_of(optimizer, "dampening", 0);
   o.nesterov = boolean_of(optimizer, "nesterov", false);

@@ -5,54 +5,9 @@
 #include <vector>
 
 #include "base/shape.h"
+#include "op.h"
 
 namespace kernelet {
-
-enum class Op {
-  input,
-  constant,
-  conv2d,
-  max_pool2d,
-  avg_pool2d,
-  linear,
-  relu,
-  tanh,
-  sigmoid,
-  softmax,
-  log_softmax,
-  flatten,
-  add,
-  concat,
-  dropout,
-  leaky_relu,
-  elu,
-  selu,
-  silu,
-  hardswish,
-  hardsigmoid,
-  clip,
-  gelu,
-  exp,
-  log,
-  abs,
-  pow,
-  scaled_tanh,
-  prelu,
-  sub,
-  mul,
-  div,
-  batch_norm,
-  adaptive_avg_pool2d,
-  adaptive_max_pool2d,
-  reshape,
-  permute,
-  slice,
-  pad,
-};
-
-// The facade's name of an op ("maxPool2d"), and back; op_of throws ERR_ARGUMENT for an unknown name.
-const char* op_name(Op op);
-Op op_of(const std::string& name);
 
 // Floats the caller keeps alive while a plan is made; the plan packs its own copy.
 struct Floats {
@@ -98,17 +53,6 @@ using NodeFlags = std::vector<uint8_t>;
 struct Graph {
   std::vector<Node> nodes;
   int output = 0;
-
-  // Checks every index, attribute, weight length and shape, so that nothing later can read or write out of
-  // bounds, whatever the caller said. Throws ERR_SHAPE or ERR_ARGUMENT naming the node.
-  void validate() const;
 };
-
-// A convolution or pool of [c][l] is one of [c][1][l].
-Shape as_image(const Shape& shape);
-
-// Outputs of a window over `in` elements (PyTorch's formula); at most 0 where it does not fit once.
-int64_t window_outputs(int64_t in, int pad_before, int pad_after, int kernel, int stride, int dilation,
-                       bool ceil_mode);
 
 }  // namespace kernelet

@@ -77,7 +77,7 @@ void binary(const BinaryArgs& s, const float* a, const float* b, const float* c,
 
 // A NaN or an infinity shows in the sum of squares. Some are counted twice, at the ends: what lies between is read
 // by whole cache lines, wherever an array of JavaScript begins.
-bool is_tame(size_t n, const float* src) {
+bool is_bounded(size_t n, const float* src) {
   const auto and_square = [](reg sum, reg x) { return F32::muladd(x, x, sum); };
   reg a = F32::zero(), b = a, c = a, d = a;
   if (n < static_cast<size_t>(lanes)) {
@@ -99,7 +99,7 @@ bool is_tame(size_t n, const float* src) {
   for (int i = lanes; i > 1; i /= 2) all = F32::add(F32::even(all, all), F32::odd(all, all));
   float first;
   F32::store_first(&first, all, 1);
-  return first < tame * tame;
+  return first < bounded_limit * bounded_limit;
 }
 
 // dst[i] = src[i] * scale + shift

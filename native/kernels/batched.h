@@ -8,7 +8,7 @@
 namespace kernelet {
 namespace KERNELET_ISA {
 namespace {
-namespace batch_lanes {
+namespace batched {
 
 // src: `count` images of n floats, `image_stride` floats apart -> dst [n][lanes]; lanes past count are zero.
 void interleave(size_t n, int count, const float* src, size_t image_stride, float* dst) {
@@ -300,7 +300,7 @@ void adaptive_pool(const PoolArgs& s, Pool pool, const float* src, float* dst) {
   adaptive_bins(s, pool, lanes, src, dst);
 }
 
-}  // namespace batch_lanes
+}  // namespace batched
 }  // namespace
 }  // namespace KERNELET_ISA
 }  // namespace kernelet

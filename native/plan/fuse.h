@@ -1,24 +1,22 @@
-// Which operations share a step: a convolution with its ReLU and 2x2 maximum; a linear layer, a sum or
-// another operation on two values, or a batch norm with its activation. Everything else is a step of its own.
+// Pass: which operations share a step. What an operation takes into its step, as an epilogue, it says itself
+// (OpDefinition::fuses); everything else is a step of its own.
 #pragma once
 
 #include <vector>
 
-#include "graph/graph.h"
-#include "kernels/table.h"
+#include "ops/definition.h"
 
 namespace kernelet {
 
 struct Group {
-  std::vector<int> nodes;  // in order; the first decides the kernel, the last is the value
-  Epilogue epilogue = {};
+  std::vector<int>
+      nodes;  // in order: the first decides the kernel, the others are its epilogue, the last is the value
 };
 
-// The groups the output needs, in order of computation; inputs, constants and dead code are left out.
-// `int8`: a linear layer takes a ReLU alone, which its sums of bytes can be followed by.
-std::vector<Group> fuse(const Graph& graph, bool enabled, bool int8 = false);
+// The groups the output needs, in order of computation; inputs, constants and dead code are left out, views are not.
+std::vector<Group> fuse(const Graph& graph, const FusionRules& rules);
 
-Activation activation_of(Op op);   // none for what is no activation
-Unary unary_of(const Node& node);  // with its parameters
+// Nodes that the output depends on.
+NodeFlags live_nodes(const Graph& graph);
 
 }  // namespace kernelet

@@ -1,19 +1,21 @@
-// Running a plan; plan_builder.cc makes it.
+// Running a plan; builder.cc makes it.
 #include "plan.h"
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
 
 #include "base/thread_pool.h"
-#include "step.h"
 
 namespace kernelet {
 namespace {
 
-// Below this much work a call stays on its thread. A core does it in some seventy microseconds; waking another takes
-// fifty, and a few where it is still awake.
-constexpr int64_t threading_threshold_macs = 4'000'000;
+void run_steps(const Program& program, StepRun run) {
+  for (const Program::Entry& entry : program.steps) {
+    run.sources = entry.sources.data();
+    run.destination = entry.destination;
+    entry.step->run(run);
+  }
+}
 
 double now_ns() {
   return std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now().time_since_epoch())
@@ -56,91 +58,15 @@ class Plan::WorkspaceLease {
 Plan::Plan() = default;
 Plan::~Plan() { delete idle_.load(); }
 
-void Plan::run_conv(const Step& step, const float* src, float* dst, float* scratch, Course& course) const {
-  const ConvArgs& a = step.conv;
-  const auto run = [&] {
-    if (course.tame && !course.apart) return step.conv_algorithm->run(a, src, dst, scratch);
-    ConvArgs other = a;
-    if (!course.tame && !step.int8) other.no_nan = false;
-    if (course.apart) other.pieces = nullptr;
-    step.conv_algorithm->run(other, src, dst, scratch);
-  };
-  run();
-  if (step.looked_at == 0 || !course.tame) return;
-  // looked at afterwards, when the first-level cache has it; once more where it could not be trusted
-  course.tame = kernels_->is_tame(step.looked_at, src);
-  if (!course.tame) run();
-}
-
-void Plan::run_layer(const Step& step, const float* src, float* dst, float* scratch, Course& course) const {
-  float* sums = dst;
-  const Int8Ends* const ends = step.int8.get();
-  if (ends != nullptr) {
-    if (ends->before != nullptr) {
-      ends->before(ends->in, src, scratch + ends->bytes);
-      src = scratch + ends->bytes;
-    }
-    if (!ends->sums_in_place) sums = scratch + ends->sums;
-    scratch += ends->scratch;
-  }
-  if (step.op == Op::conv2d) {
-    run_conv(step, src, sums, scratch, course);
-  } else if (step.taken_along && !course.apart) {
-    step.linear_algorithm->finish(step.linear, scratch + step.sums, sums);
-  } else {
-    step.linear_algorithm->run(step.linear, src, sums);
-  }
-  if (ends != nullptr) ends->after(ends->out, sums, dst);
-}
-
-void Plan::run_step(const Program& program, const Step& step, Images at, float* arena, Course& course) const {
-  const auto src = [&](size_t i) -> const float* {
-    const Location& from = step.src[i];
-    switch (from.kind) {
-      case Location::input: return at.input.floats;
-      case Location::output: return at.output;
-      case Location::weights: return weights_.data() + from.offset;
-      case Location::arena: break;
-    }
-    return arena + from.offset;
-  };
-  float* const dst = step.dst.kind == Location::output ? at.output : arena + step.dst.offset;
-  const KernelTable& k = *kernels_;
-  switch (step.op) {
-    case Op::conv2d:
-    case Op::linear: run_layer(step, src(0), dst, arena + program.scratch_offset, course); break;
-    case Op::max_pool2d: step.pool_algorithm->max(step.pool, src(0), dst); break;
-    case Op::avg_pool2d: step.pool_algorithm->average(step.pool, src(0), dst); break;
-    case Op::adaptive_avg_pool2d: step.pool_algorithm->adaptive(step.pool, Pool::average, src(0), dst); break;
-    case Op::adaptive_max_pool2d: step.pool_algorithm->adaptive(step.pool, Pool::max, src(0), dst); break;
-    case Op::softmax:
-    case Op::log_softmax: k.softmax(step.softmax, src(0), dst); break;
-    case Op::add:
-    case Op::sub:
-    case Op::mul:
-    case Op::div:
-    case Op::prelu:
-    case Op::batch_norm: k.binary(step.binary, src(0), src(1), src(step.src.size() - 1), dst); break;
-    case Op::permute:
-    case Op::slice:
-    case Op::pad: strided_copy(step.copy, step.elements, src(0), dst); break;
-    case Op::concat: {
-      float* to = dst;
-      for (size_t row = 0; row < step.outer; ++row) {
-        for (size_t i = 0; i < step.src.size(); ++i) {
-          std::memcpy(to, src(i) + row * step.lengths[i], step.lengths[i] * sizeof(float));
-          to += step.lengths[i];
-        }
-      }
-      break;
-    }
-    case Op::flatten:
-    case Op::reshape: std::memcpy(dst, src(0), step.elements * sizeof(float)); break;
-    case Op::input:
-    case Op::constant:
-    case Op::dropout: break;
-    default: k.activate(step.activation, step.elements, src(0), dst); break;
-  }
+StepRun Plan::start(const Program& program, const float* input, float* output, float* arena) const {
+  StepRun run = StepRun();
+  run.bases[Location::input] = const_cast<float*>(input);  // as sources alone
+  run.bases[Location::output] = output;
+  run.bases[Location::arena] = arena;
+  run.bases[Location::weights] = weights_.data();
+  run.scratch = arena + program.scratch_offset;
+  run.bounded = true;
+  return run;
 }
 
 const float* Plan::floats_of(Input input, int64_t count, float* arena) const {
@@ -161,24 +87,26 @@ Plan::Images Plan::advanced(Images images, int64_t count) const {
 }
 
 void Plan::run_one(Images image, float* arena) const {
-  image.input = floats_of(image.input, 1, arena);
-  Course course = {false};
-  for (const Step& step : single_->steps) run_step(*single_, step, image, arena, course);
+  run_steps(*single_, start(*single_, floats_of(image.input, 1, arena), image.output, arena));
+}
+
+const float* Plan::interleave(Images images, int count, float* arena) const {
+  const size_t n = static_cast<size_t>(input_length_);
+  kernels_->interleave(n, count, floats_of(images.input, count, arena), n, arena + batched_->input_offset);
+  return arena + batched_->output_offset;
 }
 
 void Plan::run_block(Images images, int count, float* arena) const {
-  const size_t in = static_cast<size_t>(input_length_), out = static_cast<size_t>(output_length());
-  const Images block = {arena + lanes_->input_offset, arena + lanes_->output_offset};
-  kernels_->interleave(in, count, floats_of(images.input, count, arena), in, arena + lanes_->input_offset);
-  Course course = {false};
-  for (const Step& step : lanes_->steps) run_step(*lanes_, step, block, arena, course);
-  kernels_->deinterleave(out, count, block.output, images.output, out);
+  const float* const output = interleave(images, count, arena);
+  run_steps(*batched_, start(*batched_, nullptr, nullptr, arena));
+  const size_t n = static_cast<size_t>(output_length());
+  kernels_->deinterleave(n, count, output, images.output, n);
 }
 
 void Plan::run_images(Images images, int64_t count) const {
   const WorkspaceLease arena(*this);
   while (count > 0) {
-    const bool block = lanes_threshold_ > 0 && count >= lanes_threshold_;
+    const bool block = batched_from_ > 0 && count >= batched_from_;
     const int64_t now = block ? std::min<int64_t>(count, kernels_->lanes) : 1;
     if (block) {
       run_block(images, static_cast<int>(now), arena.data());
@@ -190,11 +118,7 @@ void Plan::run_images(Images images, int64_t count) const {
   }
 }
 
-int Plan::threads_for(int64_t batch) const {
-  int threads = threads_ > 0 ? threads_ : default_threads();
-  if (threads == 0) threads = batch * macs_ < threading_threshold_macs ? 1 : usable_cpus();
-  return threads;
-}
+int Plan::threads_for(int64_t batch) const { return kernelet::threads_for(threads_, batch * macs_); }
 
 void Plan::run(Input input, float* output, int64_t batch) const {
   if (batch == 1) return run_images({input, output}, 1);
@@ -203,7 +127,7 @@ void Plan::run(Input input, float* output, int64_t batch) const {
     Images images;
     int64_t batch, block;  // images that stay together
     std::atomic<bool> failed;
-  } call{this, {input, output}, batch, lanes_threshold_ > 0 ? kernels_->lanes : 1, {false}};
+  } call{this, {input, output}, batch, batched_from_ > 0 ? kernels_->lanes : 1, {false}};
   const int64_t blocks = (batch + call.block - 1) / call.block;
   const int threads = static_cast<int>(std::min<int64_t>(threads_for(batch), blocks));
   if (threads <= 1) return run_images(call.images, batch);
@@ -231,11 +155,13 @@ std::vector<double> Plan::profile(Input input, float* output, int64_t batch, int
   const WorkspaceLease arena(*this);
   const size_t steps = single_->steps.size();
   std::vector<std::vector<double>> ns(steps, std::vector<double>(static_cast<size_t>(iterations), 0.0));
-  const auto timed = [&](const Program& program, Images at, size_t iteration) {
-    Course course = {true};
+  const auto timed = [&](const Program& program, StepRun run, size_t iteration) {
+    run.unfused = true;
     double before = now_ns();
     for (size_t i = 0; i < steps; ++i) {
-      run_step(program, program.steps[i], at, arena.data(), course);
+      run.sources = program.steps[i].sources.data();
+      run.destination = program.steps[i].destination;
+      program.steps[i].step->run(run);
       const double after = now_ns();
       ns[i][iteration] += after - before;
       before = after;
@@ -243,20 +169,17 @@ std::vector<double> Plan::profile(Input input, float* output, int64_t batch, int
   };
   for (size_t iteration = 0; iteration < static_cast<size_t>(iterations); ++iteration) {
     for (int64_t image = 0; image < batch;) {
-      Images at = advanced({input, output}, image);
+      const Images at = advanced({input, output}, image);
       const int64_t left = batch - image;
-      if (lanes_threshold_ == 0 || left < lanes_threshold_) {
-        at.input = floats_of(at.input, 1, arena.data());
-        timed(*single_, at, iteration);
+      if (batched_from_ == 0 || left < batched_from_) {
+        timed(*single_, start(*single_, floats_of(at.input, 1, arena.data()), at.output, arena.data()),
+              iteration);
         ++image;
         continue;
       }
       const int64_t now = std::min<int64_t>(left, kernels_->lanes);
-      const Images block = {arena.data() + lanes_->input_offset, arena.data() + lanes_->output_offset};
-      const size_t in = static_cast<size_t>(input_length_);
-      kernels_->interleave(in, static_cast<int>(now), floats_of(at.input, now, arena.data()), in,
-                           arena.data() + lanes_->input_offset);
-      timed(*lanes_, block, iteration);
+      interleave(at, static_cast<int>(now), arena.data());
+      timed(*batched_, start(*batched_, nullptr, nullptr, arena.data()), iteration);
       image += now;
     }
   }

@@ -10,14 +10,15 @@
 #include "base/aligned.h"
 #include "graph/graph.h"
 #include "kernels/table.h"
+#include "program.h"
 
 namespace kernelet {
 
 struct PlanOptions {
   std::string isa;  // empty: KERNELET_ISA, else the best supported
   // auto, or a way to convolve wherever it fits (im2col elsewhere): im2col, direct (the better of the two
-  // forms), direct-pixels, direct-channels, winograd (other bits); lanes: whatever the batch, images in the
-  // lanes. fastest: as auto, with winograd where it should be faster.
+  // forms), direct-pixels, direct-channels, winograd (other bits); lanes: batched, whatever the batch. fastest: as
+  // auto, with winograd where it should be faster.
   std::string algorithm = "auto";
   bool fuse = true;
   int threads = 0;  // 0: chosen by the amount of work
@@ -43,7 +44,7 @@ struct StepDescription {
   int64_t macs = 0;                      // per image, every tap of every window counted
   bool int8 = false, bytes_out = false;  // runs on bytes; hands bytes on
   Quantization in, out;
-  std::string during;  // linear: the convolution that takes it along, one image at a time
+  std::string during;  // linear: the convolution between whose tiles it runs, one image at a time
 };
 
 class Plan {
@@ -73,39 +74,38 @@ class Plan {
   const std::vector<StepDescription>& steps() const { return descriptions_; }
   const KernelTable& kernels() const { return *kernels_; }
   int threads() const { return threads_; }  // as asked for; 0 = chosen by the amount of work
-  // Images a batch is cut into to run side by side in the lanes; 0 where every image runs alone.
-  int batch_lanes() const { return lanes_threshold_ > 0 ? kernels_->lanes : 0; }
+  // Images of a block that runs side by side, one a SIMD lane; 0 where every image runs alone.
+  int batch_lanes() const { return batched_from_ > 0 ? kernels_->lanes : 0; }
   size_t arena_bytes() const { return workspace_floats_ * sizeof(float); }
   size_t weight_bytes() const { return weights_.size() * sizeof(float); }
 
  private:
   friend class PlanBuilder;
-  friend class ProgramBuilder;
-  struct Step;
-  // The steps for one image, or for a block of images in the lanes. Same values, same bits.
-  struct Program;
   // What one run writes to: values between steps, and the kernels' scratch.
   using Workspace = AlignedFloats;
   class WorkspaceLease;
-  // A stretch of a batch: where its first image lies, and where its first result goes.
-  struct Images;
-  struct Course;
+  // Some images of a batch: where its first image lies, and where its first result goes.
+  struct Images {
+    Input input;
+    float* output;
+  };
 
   Plan();
   void run_images(Images images, int64_t count) const;
   void run_one(Images image, float* arena) const;
   void run_block(Images images, int count, float* arena) const;
-  void run_step(const Program& program, const Step& step, Images at, float* arena, Course& course) const;
-  void run_layer(const Step& step, const float* src, float* dst, float* scratch, Course& course) const;
-  void run_conv(const Step& step, const float* src, float* dst, float* scratch, Course& course) const;
+  StepRun start(const Program& program, const float* input, float* output, float* arena) const;
+  // A block of images into the arena; where its result will lie.
+  const float* interleave(Images images, int count, float* arena) const;
   // The first `count` images as floats: where they lie, or converted into the arena.
   const float* floats_of(Input input, int64_t count, float* arena) const;
   Images advanced(Images images, int64_t count) const;
   int threads_for(int64_t batch) const;
 
   const KernelTable* kernels_ = nullptr;
-  std::unique_ptr<Program> single_, lanes_;
-  int lanes_threshold_ = 0;  // fewest images worth a block of their own; 0: none are
+  // For one image, and for a block of images. Same values, same bits.
+  std::unique_ptr<Program> single_, batched_;
+  int batched_from_ = 0;  // fewest images worth a block of their own; 0: none are
   std::vector<StepDescription> descriptions_;
   AlignedFloats weights_;
   size_t workspace_floats_ = 0;

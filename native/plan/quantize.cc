@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "ops/window.h"
+
 namespace kernelet {
 namespace {
 
@@ -11,25 +13,13 @@ constexpr double sum_limit = 1 << 24;
 // A layer whose weights would keep fewer than five bits of seven for that stays in floats.
 constexpr double coarsest = 4;
 
-bool is_alias(Op op) { return op == Op::flatten || op == Op::reshape || op == Op::dropout; }
-
-// Nodes -> the nodes whose values they are.
-std::vector<int> resolve(const Graph& graph) {
-  std::vector<int> stored(graph.nodes.size());
-  for (size_t i = 0; i < stored.size(); ++i) {
-    const Node& node = graph.nodes[i];
-    stored[i] = is_alias(node.op) ? stored[node.inputs[0]] : static_cast<int>(i);
-  }
-  return stored;
-}
-
-bool is_none_or_relu(const Unary& f) { return f.f == Activation::none || f.f == Activation::relu; }
-
-// One kind of channel group, one row of features, and what sums can be followed by.
+// One kind of channel group, one row of features, and what sums can be followed by: a ReLU, a maximum.
 bool fits(const Graph& graph, const Group& group) {
-  const Node& node = graph.nodes[group.nodes[0]];
-  const Epilogue& e = group.epilogue;
-  if (!is_none_or_relu(e.after)) return false;
+  const Node& node = graph.nodes[static_cast<size_t>(group.nodes[0])];
+  for (size_t i = 1; i < group.nodes.size(); ++i) {
+    const Op op = graph.nodes[static_cast<size_t>(group.nodes[i])].op;
+    if (op != Op::relu && op != Op::max_pool2d) return false;
+  }
   if (node.op == Op::conv2d) return node.groups == 1;
   return node.op == Op::linear && node.shape.elements() == node.shape.dims[node.shape.rank - 1];
 }
@@ -83,7 +73,7 @@ QuantizedGraph quantize(const Graph& graph, const std::vector<Group>& groups, co
     fail("ERR_ARGUMENT", {"ranges: expected the least and the largest of each of ", graph.nodes.size(),
                           " values but received ", options.ranges.length, " numbers"});
   }
-  const std::vector<int> stored = resolve(graph);
+  const std::vector<int> stored = storage_of(graph);
   QuantizedGraph all;
   all.groups.resize(groups.size());
   // the bytes of the caller serve as they are, where nothing else reads them and zero is near them
@@ -92,7 +82,7 @@ QuantizedGraph quantize(const Graph& graph, const std::vector<Group>& groups, co
                    stored[graph.output] != 0;
   for (size_t i = 0; all.byte_input && i < groups.size(); ++i) {
     const Node& reader = graph.nodes[groups[i].nodes[0]];
-    if (is_alias(reader.op)) continue;
+    if (is_view(reader.op)) continue;
     for (int input : reader.inputs) {
       if (stored[input] == 0) all.byte_input = fits(graph, groups[i]);
     }
@@ -120,7 +110,7 @@ QuantizedGraph quantize(const Graph& graph, const std::vector<Group>& groups, co
     for (size_t i = 0; i < groups.size(); ++i) {
       all.groups[i].runs = run(i);
       const Node& node = graph.nodes[groups[i].nodes[0]];
-      const bool reads = !is_alias(node.op) && !node.inputs.empty() && stored[node.inputs[0]] == 0;
+      const bool reads = !is_view(node.op) && !node.inputs.empty() && stored[node.inputs[0]] == 0;
       if (reads && !all.groups[i].runs) all_run = false;
     }
     return all_run;
@@ -141,7 +131,7 @@ QuantizedGraph quantize(const Graph& graph, const std::vector<Group>& groups, co
     q.bytes_out = q.runs && stored[graph.output] != value;
     for (size_t j = i + 1; q.bytes_out && j < groups.size(); ++j) {
       const Node& reader = graph.nodes[groups[j].nodes[0]];
-      if (is_alias(reader.op)) continue;
+      if (is_view(reader.op)) continue;
       for (int input : reader.inputs) {
         if (stored[input] != value) continue;
         const bool alike = reader.op == Op::linear || graph.nodes[input].shape == graph.nodes[value].shape;

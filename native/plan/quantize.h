@@ -1,4 +1,4 @@
-// Post-training quantisation: which steps run on bytes, and with which integers. All of it is decided here, from
+// Pass, post-training quantisation: which steps run on bytes, and with which integers. All of it is decided here, from
 // the graph and the ranges its values had in calibration, so that every tier sums the same integers.
 //
 //   value  ~ (byte - zero) * scale             bytes of 0 ... 255, one scale a value

@@ -4,7 +4,8 @@
 
 #include "check.h"
 #include "naive.h"
-#include "plan/fuse.h"
+#include "ops/definition.h"
+#include "ops/window.h"
 
 namespace kernelet {
 namespace test {

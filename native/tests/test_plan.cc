@@ -6,7 +6,7 @@
 #include "data.h"
 #include "naive.h"
 #include "net.h"
-#include "plan/fuse.h"
+#include "ops/definition.h"
 
 namespace kernelet {
 namespace test {

@@ -2,32 +2,12 @@
 
 #include <algorithm>
 
-#include "plan/arena.h"
+#include "ops/definition.h"
 #include "plan/fuse.h"
+#include "plan/memory.h"
 
 namespace kernelet {
 namespace {
-
-// Activations whose slope follows from what comes out of them.
-bool by_output(Op op) { return op == Op::relu || op == Op::tanh || op == Op::sigmoid; }
-
-// What plans fuse, as far as backward can follow: an activation; a maximum of 2x2 with a ReLU on either side.
-std::vector<std::vector<int>> training_groups(const Graph& graph, bool fuse_steps) {
-  std::vector<std::vector<int>> groups;
-  for (const Group& group : fuse(graph, fuse_steps)) {
-    const std::vector<int>& nodes = group.nodes;
-    const auto op = [&](size_t i) {
-      return i < nodes.size() ? graph.nodes[static_cast<size_t>(nodes[i])].op : Op::input;
-    };
-    size_t length = 1;
-    if (by_output(op(1)) && (op(0) == Op::conv2d || op(0) == Op::linear)) length = 2;
-    if (op(1) == Op::relu && op(2) == Op::max_pool2d) length = 3;
-    if (op(1) == Op::max_pool2d) length = op(2) == Op::relu ? 3 : 2;
-    groups.emplace_back(nodes.begin(), nodes.begin() + static_cast<ptrdiff_t>(length));
-    for (; length < nodes.size(); ++length) groups.push_back({nodes[length]});
-  }
-  return groups;
-}
 
 class Builder {
  public:
@@ -37,8 +17,11 @@ class Builder {
         graph_(graph),
         kernels_(kernels),
         lanes_(static_cast<size_t>(kernels.lanes)),
-        groups_(training_groups(graph, fuse_steps)) {
-    find_aliases();
+        stored_in_(storage_of(graph, true)) {
+    for (Group& group : fuse(graph, {fuse_steps, false, true})) {
+      if (!is_view(graph.nodes[static_cast<size_t>(group.nodes[0])].op, true))
+        groups_.push_back(std::move(group.nodes));
+    }
     add_constants(uses);
     find_gradients(uses, input_gradient);
     make_steps(uses);
@@ -49,22 +32,6 @@ class Builder {
 
  private:
   using Instruction = TrainInstruction;
-
-  static bool is_alias(Op op) { return op == Op::flatten || op == Op::reshape; }
-
-  // A flattened value is the value it flattens.
-  void find_aliases() {
-    for (size_t i = 0; i < graph_.nodes.size(); ++i) {
-      const Node& node = graph_.nodes[i];
-      stored_in_.push_back(is_alias(node.op) ? stored_in_[static_cast<size_t>(node.inputs[0])]
-                                             : static_cast<int>(i));
-    }
-    std::vector<std::vector<int>> computed;
-    for (std::vector<int>& group : groups_) {
-      if (!is_alias(graph_.nodes[static_cast<size_t>(group[0])].op)) computed.push_back(std::move(group));
-    }
-    groups_ = std::move(computed);
-  }
 
   // Constants that are trained come first, as steps of their own.
   void add_constants(const ParameterUses& uses) {
@@ -93,15 +60,24 @@ class Builder {
   void make_steps(const ParameterUses& uses) {
     for (const std::vector<int>& group : groups_) {
       const size_t first = static_cast<size_t>(group[0]);
-      StepSpec spec = {&graph_,
-                       group,
-                       &kernels_,
-                       uses.weights[first],
-                       uses.biases[first],
-                       uses.means[first],
-                       uses.variances[first],
-                       wanted_[static_cast<size_t>(group.back())] != 0};
-      program_.steps.push_back(make_train_step(spec));
+      TrainSpec spec;
+      spec.graph = &graph_;
+      spec.nodes = &group;
+      spec.kernels = &kernels_;
+      spec.layout = Layout::batched;
+      spec.weight = uses.weights[first];
+      spec.bias = uses.biases[first];
+      spec.mean = uses.means[first];
+      spec.variance = uses.variances[first];
+      spec.wants_backward = wanted_[static_cast<size_t>(group.back())] != 0;
+      const Node& node = spec.first();
+      const auto make = definition_of(node.op).train;
+      if (make == nullptr) {
+        fail("ERR_UNSUPPORTED",
+             {node.name, ": ", op_name(node.op), " has no backward: it cannot be trained through"});
+      }
+      program_.steps.push_back(make(spec));
+      program_.steps.back()->first_node = group[0];
     }
   }
 
@@ -130,19 +106,19 @@ class Builder {
     use(storage(graph_.output), loss_time());
   }
 
-  TrainOperand operand(int node) const { return where_[storage(node)]; }
+  Location operand(int node) const { return where_[storage(node)]; }
 
   void release_values(size_t time) {
     for (size_t node = 0; node < graph_.nodes.size(); ++node) {
-      if (placed_[node] && !where_[node].constant && last_use_[node] <= time) {
-        layout_.release(where_[node].offset);
+      if (placed_[node] && where_[node].kind == Location::arena && last_use_[node] <= time) {
+        arena_.release(where_[node].offset);
         placed_[node] = false;
       }
     }
   }
 
   size_t place(size_t node) {
-    where_[node].offset = layout_.place(floats(node));
+    where_[node].offset = arena_.place(floats(node));
     placed_[node] = true;
     return where_[node].offset;
   }
@@ -156,7 +132,7 @@ class Builder {
     size_t constant_floats = 0;
     for (size_t i = 0; i < graph_.nodes.size(); ++i) {
       if (graph_.nodes[i].op != Op::constant || trained_constant_[i]) continue;
-      where_[i] = {true, constant_floats};
+      where_[i] = {Location::weights, constant_floats};
       constant_floats += AlignedFloats::round_up(floats(i));
     }
     program_.constants = AlignedFloats(constant_floats);
@@ -169,28 +145,28 @@ class Builder {
     add(Instruction::prepare, nullptr, 0);
     place(0);
     program_.input = where_[0];
-    program_.target = layout_.place(floats(static_cast<size_t>(graph_.output)));
+    program_.target = arena_.place(floats(static_cast<size_t>(graph_.output)));
     size_t scratch = 0;
-    std::vector<size_t> kept(groups_.size(), 0);
+    std::vector<size_t> saved(groups_.size(), 0);
     for (size_t i = 0; i < groups_.size(); ++i) {
       TrainStep& step = *program_.steps[i];
       scratch = std::max(scratch, step.scratch_floats);
       const bool back = wanted_[value_of(i)];
       Instruction forward;
-      for (int input : first_node(i).inputs) forward.src.push_back(operand(input));
+      for (int input : first_node(i).inputs) forward.sources.push_back(operand(input));
       place(value_of(i));
-      forward.dst = where_[value_of(i)];
-      // Kept for backward, and written whether there is one or not.
-      if (step.kept_floats > 0) forward.kept = kept[i] = layout_.place(step.kept_floats);
+      forward.destination = where_[value_of(i)];
+      // Saved for backward, and written whether there is one or not.
+      if (step.saved_floats > 0) forward.saved = saved[i] = arena_.place(step.saved_floats);
       for (int round = 0; round < step.forward_rounds; ++round)
         add(Instruction::forward, &step, value_of(i), round, forward);
-      if (!back && step.kept_floats > 0) layout_.release(kept[i]);
+      if (!back && step.saved_floats > 0) arena_.release(saved[i]);
       release_values(i + 1);
     }
     program_.output = where_[output];
 
     // The loss needs its own gradient's place even where nothing is trained.
-    grads_[output] = layout_.place(floats(output));
+    grads_[output] = arena_.place(floats(output));
     program_.output_grad = grads_[output];
     add(Instruction::loss, nullptr, output);
     release_values(loss_time());
@@ -203,33 +179,33 @@ class Builder {
       std::vector<size_t> temporaries;
       for (int input : first_node(i).inputs) {
         const size_t source = storage(input);
-        backward.src.push_back(operand(input));
+        backward.sources.push_back(operand(input));
         if (!wanted_[source]) {
-          backward.src_grad.push_back(Instruction::none);
+          backward.src_grads.push_back(Instruction::none);
         } else if (grads_[source] == Instruction::none) {
-          grads_[source] = layout_.place(floats(source));
-          backward.src_grad.push_back(grads_[source]);
+          grads_[source] = arena_.place(floats(source));
+          backward.src_grads.push_back(grads_[source]);
         } else {
-          temporaries.push_back(layout_.place(floats(source)));
-          backward.src_grad.push_back(temporaries.back());
+          temporaries.push_back(arena_.place(floats(source)));
+          backward.src_grads.push_back(temporaries.back());
           backward.additions.push_back({temporaries.back(), grads_[source], floats(source)});
         }
       }
-      backward.dst = where_[value];
-      backward.kept = kept[i];
+      backward.destination = where_[value];
+      backward.saved = saved[i];
       backward.has_grad = true;
       backward.grad = grads_[value];
       for (int round = 0; round < step.backward_rounds; ++round)
         add(Instruction::backward, &step, value, round, backward);
-      for (size_t temporary : temporaries) layout_.release(temporary);
-      layout_.release(grads_[value]);
-      if (step.kept_floats > 0) layout_.release(kept[i]);
+      for (size_t temporary : temporaries) arena_.release(temporary);
+      arena_.release(grads_[value]);
+      if (step.saved_floats > 0) arena_.release(saved[i]);
       release_values(backward_time(i));
     }
     if (input_gradient) program_.input_grad = grads_[0];
 
-    program_.arena_floats = layout_.size() + AlignedFloats::round_up(scratch);
-    program_.scratch = layout_.size();
+    program_.arena_floats = arena_.size() + AlignedFloats::round_up(scratch);
+    program_.scratch = arena_.size();
     for (size_t i = 0; i < graph_.nodes.size(); ++i) {
       const size_t source = static_cast<size_t>(stored_in_[i]);
       const bool computed = i == 0 || is_computed(source);
@@ -268,12 +244,12 @@ class Builder {
   const KernelTable& kernels_;
   const size_t lanes_;
   std::vector<std::vector<int>> groups_;
-  std::vector<int> stored_in_;  // node -> node whose buffer holds its value
-  NodeFlags wanted_;            // node -> is its gradient?
+  const std::vector<int> stored_in_;  // node -> node whose buffer holds its value
+  NodeFlags wanted_;                  // node -> is its gradient?
   NodeFlags trained_constant_;
   std::vector<size_t> last_use_;  // node -> time
-  ArenaLayout layout_;
-  std::vector<TrainOperand> where_;
+  Arena arena_;
+  std::vector<Location> where_;
   NodeFlags placed_;
   std::vector<size_t> grads_;
 };
@@ -293,6 +269,14 @@ void TrainProgram::pack(const float* weights) const {
     }
     if (step->bias.parameter >= 0) step->pack_bias(weights + step->bias.offset);
   }
+}
+
+TrainStep* TrainProgram::step_of(const ParameterUse& use, bool bias, size_t node) const {
+  for (const auto& step : steps) {
+    if (step->first_node != static_cast<int>(node)) continue;
+    return (bias ? step->bias : step->weight).parameter == use.parameter ? step.get() : nullptr;
+  }
+  return nullptr;
 }
 
 }  // namespace kernelet

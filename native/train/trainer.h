@@ -11,8 +11,6 @@
 
 namespace kernelet {
 
-class TaskTeam;
-
 // What is done to an image before it is trained on. Called from several threads at once.
 class ImagePreparation {
  public:
@@ -128,7 +126,12 @@ class Trainer {
   void set_step(uint64_t step) { step_ = step; }
 
   // What there is beside the weights, parameter by parameter; null where there is none.
-  enum class State { gradient, momentum, exp_avg, exp_avg_sq, ema };
+  enum class State {
+#define KERNELET_STATE(name, text) name,
+#include "states.inc"
+#undef KERNELET_STATE
+    none
+  };
   bool has(State state) const;
   const float* read(State state, size_t parameter) const;
   void write(State state, size_t parameter, const float* values);
@@ -152,17 +155,23 @@ class Trainer {
     int first_part, last_part;     // of the step that packs them, where there is just one
     size_t row, first_sum;         // floats of a row, and the first of the rows' sums of squares
   };
-  class Run;
+  friend class TrainRun;
 
   Trainer() = default;
   const TrainedParameter& listed(size_t i) const {
     const size_t n = options_.parameters.size();
     return i < n ? options_.parameters[i] : options_.buffers[i - n];
   }
+  // parameters.cc
   void find_parameters(const Graph& graph);
   void make_tasks();
+  void make_buffers();
+  void copy_constants();
+  // Which buffer holds a state of this optimizer, or null.
+  const AlignedFloats* buffer_of(State state) const;
+
   TrainProgram& plain();  // nothing fused: every value can be looked at
-  int threads_for(int batch) const;
+  int threads_of(int batch) const;
 
   const KernelTable* kernels_ = nullptr;
   TrainerOptions options_;

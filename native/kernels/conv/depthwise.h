@@ -123,9 +123,9 @@ void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
     const size_t in_plane = static_cast<size_t>(s.ih) * s.iw, out_plane = static_cast<size_t>(s.oh) * s.ow;
     for (int p = 0; p < panels(s); ++p) {
       const int channel = first_channel(s, p);
-      batch_lanes::interleave(in_plane, lanes, src + channel * in_plane, in_plane, in);
+      batched::interleave(in_plane, lanes, src + channel * in_plane, in_plane, in);
       panel(s, in, s.weights + static_cast<size_t>(p) * conv_k(s) * lanes, s.bias + channel, out);
-      batch_lanes::deinterleave(out_plane, lanes, out, dst + channel * out_plane, out_plane);
+      batched::deinterleave(out_plane, lanes, out, dst + channel * out_plane, out_plane);
     }
   }
 }

@@ -327,7 +327,7 @@ void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
     t.in_registers = !pooled || without_nan(s);
     t.ahead = reinterpret_cast<const char*>(s.weights);
     t.fetched = 0;
-    const LinearPiece* piece = s.pieces;
+    const LinearSlice* slice = s.slices;
     int32_t tile = 0;
     for (int g = 0; g < s.groups; ++g) {
       const float* plane = src + g * group_size;
@@ -344,7 +344,7 @@ void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
         t.dst = dst + c * out_plane + static_cast<size_t>(pooled ? y / 2 : y) * s.pw;
         kernel_for(r, pooled, t.channels)(s, t);
       };
-      if (piece == nullptr) {
+      if (slice == nullptr) {
         for (int row = 0; row < s.oh; row += r) {
           for (int part = 0, channel = 0; part < cut.parts; ++part, channel += t.channels) {
             t.channels = cut.rows(part, channel);
@@ -358,12 +358,12 @@ void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
       for (int part = 0, channel = 0; part < cut.parts; ++part, channel += t.channels) {
         t.channels = cut.rows(part, channel);
         for (int row = 0; row < s.oh; row += r, ++tile) {
-          t.ahead = reinterpret_cast<const char*>(piece->weights);
-          t.fetched = piece->tile == tile ? parts_of(piece->lines, tap_rows) * line : 0;
+          t.ahead = reinterpret_cast<const char*>(slice->weights);
+          t.fetched = slice->tile == tile ? parts_of(slice->lines, tap_rows) * line : 0;
           compute(row, channel);
-          for (; piece->tile == tile; ++piece) {
-            piece->run(piece->weights, dst + piece->x, piece->inputs, piece->start,
-                       scratch + s.sums + piece->sums);
+          for (; slice->tile == tile; ++slice) {
+            slice->run(slice->weights, dst + slice->x, slice->inputs, slice->start,
+                       scratch + s.sums + slice->sums);
           }
         }
       }
@@ -371,7 +371,7 @@ void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
   }
 }
 
-// Tiles with pieces between them: part by part, each row after row.
+// Tiles with slices between them: part by part, each row after row.
 KERNELET_COLD int32_t complete(const ConvArgs& s, int32_t tile) {
   const int r = rows_at_once(s), blocks = (s.oh + r - 1) / r, part = tile / blocks;
   const RowParts cut(conv_m(s), most_channels);

@@ -1,10 +1,10 @@
-// Quads: four bytes in a lane, made of floats or of an int8 step's sums. Of the four channels of a position,
+// int8x4: four bytes in a lane, made of floats or of an int8 step's sums. Of the four channels of a position,
 //
-//   [channels / 4][positions]   byte j of a quad: channel 4 q + j, zeros past the last channel
+//   [channels / 4][positions]   byte j of word q: channel 4 q + j, zeros past the last channel
 //
-// or, for few channels, of four neighbours in a row, so that a window's taps along kw are the quads:
+// or, for few channels, of four neighbours in a row, so that a window's taps along kw are the four bytes:
 //
-//   [channels][rows][row_quads]   byte j of quad x: column x + j, counted from the left padding
+//   [channels][rows][row_int8x4]   byte j of word x: column x + j, counted from the left padding
 #pragma once
 
 #include "kernels/vec.h"
@@ -12,7 +12,7 @@
 namespace kernelet {
 namespace KERNELET_ISA {
 namespace {
-namespace quads {
+namespace int8x4 {
 
 KERNELET_INLINE __mmask16 first(int n) { return floats::F32::first(n); }
 
@@ -34,7 +34,7 @@ KERNELET_INLINE __m512 scale_of(const RescaleArgs& s, int channel) {
   return _mm512_set1_ps(s.scale[s.per_channel ? channel : 0]);
 }
 
-// Channels one behind another: sixteen become four quads.
+// Channels one behind another: sixteen become four words.
 template <bool Sums>
 KERNELET_INLINE void pack_neighbours(const RescaleArgs& s, const float* src, float* dst) {
   for (int c = 0; c < s.channels; c += lanes) {
@@ -55,23 +55,23 @@ void pack(const RescaleArgs& s, const float* src, float* dst) {
     for (size_t i = 0; i < s.positions; i += lanes) {
       const __mmask16 mask =
           s.positions - i < lanes ? first(static_cast<int>(s.positions - i)) : first(lanes);
-      __m512i quad = bytes(s, load<Sums>(src + i, mask), scale[0]);
+      __m512i four = bytes(s, load<Sums>(src + i, mask), scale[0]);
       for (int j = 1; j < channels; ++j) {
         const __m512i next = bytes(s, load<Sums>(src + j * s.positions + i, mask), scale[j]);
-        quad = _mm512_or_si512(quad, _mm512_sllv_epi32(next, _mm512_set1_epi32(8 * j)));
+        four = _mm512_or_si512(four, _mm512_sllv_epi32(next, _mm512_set1_epi32(8 * j)));
       }
-      _mm512_mask_storeu_ps(dst + i, mask, _mm512_castsi512_ps(quad));
+      _mm512_mask_storeu_ps(dst + i, mask, _mm512_castsi512_ps(four));
     }
     src += 4 * s.positions;
     dst += s.positions;
   }
 }
 
-// A row of an image alone: src [columns] -> dst [row_quads]
+// A row of an image alone: src [columns] -> dst [row_int8x4]
 KERNELET_INLINE void pack_row(const RescaleArgs& s, const float* src, float* dst) {
   const __m512i zero = _mm512_set1_epi32(s.zero);
-  for (int x = 0; x < s.row_quads; x += lanes) {
-    __m512i quad = _mm512_setzero_si512();
+  for (int x = 0; x < s.row_int8x4; x += lanes) {
+    __m512i four = _mm512_setzero_si512();
     KERNELET_UNROLL
     for (int j = 3; j >= 0; --j) {
       // columns [begin, begin + lanes) of the input, of which [-begin, columns - begin) are there
@@ -82,36 +82,37 @@ KERNELET_INLINE void pack_row(const RescaleArgs& s, const float* src, float* dst
                                                                   : 0) &
                                                     ~before);
       const __m512i next = bytes(s, load<false>(src + begin, mask), scale_of(s, 0));
-      quad = _mm512_or_si512(_mm512_slli_epi32(quad, 8), _mm512_mask_mov_epi32(zero, mask, next));
+      four = _mm512_or_si512(_mm512_slli_epi32(four, 8), _mm512_mask_mov_epi32(zero, mask, next));
     }
-    const int count = s.row_quads - x < lanes ? s.row_quads - x : lanes;
-    _mm512_mask_storeu_ps(dst + x, first(count), _mm512_castsi512_ps(quad));
+    const int count = s.row_int8x4 - x < lanes ? s.row_int8x4 - x : lanes;
+    _mm512_mask_storeu_ps(dst + x, first(count), _mm512_castsi512_ps(four));
   }
 }
 
-// The same with images in the lanes: src [columns][lanes] -> dst [row_quads][lanes], from right to left.
+// The same with images in the lanes: src [columns][lanes] -> dst [row_int8x4][lanes], from right to left.
 KERNELET_INLINE void pack_row_of_lanes(const RescaleArgs& s, const float* src, float* dst) {
   const __m512 scale = scale_of(s, 0);
-  __m512i quad = _mm512_setzero_si512();
-  for (int x = s.row_quads + 2; x >= 0; --x) {
+  __m512i four = _mm512_setzero_si512();
+  for (int x = s.row_int8x4 + 2; x >= 0; --x) {
     const int column = x - s.left;
     const bool inside = column >= 0 && column < s.columns;
     const __m512i next = inside
                              ? bytes(s, _mm512_loadu_ps(src + static_cast<ptrdiff_t>(column) * lanes), scale)
                              : _mm512_set1_epi32(s.zero);
-    quad = _mm512_or_si512(_mm512_slli_epi32(quad, 8), next);
-    if (x < s.row_quads) _mm512_storeu_ps(dst + static_cast<ptrdiff_t>(x) * lanes, _mm512_castsi512_ps(quad));
+    four = _mm512_or_si512(_mm512_slli_epi32(four, 8), next);
+    if (x < s.row_int8x4)
+      _mm512_storeu_ps(dst + static_cast<ptrdiff_t>(x) * lanes, _mm512_castsi512_ps(four));
   }
 }
 
-// src [rows of all channels][columns][width] -> dst [rows][row_quads][width]; width is 1 or lanes
+// src [rows of all channels][columns][width] -> dst [rows][row_int8x4][width]; width is 1 or lanes
 void pack_rows(const RescaleArgs& s, const float* src, float* dst) {
   const bool alone = s.positions == static_cast<size_t>(s.rows) * s.columns;
   const size_t width = alone ? 1 : lanes;
   for (int row = 0; row < s.channels * s.rows; ++row) {
     (alone ? pack_row : pack_row_of_lanes)(s, src, dst);
     src += static_cast<size_t>(s.columns) * width;
-    dst += static_cast<size_t>(s.row_quads) * width;
+    dst += static_cast<size_t>(s.row_int8x4) * width;
   }
 }
 
@@ -132,7 +133,7 @@ void to_floats(const RescaleArgs& s, const float* src, float* dst) {
   }
 }
 
-}  // namespace quads
+}  // namespace int8x4
 }  // namespace
 }  // namespace KERNELET_ISA
 }  // namespace kernelet

@@ -1,6 +1,6 @@
 // Between sums, floats and bytes of an int8 step, where bytes are held as floats: a float is exact up to 2^24, so
 // the kernels of floats sum products of integers as exactly as those of bytes do. The same operations in the same
-// order as quads.h: mul, max, min, round.
+// order as int8x4.h: mul, max, min, round.
 #pragma once
 
 #include "kernels/activation.h"

@@ -1,4 +1,4 @@
-// Int8 steps of the avx512 tier where the CPU has VNNI: the kernels of floats over quads (vec_vnni.h). Elsewhere
+// Int8 steps of the avx512 tier where the CPU has VNNI: the kernels of floats over int8x4 (vec/vnni.h). Elsewhere
 // the same integers come out of the float kernels themselves, see rescale.h.
 #include "kernels/table.h"
 
@@ -32,16 +32,16 @@ const Int8Kernels int8_kernels = {
      avx512_vnni::direct_channels::width, nullptr},
     {"int8-gemm", avx512_vnni::linear_weights_size, avx512_vnni::linear_bias_size, avx512_vnni::linear_pack,
      avx512_vnni::linear, 1, avx512_vnni::row_registers* avx512_vnni::lanes, nullptr, nullptr},
-    {"int8-lanes", avx512_vnni::batch_lanes::conv_fits, avx512_vnni::batch_lanes::conv_weights_size,
-     avx512_vnni::batch_lanes::conv_pack, avx512_vnni::batch_lanes::conv_scratch_size,
-     avx512_vnni::batch_lanes::conv, avx512_vnni::tile_rows, avx512_vnni::tile_width, nullptr},
-    {"int8-lanes", avx512_vnni::batch_lanes::linear_weights_size, avx512_vnni::batch_lanes::linear_bias_size,
-     avx512_vnni::batch_lanes::linear_pack, avx512_vnni::batch_lanes::linear,
-     avx512_vnni::batch_lanes::most_outputs, avx512_vnni::lanes, nullptr, nullptr},
-    avx512_vnni::quads::pack<false>,
-    avx512_vnni::quads::pack_rows,
-    avx512_vnni::quads::pack<true>,
-    avx512_vnni::quads::to_floats,
+    {"int8-lanes", avx512_vnni::batched::conv_fits, avx512_vnni::batched::conv_weights_size,
+     avx512_vnni::batched::conv_pack, avx512_vnni::batched::conv_scratch_size, avx512_vnni::batched::conv,
+     avx512_vnni::tile_rows, avx512_vnni::tile_width, nullptr},
+    {"int8-lanes", avx512_vnni::batched::linear_weights_size, avx512_vnni::batched::linear_bias_size,
+     avx512_vnni::batched::linear_pack, avx512_vnni::batched::linear, avx512_vnni::batched::most_outputs,
+     avx512_vnni::lanes, nullptr, nullptr},
+    avx512_vnni::int8x4::pack<false>,
+    avx512_vnni::int8x4::pack_rows,
+    avx512_vnni::int8x4::pack<true>,
+    avx512_vnni::int8x4::to_floats,
 };
 }  // namespace avx512
 }  // namespace kernelet

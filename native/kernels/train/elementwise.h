@@ -15,8 +15,8 @@ KERNELET_INLINE void add_to(float* p, reg x) { F32::store(p, F32::add(F32::load(
 KERNELET_COLD inline void max_window_dx(const PoolArgs& s, int y0, int x0, const float* src, reg left,
                                         float* dx) {
   reg best = F32::splat(-__builtin_inff());
-  batch_lanes::each_tap(s, src, y0, x0, [&](const float* p) { best = running_max(best, F32::load(p)); });
-  batch_lanes::each_tap(s, src, y0, x0, [&](const float* p) {
+  batched::each_tap(s, src, y0, x0, [&](const float* p) { best = running_max(best, F32::load(p)); });
+  batched::each_tap(s, src, y0, x0, [&](const float* p) {
     const reg x = F32::load(p), zero = F32::zero();
     add_to(dx + (p - src), F32::select_gt(best, x, zero, left));
     left = F32::select_gt(best, x, left, zero);
@@ -46,74 +46,12 @@ KERNELET_COLD void avg_pool_dx(const PoolArgs& s, const float* grad, float* dx) 
       for (int ox = 0; ox < s.ow; ++ox) {
         const int y0 = oy * s.sh - s.pt, x0 = ox * s.sw - s.pl;
         const reg share = F32::div(F32::load(grad), F32::splat(average_divisor(s, y0, x0)));
-        batch_lanes::each_tap(s, dx, y0, x0, [&](const float* p) { add_to(dx + (p - dx), share); });
+        batched::each_tap(s, dx, y0, x0, [&](const float* p) { add_to(dx + (p - dx), share); });
         grad += lanes;
       }
     }
     dx += plane;
   }
-}
-
-// By the output y: relu has y > 0, tanh 1 - y^2, sigmoid y (1 - y).
-KERNELET_INLINE reg slope_times(Activation f, reg y, reg g) {
-  const reg one = F32::splat(1.0f);
-  switch (f) {
-    case Activation::relu: return F32::select_gt(y, F32::zero(), g, F32::zero());
-    case Activation::tanh: return F32::mul(g, F32::sub(one, F32::mul(y, y)));
-    case Activation::sigmoid: return F32::mul(F32::mul(g, F32::sub(one, y)), y);
-    default: break;
-  }
-  return g;
-}
-
-void activate_dx(Activation f, size_t n, const float* dst, const float* grad, float* dx) {
-  for (size_t i = 0; i < n; i += lanes)
-    F32::store(dx + i, slope_times(f, F32::load(dst + i), F32::load(grad + i)));
-}
-
-// By the input x. At the ends of clip and hardsigmoid the slope is 0 (torch.nn.Hardtanh's; torch.clamp has 1).
-KERNELET_COLD inline reg slope_at(const Unary& f, reg x, reg g) {
-  const reg zero = F32::zero(), one = F32::splat(1.0f), a = F32::splat(f.a), b = F32::splat(f.b);
-  switch (f.f) {
-    case Activation::leaky_relu: return F32::select_gt(x, zero, g, F32::mul(g, a));
-    case Activation::elu:
-      return F32::mul(F32::mul(g, b),
-                      F32::select_gt(x, zero, one, F32::mul(a, slow_exp(F32::select_gt(x, zero, zero, x)))));
-    case Activation::silu: {
-      const reg s = F32::div(one, F32::add(one, slow_exp(F32::sub(zero, x))));
-      return F32::mul(F32::mul(g, s), F32::muladd(x, F32::sub(one, s), one));
-    }
-    case Activation::hardswish: {
-      const reg three = F32::splat(3.0f), inner = F32::muladd(x, F32::splat(1.0f / 3.0f), F32::splat(0.5f));
-      return F32::mul(g,
-                      F32::select_gt(F32::sub(zero, three), x, zero, F32::select_gt(x, three, one, inner)));
-    }
-    case Activation::hardsigmoid: {
-      const reg y = F32::muladd(x, a, b);
-      return F32::select_gt(y, zero, F32::select_gt(one, y, F32::mul(g, a), zero), zero);
-    }
-    case Activation::clip: return F32::select_gt(x, a, F32::select_gt(b, x, g, zero), zero);
-    case Activation::gelu: {
-      const reg density =
-          F32::mul(F32::splat(0.398942280f), slow_exp(F32::mul(F32::mul(x, x), F32::splat(-0.5f))));
-      return F32::mul(g, F32::muladd(x, density, normal_share(x)));
-    }
-    case Activation::exp: return F32::mul(g, slow_exp(x));
-    case Activation::log: return F32::div(g, x);
-    case Activation::abs: return F32::select_gt(x, zero, g, F32::select_gt(zero, x, F32::sub(zero, g), zero));
-    case Activation::pow: return F32::mul(g, F32::mul(a, pow(x, f.a - 1.0f)));
-    case Activation::scaled_tanh: {
-      const reg y = slow_tanh(F32::mul(x, b));
-      return F32::mul(F32::mul(g, F32::mul(a, b)), F32::sub(one, F32::mul(y, y)));
-    }
-    default: break;
-  }
-  return slope_times(f.f, activated(f, x), g);
-}
-
-KERNELET_COLD void slope(const Unary& f, size_t n, const float* src, const float* grad, float* dx) {
-  for (size_t i = 0; i < n; i += lanes)
-    F32::store(dx + i, slope_at(f, F32::load(src + i), F32::load(grad + i)));
 }
 
 // The gradient of a mean goes to all alike, that of a maximum to the first of equals.
@@ -133,7 +71,7 @@ KERNELET_COLD void adaptive_dx(const PoolArgs& s, Pool pool, const float* src, c
         max_window_dx(bin, y0, x0, src, F32::load(grad), dx);
       } else {
         const reg share = F32::div(F32::load(grad), F32::splat(static_cast<float>(bin.kh * bin.kw)));
-        batch_lanes::each_tap(bin, dx, y0, x0, [&](const float* p) { add_to(dx + (p - dx), share); });
+        batched::each_tap(bin, dx, y0, x0, [&](const float* p) { add_to(dx + (p - dx), share); });
       }
       grad += lanes;
     }

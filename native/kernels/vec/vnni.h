@@ -1,4 +1,4 @@
-// AVX-512 VNNI: a lane is four bytes (a quad), or the 32-bit integer that their products with another four are
+// AVX-512 VNNI: a lane is four bytes (int8x4), or the 32-bit integer that their products with another four are
 // summed in. The float kernels run on them as they are; what they do to values and sums is replaced here, and
 // everything else moves bits.
 namespace floats {
