@@ -6,7 +6,7 @@ namespace kernelet {
 namespace {
 
 constexpr const char* names[] = {
-#define KERNELET_OP(name, text) text,
+#define KERNELET_OP(name, text, definition) text,
 #include "ops.inc"
 #undef KERNELET_OP
 };

@@ -6,13 +6,13 @@
 namespace kernelet {
 
 enum class Op {
-#define KERNELET_OP(name, text) name,
+#define KERNELET_OP(name, text, definition) name,
 #include "ops.inc"
 #undef KERNELET_OP
 };
 
 constexpr int op_count = 0
-#define KERNELET_OP(name, text) +1
+#define KERNELET_OP(name, text, definition) +1
 #include "ops.inc"
 #undef KERNELET_OP
     ;

@@ -37,7 +37,7 @@ class ActivationTraining : public TrainStep {
     reads_dst = spec.wants_backward && by_output_;
     reads_src = spec.wants_backward && !by_output_;
   }
-  void backward(BlockRun& run) override {
+  void backward(BlockRun& run, int) override {
     if (by_output_) k_->train.activate_dx(f_.f, n_, run.dst(), run.grad, run.src_grad(0));
     else k_->train.slope(f_, n_, run.src(0), run.grad, run.src_grad(0));
   }
@@ -48,8 +48,6 @@ class ActivationTraining : public TrainStep {
   bool by_output_;
   size_t n_;
 };
-
-constexpr OpDefinition activation = {1, same_shape, plan, make_train_step<ActivationTraining>};
 
 }  // namespace
 
@@ -94,9 +92,6 @@ bool has_slope_by_output(Activation f) {
   return false;
 }
 
-#define KERNELET_ACTIVATION(name, text, slope) const OpDefinition ops::name = activation;
-#include "kernels/activations.inc"
-#undef KERNELET_ACTIVATION
-const OpDefinition ops::selu = activation;
+const OpDefinition ops::activation = {1, same_shape, plan, make_train_step<ActivationTraining>};
 
 }  // namespace kernelet

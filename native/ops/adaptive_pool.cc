@@ -45,7 +45,7 @@ class AdaptivePoolTraining : public TrainStep {
         pool_(pool_of(spec)) {
     reads_src = spec.wants_backward && pool_ == Pool::max;
   }
-  void backward(BlockRun& run) override {
+  void backward(BlockRun& run, int) override {
     k_->train.adaptive_dx(args_, pool_, run.src(0), run.grad, run.src_grad(0));
   }
 
@@ -55,11 +55,8 @@ class AdaptivePoolTraining : public TrainStep {
   Pool pool_;
 };
 
-constexpr OpDefinition pool = {1, shape, plan, make_train_step<AdaptivePoolTraining>};
-
 }  // namespace
 
-const OpDefinition ops::adaptive_avg_pool2d = pool;
-const OpDefinition ops::adaptive_max_pool2d = pool;
+const OpDefinition ops::adaptive_pool = {1, shape, plan, make_train_step<AdaptivePoolTraining>};
 
 }  // namespace kernelet

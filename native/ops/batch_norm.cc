@@ -73,10 +73,7 @@ class BatchNormTraining : public TrainStep {
     if (!training_) scratch_floats = 4 * n;
   }
 
-  void forward(BlockRun&) override {}
-  void backward(BlockRun&) override {}
-
-  void forward_round(BlockRun& run, int round) override {
+  void forward(BlockRun& run, int round) override {
     const size_t n = static_cast<size_t>(rows);
     if (!training_) {
       fix(run);
@@ -93,7 +90,7 @@ class BatchNormTraining : public TrainStep {
     }
   }
 
-  void backward_round(BlockRun& run, int round) override {
+  void backward(BlockRun& run, int round) override {
     float* const dx = run.src_grad(0);
     if (round == 0) {
       if (!training_) fix(run);

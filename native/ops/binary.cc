@@ -79,7 +79,7 @@ class BinaryTraining : public TrainStep {
     if (spec.wants_backward) scratch_floats = 2 * AlignedFloats::round_up(n_);
   }
 
-  void backward(BlockRun& run) override {
+  void backward(BlockRun& run, int) override {
     for (int i = 0; i < 2; ++i) {
       const size_t other = static_cast<size_t>(1 - i);
       float* const dx = run.src_grad(static_cast<size_t>(i));
@@ -148,8 +148,6 @@ class BinaryTraining : public TrainStep {
   BinaryArgs by_[2] = {}, sums_[2] = {};
 };
 
-constexpr OpDefinition definition = {2, shape, plan, make_train_step<BinaryTraining>, fuses_activation};
-
 // Floats between neighbours along each dimension of a broadcast to `rank` dimensions: 0 where there is one
 // element. Innermost the images of a batch.
 void strides_of(const BroadcastOperand& operand, int rank, size_t width,
@@ -198,9 +196,6 @@ BinaryArgs by_channel(Binary f, const StepSpec& spec, int64_t operands) {
   return s;
 }
 
-const OpDefinition ops::add = definition;
-const OpDefinition ops::sub = definition;
-const OpDefinition ops::mul = definition;
-const OpDefinition ops::div = definition;
+const OpDefinition ops::binary = {2, shape, plan, make_train_step<BinaryTraining>, fuses_activation};
 
 }  // namespace kernelet

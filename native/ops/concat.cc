@@ -60,7 +60,7 @@ class ConcatTraining : public TrainStep {
  public:
   explicit ConcatTraining(const TrainSpec& spec)
       : TrainStep(std::unique_ptr<Step>(new ConcatStep(spec))), rows_(spec) {}
-  void backward(BlockRun& run) override {
+  void backward(BlockRun& run, int) override {
     const float* from = run.grad;
     for (size_t row = 0; row < rows_.outer; ++row) {
       for (size_t i = 0; i < rows_.lengths.size(); ++i) {

@@ -22,13 +22,13 @@ class ConstantTraining : public TrainStep {
     row_length = 1;
     parts = {0, rows};
   }
-  void forward(BlockRun& run) override {
+  void forward(BlockRun& run, int) override {
     float* to = run.dst();
     for (float value : values_) {
       for (int lane = 0; lane < k_->lanes; ++lane) *to++ = value;
     }
   }
-  void backward(BlockRun& run) override {
+  void backward(BlockRun& run, int) override {
     for (int i = 0; i < rows; ++i)
       sums_.put(run, i, run.grad + static_cast<size_t>(i) * static_cast<size_t>(k_->lanes));
   }

@@ -119,12 +119,12 @@ class ConvTraining : public TrainStep {
   }
 
   // A maximum of a window is saved with its corner, for backward.
-  void forward(BlockRun& run) override {
+  void forward(BlockRun& run, int) override {
     if (pooled_) k_->train.conv_max(conv_->args, run.src(0), run.dst(), run.saved, run.scratch);
     else step_->run(run);
   }
 
-  void backward(BlockRun& run) override {
+  void backward(BlockRun& run, int) override {
     const ConvArgs& a = conv_->args;
     const float* grad = run.grad;
     float* scratch = run.scratch;
@@ -239,6 +239,6 @@ void ConvStep::pack(const float* from, float* weights, const float* bias) {
   args.bias = bias;
 }
 
-const OpDefinition ops::conv2d = {1, shape, plan, make_train_step<ConvTraining>, fuses};
+const OpDefinition ops::conv = {1, shape, plan, make_train_step<ConvTraining>, fuses};
 
 }  // namespace kernelet

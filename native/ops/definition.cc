@@ -3,12 +3,6 @@
 namespace kernelet {
 namespace {
 
-const OpDefinition* const definitions[] = {
-#define KERNELET_OP(name, text) &ops::name,
-#include "graph/ops.inc"
-#undef KERNELET_OP
-};
-
 void check_inputs(const Node& node, size_t index) {
   const int count = definition_of(node.op).inputs;
   const size_t at_least = count == OpDefinition::any ? 1 : static_cast<size_t>(count);
@@ -25,7 +19,16 @@ void check_inputs(const Node& node, size_t index) {
 
 }  // namespace
 
-const OpDefinition& definition_of(Op op) { return *definitions[static_cast<int>(op)]; }
+const OpDefinition& definition_of(Op op) {
+  switch (op) {
+#define KERNELET_OP(name, text, definition) \
+  case Op::name:                            \
+    return ops::definition;
+#include "graph/ops.inc"
+#undef KERNELET_OP
+  }
+  return ops::input;  // none is left
+}
 
 std::vector<int> storage_of(const Graph& graph, bool training) {
   std::vector<int> storage;

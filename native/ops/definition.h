@@ -1,5 +1,5 @@
-// What there is to know of an operation. Each is defined in a file of ops/ (`const OpDefinition ops::NAME`), which
-// holds its shape rule, its step of a plan and its step of training.
+// What there is to know of an operation. Each is defined in a file of ops/, which holds its shape rule, its
+// step of a plan and its step of training; graph/ops.inc lists them.
 #pragma once
 
 #include <memory>
@@ -39,7 +39,7 @@ struct OpDefinition {
 };
 
 namespace ops {
-#define KERNELET_OP(name, text) extern const OpDefinition name;
+#define KERNELET_OP(name, text, definition) extern const OpDefinition definition;
 #include "graph/ops.inc"
 #undef KERNELET_OP
 }  // namespace ops

@@ -19,8 +19,8 @@ class DropoutTraining : public TrainStep {
         n_(static_cast<size_t>(spec.output().elements())),
         p_(spec.first().p),
         node_((*spec.nodes)[0]) {}
-  void forward(BlockRun& run) override { k_->train.dropout(args(run), n_, run.src(0), run.dst()); }
-  void backward(BlockRun& run) override { k_->train.dropout(args(run), n_, run.grad, run.src_grad(0)); }
+  void forward(BlockRun& run, int) override { k_->train.dropout(args(run), n_, run.src(0), run.dst()); }
+  void backward(BlockRun& run, int) override { k_->train.dropout(args(run), n_, run.grad, run.src_grad(0)); }
 
  private:
   // SplitMix64 over seed, step and node.

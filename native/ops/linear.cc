@@ -68,7 +68,7 @@ class LinearTraining : public TrainStep {
     reads_dst = spec.wants_backward && activation_ != Activation::none;
   }
 
-  void backward(BlockRun& run) override {
+  void backward(BlockRun& run, int) override {
     float* grad = run.grad;
     if (weight.trained || bias.trained) {
       // by lanes, not by blocks: the part's place among all parts of the batch

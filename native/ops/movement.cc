@@ -126,7 +126,7 @@ class MoveTraining : public TrainStep {
       : TrainStep(std::unique_ptr<Step>(new MoveStep(spec))),
         back_(reversed(args_of(spec))),
         n_(spec.floats_of(spec.input())) {}
-  void backward(BlockRun& run) override { strided_copy(back_, n_, run.grad, run.src_grad(0)); }
+  void backward(BlockRun& run, int) override { strided_copy(back_, n_, run.grad, run.src_grad(0)); }
 
  private:
   CopyArgs back_;

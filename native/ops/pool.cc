@@ -50,7 +50,7 @@ class PoolTraining : public TrainStep {
         max_(is_max(spec)) {
     reads_src = max_ && spec.wants_backward;
   }
-  void backward(BlockRun& run) override {
+  void backward(BlockRun& run, int) override {
     if (max_) k_->train.max_pool_dx(args_, run.src(0), run.grad, run.src_grad(0));
     else k_->train.avg_pool_dx(args_, run.grad, run.src_grad(0));
   }
@@ -61,11 +61,8 @@ class PoolTraining : public TrainStep {
   bool max_;
 };
 
-constexpr OpDefinition pool = {1, shape, plan, make_train_step<PoolTraining>};
-
 }  // namespace
 
-const OpDefinition ops::max_pool2d = pool;
-const OpDefinition ops::avg_pool2d = pool;
+const OpDefinition ops::pool = {1, shape, plan, make_train_step<PoolTraining>};
 
 }  // namespace kernelet

@@ -41,10 +41,10 @@ class PReluTraining : public TrainStep {
     parts = {0, slopes_};
     reads_src = spec.wants_backward;
   }
-  void forward(BlockRun& run) override {
+  void forward(BlockRun& run, int) override {
     k_->binary(args_, run.src(0), packed_.data(), packed_.data(), run.dst());
   }
-  void backward(BlockRun& run) override {
+  void backward(BlockRun& run, int) override {
     const size_t step = channels_.inner * static_cast<size_t>(k_->lanes);
     for (int c = 0; c < channels_.count; ++c) {
       const size_t at = static_cast<size_t>(c) * step;

@@ -43,18 +43,17 @@ class SoftmaxTraining : public TrainStep {
       : TrainStep(std::unique_ptr<Step>(new SoftmaxStep(spec))), k_(spec.kernels), args_(args_of(spec)) {
     reads_dst = spec.wants_backward;
   }
-  void backward(BlockRun& run) override { k_->train.softmax_dx(args_, run.dst(), run.grad, run.src_grad(0)); }
+  void backward(BlockRun& run, int) override {
+    k_->train.softmax_dx(args_, run.dst(), run.grad, run.src_grad(0));
+  }
 
  private:
   const KernelTable* k_;
   SoftmaxArgs args_;
 };
 
-constexpr OpDefinition definition = {1, shape, plan, make_train_step<SoftmaxTraining>};
-
 }  // namespace
 
-const OpDefinition ops::softmax = definition;
-const OpDefinition ops::log_softmax = definition;
+const OpDefinition ops::softmax = {1, shape, plan, make_train_step<SoftmaxTraining>};
 
 }  // namespace kernelet

@@ -51,14 +51,12 @@ class TrainStep {
  public:
   explicit TrainStep(std::unique_ptr<Step> step = nullptr) : step_(std::move(step)) {}
   virtual ~TrainStep() = default;
-  virtual void forward(BlockRun& run) { step_->run(run); }
-  virtual void backward(BlockRun& run) = 0;
 
   // Steps that need the whole batch in between (statistics over a batch) run in rounds: round 0 for every block,
   // then batch_barrier() once, then round 1 for every block, and so on.
   int forward_rounds = 1, backward_rounds = 1;
-  virtual void forward_round(BlockRun& run, int) { forward(run); }
-  virtual void backward_round(BlockRun& run, int) { backward(run); }
+  virtual void forward(BlockRun& run, int /*round*/) { step_->run(run); }
+  virtual void backward(BlockRun& run, int round) = 0;
   // Between round - 1 and round; one thread.
   virtual void batch_barrier(bool /*backward*/, int /*round*/, int /*batch*/) {}
 

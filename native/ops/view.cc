@@ -10,11 +10,8 @@ Shape shape(const Node& node, const InputShapes& inputs) {
   return node.shape;
 }
 
-constexpr OpDefinition view = {1, shape, nullptr, nullptr, nullptr, View::always};
-
 }  // namespace
 
-const OpDefinition ops::flatten = view;
-const OpDefinition ops::reshape = view;
+const OpDefinition ops::view = {1, shape, nullptr, nullptr, nullptr, View::always};
 
 }  // namespace kernelet

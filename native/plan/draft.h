@@ -27,7 +27,7 @@ struct DraftStep {
   size_t value;  // that it writes
   // int8 (quantize.h), null where the step runs on floats
   const QuantizedGroup* quantized = nullptr;
-  std::shared_ptr<const Int8Layer> int8;
+  std::unique_ptr<const Int8Layer> int8;
   // Prefetch fusion: the step before, in whose tiles this one runs
   const DraftStep* during = nullptr;
   // Offsets in the packed weights

@@ -146,13 +146,13 @@ void TrainRun::run_instruction(const TrainInstruction& now, BlockRun& run, float
   run.saved = arena + now.saved;
   run.grad = now.has_grad ? arena + now.grad : nullptr;
   if (now.kind == TrainInstruction::forward) {
-    now.step->forward_round(run, now.round);
+    now.step->forward(run, now.round);
     if (examining_ && now.round + 1 == now.step->forward_rounds)
       examine_value(now.node, run.dst(), run.count);
     return;
   }
   if (examining_ && now.round == 0) examine_gradient(now.node, run.grad, run.count);
-  now.step->backward_round(run, now.round);
+  now.step->backward(run, now.round);
   for (const TrainInstruction::Addition& a : now.additions)
     k_.add(a.floats, arena + a.to, arena + a.from, arena + a.to);
 }

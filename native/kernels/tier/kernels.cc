@@ -12,9 +12,12 @@
 #include "kernels/pool.h"
 #include "kernels/softmax.h"
 #include "kernels/train/conv.h"
-#include "kernels/train/elementwise.h"
+#include "kernels/train/dropout.h"
 #include "kernels/train/linear.h"
 #include "kernels/train/loss.h"
+#include "kernels/train/norm.h"
+#include "kernels/train/pool.h"
+#include "kernels/train/softmax.h"
 #include "kernels/train/update.h"
 
 namespace kernelet {
