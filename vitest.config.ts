@@ -1,12 +1,28 @@
 import { defineConfig } from 'vitest/config'
 
+/** Tests that start processes on the built dist/, or run for seconds: they starve where the machine is busy. */
+const slow = [
+  'bench-cli',
+  'cli',
+  'ends',
+  'examples',
+  'fuzz',
+  'robustness',
+  'start',
+  'train-cli',
+  'vm-pools',
+].map((name) => `tests/${name}.test.ts`)
+
 export default defineConfig({
   test: {
-    include: ['tests/**/*.test.ts'],
     // A process a worker: a crash in native code ends that one file, not the run.
     pool: 'forks',
     testTimeout: 30_000,
     hookTimeout: 60_000,
     teardownTimeout: 10_000,
+    projects: [
+      { extends: true, test: { name: 'fast', include: ['tests/**/*.test.ts'], exclude: slow } },
+      { extends: true, test: { name: 'slow', include: slow } },
+    ],
   },
 })

@@ -1,24 +1,62 @@
-export { activations } from './activations.ts'
-export {
-  CompiledModel,
-  type CompileOptions,
-  compile,
-  type Input,
-  ModelDescription,
-  type RunAsyncOptions,
-  type StepProfile,
-} from './compile.ts'
+export type { NativeIsa, NativeThreads, StepDescription } from './backend/backend.ts'
+export { isa, setThreads, threads } from './backend/machine.ts'
+export { CompiledModel, compile, type RunAsyncOptions, type StepProfile } from './compile/compiled-model.ts'
+export { ModelDescription } from './compile/description.ts'
+export type { CompileOptions, Input } from './compile/options.ts'
 export { type AugmentOptions, type AugmentSeed, augment, handwriting } from './data/augment.ts'
 export { Dataset, type DatasetParts } from './data/dataset.ts'
 export { type DownloadOptions, type DownloadProgress, downloadMnist } from './data/download.ts'
 export { type Idx, loadIdx } from './data/idx.ts'
 export { loadMnist, type Part } from './data/mnist.ts'
 export { type LoadPicturesOptions, loadPictures } from './data/pictures.ts'
-export { type Classification, DigitClassifier, type DigitClassifierOptions } from './digits/classifier.ts'
-export { decodePicture, decodePictureAsync } from './digits/decode.ts'
-export { type NormalizedDigit, type NormalizeOptions, normalizeDigit } from './digits/normalize.ts'
-export type { Box, Pixels } from './digits/pixels.ts'
-export { KerneletError, type KerneletErrorCode } from './errors.ts'
+export type { Dtype, StoredTensor, WeightsFile } from './formats/dtype.ts'
+export type { OnnxValueInfo } from './formats/onnx/info.ts'
+export {
+  type LoadOnnxOptions,
+  loadOnnx,
+  OnnxModel,
+} from './formats/onnx/load.ts'
+export { OnnxArray, type OnnxInput, type OnnxResult } from './formats/onnx/onnx-array.ts'
+export { type SaveOnnxOptions, saveOnnx } from './formats/onnx/save.ts'
+export { loadSafetensors, readSafetensors, saveSafetensors } from './formats/safetensors.ts'
+export { loadTorch, readTorch, type TorchOptions } from './formats/torch/load.ts'
+export { type Graph, type GraphNode, trace } from './graph/graph.ts'
+export { activations } from './graph/intermediates.ts'
+export type { Operation } from './graph/operation.ts'
+export { type LayerSummary, Summary, summary } from './graph/summary.ts'
+export { LeNet5 } from './models/lenet5.ts'
+export {
+  ConnectionTableConv2d,
+  type ConnectionTableConv2dOptions,
+} from './models/lenet5-1998/connection-table.ts'
+export { LeNet5Original, MapCriterion } from './models/lenet5-1998/model.ts'
+export { RBF, type RBFOptions } from './models/lenet5-1998/rbf.ts'
+export { Subsample2d, type Subsample2dOptions } from './models/lenet5-1998/subsample2d.ts'
+export { LogisticRegression } from './models/logistic-regression.ts'
+export type { InitOptions } from './nn/init.ts'
+export { Module, type StateDict } from './nn/module.ts'
+export { Identity, Sequential } from './nn/sequential.ts'
+export {
+  ELU,
+  GELU,
+  Hardsigmoid,
+  Hardswish,
+  Hardtanh,
+  LeakyReLU,
+  LogSoftmax,
+  PReLU,
+  ReLU,
+  ReLU6,
+  ScaledTanh,
+  SELU,
+  Sigmoid,
+  SiLU,
+  Softmax,
+  Tanh,
+} from './ops/activation-layers.ts'
+export { Conv1d, type Conv1dOptions } from './ops/conv1d-layer.ts'
+export { Conv2d, type Conv2dOptions } from './ops/conv2d-layer.ts'
+export { Dropout } from './ops/dropout-layer.ts'
 export {
   type AvgPool2dOptions,
   abs,
@@ -73,56 +111,16 @@ export {
   softmax,
   sub,
   tanh,
-} from './functional.ts'
-export { type Graph, type GraphNode, trace } from './graph.ts'
-export type { OnnxValueInfo } from './io/onnx/info.ts'
-export {
-  type LoadOnnxOptions,
-  loadOnnx,
-  type OnnxInput,
-  OnnxModel,
-} from './io/onnx/model.ts'
-export { type SaveOnnxOptions, saveOnnx } from './io/onnx/save.ts'
-export { loadSafetensors, readSafetensors, saveSafetensors } from './io/safetensors.ts'
-export type { Dtype, StoredTensor, WeightsFile } from './io/stored.ts'
-export { loadTorch, readTorch, type TorchOptions } from './io/torch.ts'
-export { isa, setThreads, threads } from './machine.ts'
-export { LeNet5 } from './models/lenet5.ts'
-export { LeNet5Original, MapCriterion } from './models/lenet5-1998.ts'
-export { LogisticRegression } from './models/logistic-regression.ts'
-export type { NativeIsa, NativeThreads, StepDescription } from './native.ts'
-export {
-  ELU,
-  GELU,
-  Hardsigmoid,
-  Hardswish,
-  Hardtanh,
-  LeakyReLU,
-  LogSoftmax,
-  PReLU,
-  ReLU,
-  ReLU6,
-  ScaledTanh,
-  SELU,
-  Sigmoid,
-  SiLU,
-  Softmax,
-  Tanh,
-} from './nn/activations.ts'
-export { ConnectionTableConv2d, type ConnectionTableConv2dOptions } from './nn/connection-table.ts'
-export { Conv1d, type Conv1dOptions } from './nn/conv1d.ts'
-export { Conv2d, type Conv2dOptions } from './nn/conv2d.ts'
-export { Dropout } from './nn/dropout.ts'
-export type { InitOptions } from './nn/init.ts'
-export { Linear } from './nn/linear.ts'
-export { Buffer, Module, Parameter, type StateDict } from './nn/module.ts'
+} from './ops/functional.ts'
+export { Linear } from './ops/linear-layer.ts'
+export { Flatten, Unflatten } from './ops/movement.ts'
 export {
   BatchNorm1d,
   BatchNorm2d,
   type BatchNormLayerOptions,
   LocalResponseNorm,
-} from './nn/normalization.ts'
-export { ConstantPad2d, type Pads2d, ZeroPad2d } from './nn/padding.ts'
+} from './ops/normalization-layers.ts'
+export { ConstantPad2d, type Pads2d, ZeroPad2d } from './ops/padding-layers.ts'
 export {
   AdaptiveAvgPool1d,
   AdaptiveAvgPool2d,
@@ -132,21 +130,19 @@ export {
   AvgPool2d,
   MaxPool1d,
   MaxPool2d,
-} from './nn/pool.ts'
-export { RBF, type RBFOptions } from './nn/rbf.ts'
-export { Flatten, Identity, Sequential, Unflatten } from './nn/sequential.ts'
-export { Subsample2d, type Subsample2dOptions } from './nn/subsample2d.ts'
-export type { Operation } from './operation.ts'
-export { Generator, manualSeed } from './random.ts'
-export type { Padding, Pair } from './shapes.ts'
-export { type LayerSummary, Summary, summary } from './summary.ts'
-export { Tensor } from './tensor.ts'
+} from './ops/pooling-layers.ts'
+export { Buffer, Parameter } from './tensor/parameter.ts'
+export { Generator, manualSeed } from './tensor/random.ts'
+export type { Padding, Pair } from './tensor/shape.ts'
+export { Tensor } from './tensor/tensor.ts'
 export { DivergedError } from './train/diverged.ts'
 export { type EvaluateOptions, Evaluation, type Example, evaluate } from './train/evaluate.ts'
+export type { EpochReport, FitOptions, FitProgress } from './train/fit.ts'
 export { freeze, unfreeze } from './train/freeze.ts'
 export type { GradientHealth, HealthWarning, LayerHealth, ReluHealth } from './train/health.ts'
 export type { Loss } from './train/losses.ts'
 export { Adam, type AdamOptions, AdamW, Optimizer, SGD, type SGDOptions } from './train/optimizers.ts'
+export type { TrainerOptions } from './train/options.ts'
 export {
   CosineAnnealingLR,
   type CosineAnnealingLROptions,
@@ -158,12 +154,15 @@ export {
   StepLR,
   type StepLROptions,
 } from './train/schedules.ts'
+export { type StepReport, Trainer } from './train/trainer.ts'
+export { KerneletError, type KerneletErrorCode } from './util/errors.ts'
+export type { FilePath, FileSource } from './util/source.ts'
+export { version } from './util/version.ts'
 export {
-  type EpochReport,
-  type FitOptions,
-  type FitProgress,
-  type StepReport,
-  Trainer,
-  type TrainerOptions,
-} from './train/trainer.ts'
-export { version } from './version.ts'
+  type Classification,
+  DigitClassifier,
+  type DigitClassifierOptions,
+} from './vision/digits/classifier.ts'
+export { type NormalizedDigit, type NormalizeOptions, normalizeDigit } from './vision/digits/normalize.ts'
+export { decodePicture, decodePictureAsync } from './vision/picture/decode.ts'
+export type { Box, Pixels } from './vision/picture/pixels.ts'

@@ -1,12 +1,15 @@
-// What the addon exports: NativeAddon in lib/native.ts. Node-API only; the work is in core/.
+// What the addon exports: NativeAddon in lib/backend/backend.ts. Node-API only; the work is in core/.
 #include <napi.h>
 
-#include <cmath>
+#include <string>
+#include <vector>
 
 #include "base/cpu.h"
 #include "base/thread_pool.h"
 #include "bindings/augment.h"
 #include "bindings/convert.h"
+#include "bindings/errors.h"
+#include "bindings/instance.h"
 #include "bindings/measure.h"
 #include "bindings/plan_object.h"
 #include "bindings/trainer_object.h"
@@ -14,124 +17,134 @@
 
 namespace kernelet {
 namespace bindings {
+namespace {
 
-// One instance an environment (main thread, each worker): no state is shared between them.
-class Addon : public Napi::Addon<Addon> {
- public:
-  Addon(Napi::Env env, Napi::Object exports)
-      : plan_class_(Napi::Persistent(PlanObject::define(env))),
-        trainer_class_(Napi::Persistent(TrainerObject::define(env))) {
-    DefineAddon(exports, {
-                             InstanceValue("compiler", Napi::String::New(env, compiler())),
-                             InstanceValue("cpu", Napi::String::New(env, cpu_name())),
-                             InstanceMethod("isa", &Addon::isa),
-                             InstanceMethod("threads", &Addon::threads),
-                             InstanceMethod("setThreads", &Addon::set_threads),
-                             InstanceMethod("compile", &Addon::compile),
-                             InstanceMethod("trainer", &Addon::trainer),
-                             InstanceMethod("evaluate", &Addon::evaluate),
-                             InstanceMethod("augment", &Addon::augment),
-                             InstanceMethod("measurePeak", &Addon::peak),
-                             InstanceMethod("measureBandwidth", &Addon::bandwidth),
-                         });
-  }
-
- private:
-  static std::string compiler() {
+std::string compiler() {
 #if defined(__clang__)
-    return "clang " __clang_version__;
+  return "clang " __clang_version__;
 #elif defined(__GNUC__)
-    return "GCC " __VERSION__;
+  return "GCC " __VERSION__;
 #elif defined(_MSC_VER)
-    return "MSVC " + std::to_string(_MSC_VER);
+  return "MSVC " + std::to_string(_MSC_VER);
 #else
-    return "unknown";
+  return "unknown";
 #endif
+}
+
+// Argument: KerneletError. Until it is called errors cannot be made, and are lost.
+void initialize(const Napi::CallbackInfo& info) {
+  Instance* const instance = info.Env().GetInstanceData<Instance>();
+  if (instance->error_class == nullptr && info[0].IsFunction()) {
+    napi_create_reference(info.Env(), info[0], 1, &instance->error_class);
   }
+}
 
-  Napi::Value isa(const Napi::CallbackInfo& info) {
-    return translating_errors(info.Env(), [&]() -> Napi::Value {
-      const IsaChoice choice = choose_isa("");
-      Napi::Object o = Napi::Object::New(info.Env());
-      o.Set("compiled", strings_to_js(info.Env(), compiled_isas()));
-      o.Set("supported", strings_to_js(info.Env(), supported_isas()));
-      o.Set("chosen", choice.table->isa);
-      o.Set("reason", choice.reason);
-      return o;
-    });
-  }
+Napi::Value isa(const Napi::CallbackInfo& info) {
+  return translating_errors(info.Env(), [&]() -> Napi::Value {
+    const IsaChoice choice = choose_isa("");
+    Napi::Object o = Napi::Object::New(info.Env());
+    o.Set("compiled", strings_to_js(info.Env(), compiled_isas()));
+    o.Set("supported", strings_to_js(info.Env(), supported_isas()));
+    o.Set("chosen", choice.table->isa);
+    o.Set("reason", choice.reason);
+    return o;
+  });
+}
 
-  Napi::Value threads(const Napi::CallbackInfo& info) {
-    return translating_errors(info.Env(), [&]() -> Napi::Value {
-      Napi::Object o = Napi::Object::New(info.Env());
-      o.Set("affinity", cpu_affinity());
-      o.Set("quota", Napi::Number::New(info.Env(), cpu_quota()));
-      o.Set("usable", usable_cpus());
-      o.Set("default", default_threads());
-      return o;
-    });
-  }
+Napi::Value threads(const Napi::CallbackInfo& info) {
+  return translating_errors(info.Env(), [&]() -> Napi::Value {
+    Napi::Object o = Napi::Object::New(info.Env());
+    o.Set("affinity", cpu_affinity());
+    o.Set("quota", Napi::Number::New(info.Env(), cpu_quota()));
+    o.Set("usable", usable_cpus());
+    o.Set("default", default_threads());
+    return o;
+  });
+}
 
-  void set_threads(const Napi::CallbackInfo& info) {
-    translating_errors(info.Env(), [&] {
-      set_default_threads(static_cast<int>(integer_of(info[0], "threads", 0, max_threads)));
-    });
-  }
+void set_threads(const Napi::CallbackInfo& info) {
+  translating_errors(info.Env(), [&] {
+    set_default_threads(static_cast<int>(integer_of(info[0], "threads", 0, max_threads)));
+  });
+}
 
-  Napi::Value compile(const Napi::CallbackInfo& info) { return plan_class_.New({info[0], info[1]}); }
+Napi::Value compile(const Napi::CallbackInfo& info) {
+  return info.Env().GetInstanceData<Instance>()->plan_class.New({info[0], info[1]});
+}
 
-  Napi::Value trainer(const Napi::CallbackInfo& info) { return trainer_class_.New({info[0], info[1]}); }
+Napi::Value trainer(const Napi::CallbackInfo& info) {
+  return info.Env().GetInstanceData<Instance>()->trainer_class.New({info[0], info[1]});
+}
 
-  // One op on its own, through a plan of one step: eager and compiled cannot differ.
-  Napi::Value evaluate(const Napi::CallbackInfo& info) {
-    return translating_errors(info.Env(), [&]() -> Napi::Value {
-      if (!info[1].IsArray() || !info[2].IsArray()) {
-        fail("ERR_ARGUMENT", {"evaluate: expected arrays of inputs and input shapes"});
-      }
-      const Napi::Array inputs = info[1].As<Napi::Array>(), shapes = info[2].As<Napi::Array>();
-      const int64_t batch = integer_of(info[3], "batch", 1, Shape::max_elements);
-      if (inputs.Length() < 1 || inputs.Length() != shapes.Length()) {
-        fail("ERR_ARGUMENT", {"evaluate: expected a shape for each of one or more inputs"});
-      }
-      Graph graph;
-      Node op = node_of(info[0]);
-      op.inputs.clear();
-      for (uint32_t i = 0; i < inputs.Length(); ++i) {
-        Node input;
-        input.op = i == 0 ? Op::input : Op::constant;
-        input.name = "input";
-        input.shape = shape_of(shapes.Get(i), "inputShapes");
-        input.weight = floats_of(inputs.Get(i), "input");
-        op.inputs.push_back(static_cast<int>(i));
-        graph.nodes.push_back(input);
-      }
-      graph.nodes.push_back(op);
-      graph.output = static_cast<int>(inputs.Length());
-      const Floats& first = graph.nodes[0].weight;
-      const int64_t per_image = graph.nodes[0].shape.elements();
-      if (first.length / static_cast<size_t>(per_image) != static_cast<size_t>(batch) ||
-          first.length % static_cast<size_t>(per_image) != 0) {
-        fail("ERR_SHAPE",
-             {op.name, ": expected ", batch, " x ", per_image, " values but received ", first.length});
-      }
-      const auto plan = Plan::make(graph, options_of(info[4]));
-      const int64_t length = plan->output_length();
-      if (length > Shape::max_elements / batch) throw std::bad_alloc();
-      Napi::Float32Array output = Napi::Float32Array::New(info.Env(), static_cast<size_t>(batch * length));
-      plan->run(first.data, output.Data(), batch);
-      return output;
-    });
-  }
+// One op on its own, through a plan of one step: eager and compiled cannot differ.
+Napi::Value evaluate(const Napi::CallbackInfo& info) {
+  return translating_errors(info.Env(), [&]() -> Napi::Value {
+    const Napi::Array inputs = array_of(info[1], "inputs"), shapes = array_of(info[2], "inputShapes");
+    const int64_t batch = integer_of(info[3], "batch", 1, Shape::max_elements);
+    const uint32_t count = inputs.Length();
+    if (count < 1 || count > 1 << 16 || count != shapes.Length()) {
+      fail("ERR_ARGUMENT", {"evaluate: expected a shape for each of one or more inputs"});
+    }
+    Graph graph;
+    graph.nodes.resize(count + 1);  // in their final places: `arrays` points there
+    graph.output = static_cast<int>(count);
+    Arrays arrays;
+    Node& op = graph.nodes[count];
+    read_node(info[0], op, arrays);
+    op.inputs.clear();
+    for (uint32_t i = 0; i < count; ++i) {
+      Node& input = graph.nodes[i];
+      input.op = i == 0 ? Op::input : Op::constant;
+      input.name = "input";
+      input.shape = shape_of(shapes.Get(i), "inputShapes");
+      arrays.add(inputs.Get(i), "input", input.weight);
+      op.inputs.push_back(static_cast<int>(i));
+    }
+    PlanOptions options;
+    read_options(info[4], options, arrays);
+    arrays.find();
+    const Floats& first = graph.nodes[0].weight;
+    const int64_t per_image = graph.nodes[0].shape.elements();
+    if (first.length / static_cast<size_t>(per_image) != static_cast<size_t>(batch) ||
+        first.length % static_cast<size_t>(per_image) != 0) {
+      fail("ERR_SHAPE",
+           {op.name, ": expected ", batch, " x ", per_image, " values but received ", first.length});
+    }
+    const auto plan = Plan::make(graph, options);
+    const int64_t length = plan->output_length();
+    if (length > Shape::max_elements / batch) throw std::bad_alloc();
+    Napi::Float32Array output = Napi::Float32Array::New(info.Env(), static_cast<size_t>(batch * length));
+    plan->run(first.data, output.Data(), batch);
+    return output;
+  });
+}
 
-  Napi::Value augment(const Napi::CallbackInfo& info) { return bindings::augment(info); }
-  Napi::Value peak(const Napi::CallbackInfo& info) { return measure_peak(info); }
-  Napi::Value bandwidth(const Napi::CallbackInfo& info) { return measure_bandwidth(info); }
+Napi::Object load(Napi::Env env, Napi::Object exports) {
+  auto* const instance = new Instance;
+  env.SetInstanceData(instance);
+  instance->plan_class = Napi::Persistent(PlanObject::define(env));
+  instance->trainer_class = Napi::Persistent(TrainerObject::define(env));
+  exports.Set("compiler", Napi::String::New(env, compiler()));
+  exports.Set("cpu", Napi::String::New(env, cpu_name()));
+  exports.Set("initialize", Napi::Function::New<initialize>(env, "initialize"));
+  exports.Set("isa", Napi::Function::New<isa>(env, "isa"));
+  exports.Set("threads", Napi::Function::New<threads>(env, "threads"));
+  exports.Set("setThreads", Napi::Function::New<set_threads>(env, "setThreads"));
+  exports.Set("compile", Napi::Function::New<compile>(env, "compile"));
+  exports.Set("trainer", Napi::Function::New<trainer>(env, "trainer"));
+  exports.Set("evaluate", Napi::Function::New<evaluate>(env, "evaluate"));
+  exports.Set("augment", Napi::Function::New<augment>(env, "augment"));
+  exports.Set("measurePeak", Napi::Function::New<measure_peak>(env, "measurePeak"));
+  exports.Set("measureBandwidth", Napi::Function::New<measure_bandwidth>(env, "measureBandwidth"));
+  return exports;
+}
 
-  Napi::FunctionReference plan_class_, trainer_class_;
-};
-
+}  // namespace
 }  // namespace bindings
 }  // namespace kernelet
 
-using KerneletAddon = kernelet::bindings::Addon;
-NODE_API_NAMED_ADDON(kernelet, KerneletAddon)
+static Napi::Object load_kernelet(Napi::Env env, Napi::Object exports) {
+  return kernelet::bindings::load(env, exports);
+}
+
+NODE_API_MODULE(kernelet, load_kernelet)

@@ -3,8 +3,10 @@
     "kernelet_addon_sources": [
       "native/addon.cc",
       "native/compat/old_glibc.cc",
+      "native/bindings/async.cc",
       "native/bindings/augment.cc",
       "native/bindings/convert.cc",
+      "native/bindings/errors.cc",
       "native/bindings/measure.cc",
       "native/bindings/plan_object.cc",
       "native/bindings/trainer_object.cc"

@@ -2,36 +2,17 @@
  * Compiles lib/ to dist/, which it empties first: a file of yesterday must not get into the package.
  *
  * Types file by file (tsc); code in few files (rolldown): loading a hundred small modules takes three times as
- * long as loading one. The public face is one file; modules loaded by name keep files of their own.
+ * long as loading one. All of `import 'kernelet'` is one file of plain imports and exports, which every bundler and
+ * file tracer can follow; what is loaded by its name keeps a file of its own.
  */
-import { readdirSync, readFileSync, rmSync } from 'node:fs'
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { rolldown } from 'rolldown'
-import { ascii, builtins, pathOf, splitter } from './bundle-plugins.mjs'
+import { ascii, builtins } from './bundle-plugins.mjs'
 import { root, run } from './util.mjs'
 
 const lib = join(root, 'lib')
 const dist = join(root, 'dist')
-
-/**
- * What the face has functions of and few programs call, by the files of dist/late that are loaded with the first
- * call. See `splitter`.
- */
-const late = {
-  activations: ['activations', 'calibrate'],
-  data: ['data/download', 'data/idx', 'data/mnist', 'data/pictures'],
-  digits: ['digits/decode', 'digits/normalize'],
-  health: ['train/health'],
-  onnx: [
-    'io/onnx/decode',
-    'io/onnx/info',
-    'io/onnx/inspect',
-    'io/onnx/prepare',
-    'io/onnx/save',
-    'io/onnx/value',
-  ],
-  torch: ['io/torch'],
-}
 
 rmSync(dist, { recursive: true, force: true })
 run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json'])
@@ -56,6 +37,8 @@ const input = Object.fromEntries(
   entries.filter((path) => known.has(path)).map((path) => [path, join(lib, `${path}.ts`)]),
 )
 
+// Read with the first ONNX model. A package of its own would be loaded with the library, in a millisecond and a half.
+const bundled = ['pbf']
 // dependencies stay outside: node: itself and what package.json names
 const { dependencies, peerDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 const names = Object.keys({ ...dependencies, ...peerDependencies })
@@ -64,40 +47,32 @@ const external = [/^node:/, ...names.map((name) => new RegExp(`^${name}(/|$)`))]
 const comments = { annotation: false, jsdoc: false, legal: true }
 const options = { platform: 'node', transform: { target: 'es2022' }, logLevel: 'warn' }
 
-// the face without what it loads later: that stays outside
-const latePaths = Object.values(late).flat()
-const isLate = (id) => latePaths.includes(pathOf(lib, id))
-const faceFiles = new Set()
+// everything that index.ts reaches
+const reached = new Set()
 const seen = {
   name: 'seen',
   moduleParsed({ id }) {
-    if (!isLate(id)) faceFiles.add(id)
+    reached.add(id)
   },
 }
-const faceAlone = await rolldown({
-  ...options,
-  external: (id) => external.some((one) => one.test(id)) || isLate(id),
-  input: input.index,
-  plugins: [seen],
-})
-await faceAlone.generate({ format: 'esm' })
-const isFace = (id) => faceFiles.has(id)
+const alone = await rolldown({ ...options, external, input: input.index, plugins: [seen] })
+await alone.generate({ format: 'esm' })
 
-const { lateGroup, deferred } = splitter(lib, late, isFace)
-for (const name of Object.keys(late)) {
-  const group = await rolldown({ ...options, external, ...lateGroup(name) })
-  await group.write({ file: join(dist, `late/${name}.cjs`), format: 'esm', comments })
-}
-
-const build = await rolldown({ ...options, external, input, plugins: [deferred(), builtins, ascii] })
+const build = await rolldown({ ...options, external, input, plugins: [builtins, ascii] })
 await build.write({
   dir: dist,
   format: 'esm',
   comments,
   entryFileNames: '[name].js',
   chunkFileNames: 'chunks/[name].js',
-  codeSplitting: { groups: [{ name: 'kernelet', test: isFace }] },
+  codeSplitting: { groups: [{ name: 'kernelet', test: (id) => reached.has(id) }] },
 })
+
+// a package whose code is in ours brings its licence
+mkdirSync(join(dist, 'licenses'))
+for (const name of bundled) {
+  copyFileSync(join(root, 'node_modules', name, 'LICENSE'), join(dist, `licenses/${name}.txt`))
+}
 
 function filesOf(folder, ending) {
   return readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith(ending))

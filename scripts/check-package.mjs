@@ -6,7 +6,7 @@
  *     compiler on PATH: the CLI reads a digit, `import` and `require` work, TypeScript checks it strictly
  *   - with --source also compiled there by `npm run build:source`
  *
- * It takes the npm registry, for the three dependencies, and the binaries of `npm run prebuilds`.
+ * It takes the npm registry, for the one dependency, and the binaries of `npm run prebuilds`.
  */
 import {
   cpSync,
@@ -28,7 +28,7 @@ const allowed = [
   /^package\.json$/,
   /^(README|CHANGELOG)\.md$/,
   /^LICENSE$/,
-  /^dist\/(.*\.(js|d\.ts)|late\/\w+\.cjs)$/,
+  /^dist\/(.*\.(js|d\.ts)|licenses\/\w+\.txt)$/,
   /^bin\/kernelet\.js$/,
   /^prebuilds\/(linux|darwin|win32)-(x64|arm64)\/kernelet\.node$/,
   /^models\/[\w.-]+\.(safetensors|md)$/,

@@ -2,7 +2,9 @@
  * Builds and runs the native tests (native/tests, no Node inside):
  *
  *   node scripts/native-tests.mjs [host]     this machine's compiler, every tier this CPU runs
- *   node scripts/native-tests.mjs sanitize   AddressSanitizer and UndefinedBehaviorSanitizer, clang where there is one
+ *   node scripts/native-tests.mjs sanitize   AddressSanitizer and UndefinedBehaviorSanitizer, clang where there is one;
+ *                                            then the addon, under Node, with arguments that change while it reads them
+ *   node scripts/native-tests.mjs threads    ThreadSanitizer over whatever starts threads
  *   node scripts/native-tests.mjs arm64      cross compiled, under qemu-aarch64
  *   node scripts/native-tests.mjs avx512     the avx512 tier's source on AVX2 (see native/tests/emulate)
  *   node scripts/native-tests.mjs bochs      the avx512 tier's own instructions, on a PC emulated by bochs; takes
@@ -54,19 +56,10 @@ function build(folder, options = [], env = {}) {
 }
 
 /** Can this compiler link a sanitized program? Debian's clang comes without the libraries for it. */
-function sanitizes(compiler) {
+function sanitizes(compiler, sanitizer = 'address,undefined') {
   const path = compiler && which(compiler)
   if (!path) return false
-  const args = [
-    '-fsanitize=address,undefined',
-    '-x',
-    'c++',
-    '/dev/null',
-    '-shared',
-    '-fPIC',
-    '-o',
-    '/dev/null',
-  ]
+  const args = [`-fsanitize=${sanitizer}`, '-x', 'c++', '/dev/null', '-shared', '-fPIC', '-o', '/dev/null']
   return capture(path, args).status === 0
 }
 
@@ -90,6 +83,41 @@ async function test(command, args = [], env = {}) {
   tally([command, ...args].join(' '), await tee(command, args, { env }))
 }
 
+/** The addon with AddressSanitizer, by GCC, whose library can be loaded before Node that has none. */
+function sanitizeAddon() {
+  const library = capture('g++', ['-print-file-name=libasan.so']).stdout?.trim()
+  if (process.platform !== 'linux' || !library?.startsWith('/')) {
+    console.log('the addon is not sanitized: that takes Linux and g++ with libasan')
+    return
+  }
+  const folder = 'build-addon-sanitize'
+  console.log(`building the addon in ${folder}`)
+  dropForeignBuild(join(root, folder))
+  run(process.execPath, [
+    join(root, 'node_modules/cmake-js/bin/cmake-js'),
+    'compile',
+    ...['--log-level', 'warn', '--parallel', jobs, '--out', join(root, folder)],
+    ...['--CDKERNELET_SANITIZE=address', '--CDCMAKE_CXX_COMPILER=g++'],
+  ])
+  const env = {
+    ...process.env,
+    LD_PRELOAD: library,
+    // Node itself frees little at its end.
+    ASAN_OPTIONS: 'detect_leaks=0',
+  }
+  const addon = join(root, folder, 'Release/kernelet.node')
+  const { status, stdout, stderr } = capture(
+    process.execPath,
+    [join(root, 'tests/ends/arguments.mjs'), addon],
+    { env },
+  )
+  process.stdout.write(stdout)
+  process.stderr.write(stderr)
+  total.passed += stdout.match(/^right /gm)?.length ?? 0
+  total.failed += stdout.match(/^WRONG /gm)?.length ?? 0
+  if (status !== 0) total.failed++
+}
+
 const mode = process.argv[2] ?? 'host'
 requireToolchain()
 
@@ -97,14 +125,27 @@ if (mode === 'host') {
   const program = build('build-native')
   await test(program('kernelet_tests'))
 } else if (mode === 'sanitize') {
-  const CXX = [process.env.CXX, 'clang++', 'g++', 'c++'].find(sanitizes)
+  const CXX = [process.env.CXX, 'clang++', 'g++', 'c++'].find((one) => sanitizes(one))
   if (!CXX) skip('no compiler here links -fsanitize=address,undefined')
   console.log(`with ${CXX}`)
-  const program = build('build-sanitize', ['-DKERNELET_SANITIZE=ON', `-DCMAKE_CXX_COMPILER=${CXX}`])
+  const program = build('build-sanitize', ['-DKERNELET_SANITIZE=address', `-DCMAKE_CXX_COMPILER=${CXX}`])
   await test(program('kernelet_tests'), [], {
     ASAN_OPTIONS: 'detect_leaks=1:strict_string_checks=1',
     UBSAN_OPTIONS: 'print_stacktrace=1',
   })
+  sanitizeAddon()
+} else if (mode === 'threads') {
+  // GCC first: clang links its sanitizer statically, whose operator new collides with that of the tests.
+  const CXX = [process.env.CXX, 'g++', 'c++'].find((one) => sanitizes(one, 'thread'))
+  if (!CXX) skip('no compiler here links -fsanitize=thread')
+  console.log(`with ${CXX}`)
+  const program = build('build-threads', ['-DKERNELET_SANITIZE=thread', `-DCMAKE_CXX_COMPILER=${CXX}`])
+  // In the best tier: the others run the same code around other arithmetic.
+  const { stdout } = capture(program('kernelet_tests'), ['no such case'])
+  const tier = [...stdout.matchAll(/^(scalar|sse|avx2|avx512|neon): /gm)].at(-1)?.[1] ?? ''
+  for (const words of [['parallel_for'], ['core', 'concurrent_plans'], [tier, 'batches'], [tier, 'train']]) {
+    await test(program('kernelet_tests'), words, { TSAN_OPTIONS: 'halt_on_error=1:second_deadlock_stack=1' })
+  }
 } else if (mode === 'arm64') {
   const CXX = need('aarch64-linux-gnu-g++', 'g++-aarch64-linux-gnu')
   const qemu = which('qemu-aarch64-static') ?? need('qemu-aarch64', 'qemu-user-static')
@@ -170,7 +211,7 @@ if (mode === 'host') {
     }
   }
 } else {
-  die(`native tests: no mode '${mode}': host, sanitize, arm64, avx512, bochs or old-cpus`, 2)
+  die(`native tests: no mode '${mode}': host, sanitize, threads, arm64, avx512, bochs or old-cpus`, 2)
 }
 
 console.log(`${total.passed} passed, ${total.failed} failed`)

@@ -1,4 +1,4 @@
-/** Makes lib/io/onnx/proto.ts of onnx.proto: pbf's readers and writers, with types. `--check` only compares. */
+/** Makes lib/formats/onnx/proto.ts of onnx.proto: pbf's readers and writers, with types. `--check` only compares. */
 import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -6,7 +6,7 @@ import { compileRaw } from 'pbf/compile'
 import resolve from 'resolve-protobuf-schema'
 import { die, root } from './util.mjs'
 
-const folder = join(root, 'lib', 'io', 'onnx')
+const folder = join(root, 'lib', 'formats', 'onnx')
 const target = join(folder, 'proto.ts')
 const schema = resolve.sync(join(folder, 'onnx.proto'))
 const biome = join(root, 'node_modules', '@biomejs', 'biome', 'bin', 'biome')
@@ -17,7 +17,7 @@ const code = execFileSync(process.execPath, [biome, 'check', '--write', `--stdin
 })
 if (!process.argv.includes('--check')) writeFileSync(target, code)
 else if (readFileSync(target, 'utf8') !== code)
-  die('lib/io/onnx/proto.ts is not what onnx.proto makes: run `npm run protobuf`')
+  die('lib/formats/onnx/proto.ts is not what onnx.proto makes: run `npm run protobuf`')
 
 function generate() {
   const functions = compileRaw(schema)

@@ -2,8 +2,6 @@
 import { readFileSync } from 'node:fs'
 import { decode } from 'fast-png'
 import { describe, expect, test } from 'vitest'
-import { decodePicture } from '../lib/digits/decode.ts'
-import { explain } from '../lib/digits/explain.ts'
 import {
   activations,
   add,
@@ -20,6 +18,8 @@ import {
   Tensor,
   trace,
 } from '../lib/index.ts'
+import { explain } from '../lib/vision/digits/explain.ts'
+import { decodePicture } from '../lib/vision/picture/decode.ts'
 import { bitsOf, noise, root } from './helpers.ts'
 
 class Net extends Module {

@@ -1,5 +1,6 @@
 /** Augmentation from TypeScript: what it does to images is tested in native/tests/test_augment.cc. */
 import { describe, expect, test } from 'vitest'
+import { native } from '../lib/backend/node-addon.ts'
 import {
   type AugmentOptions,
   augment,
@@ -13,7 +14,6 @@ import {
   Tensor,
   Trainer,
 } from '../lib/index.ts'
-import { native } from '../lib/native.ts'
 import { two } from './digits-pictures.ts'
 import { bitsOf } from './helpers.ts'
 

@@ -3,17 +3,16 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { type Benchmark, evaluate, type Facts } from '../lib/bench/benchmark.ts'
-import { compare } from '../lib/bench/compare.ts'
 import { Operands, planOf } from '../lib/bench/convolution.ts'
-import { toCsv } from '../lib/bench/csv.ts'
 import type { Host } from '../lib/bench/host.ts'
-import { type Findings, readTimes, toGoogleBenchmark } from '../lib/bench/json.ts'
-import { columns, formatRate, formatTime, label, markdownTable } from '../lib/bench/markdown.ts'
 import { naiveConv } from '../lib/bench/naive.ts'
 import { complaints, type Snapshot } from '../lib/bench/noise.ts'
-import { drawBars } from '../lib/bench/plot-bars.ts'
-import { drawRoofline } from '../lib/bench/plot-roofline.ts'
 import { countFloats, countMacs, formatProblem, parseProblem, parseShapes } from '../lib/bench/problem.ts'
+import { drawBars } from '../lib/bench/report/bars.ts'
+import { toCsv } from '../lib/bench/report/csv.ts'
+import { type Findings, readTimes, toGoogleBenchmark } from '../lib/bench/report/json.ts'
+import { columns, formatRate, formatTime, label, markdownTable } from '../lib/bench/report/markdown.ts'
+import { drawRoofline } from '../lib/bench/report/roofline.ts'
 import {
   geometricMean,
   mannWhitney,
@@ -24,8 +23,9 @@ import {
   standardDeviation,
 } from '../lib/bench/statistics.ts'
 import { timeCalls, timeNatively, timePromises } from '../lib/bench/stopwatch.ts'
+import { compare } from '../lib/cli/bench/compare.ts'
 import { Conv2d, compile } from '../lib/index.ts'
-import { linearTicks, logTicks } from '../lib/svg.ts'
+import { linearTicks, logTicks } from '../lib/util/svg.ts'
 import { root } from './helpers.ts'
 
 describe('problem strings', () => {

@@ -360,7 +360,7 @@ describe('inspect', () => {
       stderr: expect.stringMatching(/^kernelet: .*module\.pt holds a torch\.nn/),
     })
     expect(run(['inspect', torch('legacy.pt')]).stderr).toContain('before PyTorch 1.6')
-    expect(run(['inspect', 'none.pt']).stderr).toMatch(/none\.pt could not be read/)
+    expect(run(['inspect', 'none.pt']).stderr).toMatch(/none\.pt cannot be read/)
     expect(misused('inspect')).toMatch(/expected one file/)
     expect(misused('inspect', weights, '--key', 'model')).toMatch(/has no part "model"/)
     expect(misused('inspect', torch('checkpoint.pt'))).toMatch(/such as "model"/)

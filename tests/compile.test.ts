@@ -1,5 +1,6 @@
 /** compile and what a CompiledModel accepts, refuses and says. */
 import { afterEach, describe, expect, test, vi } from 'vitest'
+import { native } from '../lib/backend/node-addon.ts'
 import {
   type CompiledModel,
   Conv2d,
@@ -13,7 +14,6 @@ import {
   Tensor,
   trace,
 } from '../lib/index.ts'
-import { native } from '../lib/native.ts'
 import { bitsOf, noise } from './helpers.ts'
 
 const inputShape = [1, 28, 28]

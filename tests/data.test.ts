@@ -91,8 +91,8 @@ describe('IDX', () => {
       'ERR_FORMAT',
       /truncated/,
     )
-    fails(() => loadIdx(join(folder, 'nowhere')), 'ERR_IO', /nowhere could not be read: ENOENT/)
-    fails(() => loadIdx(folder), 'ERR_IO', /it is not a file/)
+    fails(() => loadIdx(join(folder, 'nowhere')), 'ERR_IO', /nowhere cannot be read: there is no such file/)
+    fails(() => loadIdx(folder), 'ERR_IO', /it is a folder/)
     fails(() => loadIdx(7 as never), 'ERR_ARGUMENT', /expected a path or bytes but received 7/)
   })
 

@@ -1,6 +1,6 @@
 /** Small pictures for the digit tests: drawn in letters, or as PNG bytes of any kind. */
 import { crc32, deflateSync } from 'node:zlib'
-import type { Gray } from '../lib/digits/pixels.ts'
+import type { Gray } from '../lib/vision/picture/pixels.ts'
 
 /** A grey picture from rows of text: '#' is full ink (255), '.' none, a digit d is d/10 of full ink. */
 export function art(...rows: string[]): Gray {

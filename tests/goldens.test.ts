@@ -1,7 +1,7 @@
 /** Every operation against PyTorch's results, on every instruction set this machine has, in every way to run it. */
 import { afterEach, describe, expect, test, vi } from 'vitest'
+import { native } from '../lib/backend/node-addon.ts'
 import { compile, isa } from '../lib/index.ts'
-import { native } from '../lib/native.ts'
 import { cases, file, operation } from './golden-cases.ts'
 import { Inline, largestError, tensorOf } from './helpers.ts'
 

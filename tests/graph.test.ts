@@ -28,7 +28,7 @@ import {
 } from '../lib/index.ts'
 import { Inline } from './helpers.ts'
 
-vi.mock('../lib/native.ts', () => ({
+vi.mock('../lib/backend/node-addon.ts', () => ({
   native: () => {
     throw new Error('the addon was used')
   },

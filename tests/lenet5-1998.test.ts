@@ -1,5 +1,7 @@
 /** LeNet-5 as in the paper: its counts, and PyTorch's numbers for a network written from the paper's text. */
 import { describe, expect, test } from 'vitest'
+import { native } from '../lib/backend/node-addon.ts'
+import { toNative } from '../lib/graph/operation.ts'
 import {
   AdamW,
   activations,
@@ -25,9 +27,7 @@ import {
   Trainer,
   trace,
 } from '../lib/index.ts'
-import { digitCodes } from '../lib/models/digit-codes.ts'
-import { native } from '../lib/native.ts'
-import { toNative } from '../lib/operation.ts'
+import { digitCodes } from '../lib/models/lenet5-1998/digit-codes.ts'
 import { argmax, bitsOf, fixtures, largestError, mnistTest, noise, tensorOf } from './helpers.ts'
 
 /** Numbers that PyTorch's script made too: only integers and one division. */

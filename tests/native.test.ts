@@ -4,8 +4,8 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writ
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test, vi } from 'vitest'
+import { loadAddon, native } from '../lib/backend/node-addon.ts'
 import { isa, KerneletError, threads, version } from '../lib/index.ts'
-import { loadAddon, native } from '../lib/native.ts'
 import { root } from './helpers.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'kernelet-'))

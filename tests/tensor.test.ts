@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { KerneletError, Tensor } from '../lib/index.ts'
-import { normaliseDim, pair, windowCount } from '../lib/shapes.ts'
+import { normaliseDim, pair, windowCount } from '../lib/tensor/shape.ts'
 
 describe('Tensor', () => {
   test('keeps the array and a frozen copy of the shape', () => {

@@ -512,7 +512,7 @@ describe('stopping and going on', () => {
     const plain = join(folder, 'plain')
     saveSafetensors(plain, new SmallNet().stateDict())
     fails(() => load(plain, new SmallNet()), 'ERR_FORMAT', /is no checkpoint/)
-    fails(() => load(join(folder, 'none'), new SmallNet()), 'ERR_IO', /could not be read/)
+    fails(() => load(join(folder, 'none'), new SmallNet()), 'ERR_IO', /cannot be read/)
     const bytes = readFileSync(path)
     const cut = join(folder, 'cut')
     writeFileSync(cut, bytes.subarray(0, bytes.length - 4))

@@ -1,6 +1,6 @@
 /** kernelet as a contender among its peers: through its public API, in a process like theirs. */
 import { LeNet5 } from '../models/lenet5.ts'
-import { version } from '../version.ts'
+import { version } from '../util/version.ts'
 import type { Runtime, Task } from './contender.ts'
 
 export async function open({ problem, threads }: Task): Promise<Runtime> {

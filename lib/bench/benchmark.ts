@@ -67,3 +67,18 @@ export function evaluate(
     counters,
   }
 }
+
+/** Something that one sampling measures: mostly one benchmark, or all steps of a model at once. */
+export interface Source {
+  facts: readonly Facts[]
+  /** Prepares, checks the results, and only then hands out what is to be timed. */
+  open(): Opened | Promise<Opened>
+}
+
+export interface Opened {
+  /** Measures for about `ms` milliseconds: a repetition of each of the facts. */
+  sample(ms: number): readonly Repetition[] | Promise<readonly Repetition[]>
+  close(): void
+  /** What else was counted, for each of the facts; read when all is measured. */
+  counters?: readonly Readonly<Record<string, number>>[]
+}

@@ -1,8 +1,8 @@
 /** The parent's side of a contender: a process that answers requests one after the other. */
 import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { KerneletError } from '../errors.ts'
-import { moduleUrl } from '../files.ts'
+import { KerneletError } from '../util/errors.ts'
+import { moduleUrl } from '../util/package-files.ts'
 import type { Replies, Request } from './contender.ts'
 
 const program = fileURLToPath(moduleUrl('bench/contender'))

@@ -1,9 +1,11 @@
 /** One convolution to measure: its numbers, its plan, and what must come out. */
-import { KerneletError } from '../errors.ts'
-import type { Graph, GraphNode } from '../graph.ts'
-import { type NativePlan, native } from '../native.ts'
-import { toNative } from '../operation.ts'
-import { Tensor } from '../tensor.ts'
+
+import type { NativePlan } from '../backend/backend.ts'
+import { native } from '../backend/node-addon.ts'
+import type { Graph, GraphNode } from '../graph/graph.ts'
+import { toNative } from '../graph/operation.ts'
+import { Tensor } from '../tensor/tensor.ts'
+import { KerneletError } from '../util/errors.ts'
 import { uniform } from './inputs.ts'
 import { naiveConv } from './naive.ts'
 import { countFloats, countMacs, formatProblem, type Problem } from './problem.ts'

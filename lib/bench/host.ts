@@ -1,9 +1,9 @@
 /** What a figure is worth nothing without: the machine, the build, and what it was doing. */
 import { readFileSync } from 'node:fs'
 import { availableParallelism, cpus, hostname, loadavg } from 'node:os'
-import { packageRoot } from '../files.ts'
-import { native } from '../native.ts'
-import { version } from '../version.ts'
+import { native } from '../backend/node-addon.ts'
+import { packageRoot } from '../util/package-files.ts'
+import { version } from '../util/version.ts'
 import { type Cache, caches, type Roof } from './roof.ts'
 
 export interface Host {

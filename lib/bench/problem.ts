@@ -6,7 +6,7 @@
  * other side of a square, output from input, padding from both. One difference: dilation counts from 1 (dense)
  * as in PyTorch and in `describe()`, where benchdnn counts from 0.
  */
-import { KerneletError } from '../errors.ts'
+import { KerneletError } from '../util/errors.ts'
 
 export interface Problem {
   name: string

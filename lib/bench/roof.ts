@@ -1,6 +1,6 @@
 /** What this machine can do at best, measured once a run: the roofs of a roofline. */
 import { readdirSync, readFileSync } from 'node:fs'
-import { native } from '../native.ts'
+import { native } from '../backend/node-addon.ts'
 
 /** A cache of the first CPU, or main memory. */
 export interface Level {

@@ -1,11 +1,10 @@
 /** Cold start and memory, in processes of their own beside a bare Node. */
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { KerneletError } from '../errors.ts'
-import { moduleUrl } from '../files.ts'
-import type { Benchmark, Facts } from './benchmark.ts'
-import { type Column, columns, formatTime, label } from './markdown.ts'
-import type { Source } from './session.ts'
+import { KerneletError } from '../util/errors.ts'
+import { moduleUrl } from '../util/package-files.ts'
+import type { Benchmark, Facts, Source } from './benchmark.ts'
+import { type Column, columns, formatTime, label } from './report/markdown.ts'
 import { median } from './statistics.ts'
 import type { Repetition } from './stopwatch.ts'
 

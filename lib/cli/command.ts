@@ -1,5 +1,5 @@
 /** What a command of the `kernelet` program is made of. */
-import type { KerneletErrorCode } from '../errors.ts'
+import type { KerneletErrorCode } from '../util/errors.ts'
 
 /** Exit codes: all went well; some of the input failed; the command line itself is wrong. */
 export const EXIT = { ok: 0, failed: 1, usage: 2 } as const

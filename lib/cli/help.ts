@@ -1,5 +1,5 @@
 /** The texts of --help. */
-import { formatTable } from '../table.ts'
+import { formatTable } from '../util/text-table.ts'
 import type { Command } from './command.ts'
 
 export function programHelp(commands: readonly (readonly [name: string, command: Command])[]): string {

@@ -1,9 +1,9 @@
 /** The `kernelet` program: finds the command, reads its options, turns errors into lines and exit codes. */
 import { readdirSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { KerneletError } from '../errors.ts'
-import { extension, moduleUrl } from '../files.ts'
-import { version } from '../version.ts'
+import { KerneletError } from '../util/errors.ts'
+import { extension, moduleUrl } from '../util/package-files.ts'
+import { version } from '../util/version.ts'
 import { type Command, EXIT, USAGE_CODES, UsageError } from './command.ts'
 import { commandHelp, programHelp } from './help.ts'
 import { didYouMean } from './suggest.ts'

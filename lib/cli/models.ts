@@ -1,13 +1,13 @@
 /** The models that commands know by name, and the weight files they are kept in. */
 
-import { KerneletError } from '../errors.ts'
-import { packageFile } from '../files.ts'
-import { loadSafetensors, readSafetensors } from '../io/safetensors.ts'
+import { loadSafetensors, readSafetensors } from '../formats/safetensors.ts'
 import { LeNet5 } from '../models/lenet5.ts'
-import { LeNet5Original } from '../models/lenet5-1998.ts'
+import { LeNet5Original } from '../models/lenet5-1998/model.ts'
 import { withoutInit } from '../nn/init.ts'
 import type { Module } from '../nn/module.ts'
-import { show } from '../shapes.ts'
+import { KerneletError } from '../util/errors.ts'
+import { packageFile } from '../util/package-files.ts'
+import { show } from '../util/show.ts'
 import { UsageError } from './command.ts'
 import { didYouMean } from './suggest.ts'
 

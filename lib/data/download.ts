@@ -1,10 +1,11 @@
 /** MNIST from a mirror, checked against the contents everybody knows. Runs only when asked to. */
 import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { KerneletError } from '../errors.ts'
-import { writeAtomically } from '../io/atomic.ts'
-import { checkOptions } from '../options.ts'
-import { show } from '../shapes.ts'
+import { writeAtomically } from '../formats/atomic-write.ts'
+import { checkOptions } from '../util/check.ts'
+import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
+import { checkFilePath } from '../util/source.ts'
 import { unpackIdx } from './idx.ts'
 import { defaultFolder, mirrors } from './places.ts'
 
@@ -59,7 +60,8 @@ export interface DownloadProgress {
  */
 export async function downloadMnist(options: DownloadOptions = {}): Promise<string> {
   checkOptions('downloadMnist', options, ['folder', 'mirror', 'onProgress'])
-  const { folder = defaultFolder, mirror, onProgress = () => {} } = options
+  const { mirror, onProgress = () => {} } = options
+  const folder = checkFilePath(options.folder ?? defaultFolder, 'downloadMnist: folder')
   const sources = (mirror === undefined ? mirrors : [mirror]).map(address)
   try {
     mkdirSync(folder, { recursive: true })

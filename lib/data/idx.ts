@@ -1,8 +1,12 @@
 /** The IDX format of MNIST (http://yann.lecun.com/exdb/mnist): a magic number, sizes, bytes; gzipped or not. */
-import { readFileSync, statSync } from 'node:fs'
+
 import { gunzipSync } from 'node:zlib'
-import { KerneletError } from '../errors.ts'
-import { elements, formatShape, show } from '../shapes.ts'
+import { mostDimensions } from '../formats/dtype.ts'
+import { elements, formatShape } from '../tensor/shape.ts'
+import { KerneletError } from '../util/errors.ts'
+import { readWhole } from '../util/file.ts'
+import { show } from '../util/show.ts'
+import { bytesOf, type FileSource, pathOf } from '../util/source.ts'
 
 /** What an IDX file of unsigned bytes holds. */
 export interface Idx {
@@ -33,57 +37,101 @@ const largest = 2 ** 30
  *   truncated, or has bytes left over; `ERR_DTYPE` for other elements than unsigned bytes; `ERR_UNSUPPORTED`
  *   above a gigabyte
  */
-export function loadIdx(source: string | Uint8Array): Idx {
-  if (typeof source !== 'string' && !(source instanceof Uint8Array)) {
+export function loadIdx(source: FileSource): Idx {
+  const given = bytesOf(source) ?? pathOf(source)
+  if (given === undefined) {
     throw new KerneletError('ERR_ARGUMENT', `loadIdx: expected a path or bytes but received ${show(source)}`)
   }
-  const name = typeof source === 'string' ? source : 'IDX bytes'
-  return parse(unpackIdx(source, name), name)
+  const name = typeof given === 'string' ? given : 'IDX bytes'
+  return parse(unpackIdx(given, name), name)
 }
 
 /** The bytes of a file, unzipped where it is a gzip file. */
 export function unpackIdx(source: string | Uint8Array, name: string = String(source)): Uint8Array {
-  return unzip(typeof source === 'string' ? read(source) : source, name)
+  return unzip(typeof source === 'string' ? readWhole(source, largest) : source, name)
 }
 
-function read(path: string): Uint8Array {
-  try {
-    const found = statSync(path)
-    if (!found.isFile()) throw new Error('it is not a file')
-    if (found.size > largest) {
-      throw new KerneletError(
-        'ERR_UNSUPPORTED',
-        `${path} has ${found.size} bytes; at most ${largest} are read`,
-      )
-    }
-    return readFileSync(path)
-  } catch (cause) {
-    if (cause instanceof KerneletError) throw cause
-    throw new KerneletError('ERR_IO', `${path} could not be read: ${(cause as Error).message}`, { cause })
-  }
-}
+/** Of deflate: a run of 258 bytes in two bits. */
+const mostUnpacked = 1032
 
+/**
+ * The header says how many bytes follow: room is made for these and no more, so that a small file which unpacks
+ * to very much is refused before it does.
+ */
 function unzip(bytes: Uint8Array, name: string): Uint8Array {
   if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes
   try {
-    return gunzipSync(bytes, { maxOutputLength: largest })
-  } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException
-    if (code === 'ERR_BUFFER_TOO_LARGE') {
-      throw new KerneletError('ERR_UNSUPPORTED', `${name} unpacks to more than ${largest} bytes`, { cause })
+    const { shape, size } = unzippedHeader(bytes, name)
+    if (size > largest) {
+      throw new KerneletError(
+        'ERR_UNSUPPORTED',
+        `${name} unpacks to ${size} bytes, ${formatShape(shape)}; at most ${largest} are read`,
+      )
     }
-    const reason = code === 'Z_BUF_ERROR' ? 'it is truncated' : message
+    if (size > bytes.length * mostUnpacked) {
+      throw new KerneletError('ERR_FORMAT', `${name} is a damaged gzip file: it is truncated`)
+    }
+    // In one piece: in many they would be in memory twice.
+    return gunzipSync(bytes, { maxOutputLength: size, chunkSize: Math.max(64, size + 1) })
+  } catch (cause) {
+    if (cause instanceof KerneletError) throw cause
+    const { code, message } = cause as NodeJS.ErrnoException
+    const reason =
+      code === 'Z_BUF_ERROR'
+        ? 'it is truncated'
+        : code === 'ERR_BUFFER_TOO_LARGE'
+          ? 'it holds more than its header says'
+          : message
     throw new KerneletError('ERR_FORMAT', `${name} is a damaged gzip file: ${reason}`, { cause })
   }
 }
 
-function parse(bytes: Uint8Array, name: string): Idx {
+/**
+ * The header of what a gzip file unpacks to. It is in the first kilobyte but for files whose own header is long:
+ * there the right part is searched, one that unpacks to enough and not to very much.
+ */
+function unzippedHeader(bytes: Uint8Array, name: string): Header {
+  let [tooFew, high] = [0, bytes.length]
+  for (let length = Math.min(1024, high); ; length = Math.ceil((tooFew + high) / 2)) {
+    const start = unzippedStart(bytes.subarray(0, length))
+    if (start === undefined) high = length - 1
+    else if (start.length >= longestHeader) return parseHeader(start, name)
+    else if (length === high) return parseHeader(gunzipSync(bytes), name)
+    else tooFew = length
+  }
+}
+
+/** zlib's Z_SYNC_FLUSH: what there is, though it ends in the middle. */
+const syncFlush = 2
+
+/** What the first part of a gzip file unpacks to; undefined where that is more than a megabyte. */
+function unzippedStart(part: Uint8Array): Uint8Array | undefined {
+  try {
+    return gunzipSync(part, { finishFlush: syncFlush, maxOutputLength: 2 ** 20 + 2 ** 16 })
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') return undefined
+    throw cause
+  }
+}
+
+/** What stands before the numbers. */
+interface Header {
+  shape: number[]
+  /** Where the numbers begin. */
+  start: number
+  /** Bytes of all of it. */
+  size: number
+}
+
+const longestHeader = 4 + 4 * mostDimensions
+
+function parseHeader(bytes: Uint8Array, name: string): Header {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   if (bytes.length < 4) throw truncated(name, 'the magic number', 4, bytes.length)
   const magic = view.getUint32(0)
   const type = (magic >>> 8) & 0xff
   const rank = magic & 0xff
-  if (magic >>> 16 !== 0 || !Object.hasOwn(types, type) || rank === 0) {
+  if (magic >>> 16 !== 0 || !Object.hasOwn(types, type) || rank === 0 || rank > mostDimensions) {
     const hex = magic.toString(16).padStart(8, '0')
     throw new KerneletError(
       'ERR_FORMAT',
@@ -99,16 +147,21 @@ function parse(bytes: Uint8Array, name: string): Idx {
   const start = 4 + 4 * rank
   if (bytes.length < start) throw truncated(name, `${rank} sizes`, start, bytes.length)
   const shape = Array.from({ length: rank }, (_, i) => view.getUint32(4 + 4 * i))
-  const expected = start + elements(shape)
-  if (bytes.length < expected) throw truncated(name, formatShape(shape), expected, bytes.length)
-  if (bytes.length > expected) {
+  // Of very many dimensions the product may be infinite, and that is 0 with one that is 0.
+  return { shape, start, size: start + (shape.includes(0) ? 0 : elements(shape)) }
+}
+
+function parse(bytes: Uint8Array, name: string): Idx {
+  const { shape, start, size } = parseHeader(bytes, name)
+  if (bytes.length < size) throw truncated(name, formatShape(shape), size, bytes.length)
+  if (bytes.length > size) {
     throw new KerneletError(
       'ERR_FORMAT',
-      `${name} has ${bytes.length} bytes but ${formatShape(shape)} takes ${expected}: it is damaged`,
+      `${name} has ${bytes.length} bytes but ${formatShape(shape)} takes ${size}: it is damaged`,
     )
   }
   // Not a Buffer: its slice() would be a view, unlike that of the Uint8Array it claims to be.
-  return { shape, data: new Uint8Array(bytes.buffer, bytes.byteOffset + start, expected - start) }
+  return { shape, data: new Uint8Array(bytes.buffer, bytes.byteOffset + start, size - start) }
 }
 
 function truncated(name: string, what: string, expected: number, actual: number): KerneletError {

@@ -1,8 +1,10 @@
 /** MNIST and sets in its form (Fashion-MNIST, EMNIST, KMNIST): four IDX files in a folder. */
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { KerneletError } from '../errors.ts'
-import { formatShape } from '../shapes.ts'
+import { formatShape } from '../tensor/shape.ts'
+import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
+import { checkFilePath, type FilePath } from '../util/source.ts'
 import { Dataset } from './dataset.ts'
 import { loadIdx } from './idx.ts'
 import { defaultFolder } from './places.ts'
@@ -18,10 +20,12 @@ const words: Record<Part, string> = { train: 'train', test: '(?:t10k|test)' }
  *
  * @throws KerneletError `ERR_ARGUMENT` that says how to get it when nothing is known
  */
-export function mnistFolder(folder?: string): string {
+export function mnistFolder(folder?: FilePath): string {
   const found =
     folder ?? process.env.KERNELET_MNIST ?? (existsSync(defaultFolder) ? defaultFolder : undefined)
-  if (found !== undefined && found !== '') return found
+  if (found !== undefined && found !== '') {
+    return checkFilePath(found, 'The folder of images')
+  }
   throw new KerneletError(
     'ERR_ARGUMENT',
     'No training data: name a folder with --data, set KERNELET_MNIST, or run kernelet data mnist',
@@ -51,10 +55,13 @@ export function findIdx(folder: string, part: Part): { images: string; labels: s
  * @param folder where the files are, gzipped or not; default: KERNELET_MNIST, else ./data/mnist
  * @param part 'train' (default) or 'test'
  * @returns images of shape [1, height, width] with values 0 … 255, 0 the ground
- * @throws KerneletError `ERR_IO` when files are missing; `ERR_FORMAT` for damaged files, counts that differ or a
+ * @throws KerneletError `ERR_ARGUMENT` for another part; `ERR_IO` when files are missing; `ERR_FORMAT` for damaged files, counts that differ or a
  *   label out of range; otherwise as `loadIdx`
  */
-export function loadMnist(folder?: string, part: Part = 'train'): Dataset {
+export function loadMnist(folder?: FilePath, part: Part = 'train'): Dataset {
+  if (part !== 'train' && part !== 'test') {
+    throw new KerneletError('ERR_ARGUMENT', `loadMnist: part must be 'train' or 'test' but is ${show(part)}`)
+  }
   const place = mnistFolder(folder)
   const files = findIdx(place, part)
   if (!files) {

@@ -1,12 +1,14 @@
 /** A folder of pictures, one folder a class: `seven/photo.png`, as torchvision's ImageFolder reads them. */
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { decodePictureAsync } from '../digits/decode.ts'
-import { toLuma } from '../digits/luma.ts'
-import { normalizeDigit } from '../digits/normalize.ts'
-import type { Pixels } from '../digits/pixels.ts'
-import { KerneletError } from '../errors.ts'
-import { checkOptions } from '../options.ts'
+import { checkOptions } from '../util/check.ts'
+import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
+import { checkFilePath, type FilePath } from '../util/source.ts'
+import { normalizeDigit } from '../vision/digits/normalize.ts'
+import { readPicture } from '../vision/picture/decode.ts'
+import { toLuma } from '../vision/picture/luma.ts'
+import type { Pixels } from '../vision/picture/pixels.ts'
 import { Dataset } from './dataset.ts'
 
 /** Options of `loadPictures`. */
@@ -35,9 +37,16 @@ const extensions = /\.(?:png|jpe?g|webp|gif|avif|tiff?|svg|heic)$/i
  *   no picture in it or one cannot be used; `ERR_ARGUMENT` for a folder that is none of `classes`; otherwise as
  *   `decodePictureAsync`
  */
-export async function loadPictures(folder: string, options: LoadPicturesOptions = {}): Promise<Dataset> {
+export async function loadPictures(from: FilePath, options: LoadPicturesOptions = {}): Promise<Dataset> {
+  const folder = checkFilePath(from, 'loadPictures: folder')
   checkOptions('loadPictures', options, ['normalize', 'classes', 'onSkip'])
   const { normalize = true, onSkip } = options
+  if (options.classes !== undefined && !isNames(options.classes)) {
+    throw new KerneletError(
+      'ERR_ARGUMENT',
+      `loadPictures: classes must be names but is ${show(options.classes)}`,
+    )
+  }
   const folders = list(folder).filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'))
   // Numbers in the order of numbers: 10 after 9.
   const found = folders.map(({ name }) => name).sort(new Intl.Collator('en', { numeric: true }).compare)
@@ -88,6 +97,10 @@ export async function loadPictures(folder: string, options: LoadPicturesOptions 
   return new Dataset({ images: pixels, labels, shape: [1, size.height, size.width], classes, names })
 }
 
+function isNames(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every((one) => typeof one === 'string')
+}
+
 function list(folder: string) {
   try {
     return readdirSync(folder, { withFileTypes: true })
@@ -100,13 +113,7 @@ async function loadPicture(
   path: string,
   normalize: boolean,
 ): Promise<{ data: Uint8Array; width: number; height: number }> {
-  let bytes: Uint8Array
-  try {
-    bytes = readFileSync(path)
-  } catch (cause) {
-    throw new KerneletError('ERR_IO', `${path} cannot be read: ${(cause as Error).message}`, { cause })
-  }
-  const picture: Pixels = await decodePictureAsync(bytes, path)
+  const picture: Pixels = await readPicture(path)
   if (!normalize) return toLuma({ ...picture, channels: picture.channels ?? 4 })
   const { status, image } = normalizeDigit(picture)
   if (!image) throw new KerneletError('ERR_FORMAT', `${path}: ${status}`)

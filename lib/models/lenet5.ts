@@ -1,13 +1,13 @@
 /** LeNet-5 (LeCun et al. 1998) in the form PyTorch tutorials give it: ReLU, max-pooling, no padding. */
 
-import { packageFile } from '../files.ts'
-import { flatten, maxPool2d, relu } from '../functional.ts'
-import { loadSafetensors } from '../io/safetensors.ts'
-import { Conv2d } from '../nn/conv2d.ts'
+import { loadSafetensors } from '../formats/safetensors.ts'
 import { withoutInit } from '../nn/init.ts'
-import { Linear } from '../nn/linear.ts'
 import { Module } from '../nn/module.ts'
-import type { Tensor } from '../tensor.ts'
+import { Conv2d } from '../ops/conv2d-layer.ts'
+import { flatten, maxPool2d, relu } from '../ops/functional.ts'
+import { Linear } from '../ops/linear-layer.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+import { packageFile } from '../util/package-files.ts'
 
 /** [n, nChannels, 28, 28] → [n, nClasses] scores (logits). 44,426 parameters as it stands. */
 export class LeNet5 extends Module {

@@ -1,8 +1,8 @@
-import { flatten, sigmoid } from '../functional.ts'
 import type { InitOptions } from '../nn/init.ts'
-import { Linear } from '../nn/linear.ts'
 import { Module } from '../nn/module.ts'
-import type { Tensor } from '../tensor.ts'
+import { flatten, sigmoid } from '../ops/functional.ts'
+import { Linear } from '../ops/linear-layer.ts'
+import type { Tensor } from '../tensor/tensor.ts'
 
 /**
  * A single neuron, σ(wᵀx + b): the probability that an image shows what is looked for. [n, …] of `features` numbers an

@@ -1,7 +1,8 @@
 /** Default initial values: those of PyTorch's `reset_parameters`. */
-import { defaultGenerator, type Generator } from '../random.ts'
-import { elements } from '../shapes.ts'
-import { Parameter } from './module.ts'
+
+import { Parameter } from '../tensor/parameter.ts'
+import { defaultGenerator, type Generator } from '../tensor/random.ts'
+import { elements } from '../tensor/shape.ts'
 
 /** Options all layers with weights share. */
 export interface InitOptions {

@@ -1,27 +1,16 @@
 /** Module: something with weights and a forward(), made of other modules. Works like `torch.nn.Module`. */
-import { type CompiledModel, type CompileOptions, compile } from '../compile.ts'
-import { KerneletError } from '../errors.ts'
-import { attached } from '../operation.ts'
-import { elements, formatShape, sameShape, show } from '../shapes.ts'
-import { type Summary, summary } from '../summary.ts'
-import { Tensor } from '../tensor.ts'
 
-/** A tensor that belongs to a module: `parameters()` finds it, `stateDict()` names it. */
-export class Parameter extends Tensor {
-  /** false: training leaves it as it is. See `freeze`. */
-  requiresGrad = true
-  /**
-   * One byte a number: 0 where there is no weight. Such a place holds 0, training leaves it so, and it is not counted.
-   * See `ConnectionTableConv2d`.
-   */
-  mask: Uint8Array | undefined
-}
-
-/**
- * A tensor that belongs to a module but is not trained, such as running statistics: `stateDict()` names it, in
- * snake case as PyTorch does (`runningMean` is `running_mean`).
- */
-export class Buffer extends Tensor {}
+import { types } from 'node:util'
+import { type CompiledModel, compile } from '../compile/compiled-model.ts'
+import type { CompileOptions } from '../compile/options.ts'
+import { attached } from '../graph/operation.ts'
+import { type Summary, summary } from '../graph/summary.ts'
+import { Buffer, Parameter } from '../tensor/parameter.ts'
+import { elements, formatShape, sameShape } from '../tensor/shape.ts'
+import { Tensor } from '../tensor/tensor.ts'
+import { checkOptions, flag, objectOf } from '../util/check.ts'
+import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
 
 /** Weights by name, as PyTorch names them: `conv1.weight`. */
 export type StateDict = Map<string, Tensor>
@@ -90,7 +79,11 @@ export abstract class Module {
     state: ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>,
     options: { strict?: boolean } = {},
   ): { missingKeys: string[]; unexpectedKeys: string[] } {
-    const given = state instanceof Map ? state : new Map(Object.entries(state))
+    const given: ReadonlyMap<string, Tensor> = types.isMap(state)
+      ? state
+      : new Map(Object.entries(objectOf(state, 'loadStateDict: state')))
+    checkOptions('loadStateDict', options, ['strict'])
+    const strict = flag(options.strict ?? true, 'loadStateDict: strict')
     const own = this.stateDict()
     // Files of PyTorch before 0.4.1 have no count of batches; they load there too.
     const missingKeys = [...own.keys()].filter(
@@ -99,7 +92,7 @@ export abstract class Module {
     const unexpectedKeys = [...given.keys()].filter((name) => !own.has(name))
     const found = [...own].filter(([name]) => given.has(name))
     const problems: string[] = []
-    if (options.strict !== false) {
+    if (strict) {
       if (missingKeys.length > 0) problems.push(`Missing key(s): ${quote(missingKeys)}.`)
       if (unexpectedKeys.length > 0) problems.push(`Unexpected key(s): ${quote(unexpectedKeys)}.`)
     }
@@ -222,7 +215,7 @@ function prefixHint(missing: readonly string[], unexpected: readonly string[]): 
 const prefixes: Record<string, string> = { 'module.': 'DataParallel', '_orig_mod.': 'torch.compile' }
 
 function checkValue(name: string, value: unknown): Tensor {
-  if (value instanceof Tensor) return value
+  if (Tensor.is(value)) return value
   const dtype = (value as { dtype?: unknown } | null | undefined)?.dtype
   if (typeof dtype === 'string' && dtype !== 'F32') {
     throw new KerneletError('ERR_DTYPE', `${name}: expected float32 values (F32) but received ${dtype}`)

@@ -1,13 +1,15 @@
 /** evaluate: how well a model does on labelled images it was not trained on. */
-import { compile } from '../compile.ts'
+import { types } from 'node:util'
+import { compile } from '../compile/compiled-model.ts'
 import { Dataset } from '../data/dataset.ts'
-import { KerneletError } from '../errors.ts'
 import type { Module } from '../nn/module.ts'
-import { checkOptions } from '../options.ts'
-import { sameShape, show, size } from '../shapes.ts'
-import { formatTable } from '../table.ts'
+import { sameShape, size } from '../tensor/shape.ts'
+import { checkOptions, signalOf } from '../util/check.ts'
+import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
+import { formatTable } from '../util/text-table.ts'
 import { checkClasses, checkLoss, type Loss, predict } from './losses.ts'
-import { type Pixels, pixelsOf } from './pixels.ts'
+import { type Pixels, pixelsOf } from './scaling.ts'
 
 /** Options of `evaluate`. */
 export interface EvaluateOptions extends Pixels {
@@ -150,8 +152,9 @@ export async function evaluate(
     'std',
   ])
   checkData('evaluate', data)
-  const { threads, isa, signal, temperature = 1 } = options
-  if (!(temperature > 0 && temperature < Number.POSITIVE_INFINITY)) {
+  const { threads, isa, temperature = 1 } = options
+  const signal = signalOf(options.signal, 'evaluate: signal')
+  if (typeof temperature !== 'number' || !(temperature > 0 && temperature < Number.POSITIVE_INFINITY)) {
     throw new KerneletError(
       'ERR_ARGUMENT',
       `evaluate: temperature must be a number above 0 but is ${show(temperature)}`,
@@ -159,7 +162,7 @@ export async function evaluate(
   }
   const loss = checkLoss(options.loss ?? 'crossEntropy')
   const batchSize = size(options.batchSize ?? 1024, 'evaluate: batchSize', 1)
-  const inputType = data.images instanceof Uint8Array ? 'uint8' : 'float32'
+  const inputType = types.isUint8Array(data.images) ? 'uint8' : 'float32'
   const scaling = pixelsOf('evaluate', options)
   using compiled = compile(model, {
     inputShape: data.shape,

@@ -1,11 +1,13 @@
 /** Frozen layers: weights that training leaves as they are. */
-import { KerneletError } from '../errors.ts'
-import { Module, Parameter } from '../nn/module.ts'
-import { show } from '../shapes.ts'
+
+import { Module } from '../nn/module.ts'
+import { Parameter } from '../tensor/parameter.ts'
+import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
 
 /**
  * Freezes the weights of a module and of all below it, or one parameter: `requires_grad_(False)` of PyTorch.
- * Counts for trainers made afterwards.
+ * Counts from the next step of any trainer; what an optimizer knows of the weights it keeps until they are unfrozen.
  */
 export function freeze(part: Module | Parameter): void {
   setRequiresGrad('freeze', part, false)

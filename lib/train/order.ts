@@ -1,6 +1,6 @@
 /** The order of images: a function of the seed and the epoch, so that nothing but these two need be kept. */
 import { shuffled } from '../data/dataset.ts'
-import { Generator } from '../random.ts'
+import { Generator } from '../tensor/random.ts'
 
 /** A generator of its own for every purpose: streams of one seed do not repeat each other. */
 export function stream(seed: number, epoch: number): Generator {
@@ -21,3 +21,6 @@ function mix(value: number): number {
 export function epochOrder(indices: Uint32Array, seed: number, epoch: number): Uint32Array {
   return shuffled(indices.length, stream(seed, epoch)).map((i) => indices[i] as number)
 }
+
+/** Whatever epoch a run reaches, its order comes from another stream. */
+export const validationStream: number = 2 ** 31 - 1

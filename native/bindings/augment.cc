@@ -6,6 +6,7 @@
 #include "base/aligned.h"
 #include "base/thread_pool.h"
 #include "convert.h"
+#include "errors.h"
 
 namespace kernelet {
 namespace bindings {
@@ -107,7 +108,6 @@ std::shared_ptr<const ImagePreparation> augment_preparation_of(const Napi::Value
 
 Napi::Value augment(const Napi::CallbackInfo& info) {
   return translating_errors(info.Env(), [&]() -> Napi::Value {
-    const Floats images = floats_of(info[0], "images");
     const Shape shape = shape_of(info[1], "shape");
     const Augmenter augmenter = augmenter_of(info[2], shape);
     Task task;
@@ -116,6 +116,7 @@ Napi::Value augment(const Napi::CallbackInfo& info) {
     task.epoch = static_cast<uint64_t>(integer_of(info[4], "epoch", 0, int64_t{1} << 53));
     task.first = static_cast<uint64_t>(integer_of(info[5], "first", 0, int64_t{1} << 53));
     const int threads = static_cast<int>(integer_of(info[6], "threads", 0, max_threads));
+    const Floats images = floats_of(info[0], "images");
     task.image_floats = static_cast<size_t>(shape.elements());
     if (images.length % task.image_floats != 0) {
       fail("ERR_SHAPE",

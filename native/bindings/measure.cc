@@ -4,6 +4,7 @@
 
 #include "base/thread_pool.h"
 #include "convert.h"
+#include "errors.h"
 #include "kernels/isa.h"
 #include "kernels/roof.h"
 

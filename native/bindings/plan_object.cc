@@ -2,10 +2,12 @@
 
 #include <chrono>
 #include <cstring>
-#include <string>
+#include <utility>
 #include <vector>
 
+#include "async.h"
 #include "convert.h"
+#include "errors.h"
 
 namespace kernelet {
 namespace bindings {
@@ -47,26 +49,12 @@ napi_value execute(napi_env env, napi_callback_info info) {
   void* data = nullptr;
   napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data);
   const BoundPlan& bound = **static_cast<std::shared_ptr<BoundPlan>*>(data);
-  const char* code = nullptr;
-  std::string message;
   try {
     if (!bound.plan) throw disposed();
     if (bound.batch == 0) fail("ERR_ARGUMENT", {"execute: bind() comes first"});
     bound.plan->run(bound.input, bound.output, bound.batch);
-    return nullptr;
-  } catch (const Error& e) {
-    code = e.code();
-    message = e.what();
-  } catch (const std::bad_alloc&) {
-    code = "ERR_UNSUPPORTED";
-    message = "not enough memory for a batch of this size";
-  }
-  napi_value text, code_value, error;
-  if (napi_create_string_utf8(env, message.c_str(), message.size(), &text) == napi_ok &&
-      napi_create_string_utf8(env, code, NAPI_AUTO_LENGTH, &code_value) == napi_ok &&
-      napi_create_error(env, nullptr, text, &error) == napi_ok &&
-      napi_set_named_property(env, error, "code", code_value) == napi_ok) {
-    napi_throw(env, error);
+  } catch (...) {
+    throw_in_js(env, current_failure());
   }
   return nullptr;
 }
@@ -89,72 +77,42 @@ Napi::Function bound_function(Napi::Env env, const std::shared_ptr<BoundPlan>& b
 
 // One call in flight. Input and output are its own copies: nothing JavaScript does to its arrays meanwhile
 // (transfer, resize, collection) can reach the thread that computes.
-struct AsyncRun {
-  std::shared_ptr<const Plan> plan;
-  std::vector<float> floats, output;
-  std::vector<uint8_t> bytes;
-  int64_t batch = 0;
-  std::string error_code, error_message;
-  napi_deferred deferred = nullptr;
-  napi_async_work work = nullptr;
-  napi_ref output_array = nullptr;
-};
-
-void async_execute(napi_env, void* data) {
-  AsyncRun& run = *static_cast<AsyncRun*>(data);
-  try {
-    const Plan::Input input =
-        run.plan->byte_input() ? Plan::Input(run.bytes.data()) : Plan::Input(run.floats.data());
-    run.plan->run(input, run.output.data(), run.batch);
-  } catch (const Error& e) {
-    run.error_code = e.code();
-    run.error_message = e.what();
-  } catch (const std::bad_alloc&) {
-    run.error_code = "ERR_UNSUPPORTED";
-    run.error_message = "not enough memory for a batch of this size";
-  }
-}
-
-// Copies the result back, or says why not. An environment that is shutting down runs no JavaScript any
-// more: every status is checked, and a promise that cannot be settled is left alone.
-bool deliver(napi_env env, AsyncRun& run) {
-  napi_value array;
-  if (napi_get_reference_value(env, run.output_array, &array) != napi_ok || array == nullptr) return false;
-  size_t length = 0;
-  void* to = nullptr;
-  if (napi_get_typedarray_info(env, array, nullptr, &length, &to, nullptr, nullptr) != napi_ok) return false;
-  if (length < run.output.size()) {
-    run.error_code = "ERR_ARGUMENT";
-    run.error_message = "output: the array was detached or shrunk while the call was in flight";
-    return true;
-  }
-  std::memcpy(to, run.output.data(), run.output.size() * sizeof(float));
-  return true;
-}
-
-void async_complete(napi_env env, napi_status status, void* data) {
-  std::unique_ptr<AsyncRun> run(static_cast<AsyncRun*>(data));
-  napi_handle_scope scope;
-  if (napi_open_handle_scope(env, &scope) != napi_ok) return;
-  bool settle = status == napi_ok;
-  if (settle && run->error_code.empty()) settle = deliver(env, *run);
-  if (settle && run->error_code.empty()) {
-    napi_value undefined;
-    napi_get_undefined(env, &undefined);
-    napi_resolve_deferred(env, run->deferred, undefined);
-  } else if (settle) {
-    napi_value text, code, error;
-    if (napi_create_string_utf8(env, run->error_message.c_str(), NAPI_AUTO_LENGTH, &text) == napi_ok &&
-        napi_create_string_utf8(env, run->error_code.c_str(), NAPI_AUTO_LENGTH, &code) == napi_ok &&
-        napi_create_error(env, nullptr, text, &error) == napi_ok &&
-        napi_set_named_property(env, error, "code", code) == napi_ok) {
-      napi_reject_deferred(env, run->deferred, error);
+class PlanCall : public AsyncCall {
+ public:
+  PlanCall(std::shared_ptr<const Plan> plan, const Buffers& b, const Napi::Value& output)
+      : plan_(std::move(plan)), batch_(b.batch), array_(Napi::Persistent(output.As<Napi::Object>())) {
+    const int64_t values = b.batch * plan_->input_length();
+    if (plan_->byte_input()) {
+      bytes_.assign(b.input.bytes, b.input.bytes + values);
+    } else {
+      floats_.assign(b.input.floats, b.input.floats + values);
     }
+    output_.resize(static_cast<size_t>(b.batch * plan_->output_length()));
   }
-  napi_delete_reference(env, run->output_array);
-  napi_delete_async_work(env, run->work);
-  napi_close_handle_scope(env, scope);
-}
+
+ protected:
+  void run() override {
+    const Plan::Input input = plan_->byte_input() ? Plan::Input(bytes_.data()) : Plan::Input(floats_.data());
+    plan_->run(input, output_.data(), batch_);
+  }
+
+  napi_value result(Napi::Env env) override {
+    size_t length = 0;
+    float* const to = writable_floats_of(array_.Value(), "output", length);
+    if (length < output_.size()) {
+      fail("ERR_ARGUMENT", {"output: the array was detached or shrunk while the call was in flight"});
+    }
+    std::memcpy(to, output_.data(), output_.size() * sizeof(float));
+    return env.Undefined();
+  }
+
+ private:
+  std::shared_ptr<const Plan> plan_;
+  std::vector<float> floats_, output_;
+  std::vector<uint8_t> bytes_;
+  int64_t batch_;
+  Napi::ObjectReference array_;
+};
 
 Napi::Object quantization_to_js(Napi::Env env, const Quantization& bytes) {
   Napi::Object o = Napi::Object::New(env);
@@ -202,7 +160,13 @@ Napi::Function PlanObject::define(Napi::Env env) {
 PlanObject::PlanObject(const Napi::CallbackInfo& info)
     : Napi::ObjectWrap<PlanObject>(info), bound_(std::make_shared<BoundPlan>()) {
   translating_errors(info.Env(), [&] {
-    bound_->plan = Plan::make(graph_of(info[0]), options_of(info[1]));
+    Graph graph;
+    PlanOptions options;
+    Arrays arrays;
+    read_graph(info[0], graph, arrays);
+    read_options(info[1], options, arrays);
+    arrays.find();
+    bound_->plan = Plan::make(graph, options);
     external_bytes_ = static_cast<int64_t>(bound_->plan->weight_bytes() + bound_->plan->arena_bytes());
     Napi::MemoryManagement::AdjustExternalMemory(info.Env(), external_bytes_);
     Napi::Object self = info.This().As<Napi::Object>();
@@ -251,27 +215,7 @@ Napi::Value PlanObject::run_async(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return translating_errors(env, [&]() -> Napi::Value {
     const Buffers b = buffers_of(plan(), info);
-    auto run = std::make_unique<AsyncRun>();
-    run->plan = bound_->plan;
-    run->batch = b.batch;
-    const int64_t values = b.batch * plan().input_length();
-    if (plan().byte_input()) {
-      run->bytes.assign(b.input.bytes, b.input.bytes + values);
-    } else {
-      run->floats.assign(b.input.floats, b.input.floats + values);
-    }
-    run->output.resize(static_cast<size_t>(b.batch * plan().output_length()));
-    napi_value promise, name;
-    const auto check = [&](napi_status status) {
-      if (status != napi_ok) throw Napi::Error::New(env);
-    };
-    check(napi_create_string_utf8(env, "kernelet.runAsync", NAPI_AUTO_LENGTH, &name));
-    check(napi_create_reference(env, info[1], 1, &run->output_array));
-    check(napi_create_async_work(env, nullptr, name, async_execute, async_complete, run.get(), &run->work));
-    check(napi_create_promise(env, &run->deferred, &promise));
-    check(napi_queue_async_work(env, run->work));
-    run.release();  // async_complete owns it now
-    return Napi::Value(env, promise);
+    return AsyncCall::start(env, "kernelet.runAsync", std::make_unique<PlanCall>(bound_->plan, b, info[1]));
   });
 }
 

@@ -1,11 +1,13 @@
 #include "trainer_object.h"
 
-#include <cmath>
 #include <cstring>
 #include <string>
+#include <utility>
 
+#include "async.h"
 #include "augment.h"
 #include "convert.h"
+#include "errors.h"
 #include "train/names.h"
 
 namespace kernelet {
@@ -13,39 +15,6 @@ namespace bindings {
 namespace {
 
 constexpr int64_t most_safe = (int64_t{1} << 53) - 1;
-
-bool given(const Napi::Value& value) { return !value.IsUndefined() && !value.IsNull(); }
-
-Napi::Object object_of(const Napi::Value& value, const char* what) {
-  if (!value.IsObject()) fail("ERR_ARGUMENT", {what, ": expected an object"});
-  return value.As<Napi::Object>();
-}
-
-double number_of(const Napi::Object& from, const char* key, double otherwise) {
-  const Napi::Value value = from.Get(key);
-  if (!given(value)) return otherwise;
-  if (!value.IsNumber()) fail("ERR_ARGUMENT", {key, ": expected a number"});
-  return value.As<Napi::Number>().DoubleValue();
-}
-
-bool boolean_of(const Napi::Object& from, const char* key, bool otherwise) {
-  const Napi::Value value = from.Get(key);
-  if (!given(value)) return otherwise;
-  if (!value.IsBoolean()) fail("ERR_ARGUMENT", {key, ": expected true or false"});
-  return value.As<Napi::Boolean>().Value();
-}
-
-// The index of a string among some.
-template <size_t N>
-int choice_of(const Napi::Value& value, const char* what, const char* const (&names)[N]) {
-  const std::string name = value.IsString() ? value.As<Napi::String>().Utf8Value() : "";
-  std::string list;
-  for (size_t i = 0; i < N; ++i) {
-    if (name == names[i]) return static_cast<int>(i);
-    list += (i > 0 ? ", " : "") + std::string(names[i]);
-  }
-  fail("ERR_ARGUMENT", {what, ": expected one of ", list});
-}
 
 // Those of Trainer, in its order, and one that is of images.
 constexpr const char* states[] = {
@@ -55,37 +24,45 @@ constexpr const char* states[] = {
     "inputGradient"};
 constexpr int input_gradient_state = sizeof states / sizeof *states - 1;
 
-std::vector<TrainedParameter> parameters_of(const Napi::Value& list, const char* what) {
-  if (!list.IsArray()) fail("ERR_ARGUMENT", {what, ": expected an array"});
-  const Napi::Array array = list.As<Napi::Array>();
-  std::vector<TrainedParameter> parameters;
-  for (uint32_t i = 0; i < array.Length(); ++i) {
-    const Napi::HandleScope scope(list.Env());
+// More than any network has.
+constexpr uint32_t max_parameters = 1 << 18;
+
+// `data` gets the arrays, in order.
+void read_parameters(const Napi::Value& list, const char* what, std::vector<TrainedParameter>& parameters,
+                     std::vector<Napi::Object>& data, Arrays& arrays) {
+  const Napi::Array array = array_of(list, what);
+  const uint32_t count = array.Length();
+  if (count > max_parameters) fail("ERR_ARGUMENT", {what, ": at most ", max_parameters});
+  parameters.resize(count);
+  for (uint32_t i = 0; i < count; ++i) {
     const Napi::Object one = object_of(array.Get(i), what);
-    TrainedParameter p;
+    TrainedParameter& p = parameters[i];
     const Napi::Value name = one.Get("name");
     if (!name.IsString()) fail("ERR_ARGUMENT", {what, ": expected a name"});
     p.name = name.As<Napi::String>().Utf8Value();
-    p.data = floats_of(one.Get("data"), p.name.c_str());
+    const Napi::Value values = one.Get("data");
+    data.push_back(object_of(values, p.name.c_str()));
+    arrays.add(values, p.name, p.data);
     p.frozen = boolean_of(one, "frozen", false);
     const Napi::Value mask = one.Get("mask");
     if (given(mask)) {
-      if (!mask.IsTypedArray() || mask.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array)
-        fail("ERR_ARGUMENT", {"mask: expected a Uint8Array"});
-      const Napi::Uint8Array bytes = mask.As<Napi::Uint8Array>();
-      p.mask.assign(bytes.Data(), bytes.Data() + bytes.ElementLength());
+      const Elements bytes = elements_of(mask, "mask", "a Uint8Array", {napi_uint8_array});
+      const uint8_t* const from = static_cast<const uint8_t*>(bytes.data);
+      p.mask.assign(from, from + bytes.length);
     }
     p.lr_multiplier = static_cast<float>(number_of(one, "lrMultiplier", 1));
-    parameters.push_back(std::move(p));
+    const Napi::Value since = one.Get("since");
+    if (given(since)) p.since = static_cast<uint64_t>(integer_of(since, "since", 0, most_safe));
   }
-  return parameters;
 }
 
-TrainerOptions trainer_options_of(const Napi::Value& value) {
+// `data` gets the arrays of all parameters and then of all buffers.
+void read_trainer_options(const Napi::Value& value, TrainerOptions& o, std::vector<Napi::Object>& data,
+                          Arrays& arrays) {
   const Napi::Object from = object_of(value, "options");
-  TrainerOptions o;
-  o.parameters = parameters_of(from.Get("parameters"), "parameters");
-  if (given(from.Get("buffers"))) o.buffers = parameters_of(from.Get("buffers"), "buffers");
+  read_parameters(from.Get("parameters"), "parameters", o.parameters, data, arrays);
+  const Napi::Value buffers = from.Get("buffers");
+  if (given(buffers)) read_parameters(buffers, "buffers", o.buffers, data, arrays);
   const Napi::Object loss = object_of(from.Get("loss"), "loss");
   o.loss = static_cast<Loss>(choice_of(loss.Get("kind"), "loss", loss_names));
   o.label_smoothing = static_cast<float>(number_of(loss, "labelSmoothing", 0));
@@ -101,14 +78,14 @@ TrainerOptions trainer_options_of(const Napi::Value& value) {
   o.clip_norm = number_of(from, "clipNorm", 0);
   o.clip_value = number_of(from, "clipValue", 0);
   o.ema_decay = number_of(from, "emaDecay", -1);
-  if (given(from.Get("seed")))
-    o.seed = static_cast<uint64_t>(integer_of(from.Get("seed"), "seed", 0, most_safe));
+  const Napi::Value seed = from.Get("seed");
+  if (given(seed)) o.seed = static_cast<uint64_t>(integer_of(seed, "seed", 0, most_safe));
   o.input_gradient = boolean_of(from, "inputGradient", false);
-  const PlanOptions plan = options_of(value);
+  PlanOptions plan;
+  read_options(value, plan, arrays);
   o.isa = plan.isa;
   o.threads = plan.threads;
   o.fuse = plan.fuse;
-  return o;
 }
 
 Napi::Value doubles_to_js(Napi::Env env, const std::vector<double>& values) {
@@ -170,23 +147,6 @@ Napi::Value report_to_js(Napi::Env env, const TrainReport& report) {
   return o;
 }
 
-struct Elements {
-  napi_typedarray_type type;
-  const void* data;
-  size_t length;
-};
-
-Elements elements_of(const Napi::Value& value, const char* what, const char* expected) {
-  Elements e = {napi_int8_array, nullptr, 0};
-  void* data = nullptr;
-  if (!value.IsTypedArray() ||
-      napi_get_typedarray_info(value.Env(), value, &e.type, &e.length, &data, nullptr, nullptr) != napi_ok) {
-    fail("ERR_ARGUMENT", {what, ": expected ", expected});
-  }
-  e.data = data;
-  return e;
-}
-
 size_t samples_of(const Elements& e, int64_t per_sample, const char* what) {
   if (e.length % static_cast<size_t>(per_sample) == 0) return e.length / static_cast<size_t>(per_sample);
   fail("ERR_SHAPE", {what, ": expected ", per_sample, " values a sample but received ", e.length});
@@ -217,15 +177,32 @@ struct TrainerObject::Job {
 std::unique_ptr<TrainerObject::Job> TrainerObject::job_of(const Napi::Value& value) {
   const Napi::Object from = object_of(value, "call");
   auto job = std::make_unique<Job>();
-  job->trainer = trainer_;
   TrainCall& call = job->call;
-  // all of JavaScript first: a getter could detach what was looked at before
   const Napi::Value given_images = from.Get("images"), given_targets = from.Get("targets");
   const Napi::Value given_indices = from.Get("indices");
-  const Elements images = elements_of(given_images, "images", "a Float32Array or Uint8Array");
-  const Elements targets = elements_of(given_targets, "targets", "an Int32Array, Uint8Array or Float32Array");
-  const Elements indices = elements_of(given_indices, "indices", "a Uint32Array");
-  if (indices.type != napi_uint32_array) fail("ERR_ARGUMENT", {"indices: expected a Uint32Array"});
+  call.batch = static_cast<int>(integer_of(from.Get("batch"), "batch", 1, 1 << 24));
+  call.scale = static_cast<float>(number_of(from, "scale", 1));
+  call.shift = static_cast<float>(number_of(from, "shift", 0));
+  const Napi::Value epoch = from.Get("epoch");
+  if (given(epoch)) call.epoch = static_cast<uint64_t>(integer_of(epoch, "epoch", 0, most_safe));
+  call.update = boolean_of(from, "update", true);
+  call.health = boolean_of(from, "health", false);
+  const Napi::Object rates = object_of(from.Get("learningRates"), "learningRates");
+  const int64_t count = integer_of(rates.Get("length"), "learningRates", 0, 1 << 28);
+  for (uint32_t i = 0; i < count; ++i) {
+    const Napi::HandleScope scope(value.Env());
+    const Napi::Value rate = rates.Get(i);
+    if (!rate.IsNumber()) fail("ERR_ARGUMENT", {"learningRates: expected numbers"});
+    call.learning_rates.push_back(rate.As<Napi::Number>().DoubleValue());
+  }
+  // All of JavaScript has been read: it may have disposed of this trainer, or set it to work.
+  idle_trainer();
+  job->trainer = trainer_;
+  const Elements images = elements_of(given_images, "images", "a Float32Array or Uint8Array",
+                                      {napi_float32_array, napi_uint8_array, napi_uint8_clamped_array});
+  const Elements targets = elements_of(given_targets, "targets", "an Int32Array, Uint8Array or Float32Array",
+                                       {napi_int32_array, napi_uint8_array, napi_float32_array});
+  const Elements indices = elements_of(given_indices, "indices", "a Uint32Array", {napi_uint32_array});
   const size_t per_image = static_cast<size_t>(trainer_->input_length());
   const bool float_targets = targets.type == napi_float32_array;
   const size_t per_target =
@@ -242,133 +219,54 @@ std::unique_ptr<TrainerObject::Job> TrainerObject::job_of(const Napi::Value& val
       fail("ERR_ARGUMENT", {"indices: expected samples from 0 to less than ", samples, " but received ", i});
     }
   }
-  switch (images.type) {
-    case napi_float32_array:
-      job->gather(images.data, per_image, job->images);
-      call.images = job->images.data();
-      break;
-    case napi_uint8_array:
-    case napi_uint8_clamped_array:
-      job->gather(images.data, per_image, job->bytes);
-      call.bytes = job->bytes.data();
-      break;
-    default: fail("ERR_ARGUMENT", {"images: expected a Float32Array or Uint8Array"});
+  if (images.type == napi_float32_array) {
+    job->gather(images.data, per_image, job->images);
+    call.images = job->images.data();
+  } else {
+    job->gather(images.data, per_image, job->bytes);
+    call.bytes = job->bytes.data();
   }
-  switch (targets.type) {
-    case napi_float32_array:
-      job->gather(targets.data, per_target, job->targets);
-      call.targets = job->targets.data();
-      break;
-    case napi_int32_array:
+  if (float_targets) {
+    job->gather(targets.data, per_target, job->targets);
+    call.targets = job->targets.data();
+  } else {
+    if (targets.type == napi_int32_array) {
       job->gather(targets.data, per_target, job->classes);
-      call.classes = job->classes.data();
-      break;
-    case napi_uint8_array: {
+    } else {
       std::vector<uint8_t> bytes;
       job->gather(targets.data, per_target, bytes);
       job->classes.assign(bytes.begin(), bytes.end());
-      call.classes = job->classes.data();
-      break;
     }
-    default: fail("ERR_ARGUMENT", {"targets: expected an Int32Array, Uint8Array or Float32Array"});
+    call.classes = job->classes.data();
   }
   call.samples = job->samples.data();
   call.count = static_cast<int64_t>(job->samples.size());
-  call.batch = static_cast<int>(integer_of(from.Get("batch"), "batch", 1, 1 << 24));
-  call.scale = static_cast<float>(number_of(from, "scale", 1));
-  call.shift = static_cast<float>(number_of(from, "shift", 0));
-  if (given(from.Get("epoch")))
-    call.epoch = static_cast<uint64_t>(integer_of(from.Get("epoch"), "epoch", 0, most_safe));
-  call.update = boolean_of(from, "update", true);
-  call.health = boolean_of(from, "health", false);
-  const Napi::Object rates = object_of(from.Get("learningRates"), "learningRates");
-  const int64_t count = integer_of(rates.Get("length"), "learningRates", 0, 1 << 28);
-  for (uint32_t i = 0; i < count; ++i) {
-    const Napi::HandleScope scope(value.Env());
-    const Napi::Value rate = rates.Get(i);
-    if (!rate.IsNumber()) fail("ERR_ARGUMENT", {"learningRates: expected numbers"});
-    call.learning_rates.push_back(rate.As<Napi::Number>().DoubleValue());
-  }
   trainer_->check(call);
   return job;
 }
 
-// Off the event loop. An environment that shuts down meanwhile runs no JavaScript any more: the job is dropped.
-class TrainerObject::Worker {
+class TrainerObject::Call : public AsyncCall {
  public:
-  static Napi::Value start(TrainerObject& object, const Napi::Object& self, std::unique_ptr<Job> job) {
-    const Napi::Env env = self.Env();
-    auto worker = std::make_unique<Worker>();
-    worker->object_ = &object;
-    worker->job_ = std::move(job);
-    napi_value promise, name;
-    const auto check = [&](napi_status status) {
-      if (status != napi_ok) throw Napi::Error::New(env);
-    };
-    check(napi_create_string_utf8(env, "kernelet.train", NAPI_AUTO_LENGTH, &name));
-    check(napi_create_async_work(env, nullptr, name, execute, complete, worker.get(), &worker->work_));
-    check(napi_create_promise(env, &worker->deferred_, &promise));
-    check(napi_queue_async_work(env, worker->work_));
-    worker->self_ = Napi::Persistent(self);  // the object lives as long as its work
-    object.busy_ = true;
-    worker.release();  // complete owns it now
-    return Napi::Value(env, promise);
+  Call(TrainerObject& object, const Napi::Object& self, std::unique_ptr<Job> job)
+      : object_(object), self_(Napi::Persistent(self)), job_(std::move(job)) {
+    object_.busy_ = true;
+  }
+  // Also where the work could not be started.
+  ~Call() override { object_.busy_ = false; }
+
+ protected:
+  void run() override { job_->report = job_->trainer->run(job_->call); }
+  void finished(napi_env) override { object_.busy_ = false; }
+  napi_value result(Napi::Env env) override {
+    object_.store();
+    object_.account(env);
+    return report_to_js(env, job_->report);
   }
 
  private:
-  static void execute(napi_env, void* data) {
-    Worker& w = *static_cast<Worker*>(data);
-    try {
-      w.job_->report = w.job_->trainer->run(w.job_->call);
-    } catch (const Error& e) {
-      w.code_ = e.code();
-      w.message_ = e.what();
-    } catch (const std::bad_alloc&) {
-      w.code_ = "ERR_UNSUPPORTED";
-      w.message_ = "not enough memory for a model or batch of this size";
-    }
-  }
-
-  static void complete(napi_env env, napi_status status, void* data) {
-    std::unique_ptr<Worker> w(static_cast<Worker*>(data));
-    napi_handle_scope scope;
-    if (napi_open_handle_scope(env, &scope) != napi_ok) return;
-    w->object_->busy_ = false;
-    if (status == napi_ok) w->settle(env);
-    napi_delete_async_work(env, w->work_);
-    w->self_.Reset();
-    napi_close_handle_scope(env, scope);
-  }
-
-  void settle(Napi::Env env) {
-    try {
-      if (code_.empty()) {
-        object_->store();
-        object_->account(env);
-        napi_resolve_deferred(env, deferred_, report_to_js(env, job_->report));
-        return;
-      }
-    } catch (const Error& e) {
-      code_ = e.code();
-      message_ = e.what();
-    } catch (const Napi::Error&) {
-      return;  // no JavaScript any more
-    }
-    napi_value text, code, error;
-    if (napi_create_string_utf8(env, message_.c_str(), NAPI_AUTO_LENGTH, &text) == napi_ok &&
-        napi_create_string_utf8(env, code_.c_str(), NAPI_AUTO_LENGTH, &code) == napi_ok &&
-        napi_create_error(env, nullptr, text, &error) == napi_ok &&
-        napi_set_named_property(env, error, "code", code) == napi_ok) {
-      napi_reject_deferred(env, deferred_, error);
-    }
-  }
-
-  TrainerObject* object_ = nullptr;
-  Napi::ObjectReference self_;
+  TrainerObject& object_;
+  Napi::ObjectReference self_;  // the object lives as long as its work
   std::unique_ptr<Job> job_;
-  std::string code_, message_;
-  napi_deferred deferred_ = nullptr;
-  napi_async_work work_ = nullptr;
 };
 
 Napi::Function TrainerObject::define(Napi::Env env) {
@@ -386,25 +284,19 @@ Napi::Function TrainerObject::define(Napi::Env env) {
 
 TrainerObject::TrainerObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<TrainerObject>(info) {
   translating_errors(info.Env(), [&] {
-    const Graph graph = graph_of(info[0]);
-    TrainerOptions options = trainer_options_of(info[1]);
+    Graph graph;
+    TrainerOptions options;
+    std::vector<Napi::Object> data;
+    Arrays arrays;
+    read_graph(info[0], graph, arrays);
+    read_trainer_options(info[1], options, data, arrays);
     const Napi::Value augment = info[1].As<Napi::Object>().Get("augment");
     if (given(augment) && !graph.nodes.empty()) {
       options.preparation = augment_preparation_of(augment, graph.nodes[0].shape);
     }
+    arrays.find();
     trainer_ = Trainer::make(graph, options);
-    for (const char* list : {"parameters", "buffers"}) {
-      const Napi::Value given_list = info[1].As<Napi::Object>().Get(list);
-      if (!given_list.IsArray()) continue;
-      const Napi::Array array = given_list.As<Napi::Array>();
-      for (uint32_t i = 0; i < array.Length(); ++i) {
-        parameters_.push_back(
-            Napi::Persistent(array.Get(i).As<Napi::Object>().Get("data").As<Napi::Object>()));
-      }
-    }
-    // a getter could have made the lists longer meanwhile
-    if (parameters_.size() != trainer_->parameters() + trainer_->buffers())
-      fail("ERR_ARGUMENT", {"parameters: the list changed while it was read"});
+    for (const Napi::Object& array : data) parameters_.push_back(Napi::Persistent(array));
     account(info.Env());
     Napi::Object self = info.This().As<Napi::Object>();
     self.Set("inputLength", Napi::Number::New(info.Env(), static_cast<double>(trainer_->input_length())));
@@ -466,7 +358,8 @@ Napi::Value TrainerObject::run_async(const Napi::CallbackInfo& info) {
     idle_trainer();
     std::unique_ptr<Job> job = job_of(info[0]);
     load();
-    return Worker::start(*this, info.This().As<Napi::Object>(), std::move(job));
+    return AsyncCall::start(info.Env(), "kernelet.train",
+                            std::make_unique<Call>(*this, info.This().As<Napi::Object>(), std::move(job)));
   });
 }
 
@@ -510,26 +403,31 @@ Napi::Value TrainerObject::read(const Napi::CallbackInfo& info) {
 
 void TrainerObject::write(const Napi::CallbackInfo& info) {
   translating_errors(info.Env(), [&] {
-    Trainer& trainer = idle_trainer();
     const int kind = choice_of(info[0], "write", states);
     if (kind == static_cast<int>(Trainer::State::gradient) || kind == input_gradient_state) {
       fail("ERR_ARGUMENT", {"write: gradients cannot be written"});
     }
-    if (!info[1].IsArray() || info[1].As<Napi::Array>().Length() != trainer.parameters()) {
+    const size_t count = idle_trainer().parameters();
+    if (!info[1].IsArray() || info[1].As<Napi::Array>().Length() != count) {
       fail("ERR_ARGUMENT", {"write: expected an array of one Float32Array a parameter"});
     }
     const Napi::Array list = info[1].As<Napi::Array>();
+    std::vector<Napi::Value> arrays;
+    for (size_t i = 0; i < count; ++i) arrays.push_back(list.Get(static_cast<uint32_t>(i)));
+    Trainer& trainer = idle_trainer();  // once more: a getter may have disposed of it
     std::vector<Floats> values;
-    for (size_t i = 0; i < trainer.parameters(); ++i) {
-      values.push_back(floats_of(list.Get(static_cast<uint32_t>(i)), trainer.parameter_name(i).c_str()));
-      const size_t expected = trainer.is_trained(i) ? trainer.parameter_length(i) : 0;
-      if (values[i].length != expected) {
+    for (size_t i = 0; i < count; ++i) {
+      values.push_back(floats_of(arrays[i], trainer.parameter_name(i).c_str()));
+      // One that nothing reads has no state, frozen or not.
+      const size_t expected = trainer.parameter_length(i);
+      if (trainer.is_trained(i) && values[i].length != expected) {
         fail("ERR_SHAPE",
              {trainer.parameter_name(i), ": expected ", expected, " values but received ", values[i].length});
       }
     }
-    for (size_t i = 0; i < values.size(); ++i)
-      trainer.write(static_cast<Trainer::State>(kind), i, values[i].data);
+    for (size_t i = 0; i < values.size(); ++i) {
+      if (trainer.is_trained(i)) trainer.write(static_cast<Trainer::State>(kind), i, values[i].data);
+    }
   });
 }
 

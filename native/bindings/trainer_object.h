@@ -1,4 +1,4 @@
-// The JavaScript object of a trainer: NativeTrainer in lib/native.ts.
+// The JavaScript object of a trainer: NativeTrainer in lib/backend/backend.ts.
 #pragma once
 
 #include <napi.h>
@@ -21,7 +21,7 @@ class TrainerObject : public Napi::ObjectWrap<TrainerObject> {
 
  private:
   struct Job;
-  class Worker;
+  class Call;
 
   Napi::Value run(const Napi::CallbackInfo& info);
   Napi::Value run_async(const Napi::CallbackInfo& info);

@@ -161,13 +161,13 @@ class BatchNormTraining : public TrainStep {
     for (int c = 0; c < rows; ++c) db[c] = static_cast<float>(of_grad_.total(batch, c));
   }
 
-  void move_statistics(const float* now, float* next) const override {
+  void move_statistics(float* values) const override {
     if (!training_) return;
     const double m = momentum_, unbiased = count_ > 1 ? count_ / (count_ - 1) : 1;
     for (size_t i = 0; i < static_cast<size_t>(rows); ++i) {
       const size_t mean = mean_of_.offset + i, variance = variance_of_.offset + i;
-      next[mean] = static_cast<float>((1 - m) * now[mean] + m * mean_[i]);
-      next[variance] = static_cast<float>((1 - m) * now[variance] + m * variance_[i] * unbiased);
+      values[mean] = static_cast<float>((1 - m) * values[mean] + m * mean_[i]);
+      values[variance] = static_cast<float>((1 - m) * values[variance] + m * variance_[i] * unbiased);
     }
   }
 

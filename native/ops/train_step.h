@@ -82,8 +82,8 @@ class TrainStep {
   // After backward: rows [begin, end) of the gradient, from all blocks in order.
   virtual void weight_gradient(int /*batch*/, int /*begin*/, int /*end*/, float* /*dw*/) {}
   virtual void bias_gradient(int /*batch*/, float* /*db*/) {}
-  // After an update: running statistics, from those of all parameters' values to the next ones.
-  virtual void move_statistics(const float* /*now*/, float* /*next*/) const {}
+  // After an update: running statistics among all parameters' values, in place.
+  virtual void move_statistics(float* /*parameters*/) const {}
 
  protected:
   std::unique_ptr<Step> step_;

@@ -156,7 +156,7 @@ GuardedBytes::GuardedBytes(const std::vector<uint8_t>& bytes, Place place)
 
 std::vector<uint8_t> random_bytes(Random& random, size_t count) {
   std::vector<uint8_t> values(count);
-  for (uint8_t& x : values) x = static_cast<uint8_t>(random.next() >> 56);
+  for (uint8_t& x : values) x = static_cast<uint8_t>(random.mixed() >> 56);
   return values;
 }
 

@@ -18,8 +18,21 @@ class Random {
  public:
   explicit Random(uint64_t seed) : state_(seed) {}
   explicit Random(const std::string& name) : Random(fnv(name.data(), name.size())) {}
+  // A fuzzer's choices: two of its bytes for each as long as there are some. The numbers of real() are not among
+  // them: they would use them up.
+  Random(const uint8_t* bytes, size_t length) : Random(fnv(bytes, length)) {
+    bytes_ = bytes;
+    left_ = length;
+  }
 
   uint64_t next() {
+    if (left_ < 2) return mixed();
+    const uint64_t choice = bytes_[0] | bytes_[1] << 8;
+    bytes_ += 2;
+    left_ -= 2;
+    return choice;
+  }
+  uint64_t mixed() {
     uint64_t z = (state_ += 0x9e3779b97f4a7c15u);
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
@@ -35,10 +48,12 @@ class Random {
     return values[next() % N];
   }
   // A multiple of 2^-23 in [-1, 1)
-  float real() { return static_cast<float>(static_cast<int64_t>(next() >> 40) - (1 << 23)) / (1 << 23); }
+  float real() { return static_cast<float>(static_cast<int64_t>(mixed() >> 40) - (1 << 23)) / (1 << 23); }
 
  private:
   uint64_t state_;
+  const uint8_t* bytes_ = nullptr;
+  size_t left_ = 0;
 };
 
 uint32_t bits_of(float x);

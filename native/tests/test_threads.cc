@@ -1,4 +1,4 @@
-// parallel_for and plans under concurrent callers. Also built by hand with -fsanitize=thread, see native/README.md.
+// parallel_for and plans under concurrent callers. Also built with ThreadSanitizer: npm run test:threads.
 #include <atomic>
 #include <thread>
 

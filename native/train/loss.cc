@@ -1,5 +1,6 @@
 // The loss of a part of a block, its gradient, and what was classified right.
 #include <algorithm>
+#include <limits>
 
 #include "run.h"
 
@@ -54,6 +55,13 @@ void TrainRun::find_loss(const BlockRun& run, const float* output, float* arena)
                    t_.options_.label_smoothing};
   float losses[train_block_images];
   k_.train.loss(args, output, target, scale, losses, arena + program_->output_grad);
+  // Of what is no probability it has no value, and PyTorch refuses it.
+  for (int64_t i = 0; i < n && t_.options_.loss == Loss::binary_cross_entropy; ++i) {
+    for (int lane = 0; lane < run.count; ++lane) {
+      const float x = output[i * lanes + lane];
+      if (!(x >= 0 && x <= 1)) losses[lane] = std::numeric_limits<float>::quiet_NaN();
+    }
+  }
   std::copy_n(losses, run.count, losses_.data() + run.first_image);
   for (int lane = 0; lane < run.count; ++lane) {
     for (int64_t p = 0; p < positions; ++p)

@@ -30,8 +30,7 @@ OptimizerStates states_of(Optimizer optimizer) {
   return {};
 }
 
-UpdateArgs update_args_of(const TrainerOptions& o, uint64_t step, double norm, bool has_first) {
-  const double t = static_cast<double>(step);
+UpdateArgs update_args_of(const TrainerOptions& o, double norm, bool has_first) {
   UpdateArgs args = UpdateArgs();
   args.kind = o.optimizer;
   args.weight_decay = static_cast<float>(o.weight_decay);
@@ -47,16 +46,23 @@ UpdateArgs update_args_of(const TrainerOptions& o, uint64_t step, double norm, b
   args.beta1_rest = static_cast<float>(1 - o.beta1);
   args.beta2 = static_cast<float>(o.beta2);
   args.beta2_rest = static_cast<float>(1 - o.beta2);
-  args.root_correction = static_cast<float>(1 / std::sqrt(1 - power(o.beta2, t)));
   args.eps = static_cast<float>(o.eps);
   args.ema_decay = static_cast<float>(o.ema_decay);
   args.ema_rest = static_cast<float>(1 - o.ema_decay);
   return args;
 }
 
-void set_learning_rate(UpdateArgs& args, const TrainerOptions& options, uint64_t step, double learning_rate) {
-  args.lr = static_cast<float>(learning_rate);
-  args.step_size = static_cast<float>(learning_rate / (1 - power(options.beta1, static_cast<double>(step))));
+UpdateArgs update_args_of(const UpdateArgs& all, const TrainerOptions& o, const TrainedParameter& parameter,
+                          uint64_t step, double learning_rate) {
+  UpdateArgs args = all;
+  const double lr = learning_rate * parameter.lr_multiplier;
+  // Steps of its own, this one counted.
+  const double t = static_cast<double>(step + 1 - std::min(parameter.since, step));
+  args.lr = static_cast<float>(lr);
+  args.first = all.first || t == 1;
+  args.root_correction = static_cast<float>(1 / std::sqrt(1 - power(o.beta2, t)));
+  args.step_size = static_cast<float>(lr / (1 - power(o.beta1, t)));
+  return args;
 }
 
 }  // namespace kernelet

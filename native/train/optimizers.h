@@ -11,9 +11,11 @@ struct OptimizerStates {
 };
 OptimizerStates states_of(Optimizer optimizer);
 
-// Everything about step number `step`, from 1, but the learning rate. norm: of the gradients; has_first: the first
-// buffer holds something.
-UpdateArgs update_args_of(const TrainerOptions& options, uint64_t step, double norm, bool has_first);
-void set_learning_rate(UpdateArgs& args, const TrainerOptions& options, uint64_t step, double learning_rate);
+// What an update does but for what depends on the parameter. norm: of the gradients; has_first: the first buffer holds
+// something.
+UpdateArgs update_args_of(const TrainerOptions& options, double norm, bool has_first);
+// The same for a parameter; `step` steps were taken before.
+UpdateArgs update_args_of(const UpdateArgs& all, const TrainerOptions& options,
+                          const TrainedParameter& parameter, uint64_t step, double learning_rate);
 
 }  // namespace kernelet

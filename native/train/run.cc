@@ -44,7 +44,14 @@ bool TrainRun::one_step(double learning_rate, bool health) {
   if (health) fill_health();
   if (call_.update) {
     const float* const now = t_.weights_[t_.current_].data();
-    for (const auto& step : program_->steps) step->move_statistics(now, t_.weights_[1 - t_.current_].data());
+    float* const next = t_.weights_[1 - t_.current_].data();
+    // In place: a batch norm that is used twice moves them twice.
+    const size_t trainable = t_.options_.parameters.size(), buffers = t_.options_.buffers.size();
+    for (size_t i = trainable; i < trainable + buffers; ++i) {
+      const Trainer::Parameter& p = t_.parameters_[i];
+      std::memcpy(next + p.offset, now + p.offset, p.length * sizeof(float));
+    }
+    for (const auto& step : program_->steps) step->move_statistics(next);
     t_.current_ = 1 - t_.current_;
     t_.has_first_ = true;
     ++t_.step_;

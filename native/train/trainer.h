@@ -27,6 +27,7 @@ struct TrainedParameter {
   bool frozen = false;
   float lr_multiplier = 1;
   std::vector<uint8_t> mask = {};  // or one byte a float: 0 where the gradient is 0 whatever comes
+  uint64_t since = 0;              // steps taken before it began to be trained
 };
 
 struct TrainerOptions {

@@ -62,8 +62,7 @@ void TrainRun::use_gradient(const Trainer::Parameter::Use& use, size_t begin, si
 
 bool TrainRun::update(double learning_rate, double norm) {
   const TrainerOptions& o = t_.options_;
-  const uint64_t step = t_.step_ + 1;
-  const UpdateArgs args = update_args_of(o, step, norm, t_.has_first_);
+  const UpdateArgs args = update_args_of(o, norm, t_.has_first_);
   std::vector<char> finite(t_.tasks_.size(), 1);
   const float* const weights = t_.weights_[t_.current_].data();
   float* const next = t_.weights_[1 - t_.current_].data();
@@ -74,8 +73,7 @@ bool TrainRun::update(double learning_rate, double norm) {
     const auto of = [&](const AlignedFloats& floats) {
       return floats.size() > 0 ? floats.data() + at : nullptr;
     };
-    UpdateArgs mine = args;
-    set_learning_rate(mine, o, step, learning_rate * o.parameters[task.parameter].lr_multiplier);
+    const UpdateArgs mine = update_args_of(args, o, o.parameters[task.parameter], t_.step_, learning_rate);
     finite[static_cast<size_t>(index)] = k_.train.update(
         mine, task.end - task.begin,
         {weights + at, t_.gradients_.data() + at, next + at, of(t_.first_), of(t_.second_), of(t_.ema_)});

@@ -1,5 +1,5 @@
-import { type Classification, DigitClassifier } from '../../digits/classifier.ts'
-import { KerneletError } from '../../errors.ts'
+import { KerneletError } from '../../util/errors.ts'
+import { type Classification, DigitClassifier } from '../../vision/digits/classifier.ts'
 import { type Command, EXIT, UsageError } from '../command.ts'
 import { complain, print, printJson, style } from '../terminal.ts'
 

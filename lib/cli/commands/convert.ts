@@ -1,6 +1,6 @@
-import { saveSafetensors } from '../../io/safetensors.ts'
-import { toTensors } from '../../io/stored.ts'
-import { readWeights } from '../../io/weights.ts'
+import { toTensors } from '../../formats/dtype.ts'
+import { saveSafetensors } from '../../formats/safetensors.ts'
+import { readWeights } from '../../formats/weights.ts'
 import { type Command, EXIT, UsageError } from '../command.ts'
 import { print } from '../terminal.ts'
 

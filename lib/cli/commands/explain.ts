@@ -1,6 +1,6 @@
-import { readPicture } from '../../digits/decode.ts'
-import { explain } from '../../digits/explain.ts'
-import { writeAtomically } from '../../io/atomic.ts'
+import { writeAtomically } from '../../formats/atomic-write.ts'
+import { explain } from '../../vision/digits/explain.ts'
+import { readPicture } from '../../vision/picture/decode.ts'
 import { type Command, EXIT, UsageError } from '../command.ts'
 import { print } from '../terminal.ts'
 

@@ -1,7 +1,7 @@
-import { KerneletError } from '../../errors.ts'
-import { native } from '../../native.ts'
-import { formatTable } from '../../table.ts'
-import { version } from '../../version.ts'
+import { native } from '../../backend/node-addon.ts'
+import { KerneletError } from '../../util/errors.ts'
+import { formatTable } from '../../util/text-table.ts'
+import { version } from '../../util/version.ts'
 import { type Command, EXIT, USAGE_CODES } from '../command.ts'
 import { complain, print, printJson } from '../terminal.ts'
 

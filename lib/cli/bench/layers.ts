@@ -1,0 +1,201 @@
+/** `kernelet bench layers`: where the time of LeNet-5 goes, step by step. */
+
+import type { StepDescription } from '../../backend/backend.ts'
+import type { Benchmark, Facts, Source } from '../../bench/benchmark.ts'
+import { images } from '../../bench/inputs.ts'
+import { columns, formatFigure, formatPercent, formatTime, label } from '../../bench/report/markdown.ts'
+import { drawRoofline } from '../../bench/report/roofline.ts'
+import type { Repetition } from '../../bench/stopwatch.ts'
+import { compile } from '../../compile/compiled-model.ts'
+import type { ModelDescription } from '../../compile/description.ts'
+import { LeNet5 } from '../../models/lenet5.ts'
+import { type Command, EXIT } from '../command.ts'
+import { choices, counts, isas, measuring, output, plot, words } from './options.ts'
+import { type Section, Session } from './session.ts'
+
+export const command: Command = {
+  summary: 'measure the steps of LeNet-5: time share, GFLOP/s, what bounds them',
+  usage: '[options]',
+  description: `Measures every step of LeNet-5's plan on one thread, in C++ (plan.profile): nanoseconds for the whole batch,
+share of the time, GFLOP/s, share of the measured peak, and arithmetic intensity: operations a byte of input,
+output and weights, each counted once. A step is bound by memory where the roof over its intensity is the
+bandwidth of the level that holds the model and the batch (L1, L2 …), by compute where it is the peak.`,
+  options: {
+    batch: { ...choices.batch, help: 'images a call; default 1' },
+    isa: choices.isa,
+    algorithm: { type: 'string', value: 'LIST', help: 'of the convolutions; default auto' },
+    ...measuring,
+    ...output,
+    plot,
+  },
+  examples: [
+    ['kernelet bench layers', 'one image'],
+    ['kernelet bench layers --batch 1,64 --isa all --plot layers.svg', 'and the roofline as a picture'],
+  ],
+  positionals: false,
+  async run(values) {
+    const tiers = isas(values)
+    const batches = counts(values, 'batch', [1])
+    const algorithms = words(String(values.algorithm ?? 'auto'), 'algorithm')
+    const session = new Session(values)
+    const model = LeNet5.pretrained()
+    const sections: Section[] = []
+    for (const isa of tiers) {
+      for (const batch of batches) {
+        for (const algorithm of algorithms) {
+          const { source, notes } = sourceOf(session, model, { isa, batch, algorithm })
+          const benchmarks = await session.measure([source])
+          sections.push(section(`batch ${batch}, ${algorithm} on ${isa}`, benchmarks, notes))
+        }
+      }
+    }
+    session.report(sections, (findings) =>
+      drawRoofline(
+        findings,
+        "LeNet-5's layers on the roofline",
+        findings.benchmarks
+          .filter(({ flops }) => flops > 0)
+          .map((b) => ({
+            name: `${b.labels.step!.split(' + ')[0]}, batch ${b.batch}, ${b.labels.ran} ${b.labels.isa}`,
+            intensity: b.counters.flops_per_byte!,
+            gflops: b.gflops,
+          })),
+      ),
+    )
+    return EXIT.ok
+  },
+}
+
+interface Configuration {
+  isa: string
+  batch: number
+  algorithm: string
+}
+
+function sourceOf(
+  session: Session,
+  model: LeNet5,
+  { isa, batch, algorithm }: Configuration,
+): { source: Source; notes: string[] } {
+  const options = { inputShape: [1, 28, 28], isa, algorithm, threads: 1 }
+  using probe = compile(model, options)
+  const description = probe.describe()
+  const { steps, batchLanes } = description
+  const peak = session.roof.peak(isa, 1)
+  const level = session.roof.levelOf(workingSet(description, batch))
+  const inLanes = batchLanes > 0 && batch >= batchLanes
+  using block = compile(model, inLanes ? { ...options, algorithm: 'lanes' } : options)
+  const ran = block.describe().steps
+  const counters = steps.map((step) => {
+    const flops_per_byte = (2 * step.macs * batch) / bytesOf(step, batch)
+    return { flops_per_byte, roof_gflops: Math.min(peak, flops_per_byte * level.bandwidth) }
+  })
+  const facts = steps.map(
+    (step, i): Facts => ({
+      name: `lenet5/${step.names.join('+')}/batch:${batch}/isa:${isa}/algorithm:${algorithm}`,
+      labels: {
+        step: step.names.join(' + '),
+        isa,
+        algorithm,
+        ran: ran[i]!.algorithm,
+        tile: ran[i]!.tile,
+        bound: counters[i]!.roof_gflops < peak ? `memory (${level.name})` : 'compute',
+      },
+      batch,
+      threads: 1,
+      flops: 2 * step.macs * batch,
+      peak,
+    }),
+  )
+  const source: Source = {
+    facts,
+    open: () => {
+      const net = compile(model, options)
+      const input = images(batch, 784)
+      let iterations = 0
+      return {
+        sample: (ms) => {
+          if (iterations === 0) iterations = iterationsIn(ms, () => net.profile(input, { iterations: 1 }))
+          return net
+            .profile(input, { iterations })
+            .map(({ ns }): Repetition => ({ iterations, samples: Float64Array.of(ns), cpu: ns }))
+        },
+        close: () => net.dispose(),
+        counters,
+      }
+    },
+  }
+  return { source, notes: inLanes ? [] : takenAlong(description) }
+}
+
+/** Calls `once` a few times to see how many of it take `ms`. */
+function iterationsIn(ms: number, once: () => void): number {
+  let fastest = Number.POSITIVE_INFINITY
+  for (let i = 0; i < 5; i++) {
+    const before = performance.now()
+    once()
+    fastest = Math.min(fastest, performance.now() - before)
+  }
+  return Math.max(3, Math.min(100_000, Math.ceil(ms / fastest)))
+}
+
+/** Bytes of input, output and weights, each once. */
+function bytesOf(step: StepDescription, batch: number): number {
+  const product = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1)
+  const floats = batch * (product(step.inputShape) + product(step.outputShape))
+  return 4 * (floats + weightsOf(step))
+}
+
+/** Weights and bias of a convolution or linear layer, from its problem string. */
+function weightsOf({ ops, problem }: StepDescription): number {
+  const size = (letters: string): number =>
+    Number(new RegExp(`(?<![a-z])${letters}(\\d+)`).exec(problem)?.[1] ?? 1)
+  const outputs = size('oc')
+  if (ops[0] === 'linear') return outputs * (size('ic') + 1)
+  if (ops[0] === 'conv2d') return outputs * ((size('ic') / size('g')) * size('kh') * size('kw') + 1)
+  return 0
+}
+
+/** What has to stay in a cache from one call to the next. */
+function workingSet(
+  { weightBytes, arenaBytes, inputShape, outputShape }: ModelDescription,
+  batch: number,
+): number {
+  const product = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1)
+  return weightBytes + arenaBytes + 4 * batch * (product(inputShape) + product(outputShape))
+}
+
+/** A call is faster than the sum of its steps where one is taken along by another. */
+function takenAlong({ steps }: ModelDescription): string[] {
+  return steps
+    .filter(({ during }) => during)
+    .map(
+      ({ names, during }) => `Measured apart; in a call ${names[0]} runs during ${during}, piece by piece.`,
+    )
+}
+
+function section(title: string, benchmarks: readonly Benchmark[], notes: readonly string[]): Section {
+  const total = benchmarks.reduce((sum, { p50 }) => sum + p50, 0)
+  const flops = benchmarks.reduce((sum, b) => sum + b.flops, 0)
+  const peak = benchmarks[0]?.peak ?? 0
+  return {
+    title,
+    columns: [
+      label('step'),
+      label('ran'),
+      label('tile'),
+      columns.p50,
+      columns.spread,
+      { title: 'share', right: true, cell: ({ p50 }) => formatPercent(p50 / total) },
+      columns.gflops,
+      columns.share,
+      { title: 'flop/byte', right: true, cell: ({ counters }) => formatFigure(counters.flops_per_byte ?? 0) },
+      label('bound'),
+    ],
+    benchmarks,
+    notes: [
+      `All steps: ${formatTime(total)}, ${formatFigure(flops / total)} GFLOP/s, ${formatPercent(flops / total / peak)} of peak.`,
+      ...notes,
+    ],
+  }
+}

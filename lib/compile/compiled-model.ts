@@ -1,0 +1,347 @@
+/** compile: a model as one native plan, and CompiledModel, what there is to do with it. */
+
+import type { NativePlan, StepDescription } from '../backend/backend.ts'
+import { native } from '../backend/node-addon.ts'
+import { type Graph, graphShapes } from '../graph/graph.ts'
+import type { Model } from '../graph/model.ts'
+import { attached, toNative } from '../graph/operation.ts'
+import { Summary } from '../graph/summary.ts'
+import { elements, formatShape, looksLikeNhwc, sameShape, size } from '../tensor/shape.ts'
+import { noData, received, Tensor } from '../tensor/tensor.ts'
+import { bufferOf, lengthOf } from '../tensor/typed-array.ts'
+import { checkOptions } from '../util/check.ts'
+import { disposable } from '../util/dispose.ts'
+import { KerneletError } from '../util/errors.ts'
+import {
+  checkFloats,
+  checkFree,
+  checkPixels,
+  inFlight,
+  overlap,
+  reserve,
+  type Values,
+  viewOf,
+} from './buffers.ts'
+import { ModelDescription } from './description.ts'
+import { algorithmOf, type CompileOptions, checkBytes, graphOf, type Input, rangesOf } from './options.ts'
+
+/** Options of `CompiledModel.runAsync`. */
+export interface RunAsyncOptions {
+  /** When it has fired before the work starts, the call is rejected with `ERR_ABORTED`. */
+  signal?: AbortSignal | undefined
+}
+
+/** One step of a plan with what it cost. */
+export interface StepProfile extends StepDescription {
+  /** Median nanoseconds of the step for the whole batch. */
+  ns: number
+  /** 2 · macs · batch / ns. */
+  gflops: number
+}
+
+/**
+ * Makes a native plan of a model: operations fused, algorithms chosen, weights packed, memory laid out.
+ *
+ * The weights are copied: train or load first, or compile again.
+ *
+ * @throws KerneletError `ERR_SHAPE` when a layer does not fit, by its name; `ERR_ISA` for an instruction set
+ *   that is not there; `ERR_ARGUMENT` for a wrong option; otherwise as `trace`
+ */
+export function compile(model: Model | Graph, options: CompileOptions = {}): CompiledModel {
+  checkOptions('compile', options, [
+    'inputShape',
+    'isa',
+    'algorithm',
+    'threads',
+    'maxBatch',
+    'fuse',
+    'numerics',
+    'inputType',
+    'scale',
+    'shift',
+    'precision',
+    'calibration',
+  ])
+  return new CompiledModel(graphOf(model, options.inputShape), options)
+}
+
+/**
+ * A model ready to run. Made by `compile`; not to be constructed.
+ *
+ * Its native memory is freed by `dispose()`, at the end of a `using` block, or when the object is collected.
+ */
+export class CompiledModel {
+  /** `dispose`, at the end of a `using` block. */
+  declare readonly [Symbol.dispose]: () => void
+  /** Per image. */
+  readonly inputShape: readonly number[]
+  /** Per image. */
+  readonly outputShape: readonly number[]
+  /** What `run` takes: a Float32Array or Tensor, or bytes. */
+  readonly inputType: 'float32' | 'uint8'
+  readonly #plan: NativePlan
+  readonly #inputLength: number
+  readonly #outputLength: number
+  readonly #maxBatch: number
+  readonly #counts: { macs: number; parameters: number }
+  #disposed = false
+  /** The output handed back when the caller brings none: a view of the first images of #space. */
+  #own: Float32Array
+  #space: Float32Array
+  /** The input as it was given. */
+  #source: Input | undefined
+  /** The arrays that the plan is bound to, views of them, and the views' lengths when they were bound. */
+  #input: Values = noData
+  #output: Float32Array = noData
+  #inputView: Values = noData
+  #outputView: Float32Array = noData
+  #inputSize = 0
+  #outputSize = 0
+
+  constructor(graph: Graph, options: CompileOptions) {
+    const { isa, threads, maxBatch, fuse, inputType = 'float32', scale, shift } = options
+    const algorithm = algorithmOf(options)
+    checkBytes(inputType, scale, shift)
+    this.inputType = inputType
+    const shapes = graphShapes(graph)
+    this.inputShape = shapes.input
+    this.outputShape = shapes.output
+    this.#inputLength = elements(shapes.input)
+    this.#outputLength = elements(shapes.output)
+    this.#maxBatch =
+      maxBatch === undefined ? Number.POSITIVE_INFINITY : size(maxBatch, 'compile: maxBatch', 1)
+    if (threads !== undefined) size(threads, 'compile: threads', 0)
+    const ranges = rangesOf(graph, options)
+    const { macs, parameters } = new Summary(graph)
+    this.#counts = { macs, parameters }
+    const nodes = graph.nodes.map((node) => toNative(node, node.name, node.inputs, node.shape))
+    this.#plan = native().compile(
+      { nodes, output: graph.output },
+      {
+        isa,
+        algorithm,
+        threads,
+        fuse,
+        byteInput: inputType === 'uint8',
+        scale: scale ?? 1 / 255,
+        shift: shift ?? 0,
+        int8: ranges !== undefined,
+        ranges,
+      },
+    )
+    this.#space = new Float32Array((maxBatch ?? 1) * this.#outputLength)
+    this.#own = this.#space.subarray(0, this.#outputLength)
+  }
+
+  /**
+   * Runs a batch, synchronously: the thread waits. Calling again with the same arrays is fastest; then a
+   * call is two comparisons and the work.
+   *
+   * @param input batch × values per image, or a Tensor of the input shape with or without a batch in front;
+   *   with inputType 'uint8' a Uint8Array, Uint8ClampedArray or Buffer
+   * @param output batch × values per output. Without it the model hands back an array of its own that the
+   *   **next call overwrites**: copy it (`.slice()`) or bring your own to keep it.
+   * @returns `output`, or the model's own array
+   * @throws KerneletError `ERR_SHAPE` for lengths that do not fit, also of a detached buffer; `ERR_ARGUMENT`
+   *   for other types, too large a batch, or an output that overlaps the input; `ERR_BUSY` when `output` waits
+   *   for a `runAsync`; `ERR_DISPOSED`
+   */
+  run(input: Input, output?: Float32Array): Float32Array {
+    // A buffer that was transferred away, or resized, shows in the lengths of views that nobody else has.
+    if (
+      input === this.#source &&
+      this.#inputView.length === this.#inputSize &&
+      (output ?? this.#own) === this.#output &&
+      this.#outputView.length === this.#outputSize &&
+      inFlight.size === 0
+    ) {
+      this.#plan.execute()
+      return this.#output
+    }
+    this.#bind(input, output)
+    this.#plan.execute()
+    return this.#output
+  }
+
+  #bind(input: Input, output: Float32Array | undefined): void {
+    const values = this.#checkInput(input)
+    const batch = lengthOf(values) / this.#inputLength
+    const target =
+      output === undefined ? this.#ownOutput(values, batch) : this.#checkOutput(output, values, batch)
+    checkFree(target)
+    const unchanged =
+      values === this.#input &&
+      target === this.#output &&
+      this.#inputView.length === this.#inputSize &&
+      this.#outputView.length === this.#outputSize
+    if (!unchanged) {
+      // Nothing is bound until all has gone well.
+      this.#source = undefined
+      this.#input = noData
+      this.#plan.bind(values, target, batch)
+      this.#inputView = viewOf(values)
+      this.#inputSize = this.#inputView.length
+      this.#outputView = viewOf(target)
+      this.#outputSize = this.#outputView.length
+      this.#input = values
+      this.#output = target
+    }
+    this.#source = input
+  }
+
+  /**
+   * Runs a batch on another thread. The input is copied before this returns; it may be changed at once.
+   *
+   * @param input as for `run`
+   * @param output batch × values per output, written just before the promise resolves; default: a new array
+   * @returns `output`, or the new array
+   * @throws (by rejection) KerneletError as `run`; `ERR_BUSY` when an earlier call into memory that overlaps
+   *   `output` has not finished; `ERR_ABORTED` when the signal has fired
+   */
+  async runAsync(input: Input, output?: Float32Array, options: RunAsyncOptions = {}): Promise<Float32Array> {
+    checkOptions('runAsync', options, ['signal'])
+    const values = this.#checkInput(input)
+    const batch = lengthOf(values) / this.#inputLength
+    if (options.signal?.aborted) {
+      throw new KerneletError('ERR_ABORTED', 'runAsync: aborted before it started', {
+        cause: options.signal.reason,
+      })
+    }
+    if (output === undefined) {
+      const fresh = new Float32Array(batch * this.#outputLength)
+      await this.#plan.runAsync(values, fresh, batch)
+      return fresh
+    }
+    const release = reserve(this.#checkOutput(output, values, batch))
+    try {
+      await this.#plan.runAsync(values, output, batch)
+    } finally {
+      release()
+    }
+    return output
+  }
+
+  /**
+   * Measures every step on its own.
+   *
+   * @param input as for `run`
+   * @param options `iterations`: runs of which the median is taken; default 100
+   */
+  profile(input: Input, options: { iterations?: number } = {}): StepProfile[] {
+    checkOptions('profile', options, ['iterations'])
+    const iterations = size(options.iterations ?? 100, 'profile: iterations', 1)
+    const values = this.#checkInput(input)
+    const batch = lengthOf(values) / this.#inputLength
+    const output = new Float32Array(batch * this.#outputLength)
+    const times = this.#plan.profile(values, output, batch, iterations)
+    return this.#plan.describe().map((step, i) => {
+      const ns = times[i] as number
+      return { ...step, ns, gflops: ns > 0 ? (2 * step.macs * batch) / ns : 0 }
+    })
+  }
+
+  /** What the plan does, step by step, and what it takes. */
+  describe(): ModelDescription {
+    this.#checkAlive()
+    const { isa, threads, batchLanes, arenaBytes, weightBytes } = this.#plan
+    return new ModelDescription({
+      inputShape: this.inputShape,
+      outputShape: this.outputShape,
+      isa,
+      threads,
+      batchLanes,
+      arenaBytes,
+      weightBytes,
+      ...this.#counts,
+      steps: this.#plan.describe(),
+    })
+  }
+
+  /** Frees the native memory; every later call throws `ERR_DISPOSED`, except this one. */
+  dispose(): void {
+    this.#disposed = true
+    this.#source = undefined
+    this.#input = noData
+    this.#output = noData
+    this.#inputView = noData
+    this.#outputView = noData
+    this.#plan.dispose()
+  }
+
+  #checkAlive(): void {
+    if (this.#disposed) throw new KerneletError('ERR_DISPOSED', 'This model was disposed; compile it again')
+  }
+
+  /** The values of a whole number of images, not more than allowed. */
+  #checkInput(input: Input): Values {
+    this.#checkAlive()
+    const values =
+      this.inputType === 'uint8'
+        ? checkPixels(input)
+        : Tensor.is(input)
+          ? this.#checkTensor(input)
+          : checkFloats(input, 'input')
+    const length = lengthOf(values)
+    if (length === 0 || length % this.#inputLength !== 0) {
+      throw new KerneletError(
+        'ERR_SHAPE',
+        `Expected ${this.#inputLength} values per image (${formatShape(this.inputShape)}) for input but ` +
+          `received ${received(values)}`,
+      )
+    }
+    const batch = length / this.#inputLength
+    if (batch > this.#maxBatch) {
+      throw new KerneletError(
+        'ERR_ARGUMENT',
+        `Expected at most ${this.#maxBatch} images at once (maxBatch) but received ${batch}`,
+      )
+    }
+    return values
+  }
+
+  #checkTensor(input: Tensor): Float32Array {
+    const { shape } = input
+    const image = shape.length === this.inputShape.length ? shape : shape.slice(1)
+    if (!sameShape(image, this.inputShape)) {
+      const hint =
+        this.inputShape.length === 3 && looksLikeNhwc(image, this.inputShape[0] as number)
+          ? '; this looks like NHWC (height, width, channels): kernelet expects channels first'
+          : ''
+      throw new KerneletError(
+        'ERR_SHAPE',
+        `Expected a tensor of shape ${formatShape(this.inputShape)} or batch×${formatShape(this.inputShape)} ` +
+          `for input but received ${formatShape(shape)}${hint}`,
+      )
+    }
+    return attached(input, 'input')
+  }
+
+  #checkOutput(output: unknown, input: Values, batch: number): Float32Array {
+    const target = checkFloats(output, 'output')
+    const expected = batch * this.#outputLength
+    if (lengthOf(target) !== expected) {
+      throw new KerneletError(
+        'ERR_SHAPE',
+        `Expected ${expected} values (${batch} × ${formatShape(this.outputShape)}) for output but received ` +
+          received(target),
+      )
+    }
+    if (overlap(target, input)) {
+      throw new KerneletError('ERR_ARGUMENT', 'output overlaps input in memory; they must be apart')
+    }
+    return target
+  }
+
+  #ownOutput(input: Values, batch: number): Float32Array {
+    const length = batch * this.#outputLength
+    // The caller may have transferred away what it was handed (no length is left), or may give it back as input.
+    if (this.#space.length < length || overlap(this.#space, input)) {
+      this.#space = new Float32Array(Math.max(length, this.#space.length))
+    }
+    if (lengthOf(this.#own) !== length || bufferOf(this.#own) !== this.#space.buffer) {
+      this.#own = this.#space.subarray(0, length)
+    }
+    return this.#own
+  }
+}
+disposable(CompiledModel)

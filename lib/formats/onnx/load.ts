@@ -1,0 +1,230 @@
+/** ONNX models as modules. */
+
+import { dirname } from 'node:path'
+import type { CompiledModel } from '../../compile/compiled-model.ts'
+import type { CompileOptions } from '../../compile/options.ts'
+import { SymbolicTensor, type Tracer } from '../../graph/graph.ts'
+import type { Summary } from '../../graph/summary.ts'
+import { Module } from '../../nn/module.ts'
+import { formatShape } from '../../tensor/shape.ts'
+import type { Tensor } from '../../tensor/tensor.ts'
+import { checkOptions, objectOf } from '../../util/check.ts'
+import { KerneletError } from '../../util/errors.ts'
+import { show } from '../../util/show.ts'
+import type { FileSource } from '../../util/source.ts'
+import { readSource } from '../source.ts'
+import { Budget, within } from './budget.ts'
+import { decodeModel } from './decode.ts'
+import { list, type OnnxValueInfo } from './info.ts'
+import { bytesOf, inputValue, resultOf } from './io.ts'
+import type { OnnxInput, OnnxResult } from './onnx-array.ts'
+import { type Prepared, prepare, runNode } from './prepare.ts'
+import type { ModelProto } from './proto.ts'
+import { isSymbolic, type Run, tensorOf, type Value } from './value.ts'
+
+/** Options of `loadOnnx`. */
+export interface LoadOnnxOptions {
+  /** The output that is the result of forward(), by name; needed where the model has several. */
+  output?: string | undefined
+  /** Where the files of weights lie that a model in bytes refers to; default: beside the model, when it is a file. */
+  dataFolder?: string | undefined
+}
+
+/**
+ * Reads an ONNX model: a CNN of opset 7 to 22, exported by PyTorch or others. float16, bfloat16 and double weights
+ * of layers become float32, in which layers compute; a double beyond float32 is refused.
+ *
+ * What a model makes one compute is bounded, since a few bytes of a file can ask for any size. Loading and tracing
+ * (`compile`, `summary`): 128 MB of values and 2²⁵ steps (less than a second), and 16 bytes and 8 steps more for each
+ * byte of weights that it brings. One run: 1 GB of values and 2³¹ steps, and 256 bytes and 2¹⁴ steps more for each
+ * byte of weights and inputs.
+ *
+ * @param source the path of a file, or its bytes
+ * @throws KerneletError `ERR_FORMAT` when the file is damaged; `ERR_UNSUPPORTED` for an operator or attribute that
+ *   there is none of here, by node, operator and opset, and for a node that goes beyond those bounds; `ERR_IO` when
+ *   the file, or one it refers to, cannot be read
+ */
+export function loadOnnx(source: FileSource, options: LoadOnnxOptions = {}): OnnxModel {
+  checkOptions('loadOnnx', options, ['output', 'dataFolder'])
+  const { bytes, name, path: file } = readSource('loadOnnx', source, 'ONNX')
+  const path = options.dataFolder ?? (file === undefined ? undefined : dirname(file))
+  return new OnnxModel(decodeModel(bytes, name), name, { path }, options.output)
+}
+
+/**
+ * A model read from ONNX: `compile`, `summary`, `stateDict` and, where its operations have gradients, training are
+ * those of any Module. Weights go by the names of their initializers, with PyTorch's layout: the matrix of a Gemm
+ * or MatMul is [out, in]. A cast to float16 or bfloat16 rounds here; a compiled model computes such values as
+ * float32. Dropout drops nothing and batch norms keep their statistics, also in training. Made by `loadOnnx`; not to
+ * be constructed.
+ */
+export class OnnxModel extends Module {
+  readonly #model: Prepared
+  readonly #result: string | undefined
+  /** The batch the model was exported with, where it is a number. */
+  readonly #declaredBatch: number | undefined
+  /** Bytes of the model's weights. */
+  readonly #given: number
+
+  constructor(model: ModelProto, file: string, folder: { path: string | undefined }, output?: string) {
+    super()
+    const budget = new Budget('load')
+    this.#model = within(budget, () => prepare(model, file, folder))
+    this.#given = budget.given
+    this.#result = chosen(this.#model.outputs, output, file)
+    const batch = this.#model.inputs[0]?.shape?.[0]
+    this.#declaredBatch = typeof batch === 'number' ? batch : undefined
+    for (const [name, value] of [...this.#model.parameters, ...this.#model.buffers]) {
+      let property = name
+      while (property in this) property += '_'
+      Object.defineProperty(this, property, { value, enumerable: true })
+    }
+  }
+
+  /** Version of the operator set the model was written for. */
+  get opset(): number {
+    return this.#model.opset
+  }
+
+  /** What the model must be given. */
+  get inputs(): readonly OnnxValueInfo[] {
+    return this.#model.inputs
+  }
+
+  get outputs(): readonly OnnxValueInfo[] {
+    return this.#model.outputs
+  }
+
+  /** Shape of one image, where the model fixes it. */
+  get inputShape(): readonly number[] | undefined {
+    const image = this.inputs[0]?.shape?.slice(1)
+    return image?.length && image.every((size) => typeof size === 'number') ? (image as number[]) : undefined
+  }
+
+  /**
+   * The result for a batch, as float32 whatever its type in the model.
+   *
+   * @param inputs one tensor for each of `inputs`, in order: [n, channels, height, width] for an image
+   * @throws KerneletError `ERR_SHAPE` when a shape is not what the model declares; `ERR_UNSUPPORTED`, when the model
+   *   is compiled, for a node that needs values
+   */
+  forward(...inputs: Tensor[]): Tensor {
+    if (inputs.length !== this.inputs.length) {
+      throw new KerneletError(
+        'ERR_ARGUMENT',
+        `The model has ${this.inputs.length} inputs (${list(this.inputs)}) but received ${inputs.length}`,
+      )
+    }
+    if (this.#result === undefined) {
+      throw new KerneletError(
+        'ERR_ARGUMENT',
+        `The model has several outputs (${list(this.outputs)}): name one in loadOnnx(…, { output }), or use run()`,
+      )
+    }
+    const values = new Map<string, Value>(
+      inputs.map((input, i) => {
+        const info = this.inputs[i] as OnnxValueInfo
+        return [info.name, isSymbolic(input) ? input : inputValue(input, info)]
+      }),
+    )
+    return tensorOf(this.#run(values).get(this.#result) as Value)
+  }
+
+  /**
+   * Every output for the inputs, by name, operator by operator: for models with several inputs or outputs, and for
+   * what cannot be compiled. Integers and doubles are computed in their own type but where a layer takes doubles.
+   *
+   * @param inputs by name: Tensors, or `{ data, shape }` with any numbers, which must be of the input's type
+   * @returns a Tensor for an output of float32 or narrower floats, else an OnnxArray: see `outputs[i].dtype`. The type
+   *   parameter says which to TypeScript: `run<OnnxArray>(…)`, `run<OnnxResult>(…)`
+   * @throws KerneletError `ERR_ARGUMENT` for names or numbers that do not fit; otherwise as `forward`
+   */
+  run<Result extends OnnxResult = Tensor>(
+    inputs: Readonly<Record<string, OnnxInput>>,
+  ): Record<string, Result> {
+    const names = new Set(this.inputs.map(({ name }) => name))
+    objectOf(inputs, 'run: inputs')
+    for (const name of Object.keys(inputs)) {
+      if (names.has(name)) continue
+      throw new KerneletError(
+        'ERR_ARGUMENT',
+        `run: there is no input ${show(name)}; there are ${list(this.inputs)}`,
+      )
+    }
+    const values = new Map<string, Value>()
+    for (const info of this.inputs) {
+      if (!Object.hasOwn(inputs, info.name)) {
+        throw new KerneletError('ERR_ARGUMENT', `run: the input ${show(info.name)} is missing`)
+      }
+      values.set(info.name, inputValue(inputs[info.name] as OnnxInput, info))
+    }
+    const results = this.#run(values)
+    const { types } = this.#model
+    return Object.fromEntries(
+      this.outputs.map(({ name }) => [name, resultOf(results.get(name) as Value, types.get(name)) as Result]),
+    )
+  }
+
+  /** `compile`; `inputShape` is only needed where the model does not fix it. */
+  override compile(options: CompileOptions = {}): CompiledModel {
+    objectOf(options, 'compile: options')
+    return super.compile({ ...options, inputShape: options.inputShape ?? this.inputShape })
+  }
+
+  /** `summary`; `inputShape` is only needed where the model does not fix it. */
+  override summary(inputShape: readonly number[] | undefined = this.inputShape): Summary {
+    return super.summary(inputShape as readonly number[])
+  }
+
+  #run(inputs: ReadonlyMap<string, Value>): Map<string, Value> {
+    for (const info of this.inputs) checkInput(inputs.get(info.name) as Value, info)
+    const first = inputs.values().next().value
+    const batch = first?.shape[0] ?? 1
+    const { held, types } = this.#model
+    const run = { batch, declaredBatch: this.#declaredBatch, held, types }
+    const values = new Map([...this.#model.known, ...inputs])
+    const tracer = [...inputs.values()].find((value) => value instanceof SymbolicTensor)?.tracer
+    const budget = tracer
+      ? new Budget('load', this.#given)
+      : new Budget('run', this.#given + bytesOf([...inputs.values()]))
+    return within(budget, () => this.#runNodes(values, run, tracer))
+  }
+
+  #runNodes(values: Map<string, Value>, run: Run, tracer: Tracer | undefined): Map<string, Value> {
+    const around = tracer?.scopes.at(-1)?.path ?? ''
+    for (const prepared of this.#model.nodes) {
+      const name = prepared.node.name.replace(/^\//, '')
+      tracer?.scopes.push({ path: around === '' ? name : `${around}.${name}`, leaf: true })
+      try {
+        runNode(prepared, values, run)
+      } finally {
+        tracer?.scopes.pop()
+      }
+    }
+    return values
+  }
+}
+
+/** The output that was asked for, or the only one. */
+function chosen(
+  outputs: readonly OnnxValueInfo[],
+  wanted: string | undefined,
+  file: string,
+): string | undefined {
+  const name = wanted ?? (outputs[0] as OnnxValueInfo).name
+  if (wanted === undefined && outputs.length > 1) return undefined
+  if (outputs.some((output) => output.name === name)) return name
+  throw new KerneletError('ERR_ARGUMENT', `${file} has no output ${show(wanted)}; it has ${list(outputs)}`)
+}
+
+/** The batch may be any; what else the model fixes must be so. */
+function checkInput(value: Value, info: OnnxValueInfo): void {
+  const { shape } = info
+  if (shape === undefined) return
+  const fits = value.shape.length === shape.length
+  if (fits && shape.every((size, d) => d === 0 || typeof size !== 'number' || size === value.shape[d])) return
+  throw new KerneletError(
+    'ERR_SHAPE',
+    `The input ${info.name} is ${list([info])} but received ${formatShape(value.shape)}`,
+  )
+}

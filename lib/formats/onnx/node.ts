@@ -1,0 +1,119 @@
+/** A node of a model: its attributes, read with the type they should have, and the errors that are about it. */
+
+import { KerneletError, type KerneletErrorCode } from '../../util/errors.ts'
+import { show } from '../../util/show.ts'
+import type { NdArray } from './array.ts'
+import type { AttributeProto, NodeProto } from './proto.ts'
+import { type DataFolder, readTensor } from './tensor.ts'
+
+/** Names of `AttributeProto.AttributeType`. */
+const attributeTypes: Readonly<Record<number, string>> = {
+  1: 'a float',
+  2: 'an integer',
+  3: 'a string',
+  4: 'a tensor',
+  5: 'a graph',
+  6: 'floats',
+  7: 'integers',
+  8: 'strings',
+  9: 'tensors',
+  10: 'graphs',
+}
+
+export class OnnxNode {
+  /** As the model names it, else by its first output. */
+  readonly name: string
+  readonly op: string
+  readonly inputs: readonly string[]
+  readonly outputs: readonly string[]
+  /** Version of the operator set. */
+  readonly opset: number
+  readonly #attributes: Map<string, AttributeProto>
+  readonly #asked: Set<string> = new Set()
+  readonly #folder: DataFolder
+
+  constructor(node: NodeProto, opset: number, folder: DataFolder) {
+    this.name = node.name || node.output.find((output) => output !== '') || node.op_type
+    this.op = node.op_type
+    this.inputs = node.input
+    this.outputs = node.output
+    this.opset = opset
+    this.#attributes = new Map(node.attribute.map((attribute) => [attribute.name, attribute]))
+    this.#folder = folder
+  }
+
+  has(name: string): boolean {
+    return this.#attributes.has(name)
+  }
+
+  int(name: string, otherwise: number): number {
+    return this.#read(name, 2)?.i ?? otherwise
+  }
+
+  /** One of two things, as ONNX writes a boolean. */
+  flag(name: string, otherwise: boolean): boolean {
+    return this.int(name, otherwise ? 1 : 0) !== 0
+  }
+
+  float(name: string, otherwise: number): number {
+    return this.#read(name, 1)?.f ?? otherwise
+  }
+
+  text(name: string, otherwise: string): string {
+    const attribute = this.#read(name, 3)
+    return attribute ? new TextDecoder().decode(attribute.s) : otherwise
+  }
+
+  ints(name: string): number[] | undefined {
+    return this.#read(name, 7)?.ints
+  }
+
+  floats(name: string): number[] | undefined {
+    return this.#read(name, 6)?.floats
+  }
+
+  tensor(name: string): NdArray | undefined {
+    const attribute = this.#read(name, 4)
+    if (!attribute) return undefined
+    if (!attribute.t) throw this.error('ERR_FORMAT', `attribute ${name} has no tensor`)
+    return readTensor(attribute.t, `${this.place}: attribute ${name}`, this.#folder)
+  }
+
+  /** An attribute that changes nothing here. */
+  ignore(...names: string[]): void {
+    for (const name of names) this.#asked.add(name)
+  }
+
+  /** @throws KerneletError `ERR_UNSUPPORTED` when there is an attribute that nobody asked for */
+  checkAttributes(): void {
+    for (const [name, { ref_attr_name: reference }] of this.#attributes) {
+      if (!this.#asked.has(name)) throw this.unsupported(`attribute ${show(name)} is not supported`)
+      if (reference) throw this.unsupported(`attribute ${name} refers to one of a function`)
+    }
+  }
+
+  #read(name: string, type: number): AttributeProto | undefined {
+    this.#asked.add(name)
+    const attribute = this.#attributes.get(name)
+    if (attribute && attribute.type !== type && attribute.type !== 0) {
+      throw this.error(
+        'ERR_FORMAT',
+        `attribute ${name} should be ${attributeTypes[type]} but is ${attributeTypes[attribute.type] ?? `of type ${attribute.type}`}`,
+      )
+    }
+    return attribute
+  }
+
+  /** `node conv1 (Conv, opset 17)` */
+  get place(): string {
+    return `node ${this.name} (${this.op}, opset ${this.opset})`
+  }
+
+  error(code: KerneletErrorCode, reason: string, cause?: unknown): KerneletError {
+    return new KerneletError(code, `${this.place}: ${reason}`, { cause })
+  }
+
+  unsupported(reason: string): KerneletError {
+    return this.error('ERR_UNSUPPORTED', reason)
+  }
+}

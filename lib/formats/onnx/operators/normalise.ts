@@ -1,0 +1,284 @@
+/** Operators that normalise, reduce, or drop. */
+
+import {
+  adaptiveMaxPool2d,
+  batchNorm,
+  localResponseNorm,
+  logSoftmax,
+  mean,
+  mul,
+  permute,
+  reshape,
+  softmax,
+} from '../../../ops/functional.ts'
+import { elements } from '../../../tensor/shape.ts'
+import type { Tensor } from '../../../tensor/tensor.ts'
+import { KerneletError } from '../../../util/errors.ts'
+import * as nd from '../array.ts'
+import { bool, type ElementType, float32 } from '../element.ts'
+import type { OnnxNode } from '../node.ts'
+import {
+  arrayOf,
+  axisOf,
+  integersOf,
+  isSymbolic,
+  keepBatch,
+  type Operator,
+  onlyArrays,
+  required,
+  tensorOf,
+  typeOf,
+  type Value,
+} from '../value.ts'
+
+const BatchNormalization: Operator = (node) => {
+  const epsilon = node.float('epsilon', 1e-5)
+  const momentum = node.float('momentum', 0.9)
+  const training = node.flag('training_mode', false)
+  if (!node.flag('spatial', true)) throw node.unsupported('attribute spatial=0 is not supported')
+  if (node.opset < 7 && !node.flag('is_test', false))
+    throw node.unsupported('attribute is_test=0 is not supported')
+  if (!training && node.outputs.slice(1).some((name) => name !== '')) {
+    throw node.unsupported('the outputs of training are not supported')
+  }
+  return (inputs) => {
+    const [x, weight, bias, mean, variance] = [0, 1, 2, 3, 4].map((i) =>
+      tensorOf(required(node, inputs, i), node),
+    ) as [Tensor, Tensor, Tensor, Tensor, Tensor]
+    if (!training) return batchNorm(x, mean, variance, { weight, bias, eps: epsilon })
+    if (isSymbolic(x)) throw inTraining(node, 'attribute training_mode=1')
+    const own = moments(arrayOf(node, x))
+    const y = batchNorm(x, own.mean, own.variance, { weight, bias, eps: epsilon })
+    return [y, moved(mean, own.mean, momentum), moved(variance, own.variance, momentum)]
+  }
+}
+
+/** A model that is not for use: batch norm would mix the images of a batch, dropout would drop values. */
+function inTraining(node: OnnxNode, what: string): KerneletError {
+  return node.unsupported(
+    `${what}: the model was saved in training mode. Export it for evaluation, as after model.eval() in PyTorch`,
+  )
+}
+
+/** Mean and variance (over n, not n − 1) of every channel. */
+function moments(x: nd.NdArray): { mean: Tensor; variance: Tensor } {
+  const axes = x.shape.map((_, d) => d).filter((d) => d !== 1)
+  const average: nd.Fold = (values, from, to) => sumOf(values as Float32Array, from, to) / (to - from)
+  const spread: nd.Fold = (values, from, to) => {
+    const middle = average(values, from, to) as number
+    let sum = 0
+    for (let i = from; i < to; i++) sum += ((values[i] as number) - middle) ** 2
+    return sum / (to - from)
+  }
+  return {
+    mean: nd.toTensor(nd.reduce(x, axes, false, average)),
+    variance: nd.toTensor(nd.reduce(x, axes, false, spread)),
+  }
+}
+
+/** A running average after one more batch. */
+function moved(running: Tensor, batch: Tensor, momentum: number): Value {
+  const values = running.data.map((value, i) => value * momentum + (batch.data[i] as number) * (1 - momentum))
+  return { type: float32, shape: running.shape, values }
+}
+
+const LRN: Operator = (node) => {
+  if (!node.has('size')) throw node.error('ERR_FORMAT', 'attribute size is missing')
+  const size = node.int('size', 1)
+  const [alpha, beta, k] = [node.float('alpha', 1e-4), node.float('beta', 0.75), node.float('bias', 1)]
+  const normed = (x: Tensor) => localResponseNorm(x, size, { alpha, beta, k })
+  return (inputs) => {
+    const value = required(node, inputs, 0)
+    if (size % 2 === 1) return normed(tensorOf(value, node))
+    // An even window reaches one further up than down, PyTorch's the other way round.
+    if (isSymbolic(value)) throw node.unsupported(`attribute size=${size}, which is even, is for run() only`)
+    return turned(nd.fromTensor(normed(nd.toTensor(turned(arrayOf(node, value))))))
+  }
+}
+
+/** The channels from last to first. */
+function turned(x: nd.NdArray): nd.NdArray {
+  const channels = x.shape[1] as number
+  const backwards = Array.from({ length: channels }, (_, c) => channels - 1 - c)
+  return nd.gather(x, nd.integers(backwards), 1)
+}
+
+/** Softmax and its logarithm: since opset 13 along one dimension, before along all from `axis` on. */
+function along(compute: (x: Tensor, dim: number) => Tensor): Operator {
+  return (node) => {
+    const merged = node.opset < 13
+    const axis = node.int('axis', merged ? 1 : -1)
+    return (inputs) => {
+      const x = tensorOf(required(node, inputs, 0), node)
+      const { shape } = x
+      const at = merged && axis === shape.length ? axis : axisOf(node, axis, shape.length)
+      if (!merged || at === shape.length - 1) return compute(x, at)
+      keepBatch(node, x, at)
+      const rows = reshape(x, [elements(shape.slice(0, at)), elements(shape.slice(at))])
+      return reshape(compute(rows, 1), shape)
+    }
+  }
+}
+
+/** Nothing is dropped: a model is run, not trained, by its nodes. */
+const Dropout: Operator = (node) => {
+  node.ignore('ratio', 'seed')
+  if (node.opset < 7) node.ignore('is_test')
+  return (inputs) => {
+    const value = required(node, inputs, 0)
+    const training = inputs[2] ? nd.first(arrayOf(node, inputs[2], 'training_mode')) : 0
+    const ratio = inputs[1] ? nd.first(arrayOf(node, inputs[1], 'ratio')) : 0.5
+    if (training && ratio !== 0) throw inTraining(node, 'its input training_mode is true')
+    if (isSymbolic(value) || (node.outputs[1] ?? '') === '') return value
+    return [value, nd.filled(node.opset < 10 ? float32 : bool, value.shape, 1)]
+  }
+}
+
+/** The dimensions that a reduction folds, from an attribute or, since the opset that says, an input. */
+function reduction(
+  since: number,
+  native: ((x: Tensor, dims: number[], keepDims: boolean) => Tensor | undefined) | undefined,
+  foldOf: (type: ElementType) => nd.Fold,
+): Operator {
+  return (node) => {
+    const keepDims = node.flag('keepdims', true)
+    const noop = node.opset >= since && node.flag('noop_with_empty_axes', false)
+    const fixed = node.opset < since ? node.ints('axes') : undefined
+    return (inputs) => {
+      const value = required(node, inputs, 0)
+      const rank = value.shape.length
+      const given = (fixed ?? integersOf(node, inputs[1], 'axes') ?? []).map((axis) =>
+        axisOf(node, axis, rank),
+      )
+      if (new Set(given).size < given.length) throw node.error('ERR_SHAPE', 'two axes are the same')
+      if (given.length === 0 && noop) return value
+      const axes = given.length > 0 ? given : value.shape.map((_, d) => d)
+      for (const axis of axes) keepBatch(node, value, axis)
+      const result = onlyArrays([value]) ? undefined : native?.(tensorOf(value, node), axes, keepDims)
+      return result ?? nd.reduce(arrayOf(node, value), axes, keepDims, foldOf(typeOf(value)))
+    }
+  }
+}
+
+function sumOf(values: ArrayLike<number>, from: number, to: number): number {
+  let sum = 0
+  for (let i = from; i < to; i++) sum += values[i] as number
+  return sum
+}
+
+/** A fold by a function of two numbers, beginning with what it makes of nothing. */
+function folding(
+  start: (type: ElementType) => number | bigint,
+  number: (a: number, b: number) => number,
+  integer: (a: number, b: number) => number,
+  wide: (a: bigint, b: bigint) => bigint,
+): (type: ElementType) => nd.Fold {
+  return (type) => {
+    const begin = start(type)
+    if (type.wide) {
+      return (values, from, to) => {
+        let result = begin as bigint
+        for (let i = from; i < to; i++) result = wide(result, values[i] as bigint)
+        return result
+      }
+    }
+    const step = type.kind === 'float' ? number : integer
+    return (values, from, to) => {
+      let result = begin as number
+      for (let i = from; i < to; i++) result = step(result, values[i] as number)
+      return result
+    }
+  }
+}
+
+const constant = (value: number) => (type: ElementType) => (type.wide ? BigInt(value) : value)
+
+const folds = {
+  sum: folding(
+    constant(0),
+    (a, b) => a + b,
+    (a, b) => (a + b) | 0,
+    (a, b) => BigInt.asIntN(64, a + b),
+  ),
+  product: folding(
+    constant(1),
+    (a, b) => a * b,
+    Math.imul,
+    (a, b) => BigInt.asIntN(64, a * b),
+  ),
+  // of nothing: −∞ or the smallest number of the type, ∞ or the largest
+  max: folding(
+    ({ lowest }) => lowest,
+    Math.max,
+    Math.max,
+    (a, b) => (a < b ? b : a),
+  ),
+  min: folding(
+    ({ highest }) => highest,
+    Math.min,
+    Math.min,
+    (a, b) => (a < b ? a : b),
+  ),
+}
+
+/** The mean of nothing is NaN; there is none of integers. Theirs drops the fraction. */
+function meanOf(type: ElementType): nd.Fold {
+  return (values, from, to) => {
+    if (from === to && type.kind !== 'float') {
+      throw new KerneletError('ERR_SHAPE', `there is no mean of no numbers of ${type.name}`)
+    }
+    if (type.wide) {
+      let sum = 0n
+      for (let i = from; i < to; i++) sum += values[i] as bigint
+      return sum / BigInt(to - from)
+    }
+    const mean = sumOf(values as Float64Array, from, to) / (to - from)
+    return type.kind === 'float' ? mean : Math.trunc(mean)
+  }
+}
+
+export const normaliseOperators: Readonly<Record<string, Operator>> = {
+  BatchNormalization,
+  LRN,
+  Softmax: along(softmax),
+  LogSoftmax: along(logSoftmax),
+  Dropout,
+  ReduceMean: reduction(18, reduceMean, meanOf),
+  ReduceSum: reduction(13, onlyTraced(reduceSum), folds.sum),
+  ReduceMax: reduction(18, onlyTraced(reduceMax), folds.max),
+  ReduceMin: reduction(
+    18,
+    onlyTraced((x, dims, keepDims) => mul(reduceMax(mul(x, -1), dims, keepDims), -1)),
+    folds.min,
+  ),
+  ReduceProd: reduction(18, undefined, folds.product),
+}
+
+type Reduce = (x: Tensor, dims: number[], keepDims: boolean) => Tensor
+
+/** Made of several operations, so that real tensors are better folded here. */
+function onlyTraced(compute: Reduce): (x: Tensor, dims: number[], keepDims: boolean) => Tensor | undefined {
+  return (x, dims, keepDims) => (isSymbolic(x) ? compute(x, dims, keepDims) : undefined)
+}
+
+function reduceSum(x: Tensor, dims: number[], keepDims: boolean): Tensor {
+  return mul(reduceMean(x, dims, keepDims), elements(dims.map((d) => x.shape[d] as number)))
+}
+
+/** A pool over the folded dimensions, brought to the end. */
+function reduceMax(x: Tensor, dims: number[], keepDims: boolean): Tensor {
+  const kept = x.shape.map((_, d) => d).filter((d) => !dims.includes(d))
+  const sizes = kept.map((d) => x.shape[d] as number)
+  const rows = reshape(permute(x, [...kept, ...dims]), [
+    x.shape[0] as number,
+    elements(sizes.slice(1)),
+    1,
+    elements(dims.map((d) => x.shape[d] as number)),
+  ])
+  const shape = keepDims ? x.shape.map((size, d) => (dims.includes(d) ? 1 : size)) : sizes
+  return reshape(adaptiveMaxPool2d(rows, 1), shape)
+}
+
+function reduceMean(x: Tensor, dims: number[], keepdim: boolean): Tensor {
+  return dims.length === 0 ? x : mean(x, dims, { keepdim })
+}

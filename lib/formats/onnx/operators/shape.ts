@@ -1,0 +1,421 @@
+/** Operators that move elements, or tell where they are. */
+import { cat, flatten, permute, reshape, slice } from '../../../ops/functional.ts'
+import { elements, formatShape, sameShape } from '../../../tensor/shape.ts'
+import { Tensor } from '../../../tensor/tensor.ts'
+import { show } from '../../../util/show.ts'
+import * as nd from '../array.ts'
+import { spend } from '../budget.ts'
+import { type ElementType, float32, int64, type Scalar } from '../element.ts'
+import type { OnnxNode } from '../node.ts'
+import {
+  arrayOf,
+  axisOf,
+  commonType,
+  dimensionOf,
+  indicesOf,
+  integersOf,
+  isSymbolic,
+  keepBatch,
+  type Operator,
+  type Run,
+  required,
+  tensorOf,
+  type Value,
+} from '../value.ts'
+
+/** The same elements in another shape, which has as many. */
+export function reshaped(node: OnnxNode, value: Value, shape: readonly number[]): Value {
+  if (sameShape(value.shape, shape)) return value
+  if (elements(shape) !== elements(value.shape)) {
+    throw node.error(
+      'ERR_SHAPE',
+      `${formatShape(value.shape)} has not as many elements as ${formatShape(shape)}`,
+    )
+  }
+  nd.checkRank(shape.length)
+  if (isSymbolic(value)) return reshape(value, shape)
+  return Tensor.is(value) ? new Tensor(value.data, shape) : { ...value, shape }
+}
+
+/** The shape a Reshape asks for, for a tensor that is there. */
+function resolve(
+  node: OnnxNode,
+  value: Value,
+  target: readonly number[],
+  allowZero: boolean,
+  run: Run,
+): number[] {
+  const { shape } = value
+  nd.checkRank(target.length)
+  const asked = target.map((size, d) => (size === 0 && !allowZero ? (shape[d] ?? 0) : size))
+  // A model exported with a fixed batch has that number in its shapes: it stands for the batch that there is.
+  if (asked[0] === run.declaredBatch && shape[0] === run.batch && asked.length > 0) asked[0] = run.batch
+  const open = asked.indexOf(-1)
+  if (asked.some((size, d) => (!Number.isInteger(size) || size < 0 ? d !== open : false))) {
+    throw node.error('ERR_SHAPE', `${show(target)} is no shape`)
+  }
+  if (open >= 0) {
+    const rest = elements(asked.filter((_, d) => d !== open))
+    asked[open] = rest === 0 ? 0 : elements(shape) / rest
+  }
+  if (elements(asked) !== elements(shape) || asked.some((size) => !Number.isInteger(size))) {
+    throw node.error('ERR_SHAPE', `${formatShape(shape)} cannot be made ${show(target)}`)
+  }
+  return asked
+}
+
+const Reshape: Operator = (node) => {
+  const allowZero = node.flag('allowzero', false)
+  const fixed = node.opset < 5 ? node.ints('shape') : undefined
+  return (inputs, run) => {
+    const value = required(node, inputs, 0)
+    const target = fixed ?? integersOf(node, required(node, inputs, 1), 'the shape')
+    // One number, in a model of one image: in a trace the batch stands for the scalar.
+    const scalar = target?.length === 0 && run.declaredBatch === 1 && elements(value.shape) === 1
+    if (scalar && isSymbolic(value)) return reshaped(node, value, [1])
+    return reshaped(node, value, resolve(node, value, target as number[], allowZero, run))
+  }
+}
+
+const Flatten: Operator = (node) => {
+  const axis = node.int('axis', 1)
+  return (inputs) => {
+    const value = required(node, inputs, 0)
+    const { shape } = value
+    const at = axis === shape.length ? axis : axisOf(node, axis, shape.length)
+    keepBatch(node, value, at)
+    if (at === 1 && shape.length > 1 && Tensor.is(value)) return flatten(value, 1)
+    return reshaped(node, value, [elements(shape.slice(0, at)), elements(shape.slice(at))])
+  }
+}
+
+const Squeeze: Operator = (node) => {
+  const fixed = node.opset < 13 ? node.ints('axes') : undefined
+  return (inputs) => {
+    const value = required(node, inputs, 0)
+    const { shape } = value
+    const given = fixed ?? integersOf(node, inputs[1], 'axes')
+    // In a trace the batch is 1, but not one of the ones that are meant.
+    const first = isSymbolic(value) ? 1 : 0
+    const axes = given
+      ? given.map((axis) => axisOf(node, axis, shape.length))
+      : shape.flatMap((size, d) => (size === 1 && d >= first ? [d] : []))
+    for (const axis of axes) {
+      keepBatch(node, value, axis)
+      if (shape[axis] !== 1) {
+        throw node.error('ERR_SHAPE', `dimension ${axis} of ${formatShape(shape)} is not 1`)
+      }
+    }
+    return reshaped(
+      node,
+      value,
+      shape.filter((_, d) => !axes.includes(d)),
+    )
+  }
+}
+
+const Unsqueeze: Operator = (node) => {
+  const fixed = node.opset < 13 ? node.ints('axes') : undefined
+  return (inputs) => {
+    const value = required(node, inputs, 0)
+    const given = fixed ?? integersOf(node, required(node, inputs, 1), 'axes')
+    const rank = value.shape.length + (given as number[]).length
+    nd.checkRank(rank)
+    const axes = (given as number[]).map((axis) => axisOf(node, axis, rank))
+    for (const axis of axes) keepBatch(node, value, axis)
+    if (new Set(axes).size < axes.length) throw node.error('ERR_SHAPE', 'two axes are the same')
+    const rest = [...value.shape]
+    const shape = Array.from({ length: rank }, (_, d) => (axes.includes(d) ? 1 : (rest.shift() as number)))
+    return reshaped(node, value, shape)
+  }
+}
+
+const Transpose: Operator = (node) => {
+  const perm = node.ints('perm')
+  return (inputs) => {
+    const value = required(node, inputs, 0)
+    const rank = value.shape.length
+    const axes = perm ?? value.shape.map((_, d) => rank - 1 - d)
+    if (axes.length !== rank || axes.some((_, d) => !axes.includes(d))) {
+      throw node.error('ERR_SHAPE', `perm ${show(axes)} does not order ${rank} dimensions`)
+    }
+    return isSymbolic(value) ? permute(value, axes) : nd.transpose(arrayOf(node, value), axes)
+  }
+}
+
+const Identity: Operator = (node) => (inputs) => required(node, inputs, 0)
+
+const Concat: Operator = (node) => {
+  if (!node.has('axis')) throw node.error('ERR_FORMAT', 'attribute axis is missing')
+  const axis = node.int('axis', 0)
+  return (inputs) => {
+    if (inputs.length === 0) throw node.error('ERR_FORMAT', 'it has no inputs')
+    const values = inputs.map((_, i) => required(node, inputs, i))
+    const at = dimensionOf(node, axis, values[0] as Value)
+    if (!values.some(isSymbolic)) {
+      commonType(node, values)
+      return nd.concat(
+        values.map((value) => arrayOf(node, value)),
+        at,
+      )
+    }
+    return values.length === 1
+      ? (values[0] as Value)
+      : cat(
+          values.map((value) => tensorOf(value, node)),
+          at,
+        )
+  }
+}
+
+/** What an operation of a trace is counted as: it takes a name, a shape and a place in the graph. */
+export const tracedSteps = 1000
+
+/** One piece of a dimension: elements from `start` in steps of `step`. */
+export function cut(
+  node: OnnxNode,
+  value: Value,
+  axis: number,
+  start: number,
+  step: number,
+  count: number,
+): Value {
+  const { shape } = value
+  if (start === 0 && step === 1 && count === shape[axis]) return value
+  if (!isSymbolic(value)) {
+    return nd.slice(
+      arrayOf(node, value),
+      shape.map((_, d) => (d === axis ? start : 0)),
+      shape.map((_, d) => (d === axis ? step : 1)),
+      shape.map((size, d) => (d === axis ? count : size)),
+    )
+  }
+  if (step < 1) throw node.unsupported(`a step of ${step} is not supported when a model is compiled`)
+  if (count < 1) throw node.unsupported('a slice without elements')
+  return slice(value, axis, start, start + (count - 1) * step + 1, step)
+}
+
+const Slice: Operator = (node) => {
+  const old = node.opset < 10
+  const fixed = old ? [node.ints('starts'), node.ints('ends'), node.ints('axes')] : []
+  return (inputs) => {
+    let value = required(node, inputs, 0)
+    const list = (i: number, what: string) => (old ? fixed[i - 1] : integersOf(node, inputs[i], what))
+    const [starts, ends] = [list(1, 'starts'), list(2, 'ends')]
+    if (!starts || ends?.length !== starts.length) {
+      throw node.error('ERR_FORMAT', 'starts and ends are not two lists of one length')
+    }
+    const axes = list(3, 'axes') ?? starts.map((_, i) => i)
+    const steps = (old ? undefined : integersOf(node, inputs[4], 'steps')) ?? starts.map(() => 1)
+    if (axes.length !== starts.length || steps.length !== starts.length || steps.includes(0)) {
+      throw node.error('ERR_FORMAT', 'axes or steps do not go with starts')
+    }
+    for (const [i, given] of axes.entries()) {
+      const axis = dimensionOf(node, given, value)
+      const all = starts[i] === 0 && steps[i] === 1 && (ends[i] as number) >= 2 ** 31 - 1
+      if (!all) keepBatch(node, value, axis)
+      const [step, size] = [steps[i] as number, value.shape[axis] as number]
+      // A step back may end before the first element.
+      const [low, high] = step > 0 ? [0, size] : [-1, size - 1]
+      const bound = (at: number) => Math.min(Math.max(at < 0 ? at + size : at, low), high)
+      const [start, end] = [Math.max(bound(starts[i] as number), 0), bound(ends[i] as number)]
+      const count = size === 0 ? 0 : Math.max(Math.ceil((end - start) / step), 0)
+      value = cut(node, value, axis, start, step, count)
+    }
+    return value
+  }
+}
+
+const Split: Operator = (node) => {
+  const axis = node.int('axis', 0)
+  const fixed = node.opset < 13 ? node.ints('split') : undefined
+  const parts = node.opset < 18 ? node.outputs.length : node.int('num_outputs', node.outputs.length)
+  if (parts !== node.outputs.length) {
+    throw node.error('ERR_FORMAT', `num_outputs is ${parts} but it has ${node.outputs.length} outputs`)
+  }
+  return (inputs) => {
+    const value = required(node, inputs, 0)
+    const at = dimensionOf(node, axis, value)
+    keepBatch(node, value, at)
+    const size = value.shape[at] as number
+    const each = Math.ceil(size / parts)
+    const sizes =
+      fixed ??
+      integersOf(node, inputs[1], 'the sizes', parts) ??
+      Array.from({ length: parts }, (_, i) => Math.max(Math.min(each, size - i * each), 0))
+    const whole = sizes.reduce((sum, one) => sum + one, 0)
+    if (sizes.length !== parts || whole !== size || sizes.some((one) => one < 0)) {
+      throw node.error('ERR_SHAPE', `${size} cannot be split into ${show(sizes)}`)
+    }
+    let start = 0
+    return sizes.map((count) => {
+      const piece = cut(node, value, at, start, 1, count)
+      start += count
+      return piece
+    })
+  }
+}
+
+const Gather: Operator = (node) => {
+  const axis = node.int('axis', 0)
+  return (inputs, run) => {
+    const value = required(node, inputs, 0)
+    const at = dimensionOf(node, axis, value)
+    const indices = indicesOf(node, required(node, inputs, 1), 'the indices')
+    // The one image of a model of one, of which there is one number.
+    const only = run.declaredBatch === 1 && value.shape.length === 1 && indices.shape.length === 0
+    if (only && isSymbolic(value) && [0, -1].includes(nd.first(indices) as number)) return value
+    keepBatch(node, value, at)
+    if (!isSymbolic(value)) return nd.gather(arrayOf(node, value), indices, at)
+    if (indices.shape.length > 1) throw node.unsupported('indices of more than one dimension when compiled')
+    const size = value.shape[at] as number
+    spend(indices.values.length * tracedSteps)
+    const pieces = Array.from(indices.values as Float64Array, Number).map((index) => {
+      const from = index < 0 ? index + size : index
+      if (!(from >= 0 && from < size)) {
+        throw node.error('ERR_SHAPE', `index ${index} is outside a dimension of ${size}`)
+      }
+      return tensorOf(cut(node, value, at, from, 1, 1), node)
+    })
+    if (pieces.length === 0) throw node.unsupported('a tensor without elements')
+    if (indices.shape.length === 1) return pieces.length === 1 ? (pieces[0] as Value) : cat(pieces, at)
+    return reshaped(
+      node,
+      pieces[0] as Value,
+      value.shape.filter((_, d) => d !== at),
+    )
+  }
+}
+
+const Shape: Operator = (node) => {
+  const [start, end] = [node.int('start', 0), node.has('end') ? node.int('end', 0) : undefined]
+  return (inputs) => nd.integers(required(node, inputs, 0).shape.slice(start, end))
+}
+
+const Size: Operator = (node) => (inputs) => {
+  const value = required(node, inputs, 0)
+  keepBatch(node, value, 0)
+  return nd.filled(int64, [], BigInt(elements(value.shape)))
+}
+
+const Constant: Operator = (node) => {
+  const list = (type: ElementType, shape: number[], numbers: readonly number[]): nd.NdArray => ({
+    type,
+    shape,
+    values: type.wide ? BigInt64Array.from(numbers, BigInt) : Float32Array.from(numbers),
+  })
+  const many = (type: ElementType, numbers: readonly number[]) => list(type, [numbers.length], numbers)
+  const value =
+    node.tensor('value') ??
+    (node.has('value_float') ? list(float32, [], [node.float('value_float', 0)]) : undefined) ??
+    (node.has('value_int') ? list(int64, [], [node.int('value_int', 0)]) : undefined) ??
+    (node.has('value_floats') ? many(float32, node.floats('value_floats') as number[]) : undefined) ??
+    (node.has('value_ints') ? many(int64, node.ints('value_ints') as number[]) : undefined)
+  node.checkAttributes()
+  if (!value) throw node.error('ERR_FORMAT', 'it has no value')
+  return () => value
+}
+
+const ConstantOfShape: Operator = (node) => {
+  const { type, values } = node.tensor('value') ?? nd.filled(float32, [1], 0)
+  if (values.length !== 1) throw node.error('ERR_FORMAT', 'its value is not one number')
+  return (inputs) => {
+    const shape = sizesOf(node, required(node, inputs, 0), 'the shape')
+    return nd.filled(type, shape, values[0] as Scalar)
+  }
+}
+
+/** A list of sizes, none below 0. */
+function sizesOf(node: OnnxNode, value: Value, what: string): number[] {
+  const sizes = integersOf(node, value, what) as number[]
+  if (sizes.every((size) => size >= 0)) return sizes
+  throw node.error('ERR_SHAPE', `${what} ${show(sizes)} has a number below 0`)
+}
+
+const Expand: Operator = (node) => (inputs) => {
+  const value = required(node, inputs, 0)
+  const target = sizesOf(node, required(node, inputs, 1), 'the shape')
+  const shape = nd.broadcastShapes([value.shape, target])
+  if (sameShape(shape, value.shape)) return value
+  if (isSymbolic(value)) throw node.unsupported('it is supported in run() only when it makes copies')
+  return nd.broadcastTo(arrayOf(node, value), shape)
+}
+
+const Tile: Operator = (node) => (inputs) => {
+  const array = arrayOf(node, required(node, inputs, 0))
+  const repeats = sizesOf(node, required(node, inputs, 1), 'the repeats')
+  const { type, shape } = array
+  if (repeats.length !== shape.length) {
+    throw node.error('ERR_SHAPE', `${show(repeats)} does not repeat ${formatShape(shape)}`)
+  }
+  if (repeats.includes(0))
+    return nd.allocate(
+      type,
+      shape.map((size, d) => size * (repeats[d] as number)),
+    )
+  return repeats.reduce((tiled, count, d) => {
+    if (count === 1) return tiled
+    const [before, after] = [tiled.shape.slice(0, d), tiled.shape.slice(d)]
+    // as many copies beside each other: a dimension of its own that one goes along without moving
+    const strides = nd.stridesOf(tiled.shape)
+    const steps = [...strides.slice(0, d), 0, ...strides.slice(d)]
+    const { values } = nd.view(tiled, [...before, count, ...after], 0, steps)
+    return { type, shape: [...before, count * (after[0] as number), ...after.slice(1)], values }
+  }, array)
+}
+
+const Range: Operator = (node) => (inputs) => {
+  const arrays = [0, 1, 2].map((i) => arrayOf(node, required(node, inputs, i))) as [
+    nd.NdArray,
+    nd.NdArray,
+    nd.NdArray,
+  ]
+  const type = commonType(node, arrays)
+  const [start, limit, delta] = arrays.map(({ values }) => values[0]) as [Scalar?, Scalar?, Scalar?]
+  if (start === undefined || limit === undefined || delta === undefined) {
+    throw node.error('ERR_SHAPE', 'start, limit and delta must each be one number')
+  }
+  const exact = [start, limit, delta].every((one) => typeof one === 'bigint')
+  const count = exact
+    ? steps(start as bigint, limit as bigint, delta as bigint)
+    : Math.max(Math.ceil((Number(limit) - Number(start)) / Number(delta)), 0)
+  if (!Number.isFinite(count)) {
+    throw node.error('ERR_SHAPE', `there is no range from ${start} to ${limit} in steps of ${delta}`)
+  }
+  const range = nd.allocate(type, [count])
+  if (exact) {
+    const values = range.values as BigInt64Array
+    for (let i = 0, one = start as bigint; i < count; i++, one += delta as bigint) values[i] = one
+  } else {
+    const values = range.values as Float64Array
+    for (let i = 0; i < count; i++) values[i] = Number(start) + i * Number(delta)
+  }
+  return range
+}
+
+/** How many integers there are from `start` to `limit`, which is none of them. */
+function steps(start: bigint, limit: bigint, delta: bigint): number {
+  if (delta === 0n) return Number.POSITIVE_INFINITY
+  const [way, step] = delta > 0n ? [limit - start, delta] : [start - limit, -delta]
+  return way <= 0n ? 0 : Number((way + step - 1n) / step)
+}
+
+export const shapeOperators: Readonly<Record<string, Operator>> = {
+  Concat,
+  Constant,
+  ConstantOfShape,
+  Expand,
+  Flatten,
+  Gather,
+  Identity,
+  Range,
+  Reshape,
+  Shape,
+  Size,
+  Slice,
+  Split,
+  Squeeze,
+  Tile,
+  Transpose,
+  Unsqueeze,
+}

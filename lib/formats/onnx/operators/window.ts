@@ -1,0 +1,354 @@
+/** Operators that slide a window: convolution and pooling, over one or two dimensions; pooling in run() over any. */
+
+import {
+  adaptiveAvgPool2d,
+  adaptiveMaxPool2d,
+  avgPool1d,
+  avgPool2d,
+  conv1d,
+  conv2d,
+  maxPool1d,
+  maxPool2d,
+  reshape,
+} from '../../../ops/functional.ts'
+import { elements, formatShape, windowCount, windowExtent } from '../../../tensor/shape.ts'
+import { Tensor } from '../../../tensor/tensor.ts'
+import { KerneletError } from '../../../util/errors.ts'
+import * as nd from '../array.ts'
+import { spend } from '../budget.ts'
+import { int64, type Scalar } from '../element.ts'
+import type { OnnxNode } from '../node.ts'
+import { arrayOf, isSymbolic, type Operator, required, tensorOf, type Value } from '../value.ts'
+
+/** The attributes of a window, a number for each dimension it slides along. */
+interface WindowAttributes {
+  readonly autoPad: string
+  readonly kernel: number[] | undefined
+  readonly strides: number[] | undefined
+  readonly dilations: number[] | undefined
+  readonly pads: number[] | undefined
+}
+
+function readWindow(node: OnnxNode): WindowAttributes {
+  const autoPad = node.text('auto_pad', 'NOTSET')
+  if (!['NOTSET', 'SAME_UPPER', 'SAME_LOWER', 'VALID'].includes(autoPad)) {
+    throw node.unsupported(`attribute auto_pad=${autoPad} is not supported`)
+  }
+  const pads = node.ints('pads')
+  if (pads?.some((pad) => pad < 0)) throw node.unsupported(`attribute pads=[${pads.join(', ')}] is negative`)
+  return {
+    autoPad,
+    kernel: node.ints('kernel_shape'),
+    strides: node.ints('strides'),
+    dilations: node.ints('dilations'),
+    pads,
+  }
+}
+
+/** A window over an image of a known size. */
+interface Window {
+  readonly kernel: number[]
+  readonly stride: number[]
+  readonly dilation: number[]
+  readonly before: number[]
+  readonly after: number[]
+}
+
+function place(
+  node: OnnxNode,
+  attributes: WindowAttributes,
+  kernel: number[],
+  image: readonly number[],
+): Window {
+  const rank = image.length
+  const list = (values: number[] | undefined, otherwise: number, what: string, count = rank): number[] => {
+    const numbers = values ?? new Array<number>(count).fill(otherwise)
+    if (numbers.length === count && numbers.every((one) => one >= otherwise)) return numbers
+    throw node.error(
+      'ERR_SHAPE',
+      `${what} [${numbers.join(', ')}] does not fit an image of ${formatShape(image)}`,
+    )
+  }
+  const size = list(kernel, 1, 'kernel_shape')
+  const stride = list(attributes.strides, 1, 'strides')
+  const dilation = list(attributes.dilations, 1, 'dilations')
+  const pads = list(attributes.autoPad === 'NOTSET' ? attributes.pads : undefined, 0, 'pads', 2 * rank)
+  if (!attributes.autoPad.startsWith('SAME')) {
+    return { kernel: size, stride, dilation, before: pads.slice(0, rank), after: pads.slice(rank) }
+  }
+  // As many outputs as strides fit into the image; an odd pad goes to the side that the name says.
+  const totals = image.map((length, d) => {
+    const [step, extent] = [stride[d] as number, windowExtent(size[d] as number, dilation[d] as number)]
+    return Math.max((Math.ceil(length / step) - 1) * step + extent - length, 0)
+  })
+  const less = totals.map((total) => Math.floor(total / 2))
+  const more = totals.map((total) => Math.ceil(total / 2))
+  const upper = attributes.autoPad === 'SAME_UPPER'
+  return { kernel: size, stride, dilation, before: upper ? less : more, after: upper ? more : less }
+}
+
+/** How the functions of images take a window over two dimensions, but for its size. */
+function planar({ stride, dilation, before, after }: Window): {
+  stride: [number, number]
+  dilation: [number, number]
+  padding: [number, number, number, number]
+} {
+  const two = (list: number[]) => list as [number, number]
+  return { stride: two(stride), dilation: two(dilation), padding: [...two(before), ...two(after)] }
+}
+
+/** How the functions of sequences take a window over one. */
+function linear({ stride, dilation, before, after }: Window): {
+  stride: number
+  dilation: number
+  padding: [number, number]
+} {
+  const one = (list: number[]) => list[0] as number
+  return { stride: one(stride), dilation: one(dilation), padding: [one(before), one(after)] }
+}
+
+const Conv: Operator = (node) => {
+  const attributes = readWindow(node)
+  const groups = node.int('group', 1)
+  return (inputs) => {
+    const x = tensorOf(required(node, inputs, 0), node)
+    const weight = tensorOf(required(node, inputs, 1), node)
+    const bias = inputs[2] ? tensorOf(inputs[2], node) : undefined
+    const rank = x.shape.length
+    if (isSymbolic(weight) || isSymbolic(bias)) {
+      throw node.unsupported('weights that are computed from the image are for run() only')
+    }
+    if (rank !== 3 && rank !== 4) {
+      throw node.unsupported(
+        `a convolution over ${formatShape(x.shape.slice(2))} has ${rank - 2} dimensions, not 1 or 2`,
+      )
+    }
+    if (weight.shape.length !== rank) {
+      throw node.error(
+        'ERR_SHAPE',
+        `weights of ${formatShape(weight.shape)} do not fit ${formatShape(x.shape)}`,
+      )
+    }
+    const kernel = weight.shape.slice(2)
+    if (attributes.kernel?.some((size, d) => size !== kernel[d])) {
+      throw node.error(
+        'ERR_SHAPE',
+        `kernel_shape is ${formatShape(attributes.kernel)} but the weights are ${formatShape(weight.shape)}`,
+      )
+    }
+    const window = place(node, attributes, kernel, x.shape.slice(2))
+    return rank === 3
+      ? conv1d(x, weight, bias, { ...linear(window), groups })
+      : conv2d(x, weight, bias, { ...planar(window), groups })
+  }
+}
+
+function readPool(node: OnnxNode): { attributes: WindowAttributes; ceilMode: boolean; kernel: number[] } {
+  const attributes = readWindow(node)
+  if (!attributes.kernel) throw node.error('ERR_FORMAT', 'attribute kernel_shape is missing')
+  return { attributes, kernel: attributes.kernel, ceilMode: node.flag('ceil_mode', false) }
+}
+
+const MaxPool: Operator = (node) => {
+  const { attributes, kernel, ceilMode } = readPool(node)
+  // Only the indices depend on it.
+  const columnMajor = node.int('storage_order', 0) === 1
+  const indices = (node.outputs[1] ?? '') !== ''
+  return (inputs) => {
+    const value = required(node, inputs, 0)
+    const window = place(node, attributes, kernel, value.shape.slice(2))
+    const pooled = indices
+      ? undefined
+      : nativePool(
+          value,
+          window,
+          (x, size, options) => maxPool1d(x, size, { ...options, ceilMode }),
+          (x, size, options) => maxPool2d(x, size, { ...options, ceilMode }),
+        )
+    if (pooled) return pooled
+    if (isSymbolic(value) && indices) throw node.unsupported('the second output, Indices, is for run() only')
+    return maxPoolHost(arrayOf(node, value), window, ceilMode, columnMajor)
+  }
+}
+
+/** A pool by the native operations over one or two dimensions; undefined where they do not do. */
+function nativePool(
+  x: Value,
+  window: Window,
+  overOne: (x: Tensor, size: number, options: ReturnType<typeof linear>) => Tensor,
+  overTwo: (x: Tensor, size: [number, number], options: ReturnType<typeof planar>) => Tensor,
+): Tensor | undefined {
+  if (!Tensor.is(x)) return undefined
+  const image = x.shape.slice(2)
+  if (image.length === 3 && isIdle(window, 1) && isIdle(window, 2)) {
+    // As PyTorch exports local response norm: over the channels alone. The dimensions it leaves alone are one.
+    const [n, c, depth, height, width] = x.shape as [number, number, number, number, number]
+    const two = (list: number[]) => list.slice(0, 2)
+    const { kernel, stride, dilation, before, after } = window
+    const merged = {
+      kernel: two(kernel),
+      stride: two(stride),
+      dilation: two(dilation),
+      before: two(before),
+      after: two(after),
+    }
+    const pooled = nativePool(reshape(x, [n, c, depth, height * width]), merged, overOne, overTwo)
+    return pooled && reshape(pooled, [n, c, pooled.shape[2] as number, height, width])
+  }
+  if (!fitsNative(window, image)) return undefined
+  const [height, width] = window.kernel as [number, number]
+  return image.length === 1 ? overOne(x, height, linear(window)) : overTwo(x, [height, width], planar(window))
+}
+
+/** Whether a window does nothing along a dimension. */
+function isIdle({ kernel, stride, before, after }: Window, d: number): boolean {
+  return kernel[d] === 1 && stride[d] === 1 && before[d] === 0 && after[d] === 0
+}
+
+/** The native pools take one or two dimensions, and less padding than the window covers. */
+function fitsNative({ kernel, dilation, before, after }: Window, image: readonly number[]): boolean {
+  if (image.length !== 1 && image.length !== 2) return false
+  return kernel.every((size, d) => {
+    const extent = windowExtent(size, dilation[d] as number)
+    return (before[d] as number) < extent && (after[d] as number) < extent
+  })
+}
+
+const AveragePool: Operator = (node) => {
+  const { attributes, kernel, ceilMode } = readPool(node)
+  const countIncludePad = node.flag('count_include_pad', false)
+  return (inputs) => {
+    const value = required(node, inputs, 0)
+    const window = place(node, attributes, kernel, value.shape.slice(2))
+    const pooled = nativePool(
+      value,
+      window,
+      (x, size, options) => avgPool1d(x, size, { ...options, ceilMode, countIncludePad }),
+      (x, size, options) => avgPool2d(x, size, { ...options, ceilMode, countIncludePad }),
+    )
+    return pooled ?? averagePoolHost(arrayOf(node, value), window, ceilMode, countIncludePad)
+  }
+}
+
+/** Positions of a window along every dimension of the image. */
+function positions(x: nd.NdArray, window: Window, ceilMode: boolean): number[] {
+  const { kernel, stride, dilation, before, after } = window
+  const counts = x.shape
+    .slice(2)
+    .map((size, d) =>
+      windowCount(
+        size,
+        kernel[d] as number,
+        stride[d] as number,
+        before[d] as number,
+        after[d] as number,
+        dilation[d] as number,
+        ceilMode,
+      ),
+    )
+  if (counts.every((count) => count > 0)) return counts
+  throw new KerneletError(
+    'ERR_SHAPE',
+    `a window of ${formatShape(kernel)} does not fit the image of ${formatShape(x.shape)}`,
+  )
+}
+
+/** Every window of a pool over any number of dimensions: `visit` gets the places in the image it covers. */
+function slide(
+  x: nd.NdArray,
+  counts: readonly number[],
+  { kernel, stride, dilation, before, after }: Window,
+  visit: (output: number, offset: number, taps: number[], padded: number) => void,
+): void {
+  const image = x.shape.slice(2)
+  const strides = nd.stridesOf(image)
+  const planes = elements(x.shape.slice(0, 2))
+  const area = elements(image)
+  const outputs = elements(counts)
+  // a window is laid out once for all planes, also where it covers nothing but padding
+  spend(outputs * (elements(kernel) * (planes + 16) + 64))
+  for (let output = 0; output < outputs; output++) {
+    let taps = [0]
+    let padded = 1
+    for (const [d, size] of image.entries()) {
+      const at = Math.floor(output / elements(counts.slice(d + 1))) % (counts[d] as number)
+      const first = at * (stride[d] as number) - (before[d] as number)
+      const places = Array.from(
+        { length: kernel[d] as number },
+        (_, k) => first + k * (dilation[d] as number),
+      )
+      padded *= places.filter((one) => one < size + (after[d] as number)).length
+      const inside = places.filter((one) => one >= 0 && one < size)
+      taps = taps.flatMap((tap) => inside.map((one) => tap + one * (strides[d] as number)))
+    }
+    for (let plane = 0; plane < planes; plane++) visit(plane * outputs + output, plane * area, taps, padded)
+  }
+}
+
+/** The largest value of every window, and where in the whole tensor it is. NaN is the largest, the last one. */
+function maxPoolHost(x: nd.NdArray, window: Window, ceilMode: boolean, columnMajor: boolean): nd.NdArray[] {
+  const image = x.shape.slice(2)
+  const counts = positions(x, window, ceilMode)
+  const shape = [...x.shape.slice(0, 2), ...counts]
+  const [pooled, indices] = [nd.allocate(x.type, shape), nd.allocate(int64, shape)]
+  const places = indices.values as BigInt64Array
+  slide(x, counts, window, (output, offset, taps) => {
+    let [best, largest] = [taps[0] ?? 0, x.type.lowest]
+    for (const tap of taps) {
+      const value = x.values[offset + tap] as Scalar
+      if (value > largest || Number.isNaN(value)) [best, largest] = [tap, value]
+    }
+    pooled.values[output] = largest
+    const place = columnMajor && taps.length > 0 ? columnMajorIndex(best, image) : best
+    places[output] = BigInt(offset + place)
+  })
+  return [pooled, indices]
+}
+
+/** A place in an image counted with the first dimension fastest. */
+function columnMajorIndex(index: number, image: readonly number[]): number {
+  let [rest, step, result] = [index, elements(image), 0]
+  for (let d = image.length - 1; d >= 0; d--) {
+    step /= image[d] as number
+    result += (rest % (image[d] as number)) * step
+    rest = Math.floor(rest / (image[d] as number))
+  }
+  return result
+}
+
+function averagePoolHost(
+  x: nd.NdArray,
+  window: Window,
+  ceilMode: boolean,
+  countIncludePad: boolean,
+): nd.NdArray {
+  if (x.type.kind !== 'float') {
+    throw new KerneletError('ERR_UNSUPPORTED', `it takes floating-point numbers but gets ${x.type.name}`)
+  }
+  const counts = positions(x, window, ceilMode)
+  const pooled = nd.allocate(x.type, [...x.shape.slice(0, 2), ...counts])
+  slide(x, counts, window, (output, offset, taps, padded) => {
+    const sum = taps.reduce((total, tap) => total + (x.values[offset + tap] as number), 0)
+    pooled.values[output] = sum / (countIncludePad ? padded : taps.length)
+  })
+  return pooled
+}
+
+/** A pool over everything but batch and channels, which keeps these dimensions as 1. */
+function globalPool(pool: (x: Tensor, size: number) => Tensor): Operator {
+  return (node) => (inputs) => {
+    const x = tensorOf(required(node, inputs, 0), node)
+    const [n, c, ...image] = x.shape as [number, number, ...number[]]
+    if (x.shape.length < 3) throw node.error('ERR_SHAPE', `${formatShape(x.shape)} has no image to pool`)
+    if (image.length === 2) return pool(x, 1)
+    return reshape(pool(reshape(x, [n, c, 1, elements(image)]), 1), [n, c, ...image.map(() => 1)])
+  }
+}
+
+export const windowOperators: Readonly<Record<string, Operator>> = {
+  Conv,
+  MaxPool,
+  AveragePool,
+  GlobalAveragePool: globalPool(adaptiveAvgPool2d),
+  GlobalMaxPool: globalPool(adaptiveMaxPool2d),
+}

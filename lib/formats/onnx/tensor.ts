@@ -1,0 +1,260 @@
+/** Numbers as ONNX stores them: in one of six fields of the model, or in a file beside it. */
+import { join } from 'node:path'
+import { formatShape } from '../../tensor/shape.ts'
+import { KerneletError } from '../../util/errors.ts'
+import { PartReader, unreadable } from '../../util/file.ts'
+import { show } from '../../util/show.ts'
+import { locateBelow } from '../below.ts'
+import { bits, type Dtype, mostDimensions, type StoredTensor, toFloat32 } from '../dtype.ts'
+import type { NdArray } from './array.ts'
+import { give } from './budget.ts'
+import { exactIntegers } from './decode.ts'
+import { type ElementType, elementTypeOf } from './element.ts'
+import type { TensorProto } from './proto.ts'
+
+/** An element type of ONNX that is read. */
+interface StoredType {
+  readonly name: string
+  readonly dtype: Dtype
+  /** An array of such elements; of their bits for those that JavaScript has no numbers for. */
+  readonly make: (numbers: readonly number[]) => NodeJS.TypedArray
+}
+
+const u8 = (numbers: readonly number[]) => Uint8Array.from(numbers)
+const u16 = (numbers: readonly number[]) => Uint16Array.from(numbers)
+
+/** By `TensorProto.DataType`. */
+const types: Readonly<Record<number, StoredType>> = {
+  1: { name: 'float', dtype: 'F32', make: (numbers) => Float32Array.from(numbers) },
+  2: { name: 'uint8', dtype: 'U8', make: u8 },
+  3: { name: 'int8', dtype: 'I8', make: u8 },
+  4: { name: 'uint16', dtype: 'U16', make: u16 },
+  5: { name: 'int16', dtype: 'I16', make: u16 },
+  6: { name: 'int32', dtype: 'I32', make: (numbers) => Int32Array.from(numbers) },
+  7: { name: 'int64', dtype: 'I64', make: (numbers) => BigInt64Array.from(exactIntegers(numbers)) },
+  9: { name: 'bool', dtype: 'BOOL', make: u8 },
+  10: { name: 'float16', dtype: 'F16', make: u16 },
+  11: { name: 'double', dtype: 'F64', make: (numbers) => Float64Array.from(numbers) },
+  12: { name: 'uint32', dtype: 'U32', make: (numbers) => Uint32Array.from(numbers) },
+  13: { name: 'uint64', dtype: 'U64', make: (numbers) => BigUint64Array.from(exactIntegers(numbers)) },
+  16: { name: 'bfloat16', dtype: 'BF16', make: u16 },
+}
+
+/** What the types are called that are not read. */
+const otherTypes: Readonly<Record<number, string>> = {
+  8: 'string',
+  14: 'complex64',
+  15: 'complex128',
+  17: 'float8e4m3fn',
+  18: 'float8e4m3fnuz',
+  19: 'float8e5m2',
+  20: 'float8e5m2fnuz',
+  21: 'uint4',
+  22: 'int4',
+  23: 'float4e2m1',
+  24: 'float8e8m0',
+}
+
+/** @throws KerneletError `ERR_UNSUPPORTED` for a type that is not read */
+function storedType(code: number, what: string): StoredType {
+  const type = types[code]
+  if (type) return type
+  throw new KerneletError(
+    'ERR_UNSUPPORTED',
+    `${what} has the element type ${otherTypes[code] ?? code}; supported are ${Object.values(types)
+      .map(({ name }) => name)
+      .join(', ')}`,
+  )
+}
+
+/** The name of an element type, also of one that is not read. */
+export function typeName(code: number): string {
+  return types[code]?.name ?? otherTypes[code] ?? String(code)
+}
+
+/** Where files of weights may lie. */
+export interface DataFolder {
+  /** The folder of the model; undefined where there is none, as with bytes. */
+  readonly path: string | undefined
+}
+
+/** Bytes of numbers that tensors in files beside a model may become, beyond a multiple of those files' size. */
+const freeBytes = 2 ** 26
+
+/** Bytes of tensors for each byte of those files: several tensors may share some. */
+const mostGrowth = 8
+
+/**
+ * What the tensors in files beside a model may take together. A thousand of them may refer to the same bytes, so
+ * that a small model and a small file would fill any memory: every file counts once, however often it is read.
+ */
+class Budget {
+  readonly #files: Set<string> = new Set()
+  #left = freeBytes
+
+  /** @throws KerneletError `ERR_UNSUPPORTED` when `bytes`, from a file of `size` bytes, are too many */
+  spend(bytes: number, path: string, size: number, what: string): void {
+    if (!this.#files.has(path)) this.#left += mostGrowth * size
+    this.#files.add(path)
+    this.#left -= bytes
+    if (this.#left >= 0) return
+    throw new KerneletError(
+      'ERR_UNSUPPORTED',
+      `${what}: ${bytes} bytes more are wanted of ${path}; the tensors of a model may take ` +
+        `${freeBytes / 2 ** 20} MB and ${mostGrowth} times the size of the files that they lie in`,
+    )
+  }
+}
+
+/** By the folder that a load makes: nothing is left behind when the model goes. */
+const budgets = new WeakMap<DataFolder, Budget>()
+
+function budgetOf(folder: DataFolder): Budget {
+  const budget = budgets.get(folder) ?? new Budget()
+  budgets.set(folder, budget)
+  return budget
+}
+
+/**
+ * The numbers of a tensor, copied, in their own type. Its bytes count as given in the budget of the model.
+ *
+ * @param what names it in errors
+ * @throws KerneletError as `storedTensor`
+ */
+export function readTensor(tensor: TensorProto, what: string, folder: DataFolder): NdArray {
+  const stored = storedTensor(tensor, what, folder)
+  const type = elementTypeOf(tensor.data_type) as ElementType
+  const { shape, bytes, dtype } = stored
+  give(bytes.length)
+  if (type.single) return { type, shape, values: toFloat32(what, stored) }
+  const values = type.make((bytes.length * 8) / bits[dtype])
+  // Copied byte by byte: nothing says that numbers begin at a multiple of their size.
+  new Uint8Array(values.buffer).set(bytes)
+  if (type.kind === 'bool') for (const [i, one] of values.entries()) values[i] = one === 0 ? 0 : 1
+  return { type, shape, values }
+}
+
+/**
+ * A tensor as it is stored, in whichever field of the model or file beside it.
+ *
+ * @throws KerneletError `ERR_FORMAT` when its size is not what its shape says; `ERR_UNSUPPORTED` for its type, for
+ *   more than 64 dimensions, or when files beside the model are referred to over and over (`Budget`); `ERR_IO` for a
+ *   file of weights that cannot be read or lies outside the model's folder
+ */
+export function storedTensor(tensor: TensorProto, what: string, folder: DataFolder): StoredTensor {
+  const type = storedType(tensor.data_type, what)
+  const shape = tensor.dims
+  if (shape.length > mostDimensions) {
+    throw new KerneletError(
+      'ERR_UNSUPPORTED',
+      `${what}: it has ${shape.length} dimensions; at most ${mostDimensions} are read`,
+    )
+  }
+  let size = bits[type.dtype] / 8
+  for (const dimension of shape) {
+    size *= dimension
+    if (!Number.isSafeInteger(dimension) || dimension < 0 || !Number.isSafeInteger(size)) {
+      throw new KerneletError('ERR_FORMAT', `${what}: its shape is ${show(shape)}`)
+    }
+  }
+  const bytes =
+    tensor.data_location === 1
+      ? readExternal(tensor, what, folder, size, growthOf(tensor.data_type, type.dtype))
+      : (tensor.raw_data ?? bytesOf(type.make(fieldOf(tensor, type.name))))
+  checkSize(bytes.length, size, shape, what)
+  return { dtype: type.dtype, shape, bytes }
+}
+
+/** Bytes in memory for each byte of a file: narrow floats become float32. */
+function growthOf(code: number, dtype: Dtype): number {
+  const { BYTES_PER_ELEMENT: held } = (elementTypeOf(code) as ElementType).make(0)
+  return (8 * held) / bits[dtype]
+}
+
+function checkSize(received: number, expected: number, shape: readonly number[], what: string): void {
+  if (received === expected) return
+  throw new KerneletError(
+    'ERR_FORMAT',
+    `${what}: expected ${expected} bytes for ${formatShape(shape)} but the model has ${received}`,
+  )
+}
+
+function bytesOf(array: NodeJS.TypedArray): Uint8Array {
+  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength)
+}
+
+/** The field that holds numbers of a type one by one: small ones, and the bits of half floats, as int32. */
+function fieldOf(tensor: TensorProto, type: string): readonly number[] {
+  switch (type) {
+    case 'float':
+      return tensor.float_data
+    case 'double':
+      return tensor.double_data
+    case 'int64':
+      return tensor.int64_data
+    case 'uint32':
+    case 'uint64':
+      return tensor.uint64_data
+    default:
+      return tensor.int32_data
+  }
+}
+
+/** The bytes of a tensor in a file beside the model; only what is needed of it is read. */
+function readExternal(
+  tensor: TensorProto,
+  what: string,
+  folder: DataFolder,
+  expected: number,
+  growth: number,
+): Uint8Array {
+  const notes = new Map(tensor.external_data.map(({ key, value }) => [key, value]))
+  const path = locate(notes.get('location') ?? '', what, folder)
+  const offset = notes.has('offset') ? count(notes.get('offset') as string, 'offset', what) : 0
+  const length = notes.has('length') ? count(notes.get('length') as string, 'length', what) : expected
+  checkSize(length, expected, tensor.dims, what)
+  try {
+    const reader = new PartReader(path)
+    try {
+      budgetOf(folder).spend(growth * length, path, reader.size, what)
+      return reader.read(offset, length)
+    } finally {
+      reader.close()
+    }
+  } catch (cause) {
+    if (cause instanceof KerneletError && cause.code !== 'ERR_IO') throw cause
+    throw new KerneletError('ERR_IO', `${what}: ${(cause as Error).message}`, { cause })
+  }
+}
+
+function count(text: string, field: string, what: string): number {
+  if (/^\d{1,15}$/.test(text)) return Number(text)
+  throw new KerneletError('ERR_FORMAT', `${what}: the ${field} of its external data is ${show(text)}`)
+}
+
+/** The path of a file of weights, which a model may only name below its own folder, links followed. */
+function locate(location: string, what: string, folder: DataFolder): string {
+  if (folder.path === undefined) {
+    throw new KerneletError(
+      'ERR_ARGUMENT',
+      `${what} lies in a file of its own, ${show(location)}: load the model by its path, or say where with ` +
+        `{ dataFolder }`,
+    )
+  }
+  let path: string | undefined
+  try {
+    path = locateBelow(location, folder.path)
+  } catch (cause) {
+    const { message } = unreadable(join(folder.path, location), cause)
+    throw new KerneletError('ERR_IO', `${what}: ${message}`, { cause })
+  }
+  if (path === undefined) throw outside(location, what)
+  return path
+}
+
+function outside(location: string, what: string): KerneletError {
+  return new KerneletError(
+    'ERR_IO',
+    `${what}: its file ${show(location)} is not below the folder of the model, so it is not read`,
+  )
+}

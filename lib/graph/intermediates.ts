@@ -1,0 +1,82 @@
+/** Activations: what every step of a model makes of an input, one step after the other. */
+
+import type { NativeCompileOptions } from '../backend/backend.ts'
+import { native } from '../backend/node-addon.ts'
+import { elements, formatShape, sameShape } from '../tensor/shape.ts'
+import { Tensor } from '../tensor/tensor.ts'
+import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
+import { type Graph, type GraphNode, graphShapes, trace } from './graph.ts'
+import type { Model } from './model.ts'
+import { attached, toNative } from './operation.ts'
+
+/**
+ * The output of every step of a model, by name, in the order they run: `input`, then layers by their path (`conv1`,
+ * `block.0`), functions by theirs and a count (`relu_1`), as in `trace` and `summary`. Each step runs on its own;
+ * the numbers are those of a compiled model, to the bit.
+ *
+ * @param x a batch: [n, ...the shape of one image]
+ * @throws KerneletError `ERR_ARGUMENT` for something else than a model and a tensor; `ERR_SHAPE` when they do not
+ *   fit; otherwise as `trace`
+ */
+export function activations(model: Model | Graph, x: Tensor): Map<string, Tensor> {
+  if (typeof model !== 'object' || model === null || !Tensor.is(x)) {
+    throw new KerneletError(
+      'ERR_ARGUMENT',
+      `activations: expected a Module or Graph and a Tensor but received ${show(model)} and ${show(x)}`,
+    )
+  }
+  const [batch = 1, ...image] = x.shape
+  const graph = 'nodes' in model ? model : trace(model, image)
+  const { input } = graphShapes(graph)
+  if (x.shape.length === 0 || !sameShape(image, input)) {
+    throw new KerneletError(
+      'ERR_SHAPE',
+      `activations: expected a batch of ${formatShape(input)}, batch×${formatShape(input)}, but received ` +
+        formatShape(x.shape),
+    )
+  }
+  const values: Float32Array[] = []
+  for (const [i, node] of graph.nodes.entries()) {
+    values[i] =
+      i === 0 ? attached(x, 'activations: input') : evaluate(graph, node, batch, (source) => values[source]!)
+  }
+  const outputs = graph.nodes.map(({ op, name, shape }, i): [string, Tensor, boolean] => [
+    name,
+    new Tensor(values[i] as Float32Array, [batch, ...shape]),
+    op !== 'constant',
+  ])
+  return new Map(outputs.filter(([, , computed]) => computed).map(([name, tensor]) => [name, tensor]))
+}
+
+/** One step's output from those of earlier ones. */
+export function evaluate(
+  { nodes }: Graph,
+  node: GraphNode,
+  batch: number,
+  value: (source: number) => Float32Array,
+  options: NativeCompileOptions = {},
+): Float32Array {
+  const inputs = node.inputs.map(value)
+  if (node.op === 'constant') return repeated(attached(node.weight as Tensor, node.name), batch)
+  if (node.op === 'flatten' || node.op === 'reshape') return inputs[0] as Float32Array
+  const operation = toNative(node, node.name, [...inputs.keys()], node.shape)
+  const shapes = node.inputs.map((source) => nodes[source]!.shape)
+  if (inputs.length === 1) return native().evaluate(operation, inputs, shapes, batch, options)
+  // The addon takes the further inputs for constants, the same for every image.
+  const output = new Float32Array(batch * elements(node.shape))
+  for (let image = 0; image < batch; image++) {
+    const own = inputs.map((all) =>
+      all.subarray((all.length / batch) * image, (all.length / batch) * (image + 1)),
+    )
+    output.set(native().evaluate(operation, own, shapes, 1, options), elements(node.shape) * image)
+  }
+  return output
+}
+
+/** The same for every image. */
+function repeated(values: Float32Array, batch: number): Float32Array {
+  const all = new Float32Array(values.length * batch)
+  for (let image = 0; image < batch; image++) all.set(values, values.length * image)
+  return all
+}

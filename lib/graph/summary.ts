@@ -1,0 +1,112 @@
+/** Summary: what a model consists of, layer by layer, without running it. */
+
+import { Parameter } from '../tensor/parameter.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+import { formatCount, formatTable } from '../util/text-table.ts'
+import { type Graph, type GraphNode, graphShapes, trace } from './graph.ts'
+import type { Model } from './model.ts'
+import { countConnections, countMacs, countParameters, title } from './operation.ts'
+
+/** One row of a summary. */
+export interface LayerSummary {
+  /** `conv1`, `relu_1`. */
+  name: string
+  /** `Conv2d`, `ReLU`. */
+  type: string
+  /** Per image: [channels, height, width] or [features]. */
+  outputShape: number[]
+  /** Weights and biases; those of a layer used before are counted there. */
+  parameters: number
+  /**
+   * Multiply-adds per image: every tap of every window, padding included, nothing for pooling and
+   * activations. Two floating-point operations each.
+   */
+  macs: number
+  /** Connections per image as LeCun et al. 1998 count them: multiply-adds that have a weight, and biases. */
+  connections: number
+}
+
+/** Layers and totals of a model; `toString()` prints them as a table. */
+export class Summary {
+  /** Per image. */
+  readonly inputShape: readonly number[]
+  readonly layers: readonly LayerSummary[]
+  readonly parameters: number
+  readonly macs: number
+  readonly connections: number
+
+  constructor(graph: Graph) {
+    const counted = new Set<Tensor>()
+    this.inputShape = graphShapes(graph).input
+    this.layers = graph.nodes
+      .slice(1)
+      .filter(isLayer)
+      .map((node) => summarise(node, counted))
+    this.parameters = this.layers.reduce((sum, layer) => sum + layer.parameters, 0)
+    this.macs = this.layers.reduce((sum, layer) => sum + layer.macs, 0)
+    this.connections = this.layers.reduce((sum, layer) => sum + layer.connections, 0)
+  }
+
+  toString(): string {
+    const rows = [
+      ['Layer', 'Type', 'Output shape', 'Parameters', 'MACs', 'Connections'],
+      ['input', '', format(this.inputShape), '', '', ''],
+      ...this.layers.map(({ name, type, outputShape, parameters, macs, connections }) => [
+        name,
+        type,
+        format(outputShape),
+        count(parameters),
+        count(macs),
+        count(connections),
+      ]),
+      ['total', '', '', formatCount(this.parameters), formatCount(this.macs), formatCount(this.connections)],
+    ]
+    const lines = formatTable(rows, [3, 4, 5]).split('\n')
+    const rule = '─'.repeat(Math.max(...lines.map((line) => line.length)))
+    return [lines[0], rule, ...lines.slice(1, -1), rule, lines.at(-1)].join('\n')
+  }
+}
+
+/**
+ * Layers, output shapes, parameters and multiply-adds of a model for one input of `inputShape` (per image:
+ * `[3, 128, 128]`). Computes nothing, allocates no activations and needs no native addon.
+ *
+ * @throws KerneletError `ERR_SHAPE` that says which layer does not fit and why; otherwise as `trace`.
+ */
+export function summary(model: Model | Graph, inputShape?: readonly number[]): Summary {
+  const known = typeof model === 'object' && model !== null && 'nodes' in model
+  return new Summary(known ? model : trace(model, inputShape as readonly number[]))
+}
+
+/** Constants are none, unless they are trained. */
+function isLayer({ op, weight }: GraphNode): boolean {
+  return op !== 'constant' || weight instanceof Parameter
+}
+
+/** A batch norm of [features] or [channels, length] is PyTorch's BatchNorm1d. */
+function typeOf(node: GraphNode): string {
+  return node.op === 'batchNorm' && node.shape.length < 3 ? 'BatchNorm1d' : title(node)
+}
+
+function summarise(node: GraphNode, counted: Set<Tensor>): LayerSummary {
+  const fresh = [node.weight, node.bias].filter(
+    (tensor) => tensor !== undefined && !counted.has(tensor),
+  ) as Tensor[]
+  for (const tensor of fresh) counted.add(tensor)
+  return {
+    name: node.name,
+    type: typeOf(node),
+    outputShape: [...node.shape],
+    parameters: node.counts?.parameters ?? fresh.reduce((sum, tensor) => sum + countParameters(tensor), 0),
+    macs: countMacs(node, node.shape),
+    connections: countConnections(node, node.shape),
+  }
+}
+
+function format(shape: readonly number[]): string {
+  return `[${shape.join(', ')}]`
+}
+
+function count(value: number): string {
+  return value === 0 ? '' : formatCount(value)
+}

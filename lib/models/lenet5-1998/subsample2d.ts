@@ -1,0 +1,75 @@
+import { apply } from '../../graph/apply.ts'
+import { type InitOptions, uniform } from '../../nn/init.ts'
+import { Module } from '../../nn/module.ts'
+import type { Parameter } from '../../tensor/parameter.ts'
+import { type Pair, pair, size } from '../../tensor/shape.ts'
+import { Tensor } from '../../tensor/tensor.ts'
+import { checkOptions } from '../../util/check.ts'
+
+/** Options of `Subsample2d`. */
+export interface Subsample2dOptions extends Pick<InitOptions, 'generator'> {
+  /** Height and width of the window, which is also its step; default 2. */
+  kernelSize?: Pair | undefined
+}
+
+/**
+ * Subsampling that is trained (LeCun et al. 1998, layers S2 and S4): the sum of every window, times the channel's
+ * coefficient, plus its bias. [n, channels, h, w] → [n, channels, h / kernel, w / kernel].
+ */
+export class Subsample2d extends Module {
+  /** The coefficients, [channels]. */
+  readonly weight: Parameter
+  /** [channels] */
+  readonly bias: Parameter
+  readonly kernelSize: readonly [height: number, width: number]
+  /** One for every tap of every channel: what is trained comes after the sum. */
+  readonly #ones: Tensor
+  /** The coefficients as windows of one tap. */
+  readonly #coefficients: Tensor
+
+  /** @throws KerneletError `ERR_ARGUMENT` for sizes that are no positive integers. */
+  constructor(channels: number, options: Subsample2dOptions = {}) {
+    super()
+    checkOptions('Subsample2d', options, ['kernelSize', 'generator'])
+    size(channels, 'Subsample2d: channels', 1)
+    this.kernelSize = pair(options.kernelSize ?? 2, 'Subsample2d: kernelSize', 1)
+    const [height, width] = this.kernelSize
+    const taps = height * width
+    this.weight = uniform([channels], 1 / Math.sqrt(taps), options.generator)
+    this.bias = uniform([channels], 1 / Math.sqrt(taps), options.generator)
+    this.#coefficients = new Tensor(this.weight.data, [channels, 1, 1, 1])
+    this.#ones = new Tensor(new Float32Array(channels * taps).fill(1), [channels, 1, height, width])
+  }
+
+  forward(x: Tensor): Tensor {
+    const [channels] = this.weight.shape as [number]
+    const [height, width] = this.kernelSize
+    const common = {
+      op: 'conv2d',
+      dilation: [1, 1] as [number, number],
+      padding: [0, 0, 0, 0] as [number, number, number, number],
+      groups: channels,
+    } as const
+    const sum = apply(
+      {
+        ...common,
+        weight: this.#ones,
+        kernelSize: [height, width],
+        stride: [height, width],
+        counts: { parameters: 0, connections: height * width },
+      },
+      [x],
+    )
+    return apply(
+      {
+        ...common,
+        weight: this.#coefficients,
+        bias: this.bias,
+        kernelSize: [1, 1],
+        stride: [1, 1],
+        counts: { connections: 1 },
+      },
+      [sum],
+    )
+  }
+}

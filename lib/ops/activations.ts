@@ -1,0 +1,141 @@
+/** Functions of every value by itself, and softmax. NaN stays NaN in all of them. */
+import { apply, axisOf, checkTensor, constant } from '../graph/apply.ts'
+import { formatShape } from '../tensor/shape.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+import { checkOptions, numberOf } from '../util/check.ts'
+import { KerneletError } from '../util/errors.ts'
+
+/** `max(x, 0)` of every value. `torch.nn.functional.relu`. */
+export function relu(input: Tensor): Tensor {
+  return apply({ op: 'relu' }, [input])
+}
+
+/** `min(max(x, 0), 6)`, `torch.nn.functional.relu6`. */
+export function relu6(input: Tensor): Tensor {
+  return clamp(input, 0, 6)
+}
+
+/** Hyperbolic tangent of every value, `torch.tanh`. */
+export function tanh(input: Tensor): Tensor {
+  return apply({ op: 'tanh' }, [input])
+}
+
+/** `1 / (1 + e⁻ˣ)` of every value, `torch.sigmoid`. */
+export function sigmoid(input: Tensor): Tensor {
+  return apply({ op: 'sigmoid' }, [input])
+}
+
+/**
+ * `alpha · tanh(beta · x)` of every value, ONNX's ScaledTanh. The defaults are those of LeCun et al. 1998: ±1 stays
+ * ±1, and the curve bends most there.
+ */
+export function scaledTanh(input: Tensor, alpha: number = 1.7159, beta: number = 2 / 3): Tensor {
+  return apply(
+    {
+      op: 'scaledTanh',
+      alpha: numberOf(alpha, 'ScaledTanh: alpha'),
+      beta: numberOf(beta, 'ScaledTanh: beta'),
+    },
+    [input],
+  )
+}
+
+/** `x` where it is positive, else `negativeSlope · x`, `torch.nn.functional.leaky_relu`. */
+export function leakyRelu(input: Tensor, negativeSlope = 0.01): Tensor {
+  return apply({ op: 'leakyRelu', alpha: numberOf(negativeSlope, 'LeakyReLU: negativeSlope') }, [input])
+}
+
+/**
+ * `x` where it is positive, else `weight · x`, `torch.nn.functional.prelu`.
+ *
+ * @param input [n, c, ...]
+ * @param weight [1], or [c]
+ */
+export function prelu(input: Tensor, weight: Tensor): Tensor {
+  const { shape } = constant('PReLU: weight', checkTensor('PReLU: weight', weight))
+  if (shape.length !== 1) {
+    throw new KerneletError(
+      'ERR_SHAPE',
+      `PReLU: weight must have the shape [1] or [channels] but has ${formatShape(shape)}`,
+    )
+  }
+  return apply({ op: 'prelu', weight }, [input])
+}
+
+/** `x` where it is positive, else `alpha · (eˣ − 1)`, `torch.nn.functional.elu`. */
+export function elu(input: Tensor, alpha = 1): Tensor {
+  return apply({ op: 'elu', alpha: numberOf(alpha, 'ELU: alpha') }, [input])
+}
+
+/** `scale · elu(x, alpha)` with the constants that make values normalise themselves, `torch.nn.functional.selu`. */
+export function selu(input: Tensor, options: { alpha?: number; scale?: number } = {}): Tensor {
+  checkOptions('SELU', options, ['alpha', 'scale'])
+  const alpha = numberOf(options.alpha ?? 1.6732632423543772, 'SELU: alpha')
+  return apply({ op: 'selu', alpha, beta: numberOf(options.scale ?? 1.0507009873554805, 'SELU: scale') }, [
+    input,
+  ])
+}
+
+/** `x · sigmoid(x)`, `torch.nn.functional.silu`. */
+export function silu(input: Tensor): Tensor {
+  return apply({ op: 'silu' }, [input])
+}
+
+/** `x · min(max(x + 3, 0), 6) / 6`, `torch.nn.functional.hardswish`. */
+export function hardswish(input: Tensor): Tensor {
+  return apply({ op: 'hardswish' }, [input])
+}
+
+/** `min(max(alpha · x + beta, 0), 1)`, `torch.nn.functional.hardsigmoid` with its 1/6 and 1/2. */
+export function hardsigmoid(input: Tensor, options: { alpha?: number; beta?: number } = {}): Tensor {
+  checkOptions('Hardsigmoid', options, ['alpha', 'beta'])
+  const alpha = numberOf(options.alpha ?? 1 / 6, 'Hardsigmoid: alpha')
+  return apply({ op: 'hardsigmoid', alpha, beta: numberOf(options.beta ?? 0.5, 'Hardsigmoid: beta') }, [
+    input,
+  ])
+}
+
+/** `x · Φ(x)` with the normal distribution's Φ, within 10⁻⁷ · |x|; `torch.nn.functional.gelu` without its approximation. */
+export function gelu(input: Tensor): Tensor {
+  return apply({ op: 'gelu' }, [input])
+}
+
+/** `min(max(x, min), max)`, `torch.clamp`; a bound that is left out (or null) is none. */
+export function clamp(input: Tensor, min?: number | null, max?: number | null): Tensor {
+  const alpha = numberOf(min ?? Number.NEGATIVE_INFINITY, 'clamp: min')
+  return apply({ op: 'clip', alpha, beta: numberOf(max ?? Number.POSITIVE_INFINITY, 'clamp: max') }, [input])
+}
+
+/** `eˣ`, `torch.exp`. */
+export function exp(input: Tensor): Tensor {
+  return apply({ op: 'exp' }, [input])
+}
+
+/** Natural logarithm, `torch.log`: −∞ of 0, NaN of what is negative. */
+export function log(input: Tensor): Tensor {
+  return apply({ op: 'log' }, [input])
+}
+
+/** `|x|`, `torch.abs`. */
+export function abs(input: Tensor): Tensor {
+  return apply({ op: 'abs' }, [input])
+}
+
+/**
+ * `x` to the power of a number, `torch.pow`: NaN of a negative `x` unless the exponent is an integer. Square, cube,
+ * square root, reciprocal and its square are rounded as arithmetic is; other powers are `e^(exponent · ln |x|)`: a few
+ * units of the last place while `exponent · ln |x|` is small.
+ */
+export function pow(input: Tensor, exponent: number): Tensor {
+  return apply({ op: 'pow', alpha: numberOf(exponent, 'pow: exponent') }, [input])
+}
+
+/** `eˣ / Σ eˣ` along `dim` (negative: from the end), `torch.nn.functional.softmax`. */
+export function softmax(input: Tensor, dim: number): Tensor {
+  return apply({ op: 'softmax', axis: axisOf(input, dim, 'Softmax: dim') }, [input])
+}
+
+/** `x − log Σ eˣ` along `dim` (negative: from the end), `torch.nn.functional.log_softmax`. */
+export function logSoftmax(input: Tensor, dim: number): Tensor {
+  return apply({ op: 'logSoftmax', axis: axisOf(input, dim, 'LogSoftmax: dim') }, [input])
+}

@@ -1,0 +1,29 @@
+import { apply, checkTensor } from '../graph/apply.ts'
+import { noteTaken, SymbolicTensor } from '../graph/graph.ts'
+import { attached } from '../graph/operation.ts'
+import { defaultGenerator } from '../tensor/random.ts'
+import { Tensor } from '../tensor/tensor.ts'
+import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
+
+/**
+ * Zeros in the place of values drawn with probability `p`, the others multiplied by 1 / (1 − p),
+ * `torch.nn.functional.dropout`. Drawn from the generator that `manualSeed` seeds. A compiled model drops nothing; a
+ * Trainer draws natively, by its own seed.
+ *
+ * @param training false: the input as it is
+ */
+export function dropout(input: Tensor, p = 0.5, training = true): Tensor {
+  checkTensor('dropout', input)
+  if (typeof p !== 'number' || !(p >= 0 && p <= 1)) {
+    throw new KerneletError('ERR_ARGUMENT', `Dropout: p must be a number from 0 to 1 but is ${show(p)}`)
+  }
+  if (!training || p === 0) return input
+  if (input instanceof SymbolicTensor) return apply({ op: 'dropout', p }, [input])
+  const generator = defaultGenerator()
+  const kept = p === 1 ? 0 : 1 / (1 - p)
+  const data = attached(input, 'dropout')
+  noteTaken([data])
+  const values = data.map((value) => (generator.uniform() < p ? 0 : value * kept))
+  return new Tensor(values, input.shape)
+}

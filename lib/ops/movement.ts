@@ -1,0 +1,235 @@
+/** What arranges values without computing any, and the mean over dimensions. */
+import { apply, axisOf, checkTensor } from '../graph/apply.ts'
+import { SymbolicTensor } from '../graph/graph.ts'
+import { Module } from '../nn/module.ts'
+import { elements, formatShape, normaliseDim } from '../tensor/shape.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+import { checkOptions, flag, numberOf } from '../util/check.ts'
+import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
+import { adaptiveAvgPool2d } from './pooling.ts'
+
+/**
+ * Merges the dimensions from `startDim` to the last, `torch.flatten`. The result shares the input's data.
+ *
+ * @param startDim default 0: everything, as in PyTorch; 1 keeps the batch
+ */
+export function flatten(input: Tensor, startDim = 0): Tensor {
+  return apply({ op: 'flatten', axis: axisOf(input, startDim, 'Flatten: startDim') }, [input])
+}
+
+/**
+ * The same values in another shape, `torch.reshape`; one size may be −1: what is left. The result shares the input's
+ * data. In a trace the first dimension is the batch and stays.
+ */
+export function reshape(input: Tensor, shape: readonly number[]): Tensor {
+  const from = checkTensor('reshape', input).shape
+  const known =
+    Array.isArray(shape) && shape.every((one) => Number.isInteger(one) && (one >= 1 || one === -1))
+  if (!known || shape.filter((one) => one === -1).length > 1) {
+    throw new KerneletError(
+      'ERR_ARGUMENT',
+      `reshape: shape must be an array of positive integers, one of them perhaps -1, but is ${show(shape)}`,
+    )
+  }
+  const rest = elements(from) / elements(shape.filter((one) => one !== -1))
+  const size = shape.map((one) => (one === -1 ? rest : one))
+  if (elements(size) !== elements(from) || !Number.isInteger(rest)) {
+    throw new KerneletError(
+      'ERR_SHAPE',
+      `reshape: ${formatShape(from)} has ${elements(from)} values, which do not fill ${show(shape)}`,
+    )
+  }
+  if (!(input instanceof SymbolicTensor)) return apply({ op: 'reshape', size }, [input])
+  if (size[0] === 1 && size.length > 1)
+    return apply({ op: 'reshape', size: size.slice(1) }, [input], size.length)
+  if (size[0] === 1) return apply({ op: 'reshape', size: [1] }, [input], 1)
+  throw new KerneletError(
+    'ERR_UNSUPPORTED',
+    `reshape to ${show(shape)} would mix the images of a batch, which a compiled model keeps apart; begin the shape ` +
+      'with x.shape[0]',
+  )
+}
+
+/** Dimension `i` of the result is dimension `dims[i]` of the input, `torch.permute`. In a trace 0 comes first. */
+export function permute(input: Tensor, dims: readonly number[]): Tensor {
+  const rank = checkTensor('permute', input).shape.length
+  const axes = Array.isArray(dims) ? dims.map((dim) => normaliseDim(dim, rank, 'permute: dims')) : []
+  if (axes.length !== rank || new Set(axes).size !== rank) {
+    throw new KerneletError(
+      'ERR_ARGUMENT',
+      `permute: dims must name each of the ${rank} dimensions once but is ${show(dims)}`,
+    )
+  }
+  if (!(input instanceof SymbolicTensor)) return apply({ op: 'permute', axes }, [input])
+  if (axes[0] === 0) return apply({ op: 'permute', axes: axes.slice(1).map((axis) => axis - 1) }, [input])
+  throw new KerneletError(
+    'ERR_UNSUPPORTED',
+    'permute: dims must begin with 0: a compiled model keeps the images of a batch apart',
+  )
+}
+
+/**
+ * Elements `start`, `start + step`, … before `end` along one dimension, as Python's `x[start:end:step]`: negative
+ * numbers count from the end, and what lies beyond an end stops there. A negative step goes backwards.
+ *
+ * @param end default: everything that follows
+ */
+export function slice(input: Tensor, dim: number, start: number, end?: number | null, step = 1): Tensor {
+  const rank = checkTensor('slice', input).shape.length
+  const axis = axisOf(input, dim, 'slice: dim')
+  const image = input instanceof SymbolicTensor ? input.shape.slice(1) : [...input.shape]
+  for (const [what, value] of Object.entries({ start, end: end ?? 0, step })) {
+    if (!Number.isSafeInteger(value) || (what === 'step' && value === 0)) {
+      throw new KerneletError(
+        'ERR_ARGUMENT',
+        `slice: ${what} must be an integer that makes sense but is ${show(value)}`,
+      )
+    }
+  }
+  const length = image[axis] as number
+  const fromEnd = (index: number) => (index < 0 ? index + length : index)
+  const clip = (index: number, low: number, high: number) => Math.min(Math.max(index, low), high)
+  const first = step > 0 ? clip(fromEnd(start), 0, length) : clip(fromEnd(start), -1, length - 1)
+  const missing = step > 0 ? length : -1
+  const last =
+    end === undefined || end === null
+      ? missing
+      : clip(fromEnd(end), step > 0 ? 0 : -1, step > 0 ? length : length - 1)
+  const count = Math.ceil((last - first) / step)
+  if (count < 1) {
+    throw new KerneletError(
+      'ERR_SHAPE',
+      `slice: nothing lies between ${start} and ${end ?? 'the end'} of dimension ${dim} of ${formatShape(input.shape)}, rank ${rank}`,
+    )
+  }
+  return apply(
+    {
+      op: 'slice',
+      starts: image.map((_, i) => (i === axis ? first : 0)),
+      steps: image.map((_, i) => (i === axis ? step : 1)),
+      size: image.map((one, i) => (i === axis ? count : one)),
+    },
+    [input],
+  )
+}
+
+/**
+ * Puts `value` around, `torch.nn.functional.pad` with mode 'constant'.
+ *
+ * @param pads how many before and after the last dimension, then before and after the one before it, …; negative
+ *   ones cut off
+ */
+export function pad(input: Tensor, pads: readonly number[], value = 0): Tensor {
+  const { shape } = checkTensor('pad', input)
+  const fits = Array.isArray(pads) && pads.length % 2 === 0 && pads.length <= 2 * shape.length
+  if (!fits || !pads.every((one) => Number.isInteger(one) && Math.abs(one) <= 2 ** 31 - 1)) {
+    throw new KerneletError(
+      'ERR_ARGUMENT',
+      `pad: pads must be [before, after] of the last dimensions, integers, at most ${shape.length} pairs, but is ${show(pads)}`,
+    )
+  }
+  const side = (i: number, after: number) => pads[2 * (shape.length - 1 - i) + after] ?? 0
+  const starts = shape.map((_, i) => side(i, 0))
+  const ends = shape.map((_, i) => side(i, 1))
+  const operation = { op: 'pad', value: numberOf(value, 'pad: value') } as const
+  if (!(input instanceof SymbolicTensor)) return apply({ ...operation, starts, ends }, [input])
+  if (starts[0] === 0 && ends[0] === 0) {
+    return apply({ ...operation, starts: starts.slice(1), ends: ends.slice(1) }, [input])
+  }
+  throw new KerneletError('ERR_UNSUPPORTED', 'pad: a compiled model cannot add images to a batch')
+}
+
+/** Joins tensors along `dim` (negative: from the end), `torch.cat`. */
+export function cat(tensors: readonly Tensor[], dim = 0): Tensor {
+  const first = Array.isArray(tensors) ? tensors[0] : undefined
+  if (first === undefined) {
+    throw new KerneletError(
+      'ERR_ARGUMENT',
+      `cat: expected an array of one or more tensors but received ${show(tensors)}`,
+    )
+  }
+  const like = tensors.find((tensor) => tensor instanceof SymbolicTensor) ?? first
+  return apply({ op: 'concat', axis: axisOf(like, dim, 'cat: dim') }, tensors)
+}
+
+/**
+ * Mean over some dimensions, `torch.mean`: one sum in order, then a division.
+ *
+ * @param dims one or several (negative: from the end); in a trace not 0, the batch
+ * @param options `keepdim` (default false): they stay as dimensions of 1
+ */
+export function mean(
+  input: Tensor,
+  dims: number | readonly number[],
+  options: { keepdim?: boolean } = {},
+): Tensor {
+  checkOptions('mean', options, ['keepdim'])
+  const { shape } = checkTensor('mean', input)
+  const list: readonly unknown[] = Array.isArray(dims) ? dims : [dims]
+  const over = new Set(list.map((dim) => normaliseDim(dim, shape.length, 'mean: dims')))
+  if (over.size !== list.length || over.size === 0) {
+    throw new KerneletError(
+      'ERR_ARGUMENT',
+      `mean: dims must name one or more dimensions once but is ${show(dims)}`,
+    )
+  }
+  const all = [...shape.keys()]
+  const kept = all.filter((dim) => !over.has(dim))
+  if (input instanceof SymbolicTensor && over.has(0)) {
+    throw new KerneletError(
+      'ERR_UNSUPPORTED',
+      'mean: dims 0 would mix the images of a batch, which a compiled model keeps apart',
+    )
+  }
+  const size = (dim: number) => shape[dim] as number
+  const keepdim = flag(options.keepdim ?? false, 'mean: keepdim')
+  const result = keepdim ? shape.map((one, dim) => (over.has(dim) ? 1 : one)) : kept.map(size)
+  // the dimensions that go come last, and are one row of an image
+  const last = over.has(all.length - 1) && Math.min(...over) === kept.length
+  const ordered = last ? input : permute(input, [...kept, ...all.filter((dim) => over.has(dim))])
+  const rows = reshape(ordered, [1, elements(kept.map(size)), 1, elements([...over].map(size))])
+  return reshape(adaptiveAvgPool2d(rows, 1), result)
+}
+
+/** Merges dimensions from `startDim` to the last, `torch.nn.Flatten`; by default all but the batch. */
+export class Flatten extends Module {
+  readonly startDim: number
+
+  constructor(startDim = 1) {
+    super()
+    this.startDim = startDim
+  }
+
+  forward(x: Tensor): Tensor {
+    return flatten(x, this.startDim)
+  }
+}
+
+/** Splits one dimension into several, `torch.nn.Unflatten`; one of `sizes` may be −1. */
+export class Unflatten extends Module {
+  readonly dim: number
+  readonly sizes: readonly number[]
+
+  constructor(dim: number, sizes: readonly number[]) {
+    super()
+    const known =
+      Array.isArray(sizes) && sizes.every((one) => Number.isSafeInteger(one) && (one >= 1 || one === -1))
+    if (!known || sizes.filter((one) => one === -1).length > 1 || !Number.isInteger(dim)) {
+      throw new KerneletError(
+        'ERR_ARGUMENT',
+        'Unflatten: expected a dimension and its sizes, positive integers, one of them perhaps -1, but received ' +
+          `${show(dim)} and ${show(sizes)}`,
+      )
+    }
+    this.dim = dim
+    this.sizes = [...sizes]
+  }
+
+  forward(x: Tensor): Tensor {
+    const dim = normaliseDim(this.dim, checkTensor('Unflatten', x).shape.length, 'Unflatten: dim')
+    const known = this.sizes.reduce((product, one) => (one === -1 ? product : product * one), 1)
+    const sizes = this.sizes.map((one) => (one === -1 ? (x.shape[dim] as number) / known : one))
+    return reshape(x, [...x.shape.slice(0, dim), ...sizes, ...x.shape.slice(dim + 1)])
+  }
+}

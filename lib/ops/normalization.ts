@@ -1,0 +1,173 @@
+/** Normalization. */
+import { apply, checkTensor, constant } from '../graph/apply.ts'
+import { SymbolicTensor } from '../graph/graph.ts'
+import { attached } from '../graph/operation.ts'
+import { elements, formatShape, size } from '../tensor/shape.ts'
+import { Tensor } from '../tensor/tensor.ts'
+import { checkOptions, flag, numberOf } from '../util/check.ts'
+import { KerneletError } from '../util/errors.ts'
+import { pow } from './activations.ts'
+import { add, div, mul } from './arithmetic.ts'
+import { reshape } from './movement.ts'
+
+/** Options of `batchNorm`. */
+export interface BatchNormOptions {
+  /** [c] factors; default 1. */
+  weight?: Tensor | null | undefined
+  /** [c] summands; default 0. */
+  bias?: Tensor | null | undefined
+  /**
+   * true: by the mean and variance of this batch, and running statistics move towards them; default false: by the
+   * running statistics. Compiled models always use the latter.
+   */
+  training?: boolean | undefined
+  /** How far running statistics move; default 0.1. */
+  momentum?: number | undefined
+  /** Added to the variance; default 1e-5. */
+  eps?: number | undefined
+  /** A scalar that counts the batches the running statistics have seen. */
+  batches?: Tensor | undefined
+}
+
+/**
+ * `(x − mean) / √(variance + eps) · weight + bias` of every channel, `torch.nn.functional.batch_norm`. By running
+ * statistics it is one multiply-add: `x · scale + shift`, both rounded once from double.
+ *
+ * @param input [n, c, ...]
+ * @param runningMean [c]
+ * @param runningVar [c]
+ */
+export function batchNorm(
+  input: Tensor,
+  runningMean: Tensor,
+  runningVar: Tensor,
+  options: BatchNormOptions = {},
+): Tensor {
+  checkOptions('batchNorm', options, ['weight', 'bias', 'training', 'momentum', 'eps', 'batches'])
+  const epsilon = numberOf(options.eps ?? 1e-5, 'batchNorm: eps')
+  const momentum = numberOf(options.momentum ?? 0.1, 'batchNorm: momentum')
+  const training = flag(options.training ?? false, 'batchNorm: training')
+  const { shape } = checkTensor('batchNorm', input)
+  if (shape.length < 2) {
+    throw new KerneletError(
+      'ERR_SHAPE',
+      `batchNorm expects [n, channels, …] but receives ${formatShape(shape)}`,
+    )
+  }
+  const channels = shape[1] as number
+  const vector = (tensor: Tensor, what: string) => {
+    const value = constant(`batchNorm: ${what}`, checkTensor(`batchNorm: ${what}`, tensor))
+    if (value.shape.length === 1 && value.shape[0] === channels) return value
+    throw new KerneletError(
+      'ERR_SHAPE',
+      `batchNorm expects a ${what} of [${channels}] for an input of ${formatShape(shape)} but receives ` +
+        formatShape(value.shape),
+    )
+  }
+  const operation = {
+    op: 'batchNorm',
+    mean: vector(runningMean, 'running mean'),
+    variance: vector(runningVar, 'running variance'),
+    weight: options.weight ? vector(options.weight, 'weight') : undefined,
+    bias: options.bias ? vector(options.bias, 'bias') : undefined,
+    epsilon,
+  } as const
+  if (!training) return apply(operation, [input])
+  if (input instanceof SymbolicTensor)
+    return apply({ ...operation, training, momentum, batches: options.batches }, [input])
+  const { mean, variance, count } = statistics(input)
+  if (count < 2) {
+    throw new KerneletError(
+      'ERR_SHAPE',
+      'batchNorm expects more than one value a channel while it is trained',
+    )
+  }
+  const move = (running: Tensor, values: Float64Array, factor: number) => {
+    const data = attached(running, 'batchNorm')
+    for (const [c, value] of values.entries())
+      data[c] = (1 - momentum) * (data[c] as number) + momentum * value * factor
+  }
+  const result = apply(
+    {
+      ...operation,
+      mean: new Tensor(Float32Array.from(mean), [channels]),
+      variance: new Tensor(Float32Array.from(variance), [channels]),
+    },
+    [input],
+  )
+  if (options.batches) attached(options.batches, 'batchNorm: batches')[0]! += 1
+  move(runningMean, mean, 1)
+  move(runningVar, variance, count / (count - 1))
+  return result
+}
+
+/** Mean and (biased) variance of each channel of [n, c, ...] over everything else, in double. */
+function statistics(input: Tensor): { mean: Float64Array; variance: Float64Array; count: number } {
+  const [batch, channels] = input.shape as [number, number]
+  const inner = elements(input.shape.slice(2))
+  const data = attached(input, 'batchNorm')
+  const count = batch * inner
+  const over = (value: (x: number, c: number) => number) =>
+    Float64Array.from({ length: channels }, (_, c) => {
+      let sum = 0
+      for (let n = 0; n < batch; n++) {
+        const begin = (n * channels + c) * inner
+        for (let i = begin; i < begin + inner; i++) sum += value(data[i] as number, c)
+      }
+      return sum / count
+    })
+  const mean = over((x) => x)
+  return { mean, variance: over((x, c) => (x - (mean[c] as number)) ** 2), count }
+}
+
+/** Options of `localResponseNorm`. */
+export interface LocalResponseNormOptions {
+  /** default 1e-4 */
+  alpha?: number | undefined
+  /** default 0.75 */
+  beta?: number | undefined
+  /** default 1 */
+  k?: number | undefined
+  /** How many of the `size` channels come before; default floor(size / 2). */
+  before?: number | undefined
+}
+
+/**
+ * `x / (k + alpha / size · Σ x²)^beta`, the sum over `size` neighbouring channels,
+ * `torch.nn.functional.local_response_norm` (Krizhevsky et al. 2012). Computed as a chain of other operations.
+ *
+ * @param input [n, c, ...]
+ */
+export function localResponseNorm(
+  input: Tensor,
+  neighbours: number,
+  options: LocalResponseNormOptions = {},
+): Tensor {
+  checkOptions('localResponseNorm', options, ['alpha', 'beta', 'k', 'before'])
+  const { shape } = checkTensor('localResponseNorm', input)
+  const window = size(neighbours, 'localResponseNorm: size', 1)
+  const before = size(options.before ?? window >> 1, 'localResponseNorm: before', 0)
+  if (shape.length < 2 || before >= window) {
+    throw new KerneletError(
+      'ERR_SHAPE',
+      `localResponseNorm expects [n, channels, …] and fewer channels before than its ${window} but receives ` +
+        `${formatShape(shape)} and ${before}`,
+    )
+  }
+  const [batch, channels] = shape as readonly number[] as [number, number]
+  // a mean over channels: a pool over rows, where a row is a channel
+  const planes = reshape(mul(input, input), [batch, 1, channels, elements(shape.slice(2))])
+  const means = apply(
+    {
+      op: 'avgPool2d',
+      kernelSize: [window, 1],
+      stride: [1, 1],
+      dilation: [1, 1],
+      padding: [before, 0, window - 1 - before, 0],
+      countIncludePad: true,
+    },
+    [planes],
+  )
+  const { alpha = 1e-4, beta = 0.75, k = 1 } = options
+  return div(input, pow(add(mul(reshape(means, shape), alpha), k), beta))
+}

@@ -1,0 +1,216 @@
+/** Pooling. */
+import { apply, checkTensor } from '../graph/apply.ts'
+import type { Operation } from '../graph/operation.ts'
+import { along, ends, type Padding, type Pair, pair, sides, size, windowExtent } from '../tensor/shape.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+import { checkOptions, flag } from '../util/check.ts'
+import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
+
+/** Options of `maxPool2d`. */
+export interface MaxPool2dOptions {
+  /** Step of the window; default: the kernel size. */
+  stride?: Pair | undefined
+  /**
+   * Rows and columns of −∞ added on every side; default 0. One number or a pair: at most half the window, as in
+   * PyTorch; [top, left, bottom, right]: less than the window.
+   */
+  padding?: Padding | undefined
+  /** Distance between the taps; default 1. */
+  dilation?: Pair | undefined
+  /** Lets a last window hang over the edge; default false. */
+  ceilMode?: boolean | undefined
+}
+
+/** Options of `avgPool2d`. */
+export interface AvgPool2dOptions {
+  /** Step of the window; default: the kernel size. */
+  stride?: Pair | undefined
+  /** Rows and columns of zeros added on every side, within `maxPool2d`'s limits; default 0. */
+  padding?: Padding | undefined
+  /** Distance between the taps; default 1. (PyTorch's has none.) */
+  dilation?: Pair | undefined
+  /** Lets a last window hang over the edge; default false. */
+  ceilMode?: boolean | undefined
+  /** Whether the zeros of the padding count in the mean; default true. */
+  countIncludePad?: boolean | undefined
+}
+
+/**
+ * Largest value of every window, `torch.nn.functional.max_pool2d`. A NaN in the window wins.
+ *
+ * @param input [n, c, h, w], or one image [c, h, w]
+ * @returns [n, c, oh, ow]
+ */
+export function maxPool2d(input: Tensor, kernelSize: Pair, options: MaxPool2dOptions = {}): Tensor {
+  return apply(maxPool2dOperation(kernelSize, options), [input])
+}
+
+/** The operation of `maxPool2d` from its arguments, checked. */
+export function maxPool2dOperation(kernelSize: Pair, options: MaxPool2dOptions): Operation {
+  checkOptions('MaxPool2d', options, ['stride', 'padding', 'dilation', 'ceilMode'])
+  return { op: 'maxPool2d', ...poolAttributes('MaxPool2d', kernelSize, options) }
+}
+
+/**
+ * Mean of every window, `torch.nn.functional.avg_pool2d`.
+ *
+ * @param input [n, c, h, w], or one image [c, h, w]
+ * @returns [n, c, oh, ow]
+ */
+export function avgPool2d(input: Tensor, kernelSize: Pair, options: AvgPool2dOptions = {}): Tensor {
+  return apply(avgPool2dOperation(kernelSize, options), [input])
+}
+
+/** The operation of `avgPool2d` from its arguments, checked. */
+export function avgPool2dOperation(kernelSize: Pair, options: AvgPool2dOptions): Operation {
+  checkOptions('AvgPool2d', options, ['stride', 'padding', 'dilation', 'ceilMode', 'countIncludePad'])
+  const countIncludePad = flag(options.countIncludePad ?? true, 'AvgPool2d: countIncludePad')
+  return { op: 'avgPool2d', ...poolAttributes('AvgPool2d', kernelSize, options), countIncludePad }
+}
+
+function poolAttributes(who: string, kernelSize: Pair, options: MaxPool2dOptions): Partial<Operation> {
+  const kernel = pair(kernelSize, `${who}: kernelSize`, 1)
+  const padding = sides(options.padding ?? 0, `${who}: padding`)
+  const dilation = pair(options.dilation ?? 1, `${who}: dilation`, 1)
+  const bySide = Array.isArray(options.padding) && options.padding.length === 4
+  checkPadding(who, padding, kernel, dilation, bySide)
+  return {
+    kernelSize: kernel,
+    stride: pair(options.stride ?? kernel, `${who}: stride`, 1),
+    padding,
+    dilation,
+    ceilMode: flag(options.ceilMode ?? false, `${who}: ceilMode`),
+  }
+}
+
+/** Options of `maxPool1d` and `avgPool1d`. */
+export interface Pool1dOptions {
+  /** Step of the window; default: the kernel size. */
+  stride?: number | undefined
+  /** What is added at both ends (−∞, or zeros), at most half the window; or [before, after], each less than it. */
+  padding?: number | readonly [before: number, after: number] | undefined
+  /** Distance between the taps; default 1. */
+  dilation?: number | undefined
+  /** Lets a last window hang over the edge; default false. */
+  ceilMode?: boolean | undefined
+  /** avgPool1d: whether the zeros of the padding count in the mean; default true. */
+  countIncludePad?: boolean | undefined
+}
+
+/**
+ * Largest value of every window, `torch.nn.functional.max_pool1d`. A NaN in the window wins.
+ *
+ * @param input [n, c, l], or one sample [c, l]
+ * @returns [n, c, ol]
+ */
+export function maxPool1d(input: Tensor, kernelSize: number, options: Pool1dOptions = {}): Tensor {
+  return apply(maxPool1dOperation(kernelSize, options), [input])
+}
+
+/** The operation of `maxPool1d` from its arguments, checked. */
+export function maxPool1dOperation(kernelSize: number, options: Pool1dOptions): Operation {
+  checkOptions('MaxPool1d', options, ['stride', 'padding', 'dilation', 'ceilMode'])
+  return { op: 'maxPool2d', ...pool1dAttributes('MaxPool1d', kernelSize, options) }
+}
+
+/**
+ * Mean of every window, `torch.nn.functional.avg_pool1d`.
+ *
+ * @param input [n, c, l], or one sample [c, l]
+ * @returns [n, c, ol]
+ */
+export function avgPool1d(input: Tensor, kernelSize: number, options: Pool1dOptions = {}): Tensor {
+  return apply(avgPool1dOperation(kernelSize, options), [input])
+}
+
+/** The operation of `avgPool1d` from its arguments, checked. */
+export function avgPool1dOperation(kernelSize: number, options: Pool1dOptions): Operation {
+  checkOptions('AvgPool1d', options, ['stride', 'padding', 'dilation', 'ceilMode', 'countIncludePad'])
+  const countIncludePad = flag(options.countIncludePad ?? true, 'AvgPool1d: countIncludePad')
+  return { op: 'avgPool2d', ...pool1dAttributes('AvgPool1d', kernelSize, options), countIncludePad }
+}
+
+function pool1dAttributes(who: string, kernelSize: number, options: Pool1dOptions): Partial<Operation> {
+  const kernel = along(kernelSize, `${who}: kernelSize`, 1)
+  const padding = ends(options.padding ?? 0, `${who}: padding`)
+  const dilation = along(options.dilation ?? 1, `${who}: dilation`, 1)
+  checkPadding(who, padding, kernel, dilation, Array.isArray(options.padding))
+  return {
+    dims: 1,
+    kernelSize: kernel,
+    stride: options.stride === undefined ? kernel : along(options.stride, `${who}: stride`, 1),
+    padding,
+    dilation,
+    ceilMode: flag(options.ceilMode ?? false, `${who}: ceilMode`),
+  }
+}
+
+/** PyTorch's rule is half the window; less than the window is what keeps one from lying in the padding altogether. */
+function checkPadding(
+  who: string,
+  padding: readonly number[],
+  kernel: readonly [number, number],
+  dilation: readonly [number, number],
+  bySide: boolean,
+): void {
+  for (const [i, pad] of padding.entries()) {
+    const extent = windowExtent(kernel[i % 2] as number, dilation[i % 2] as number)
+    if (bySide ? pad >= extent : pad > extent / 2) {
+      throw new KerneletError(
+        'ERR_ARGUMENT',
+        `${who}: padding ${pad} is ${bySide ? 'not less than' : 'more than half'} the window of ${extent}`,
+      )
+    }
+  }
+}
+
+/** Sides of an adaptive pool's output; null keeps the input's. */
+export type OutputSize = number | readonly [height: number | null, width: number | null]
+
+/**
+ * Means over as many windows as the output has elements, which together cover the image,
+ * `torch.nn.functional.adaptive_avg_pool2d`; size 1 is the global average.
+ *
+ * @param input [n, c, h, w], or one image [c, h, w]
+ * @returns [n, c, oh, ow]
+ */
+export function adaptiveAvgPool2d(input: Tensor, outputSize: OutputSize): Tensor {
+  return adaptive('adaptiveAvgPool2d', 'AdaptiveAvgPool2d', input, outputSize, 2)
+}
+
+/** Maxima over the windows of `adaptiveAvgPool2d`, `torch.nn.functional.adaptive_max_pool2d`. */
+export function adaptiveMaxPool2d(input: Tensor, outputSize: OutputSize): Tensor {
+  return adaptive('adaptiveMaxPool2d', 'AdaptiveMaxPool2d', input, outputSize, 2)
+}
+
+/** `adaptiveAvgPool2d` of [n, c, l] or [c, l], `torch.nn.functional.adaptive_avg_pool1d`. */
+export function adaptiveAvgPool1d(input: Tensor, outputSize: number): Tensor {
+  return adaptive('adaptiveAvgPool2d', 'AdaptiveAvgPool1d', input, outputSize, 1)
+}
+
+/** `adaptiveMaxPool2d` of [n, c, l] or [c, l], `torch.nn.functional.adaptive_max_pool1d`. */
+export function adaptiveMaxPool1d(input: Tensor, outputSize: number): Tensor {
+  return adaptive('adaptiveMaxPool2d', 'AdaptiveMaxPool1d', input, outputSize, 1)
+}
+
+function adaptive(
+  op: 'adaptiveAvgPool2d' | 'adaptiveMaxPool2d',
+  who: string,
+  input: Tensor,
+  outputSize: OutputSize,
+  dims: 1 | 2,
+): Tensor {
+  const { shape } = checkTensor(who, input)
+  const wanted: unknown[] = Array.isArray(outputSize) ? outputSize : Array(dims).fill(outputSize)
+  if (wanted.length !== dims) {
+    throw new KerneletError(
+      'ERR_ARGUMENT',
+      `${who}: outputSize must have ${dims} sides but is ${show(outputSize)}`,
+    )
+  }
+  const sizes = wanted.map((side, i) =>
+    side === null ? (shape.at(i - dims) as number) : size(side, `${who}: outputSize`, 1),
+  )
+  return apply({ op, dims, size: sizes }, [input])
+}

@@ -1,0 +1,19 @@
+/** Tensors that belong to a module. */
+import { Tensor } from './tensor.ts'
+
+/** A tensor that belongs to a module: `parameters()` finds it, `stateDict()` names it. */
+export class Parameter extends Tensor {
+  /** false: training leaves it as it is. See `freeze`. */
+  requiresGrad = true
+  /**
+   * One byte a number: 0 where there is no weight. Such a place holds 0, training leaves it so, and it is not counted.
+   * See `ConnectionTableConv2d`.
+   */
+  mask: Uint8Array | undefined
+}
+
+/**
+ * A tensor that belongs to a module but is not trained, such as running statistics: `stateDict()` names it, in
+ * snake case as PyTorch does (`runningMean` is `running_mean`).
+ */
+export class Buffer extends Tensor {}

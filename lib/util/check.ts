@@ -1,0 +1,55 @@
+/** Options objects: a misspelt option is an error, not silence. */
+
+import { KerneletError } from './errors.ts'
+import { show } from './show.ts'
+
+/**
+ * Checks that `options` is an object with no other keys than `names`.
+ *
+ * @throws KerneletError `ERR_ARGUMENT` that lists what there is, so that `kernel_size` finds `kernelSize`.
+ */
+export function checkOptions(who: string, options: unknown, names: readonly string[]): void {
+  const known = `{ ${names.join(', ')} }`
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw new KerneletError(
+      'ERR_ARGUMENT',
+      `${who}: options must be an object ${known} but is ${show(options)}`,
+    )
+  }
+  for (const name of Object.keys(options)) {
+    if (!names.includes(name)) {
+      throw new KerneletError(
+        'ERR_ARGUMENT',
+        `${who}: unknown option ${show(name)}; the options are ${known}`,
+      )
+    }
+  }
+}
+
+/** `value`, if it is a number (not NaN). */
+export function numberOf(value: unknown, what: string): number {
+  if (typeof value === 'number' && !Number.isNaN(value)) return value
+  throw new KerneletError('ERR_ARGUMENT', `${what} must be a number but is ${show(value)}`)
+}
+
+/** `value`, if it is true or false. */
+export function flag(value: unknown, what: string): boolean {
+  if (typeof value === 'boolean') return value
+  throw new KerneletError('ERR_ARGUMENT', `${what} must be true or false but is ${show(value)}`)
+}
+
+/** `value`, if it is an object and no array. */
+export function objectOf(value: unknown, what: string): object {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value
+  throw new KerneletError('ERR_ARGUMENT', `${what} must be an object but is ${show(value)}`)
+}
+
+/** `value`, if it is an AbortSignal, of whatever realm, or nothing. */
+export function signalOf(value: unknown, what: string): AbortSignal | undefined {
+  if (value === undefined || value === null) return undefined
+  const signal = value as Partial<AbortSignal>
+  if (typeof signal.aborted === 'boolean' && typeof signal.addEventListener === 'function') {
+    return value as AbortSignal
+  }
+  throw new KerneletError('ERR_ARGUMENT', `${what} must be an AbortSignal but is ${show(value)}`)
+}

@@ -1,0 +1,130 @@
+/**
+ * Files read whole or in part. Only regular files: a named pipe would keep whoever opens it waiting, a device may
+ * never end, and opening one may do something.
+ */
+import { closeSync, constants, fstatSync, openSync, readSync, type Stats, statSync } from 'node:fs'
+import { type FileHandle, open, stat } from 'node:fs/promises'
+import { KerneletError } from './errors.ts'
+
+/** Should a named pipe take the file's place after it was looked at, opening it does not wait. Not on Windows. */
+const flags = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)
+
+/** More is not asked of the system at once: its limit is 2³¹ − 1. */
+const largestRead = 2 ** 30
+
+/**
+ * The bytes of a file.
+ *
+ * @param most bytes it may have
+ * @throws KerneletError `ERR_IO` when it cannot be read or is no regular file; `ERR_UNSUPPORTED` above `most`
+ */
+export function readWhole(path: string, most: number = Number.POSITIVE_INFINITY): Uint8Array {
+  try {
+    checkRegular(statSync(path))
+    const file = openSync(path, flags)
+    try {
+      return fill(file, 0, checkedSize(path, fstatSync(file), most))
+    } finally {
+      closeSync(file)
+    }
+  } catch (cause) {
+    throw unreadable(path, cause)
+  }
+}
+
+/** `readWhole` off the event loop. */
+export async function readWholeAsync(
+  path: string,
+  most: number = Number.POSITIVE_INFINITY,
+): Promise<Uint8Array> {
+  let file: FileHandle | undefined
+  try {
+    checkRegular(await stat(path))
+    file = await open(path, flags)
+    const bytes = new Uint8Array(checkedSize(path, await file.stat(), most))
+    for (let done = 0; done < bytes.length; ) {
+      const { bytesRead } = await file.read(bytes, done, Math.min(largestRead, bytes.length - done), done)
+      done += checkedRead(bytesRead)
+    }
+    return bytes
+  } catch (cause) {
+    throw unreadable(path, cause)
+  } finally {
+    await file?.close()
+  }
+}
+
+/** A file of which parts are read; to be closed. All of it throws `ERR_IO` as `readWhole` does. */
+export class PartReader {
+  /** Bytes of the file. */
+  readonly size: number
+  readonly #path: string
+  readonly #file: number
+
+  constructor(path: string) {
+    this.#path = path
+    try {
+      checkRegular(statSync(path))
+      this.#file = openSync(path, flags)
+    } catch (cause) {
+      throw unreadable(path, cause)
+    }
+    this.size = fstatSync(this.#file).size
+  }
+
+  /** `length` bytes from `offset` on. */
+  read(offset: number, length: number): Uint8Array {
+    try {
+      checkRegular(fstatSync(this.#file))
+      if (offset + length > this.size) {
+        throw new Error(`bytes ${offset} to ${offset + length} are wanted of a file of ${this.size}`)
+      }
+      return fill(this.#file, offset, length)
+    } catch (cause) {
+      throw unreadable(this.#path, cause)
+    }
+  }
+
+  close(): void {
+    closeSync(this.#file)
+  }
+}
+
+function checkRegular(found: Stats): void {
+  if (found.isFile()) return
+  if (found.isDirectory()) throw new Error('it is a folder')
+  throw new Error(`it is ${found.isFIFO() ? 'a named pipe' : found.isSocket() ? 'a socket' : 'a device'}`)
+}
+
+function checkedSize(path: string, found: Stats, most: number): number {
+  checkRegular(found)
+  if (found.size <= most) return found.size
+  throw new KerneletError('ERR_UNSUPPORTED', `${path} has ${found.size} bytes; at most ${most} are read`)
+}
+
+/** So many bytes of an open file: no more should it grow, an error should it shrink. */
+function fill(file: number, offset: number, length: number): Uint8Array {
+  const bytes = new Uint8Array(length)
+  for (let done = 0; done < length; ) {
+    done += checkedRead(readSync(file, bytes, done, Math.min(largestRead, length - done), offset + done))
+  }
+  return bytes
+}
+
+function checkedRead(count: number): number {
+  if (count === 0) throw new Error('it became shorter while it was read')
+  return count
+}
+
+/** Why a file cannot be read, in words a user understands. */
+export function unreadable(path: string, cause: unknown): KerneletError {
+  if (cause instanceof KerneletError) return cause
+  const { code, message } = cause as NodeJS.ErrnoException
+  const reason =
+    code === 'ENOENT'
+      ? 'there is no such file'
+      : code === 'EACCES' || code === 'EPERM'
+        ? 'permission denied'
+        : message
+  return new KerneletError('ERR_IO', `${path} cannot be read: ${reason}`, { cause })
+}

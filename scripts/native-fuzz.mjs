@@ -1,0 +1,60 @@
+/**
+ * npm run fuzz:native [-- --seconds 600] [--jobs N] [libFuzzer's own options]: builds native/fuzz with clang's
+ * libFuzzer, AddressSanitizer and UndefinedBehaviorSanitizer, and runs it from the inputs in native/fuzz/corpus. What
+ * it learns stays in build-fuzz/corpus, what fails is written to fuzz-failures/: put that into native/fuzz/corpus with
+ * the change that mends it. `--merge` adds to native/fuzz/corpus what reaches code that nothing in it does.
+ */
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { capture, die, dropForeignBuild, jobs, requireToolchain, root, run, which } from './util.mjs'
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    seconds: { type: 'string', default: '600' },
+    jobs: { type: 'string', default: '1' },
+    merge: { type: 'boolean', default: false },
+  },
+})
+const seconds = Number(values.seconds)
+if (!(seconds > 0)) die(`--seconds must be a number above 0 but is ${values.seconds}`, 2)
+
+const compiler = [process.env.CXX, 'clang++'].find((name) => name && which(name) && links(name))
+if (!compiler) {
+  console.log(
+    'native fuzzing skipped: no clang++ here links -fsanitize=fuzzer (Debian: clang, libclang-rt-dev)',
+  )
+  process.exit(0)
+}
+requireToolchain()
+const build = join(root, 'build-fuzz')
+dropForeignBuild(build)
+console.log(`building native/fuzz in build-fuzz with ${compiler}`)
+const options = ['-DCMAKE_BUILD_TYPE=Release', '-DKERNELET_FUZZ=ON', `-DCMAKE_CXX_COMPILER=${compiler}`]
+run('cmake', ['-S', root, '-B', build, ...options], { quiet: true })
+run('cmake', ['--build', build, '--target', 'kernelet_fuzz', '--parallel', jobs], { quiet: true })
+
+const kept = join(root, 'native/fuzz/corpus')
+const learnt = join(build, 'corpus')
+const failures = join(root, 'fuzz-failures')
+for (const folder of [kept, learnt, failures]) mkdirSync(folder, { recursive: true })
+const limits = ['-timeout=5', '-rss_limit_mb=512', '-max_len=400', `-artifact_prefix=${failures}/`]
+const work = values.merge
+  ? ['-set_cover_merge=1', '-use_counters=0', kept, learnt]
+  : [
+      ...[`-max_total_time=${seconds}`, '-len_control=0', '-print_final_stats=1', '-verbosity=0'],
+      ...[`-fork=${values.jobs}`, learnt, kept],
+    ]
+run(join(build, 'kernelet_fuzz'), [...limits, ...work, ...positionals], {
+  // graphs may ask for more memory than there is: that is bad_alloc, which plans pass on
+  env: { ASAN_OPTIONS: 'allocator_may_return_null=1', UBSAN_OPTIONS: 'print_stacktrace=1' },
+})
+console.log(values.merge ? 'native/fuzz/corpus is complete' : 'nothing failed')
+
+/** Debian's clang comes without the libraries for it. */
+function links(name) {
+  const args = ['-fsanitize=fuzzer,address,undefined', '-x', 'c++', '-', '-o', '/dev/null']
+  const target = 'extern "C" int LLVMFuzzerTestOneInput(const unsigned char*, unsigned long) { return 0; }'
+  return capture('sh', ['-c', `printf '%s' '${target}' | "$0" "$@"`, which(name), ...args]).status === 0
+}

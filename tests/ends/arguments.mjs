@@ -1,0 +1,323 @@
+/**
+ * node tests/ends/arguments.mjs [ADDON]: arguments that change under the hands of native code: getters that detach
+ * buffers or dispose of objects, lengths that lie, buffers that shrink. Nothing may be read or written that is not
+ * there: scripts/native-tests.mjs runs this under AddressSanitizer. Exit code 0 where all came out as it should.
+ */
+import assert from 'node:assert/strict'
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+import * as k from '../../dist/index.js'
+
+const file = process.argv[2] ?? fileURLToPath(new URL('../../build/Release/kernelet.node', import.meta.url))
+const addon = createRequire(import.meta.url)(file)
+addon.initialize(k.KerneletError)
+
+/** Takes the memory of an array away. */
+const detach = (array) => structuredClone(array.buffer, { transfer: [array.buffer] })
+/** Large, so that its memory goes back to the system, where a read of it shows. */
+const floats = (length) => new Float32Array(length).fill(0.5)
+const code = (call) => {
+  try {
+    call()
+  } catch (error) {
+    if (error instanceof k.KerneletError) return error.code
+    throw error
+  }
+  return 'ok'
+}
+
+const convolution = (weight, more = {}) => ({
+  op: 'conv2d',
+  name: 'conv',
+  inputs: [0],
+  shape: [64, 32, 32],
+  weight,
+  kernelSize: [1, 1],
+  ...more,
+})
+const input = { op: 'input', name: 'input', inputs: [], shape: [64, 32, 32] }
+const array = (values, at, act) => {
+  const list = [...values]
+  const get = () => {
+    act()
+    return values[at]
+  }
+  return Object.defineProperty(list, at, { get, enumerable: true })
+}
+
+const cases = {
+  'a getter of a later node detaches the weights of an earlier one'() {
+    const weight = floats(64 * 64)
+    const nodes = [input, convolution(weight)]
+    nodes.push({
+      op: 'relu',
+      name: 'relu',
+      inputs: [1],
+      get shape() {
+        detach(weight)
+        return [64, 32, 32]
+      },
+    })
+    assert.equal(
+      code(() => addon.compile({ nodes, output: 2 }, {})),
+      'ERR_SHAPE',
+    )
+  },
+  'an element of a list, an option and the output detach them'() {
+    for (const place of ['kernelSize', 'threads', 'output', 'ranges']) {
+      const weight = floats(64 * 64)
+      const act = () => detach(weight)
+      const node = convolution(weight, place === 'kernelSize' ? { kernelSize: array([1, 1], 1, act) } : {})
+      const options = {
+        get threads() {
+          if (place === 'threads') act()
+          return 1
+        },
+        get ranges() {
+          if (place === 'ranges') act()
+          return undefined
+        },
+      }
+      const graph = {
+        nodes: [input, node],
+        get output() {
+          if (place === 'output') act()
+          return 1
+        },
+      }
+      assert.equal(
+        code(() => addon.compile(graph, options)),
+        'ERR_SHAPE',
+        place,
+      )
+    }
+  },
+  'a list of nodes that grows, or shrinks, while it is read'() {
+    for (const change of [(nodes) => nodes.push(...nodes), (nodes) => (nodes.length = 1)]) {
+      const nodes = [input]
+      nodes.push({
+        ...convolution(floats(64 * 64)),
+        get name() {
+          change(nodes)
+          return 'conv'
+        },
+      })
+      nodes.push({ op: 'relu', name: 'relu', inputs: [1], shape: [64, 32, 32] })
+      assert.ok(['ok', 'ERR_ARGUMENT'].includes(code(() => addon.compile({ nodes, output: 2 }, {}))))
+    }
+    assert.equal(
+      code(() => addon.compile({ nodes: new Array(2 ** 32 - 1), output: 0 }, {})),
+      'ERR_ARGUMENT',
+    )
+  },
+  'one operation: a getter detaches its inputs'() {
+    const [a, b] = [floats(65536), floats(65536)]
+    const node = { op: 'add', name: 'add', inputs: [0, 1], shape: [65536] }
+    const options = {
+      get threads() {
+        detach(a)
+        detach(b)
+        return 1
+      },
+    }
+    assert.equal(
+      code(() => addon.evaluate(node, [a, b], [[65536], [65536]], 1, options)),
+      'ERR_SHAPE',
+    )
+    const c = floats(65536)
+    const shapes = [[65536], array([65536], 0, () => detach(c))]
+    assert.equal(
+      code(() => addon.evaluate(node, [c, floats(65536)], shapes, 1, {})),
+      'ERR_SHAPE',
+    )
+  },
+  'augmentation: an option detaches the images'() {
+    const images = floats(28 * 28 * 64)
+    const options = {
+      get degrees() {
+        detach(images)
+        return 5
+      },
+    }
+    const result = addon.augment(images, [1, 28, 28], options, 1, 0, 0, 1)
+    assert.equal(result.length, 0)
+  },
+  'a length that lies'() {
+    const model = k.LeNet5.pretrained().compile({ inputShape: [1, 28, 28] })
+    const [x, y] = [floats(784 * 512), floats(10 * 512)]
+    for (const [one, length] of [
+      [x, 784 * 512],
+      [y, 10 * 512],
+    ]) {
+      Object.defineProperty(one, 'length', { value: length })
+    }
+    model.run(x, y)
+    detach(x)
+    detach(y)
+    assert.equal(
+      code(() => model.run(x, y)),
+      'ERR_SHAPE',
+    )
+    const short = floats(784)
+    Object.defineProperty(short, 'length', { value: 784 * 64 })
+    assert.equal(model.run(short).length, 10)
+    for (const lie of [{ byteOffset: 1 << 20 }, { buffer: new ArrayBuffer(8) }, { byteLength: 0 }]) {
+      const liar = floats(784)
+      for (const [name, value] of Object.entries(lie)) Object.defineProperty(liar, name, { value })
+      assert.equal(model.run(liar).length, 10)
+      assert.equal(model.run(liar).length, 10)
+    }
+  },
+  'a length that lies, given once the array is known'() {
+    const model = k.LeNet5.pretrained().compile({ inputShape: [1, 28, 28] })
+    const x = floats(784 * 512)
+    const output = model.run(x)
+    Object.defineProperty(x, 'length', { value: 784 * 512 })
+    Object.defineProperty(output, 'length', { value: 10 * 512 })
+    detach(x)
+    assert.equal(
+      code(() => model.run(x)),
+      'ERR_SHAPE',
+    )
+    detach(output)
+    assert.equal(model.run(floats(784 * 512)).length, 10 * 512)
+  },
+  'buffers that shrink and grow'() {
+    const model = k.LeNet5.pretrained().compile({ inputShape: [1, 28, 28] })
+    const bytes = 784 * 4 * 512
+    const buffer = new ArrayBuffer(bytes, { maxByteLength: 2 * bytes })
+    const [fixed, tracking] = [new Float32Array(buffer, 0, 784 * 512), new Float32Array(buffer)]
+    assert.equal(model.run(fixed).length, 10 * 512)
+    assert.equal(model.run(tracking).length, 10 * 512)
+    buffer.resize(2 * bytes)
+    assert.equal(model.run(tracking).length, 20 * 512)
+    assert.equal(model.run(fixed).length, 10 * 512)
+    buffer.resize(784 * 4)
+    assert.equal(model.run(tracking).length, 10)
+    assert.equal(
+      code(() => model.run(fixed)),
+      'ERR_SHAPE',
+    )
+    buffer.resize(bytes)
+    assert.equal(model.run(fixed).length, 10 * 512)
+    buffer.resize(0)
+    assert.equal(
+      code(() => model.run(fixed)),
+      'ERR_SHAPE',
+    )
+    assert.equal(
+      code(() => model.run(tracking)),
+      'ERR_SHAPE',
+    )
+  },
+  'a trainer that is disposed of, or set to work, by a getter of its own call'() {
+    const nodes = [
+      { op: 'input', name: 'input', inputs: [], shape: [784] },
+      { op: 'linear', name: 'fc', inputs: [0], shape: [10], weight: floats(7840) },
+    ]
+    const make = () =>
+      addon.trainer(
+        { nodes, output: 1 },
+        {
+          parameters: [{ name: 'fc.weight', data: nodes[1].weight }],
+          loss: { kind: 'crossEntropy' },
+          optimizer: { kind: 'sgd' },
+        },
+      )
+    const call = (act) => ({
+      images: floats(784 * 64),
+      targets: new Int32Array(64),
+      indices: Uint32Array.from({ length: 64 }, (_, i) => i),
+      get batch() {
+        act()
+        return 64
+      },
+      learningRates: [0.1],
+    })
+    for (const method of ['run', 'runAsync']) {
+      const disposed = make()
+      assert.equal(
+        code(() => disposed[method](call(() => disposed.dispose()))),
+        'ERR_DISPOSED',
+      )
+      const busy = make()
+      let pending
+      assert.equal(
+        code(() => busy[method](call(() => (pending = busy.runAsync(call(() => {})))))),
+        'ERR_BUSY',
+      )
+      pending.then(() => busy.dispose())
+    }
+    const written = make()
+    assert.equal(
+      code(() =>
+        written.write(
+          'momentum',
+          array([floats(7840)], 0, () => written.dispose()),
+        ),
+      ),
+      'ERR_DISPOSED',
+    )
+  },
+  'a trainer whose parameters a getter replaces or detaches while it is made'() {
+    const weight = floats(7840)
+    const nodes = [
+      { op: 'input', name: 'input', inputs: [], shape: [784] },
+      { op: 'linear', name: 'fc', inputs: [0], shape: [10], weight },
+    ]
+    let reads = 0
+    const parameter = {
+      name: 'fc.weight',
+      get data() {
+        reads++
+        return reads === 1 ? weight : floats(1)
+      },
+    }
+    const options = (more) => ({
+      parameters: [parameter],
+      loss: { kind: 'crossEntropy' },
+      optimizer: { kind: 'sgd' },
+      ...more,
+    })
+    const trainer = addon.trainer({ nodes, output: 1 }, options())
+    assert.equal(reads, 1)
+    trainer.dispose()
+    reads = 0
+    const detaching = Object.defineProperty(options(), 'augment', { get: () => void detach(weight) })
+    assert.equal(
+      code(() => addon.trainer({ nodes, output: 1 }, detaching)),
+      'ERR_SHAPE',
+    )
+  },
+  'samples that a getter detaches'() {
+    const trainer = new k.Trainer(new k.LeNet5(), { seed: 1, inputShape: [1, 28, 28] })
+    const x = floats(784 * 64)
+    const y = Array(64).fill(1)
+    const get = () => {
+      if (x.buffer.byteLength > 0) detach(x)
+      return 1
+    }
+    Object.defineProperty(y, 3, { get, enumerable: true })
+    assert.ok(['ERR_SHAPE', 'ERR_ARGUMENT'].includes(code(() => trainer.step(x, y))))
+  },
+  'errors of callers come through as they are'() {
+    const graph = {
+      get nodes() {
+        throw new SyntaxError('mine')
+      },
+    }
+    assert.throws(() => addon.compile(graph, {}), { name: 'SyntaxError', message: 'mine' })
+  },
+}
+
+let wrong = 0
+for (const [name, run] of Object.entries(cases)) {
+  try {
+    run()
+    console.log(`right ${name}`)
+  } catch (error) {
+    wrong++
+    console.log(`WRONG ${name}: ${error.message}`)
+  }
+}
+process.exitCode = wrong === 0 ? 0 : 1
