@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "base/cpu.h"
+#include "base/thread_pool.h"
 #include "bindings/augment.h"
 #include "bindings/convert.h"
 #include "bindings/errors.h"
@@ -11,9 +13,7 @@
 #include "bindings/measure.h"
 #include "bindings/plan_object.h"
 #include "bindings/trainer_object.h"
-#include "core/cpu.h"
-#include "core/isa.h"
-#include "core/thread_pool.h"
+#include "kernels/isa.h"
 
 namespace kernelet {
 namespace bindings {

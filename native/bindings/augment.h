@@ -5,9 +5,9 @@
 
 #include <memory>
 
-#include "../core/augment.h"
-#include "../core/shape.h"
-#include "../core/trainer.h"
+#include "base/shape.h"
+#include "train/augment.h"
+#include "train/trainer.h"
 
 namespace kernelet {
 namespace bindings {

@@ -5,7 +5,7 @@
 
 #include <memory>
 
-#include "../core/plan.h"
+#include "plan/plan.h"
 
 namespace kernelet {
 namespace bindings {

@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "../core/trainer.h"
+#include "train/trainer.h"
 
 namespace kernelet {
 namespace bindings {

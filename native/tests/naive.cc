@@ -1,6 +1,7 @@
 #include "naive.h"
 
-#include "core/fuse.h"
+#include "ops/definition.h"
+#include "ops/window.h"
 
 #include <cmath>
 #include <cstring>

@@ -4,8 +4,8 @@
 #include <limits>
 
 #include "check.h"
-#include "core/isa.h"
 #include "data.h"
+#include "kernels/isa.h"
 #include "naive.h"
 #include "probe.h"
 
