@@ -60,6 +60,18 @@ function setupOf(model: Module): Setup {
   return { parameters, trained, facts }
 }
 
+/** @throws KerneletError `ERR_UNSUPPORTED` for weights that a step would train into another model, by name */
+function checkTrainable({ parameters }: Setup): void {
+  const found = parameters.filter(([, { untrainable, requiresGrad }]) => untrainable && requiresGrad)
+  if (found.length === 0) return
+  const names = found.map(([name]) => name).join(', ')
+  throw new KerneletError(
+    'ERR_UNSUPPORTED',
+    `Trainer: ${names} cannot be trained: ${found[0]?.[1].untrainable}; freeze() ${found.length > 1 ? 'them' : 'it'} ` +
+      'to train the others',
+  )
+}
+
 /** What is known of the optimizer for another setup: it has not met parameters that are new. */
 function carriedOver({ step, arrays, steps }: TrainerState, before: Setup, after: Setup): TrainerState {
   const known = new Map(before.parameters)
@@ -130,6 +142,7 @@ export class Session {
     if (!setup.parameters.some(([, { requiresGrad }]) => requiresGrad)) {
       throw new KerneletError('ERR_ARGUMENT', 'Trainer: the model has no weights to train; all are frozen')
     }
+    checkTrainable(setup)
     const state = this.#opened ? carriedOver(this.state(), this.#opened.setup, setup) : this.#state
     const next = this.#make(shape, setup, state)
     try {

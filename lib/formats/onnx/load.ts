@@ -13,7 +13,8 @@ import { readSource } from '../source.ts'
 import type { NdArray } from './array.ts'
 import { decodeModel } from './decode.ts'
 import { kindOfType, list, type OnnxValueInfo } from './info.ts'
-import { type Prepared, prepare, runNode } from './prepare.ts'
+import { nodesFor, type Prepared, prepare } from './prepare.ts'
+import { type PreparedNode, runNode } from './prepared-node.ts'
 import type { ModelProto } from './proto.ts'
 import { tensorOf, type Value } from './value.ts'
 
@@ -45,13 +46,28 @@ export function loadOnnx(source: string | Uint8Array, options: LoadOnnxOptions =
 
 /**
  * A model read from ONNX: `compile`, `summary`, `stateDict` and, where its operations have gradients, training are
- * those of any Module. Weights go by the names of their initializers, with PyTorch's layout: the matrix of a Gemm
- * or MatMul is [out, in]. Dropout drops nothing and batch norms keep their statistics, also in training. Made by
+ * those of any Module. Dropout drops nothing and batch norms keep their statistics, also in training. Made by
  * `loadOnnx`; not to be constructed.
+ *
+ * A parameter is what a layer reads, in PyTorch's layout: the matrix of a Gemm or MatMul is [out, in], with Gemm's
+ * `alpha` and `beta` in it, its bias [out]. Where nodes make it of weights (Transpose, Reshape, Mul by a scale …) that
+ * is done once, when the model is loaded. It goes by the name of the weight it is made of, an initializer or the output
+ * of a Constant node; by the name of what the layer reads, where it is made of several, or several are made of one.
+ * Parameters are
+ *
+ * - weights, biases, scales and slopes of Conv, Gemm, MatMul, BatchNormalization and PRelu;
+ * - initializers that Add, Sub, Mul, Div, Sum or Concat put beside what comes from the image, if they have a dimension:
+ *   a scalar, as in x + 3, is part of the network. In a model whose weights all are in Constant nodes, these count too.
+ *
+ * Layers that read the same numbers in the same form share a parameter. Where they read them in different forms (one
+ * turned, one scaled) each has its own, and as training would part them a Trainer refuses them by name, unless they are
+ * frozen. Buffers are the means and variances of BatchNormalization.
  */
 export class OnnxModel extends Module {
   readonly #model: Prepared
   readonly #result: string | undefined
+  /** The nodes that the result of forward() takes. */
+  readonly #forward: readonly PreparedNode[]
   /** The batch the model was exported with, where it is a number. */
   readonly #declaredBatch: number | undefined
 
@@ -59,9 +75,12 @@ export class OnnxModel extends Module {
     super()
     this.#model = prepare(model, file, folder)
     this.#result = chosen(this.#model.outputs, output, file)
+    const { nodes, outputs } = this.#model
+    this.#forward =
+      this.#result === undefined || outputs.length === 1 ? nodes : nodesFor(this.#model, this.#result, folder)
     const batch = this.#model.inputs[0]?.shape?.[0]
     this.#declaredBatch = typeof batch === 'number' ? batch : undefined
-    for (const [name, value] of [...this.#model.parameters, ...this.#model.buffers]) {
+    for (const [name, value] of this.#model.state) {
       let property = name
       while (property in this) property += '_'
       Object.defineProperty(this, property, { value, enumerable: true })
@@ -111,7 +130,7 @@ export class OnnxModel extends Module {
     const values = new Map<string, Value>(
       inputs.map((input, i) => [(this.inputs[i] as OnnxValueInfo).name, input]),
     )
-    return tensorOf(this.#run(values).get(this.#result) as Value)
+    return tensorOf(this.#run(values, this.#forward).get(this.#result) as Value)
   }
 
   /**
@@ -137,7 +156,7 @@ export class OnnxModel extends Module {
       }
       values.set(info.name, inputValue(inputs[info.name] as OnnxInput, info))
     }
-    const results = this.#run(values)
+    const results = this.#run(values, this.#model.nodes)
     return Object.fromEntries(this.outputs.map(({ name }) => [name, resultOf(results.get(name) as Value)]))
   }
 
@@ -151,7 +170,7 @@ export class OnnxModel extends Module {
     return super.summary(inputShape as readonly number[])
   }
 
-  #run(inputs: ReadonlyMap<string, Value>): Map<string, Value> {
+  #run(inputs: ReadonlyMap<string, Value>, nodes: readonly PreparedNode[]): Map<string, Value> {
     for (const info of this.inputs) checkInput(inputs.get(info.name) as Value, info)
     const first = inputs.values().next().value
     const batch = first?.shape[0] ?? 1
@@ -159,7 +178,7 @@ export class OnnxModel extends Module {
     const values = new Map([...this.#model.known, ...inputs])
     const tracer = [...inputs.values()].find((value) => value instanceof SymbolicTensor)?.tracer
     const around = tracer?.scopes.at(-1)?.path ?? ''
-    for (const prepared of this.#model.nodes) {
+    for (const prepared of nodes) {
       const name = prepared.node.name.replace(/^\//, '')
       tracer?.scopes.push({ path: around === '' ? name : `${around}.${name}`, leaf: true })
       try {

@@ -216,8 +216,8 @@ const Split: Operator = (node) => {
       throw node.error('ERR_SHAPE', `${size} cannot be split into [${sizes.join(', ')}]`)
     }
     let start = 0
-    return sizes.map((count) => {
-      const piece = cut(node, value, at, start, 1, count)
+    return sizes.map((count, i) => {
+      const piece = node.outputs[i] === '' ? value : cut(node, value, at, start, 1, count)
       start += count
       return piece
     })
