@@ -409,6 +409,7 @@ describe('what is not supported says where', () => {
       /opset 0; supported are/,
     )
     expect(thrown(() => loadOnnx(one({ op: 'Relu', inputs: ['x'] }, 99))).code).toBe('ERR_UNSUPPORTED')
+    expect(loadOnnx(one({ op: 'Relu', inputs: ['x'] }, 26)).opset).toBe(26)
   })
 
   test('an element type', () => {

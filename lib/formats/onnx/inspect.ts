@@ -6,6 +6,7 @@ import { readSource } from '../source.ts'
 import { decodeModel } from './decode.ts'
 import { type OnnxValueInfo, valueInfo } from './info.ts'
 import type { GraphProto } from './proto.ts'
+import { initializersOf } from './sparse.ts'
 import { storedTensor } from './tensor.ts'
 
 /** A node of a graph, by name: operator, inputs and outputs. */
@@ -34,12 +35,12 @@ export function readOnnx(path: string): OnnxFile {
   const model = decodeModel(bytes, name)
   const graph = model.graph as GraphProto
   const folder = { path: dirname(path) }
-  const weights = new Set(graph.initializer.map((tensor) => tensor.name))
+  const initializers = initializersOf(graph)
   return {
     tensors: new Map(
-      graph.initializer.map((tensor) => [
-        tensor.name,
-        storedTensor(tensor, `initializer ${show(tensor.name)}`, folder),
+      [...initializers].map(([name, get]) => [
+        name,
+        storedTensor(get(folder), `initializer ${show(name)}`, folder),
       ]),
     ),
     metadata: new Map([
@@ -50,7 +51,7 @@ export function readOnnx(path: string): OnnxFile {
       ]),
       ...model.metadata_props.map(({ key, value }): [string, string] => [key, value]),
     ]),
-    inputs: graph.input.filter((input) => !weights.has(input.name)).map(valueInfo),
+    inputs: graph.input.filter((input) => !initializers.has(input.name)).map(valueInfo),
     outputs: graph.output.map(valueInfo),
     nodes: graph.node.map((node) => ({
       name: node.name,

@@ -10,15 +10,17 @@ import { type OnnxValueInfo, valueInfo } from './info.ts'
 import { inOrder, needed } from './order.ts'
 import { isStandard, type PreparedNode, prepareNode } from './prepared-node.ts'
 import type { GraphProto, ModelProto, NodeProto } from './proto.ts'
+import { initializersOf } from './sparse.ts'
 import type { DataFolder } from './tensor.ts'
 import type { Value } from './value.ts'
 import { stateOf } from './weights.ts'
 
 /**
  * Versions of the operator set that are read. Promised are 7 to 22: attributes that older ones have are refused
- * unless they mean the same.
+ * unless they mean the same. Of those here none has another meaning in 25 or 26, which only add element types; Range
+ * has in 27.
  */
-const [oldestOpset, newestOpset] = [1, 24]
+const [oldestOpset, newestOpset] = [1, 26]
 
 export interface Prepared {
   readonly opset: number
@@ -38,9 +40,9 @@ export interface Prepared {
 export function prepare(model: ModelProto, file: string, folder: DataFolder): Prepared {
   const graph = model.graph as GraphProto
   const opset = opsetOf(model, file)
-  const initializers = new Set(graph.initializer.map(({ name }) => name))
+  const initializers = initializersOf(graph)
   const results = graph.output.map(({ name }) => name)
-  const given = new Set([...initializers, ...graph.input.map(({ name }) => name)])
+  const given = new Set([...initializers.keys(), ...graph.input.map(({ name }) => name)])
   const protos = needed(inOrder(graph, given, file), results)
   const inputs = graph.input.filter(({ name }) => !initializers.has(name))
   for (const { name, type } of inputs) {
@@ -50,7 +52,7 @@ export function prepare(model: ModelProto, file: string, folder: DataFolder): Pr
   const ready = (proto: NodeProto) => prepareNode(proto, opset, folder)
   const constants = new Constants({ batch: 1, declaredBatch: undefined, held: new Map() })
   const read = new Set([...protos.flatMap((proto) => proto.input), ...results])
-  for (const tensor of graph.initializer) if (read.has(tensor.name)) constants.read(tensor, folder)
+  for (const [name, get] of initializers) if (read.has(name)) constants.read(get(folder), folder)
   const left = protos.map(ready).filter((one) => !constants.fold(one))
   const { nodes, tensors, held } = stateOf(joinBiases(left, constants, results, ready), constants)
   return {

@@ -271,6 +271,7 @@ const Constant: Operator = (node) => {
   })
   const value =
     node.tensor('value') ??
+    node.sparse('sparse_value') ??
     (node.has('value_float') ? scalar('float', node.float('value_float', 0)) : undefined) ??
     (node.has('value_int') ? scalar('int', node.int('value_int', 0)) : undefined) ??
     (node.has('value_floats') ? list('float', node.floats('value_floats') as number[]) : undefined) ??
