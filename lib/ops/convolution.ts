@@ -1,5 +1,6 @@
 /** Layers with weights: convolutions and linear. */
 import { apply, checkBias, checkWeight } from '../graph/apply.ts'
+import { SymbolicTensor } from '../graph/graph.ts'
 import { along, ends, type Padding, type Pair, pair, sides, size } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { checkOptions } from '../util/check.ts'
@@ -151,6 +152,12 @@ function convolutionPadding(
  * @returns [..., out]
  */
 export function linear(input: Tensor, weight: Tensor, bias?: Tensor | null): Tensor {
+  if (input instanceof SymbolicTensor && input.shape.length === 1) {
+    throw new KerneletError(
+      'ERR_UNSUPPORTED',
+      'Linear: its input is one number an image, [n], so that it would mix the images of a batch; reshape it to [n, 1]',
+    )
+  }
   return apply(
     {
       op: 'linear',

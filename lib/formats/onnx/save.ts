@@ -137,7 +137,10 @@ export class GraphWriter {
       this.#writeNode(node, this.#values[i] as string)
     }
     if (this.#values[output] !== result) this.add('Identity', [this.#values[output] as string], result)
-    return this.#encode([valueInfo(source, shapes.input)], [valueInfo(result, shapes.output)])
+    return this.#encode(
+      [valueInfo(source, shapes.input)],
+      [valueInfo(result, (nodes[output] as GraphNode).flat ? [] : shapes.output)],
+    )
   }
 
   #encode(input: Draft<ValueInfoProto>[], output: Draft<ValueInfoProto>[]): Uint8Array {
