@@ -5,7 +5,7 @@ import type { Graph } from '../graph/graph.ts'
 import { KerneletError } from '../util/errors.ts'
 import type { Partial } from './checkpoint.ts'
 import type { Evaluation } from './evaluate.ts'
-import { deadUnits, type GradientHealth, layersOf, warningsOf } from './health.ts'
+import { deadUnits, type GradientHealth, layersOf, unread, warningsOf } from './health.ts'
 import { type Loss, targetsOf } from './losses.ts'
 import { atLeast0 } from './optimizers.ts'
 import { epochOrder } from './order.ts'
@@ -248,7 +248,8 @@ async function healthOf(
     max,
     step: norms.indexOf(max) + 1,
   }
-  return { layers, gradientNorm, warnings: warningsOf(graph, layers, gradientNorm, clipped) }
+  const warnings = [...warningsOf(graph, layers, gradientNorm, clipped), ...unread(graph, session.parameters)]
+  return { layers, gradientNorm, warnings }
 }
 
 function aborted(signal: AbortSignal, { steps }: Partial, all: number, runEpoch: number): KerneletError {

@@ -3,6 +3,7 @@
 import type { NativeHealth } from '../backend/node-addon.ts'
 import { compile } from '../compile/compiled-model.ts'
 import type { Graph, GraphNode } from '../graph/graph.ts'
+import type { Parameter } from '../tensor/parameter.ts'
 import { elements } from '../tensor/shape.ts'
 
 /** One layer with weights, at the last step of an epoch. */
@@ -33,7 +34,8 @@ export interface ReluHealth {
 
 /** Something wrong with the gradients, and what to do. */
 export interface HealthWarning {
-  kind: 'vanishing' | 'exploding' | 'dead'
+  kind: 'vanishing' | 'exploding' | 'dead' | 'unread'
+  /** With 'unread', the parameter. */
   layer: string
   /** A sentence with the figures and the cure. */
   message: string
@@ -147,6 +149,30 @@ export function warningsOf(
     return dead.length === 0 || (found?.gradientNorm ?? 0) > 0
   })
   return [...vanished, ...exploding(layers, gradientNorm, clipped), ...dead]
+}
+
+/** Parameters that are to be trained but that no step of the graph reads: their gradient is none. */
+export function unread(
+  { nodes, output }: Graph,
+  parameters: readonly (readonly [name: string, parameter: Parameter])[],
+): HealthWarning[] {
+  const live = new Set([output])
+  const read = new Set<Float32Array>()
+  for (let i = output; i >= 0; i--) {
+    const node = nodes[i] as GraphNode
+    if (!live.has(i)) continue
+    for (const input of node.inputs) live.add(input)
+    for (const tensor of [node.weight, node.bias]) if (tensor) read.add(tensor.data)
+  }
+  return parameters
+    .filter(([, { requiresGrad, data }]) => requiresGrad && !read.has(data))
+    .map(([name]) => ({
+      kind: 'unread' as const,
+      layer: name,
+      message:
+        `${name}: no gradient reaches it: the result does not depend on it, or forward() computes with its values ` +
+        'where only layers and functions of tensors can be traced; freeze() it if it is to stay as it is',
+    }))
 }
 
 /** Gradient for its size: layers are compared by the share of their weights a plain step would change. */

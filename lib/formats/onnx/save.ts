@@ -124,7 +124,10 @@ export class GraphWriter {
       if (i === 0 || !live.has(i)) continue
       if (node.op === 'constant') {
         // The same for every image, so that it lines up with a batch as it does with one.
-        this.#values[i] = this.weight(node.weight as Tensor, node.name, node.shape)
+        // A number of a formula has no dimension, a weight has: so it is told apart when the file is read.
+        const { data, shape } = node.weight as Tensor
+        const form = shape.length > 0 || this.#weightNames.has(data) ? node.shape : []
+        this.#values[i] = this.weight(node.weight as Tensor, node.name, form)
         this.#constants.add(this.#values[i])
         continue
       }
