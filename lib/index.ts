@@ -1,14 +1,8 @@
+export type { NativeIsa, NativeThreads, StepDescription } from './backend/backend.ts'
 export { isa, setThreads, threads } from './backend/machine.ts'
-export type { NativeIsa, NativeThreads, StepDescription } from './backend/node-addon.ts'
-export {
-  CompiledModel,
-  type CompileOptions,
-  compile,
-  type Input,
-  ModelDescription,
-  type RunAsyncOptions,
-  type StepProfile,
-} from './compile/compiled-model.ts'
+export { CompiledModel, compile, type RunAsyncOptions, type StepProfile } from './compile/compiled-model.ts'
+export { ModelDescription } from './compile/description.ts'
+export type { CompileOptions, Input } from './compile/options.ts'
 export { type AugmentOptions, type AugmentSeed, augment, handwriting } from './data/augment.ts'
 export { Dataset, type DatasetParts } from './data/dataset.ts'
 export { type DownloadOptions, type DownloadProgress, downloadMnist } from './data/download.ts'
@@ -20,9 +14,9 @@ export type { OnnxValueInfo } from './formats/onnx/info.ts'
 export {
   type LoadOnnxOptions,
   loadOnnx,
-  type OnnxInput,
   OnnxModel,
 } from './formats/onnx/load.ts'
+export { OnnxArray, type OnnxInput, type OnnxResult } from './formats/onnx/onnx-array.ts'
 export { type SaveOnnxOptions, saveOnnx } from './formats/onnx/save.ts'
 export { loadSafetensors, readSafetensors, saveSafetensors } from './formats/safetensors.ts'
 export { loadTorch, readTorch, type TorchOptions } from './formats/torch/load.ts'
@@ -161,6 +155,7 @@ export {
 } from './train/schedules.ts'
 export { type StepReport, Trainer, type TrainerOptions } from './train/trainer.ts'
 export { KerneletError, type KerneletErrorCode } from './util/errors.ts'
+export type { FilePath, FileSource } from './util/source.ts'
 export { version } from './util/version.ts'
 export {
   type Classification,

@@ -41,8 +41,6 @@ const most = 500
 const generated = new Set(['lib/formats/onnx/proto.ts'])
 /** Too long, and to be cut: no file may join them. */
 const long = new Set([
-  'lib/compile/compiled-model.ts',
-  'lib/formats/onnx/operators/shape.ts',
   'native/core/plan_builder.cc',
   'native/core/trainer.cc',
   'native/tests/net.cc',

@@ -77,7 +77,7 @@ describe('a module', () => {
     const model = loadOnnx(onnxModel(conv))
     expect(model).toBeInstanceOf(OnnxModel)
     expect(model.opset).toBe(17)
-    expect(model.inputs).toEqual([{ name: 'image', type: 'float', shape: ['N', 1, 4, 4] }])
+    expect(model.inputs).toEqual([{ name: 'image', type: 'float', dtype: 'float32', shape: ['N', 1, 4, 4] }])
     expect(model.inputShape).toEqual([1, 4, 4])
     expect([...model.stateDict()].map(([name, { shape }]) => [name, shape])).toEqual([
       ['conv.weight', [2, 1, 3, 3]],

@@ -1,6 +1,7 @@
 /** Backward of the operations beside convolution and pooling, against finite differences of the eager functions. */
 import { describe, expect, test } from 'vitest'
-import { type NativeTrainer, native } from '../lib/backend/node-addon.ts'
+import type { NativeTrainer } from '../lib/backend/backend.ts'
+import { native } from '../lib/backend/node-addon.ts'
 import { toNative } from '../lib/graph/operation.ts'
 import * as k from '../lib/index.ts'
 import { type Module, type Tensor, trace } from '../lib/index.ts'

@@ -122,8 +122,9 @@ export function abs(input: Tensor): Tensor {
 }
 
 /**
- * `x` to the power of a number, `torch.pow`: NaN of a negative `x` unless the exponent is an integer. Computed as
- * `e^(exponent · ln |x|)` but for the square: a few units of the last place while `exponent · ln |x|` is small.
+ * `x` to the power of a number, `torch.pow`: NaN of a negative `x` unless the exponent is an integer. Square, cube,
+ * square root, reciprocal and its square are rounded as arithmetic is; other powers are `e^(exponent · ln |x|)`: a few
+ * units of the last place while `exponent · ln |x|` is small.
  */
 export function pow(input: Tensor, exponent: number): Tensor {
   return apply({ op: 'pow', alpha: numberOf(exponent, 'pow: exponent') }, [input])

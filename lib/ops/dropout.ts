@@ -15,7 +15,7 @@ import { show } from '../util/show.ts'
  */
 export function dropout(input: Tensor, p = 0.5, training = true): Tensor {
   checkTensor('dropout', input)
-  if (!(p >= 0 && p <= 1)) {
+  if (typeof p !== 'number' || !(p >= 0 && p <= 1)) {
     throw new KerneletError('ERR_ARGUMENT', `Dropout: p must be a number from 0 to 1 but is ${show(p)}`)
   }
   if (!training || p === 0) return input

@@ -219,12 +219,21 @@ export class Unflatten extends Module {
 
   constructor(dim: number, sizes: readonly number[]) {
     super()
+    const known =
+      Array.isArray(sizes) && sizes.every((one) => Number.isSafeInteger(one) && (one >= 1 || one === -1))
+    if (!known || sizes.filter((one) => one === -1).length > 1 || !Number.isInteger(dim)) {
+      throw new KerneletError(
+        'ERR_ARGUMENT',
+        'Unflatten: expected a dimension and its sizes, positive integers, one of them perhaps -1, but received ' +
+          `${show(dim)} and ${show(sizes)}`,
+      )
+    }
     this.dim = dim
     this.sizes = [...sizes]
   }
 
   forward(x: Tensor): Tensor {
-    const dim = normaliseDim(this.dim, x.shape.length, 'Unflatten: dim')
+    const dim = normaliseDim(this.dim, checkTensor('Unflatten', x).shape.length, 'Unflatten: dim')
     const known = this.sizes.reduce((product, one) => (one === -1 ? product : product * one), 1)
     const sizes = this.sizes.map((one) => (one === -1 ? (x.shape[dim] as number) / known : one))
     return reshape(x, [...x.shape.slice(0, dim), ...sizes, ...x.shape.slice(dim + 1)])

@@ -3,7 +3,7 @@
 import { Module } from '../nn/module.ts'
 import { Buffer, Parameter } from '../tensor/parameter.ts'
 import { formatShape, size } from '../tensor/shape.ts'
-import type { Tensor } from '../tensor/tensor.ts'
+import { Tensor } from '../tensor/tensor.ts'
 import { checkOptions, flag, numberOf } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 import { batchNorm, type LocalResponseNormOptions, localResponseNorm } from './functional.ts'
@@ -54,7 +54,7 @@ export abstract class BatchNorm extends Module {
   protected abstract readonly ranks: readonly number[]
 
   forward(x: Tensor): Tensor {
-    if (x?.shape && !this.ranks.includes(x.shape.length)) {
+    if (Tensor.is(x) && !this.ranks.includes(x.shape.length)) {
       throw new KerneletError(
         'ERR_SHAPE',
         `${this.constructor.name} expects ${this.ranks.join(' or ')} dimensions, batch and all, but receives ${formatShape(x.shape)}`,

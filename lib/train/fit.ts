@@ -1,5 +1,5 @@
 /** One run of `Trainer.fit`: epochs of steps off the event loop, with a report after each. */
-import type { NativeHealth, NativeTrainCall, NativeTrainReport } from '../backend/node-addon.ts'
+import type { NativeHealth, NativeTrainCall, NativeTrainReport } from '../backend/backend.ts'
 import type { Dataset } from '../data/dataset.ts'
 import type { Graph } from '../graph/graph.ts'
 import { KerneletError } from '../util/errors.ts'

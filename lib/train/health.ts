@@ -1,6 +1,7 @@
 /** Gradient health: how strongly every layer is told to change, and what is wrong where one is not. */
 
-import type { NativeHealth } from '../backend/node-addon.ts'
+import { types } from 'node:util'
+import type { NativeHealth } from '../backend/backend.ts'
 import { compile } from '../compile/compiled-model.ts'
 import type { Graph, GraphNode } from '../graph/graph.ts'
 import type { Parameter } from '../tensor/parameter.ts'
@@ -108,7 +109,7 @@ export async function deadUnits(
   options: { scale: number; shift: number; isa: string | undefined; threads: number | undefined },
 ): Promise<Map<string, number>> {
   const { scale, shift, isa, threads } = options
-  const pixels = images instanceof Uint8Array ? { inputType: 'uint8' as const, scale, shift } : {}
+  const pixels = types.isUint8Array(images) ? { inputType: 'uint8' as const, scale, shift } : {}
   const shares = new Map<string, number>()
   for (const [index, { op, name, shape }] of graph.nodes.entries()) {
     if (op !== 'relu') continue

@@ -1,10 +1,7 @@
 /** Session: a model's native trainer, made when it is first needed and made anew when the model has changed. */
-import {
-  type NativeAugment,
-  type NativeOptimizer,
-  type NativeTrainer,
-  native,
-} from '../backend/node-addon.ts'
+
+import type { NativeAugment, NativeOptimizer, NativeTrainer } from '../backend/backend.ts'
+import { native } from '../backend/node-addon.ts'
 import { type Graph, graphShapes, trace } from '../graph/graph.ts'
 import { attached, toNative } from '../graph/operation.ts'
 import type { Module, StateDict } from '../nn/module.ts'

@@ -1,5 +1,6 @@
 /** Trainer: teaches a model, a step or a whole run at a time. */
-import type { NativeTrainReport } from '../backend/node-addon.ts'
+
+import type { NativeTrainReport } from '../backend/backend.ts'
 import { type AugmentOptions, nativeAugment } from '../data/augment.ts'
 import { type Dataset, splitIndices } from '../data/dataset.ts'
 import { Module, type StateDict } from '../nn/module.ts'
@@ -8,9 +9,11 @@ import { defaultGenerator } from '../tensor/random.ts'
 import { checkShape, elements, size } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { lengthOf } from '../tensor/typed-array.ts'
-import { checkOptions } from '../util/check.ts'
+import { checkOptions, objectOf } from '../util/check.ts'
+import { disposable } from '../util/dispose.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
+import { type FilePath, pathOf } from '../util/source.ts'
 import {
   type Checkpoint,
   type Partial,
@@ -23,7 +26,7 @@ import { checkData, type Evaluation, evaluate } from './evaluate.ts'
 import { Diverged, type EpochReport, type FitOptions, type Pace, type Training, trainEpoch } from './fit.ts'
 import { checkClasses, checkLoss, type Loss } from './losses.ts'
 import { Adam, atLeast0, Optimizer } from './optimizers.ts'
-import { stream } from './order.ts'
+import { stream, validationStream } from './order.ts'
 import { samplesOf, targetsGiven } from './samples.ts'
 import { type Pixels, pixelsOf } from './scaling.ts'
 import { Schedule } from './schedules.ts'
@@ -72,6 +75,8 @@ export interface StepReport {
  * new weights.
  */
 export class Trainer {
+  /** `dispose`, at the end of a `using` block. */
+  declare readonly [Symbol.dispose]: () => void
   /** Learning rate of `step`, and the base rate of `fit`; the optimizer's at first. */
   lr: number
   readonly #model: Module
@@ -396,9 +401,10 @@ export class Trainer {
    * @param metadata strings to keep with it
    * @throws KerneletError `ERR_IO`, `ERR_BUSY`
    */
-  saveCheckpoint(path: string, metadata: Readonly<Record<string, string>> = {}): void {
+  saveCheckpoint(path: FilePath, metadata: Readonly<Record<string, string>> = {}): void {
     this.#checkFree('saveCheckpoint')
-    writeCheckpoint(path, { ...this.#snapshot(), metadata: new Map(Object.entries(metadata)) })
+    const notes = objectOf(metadata, 'saveCheckpoint: metadata')
+    writeCheckpoint(path, { ...this.#snapshot(), metadata: new Map(Object.entries(notes)) })
   }
 
   /**
@@ -408,14 +414,14 @@ export class Trainer {
    * @throws KerneletError `ERR_FORMAT` for another file; `ERR_STATE_DICT` for another model or optimizer;
    *   `ERR_IO`, `ERR_BUSY`
    */
-  loadCheckpoint(path: string): Map<string, string> {
+  loadCheckpoint(path: FilePath): Map<string, string> {
     this.#checkFree('loadCheckpoint')
     const checkpoint = readCheckpoint(path)
     const own = this.#optimizer.settings.kind
     if (checkpoint.progress.optimizer !== own) {
       throw new KerneletError(
         'ERR_STATE_DICT',
-        `${path}: it was trained by ${checkpoint.progress.optimizer}, not by ${own}`,
+        `${pathOf(path)}: it was trained by ${checkpoint.progress.optimizer}, not by ${own}`,
       )
     }
     this.#restore(checkpoint)
@@ -430,10 +436,6 @@ export class Trainer {
     this.#disposed = true
     if (this.#busy) this.#session.interrupt()
     else this.#session.dispose()
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose()
   }
 
   #checkAlive(): void {
@@ -485,9 +487,7 @@ export class Trainer {
     })
   }
 }
-
-/** Whatever epoch a run reaches, its order comes from another stream. */
-const validationStream = 2 ** 31 - 1
+disposable(Trainer)
 
 function share(value: unknown, name: string): void {
   if (typeof value === 'number' && value >= 0 && value < 1) return

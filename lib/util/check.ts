@@ -37,3 +37,9 @@ export function flag(value: unknown, what: string): boolean {
   if (typeof value === 'boolean') return value
   throw new KerneletError('ERR_ARGUMENT', `${what} must be true or false but is ${show(value)}`)
 }
+
+/** `value`, if it is an object and no array. */
+export function objectOf(value: unknown, what: string): object {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value
+  throw new KerneletError('ERR_ARGUMENT', `${what} must be an object but is ${show(value)}`)
+}

@@ -1,4 +1,4 @@
-// Variations of training images, from JavaScript: NativeAugment in lib/backend/node-addon.ts.
+// Variations of training images, from JavaScript: NativeAugment in lib/backend/backend.ts.
 #pragma once
 
 #include <napi.h>

@@ -1,4 +1,4 @@
-// The JavaScript object of a compiled plan: NativePlan in lib/backend/node-addon.ts.
+// The JavaScript object of a compiled plan: NativePlan in lib/backend/backend.ts.
 #pragma once
 
 #include <napi.h>

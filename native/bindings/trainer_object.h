@@ -1,4 +1,4 @@
-// The JavaScript object of a trainer: NativeTrainer in lib/backend/node-addon.ts.
+// The JavaScript object of a trainer: NativeTrainer in lib/backend/backend.ts.
 #pragma once
 
 #include <napi.h>

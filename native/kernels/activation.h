@@ -126,17 +126,37 @@ KERNELET_COLD KERNELET_NOINLINE reg log(reg x) {
   return F32::load(mantissa);
 }
 
-// x^a as e^(a ln |x|), within 2 + 1.5 |a ln x| ulp; of a negative x NaN, unless a is an integer.
+// x^a: as PyTorch by arithmetic for a few exponents, else e^(a ln |x|), within 2 + 1.5 |a ln x| ulp. Of a
+// negative x NaN, unless a is an integer; zeros and infinities as in IEEE 754's pow, but the square root of
+// -infinity NaN and of -0 -0.
 KERNELET_COLD KERNELET_NOINLINE reg pow(reg x, float a) {
   const reg one = F32::splat(1.0f);
   if (a == 0.0f) return one;
   if (a == 1.0f) return x;
   if (a == 2.0f) return F32::mul(x, x);
+  if (a == 3.0f) return F32::mul(F32::mul(x, x), x);
+  if (a == -1.0f) return F32::div(one, x);
+  if (a == -2.0f) {
+    const reg r = F32::div(one, x);
+    return F32::mul(r, r);
+  }
+  if (a == 0.5f) return F32::sqrt(x);
+  constexpr float most = 3.40282347e38f;
+  if (a > most) a = most;  // infinity by ln 1 would be NaN
+  if (a < -most) a = -most;
   const reg zero = F32::zero(), size = F32::max(x, F32::sub(zero, x));
   const reg y = slow_exp(F32::mul(F32::splat(a), log(size)));
-  const bool integer = a > -8388608.0f && a < 8388608.0f && static_cast<float>(static_cast<int>(a)) == a;
-  if (!integer) return F32::select_gt(zero, x, F32::splat(__builtin_nanf("")), y);
-  return static_cast<int>(a) % 2 == 0 ? y : F32::select_gt(zero, x, F32::sub(zero, y), y);
+  const float large = a < 0 ? -a : a;
+  // from 2^23 on every float is an integer, from 2^24 on an even one
+  const bool integer = large >= 8388608.0f || static_cast<float>(static_cast<int>(a)) == a;
+  if (!integer) {
+    const reg none = F32::select_gt(F32::splat(-most), x, y, F32::splat(__builtin_nanf("")));
+    return F32::select_gt(zero, x, none, y);
+  }
+  if (large >= 16777216.0f || static_cast<int>(a) % 2 == 0) return y;
+  // 1 / x tells -0 from 0
+  const reg minus = F32::mul(y, F32::splat(-1.0f));
+  return F32::select_gt(zero, x, minus, F32::select_gt(zero, F32::div(one, x), minus, y));
 }
 
 // The standard normal distribution's share below x. erfc after Abramowitz and Stegun, 7.1.26: its

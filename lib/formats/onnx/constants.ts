@@ -1,8 +1,10 @@
 /** What of a model is known before any image: its initializers, and what nodes make of them. */
 import { elements } from '../../tensor/shape.ts'
 import { Tensor } from '../../tensor/tensor.ts'
+import { KerneletError } from '../../util/errors.ts'
 import { show } from '../../util/show.ts'
-import { fromTensor, integers, type NdArray } from './array.ts'
+import { fromTensor, integers, type NdArray, toFloat32 } from './array.ts'
+import { spend } from './budget.ts'
 import { type PreparedNode, resultsOf, runNode } from './prepared-node.ts'
 import type { TensorProto } from './proto.ts'
 import { type DataFolder, readTensor } from './tensor.ts'
@@ -26,16 +28,26 @@ const moves = new Set([
 
 /** A known value as an array. */
 export function arrayOfKnown(value: Value): NdArray {
-  return value instanceof Tensor ? fromTensor(value) : value
+  return Tensor.is(value) ? fromTensor(value) : value
 }
 
 export function isFloat(value: Value): boolean {
-  return value instanceof Tensor || value.kind === 'float'
+  return Tensor.is(value) || value.type.kind === 'float'
 }
 
-/** The numbers of an array of floats. */
-export function floatsOf({ values }: NdArray): Float32Array {
-  return values as Float32Array
+/**
+ * The numbers of an array of floats, as layers take them.
+ *
+ * @param what names it in errors
+ * @throws KerneletError `ERR_UNSUPPORTED` for doubles beyond float32
+ */
+export function floatsOf(what: string, array: NdArray): Float32Array {
+  try {
+    return toFloat32(array)
+  } catch (cause) {
+    const { code, message } = cause as KerneletError
+    throw new KerneletError(code, `${what}: ${message}`, { cause })
+  }
 }
 
 export class Constants {
@@ -142,7 +154,9 @@ export class Constants {
 
   #begin(source: string): Map<string, NdArray | undefined> {
     const { shape } = this.values.get(source) as Value
-    const all = { ...integers(Array.from({ length: elements(shape) }, (_, i) => i)), shape }
+    const count = elements(shape)
+    spend(count, 8 * count)
+    const all = { ...integers(Array.from({ length: count }, (_, i) => i)), shape }
     const found = new Map<string, NdArray | undefined>([[source, all]])
     this.#places.set(source, found)
     return found

@@ -2,14 +2,17 @@
 
 import type { Buffer, Parameter } from '../../tensor/parameter.ts'
 import { sameShape } from '../../tensor/shape.ts'
+import { Tensor } from '../../tensor/tensor.ts'
 import { KerneletError } from '../../util/errors.ts'
 import { show } from '../../util/show.ts'
 import { Constants } from './constants.ts'
 import { notOnnx } from './decode.ts'
+import { type ElementType, elementTypeOf, float32 } from './element.ts'
+import { inferTypes } from './infer.ts'
 import { type OnnxValueInfo, valueInfo } from './info.ts'
 import { inOrder, needed } from './order.ts'
 import { isStandard, type PreparedNode, prepareNode } from './prepared-node.ts'
-import type { GraphProto, ModelProto, NodeProto } from './proto.ts'
+import type { GraphProto, ModelProto, NodeProto, ValueInfoProto } from './proto.ts'
 import { initializersOf } from './sparse.ts'
 import type { DataFolder } from './tensor.ts'
 import type { Value } from './value.ts'
@@ -34,6 +37,8 @@ export interface Prepared {
   readonly state: readonly (readonly [name: string, tensor: Parameter | Buffer])[]
   /** See `Run`. */
   readonly held: ReadonlyMap<Value, readonly number[]>
+  /** Element types, by name. */
+  readonly types: ReadonlyMap<string, ElementType>
 }
 
 /** @param file what errors call the model */
@@ -50,20 +55,33 @@ export function prepare(model: ModelProto, file: string, folder: DataFolder): Pr
       throw new KerneletError('ERR_UNSUPPORTED', `${file}: its input ${show(name)} is no tensor`)
   }
   const ready = (proto: NodeProto) => prepareNode(proto, opset, folder)
-  const constants = new Constants({ batch: 1, declaredBatch: undefined, held: new Map() })
+  const types = new Map(inputs.flatMap(declaredType))
+  const constants = new Constants({ batch: 1, declaredBatch: undefined, held: new Map(), types })
   const read = new Set([...protos.flatMap((proto) => proto.input), ...results])
   for (const [name, get] of initializers) if (read.has(name)) constants.read(get(folder), folder)
   const left = protos.map(ready).filter((one) => !constants.fold(one))
-  const { nodes, tensors, held } = stateOf(joinBiases(left, constants, results, ready), constants)
+  const { nodes, tensors, held } = stateOf(joinBiases(left, constants, results, ready), constants, types)
+  for (const [name, value] of constants.values) if (!Tensor.is(value)) types.set(name, value.type)
+  inferTypes(
+    nodes.map(({ node }) => node),
+    types,
+  )
   return {
     opset,
-    inputs: inputs.map(valueInfo),
-    outputs: graph.output.map(valueInfo),
+    inputs: inputs.map((one) => valueInfo(one)),
+    outputs: graph.output.map((one) => valueInfo(one, types.get(one.name))),
     nodes,
     known: constants.keep(nodes, results),
     state: tensors,
     held,
+    types,
   }
+}
+
+/** Name and element type of an input; where it does not say, float. */
+function declaredType({ name, type }: ValueInfoProto): [string, ElementType][] {
+  const known = type?.tensor_type ? elementTypeOf(type.tensor_type.elem_type) : float32
+  return known ? [[name, known]] : []
 }
 
 /** The nodes that one result depends on. */

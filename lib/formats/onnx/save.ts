@@ -9,6 +9,7 @@ import type { Tensor } from '../../tensor/tensor.ts'
 import { checkOptions } from '../../util/check.ts'
 import { KerneletError } from '../../util/errors.ts'
 import { show } from '../../util/show.ts'
+import { type FilePath, pathOf } from '../../util/source.ts'
 import { version } from '../../util/version.ts'
 import { writeAtomically } from '../atomic-write.ts'
 import { fromTensor, transpose } from './array.ts'
@@ -47,14 +48,15 @@ const largestFile = 2 ** 31 - 1
  * @throws KerneletError `ERR_UNSUPPORTED` for an operation that ONNX has no operator for, or a file of over 2 GiB;
  *   `ERR_IO` when the file cannot be written (the old one is then untouched); otherwise as `trace`
  */
-export function saveOnnx(model: Module | Graph, path: string, options?: SaveOnnxOptions): Uint8Array
+export function saveOnnx(model: Module | Graph, path: FilePath, options?: SaveOnnxOptions): Uint8Array
 export function saveOnnx(model: Module | Graph, options?: SaveOnnxOptions): Uint8Array
 export function saveOnnx(
   model: Module | Graph,
-  path: string | SaveOnnxOptions = {},
+  path: FilePath | SaveOnnxOptions = {},
   more: SaveOnnxOptions = {},
 ): Uint8Array {
-  const [file, options] = typeof path === 'string' ? [path, more] : [undefined, path]
+  const file = pathOf(path)
+  const options = file === undefined ? (path as SaveOnnxOptions) : more
   checkOptions('saveOnnx', options, ['inputShape', 'inputName', 'outputName'])
   const names = model instanceof Module ? model.stateDict() : new Map<string, Tensor>()
   const bytes = new GraphWriter(graphOf(model, options), names).write(options)

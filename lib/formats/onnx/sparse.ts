@@ -3,17 +3,9 @@ import { elements, formatShape } from '../../tensor/shape.ts'
 import { KerneletError } from '../../util/errors.ts'
 import { show } from '../../util/show.ts'
 import { bits, mostDimensions } from '../dtype.ts'
+import { give, spend } from './budget.ts'
 import type { GraphProto, SparseTensorProto, TensorProto } from './proto.ts'
-import { type DataFolder, readTensor, storedTensor } from './tensor.ts'
-
-/** Bytes that the sparse tensors of a model may become, beyond a multiple of what it stores of them. */
-const freeBytes = 2 ** 26
-
-/** Of one stored byte: a number in sixty-four. */
-const mostGrowth = 64
-
-/** What is left of these bytes, by the folder that a load makes. */
-const budgets = new WeakMap<DataFolder, number>()
+import { computed, type DataFolder, readTensor, storedTensor } from './tensor.ts'
 
 /** The element type of indices, int64. */
 const indexType = 7
@@ -23,8 +15,7 @@ const indexType = 7
  *
  * @param what names it in errors
  * @throws KerneletError `ERR_FORMAT` for indices that are out of range, out of order or not one for each value;
- *   `ERR_UNSUPPORTED` where so few numbers become so large a tensor that the file must be a trap; otherwise as
- *   `storedTensor`
+ *   `ERR_UNSUPPORTED` where its zeros are more than the budget has; otherwise as `storedTensor`
  */
 export function dense(sparse: SparseTensorProto, what: string, folder: DataFolder): TensorProto {
   const { values, indices, dims } = sparse
@@ -43,30 +34,20 @@ export function dense(sparse: SparseTensorProto, what: string, folder: DataFolde
   const places = placesOf(indices, stored.shape, dims, what, folder)
   const size = bits[stored.dtype] / 8
   const length = elements(dims) * size
-  spend(length, stored.bytes.length + places.length * 8, dims, what, folder)
+  give(stored.bytes.length)
+  try {
+    spend(places.length, length)
+  } catch (cause) {
+    const { code, message } = cause as KerneletError
+    throw new KerneletError(code, `${what}: with its zeros ${message}`, { cause })
+  }
   const bytes = new Uint8Array(length)
   for (const [i, place] of places.entries()) {
     bytes.set(stored.bytes.subarray(i * size, (i + 1) * size), place * size)
   }
-  return { ...values, dims, raw_data: bytes, data_location: 0, external_data: [] }
-}
-
-function spend(
-  length: number,
-  brought: number,
-  dims: readonly number[],
-  what: string,
-  folder: DataFolder,
-): void {
-  const left = (budgets.get(folder) ?? freeBytes) + mostGrowth * brought - length
-  if (!(left >= 0)) {
-    throw new KerneletError(
-      'ERR_UNSUPPORTED',
-      `${what}: with its zeros, ${formatShape(dims)}, it takes ${length} bytes; the sparse tensors of a model may ` +
-        `take ${freeBytes / 2 ** 20} MB and ${mostGrowth} times what it stores of them`,
-    )
-  }
-  budgets.set(folder, left)
+  const tensor = { ...values, dims, raw_data: bytes, data_location: 0, external_data: [] }
+  computed.add(tensor)
+  return tensor
 }
 
 /** Where each value goes, counted in row-major order: stored so, or as a row of indices for each. */

@@ -2,11 +2,14 @@
 import { Buffer, Parameter } from '../../tensor/parameter.ts'
 import { elements, sameShape } from '../../tensor/shape.ts'
 import { Tensor } from '../../tensor/tensor.ts'
+import { show } from '../../util/show.ts'
 import type { NdArray } from './array.ts'
 import { arrayOfKnown, type Constants, floatsOf, isFloat } from './constants.ts'
+import { type ElementType, float64 } from './element.ts'
+import { heldAsDoubles, isKernel } from './infer.ts'
 import type { PreparedNode } from './prepared-node.ts'
 import { type Slot, slotOf } from './slots.ts'
-import type { Value } from './value.ts'
+import { typeOf, type Value } from './value.ts'
 
 /** Numbers that nodes read in one form. */
 interface Candidate {
@@ -34,15 +37,24 @@ export interface State {
   readonly held: ReadonlyMap<Value, readonly number[]>
 }
 
-export function stateOf(nodes: readonly PreparedNode[], constants: Constants): State {
+/** @param types of the model's inputs, by name */
+export function stateOf(
+  nodes: readonly PreparedNode[],
+  constants: Constants,
+  types: ReadonlyMap<string, ElementType>,
+): State {
+  const doubles = doublesOf(nodes, constants, types)
   const candidates = new Map<string, Candidate>()
-  const places = nodes.map((prepared) => placesOf(prepared, constants, candidates))
+  const places = nodes.map((prepared) => placesOf(prepared, constants, doubles, candidates))
   const all = [...candidates.values()]
   const weights = all.filter(({ slot }) => slot.kind !== 'statistic')
   tie(weights, constants)
   const single = weights.filter(({ twin }) => !twin)
   const parts = countBy(single.flatMap(({ owners }) => owners))
-  const named = [...single.map((one) => parameterOf(one, parts, constants)), ...all.flatMap(bufferOf)]
+  const named = [
+    ...single.map((one) => parameterOf(one, parts, constants)),
+    ...all.flatMap((one) => bufferOf(one, constants)),
+  ]
   const held = new Map<Value, readonly number[]>()
   for (const one of all) {
     const tensor = tensorOf(one)
@@ -59,10 +71,30 @@ export function stateOf(nodes: readonly PreparedNode[], constants: Constants): S
   }
 }
 
+/** Values that are held as doubles; see `heldAsDoubles`. */
+function doublesOf(
+  nodes: readonly PreparedNode[],
+  constants: Constants,
+  types: ReadonlyMap<string, ElementType>,
+): ReadonlySet<string> {
+  const known = [...constants.values].filter(([, value]) => typeOf(value) === float64).map(([name]) => name)
+  const given = [...types].filter(([, type]) => type === float64).map(([name]) => name)
+  return heldAsDoubles(
+    new Set([...known, ...given]),
+    nodes.map(({ node }) => node),
+  )
+}
+
+/** Whether doubles are read by an operator that computes float32, or beside other values: they become float32. */
+function meetsKernel({ node }: PreparedNode, doubles: ReadonlySet<string>): boolean {
+  return isKernel(node.op) || node.inputs.some((input) => input !== '' && !doubles.has(input))
+}
+
 /** The inputs of a node that are weights or statistics; those that are new join `candidates`. */
 function placesOf(
   reader: PreparedNode,
   constants: Constants,
+  doubles: ReadonlySet<string>,
   candidates: Map<string, Candidate>,
 ): Map<number, Candidate> {
   const places = new Map<number, Candidate>()
@@ -70,6 +102,7 @@ function placesOf(
   for (const [i, name] of reader.node.inputs.entries()) {
     const value = constants.values.get(name)
     if (value === undefined || !isFloat(value) || elements(value.shape) === 0) continue
+    if (doubles.has(name) && !meetsKernel(reader, doubles)) continue
     const slot = slotOf(reader.node, i, value.shape, shapeOf)
     const owners = slot ? ownersOf(name, slot, constants) : []
     if (!slot || owners.length === 0) continue
@@ -158,7 +191,7 @@ function parameterOf(
   const { name, owners, slot, array, reason } = candidate
   const held = slot.form.lay(array)
   const { factor } = slot.form
-  const floats = floatsOf(held)
+  const floats = floatsOf(placeOf(candidate, constants), held)
   const parameter = new Parameter(
     factor === 1 ? constants.owned(floats) : floats.map((one) => one * factor),
     held.shape,
@@ -169,11 +202,16 @@ function parameterOf(
   return [owners.length === 1 && parts.get(owner) === 1 ? owner : name, parameter]
 }
 
+/** What errors call it: by its name where the file has it so, else by who reads it. */
+function placeOf({ name, reader }: Candidate, constants: Constants): string {
+  return constants.given.get(name) === 'initializer' ? `initializer ${show(name)}` : reader.node.place
+}
+
 /** Its own array: training may change others that began with the same numbers. */
-function bufferOf(candidate: Candidate): [string, Buffer][] {
+function bufferOf(candidate: Candidate, constants: Constants): [string, Buffer][] {
   const { slot, array, name, owners } = candidate
   if (slot.kind !== 'statistic') return []
-  const buffer = new Buffer(floatsOf(array).slice(), array.shape)
+  const buffer = new Buffer(floatsOf(placeOf(candidate, constants), array).slice(), array.shape)
   candidate.tensor = buffer
   return [[owners.length === 1 ? (owners[0] as string) : name, buffer]]
 }

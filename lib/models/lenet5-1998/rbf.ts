@@ -29,10 +29,10 @@ export class RBF extends Module {
   constructor(codes: Tensor, options: RBFOptions = {}) {
     super()
     checkOptions('RBF', options, ['negative'])
-    if (!(codes instanceof Tensor) || codes.shape.length !== 2) {
+    if (!Tensor.is(codes) || codes.shape.length !== 2) {
       throw new KerneletError(
         'ERR_SHAPE',
-        `RBF: codes must be a tensor [codes, features] but ${codes instanceof Tensor ? `is ${formatShape(codes.shape)}` : 'is none'}`,
+        `RBF: codes must be a tensor [codes, features] but ${Tensor.is(codes) ? `is ${formatShape(codes.shape)}` : 'is none'}`,
       )
     }
     const [count, features] = codes.shape as [number, number]
