@@ -6,6 +6,7 @@ import {
   cat,
   compile,
   isa,
+  loadOnnx,
   MaxPool2d,
   maxPool2d,
   normalizeDigit,
@@ -17,6 +18,7 @@ import {
 } from '../lib/index.ts'
 import { type LayerHealth, warningsOf } from '../lib/train/health.ts'
 import { Inline } from './helpers.ts'
+import { onnxModel } from './onnx-models.ts'
 
 test('a last window that would begin past the image and its left padding is left out (ceil_mode)', () => {
   // (3 + 2·1 − 2) / 2 rounds up to 2, but the third window would begin at row 4 = 3 + 1: PyTorch takes two.
@@ -43,6 +45,47 @@ test('a constant that is read beside values of two ranks is another value for ea
   const eager = net.forward(x)
   expect(eager.shape).toEqual([1, 2, 2])
   expect([...net.compile({ inputShape: [2] }).run(x)]).toEqual([...eager.data])
+})
+
+describe('an Add behind a MatMul is its bias only where nothing else reads the product', () => {
+  const model = (more: { op: string; inputs: string[]; outputs: string[] }[], outputs: string[]) =>
+    loadOnnx(
+      onnxModel({
+        nodes: [
+          { op: 'MatMul', inputs: ['x', 'w'], outputs: ['product'] },
+          { op: 'Add', inputs: ['product', 'b'], outputs: ['sum'] },
+          ...more,
+        ],
+        inputs: { x: { shape: ['n', 2] } },
+        initializers: {
+          w: { shape: [2, 2], data: [1, 2, 3, 4] },
+          b: { shape: [2], data: [10, 20] },
+        },
+        outputs,
+      }),
+    )
+  const x = new Tensor(Float32Array.of(1, 1), [1, 2])
+  const ops = (net: ReturnType<typeof model>) => trace(net, [2]).nodes.map(({ op }) => op)
+
+  test('read once, it is joined', () => {
+    const net = model([], ['sum'])
+    expect(ops(net)).toEqual(['input', 'linear'])
+    expect([...net.forward(x).data]).toEqual([14, 26])
+  })
+
+  test('read twice, it is not', () => {
+    const net = model([{ op: 'Mul', inputs: ['sum', 'product'], outputs: ['y'] }], ['y'])
+    expect([...net.forward(x).data]).toEqual([14 * 4, 26 * 6])
+    expect([...net.compile({ inputShape: [2] }).run(x)]).toEqual([14 * 4, 26 * 6])
+  })
+
+  test('nor where it is an output too', () => {
+    const values = Object.values(model([], ['sum', 'product']).run({ x })).map(({ data }) => [...data])
+    expect(values).toEqual([
+      [14, 26],
+      [4, 6],
+    ])
+  })
 })
 
 describe('gradients that are small beside those of later layers', () => {

@@ -76,6 +76,7 @@ interface Weights {
 }
 
 interface Case {
+  opset?: number
   nodes: TestNode[]
   initializers: Record<string, Numbers>
   /** The layers' weights, where they are not those of the file. */
@@ -186,6 +187,16 @@ const cases: Record<string, Case> = {
       gemm,
     ],
     initializers: { ...initial, s: ints(2, 1, 1) },
+  },
+  'the bias of a convolution by Add along an axis, as before opset 7': {
+    opset: 6,
+    nodes: [
+      node('Conv', ['x', 'cw'], 'c0'),
+      node('Add', ['c0', 'cb'], 'c', { broadcast: 1, axis: 1 }),
+      ...body.slice(1),
+      { ...gemm, attributes: { transB: 1, broadcast: 1 } },
+    ],
+    initializers: initial,
   },
   'a weight in the first place of MatMul': {
     nodes: [
@@ -371,9 +382,9 @@ test('what is no weight of a layer: numbers of formulas, statistics, constants b
   expect(model.namedBuffers().flatMap(([, { data }]) => [...data])).toEqual([1, 1, 0, 0])
 })
 
-function load({ nodes, initializers }: Case): OnnxModel {
+function load({ opset = 13, nodes, initializers }: Case): OnnxModel {
   return loadOnnx(
-    onnxModel({ opset: 13, nodes, initializers, inputs: { x: { shape: ['N', 1, 6, 6] } }, outputs: ['y'] }),
+    onnxModel({ opset, nodes, initializers, inputs: { x: { shape: ['N', 1, 6, 6] } }, outputs: ['y'] }),
   )
 }
 

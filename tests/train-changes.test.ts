@@ -19,6 +19,7 @@ import {
   ReLU,
   Sequential,
   SGD,
+  StepLR,
   Tensor,
   Trainer,
   unfreeze,
@@ -256,6 +257,57 @@ describe('the end of a trainer', () => {
       expect(call).toThrow(disposed)
     }
     trainer.dispose()
+  })
+
+  test('it is free again only when the run that computes ends, whatever other runs do', async () => {
+    const trainer = new Trainer(model(), { seed: 1 })
+    const [one, two] = [trainer.fit(dataOf(64), { epochs: 3 }), trainer.fit(dataOf(64), { epochs: 3 })]
+    await one.next()
+    await two.next()
+    const next = trainer.fit(dataOf(3000), { batchSize: 4 }).next()
+    const busy = expect.objectContaining({
+      code: 'ERR_BUSY',
+      message: expect.stringContaining('fit is running'),
+    })
+    await expect(one.next()).rejects.toThrow(busy)
+    await two.return()
+    expect(() => trainer.step(images(1), [1])).toThrow(busy)
+    expect(() => trainer.gradients()).toThrow(busy)
+    expect(trainer.steps).toBe(2)
+    await next
+    expect(trainer.steps).toBe(752)
+    trainer.step(images(1), [1])
+  })
+
+  test('nothing is left of it but its counts', async () => {
+    const trainer = new Trainer(model(), { seed: 1, ema: 0.9 })
+    trainer.step(images(1), [1])
+    trainer.dispose()
+    expect(() => trainer.gradients()).toThrow(disposed)
+    expect(() => trainer.averagedStateDict()).toThrow(disposed)
+    await expect(trainer.evaluate(dataOf(3))).rejects.toThrow(disposed)
+    expect(trainer.steps).toBe(1)
+  })
+
+  test('by a listener of the signal, by the schedule', async () => {
+    const one = new Trainer(model(), { seed: 1 })
+    const control = new AbortController()
+    control.signal.addEventListener('abort', () => one.dispose())
+    const run = one.fit(dataOf(3000), { batchSize: 2, epochs: 100, signal: control.signal })
+    const next = run.next()
+    control.abort()
+    await expect(next).rejects.toThrow(disposed)
+    const two = new Trainer(model(), { seed: 1 })
+    class Last extends StepLR {
+      override rate(): number {
+        two.dispose()
+        return 0.1
+      }
+    }
+    await expect(two.fit(dataOf(64), { schedule: new Last({ stepSize: 1 }) }).next()).rejects.toThrow(
+      disposed,
+    )
+    expect(two.steps).toBe(0)
   })
 
   test('in a callback, between reports, before the first', async () => {

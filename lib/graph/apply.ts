@@ -5,7 +5,7 @@ import { formatShape, normaliseDim, sameShape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
-import { SymbolicTensor, type Tracer } from './graph.ts'
+import { noteTaken, SymbolicTensor, type Tracer } from './graph.ts'
 import { attached, inferShape, type Operation, title, toNative } from './operation.ts'
 
 const noOrigin = (shapes: readonly (readonly number[])[]) => (input: number) =>
@@ -35,6 +35,7 @@ export function apply(operation: Operation, inputs: readonly Tensor[], rank?: nu
   const outputShape = batched ? [batch, ...shape] : scalar ? [] : shape
   if (operation.op === 'flatten' || operation.op === 'reshape')
     return new Tensor(data[0] as Float32Array, outputShape)
+  noteTaken([...data, operation.weight?.data, operation.bias?.data])
   const node = toNative(operation, who, [...inputs.keys()], shape)
   return new Tensor(native().evaluate(node, data, shapes, batch, {}), outputShape)
 }

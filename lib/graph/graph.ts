@@ -78,6 +78,34 @@ export function trace(module: Model, inputShape: readonly number[]): Graph {
   return { nodes: tracer.nodes, output: output.node }
 }
 
+/** Arrays whose values operations take, while somebody asks. */
+let taken: Set<Float32Array> | undefined
+
+/**
+ * What `trace` gives, and the arrays whose values operations took at once: what they made of them is a constant of the
+ * graph, which does not follow them.
+ *
+ * @throws KerneletError as `trace`
+ */
+export function traceWatched(
+  module: Model,
+  inputShape: readonly number[],
+): { graph: Graph; taken: ReadonlySet<Float32Array> } {
+  const outer = taken
+  const own = new Set<Float32Array>()
+  taken = own
+  try {
+    return { graph: trace(module, inputShape), taken: own }
+  } finally {
+    taken = outer
+  }
+}
+
+/** Says that an operation takes these values now. */
+export function noteTaken(values: readonly (Float32Array | undefined)[]): void {
+  if (taken) for (const one of values) if (one) taken.add(one)
+}
+
 /** What a tensor is during a trace: a shape and a place in the graph, but no values. */
 export class SymbolicTensor extends Tensor {
   readonly tracer: Tracer

@@ -16,6 +16,8 @@ export interface Operation
   bias?: Tensor | undefined
   mean?: Tensor | undefined
   variance?: Tensor | undefined
+  /** batchNorm in training: counts the batches that its running statistics have seen. */
+  batches?: Tensor | undefined
   /** 1: a convolution or pool of [channels, length]; default 2. */
   dims?: 1 | 2 | undefined
   /** reshape, slice: the output's shape; adaptive pools: its sides. */
@@ -114,7 +116,8 @@ export function countConnections(operation: Operation, shape: readonly number[])
 
 /** The operation in the terms of the native core. */
 export function toNative(operation: Operation, name: string, inputs: number[], shape: number[]): NativeNode {
-  const { weight, bias, mean, variance, dims, size, ends, counts: _, ...attributes } = operation
+  const { weight, bias, mean, variance, dims, size, ends, ...rest } = operation
+  const { counts: _, batches: __, ...attributes } = rest
   return {
     ...attributes,
     name,

@@ -1,4 +1,4 @@
-/** What arranges values without computing any, and the mean over dimensions. */
+/** What arranges values without computing any, and the mean over dimensions; the layers of them. */
 import { apply, axisOf, checkTensor } from '../graph/apply.ts'
 import { SymbolicTensor } from '../graph/graph.ts'
 import { Module } from '../nn/module.ts'
@@ -237,5 +237,31 @@ export class Unflatten extends Module {
     const known = this.sizes.reduce((product, one) => (one === -1 ? product : product * one), 1)
     const sizes = this.sizes.map((one) => (one === -1 ? (x.shape[dim] as number) / known : one))
     return reshape(x, [...x.shape.slice(0, dim), ...sizes, ...x.shape.slice(dim + 1)])
+  }
+}
+
+/** The same on all sides, or [left, right, top, bottom] as PyTorch orders them; negative numbers cut off. */
+export type Pads2d = number | readonly [left: number, right: number, top: number, bottom: number]
+
+/** Puts `value` around, `torch.nn.ConstantPad2d`. */
+export class ConstantPad2d extends Module {
+  readonly padding: readonly number[]
+  readonly value: number
+
+  constructor(padding: Pads2d, value: number) {
+    super()
+    this.padding = Array.isArray(padding) ? [...padding] : Array(4).fill(padding)
+    this.value = numberOf(value, 'ConstantPad2d: value')
+  }
+
+  forward(x: Tensor): Tensor {
+    return pad(x, this.padding, this.value)
+  }
+}
+
+/** Puts zeros around, `torch.nn.ZeroPad2d`. */
+export class ZeroPad2d extends ConstantPad2d {
+  constructor(padding: Pads2d) {
+    super(padding, 0)
   }
 }

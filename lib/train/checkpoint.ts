@@ -63,6 +63,27 @@ const field = 'kernelet.training'
 const stateName = /^@(momentum|expAvg|expAvgSq|ema)\/(.+)$/
 
 /**
+ * What a caller wants to keep with a checkpoint.
+ *
+ * @throws KerneletError `ERR_ARGUMENT`
+ */
+export function notesOf(metadata: unknown): Map<string, string> {
+  const isObject = typeof metadata === 'object' && metadata !== null && !Array.isArray(metadata)
+  if (!isObject) {
+    throw new KerneletError(
+      'ERR_ARGUMENT',
+      `saveCheckpoint: metadata must be an object or a Map but is ${show(metadata)}`,
+    )
+  }
+  const notes = new Map<string, string>(metadata instanceof Map ? metadata : Object.entries(metadata))
+  if (!notes.has(field)) return notes
+  throw new KerneletError(
+    'ERR_ARGUMENT',
+    `saveCheckpoint: metadata: "${field}" says where training is; take another name`,
+  )
+}
+
+/**
  * Writes a checkpoint, all or nothing.
  *
  * @throws KerneletError `ERR_IO`
@@ -120,6 +141,11 @@ export function readCheckpoint(from: FilePath): Checkpoint {
     if (!part || !weight || !sameShape(part.shape, weight.shape)) {
       throw new KerneletError('ERR_FORMAT', `${path} is a damaged checkpoint: ${name} is of no weight it has`)
     }
+  }
+  const [first, second] = [arrays.get('expAvg'), arrays.get('expAvgSq')]
+  for (const name of new Set([...(first?.keys() ?? []), ...(second?.keys() ?? [])])) {
+    if (first?.has(name) && second?.has(name)) continue
+    throw new KerneletError('ERR_FORMAT', `${path} is a damaged checkpoint: ${name} has one moment of two`)
   }
   const rest = new Map([...metadata].filter(([key]) => key !== field))
   return { weights, state: { step, arrays, steps }, progress, metadata: rest }

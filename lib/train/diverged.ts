@@ -19,8 +19,10 @@ export class DivergedError extends KerneletError {
     lr: number
     clipped: boolean
     kept: string
+    /** Of probabilities: other outputs have no loss. */
+    probabilities: boolean
   }) {
-    const { what, layer, step, epoch, lr, clipped, kept } = found
+    const { what, layer, step, epoch, lr, clipped, kept, probabilities } = found
     const where = {
       input: `the images hold a NaN or an infinite value`,
       value: `${layer} gave a NaN or an infinite value`,
@@ -31,7 +33,9 @@ export class DivergedError extends KerneletError {
     const cure =
       what === 'input'
         ? 'look at the data'
-        : `lower the learning rate (${Number(lr.toPrecision(2))} here)${clipped ? '' : ' or clip gradients (clipNorm: 1)'}`
+        : what === 'loss' && probabilities
+          ? 'see that the model gives numbers from 0 to 1 (a sigmoid), or take binaryCrossEntropyWithLogits'
+          : `lower the learning rate (${Number(lr.toPrecision(2))} here)${clipped ? '' : ' or clip gradients (clipNorm: 1)'}`
     const place = epoch === undefined ? `step ${step}` : `step ${step} of epoch ${epoch}`
     super('ERR_DIVERGED', `Training diverged at ${place}: ${where}; ${kept}. To cure it, ${cure}.`)
     this.what = what

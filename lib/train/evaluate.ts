@@ -4,7 +4,7 @@ import { compile } from '../compile/compiled-model.ts'
 import { Dataset } from '../data/dataset.ts'
 import type { Module } from '../nn/module.ts'
 import { sameShape, size } from '../tensor/shape.ts'
-import { checkOptions } from '../util/check.ts'
+import { checkOptions, signalOf } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
 import { formatTable } from '../util/text-table.ts'
@@ -152,7 +152,8 @@ export async function evaluate(
     'std',
   ])
   checkData('evaluate', data)
-  const { threads, isa, signal, temperature = 1 } = options
+  const { threads, isa, temperature = 1 } = options
+  const signal = signalOf(options.signal, 'evaluate: signal')
   if (typeof temperature !== 'number' || !(temperature > 0 && temperature < Number.POSITIVE_INFINITY)) {
     throw new KerneletError(
       'ERR_ARGUMENT',

@@ -1,16 +1,17 @@
 /** One run of `Trainer.fit`: epochs of steps off the event loop, with a report after each. */
 import type { NativeHealth, NativeTrainCall, NativeTrainReport } from '../backend/backend.ts'
 import type { Dataset } from '../data/dataset.ts'
-import type { Graph } from '../graph/graph.ts'
+import { lengthOf } from '../tensor/typed-array.ts'
 import { KerneletError } from '../util/errors.ts'
 import type { Partial } from './checkpoint.ts'
 import type { Evaluation } from './evaluate.ts'
 import { deadUnits, type GradientHealth, layersOf, unread, warningsOf } from './health.ts'
-import { type Loss, targetsOf } from './losses.ts'
+import { checkClasses, type Loss, targetsOf } from './losses.ts'
 import { atLeast0 } from './optimizers.ts'
 import { epochOrder } from './order.ts'
 import type { Schedule } from './schedules.ts'
-import type { Session } from './session.ts'
+import type { Opened, Session } from './session.ts'
+import type { Setup } from './setup.ts'
 
 /** Options of `Trainer.fit`. */
 export interface FitOptions {
@@ -141,14 +142,17 @@ export async function trainEpoch(
   const { session, runEpoch, lr: base } = training
   const { batchSize, epochs, schedule, signal, shuffle = true, health = true, onProgress } = options
   const start = performance.now()
-  const opened = session.open(data.shape)
-  session.checkBatch('fit', Math.min(batchSize, indices.length), opened)
   const all = shuffle ? epochOrder(indices, training.seed, training.epoch) : indices
+  let ready: Ready | undefined
+  const prepared = (): Ready => {
+    ready = readyFor(training, data, Math.min(batchSize, indices.length), ready)
+    return ready
+  }
   // A last step of too few images for a batch norm is left out.
   const last = all.length % batchSize
-  const skipped = last > 0 && last < opened.leastImages ? last : 0
+  const tooFew = (): boolean => last > 0 && last < prepared().opened.leastImages
+  let skipped = tooFew() ? last : 0
   const order = all.subarray(0, all.length - skipped)
-  const targets = targetsOf(training.loss, data.labels, opened.outputShape[0] as number)
   const steps = Math.ceil(order.length / batchSize)
   const bytes = data.imageLength * data.images.BYTES_PER_ELEMENT
   const mostSteps = Math.max(1, Math.floor(copyBytes / (bytes * batchSize)))
@@ -156,12 +160,18 @@ export async function trainEpoch(
   const norms: number[] = []
   const losses: number[] = []
   let lr = base
-  let figures: NativeHealth | undefined
+  let figures: { health: NativeHealth; setup: Setup } | undefined
   const rate = (): number => (1000 * (progress.seen - seenBefore)) / Math.max(1e-3, performance.now() - start)
   while (progress.steps < steps) {
-    training.checkAlive()
-    if (signal?.aborted) throw aborted(signal, progress, steps, runEpoch)
-    const count = Math.min(pace.steps, mostSteps, steps - progress.steps)
+    const most = Math.min(pace.steps, mostSteps, steps - progress.steps)
+    // Batch norms that are set to train() while the epoch is under way leave it out too.
+    const without = skipped === 0 && progress.steps + most === steps && tooFew() ? 1 : 0
+    const count = most - without
+    if (count === 0) {
+      skipped = last
+      progress.steps++
+      break
+    }
     const learningRates = Float64Array.from({ length: count }, (_, i) => {
       if (!schedule) return base
       const step = runEpoch * steps + progress.steps + i
@@ -170,21 +180,23 @@ export async function trainEpoch(
         'fit: the rate of the schedule',
       )
     })
+    training.checkAlive()
+    if (signal?.aborted) throw aborted(signal, progress, steps, runEpoch)
+    const { opened, targets } = prepared()
     const call: NativeTrainCall = {
-      images: data.images,
+      images: imagesOf(data),
       targets,
       indices: order.subarray(progress.steps * batchSize, (progress.steps + count) * batchSize),
-      batch: batchSize,
+      batch: Math.min(batchSize, order.length),
       learningRates,
       ...training.scaling,
       epoch: training.epoch,
       health: health && progress.steps + count === steps,
     }
     const called = performance.now()
-    const report = await session.open(data.shape).trainer.runAsync(call)
+    const report = await session.runAsync('fit', opened, call)
     const fitting = (count * callLength) / Math.max(1, performance.now() - called)
     pace.steps = Math.max(1, Math.floor(Math.min(fitting, 4 * count)))
-    session.countBatches(report.steps)
     for (let i = 0; i < report.steps; i++) {
       const images = Math.min(batchSize, order.length - progress.steps * batchSize)
       progress.lossSum += (report.losses[i] as number) * images
@@ -199,7 +211,7 @@ export async function trainEpoch(
       return new Diverged(report, progress.steps + 1, learningRates[report.steps] as number)
     }
     keep(progress)
-    figures = report.health ?? figures
+    if (report.health) figures = { health: report.health, setup: opened.setup }
     onProgress?.({
       epoch: runEpoch + 1,
       epochs,
@@ -224,23 +236,53 @@ export async function trainEpoch(
     seconds,
     imagesPerSecond,
     stepLosses: Float32Array.from(losses),
-    ...(figures && { health: await healthOf(training, opened.graph, figures, data, order, norms) }),
+    ...(figures && { health: await healthOf(training, figures, data, order, norms) }),
   }
+}
+
+/** A session and the targets that go with it. */
+interface Ready {
+  readonly opened: Opened
+  readonly targets: Int32Array | Float32Array
+}
+
+/** The model may have changed since the last call; what it puts out, too. */
+function readyFor(
+  { session, loss }: Training,
+  data: Dataset,
+  images: number,
+  last: Ready | undefined,
+): Ready {
+  const opened = session.open(data.shape)
+  if (opened === last?.opened) return last
+  session.checkBatch('fit', images, opened)
+  checkClasses(loss, opened.outputShape, data.classes.length, 'fit')
+  return { opened, targets: targetsOf(loss, data.labels, opened.outputShape[0] as number) }
+}
+
+/** The images, if they are still there. */
+function imagesOf({ images, imageLength, labels }: Dataset): Float32Array | Uint8Array {
+  const [expected, found] = [imageLength * lengthOf(labels), lengthOf(images)]
+  if (found === expected && found > 0) return images
+  throw new KerneletError(
+    'ERR_SHAPE',
+    `fit: expected ${expected} values for ${lengthOf(labels)} labels but the data has ${found}: were its buffers detached?`,
+  )
 }
 
 async function healthOf(
   training: Training,
-  graph: Graph,
-  figures: NativeHealth,
+  { health, setup }: { health: NativeHealth; setup: Setup },
   data: Dataset,
   order: Uint32Array,
   norms: readonly number[],
 ): Promise<GradientHealth> {
-  const { isa, threads, scaling, clipped, session } = training
+  const { isa, threads, scaling, clipped } = training
+  const { graph, trained } = setup
   const sample = data.subset(order.subarray(0, sampleImages))
   const dead = await deadUnits(graph, sample.images, { ...scaling, isa, threads })
-  const parameters = session.parameters.map(([name, { requiresGrad }]) => ({ name, frozen: !requiresGrad }))
-  const layers = layersOf(figures, parameters, graph, dead)
+  const parameters = setup.parameters.map(([name, one]) => ({ name, frozen: !trained.has(one) }))
+  const layers = layersOf(health, parameters, graph, dead)
   const sorted = Float64Array.from(norms).sort()
   const max = sorted.at(-1) as number
   const gradientNorm = {
@@ -248,7 +290,11 @@ async function healthOf(
     max,
     step: norms.indexOf(max) + 1,
   }
-  const warnings = [...warningsOf(graph, layers, gradientNorm, clipped), ...unread(graph, session.parameters)]
+  const missed = setup.parameters.filter(([, one]) => one.requiresGrad && !trained.has(one))
+  const warnings = [
+    ...warningsOf(graph, layers, gradientNorm, clipped),
+    ...missed.map(([name]) => unread(name)),
+  ]
   return { layers, gradientNorm, warnings }
 }
 

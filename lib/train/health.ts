@@ -4,7 +4,6 @@ import { types } from 'node:util'
 import type { NativeHealth } from '../backend/backend.ts'
 import { compile } from '../compile/compiled-model.ts'
 import type { Graph, GraphNode } from '../graph/graph.ts'
-import type { Parameter } from '../tensor/parameter.ts'
 import { elements } from '../tensor/shape.ts'
 
 /** One layer with weights, at the last step of an epoch. */
@@ -152,28 +151,15 @@ export function warningsOf(
   return [...vanished, ...exploding(layers, gradientNorm, clipped), ...dead]
 }
 
-/** Parameters that are to be trained but that no step of the graph reads: their gradient is none. */
-export function unread(
-  { nodes, output }: Graph,
-  parameters: readonly (readonly [name: string, parameter: Parameter])[],
-): HealthWarning[] {
-  const live = new Set([output])
-  const read = new Set<Float32Array>()
-  for (let i = output; i >= 0; i--) {
-    const node = nodes[i] as GraphNode
-    if (!live.has(i)) continue
-    for (const input of node.inputs) live.add(input)
-    for (const tensor of [node.weight, node.bias]) if (tensor) read.add(tensor.data)
+/** What to say of a parameter that is to be trained but that no step of the graph reads: its gradient is none. */
+export function unread(name: string): HealthWarning {
+  return {
+    kind: 'unread',
+    layer: name,
+    message:
+      `${name}: no gradient reaches it: the result does not depend on it, or forward() computes with its values ` +
+      'where only layers and functions of tensors can be traced; freeze() it if it is to stay as it is',
   }
-  return parameters
-    .filter(([, { requiresGrad, data }]) => requiresGrad && !read.has(data))
-    .map(([name]) => ({
-      kind: 'unread' as const,
-      layer: name,
-      message:
-        `${name}: no gradient reaches it: the result does not depend on it, or forward() computes with its values ` +
-        'where only layers and functions of tensors can be traced; freeze() it if it is to stay as it is',
-    }))
 }
 
 /** Gradient for its size: layers are compared by the share of their weights a plain step would change. */

@@ -58,8 +58,18 @@ export function checkClasses(loss: Loss, outputShape: readonly number[], classes
 /**
  * Labels as the loss takes them: classes for crossEntropy; elsewhere 0 or 1 where the model has one output, and
  * 1 at the class and 0 at the others where it has several.
+ *
+ * @throws KerneletError `ERR_ARGUMENT` for labels of other classes: a caller may have changed them since
  */
 export function targetsOf(loss: Loss, labels: Int32Array, outputs: number): Int32Array | Float32Array {
+  const told = outputs === 1 ? 2 : outputs
+  const wrong = labels.findIndex((label) => label < 0 || label >= told)
+  if (wrong >= 0) {
+    throw new KerneletError(
+      'ERR_ARGUMENT',
+      `label ${wrong} must be a class from 0 to ${told - 1} but is ${labels[wrong]}`,
+    )
+  }
   if (loss === 'crossEntropy') return labels
   if (outputs === 1) return Float32Array.from(labels)
   const targets = new Float32Array(labels.length * outputs)

@@ -54,7 +54,10 @@ export function targetsGiven(
 ): Int32Array | Float32Array {
   const outputs = elements(outputShape)
   const values = Tensor.is(y) ? attached(y, 'step: y') : y
-  if (types.isFloat32Array(values) && lengthOf(values) === count * outputs) return values
+  if (types.isFloat32Array(values) && lengthOf(values) === count * outputs) {
+    checkTargets(values, outputShape, loss)
+    return values
+  }
   if (Array.isArray(values) || ArrayBuffer.isView(values)) {
     const labels = values as unknown as ArrayLike<number>
     if (labels.length === count) {
@@ -71,4 +74,16 @@ export function targetsGiven(
     )
   }
   throw new KerneletError('ERR_ARGUMENT', `step: expected classes or targets for y but received ${show(y)}`)
+}
+
+/** What PyTorch refuses, and what no step could learn from. */
+function checkTargets(targets: Float32Array, outputShape: readonly number[], loss: Loss): void {
+  if (loss === 'crossEntropy' && outputShape[0] === 1) checkClasses(loss, [1], 1, 'step')
+  if (loss !== 'binaryCrossEntropy') return
+  const wrong = targets.findIndex((target) => !(target >= 0 && target <= 1))
+  if (wrong < 0) return
+  throw new KerneletError(
+    'ERR_ARGUMENT',
+    `step: binaryCrossEntropy expects targets from 0 to 1 for y but target ${wrong} is ${targets[wrong]}`,
+  )
 }

@@ -1,17 +1,22 @@
 /** Session: a model's native trainer, made when it is first needed and made anew when the model has changed. */
-
-import type { NativeAugment, NativeOptimizer, NativeTrainer } from '../backend/backend.ts'
+import type {
+  NativeAugment,
+  NativeOptimizer,
+  NativeTrainCall,
+  NativeTrainer,
+  NativeTrainReport,
+} from '../backend/backend.ts'
 import { native } from '../backend/node-addon.ts'
-import { type Graph, graphShapes, trace } from '../graph/graph.ts'
+import { graphShapes } from '../graph/graph.ts'
 import { attached, toNative } from '../graph/operation.ts'
 import type { Module, StateDict } from '../nn/module.ts'
-import { BatchNorm } from '../ops/normalization-layers.ts'
 import type { Parameter } from '../tensor/parameter.ts'
 import { elements, formatShape, sameShape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { KerneletError } from '../util/errors.ts'
 import { type Kind, kinds, type TrainerState } from './checkpoint.ts'
 import type { Loss } from './losses.ts'
+import { isCurrent, type Setup, setupOf } from './setup.ts'
 
 /** What stays the same for a trainer's life. */
 export interface Settings {
@@ -26,9 +31,9 @@ export interface Settings {
   threads?: number | undefined
 }
 
-/** A graph with its native trainer. */
+/** A model as it was, with its native trainer. */
 export interface Opened {
-  readonly graph: Graph
+  readonly setup: Setup
   readonly trainer: NativeTrainer
   readonly outputShape: readonly number[]
   /** Fewest images of a step: two where a batch norm would have but one value a channel of one image. */
@@ -37,59 +42,33 @@ export interface Opened {
   readonly leastFor: string
 }
 
-/** All that a graph takes from a model besides the values of its weights. */
-interface Setup {
-  readonly parameters: readonly (readonly [name: string, parameter: Parameter])[]
-  /** Those that are not frozen. */
-  readonly trained: ReadonlySet<Parameter>
-  /** Compared one by one, by identity. */
-  readonly facts: readonly unknown[]
-}
-
-function setupOf(model: Module): Setup {
-  const parameters = model.namedParameters()
-  const facts: unknown[] = model.namedModules().flatMap(([path, module]) => [path, module, module.training])
-  for (const [name, parameter] of parameters)
-    facts.push(name, parameter, parameter.requiresGrad, parameter.mask)
-  const trained = new Set(
-    parameters.map(([, parameter]) => parameter).filter(({ requiresGrad }) => requiresGrad),
-  )
-  return { parameters, trained, facts }
-}
-
-/** @throws KerneletError `ERR_UNSUPPORTED` for weights that a step would train into another model, by name */
-function checkTrainable({ parameters }: Setup): void {
-  const found = parameters.filter(([, { untrainable, requiresGrad }]) => untrainable && requiresGrad)
-  if (found.length === 0) return
-  const names = found.map(([name]) => name).join(', ')
-  throw new KerneletError(
-    'ERR_UNSUPPORTED',
-    `Trainer: ${names} cannot be trained: ${found[0]?.[1].untrainable}; freeze() ${found.length > 1 ? 'them' : 'it'} ` +
-      'to train the others',
-  )
-}
-
-/** What is known of the optimizer for another setup: it has not met parameters that are new. */
+/** What is known of the optimizer for another setup: it has not met parameters that are new, and forgets those gone. */
 function carriedOver({ step, arrays, steps }: TrainerState, before: Setup, after: Setup): TrainerState {
   const known = new Map(before.parameters)
-  const anew = after.parameters.filter(([name, parameter]) => known.get(name) !== parameter)
-  if (anew.length === 0 || step === 0) return { step, arrays, steps }
-  const names = new Set(anew.map(([name]) => name))
-  const without = (values: ReadonlyMap<string, Float32Array>) =>
-    new Map([...values].filter(([name]) => !names.has(name)))
+  const stay = new Set(
+    after.parameters.filter(([name, parameter]) => known.get(name) === parameter).map(([name]) => name),
+  )
+  const staying = <T>(values: ReadonlyMap<string, T>) =>
+    new Map([...values].filter(([name]) => stay.has(name)))
+  const anew = step === 0 ? [] : after.parameters.filter(([name]) => !stay.has(name))
   return {
     step,
-    arrays: new Map([...arrays].map(([kind, values]) => [kind, without(values)])),
-    steps: new Map([...steps, ...[...names].map((name): [string, number] => [name, 0])]),
+    arrays: new Map([...arrays].map(([kind, values]) => [kind, staying(values)])),
+    steps: new Map([...staying(steps), ...anew.map(([name]): [string, number] => [name, 0])]),
   }
 }
+
+/** Weights and statistics that some trainer's thread is about to write, by their arrays. */
+const atWork = new WeakMap<Float32Array, Session>()
 
 export class Session {
   readonly #model: Module
   readonly #settings: Settings
   #seed: number
   #inputShape: readonly number[] | undefined
-  #opened: (Opened & { setup: Setup; counts: readonly Tensor[] }) | undefined
+  #opened: Opened | undefined
+  #steps = 0
+  #disposed = false
   /** State of the optimizer that the native trainer does not have: of one to be made, and of frozen parameters. */
   #state: TrainerState = { step: 0, arrays: new Map(), steps: new Map() }
 
@@ -111,7 +90,15 @@ export class Session {
 
   /** Steps taken. */
   get steps(): number {
-    return this.#opened?.trainer.step ?? this.#state.step
+    return this.#steps
+  }
+
+  /** What the optimizer keeps of every parameter that it trains. */
+  get keeps(): readonly Kind[] {
+    const { optimizer, ema } = this.#settings
+    const averages: Kind[] = ema === undefined ? [] : ['ema']
+    if (optimizer.kind !== 'sgd') return ['expAvg', 'expAvgSq', ...averages]
+    return (optimizer.momentum ?? 0) > 0 ? ['momentum', ...averages] : averages
   }
 
   get parameters(): readonly (readonly [name: string, parameter: Parameter])[] {
@@ -119,60 +106,39 @@ export class Session {
   }
 
   /**
-   * The native trainer for images of this shape and the model as it is: what was frozen, unfrozen, replaced or set to
-   * eval() since the last call counts from now on.
+   * The native trainer for images of this shape and the model as it is: what has changed of it since the last call
+   * (frozen, set to eval(), another rate of dropout, another layer) counts from now on.
    */
   open(shape: readonly number[]): Opened {
+    if (this.#disposed) throw new KerneletError('ERR_DISPOSED', 'This trainer was disposed; make another')
     if (this.#inputShape && !sameShape(shape, this.#inputShape)) {
       throw new KerneletError(
         'ERR_SHAPE',
         `Trainer: expected images of ${formatShape(this.#inputShape)} but received ${formatShape(shape)}`,
       )
     }
-    const setup = setupOf(this.#model)
-    if (this.#opened) {
-      const { facts } = this.#opened.setup
-      if (facts.length === setup.facts.length && facts.every((fact, i) => fact === setup.facts[i])) {
-        return this.#opened
-      }
-    }
-    if (!setup.parameters.some(([, { requiresGrad }]) => requiresGrad)) {
-      throw new KerneletError('ERR_ARGUMENT', 'Trainer: the model has no weights to train; all are frozen')
-    }
-    checkTrainable(setup)
-    const state = this.#opened ? carriedOver(this.state(), this.#opened.setup, setup) : this.#state
-    const next = this.#make(shape, setup, state)
+    const opened = this.#opened
+    if (opened && isCurrent(opened.setup, this.#model)) return opened
+    const setup = setupOf(this.#model, shape)
+    const state = opened ? carriedOver(this.state(), opened.setup, setup) : this.#state
+    const next = this.#make(setup, state)
     try {
       this.#write(next.trainer, setup, state)
     } catch (error) {
       next.trainer.dispose()
       throw error
     }
-    this.#opened?.trainer.dispose()
+    opened?.trainer.dispose()
     this.#opened = next
-    this.#inputShape = graphShapes(next.graph).input
+    this.#inputShape = graphShapes(setup.graph).input
     this.#state = state
     return next
   }
 
-  #make(
-    shape: readonly number[],
-    setup: Setup,
-    { step, steps }: TrainerState,
-  ): Opened & { setup: Setup; counts: readonly Tensor[] } {
-    const graph = trace(this.#model, shape)
+  #make(setup: Setup, { step, steps }: TrainerState): Opened {
     const { optimizer, loss, labelSmoothing, clipNorm, clipValue, ema, augment, isa, threads } =
       this.#settings
-    const normalized = this.#model
-      .namedModules()
-      .flatMap(([path, module]) => (module instanceof BatchNorm && module.training ? [{ path, module }] : []))
-    for (const { path, module } of normalized) {
-      if (module.momentum !== null) continue
-      throw new KerneletError(
-        'ERR_UNSUPPORTED',
-        `Trainer: ${path}: momentum null (a mean over all batches) is for eager training only`,
-      )
-    }
+    const { graph } = setup
     const trainer = native().trainer(
       {
         nodes: graph.nodes.map((node) => toNative(node, node.name, node.inputs, node.shape)),
@@ -186,10 +152,7 @@ export class Session {
           mask: parameter.mask,
           since: step - (steps.get(name) ?? step),
         })),
-        buffers: normalized.flatMap(({ path, module }) => [
-          { name: `${path}.running_mean`, data: attached(module.runningMean, `${path}.running_mean`) },
-          { name: `${path}.running_var`, data: attached(module.runningVar, `${path}.running_var`) },
-        ]),
+        buffers: setup.statistics.map(({ name, tensor }) => ({ name, data: attached(tensor, name) })),
         loss: { kind: loss, labelSmoothing },
         optimizer,
         clipNorm,
@@ -205,18 +168,22 @@ export class Session {
       ({ op, training, shape }) => op === 'batchNorm' && training && elements(shape.slice(1)) === 1,
     )
     return {
-      graph,
+      setup,
       trainer,
       outputShape: graphShapes(graph).output,
       leastImages: single ? 2 : 1,
       leastFor: single?.name ?? '',
-      setup,
-      counts: normalized.map(({ module }) => module.numBatchesTracked),
     }
   }
 
-  /** Checks that a step of so many images can be taken; nothing has changed when it throws. */
-  checkBatch(who: string, images: number, { leastImages, leastFor }: Opened): void {
+  /** Checks that a step of so many images can be taken and teaches something; nothing has changed when it throws. */
+  checkBatch(who: string, images: number, { setup, leastImages, leastFor }: Opened): void {
+    const { parameters, trained } = setup
+    if (trained.size === 0) {
+      const names = parameters.flatMap(([name, { requiresGrad }]) => (requiresGrad ? [name] : []))
+      const why = names.length === 0 ? 'all are frozen' : `the output does not depend on ${names.join(', ')}`
+      throw new KerneletError('ERR_ARGUMENT', `Trainer: the model has no weights to train; ${why}`)
+    }
     if (images >= leastImages) return
     throw new KerneletError(
       'ERR_SHAPE',
@@ -225,9 +192,47 @@ export class Session {
     )
   }
 
-  /** Tells the batch norms of steps taken. */
-  countBatches(steps: number): void {
-    for (const { data } of this.#opened?.counts ?? []) data[0] = (data[0] as number) + steps
+  /** Takes the steps of a call at once; `opened` is what `open` gave. */
+  run(who: string, opened: Opened, call: NativeTrainCall): NativeTrainReport {
+    this.#checkUnused(who, opened)
+    return this.#count(opened, opened.trainer.run(call))
+  }
+
+  /** The same off the event loop. */
+  async runAsync(who: string, opened: Opened, call: NativeTrainCall): Promise<NativeTrainReport> {
+    const arrays = this.#checkUnused(who, opened).map(([, array]) => array)
+    for (const array of arrays) atWork.set(array, this)
+    try {
+      return this.#count(opened, await opened.trainer.runAsync(call))
+    } finally {
+      for (const array of arrays) if (atWork.get(array) === this) atWork.delete(array)
+    }
+  }
+
+  /** What a call writes. Two trainers at once would each undo what the other has done. */
+  #checkUnused(who: string, { setup }: Opened): [name: string, array: Float32Array][] {
+    const { parameters, trained, statistics } = setup
+    const written = [
+      ...parameters.flatMap(([name, one]): [string, Float32Array][] =>
+        trained.has(one) ? [[name, one.data]] : [],
+      ),
+      ...statistics.map(({ name, tensor }): [string, Float32Array] => [name, tensor.data]),
+    ]
+    for (const [name, array] of written) {
+      if ((atWork.get(array) ?? this) === this) continue
+      throw new KerneletError(
+        'ERR_BUSY',
+        `${who}: ${name} is being trained by another trainer: wait for its fit, or let both take steps in turns`,
+      )
+    }
+    return written
+  }
+
+  /** Counts steps that were taken, and tells the batch norms of them. */
+  #count({ setup }: Opened, report: NativeTrainReport): NativeTrainReport {
+    this.#steps += report.steps
+    for (const { data } of setup.counters) data[0] = (data[0] as number) + report.steps
+    return report
   }
 
   /** Copies of what the native trainer has, by parameter; none for those that are frozen. */
@@ -264,7 +269,21 @@ export class Session {
     // No state that the one restored lacks is left over.
     this.#opened?.trainer.dispose()
     this.#opened = undefined
-    this.#state = state
+    this.#steps = state.step
+    this.#state = this.#begun(state)
+  }
+
+  /** A parameter of which the optimizer knows nothing begins with its first step, whatever was counted. */
+  #begun({ step, arrays, steps }: TrainerState): TrainerState {
+    const kind = this.keeps[0]
+    if (step === 0 || kind === undefined || kind === 'ema') return { step, arrays, steps }
+    const known = arrays.get(kind)
+    const anew = this.#model.namedParameters().filter(([name]) => !known?.has(name))
+    return {
+      step,
+      arrays,
+      steps: new Map([...steps, ...anew.map(([name]): [string, number] => [name, 0])]),
+    }
   }
 
   #write(trainer: NativeTrainer, setup: Setup, { step, arrays }: TrainerState): void {
@@ -286,8 +305,9 @@ export class Session {
     this.#opened?.trainer.interrupt()
   }
 
-  /** Frees the native memory. */
+  /** Frees the native memory, for good. */
   dispose(): void {
+    this.#disposed = true
     this.#opened?.trainer.dispose()
     this.#opened = undefined
   }

@@ -1,7 +1,5 @@
 /** Trainer: teaches a model, a step or a whole run at a time. */
-
 import type { NativeTrainReport } from '../backend/backend.ts'
-import { type AugmentOptions, nativeAugment } from '../data/augment.ts'
 import { type Dataset, splitIndices } from '../data/dataset.ts'
 import { Module, type StateDict } from '../nn/module.ts'
 import type { Parameter } from '../tensor/parameter.ts'
@@ -9,13 +7,14 @@ import { defaultGenerator } from '../tensor/random.ts'
 import { checkShape, elements, size } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { lengthOf } from '../tensor/typed-array.ts'
-import { checkOptions, objectOf } from '../util/check.ts'
+import { checkOptions, flag, signalOf } from '../util/check.ts'
 import { disposable } from '../util/dispose.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
 import { type FilePath, pathOf } from '../util/source.ts'
 import {
   type Checkpoint,
+  notesOf,
   type Partial,
   type Progress,
   readCheckpoint,
@@ -24,39 +23,13 @@ import {
 import { DivergedError } from './diverged.ts'
 import { checkData, type Evaluation, evaluate } from './evaluate.ts'
 import { Diverged, type EpochReport, type FitOptions, type Pace, type Training, trainEpoch } from './fit.ts'
-import { checkClasses, checkLoss, type Loss } from './losses.ts'
-import { Adam, atLeast0, Optimizer } from './optimizers.ts'
+import { checkClasses, type Loss } from './losses.ts'
+import { atLeast0, type Optimizer } from './optimizers.ts'
+import { settingsOf, type TrainerOptions } from './options.ts'
 import { stream, validationStream } from './order.ts'
 import { samplesOf, targetsGiven } from './samples.ts'
-import { type Pixels, pixelsOf } from './scaling.ts'
 import { Schedule } from './schedules.ts'
 import { Session, weightsOf } from './session.ts'
-
-/** Options of `Trainer`. */
-export interface TrainerOptions extends Pixels {
-  /** Default `new Adam()`. */
-  optimizer?: Optimizer | undefined
-  /** What is minimised; default 'crossEntropy'. */
-  loss?: Loss | undefined
-  /** With crossEntropy: this part of every target is spread over all classes; default 0. */
-  labelSmoothing?: number | undefined
-  /** Gradients are scaled down to this norm over all weights, `clip_grad_norm_`; default: no limit. */
-  clipNorm?: number | undefined
-  /** Every gradient is cut to ± this, `clip_grad_value_`; default: no limit. */
-  clipValue?: number | undefined
-  /** Decay of averaged weights (0.999 …): after every step average = average · ema + weight · (1 − ema). */
-  ema?: number | undefined
-  /** Of the order of images, of validation splits, dropout and augmentation; default: from `manualSeed`'s generator. */
-  seed?: number | undefined
-  /** How images of [channels, height, width] are varied before they are used; see `augment`. Default: not at all. */
-  augment?: AugmentOptions | undefined
-  /** Threads; the weights that come out do not depend on it. Default 0: by the amount of work. */
-  threads?: number | undefined
-  /** Instruction set, by name. */
-  isa?: string | undefined
-  /** Shape of one image; needed for `step` with arrays before any data has told it. */
-  inputShape?: readonly number[] | undefined
-}
 
 /** What `step` says. */
 export interface StepReport {
@@ -89,7 +62,8 @@ export class Trainer {
   #epoch = 0
   #runStart = 0
   #partial: Partial | undefined
-  #busy = false
+  /** The run of `fit` that computes now. */
+  #running: object | undefined
   #disposed = false
 
   /** @throws KerneletError `ERR_ARGUMENT` for a wrong option. */
@@ -97,68 +71,14 @@ export class Trainer {
     if (!(model instanceof Module)) {
       throw new KerneletError('ERR_ARGUMENT', `Trainer: expected a Module but received ${show(model)}`)
     }
-    checkOptions('Trainer', options, [
-      'optimizer',
-      'loss',
-      'labelSmoothing',
-      'clipNorm',
-      'clipValue',
-      'ema',
-      'seed',
-      'augment',
-      'threads',
-      'isa',
-      'inputShape',
-      'mean',
-      'std',
-    ])
-    const { optimizer = new Adam(), labelSmoothing = 0, ema, seed } = options
-    if (!(optimizer instanceof Optimizer)) {
-      throw new KerneletError(
-        'ERR_ARGUMENT',
-        `Trainer: optimizer must be an SGD, Adam or AdamW but is ${show(optimizer)}`,
-      )
-    }
-    this.#loss = checkLoss(options.loss ?? 'crossEntropy')
-    share(labelSmoothing, 'labelSmoothing')
-    if (labelSmoothing > 0 && this.#loss !== 'crossEntropy') {
-      throw new KerneletError('ERR_ARGUMENT', 'Trainer: labelSmoothing goes with crossEntropy only')
-    }
-    if (ema !== undefined) share(ema, 'ema')
-    for (const name of ['clipNorm', 'clipValue'] as const) {
-      if (options[name] !== undefined) atLeast0(options[name], `Trainer: ${name}`)
-    }
-    if (options.threads !== undefined) size(options.threads, 'Trainer: threads', 0)
-    if (seed !== undefined && !(Number.isSafeInteger(seed) && seed >= 0)) {
-      throw new KerneletError(
-        'ERR_ARGUMENT',
-        `Trainer: seed must be an integer from 0 to 2⁵³ − 1 but is ${show(seed)}`,
-      )
-    }
-    this.#scaling = pixelsOf('Trainer', options)
-    const { scale, shift } = this.#scaling
-    const { clipNorm, clipValue, isa, threads } = options
-    const augment =
-      options.augment && nativeAugment(options.augment, { low: shift, high: 255 * scale + shift })
+    const { optimizer, settings, scaling } = settingsOf(options)
     this.#model = model
     this.#options = { ...options }
     this.#optimizer = optimizer
+    this.#loss = settings.loss
+    this.#scaling = scaling
     this.lr = optimizer.lr
-    this.#session = new Session(
-      model,
-      {
-        optimizer: optimizer.settings,
-        loss: this.#loss,
-        labelSmoothing,
-        clipNorm,
-        clipValue,
-        ema,
-        augment,
-        isa,
-        threads,
-      },
-      seed ?? defaultGenerator().random(),
-    )
+    this.#session = new Session(model, settings, options.seed ?? defaultGenerator().random())
     if (!model.parameters().some(({ requiresGrad }) => requiresGrad)) {
       throw new KerneletError('ERR_ARGUMENT', 'Trainer: the model has no weights to train; all are frozen')
     }
@@ -193,7 +113,7 @@ export class Trainer {
     const opened = this.#session.open(shape)
     const count = lengthOf(images) / elements(shape)
     this.#session.checkBatch('step', count, opened)
-    const report = opened.trainer.run({
+    const report = this.#session.run('step', opened, {
       images,
       targets: targetsGiven(y, count, opened.outputShape, this.#loss),
       indices: Uint32Array.from({ length: count }, (_, i) => i),
@@ -201,7 +121,6 @@ export class Trainer {
       learningRates: [atLeast0(this.lr, 'step: lr')],
       ...this.#scaling,
     })
-    this.#session.countBatches(report.steps)
     if (report.nonFinite) throw this.#diverged(report, 'the weights are as before this step', undefined)
     return {
       step: opened.trainer.step,
@@ -244,6 +163,21 @@ export class Trainer {
         `fit: schedule must be a StepLR, CosineAnnealingLR or OneCycleLR but is ${show(schedule)}`,
       )
     }
+    const settled = {
+      ...options,
+      epochs,
+      batchSize,
+      shuffle: flag(options.shuffle ?? true, 'fit: shuffle'),
+      health: flag(options.health ?? true, 'fit: health'),
+      signal: signalOf(options.signal, 'fit: signal'),
+    }
+    const resume = flag(options.resume ?? false, 'fit: resume')
+    if (options.onProgress && typeof options.onProgress !== 'function') {
+      throw new KerneletError(
+        'ERR_ARGUMENT',
+        `fit: onProgress must be a function but is ${show(options.onProgress)}`,
+      )
+    }
     const opened = this.#session.open(data.shape)
     checkClasses(this.#loss, opened.outputShape, data.classes.length, 'fit')
     let indices: Uint32Array = Uint32Array.from(data.labels.keys())
@@ -258,19 +192,12 @@ export class Trainer {
       check = validation
     }
     this.#session.checkBatch('fit', Math.min(batchSize, indices.length), opened)
-    if (!options.resume) {
+    if (!resume) {
       this.#runStart = this.#epoch
       this.#partial = undefined
     }
-    const partial = this.#partial
-    if (partial && (partial.images !== indices.length || partial.batchSize !== batchSize)) {
-      throw new KerneletError(
-        'ERR_ARGUMENT',
-        `fit: the epoch to resume had ${partial.images} images in steps of ${partial.batchSize}, not ` +
-          `${indices.length} in steps of ${batchSize}`,
-      )
-    }
-    return this.#run(data, { ...options, epochs, batchSize }, indices, check)
+    this.#checkPartial(indices.length, batchSize)
+    return this.#run(data, settled, indices, check)
   }
 
   async *#run(
@@ -280,26 +207,29 @@ export class Trainer {
     check: Dataset | undefined,
   ): AsyncGenerator<EpochReport, void, undefined> {
     this.#checkFree('fit')
-    this.#busy = true
+    const me = {}
+    this.#running = me
     const interrupt = (): void => this.#session.interrupt()
     options.signal?.addEventListener('abort', interrupt)
     try {
       while (this.#epoch < this.#runStart + options.epochs) {
         const report = await this.#trainEpoch(data, options, indices)
+        this.#checkAlive()
         if (check) {
           report.validation = await this.#evaluateAveraged(check)
           this.#checkAlive()
         }
-        // Between epochs the trainer is free: checkpoints are saved, rates changed.
-        this.#busy = false
+        // Between epochs the trainer is free: checkpoints are saved and loaded, rates changed.
+        this.#running = undefined
         yield report
         this.#checkFree('fit')
-        this.#busy = true
+        this.#running = me
       }
     } finally {
       options.signal?.removeEventListener('abort', interrupt)
-      this.#busy = false
-      if (this.#disposed) this.#session.dispose()
+      // Between two reports another run may have begun.
+      if (this.#running === me) this.#running = undefined
+      if (this.#disposed && !this.#running) this.#session.dispose()
     }
   }
 
@@ -310,6 +240,7 @@ export class Trainer {
   ): Promise<EpochReport> {
     const { batchSize } = options
     const { isa, threads } = this.#options
+    this.#checkPartial(indices.length, batchSize)
     const before = this.#snapshot()
     const runEpoch = this.#epoch - this.#runStart
     const training: Training = {
@@ -346,12 +277,13 @@ export class Trainer {
   /**
    * How the model does on labelled images, with the trainer's loss, mean and deviation; see `evaluate`.
    *
-   * @throws KerneletError (by rejection) as `evaluate`
+   * @throws KerneletError (by rejection) as `evaluate`; `ERR_DISPOSED`
    */
   async evaluate(
     data: Dataset,
     options: { batchSize?: number | undefined; signal?: AbortSignal | undefined } = {},
   ): Promise<Evaluation> {
+    this.#checkAlive()
     checkOptions('evaluate', options, ['batchSize', 'signal'])
     const { mean, std, isa, threads } = this.#options
     return evaluate(this.#model, data, { ...options, loss: this.#loss, mean, std, isa, threads })
@@ -359,7 +291,7 @@ export class Trainer {
 
   /** With `ema`, with the averaged weights in the model's place. */
   async #evaluateAveraged(data: Dataset): Promise<Evaluation> {
-    const averaged = this.#options.ema === undefined ? undefined : this.averagedStateDict()
+    const averaged = this.#options.ema === undefined ? undefined : this.#averages()
     if (!averaged) return this.evaluate(data)
     const own = new Map([...this.#model.stateDict()].map(([name, tensor]) => [name, tensor.data.slice()]))
     this.#model.loadStateDict(averaged)
@@ -369,8 +301,13 @@ export class Trainer {
     return evaluation
   }
 
-  /** Gradients of the last step by parameter, unclipped; none for frozen ones. Copies. */
+  /**
+   * Gradients of the last step by parameter, unclipped; none for frozen ones. Copies.
+   *
+   * @throws KerneletError `ERR_BUSY` while `fit` runs; `ERR_DISPOSED`
+   */
   gradients(): Map<string, Float32Array> {
+    this.#checkFree('gradients')
     return this.#session.read('gradient')
   }
 
@@ -378,12 +315,17 @@ export class Trainer {
    * The state dictionary with averaged weights in the place of those that are trained; only with `ema`.
    * `model.loadStateDict(trainer.averagedStateDict())` makes them the model's.
    *
-   * @throws KerneletError `ERR_ARGUMENT` without `ema`
+   * @throws KerneletError `ERR_ARGUMENT` without `ema`; `ERR_BUSY` while `fit` runs; `ERR_DISPOSED`
    */
   averagedStateDict(): StateDict {
+    this.#checkFree('averagedStateDict')
     if (this.#options.ema === undefined) {
       throw new KerneletError('ERR_ARGUMENT', 'averagedStateDict: the trainer has no ema')
     }
+    return this.#averages()
+  }
+
+  #averages(): StateDict {
     const averages = this.#session.read('ema')
     const byParameter = new Map(this.#session.parameters.map(([name, one]) => [one, averages.get(name)]))
     return new Map(
@@ -398,21 +340,23 @@ export class Trainer {
    * Writes weights, optimizer state and where the run is, all or nothing: a trainer of the same kind that loads it
    * and calls `fit` with `resume` goes on to the same bits. Also between the reports of `fit`, and after `ERR_ABORTED`.
    *
-   * @param metadata strings to keep with it
-   * @throws KerneletError `ERR_IO`, `ERR_BUSY`
+   * @param metadata strings to keep with it, by name
+   * @throws KerneletError `ERR_ARGUMENT` for other metadata; `ERR_IO`, `ERR_BUSY`, `ERR_DISPOSED`
    */
-  saveCheckpoint(path: FilePath, metadata: Readonly<Record<string, string>> = {}): void {
+  saveCheckpoint(
+    path: FilePath,
+    metadata: Readonly<Record<string, string>> | ReadonlyMap<string, string> = {},
+  ): void {
     this.#checkFree('saveCheckpoint')
-    const notes = objectOf(metadata, 'saveCheckpoint: metadata')
-    writeCheckpoint(path, { ...this.#snapshot(), metadata: new Map(Object.entries(notes)) })
+    writeCheckpoint(path, { ...this.#snapshot(), metadata: notesOf(metadata) })
   }
 
   /**
    * Reads what `saveCheckpoint` wrote, the seed too. On an error nothing is changed.
    *
    * @returns the strings kept with it
-   * @throws KerneletError `ERR_FORMAT` for another file; `ERR_STATE_DICT` for another model or optimizer;
-   *   `ERR_IO`, `ERR_BUSY`
+   * @throws KerneletError `ERR_FORMAT` for another file; `ERR_STATE_DICT` for another model or optimizer, or averages
+   *   that this trainer does not keep; `ERR_IO`, `ERR_BUSY`, `ERR_DISPOSED`
    */
   loadCheckpoint(path: FilePath): Map<string, string> {
     this.#checkFree('loadCheckpoint')
@@ -422,6 +366,14 @@ export class Trainer {
       throw new KerneletError(
         'ERR_STATE_DICT',
         `${pathOf(path)}: it was trained by ${checkpoint.progress.optimizer}, not by ${own}`,
+      )
+    }
+    for (const kind of checkpoint.state.arrays.keys()) {
+      if (this.#session.keeps.includes(kind)) continue
+      const option = kind === 'ema' ? 'ema' : 'an optimizer with momentum'
+      throw new KerneletError(
+        'ERR_STATE_DICT',
+        `${pathOf(path)}: it was trained with ${option}, which this trainer has not`,
       )
     }
     this.#restore(checkpoint)
@@ -434,7 +386,7 @@ export class Trainer {
    */
   dispose(): void {
     this.#disposed = true
-    if (this.#busy) this.#session.interrupt()
+    if (this.#running) this.#session.interrupt()
     else this.#session.dispose()
   }
 
@@ -444,7 +396,18 @@ export class Trainer {
 
   #checkFree(who: string): void {
     this.#checkAlive()
-    if (this.#busy) throw new KerneletError('ERR_BUSY', `${who}: fit is running`)
+    if (this.#running) throw new KerneletError('ERR_BUSY', `${who}: fit is running`)
+  }
+
+  /** An epoch that was begun, or that a checkpoint brought, goes on with as many images in as large steps. */
+  #checkPartial(images: number, batchSize: number): void {
+    const partial = this.#partial
+    if (!partial || (partial.images === images && partial.batchSize === batchSize)) return
+    throw new KerneletError(
+      'ERR_ARGUMENT',
+      `fit: the epoch to resume had ${partial.images} images in steps of ${partial.batchSize}, not ` +
+        `${images} in steps of ${batchSize}`,
+    )
   }
 
   #snapshot(): Omit<Checkpoint, 'metadata'> {
@@ -484,15 +447,8 @@ export class Trainer {
       lr: at?.lr ?? this.lr,
       clipped: this.#clipped,
       kept,
+      probabilities: this.#loss === 'binaryCrossEntropy',
     })
   }
 }
 disposable(Trainer)
-
-function share(value: unknown, name: string): void {
-  if (typeof value === 'number' && value >= 0 && value < 1) return
-  throw new KerneletError(
-    'ERR_ARGUMENT',
-    `Trainer: ${name} must be a number from 0 to below 1 but is ${show(value)}`,
-  )
-}

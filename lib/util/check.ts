@@ -43,3 +43,13 @@ export function objectOf(value: unknown, what: string): object {
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value
   throw new KerneletError('ERR_ARGUMENT', `${what} must be an object but is ${show(value)}`)
 }
+
+/** `value`, if it is an AbortSignal, of whatever realm, or nothing. */
+export function signalOf(value: unknown, what: string): AbortSignal | undefined {
+  if (value === undefined || value === null) return undefined
+  const signal = value as Partial<AbortSignal>
+  if (typeof signal.aborted === 'boolean' && typeof signal.addEventListener === 'function') {
+    return value as AbortSignal
+  }
+  throw new KerneletError('ERR_ARGUMENT', `${what} must be an AbortSignal but is ${show(value)}`)
+}

@@ -399,8 +399,14 @@ class Trainer::Run {
     if (health) fill_health();
     if (call_.update) {
       const float* const now = t_.weights_[t_.current_].data();
-      for (const auto& step : program_->steps)
-        step->move_statistics(now, t_.weights_[1 - t_.current_].data());
+      float* const next = t_.weights_[1 - t_.current_].data();
+      // In place: a batch norm that is used twice moves them twice.
+      const size_t trainable = t_.options_.parameters.size(), buffers = t_.options_.buffers.size();
+      for (size_t i = trainable; i < trainable + buffers; ++i) {
+        const Parameter& p = t_.parameters_[i];
+        std::memcpy(next + p.offset, now + p.offset, p.length * sizeof(float));
+      }
+      for (const auto& step : program_->steps) step->move_statistics(next, next);
       t_.current_ = 1 - t_.current_;
       t_.has_first_ = true;
       ++t_.step_;
@@ -591,6 +597,13 @@ class Trainer::Run {
                      t_.options_.label_smoothing};
     float losses[train_block_images];
     k_.train.loss(args, output, target, scale, losses, arena + program_->output_grad);
+    // Of what is no probability it has no value, and PyTorch refuses it.
+    for (int64_t i = 0; i < n && t_.options_.loss == Loss::binary_cross_entropy; ++i) {
+      for (int lane = 0; lane < run.count; ++lane) {
+        const float x = output[i * lanes + lane];
+        if (!(x >= 0 && x <= 1)) losses[lane] = std::numeric_limits<float>::quiet_NaN();
+      }
+    }
     std::copy_n(losses, run.count, losses_.data() + run.first_image);
     for (int lane = 0; lane < run.count; ++lane) {
       for (int64_t p = 0; p < positions; ++p)

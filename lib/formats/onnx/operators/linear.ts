@@ -1,5 +1,5 @@
 /** Matrix products. */
-import { add, linear, mul, permute, reshape } from '../../../ops/functional.ts'
+import { add, linear, mul, permute, reshape } from '../../../ops/index.ts'
 import { elements, formatShape, sameShape } from '../../../tensor/shape.ts'
 import { Tensor } from '../../../tensor/tensor.ts'
 import * as nd from '../array.ts'

@@ -1,5 +1,5 @@
 /** Operators that move elements, or tell where they are. */
-import { cat, flatten, permute, reshape, slice } from '../../../ops/functional.ts'
+import { cat, flatten, permute, reshape, slice } from '../../../ops/index.ts'
 import { elements, formatShape, sameShape } from '../../../tensor/shape.ts'
 import { Tensor } from '../../../tensor/tensor.ts'
 import { show } from '../../../util/show.ts'
