@@ -15,6 +15,10 @@ import { adaptiveAvgPool2d } from './pooling.ts'
  * @param startDim default 0: everything, as in PyTorch; 1 keeps the batch
  */
 export function flatten(input: Tensor, startDim = 0): Tensor {
+  if (input instanceof SymbolicTensor && elements(input.shape) === 1) {
+    // One number an image: [n] whatever ones there were.
+    if (normaliseDim(startDim, input.shape.length, 'Flatten: startDim') === 0) return reshape(input, [-1])
+  }
   return apply({ op: 'flatten', axis: axisOf(input, startDim, 'Flatten: startDim') }, [input])
 }
 
@@ -62,6 +66,7 @@ export function permute(input: Tensor, dims: readonly number[]): Tensor {
     )
   }
   if (!(input instanceof SymbolicTensor)) return apply({ op: 'permute', axes }, [input])
+  if (rank === 1) return input
   if (axes[0] === 0) return apply({ op: 'permute', axes: axes.slice(1).map((axis) => axis - 1) }, [input])
   throw new KerneletError(
     'ERR_UNSUPPORTED',
@@ -135,6 +140,7 @@ export function pad(input: Tensor, pads: readonly number[], value = 0): Tensor {
   const operation = { op: 'pad', value: numberOf(value, 'pad: value') } as const
   if (!(input instanceof SymbolicTensor)) return apply({ ...operation, starts, ends }, [input])
   if (starts[0] === 0 && ends[0] === 0) {
+    if (shape.length === 1) return input
     return apply({ ...operation, starts: starts.slice(1), ends: ends.slice(1) }, [input])
   }
   throw new KerneletError('ERR_UNSUPPORTED', 'pad: a compiled model cannot add images to a batch')
