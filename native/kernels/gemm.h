@@ -9,6 +9,16 @@
 // M |  A  |  |  C tile   |   C[m][j] = sum over p, in order, of A[m][p] * B[p][j]
 //   +-----+  +-----------+
 //
+//   tier     lanes  M  C tile
+//   scalar     1    3   3 x 4
+//   sse        4    3   3 x 16
+//   avx2       8    3   3 x 32
+//   avx512    16    6   6 x 64
+//   neon       4    6   6 x 16
+//
+// A panels (pack_parts in conv/common.h): rows of weights cut into the fewest parts of at most M rows, as even as can be
+// in pairs of rows (16 by 6: 6 6 4), [group][part][k][rows of the part]. B panels have whole registers.
+//
 // Contract:
 // 1. Each element of C has one accumulator, from +0, muladds in the order of p; nothing is summed across
 //    lanes. Cutting k into blocks stores and reloads the accumulators (`partial`), which keeps their bits.

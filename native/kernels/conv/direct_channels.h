@@ -5,7 +5,10 @@
 //   per tap: N loads of weights, P broadcast pixels, P * N muladds
 //
 // A fused 2x2 pool is a maximum of whole registers: the four pixels of a window are four of the P. A tile is
-// filled up with its last pixel (or window) where there are not P of them.
+// filled up with its last pixel (or window) where there are not P of them. A block of input channels whose weights fit
+// the first-level cache passes over 16 tiles before the next one comes; their accumulators wait in scratch.
+//
+// weights: [group][panel][k][2 * lanes channels], zeros past the last channel
 #pragma once
 
 #include "common.h"
