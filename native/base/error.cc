@@ -10,12 +10,12 @@ void Text::append_to(std::string& sentence) const {
   }
 }
 
-std::string sentence_of(std::initializer_list<Text> pieces) {
+std::string sentence_of(std::initializer_list<Text> parts) {
   std::string sentence;
-  for (const Text& piece : pieces) piece.append_to(sentence);
+  for (const Text& part : parts) part.append_to(sentence);
   return sentence;
 }
 
-void fail(const char* code, std::initializer_list<Text> pieces) { throw Error(code, sentence_of(pieces)); }
+void fail(const char* code, std::initializer_list<Text> parts) { throw Error(code, sentence_of(parts)); }
 
 }  // namespace kernelet

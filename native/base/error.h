@@ -18,7 +18,7 @@ class Error : public std::runtime_error {
   const char* code_;  // a string literal: ERR_SHAPE, ERR_ARGUMENT, …
 };
 
-// A piece of a sentence; it refers to its text, which outlives the call it is an argument of.
+// A part of a sentence; it refers to its text, which outlives the call it is an argument of.
 class Text {
  public:
   Text(const char* text) : text_(text), kind_(Kind::text) {}
@@ -39,9 +39,9 @@ class Text {
   Kind kind_;
 };
 
-std::string sentence_of(std::initializer_list<Text> pieces);
+std::string sentence_of(std::initializer_list<Text> parts);
 
 // Throws an Error. Out of line: put together where they are thrown, the sentences cost fourteen kilobytes.
-[[noreturn]] void fail(const char* code, std::initializer_list<Text> pieces);
+[[noreturn]] void fail(const char* code, std::initializer_list<Text> parts);
 
 }  // namespace kernelet

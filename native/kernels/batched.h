@@ -1,5 +1,5 @@
-// Kernels over images in the lanes: every value is [elements][lanes], one lane an image, so that nothing is
-// ever shuffled and every output is the same chain as alone. What batches of small networks run on.
+// Kernels over the batched layout: every value is [elements][lanes], an image in each SIMD lane, so that nothing is
+// ever shuffled and every output is accumulated in the same order as alone. What batches of small networks run on.
 #pragma once
 
 #include "kernels/conv/common.h"
@@ -116,7 +116,7 @@ void ConvKernel<Pooled>::run(const ConvArgs& s, const ConvRow& t) {
     float* dst = t.dst + static_cast<ptrdiff_t>(column) * lanes;
     if (stored < step || !in_registers) {
       alignas(64) float sums[M * tile_width];
-      keep_chains<M>(channels, sums, c);
+      store_accumulators<M>(channels, sums, c);
       for (int m = 0; m < channels; ++m) {
         finish_conv_row(e, t.bias[m], sums + m * tile_width, dst + m * out_plane, stored * lanes);
       }

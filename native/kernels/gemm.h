@@ -9,9 +9,19 @@
 // M |  A  |  |  C tile   |   C[m][j] = sum over p, in order, of A[m][p] * B[p][j]
 //   +-----+  +-----------+
 //
+//   tier     lanes  M  C tile
+//   scalar     1    3   3 x 4
+//   sse        4    3   3 x 16
+//   avx2       8    3   3 x 32
+//   avx512    16    6   6 x 64
+//   neon       4    6   6 x 16
+//
+// A panels (pack_parts in conv/common.h): rows of weights cut into the fewest parts of at most M rows, as even as can be
+// in pairs of rows (16 by 6: 6 6 4), [group][part][k][rows of the part]. B panels have whole registers.
+//
 // Contract:
-// 1. Each element of C is one chain of muladds in the order of p, starting from +0; nothing is summed
-//    across lanes. Cutting k into blocks stores and reloads the chain (`partial`), which keeps its bits.
+// 1. Each element of C has one accumulator, from +0, muladds in the order of p; nothing is summed across
+//    lanes. Cutting k into blocks stores and reloads the accumulators (`partial`), which keeps their bits.
 // 2. A is read one float at a time, B in whole vectors: B panels are padded to full width by the packer.
 // 3. Only `count` columns of C are stored.
 // 4. M * V accumulators + M of A + 1 of B fit the tier's registers (static_assert below). One too many
@@ -90,7 +100,7 @@ struct TileArgs {
   const float* a;
   ptrdiff_t a_row;  // linear only: distance between rows of A
   const float* b;
-  float* partial;  // [rows][tile_width] chains between blocks of k
+  float* partial;  // [rows][tile_width] accumulators between blocks of k
   bool first, last;
   float* dst;
   ptrdiff_t dst_row;
@@ -100,7 +110,7 @@ struct TileArgs {
 };
 
 template <int M>
-KERNELET_INLINE void start_chains(const TileArgs& t, reg (&c)[M][tile_vectors]) {
+KERNELET_INLINE void start_accumulators(const TileArgs& t, reg (&c)[M][tile_vectors]) {
   KERNELET_UNROLL
   for (int m = 0; m < M; ++m) {
     KERNELET_UNROLL
@@ -112,7 +122,7 @@ KERNELET_INLINE void start_chains(const TileArgs& t, reg (&c)[M][tile_vectors]) 
 }
 
 template <int M>
-KERNELET_INLINE void keep_chains(int rows, float* sums, const reg (&c)[M][tile_vectors]) {
+KERNELET_INLINE void store_accumulators(int rows, float* sums, const reg (&c)[M][tile_vectors]) {
   KERNELET_UNROLL
   for (int m = 0; m < M; ++m) {
     if (!is_there<tile_rows, M>(m, rows)) continue;
@@ -173,14 +183,14 @@ template <int M>
 void ConvTile::run(const TileArgs& t) {
   const int rows = rows_of<tile_rows, M>(t.rows);
   reg c[M][tile_vectors];
-  start_chains<M>(t, c);
+  start_accumulators<M>(t, c);
   multiply_add<M, tile_vectors>(t.k, t.a, rows, t.b, c);
-  if (!t.last) return keep_chains<M>(rows, t.partial, c);
+  if (!t.last) return store_accumulators<M>(rows, t.partial, c);
   const Epilogue& e = t.epilogue;
   const int whole = e.pool == Pool::none ? tile_width : lanes;
   if (t.count < whole) {
     alignas(64) float sums[M * tile_width];
-    keep_chains<M>(rows, sums, c);
+    store_accumulators<M>(rows, sums, c);
     for (int m = 0; m < rows; ++m) {
       finish_conv_row(e, t.bias[m], sums + m * tile_width, t.dst + m * t.dst_row, t.count);
     }
@@ -213,13 +223,13 @@ template <int M>
 void LinearTile::run(const TileArgs& t) {
   const int rows = rows_of<tile_rows, M>(t.rows);
   reg c[M][tile_vectors];
-  start_chains<M>(t, c);
+  start_accumulators<M>(t, c);
   ptrdiff_t row[M];
   KERNELET_UNROLL
   for (int m = 0; m < M; ++m) row[m] = row_at<tile_rows, M>(m, rows) * t.a_row;
   multiply_add<M, tile_vectors>(t.k, t.a, row, 1, t.b, c);
   alignas(64) float sums[M * tile_width];
-  keep_chains<M>(rows, sums, c);
+  store_accumulators<M>(rows, sums, c);
   for (int m = 0; m < rows; ++m) {
     finish_linear_row(t.epilogue.after, t.bias, sums + m * tile_width, t.dst + m * t.dst_row, t.count);
   }

@@ -1,4 +1,4 @@
-// linear: dst [rows][out] = src [rows][in] * weight^T + bias, with outputs in the lanes and x[k] broadcast.
+// linear: dst [rows][out] = src [rows][in] * weight^T + bias, with outputs in the SIMD lanes and x[k] broadcast.
 //
 // One row (an image alone): panels of up to 8 registers of outputs, all in registers at once, so that
 // the weights stream through once: packed [panel][in][registers * lanes].
@@ -47,7 +47,7 @@ KERNELET_COLD void linear_pack(const LinearArgs& s, const float* weight, float* 
   }
 }
 
-// V registers of outputs of one row: goes on with the chains in `sums`, or starts them.
+// V registers of outputs of one row: goes on with the accumulators in `sums`, or starts them.
 template <int V>
 void linear_row(const float* w, const float* x, int32_t k, bool start, float* sums) {
   reg c[V];

@@ -21,21 +21,21 @@ namespace KERNELET_ISA {
 namespace {
 namespace peak {
 
-// Chains that do not wait for each other: two registers are left for the factors.
-constexpr int chains = F32::registers >= 32 ? 24 : 12;
+// Accumulators that do not wait for each other: two registers are left for the factors.
+constexpr int accumulators = F32::registers >= 32 ? 24 : 12;
 
-// `rounds` muladds on every chain; returns the floating-point operations that makes.
+// `rounds` muladds on every accumulator; returns the floating-point operations that makes.
 KERNELET_NOINLINE int64_t muladds(int64_t rounds) {
   reg a = F32::splat(0.5f), b = F32::splat(1.0f);
   KERNELET_OPAQUE(a);
   KERNELET_OPAQUE(b);
-  reg x[chains];
+  reg x[accumulators];
   KERNELET_UNROLL
-  for (int i = 0; i < chains; ++i) x[i] = F32::splat(static_cast<float>(i));
+  for (int i = 0; i < accumulators; ++i) x[i] = F32::splat(static_cast<float>(i));
   for (int64_t round = 0; round < rounds; ++round) {
     KERNELET_UNROLL
-    for (int i = 0; i < chains; ++i) {
-      // Fused: the chain runs through the sum, as in every kernel. Otherwise the product of two constants
+    for (int i = 0; i < accumulators; ++i) {
+      // Fused: the next muladd waits for the sum, as in every kernel. Otherwise the product of two constants
       // would leave the loop, so it runs through both; the values tend to 2.
       x[i] = F32::has_fma ? F32::muladd(a, b, x[i]) : F32::muladd(x[i], a, b);
       KERNELET_OPAQUE(x[i]);
@@ -44,11 +44,11 @@ KERNELET_NOINLINE int64_t muladds(int64_t rounds) {
   float last[lanes];
   reg sum = F32::zero();
   KERNELET_UNROLL
-  for (int i = 0; i < chains; ++i) sum = F32::add(sum, x[i]);
+  for (int i = 0; i < accumulators; ++i) sum = F32::add(sum, x[i]);
   F32::store(last, sum);
   volatile float sink = last[0];
   (void)sink;
-  return rounds * chains * lanes * 2;
+  return rounds * accumulators * lanes * 2;
 }
 
 // Reads n floats once, whole rounds of eight registers of them; returns how many.

@@ -1,5 +1,5 @@
-// softmax and log-softmax over the middle of [outer][n][inner], with the maximum subtracted. The sum is one
-// chain in class order whatever the layout, so a row gives the same bits along any dimension.
+// softmax and log-softmax over the middle of [outer][n][inner], with the maximum subtracted. The sum has one
+// accumulator, in class order whatever the layout, so a row gives the same bits along any dimension.
 #pragma once
 
 #include "activation.h"

@@ -9,7 +9,7 @@ namespace kernelet {
 // dst[dst_offset + sum i_d dst_d] = src[src_offset + sum i_d src_d] for every index below dims; nothing where
 // one of them is 0. In floats, the last dimension innermost.
 struct CopyArgs {
-  static constexpr int max_rank = 7;  // six of an image, and the images in the lanes
+  static constexpr int max_rank = 7;  // six of an image, and the images of a block
   int rank;
   int64_t dims[max_rank], src[max_rank], dst[max_rank];
   int64_t src_offset, dst_offset;

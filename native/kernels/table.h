@@ -31,7 +31,7 @@ enum class Binary : int32_t {
   affine,  // a b + c, one rounding where the tier has it
 };
 
-// An activation with its parameters; those it has none of are not looked at.
+// An activation with its parameters; those it has none of are not read.
 struct Unary {
   Activation f;
   float a, b;
@@ -88,7 +88,7 @@ struct PoolArgs {
 // dst = after(a op b), element by element of `dims`, the last innermost; dst is dense. A stride, in floats, is 0
 // where an operand is repeated along a dimension; the innermost are 0 or 1. c lies as b does.
 struct BinaryArgs {
-  static constexpr int32_t max_rank = 7;  // six of an image, and the images in the lanes
+  static constexpr int32_t max_rank = 7;  // six of an image, and the images of a block
   Binary f;
   Unary after;
   int32_t rank;
@@ -105,7 +105,7 @@ struct SoftmaxArgs {
 // nearest integer, ties to even. A byte of 0 ... 255 stands for (byte - zero) times its scale.
 struct RescaleArgs {
   int32_t channels, rows, columns;
-  size_t positions;  // of a channel: rows * columns, for each image in the lanes
+  size_t positions;  // of a channel: rows * columns, for each image of a block
   int32_t left,
       row_int8x4;  // four neighbours of a row in an int8x4: padding, and int8x4 a row (int8/int8x4.h)
   bool to_bytes, per_channel;
@@ -147,7 +147,7 @@ struct LinearAlgorithm {
 struct PoolAlgorithm {
   void (*max)(const PoolArgs&, const float* src, float* dst);
   void (*average)(const PoolArgs&, const float* src, float* dst);
-  // Windows of their own for each output, which together cover the plane: only c, ih iw, oh ow are looked at.
+  // Windows of their own for each output, which together cover the plane: only c, ih iw, oh ow are read.
   void (*adaptive)(const PoolArgs&, Pool, const float* src, float* dst);
 };
 

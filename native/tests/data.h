@@ -107,7 +107,7 @@ class GuardedBytes {
 
 std::vector<uint8_t> random_bytes(Random& random, size_t count);
 
-// Three images made of one: itself, backwards, negated. In a block of images in the lanes they take turns, so
+// Three images made of one: itself, backwards, negated. In a block of images they take turns, so
 // that a lane that takes its neighbour's value shows.
 std::vector<std::vector<float>> variants_of(const std::vector<float>& image);
 // [n][lanes], lane j holding image j mod 3.

@@ -13,7 +13,7 @@ namespace test {
 void Dot::tap(float a, float b, bool fma) {
   sum += static_cast<double>(a) * b;
   magnitude += std::fabs(static_cast<double>(a) * b);
-  chain = fma ? std::fma(a, b, chain) : a * b + chain;
+  accumulated = fma ? std::fma(a, b, accumulated) : a * b + accumulated;
   ++taps;
 }
 
@@ -21,7 +21,7 @@ void Dot::add_bias(float bias) {
   bias = bias + 0.0f;
   sum += bias;
   magnitude += std::fabs(static_cast<double>(bias));
-  chain = chain + bias;
+  accumulated = accumulated + bias;
 }
 
 double Dot::bound() const { return (taps + 2) * 0x1p-24 * 1.01 * magnitude + 0x1p-149 * taps; }
@@ -69,9 +69,9 @@ std::vector<Dot> naive_linear(const LinearArgs& s, bool fma, const float* src, c
   return dst;
 }
 
-std::vector<float> chains(const std::vector<Dot>& dots) {
+std::vector<float> accumulated(const std::vector<Dot>& dots) {
   std::vector<float> values;
-  for (const Dot& dot : dots) values.push_back(dot.chain);
+  for (const Dot& dot : dots) values.push_back(dot.accumulated);
   return values;
 }
 
@@ -225,7 +225,7 @@ void naive_activate(const KernelTable& t, const Unary& f, std::vector<float>& va
 }
 
 std::vector<float> naive_epilogue(const KernelTable& t, const ConvArgs& s, const std::vector<Dot>& dots) {
-  std::vector<float> values = chains(dots);
+  std::vector<float> values = accumulated(dots);
   if (s.epilogue.pool != Pool::none) {
     PoolArgs p = PoolArgs();
     p.c = s.oc;
@@ -357,7 +357,7 @@ std::vector<std::vector<float>> naive_values(const KernelTable& t, const Graph& 
       case Op::input: value.assign(input, input + count); break;
       case Op::constant: value.assign(node.weight.data, node.weight.data + count); break;
       case Op::conv2d:
-        value = chains(
+        value = accumulated(
             naive_conv(conv_args(node, in), t.has_fma, source(0).data(), node.weight.data, node.bias.data));
         break;
       case Op::linear: {
@@ -365,7 +365,7 @@ std::vector<std::vector<float>> naive_values(const KernelTable& t, const Graph& 
         a.in = static_cast<int>(in.dims[in.rank - 1]);
         a.out = static_cast<int>(node.shape.dims[node.shape.rank - 1]);
         a.rows = static_cast<int>(in.elements() / a.in);
-        value = chains(naive_linear(a, t.has_fma, source(0).data(), node.weight.data, node.bias.data));
+        value = accumulated(naive_linear(a, t.has_fma, source(0).data(), node.weight.data, node.bias.data));
         break;
       }
       case Op::max_pool2d: naive_max_pool(pool_args(node, in), source(0).data(), value.data()); break;

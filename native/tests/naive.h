@@ -1,6 +1,6 @@
-// The naive twins: what every kernel means, written plainly, one loop a dimension. Sums are kept twice: in
-// double, with the sum of magnitudes that bounds a float sum's error, and as the chain of floats that the
-// contract prescribes, which a kernel has to meet to the bit.
+// The naive twins: what every kernel means, written plainly, one loop a dimension. Sums are made twice: in
+// double, with the sum of magnitudes that bounds a float sum's error, and in floats in the order that the
+// contract prescribes, which a kernel has to give to the bit.
 #pragma once
 
 #include <vector>
@@ -14,12 +14,12 @@ namespace test {
 // One output of a convolution or a linear layer.
 struct Dot {
   double sum = 0, magnitude = 0;  // sum of a * b, sum of |a * b|
-  float chain = 0;
+  float accumulated = 0;
   int taps = 0;
 
   void tap(float a, float b, bool fma);
   void add_bias(float bias);
-  // A chain of n products and n sums, each rounded to nearest, and the bias: at most n + 2 roundings of
+  // n products and n sums, each rounded to nearest, and the bias: at most n + 2 roundings of
   // relative size 2^-24 reach any one product (Higham's gamma, first order; the second is below 1 % here).
   // A missed or swapped tap is off by about magnitude / n, that is 2^24 / n^2 bounds.
   double bound() const;
@@ -32,7 +32,7 @@ std::vector<Dot> naive_conv(const ConvArgs& s, bool fma, const float* src, const
 // [rows][out]; weight [out][in]
 std::vector<Dot> naive_linear(const LinearArgs& s, bool fma, const float* src, const float* weight,
                               const float* bias);
-std::vector<float> chains(const std::vector<Dot>& dots);
+std::vector<float> accumulated(const std::vector<Dot>& dots);
 
 // PyTorch's: the first of equals stays, a NaN sticks.
 void naive_max_pool(const PoolArgs& s, const float* src, float* dst);

@@ -17,7 +17,7 @@ namespace test {
 constexpr const char* algorithms[] = {"auto",          "im2col",          "direct",
                                       "direct-pixels", "direct-channels", "lanes"};
 // These may take Winograd: near the others, the same as themselves. (fastest: Winograd for an image alone, but
-// images in the lanes for a block of them.)
+// the batched kernels for a block of them.)
 constexpr const char* other_bits[] = {"winograd", "fastest"};
 
 struct Window {

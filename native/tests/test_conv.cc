@@ -93,12 +93,12 @@ class Conv {
     pooled_.ow = 2 * pooled_.pw;
   }
 
-  // The chain that the contract prescribes is itself close to the sum in double.
+  // What the contract prescribes is itself close to the sum in double.
   void check_twin() {
     double worst = 0;
     for (const Dot& dot : dots(false, 0))
-      worst = std::max(worst, std::fabs(dot.chain - dot.sum) / dot.bound());
-    check(worst <= 1, "the float chain is off by %.2f bounds from the sum in double", worst);
+      worst = std::max(worst, std::fabs(dot.accumulated - dot.sum) / dot.bound());
+    check(worst <= 1, "the sum in floats is off by %.2f bounds from the sum in double", worst);
   }
 
   void run(const Epilogue& epilogue, Place place) {

@@ -72,7 +72,7 @@ PER_TIER(binary) {
   }
 }
 
-// Bins of any size: single images, and images in the lanes.
+// Bins of any size: single images, and batched.
 PER_TIER(adaptive_pool) {
   for (int round = 0; round < 60; ++round) {
     const std::string name = "round" + std::to_string(round);

@@ -1,4 +1,4 @@
-// linear through the tier's table: one image, and images in the lanes.
+// linear through the tier's table: one image, and batched.
 #include <algorithm>
 #include <cmath>
 
@@ -47,7 +47,7 @@ void test(const KernelTable& t, int rows, int in, int out, Activation f) {
   for (const std::vector<float>& image : src) {
     const std::vector<Dot> all = naive_linear(s, t.has_fma, image.data(), weight.data(), bias.data());
     if (dots.empty()) dots = all;
-    want.push_back(chains(all));
+    want.push_back(accumulated(all));
     naive_activate(t, unary(f), want.back());
   }
   for (Place place : all_places) {

@@ -7,6 +7,7 @@
 #include "data.h"
 #include "kernels/isa.h"
 #include "naive.h"
+#include "ops/definition.h"
 #include "probe.h"
 
 namespace kernelet {
@@ -269,7 +270,7 @@ PER_TIER(functions) {
       {{Activation::pow, -7.0f, 0}, 130, none, never},
   };
   for (const Case& c : cases) {
-    const std::string name = "f" + std::to_string(static_cast<int>(c.f.f)) + "a" + std::to_string(c.f.a);
+    const std::string name = activation_name(c.f.f) + std::string("a") + std::to_string(c.f.a);
     if (!begin(name)) continue;
     const std::vector<float>& x = sweep();
     std::vector<float> y(x.size());

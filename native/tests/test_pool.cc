@@ -1,4 +1,4 @@
-// Pools through the tier's table, of one image and of images in the lanes: every option, every tail.
+// Pools through the tier's table, of one image and batched: every option, every tail.
 #include <algorithm>
 #include <cmath>
 

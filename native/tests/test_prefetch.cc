@@ -1,4 +1,4 @@
-// A linear layer that a convolution takes along, piece by piece, and a fused maximum that trusts its input: both
+// Prefetch fusion, a linear layer in slices between the tiles of a convolution; and a fused maximum that trusts its input: both
 // against plans that do neither, and against the definition.
 #include <cmath>
 

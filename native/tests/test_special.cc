@@ -16,7 +16,7 @@ namespace {
 const float infinity = std::numeric_limits<float>::infinity();
 const float some_nan = float_of(0x7fc01234);
 
-// The pool of one image; the same of it and two others in the lanes has to be the same.
+// The pool of one image; the same of it and two others, batched, has to be the same.
 void pool(const KernelTable& t, bool average, const PoolArgs& s, const float* src, float* dst) {
   const size_t in = static_cast<size_t>(s.c) * s.ih * s.iw, out = static_cast<size_t>(s.c) * s.oh * s.ow;
   std::vector<std::vector<float>> want;

@@ -105,7 +105,7 @@ class Trainer {
   Loss loss() const { return options_.loss; }
   const char* isa() const { return kernels_->isa; }
   int threads() const { return options_.threads; }
-  size_t bytes() const;  // held, as it is now
+  size_t bytes() const;  // of memory, as it is now
 
   // Parameter i of the options, or the buffer that comes i - parameters() after them: before a run, and after it.
   size_t parameters() const { return options_.parameters.size(); }
@@ -171,7 +171,7 @@ class Trainer {
   // Which buffer holds a state of this optimizer, or null.
   const AlignedFloats* buffer_of(State state) const;
 
-  TrainProgram& plain();  // nothing fused: every value can be looked at
+  TrainProgram& plain();  // nothing fused, so that every value can be examined
   int threads_of(int batch) const;
 
   const KernelTable* kernels_ = nullptr;

@@ -10,7 +10,7 @@ namespace {
 // Channels of a group, in and out. A small layer feels a division that it does without.
 KERNELET_INLINE int group_ic(const ConvArgs& s) { return s.groups == 1 ? s.ic : s.ic / s.groups; }
 KERNELET_INLINE int conv_m(const ConvArgs& s) { return s.groups == 1 ? s.oc : s.oc / s.groups; }
-// Taps of one output: the length of its chain.
+// Taps of one output: the products it accumulates.
 KERNELET_INLINE int conv_k(const ConvArgs& s) { return group_ic(s) * s.kh * s.kw; }
 
 // Whether no sum is NaN, so that a plain maximum of them will do: it keeps a NaN as its second operand alone.

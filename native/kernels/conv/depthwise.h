@@ -1,4 +1,4 @@
-// Depthwise convolution with channels in the lanes: for planes too small to fill registers with their rows.
+// Depthwise convolution with channels in the SIMD lanes: for planes too small to fill registers with their rows.
 //
 // `lanes` channels at a time are transposed to [pixel][lanes] and back, as images of a batch are; in between
 // every tap is a register of weights times a register of pixels. Taps in the padding are left out: they would

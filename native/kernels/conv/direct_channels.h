@@ -1,11 +1,14 @@
-// Direct convolution with output channels in the lanes: the weight vector is loaded, pixels are broadcast
+// Direct convolution with output channels in the SIMD lanes: the weight vector is loaded, pixels are broadcast
 // from the input as it lies. For many channels; any stride and dilation, planes of any size without waste.
 //
 //   tile: P pixels x N registers of channels (N is 2, or 1 in the last panel)
 //   per tap: N loads of weights, P broadcast pixels, P * N muladds
 //
 // A fused 2x2 pool is a maximum of whole registers: the four pixels of a window are four of the P. A tile is
-// filled up with its last pixel (or window) where there are not P of them.
+// filled up with its last pixel (or window) where there are not P of them. A block of input channels whose weights fit
+// the first-level cache passes over 16 tiles before the next one comes; their accumulators wait in scratch.
+//
+// weights: [group][panel][k][2 * lanes channels], zeros past the last channel
 #pragma once
 
 #include "common.h"
@@ -55,7 +58,7 @@ KERNELET_INLINE int channels_at_once(const ConvArgs& s) {
   const int channels = block_floats / (s.kh * s.kw * width);
   return channels > 1 ? channels : 1;
 }
-// Tiles whose chains wait in scratch for the next block; one where all channels are one block.
+// Tiles whose accumulators wait in scratch for the next block; one where all channels are one block.
 KERNELET_INLINE int tiles_of_block(const ConvArgs& s) {
   return channels_at_once(s) >= s.ic / s.groups ? 1 : tiles_of_long_chains;
 }
@@ -69,7 +72,7 @@ struct Tile {
   const float* pixel[most_pixels];  // first tap of each pixel, in the first channel of the block
   const float* weights;
   int channels;  // of the input, in this block
-  bool first;    // whether the chains begin here, or go on from sums
+  bool first;    // whether the accumulation begins here, or goes on from sums
   float* sums;   // [pixels][N * lanes]
 };
 

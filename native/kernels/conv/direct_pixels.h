@@ -1,14 +1,18 @@
-// Direct convolution with neighbouring pixels of a row in the lanes: no im2col, nothing packed but weights.
+// Direct convolution with neighbouring pixels of a row in the SIMD lanes: no im2col, nothing packed but weights.
 // For few output channels, depthwise ones above all, and rows about a register wide or wider.
 //
 //   tile: R rows x 1 register of pixels x M channels
 //   per tap: R loads of the input, M broadcast weights, R * M muladds
 //
 // A fused 2x2 pool takes the maximum of two rows in registers, then of even and odd lanes.
-// The last tile of a row or plane is moved back to overlap its neighbour: same chains, same bits, stored twice.
+// The last tile of a row or plane is moved back to overlap its neighbour: same order of accumulation, same bits, stored twice.
 //
 // With a horizontal stride the copied plane is split into its phases, so that neighbouring outputs still read
 // neighbouring floats. Stride 2, one row: [ x0 x2 x4 … | x1 x3 x5 … ].
+//
+// Prefetch fusion: with `slices`, tiles go channels first. After a tile come the slices of the linear layer behind that
+// read channels which are complete; the tile has prefetched their weights from the second-level cache, one row of taps at
+// a time. Same order of accumulation, same bits; LeNet-5's fc1 then waits for memory half as long.
 #pragma once
 
 #include "common.h"
@@ -173,7 +177,7 @@ KERNELET_INLINE void accumulate(const Rows& t, const float* src, const char*& ah
   } while (--ic > 0);
 }
 
-// Rows narrower than a register, and maxima that may meet a NaN: sums [channels][rows][lanes] -> dst.
+// Rows narrower than a register, and maxima over sums that may be NaN: sums [channels][rows][lanes] -> dst.
 [[maybe_unused]] KERNELET_COLD KERNELET_NOINLINE void finish_tile(const ConvArgs& s, const Rows& t, int rows,
                                                                   int columns, float* sums, float* dst) {
   const reg floor = floor_of(s.epilogue.after);

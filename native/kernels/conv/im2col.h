@@ -25,12 +25,12 @@ void pack(const ConvArgs& s, const float* weight, float* packed) {
 
 KERNELET_INLINE int block_of(int k) { return k < k_block ? k : k_block; }
 
-// [padded input][panels of B][chains between blocks of K, panel by panel]
+// [padded input][panels of B][accumulators between blocks of K, panel by panel]
 size_t scratch_size(const ConvArgs& s) {
   const int k = conv_k(s);
   const size_t panel = static_cast<size_t>(block_of(k)) * tile_width;
-  const size_t chains = k > k_block ? static_cast<size_t>(conv_m(s)) * tile_width : 0;
-  return padded_size(s) + panels_at_once * (panel + chains);
+  const size_t partial = k > k_block ? static_cast<size_t>(conv_m(s)) * tile_width : 0;
+  return padded_size(s) + panels_at_once * (panel + partial);
 }
 
 void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
@@ -43,9 +43,9 @@ void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
     scratch += padded_size(s);
   }
   const size_t panel_size = static_cast<size_t>(block_of(k)) * tile_width;
-  const size_t chains_size = static_cast<size_t>(m) * tile_width;
+  const size_t partial_size = static_cast<size_t>(m) * tile_width;
   float* const b = scratch;
-  float* const chains = b + panels_at_once * panel_size;
+  float* const partial = b + panels_at_once * panel_size;
   const int pixels = s.ph * s.pw;
   const int step = s.epilogue.pool == Pool::none ? tile_width : lanes;
 
@@ -73,7 +73,7 @@ void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
             t.a = group_weights + static_cast<size_t>(begin) * k + static_cast<size_t>(k0) * rows;
             t.a_row = 1;
             t.b = b + i * panel_size;
-            t.partial = chains + i * chains_size + static_cast<size_t>(begin) * tile_width;
+            t.partial = partial + i * partial_size + static_cast<size_t>(begin) * tile_width;
             t.first = k0 == 0;
             t.last = k1 == k;
             t.dst = dst + static_cast<size_t>(channel) * pixels + p;

@@ -89,7 +89,7 @@ KERNELET_INLINE void pack_row(const RescaleArgs& s, const float* src, float* dst
   }
 }
 
-// The same with images in the lanes: src [columns][lanes] -> dst [row_int8x4][lanes], from right to left.
+// The same batched: src [columns][lanes] -> dst [row_int8x4][lanes], from right to left.
 KERNELET_INLINE void pack_row_of_lanes(const RescaleArgs& s, const float* src, float* dst) {
   const __m512 scale = scale_of(s, 0);
   __m512i four = _mm512_setzero_si512();

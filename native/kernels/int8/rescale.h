@@ -18,7 +18,7 @@ KERNELET_INLINE reg rescaled(const RescaleArgs& s, reg x, reg scale) {
 
 // src [channels][positions] -> dst alike, perhaps in place: bytes less their zero, or floats
 KERNELET_COLD void rescale(const RescaleArgs& s, const float* src, float* dst) {
-  const bool across = s.positions == 1;  // channels in the lanes
+  const bool across = s.positions == 1;  // channels in the SIMD lanes
   const size_t rows = across ? 1 : static_cast<size_t>(s.channels);
   const size_t n = across ? static_cast<size_t>(s.channels) : s.positions;
   for (size_t row = 0; row < rows; ++row) {

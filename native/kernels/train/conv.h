@@ -1,5 +1,5 @@
-// Convolution backward with images in the lanes. Sums are chains as elsewhere: over (oy, ox) for a weight, over
-// (ox, oc, kh) for an input; the lanes of a weight's chains are then summed by the tree of sums.h.
+// Convolution backward, batched. Each sum has one accumulator: over (oy, ox) for a weight, over (ox, oc, kh) for an
+// input; the lanes of a weight's accumulator are then summed by the tree of sums.h.
 #pragma once
 
 #include "kernels/batched.h"
@@ -268,9 +268,9 @@ void conv_dx(const ConvArgs& s, const float* weight, const float* grad, float* d
 
 // ---------------------------------------------------------------- dW
 //
-// M channels x T taps of weights, each a register of chains (one an image) over the pixels of some rows; a tap is
+// M channels x T taps of weights, each a register of accumulators (one an image) over the pixels of some rows; a tap is
 // an offset into the padded input. Rows go by in chunks that stay in the first-level cache; in between the
-// chains lie in `sums` [oc][k][lanes].
+// accumulators lie in `sums` [oc][k][lanes].
 
 constexpr bool many_registers = F32::registers >= 32;
 constexpr int dw_taps = many_registers ? 5 : 4, fewer_dw_taps = many_registers ? 3 : 2;
@@ -294,7 +294,7 @@ struct DwTile {
   ptrdiff_t next_channel;    // of sums
   ptrdiff_t src_row;         // from a row of outputs to the next
   int rows;
-  bool first;  // chains start here
+  bool first;  // the accumulation starts here
 };
 
 template <int M, int T>

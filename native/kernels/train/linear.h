@@ -1,4 +1,4 @@
-// Linear layers backward. dX has the images in the lanes like everything else. dW = dY^T * X sums over images,
+// Linear layers backward. dX is batched like everything else. dW = dY^T * X sums over images,
 // so X is transposed into panels of the GEMM tile (k counts images and rows), and dY is broadcast from where
 // it lies:
 //

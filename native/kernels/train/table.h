@@ -86,7 +86,7 @@ struct TrainKernels {
   size_t (*linear_panel_size)(const LinearGradArgs&);
   // A block's inputs into the panels: images first, first + 1, …, `count` of them.
   void (*linear_panels)(const LinearGradArgs&, int32_t first, int32_t count, const float* src, float* panels);
-  // Rows [begin, end) of dW and of db, either may be null: one chain over k.
+  // Rows [begin, end) of dW and of db, either may be null: accumulated over k in order.
   void (*linear_dw)(const LinearGradArgs&, int32_t begin, int32_t end, float* dw, float* db);
 
   void (*max_pool_dx)(const PoolArgs&, const float* src, const float* grad, float* dx);
@@ -114,7 +114,7 @@ struct TrainKernels {
 
   // Rows of [row][k] weights, at most 8 of them -> [k][row].
   void (*pack_rows)(int32_t rows, int32_t k, const float* weight, float* packed);
-  // Sum of squares, each first cut to [-limit, limit]. Sixteen chains and a tree, whatever the lanes.
+  // Sum of squares, each first cut to [-limit, limit]. Sixteen accumulators and a tree, whatever the lanes.
   float (*square_sum)(size_t n, const float* src, float limit);
   // False where a new weight is not finite.
   bool (*update)(const UpdateArgs&, size_t n, const UpdateBuffers&);

@@ -1,4 +1,4 @@
-// interleave and deinterleave: images into the lanes and out again.
+// interleave and deinterleave: from images to the batched layout and back.
 #include "check.h"
 #include "data.h"
 
