@@ -1,26 +1,12 @@
-/** Models and graphs as ONNX files. */
-
-import { PbfWriter } from 'pbf'
-import { type Graph, type GraphNode, graphShapes, trace } from '../../graph/graph.ts'
-import { attached, title } from '../../graph/operation.ts'
+import { type Graph, trace } from '../../graph/graph.ts'
 import { Module } from '../../nn/module.ts'
-import { sameShape } from '../../tensor/shape.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { checkOptions } from '../../util/check.ts'
 import { KerneletError } from '../../util/errors.ts'
 import { show } from '../../util/show.ts'
 import { type FilePath, pathOf } from '../../util/source.ts'
-import { version } from '../../util/version.ts'
 import { writeAtomically } from '../atomic-write.ts'
-import { fromTensor, transpose } from './array.ts'
-import {
-  type AttributeProto,
-  type Draft,
-  type NodeProto,
-  type TensorProto,
-  type ValueInfoProto,
-  writeModelProto,
-} from './proto.ts'
+import { GraphWriter } from './graph-writer.ts'
 import { writers } from './writers.ts'
 
 /** Options of `saveOnnx`. */
@@ -32,12 +18,6 @@ export interface SaveOnnxOptions {
   /** Name of the output; default 'output'. */
   outputName?: string | undefined
 }
-
-/** The opset of a file, unless an operator is newer. */
-const usualOpset = 17
-
-/** What a protobuf message may have at most. */
-const largestFile = 2 ** 31 - 1
 
 /**
  * Writes a model as ONNX, opset 17 (up to 20 for operators that came later), for batches of any size. Weights go
@@ -59,7 +39,7 @@ export function saveOnnx(
   const options = file === undefined ? (path as SaveOnnxOptions) : more
   checkOptions('saveOnnx', options, ['inputShape', 'inputName', 'outputName'])
   const names = model instanceof Module ? model.stateDict() : new Map<string, Tensor>()
-  const bytes = new GraphWriter(graphOf(model, options), names).write(options)
+  const bytes = new GraphWriter(graphOf(model, options), names, writers).write(options)
   if (file !== undefined) writeAtomically(file, [bytes])
   return bytes
 }
@@ -78,229 +58,4 @@ function graphOf(model: Module | Graph, options: SaveOnnxOptions): Graph {
     'ERR_ARGUMENT',
     'saveOnnx: inputShape, the shape of one image such as [1, 28, 28], is needed',
   )
-}
-
-/** Attributes: numbers are integers, { float } is one that is not. */
-export type Attributes = Readonly<Record<string, number | readonly number[] | { readonly float: number }>>
-
-/** How a weight is written: as it is, its two dimensions exchanged, or in another shape. */
-export type Form = 'transposed' | readonly number[] | undefined
-
-/** The dimensions a weight is written with: its own, exchanged, or others. */
-interface Layout {
-  readonly shape: readonly number[]
-  readonly turned: boolean
-  readonly dims: readonly number[]
-}
-
-/** Writes the nodes of a graph one after the other; what `writers` have to work with. */
-export class GraphWriter {
-  readonly #graph: Graph
-  /** By their numbers: tensors of several shapes can share them. */
-  readonly #weightNames: ReadonlyMap<Float32Array, string>
-  readonly #nodes: Draft<NodeProto>[] = []
-  readonly #initializers: Draft<TensorProto>[] = []
-  /** Weights that are written already, with the names of their forms. */
-  readonly #written: Map<Float32Array, Layout & { name: string; forms: Map<string, string> }> = new Map()
-  readonly #taken: Set<string>
-  /** Names of the values of the graph's nodes. */
-  readonly #values: string[] = []
-  readonly #constants: Set<string> = new Set()
-  #opset = usualOpset
-
-  constructor(graph: Graph, weights: ReadonlyMap<string, Tensor>) {
-    graphShapes(graph)
-    this.#graph = graph
-    // A weight held in two places goes by its first name.
-    this.#weightNames = new Map([...weights].reverse().map(([name, { data }]) => [data, name]))
-    this.#taken = new Set(weights.keys())
-  }
-
-  write({ inputName = 'input', outputName = 'output' }: SaveOnnxOptions): Uint8Array {
-    const { nodes, output } = this.#graph
-    const shapes = graphShapes(this.#graph)
-    const [source, result] = [this.#unused(inputName), this.#unused(outputName)]
-    const live = this.#live()
-    this.#values[0] = source
-    for (const [i, node] of nodes.entries()) {
-      if (i === 0 || !live.has(i)) continue
-      if (node.op === 'constant') {
-        // The same for every image, so that it lines up with a batch as it does with one.
-        // A number of a formula has no dimension, a weight has: so it is told apart when the file is read.
-        const { data, shape } = node.weight as Tensor
-        const form = shape.length > 0 || this.#weightNames.has(data) ? node.shape : []
-        this.#values[i] = this.weight(node.weight as Tensor, node.name, form)
-        this.#constants.add(this.#values[i])
-        continue
-      }
-      if (node.op === 'dropout') {
-        // Nothing is dropped when a model is run.
-        this.#values[i] = this.#values[node.inputs[0] as number] as string
-        continue
-      }
-      this.#values[i] = i === output ? result : this.#unused(node.name)
-      this.#writeNode(node, this.#values[i] as string)
-    }
-    if (this.#values[output] !== result) this.add('Identity', [this.#values[output] as string], result)
-    return this.#encode(
-      [valueInfo(source, shapes.input)],
-      [valueInfo(result, (nodes[output] as GraphNode).flat ? [] : shapes.output)],
-    )
-  }
-
-  #encode(input: Draft<ValueInfoProto>[], output: Draft<ValueInfoProto>[]): Uint8Array {
-    const graph = { node: this.#nodes, name: 'kernelet', initializer: this.#initializers, input, output }
-    const size = this.#initializers.reduce((sum, { raw_data: raw }) => sum + (raw?.length ?? 0), 0)
-    if (size > largestFile) {
-      throw new KerneletError(
-        'ERR_UNSUPPORTED',
-        `saveOnnx: ${size} bytes are more than an ONNX file may have`,
-      )
-    }
-    const writer = new PbfWriter()
-    const model = {
-      // The version of the format that came with the opset.
-      ir_version: this.#opset > 18 ? 9 : 8,
-      producer_name: 'kernelet',
-      producer_version: version,
-      graph,
-      opset_import: [{ version: this.#opset }],
-    }
-    writeModelProto(model, writer)
-    return writer.finish().slice()
-  }
-
-  /** The nodes that the output depends on. */
-  #live(): Set<number> {
-    const live = new Set([this.#graph.output])
-    for (let i = this.#graph.output; i >= 0; i--) {
-      if (live.has(i)) for (const input of (this.#graph.nodes[i] as GraphNode).inputs) live.add(input)
-    }
-    return live
-  }
-
-  #writeNode(node: GraphNode, output: string): void {
-    const write = writers[node.op]
-    if (!write) {
-      throw new KerneletError(
-        'ERR_UNSUPPORTED',
-        `saveOnnx: ${node.name}: ONNX has no operator for ${title(node)}`,
-      )
-    }
-    const inputs = node.inputs.map((input) => this.#values[input] as string)
-    const shapes = node.inputs.map((input) => (this.#graph.nodes[input] as GraphNode).shape)
-    write(this, { node, inputs, shapes, output })
-  }
-
-  #unused(name: string): string {
-    let unused = name
-    for (let i = 1; this.#taken.has(unused); i++) unused = `${name}_${i}`
-    this.#taken.add(unused)
-    return unused
-  }
-
-  /** Whether a value is the same for every image, and has no batch dimension. */
-  isConstant(name: string): boolean {
-    return this.#constants.has(name)
-  }
-
-  /** Says that an operator came with this opset. */
-  need(opset: number): void {
-    this.#opset = Math.max(this.#opset, opset)
-  }
-
-  /** Adds a node whose value is `output`, which it returns. */
-  add(op: string, inputs: readonly string[], output: string, attributes: Attributes = {}): string {
-    this.#nodes.push({
-      input: [...inputs],
-      output: [output],
-      name: output,
-      op_type: op,
-      attribute: Object.entries(attributes).map(([name, value]) => attribute(name, value)),
-    })
-    return output
-  }
-
-  /** Adds a node on the way to `output`. */
-  step(op: string, inputs: readonly string[], output: string, attributes: Attributes = {}): string {
-    return this.add(op, inputs, this.#unused(`${output}.${op.toLowerCase()}`), attributes)
-  }
-
-  /**
-   * Adds a weight, once; `otherwise` is its name where the model has none. In a second form it is made of the first by
-   * nodes, so that it stays one weight.
-   */
-  weight(tensor: Tensor, otherwise: string, form?: Form): string {
-    const { data, shape } = tensor
-    const turned = form === 'transposed'
-    const dims = turned ? [...shape].reverse() : (form ?? shape)
-    const key = `${turned} ${dims}`
-    const written = this.#written.get(data)
-    const known = written?.forms.get(key)
-    if (known !== undefined) return known
-    if (written) {
-      const name = this.#otherForm(written.name, written, { shape, turned, dims }, otherwise)
-      written.forms.set(key, name)
-      return name
-    }
-    const name = this.#weightNames.get(data) ?? this.#unused(otherwise)
-    this.#written.set(data, { name, shape, turned, dims, forms: new Map([[key, name]]) })
-    attached(tensor, name)
-    const array = turned ? transpose(fromTensor(tensor), [1, 0]) : fromTensor(tensor)
-    this.#initialize(name, dims, array.values as Float32Array)
-    return name
-  }
-
-  /** A weight that is written in one form, in another. */
-  #otherForm(name: string, from: Layout, to: Layout, otherwise: string): string {
-    let [made, shape] = [name, from.dims]
-    const turn = () => {
-      made = this.step('Transpose', [made], otherwise, { perm: [1, 0] })
-      shape = [...shape].reverse()
-    }
-    const reshape = (wanted: readonly number[]) => {
-      if (sameShape(shape, wanted)) return
-      made = this.step('Reshape', [made, this.integers(`${otherwise}.shape`, wanted)], otherwise)
-      shape = wanted
-    }
-    if (from.turned) turn()
-    reshape(to.turned ? to.shape : to.dims)
-    if (to.turned) turn()
-    return made
-  }
-
-  floats(name: string, shape: readonly number[], values: readonly number[]): string {
-    const unused = this.#unused(name)
-    this.#initialize(unused, shape, Float32Array.from(values))
-    return unused
-  }
-
-  integers(name: string, values: readonly number[]): string {
-    const unused = this.#unused(name)
-    this.#initialize(unused, [values.length], BigInt64Array.from(values.map(BigInt)))
-    return unused
-  }
-
-  #initialize(name: string, dims: readonly number[], values: Float32Array | BigInt64Array): void {
-    this.#initializers.push({
-      name,
-      dims: [...dims],
-      data_type: values instanceof Float32Array ? 1 : 7,
-      raw_data: new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
-    })
-  }
-}
-
-function attribute(
-  name: string,
-  value: number | readonly number[] | { readonly float: number },
-): Draft<AttributeProto> {
-  if (typeof value === 'number') return { name, i: value, type: 2 }
-  return 'float' in value ? { name, f: value.float, type: 1 } : { name, ints: [...value], type: 7 }
-}
-
-/** Floats for a batch of any size. */
-function valueInfo(name: string, shape: readonly number[]): Draft<ValueInfoProto> {
-  const dim = [{ dim_param: 'N' }, ...shape.map((size) => ({ dim_value: size }))]
-  return { name, type: { tensor_type: { elem_type: 1, shape: { dim } } } }
 }

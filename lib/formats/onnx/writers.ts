@@ -4,20 +4,7 @@ import type { GraphNode } from '../../graph/graph.ts'
 import { formatShape } from '../../tensor/shape.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { KerneletError } from '../../util/errors.ts'
-import type { Attributes, GraphWriter } from './save.ts'
-
-/** A node of the graph to be written. */
-interface Item {
-  readonly node: GraphNode
-  /** Names of its inputs. */
-  readonly inputs: readonly string[]
-  /** Their shapes, per image. */
-  readonly shapes: readonly (readonly number[])[]
-  /** The name its value must have. */
-  readonly output: string
-}
-
-type Write = (to: GraphWriter, item: Item) => void
+import type { Attributes, Write, Writers } from './graph-writer.ts'
 
 /** An operator of the same meaning. */
 function same(op: string, attributes: (node: GraphNode) => Attributes = () => ({}), since = 0): Write {
@@ -206,7 +193,7 @@ const concat: Write = (to, { node, inputs, output }) => {
   to.add('Concat', inputs, output, axis(node))
 }
 
-export const writers: Readonly<Partial<Record<GraphNode['op'], Write>>> = {
+export const writers: Writers = {
   conv2d,
   maxPool2d,
   avgPool2d,
