@@ -1,9 +1,17 @@
 import { defineConfig } from 'vitest/config'
 
 /** Tests that start processes on the built dist/, or run for seconds: they starve where the machine is busy. */
-const slow = ['bench-cli', 'cli', 'ends', 'examples', 'fuzz', 'robustness', 'start', 'train-cli'].map(
-  (name) => `tests/${name}.test.ts`,
-)
+const slow = [
+  'bench-cli',
+  'cli',
+  'ends',
+  'examples',
+  'fuzz',
+  'robustness',
+  'start',
+  'train-cli',
+  'vm-pools',
+].map((name) => `tests/${name}.test.ts`)
 
 export default defineConfig({
   test: {

@@ -1,14 +1,8 @@
+export type { NativeIsa, NativeThreads, StepDescription } from './backend/backend.ts'
 export { isa, setThreads, threads } from './backend/machine.ts'
-export type { NativeIsa, NativeThreads, StepDescription } from './backend/node-addon.ts'
-export {
-  CompiledModel,
-  type CompileOptions,
-  compile,
-  type Input,
-  ModelDescription,
-  type RunAsyncOptions,
-  type StepProfile,
-} from './compile/compiled-model.ts'
+export { CompiledModel, compile, type RunAsyncOptions, type StepProfile } from './compile/compiled-model.ts'
+export { ModelDescription } from './compile/description.ts'
+export type { CompileOptions, Input } from './compile/options.ts'
 export { type AugmentOptions, type AugmentSeed, augment, handwriting } from './data/augment.ts'
 export { Dataset, type DatasetParts } from './data/dataset.ts'
 export { type DownloadOptions, type DownloadProgress, downloadMnist } from './data/download.ts'
@@ -20,9 +14,9 @@ export type { OnnxValueInfo } from './formats/onnx/info.ts'
 export {
   type LoadOnnxOptions,
   loadOnnx,
-  type OnnxInput,
   OnnxModel,
 } from './formats/onnx/load.ts'
+export { OnnxArray, type OnnxInput, type OnnxResult } from './formats/onnx/onnx-array.ts'
 export { type SaveOnnxOptions, saveOnnx } from './formats/onnx/save.ts'
 export { loadSafetensors, readSafetensors, saveSafetensors } from './formats/safetensors.ts'
 export { loadTorch, readTorch, type TorchOptions } from './formats/torch/load.ts'
@@ -59,10 +53,9 @@ export {
   SiLU,
   Softmax,
   Tanh,
-} from './ops/activation-layers.ts'
-export { Conv1d, type Conv1dOptions } from './ops/conv1d-layer.ts'
-export { Conv2d, type Conv2dOptions } from './ops/conv2d-layer.ts'
-export { Dropout } from './ops/dropout-layer.ts'
+} from './ops/activations.ts'
+export { Conv1d, type Conv1dOptions, Conv2d, type Conv2dOptions } from './ops/convolution.ts'
+export { Dropout } from './ops/dropout.ts'
 export {
   type AvgPool2dOptions,
   abs,
@@ -117,16 +110,15 @@ export {
   softmax,
   sub,
   tanh,
-} from './ops/functional.ts'
-export { Linear } from './ops/linear-layer.ts'
-export { Flatten, Unflatten } from './ops/movement.ts'
+} from './ops/index.ts'
+export { Linear } from './ops/linear.ts'
+export { ConstantPad2d, Flatten, type Pads2d, Unflatten, ZeroPad2d } from './ops/movement.ts'
 export {
   BatchNorm1d,
   BatchNorm2d,
   type BatchNormLayerOptions,
   LocalResponseNorm,
-} from './ops/normalization-layers.ts'
-export { ConstantPad2d, type Pads2d, ZeroPad2d } from './ops/padding-layers.ts'
+} from './ops/normalization.ts'
 export {
   AdaptiveAvgPool1d,
   AdaptiveAvgPool2d,
@@ -136,7 +128,7 @@ export {
   AvgPool2d,
   MaxPool1d,
   MaxPool2d,
-} from './ops/pooling-layers.ts'
+} from './ops/pooling.ts'
 export { Buffer, Parameter } from './tensor/parameter.ts'
 export { Generator, manualSeed } from './tensor/random.ts'
 export type { Padding, Pair } from './tensor/shape.ts'
@@ -162,6 +154,7 @@ export {
 } from './train/schedules.ts'
 export { type StepReport, Trainer } from './train/trainer.ts'
 export { KerneletError, type KerneletErrorCode } from './util/errors.ts'
+export type { FilePath, FileSource } from './util/source.ts'
 export { version } from './util/version.ts'
 export {
   type Classification,

@@ -1,9 +1,11 @@
-// What the addon exports: NativeAddon in lib/backend/node-addon.ts. Node-API only; the work is in core/.
+// What the addon exports: NativeAddon in lib/backend/backend.ts. Node-API only; the work is in core/.
 #include <napi.h>
 
 #include <string>
 #include <vector>
 
+#include "base/cpu.h"
+#include "base/thread_pool.h"
 #include "bindings/augment.h"
 #include "bindings/convert.h"
 #include "bindings/errors.h"
@@ -11,9 +13,7 @@
 #include "bindings/measure.h"
 #include "bindings/plan_object.h"
 #include "bindings/trainer_object.h"
-#include "core/cpu.h"
-#include "core/isa.h"
-#include "core/thread_pool.h"
+#include "kernels/isa.h"
 
 namespace kernelet {
 namespace bindings {

@@ -5,7 +5,11 @@
   "variables": {
     # 1: core and bindings are optimised as one, which takes some thirty kilobytes off. GCC alone; the kernels stay
     # out of it, each tier compiled for itself.
-    "kernelet_lto%": 0
+    "kernelet_lto%": 0,
+    "conditions": [
+      ["target_arch=='x64'", {"kernelet_tiers": ["<@(kernelet_tiers_x64)"]}],
+      ["target_arch=='arm64'", {"kernelet_tiers": ["<@(kernelet_tiers_arm64)"]}]
+    ]
   },
   "target_defaults": {
     "include_dirs": ["<(module_root_dir)/native"],
@@ -62,7 +66,11 @@
     {
       "target_name": "core",
       "type": "static_library",
-      "sources": ["<@(kernelet_core_sources)"],
+      "sources": [
+        "<!@(node -p \"process.argv.slice(1).flatMap((d) => require('fs').readdirSync('native/' + d).filter((f) => f.endsWith('.cc')).map((f) => 'native/' + d + '/' + f)).join(' ')\" <@(kernelet_core_folders))"
+      ],
+      "defines": ["<!@(node -p \"process.argv.slice(1).map((t, i) => 'KERNELET_TIER_' + i + '=' + t).join(' ')\" <@(kernelet_tiers))"],
+      "dependencies": ["<!@(node -p \"process.argv.slice(1).map((t) => 'kernels_' + t).join(' ')\" <@(kernelet_tiers))"],
       "cflags_cc!": ["-fno-exceptions", "-fno-rtti", "-std=gnu++17", "-std=gnu++20"],
       "cflags_cc": ["<@(kernelet_common_flags)", "<@(kernelet_core_flags)"],
       "xcode_settings": {
@@ -77,123 +85,8 @@
         }
       },
       "conditions": [
-        ["kernelet_lto==1", {"cflags_cc": ["-flto", "-ffat-lto-objects"]}],
-        [
-          "target_arch=='x64'",
-          {
-            "defines": ["KERNELET_HAVE_SCALAR=1", "KERNELET_HAVE_SSE=1", "KERNELET_HAVE_AVX2=1", "KERNELET_HAVE_AVX512=1"],
-            "dependencies": ["kernels_scalar", "kernels_sse", "kernels_avx2", "kernels_avx512"]
-          }
-        ],
-        [
-          "target_arch=='arm64'",
-          {
-            "defines": ["KERNELET_HAVE_SCALAR=1", "KERNELET_HAVE_NEON=1"],
-            "dependencies": ["kernels_scalar", "kernels_neon"]
-          }
-        ]
+        ["kernelet_lto==1", {"cflags_cc": ["-flto", "-ffat-lto-objects"]}]
       ]
-    },
-    {
-      "target_name": "kernels_scalar",
-      "type": "static_library",
-      "sources": ["<@(kernelet_kernel_source)"],
-      "defines": ["KERNELET_ISA=scalar", "KERNELET_ISA_SCALAR=1"],
-      "cflags_cc": ["<@(kernelet_common_flags)", "<@(kernelet_kernel_flags)", "<@(kernelet_flags_scalar)"],
-      "xcode_settings": {
-        "OTHER_CPLUSPLUSFLAGS": ["<@(kernelet_common_flags)", "<@(kernelet_kernel_flags)", "<@(kernelet_flags_scalar)"]
-      },
-      "msvs_settings": {
-        "VCCLCompilerTool": {
-          "AdditionalOptions": [
-            "<@(kernelet_msvc_common_flags)", "<@(kernelet_msvc_kernel_flags)", "<@(kernelet_msvc_flags_scalar)"
-          ]
-        }
-      }
     }
-  ],
-  "conditions": [
-    [
-      "target_arch=='x64'",
-      {
-        "targets": [
-          {
-            "target_name": "kernels_sse",
-            "type": "static_library",
-            "sources": ["<@(kernelet_kernel_source)"],
-            "defines": ["KERNELET_ISA=sse", "KERNELET_ISA_SSE=1"],
-            "cflags_cc": ["<@(kernelet_common_flags)", "<@(kernelet_kernel_flags)", "<@(kernelet_flags_sse)"],
-            "xcode_settings": {
-              "OTHER_CPLUSPLUSFLAGS": ["<@(kernelet_common_flags)", "<@(kernelet_kernel_flags)", "<@(kernelet_flags_sse)"]
-            },
-            "msvs_settings": {
-              "VCCLCompilerTool": {
-                "AdditionalOptions": [
-                  "<@(kernelet_msvc_common_flags)", "<@(kernelet_msvc_kernel_flags)", "<@(kernelet_msvc_flags_sse)"
-                ]
-              }
-            }
-          },
-          {
-            "target_name": "kernels_avx2",
-            "type": "static_library",
-            "sources": ["<@(kernelet_kernel_source)"],
-            "defines": ["KERNELET_ISA=avx2", "KERNELET_ISA_AVX2=1"],
-            "cflags_cc": ["<@(kernelet_common_flags)", "<@(kernelet_kernel_flags)", "<@(kernelet_flags_avx2)"],
-            "xcode_settings": {
-              "OTHER_CPLUSPLUSFLAGS": ["<@(kernelet_common_flags)", "<@(kernelet_kernel_flags)", "<@(kernelet_flags_avx2)"]
-            },
-            "msvs_settings": {
-              "VCCLCompilerTool": {
-                "AdditionalOptions": [
-                  "<@(kernelet_msvc_common_flags)", "<@(kernelet_msvc_kernel_flags)", "<@(kernelet_msvc_flags_avx2)"
-                ]
-              }
-            }
-          },
-          {
-            "target_name": "kernels_avx512",
-            "type": "static_library",
-            "sources": ["<@(kernelet_kernel_source)"],
-            "defines": ["KERNELET_ISA=avx512", "KERNELET_ISA_AVX512=1"],
-            "cflags_cc": ["<@(kernelet_common_flags)", "<@(kernelet_kernel_flags)", "<@(kernelet_flags_avx512)"],
-            "xcode_settings": {
-              "OTHER_CPLUSPLUSFLAGS": ["<@(kernelet_common_flags)", "<@(kernelet_kernel_flags)", "<@(kernelet_flags_avx512)"]
-            },
-            "msvs_settings": {
-              "VCCLCompilerTool": {
-                "AdditionalOptions": [
-                  "<@(kernelet_msvc_common_flags)", "<@(kernelet_msvc_kernel_flags)", "<@(kernelet_msvc_flags_avx512)"
-                ]
-              }
-            }
-          }
-        ]
-      }
-    ],
-    [
-      "target_arch=='arm64'",
-      {
-        "targets": [
-          {
-            "target_name": "kernels_neon",
-            "type": "static_library",
-            "sources": ["<@(kernelet_kernel_source)"],
-            "defines": ["KERNELET_ISA=neon", "KERNELET_ISA_NEON=1"],
-            "cflags_cc": ["<@(kernelet_common_flags)", "<@(kernelet_kernel_flags)", "<@(kernelet_flags_neon)"],
-            "xcode_settings": {
-              "OTHER_CPLUSPLUSFLAGS": ["<@(kernelet_common_flags)", "<@(kernelet_kernel_flags)", "<@(kernelet_flags_neon)"]
-            },
-            "msvs_settings": {
-              "VCCLCompilerTool": {
-                "AdditionalOptions": [
-                  "<@(kernelet_msvc_common_flags)", "<@(kernelet_msvc_kernel_flags)", "<@(kernelet_msvc_flags_neon)"
-                ]
-              }
-            }
-          }
-        ]
-      }
-    ]
   ]
 }

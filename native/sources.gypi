@@ -11,48 +11,49 @@
       "native/bindings/plan_object.cc",
       "native/bindings/trainer_object.cc"
     ],
-    "kernelet_core_sources": [
-      "native/core/augment.cc",
-      "native/core/error.cc",
-      "native/core/graph.cc",
-      "native/core/int8_step.cc",
-      "native/core/kernel_args.cc",
-      "native/core/copy.cc",
-      "native/core/strides.cc",
-      "native/core/fuse.cc",
-      "native/core/peak.cc",
-      "native/core/plan.cc",
-      "native/core/plan_builder.cc",
-      "native/core/quantize.cc",
-      "native/core/isa.cc",
-      "native/core/cpu.cc",
-      "native/core/thread_pool.cc",
-      "native/core/train_program.cc",
-      "native/core/train_steps.cc",
-      "native/core/train_value_steps.cc",
-      "native/core/train_team.cc",
-      "native/core/trainer.cc"
-    ],
-    "kernelet_kernel_source": ["native/kernels/kernels.cc", "native/kernels/narrow.cc", "native/kernels/int8.cc"],
-    "kernelet_isas_x64": ["scalar", "sse", "avx2", "avx512"],
-    "kernelet_isas_arm64": ["scalar", "neon"],
+    "kernelet_core_folders": ["base", "kernels", "graph", "ops", "plan", "train"],
+    "kernelet_tier_folder": "kernels/tier",
     "kernelet_common_flags": ["-std=c++17", "-ffp-contract=off", "-fvisibility=hidden", "-fomit-frame-pointer", "-Wall", "-Wextra"],
     "kernelet_addon_flags": ["-Os"],
     "kernelet_core_flags": ["-Os"],
     "kernelet_kernel_flags": ["-O2", "-fno-asynchronous-unwind-tables", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics", "-fno-math-errno"],
-    "kernelet_flags_scalar": ["-Os"],
-    "kernelet_flags_sse": ["-Os"],
-    "kernelet_flags_avx2": ["-mavx2", "-mfma"],
-    "kernelet_flags_avx512": ["-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mfma", "-mprefer-vector-width=512", "-Wno-unknown-warning-option", "-Wno-maybe-uninitialized", "-Wno-uninitialized"],
-    "kernelet_flags_neon": [],
     "kernelet_msvc_common_flags": ["/std:c++17", "/EHsc", "/fp:precise", "/utf-8", "/W3"],
     "kernelet_msvc_addon_flags": ["/O1"],
     "kernelet_msvc_core_flags": ["/O2"],
     "kernelet_msvc_kernel_flags": ["/O2", "/GR-"],
+    "kernelet_tiers_x64": ["scalar", "sse", "avx2", "avx512"],
+    "kernelet_tiers_arm64": ["scalar", "neon"],
+    "kernelet_flags_scalar": ["-Os"],
     "kernelet_msvc_flags_scalar": [],
+    "kernelet_flags_sse": ["-Os"],
     "kernelet_msvc_flags_sse": [],
+    "kernelet_flags_avx2": ["-mavx2", "-mfma"],
     "kernelet_msvc_flags_avx2": ["/arch:AVX2"],
+    "kernelet_flags_avx512": ["-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mfma", "-mprefer-vector-width=512", "-Wno-unknown-warning-option", "-Wno-maybe-uninitialized", "-Wno-uninitialized"],
     "kernelet_msvc_flags_avx512": ["/arch:AVX512"],
+    "kernelet_flags_neon": [],
     "kernelet_msvc_flags_neon": []
-  }
+  },
+  "conditions": [
+    [
+      "target_arch=='x64'",
+      {
+        "targets": [
+          {"target_name": "kernels_scalar", "variables": {"tier": "scalar", "TIER": "SCALAR", "tier_flags": ["<@(kernelet_flags_scalar)"], "tier_msvc_flags": ["<@(kernelet_msvc_flags_scalar)"]}, "includes": ["tier.gypi"]},
+          {"target_name": "kernels_sse", "variables": {"tier": "sse", "TIER": "SSE", "tier_flags": ["<@(kernelet_flags_sse)"], "tier_msvc_flags": ["<@(kernelet_msvc_flags_sse)"]}, "includes": ["tier.gypi"]},
+          {"target_name": "kernels_avx2", "variables": {"tier": "avx2", "TIER": "AVX2", "tier_flags": ["<@(kernelet_flags_avx2)"], "tier_msvc_flags": ["<@(kernelet_msvc_flags_avx2)"]}, "includes": ["tier.gypi"]},
+          {"target_name": "kernels_avx512", "variables": {"tier": "avx512", "TIER": "AVX512", "tier_flags": ["<@(kernelet_flags_avx512)"], "tier_msvc_flags": ["<@(kernelet_msvc_flags_avx512)"]}, "includes": ["tier.gypi"]}
+        ]
+      }
+    ],
+    [
+      "target_arch=='arm64'",
+      {
+        "targets": [
+          {"target_name": "kernels_scalar", "variables": {"tier": "scalar", "TIER": "SCALAR", "tier_flags": ["<@(kernelet_flags_scalar)"], "tier_msvc_flags": ["<@(kernelet_msvc_flags_scalar)"]}, "includes": ["tier.gypi"]},
+          {"target_name": "kernels_neon", "variables": {"tier": "neon", "TIER": "NEON", "tier_flags": ["<@(kernelet_flags_neon)"], "tier_msvc_flags": ["<@(kernelet_msvc_flags_neon)"]}, "includes": ["tier.gypi"]}
+        ]
+      }
+    ]
+  ]
 }

@@ -32,7 +32,7 @@ const allowed = [
   /^bin\/kernelet\.js$/,
   /^prebuilds\/(linux|darwin|win32)-(x64|arm64)\/kernelet\.node$/,
   /^models\/[\w.-]+\.(safetensors|md)$/,
-  /^native\/(?!tests\/|bench\/).*\.(cc|h|gypi|map)$/,
+  /^native\/(?!tests\/|bench\/).*\.(cc|h|inc|gypi|map)$/,
   /^native\/README\.md$/,
   /^scripts\/build-source\.mjs$/,
 ]

@@ -217,22 +217,3 @@ test('a matrix that is read under two names is the same to both readers', () => 
   expect([...net.forward(x).data]).toEqual([4 + 18, 8 + 24])
   expect([...net.compile({ inputShape: [2] }).run(x)]).toEqual([22, 32])
 })
-
-test('what a file computes from a weight follows it when it changes', () => {
-  const net = loadOnnx(
-    onnxModel({
-      nodes: [
-        { op: 'MatMul', inputs: ['x', 'w'], outputs: ['once'] },
-        { op: 'Mul', inputs: ['w', 'two'], outputs: ['double'] },
-        { op: 'MatMul', inputs: ['x', 'double'], outputs: ['twice'] },
-        { op: 'Add', inputs: ['once', 'twice'], outputs: ['y'] },
-      ],
-      inputs: { x: { shape: ['n', 2] } },
-      initializers: { w: { shape: [2, 2], data: [1, 2, 3, 4] }, two: { shape: [], data: [2] } },
-    }),
-  )
-  const x = new Tensor(Float32Array.of(1, 1), [1, 2])
-  expect([...net.forward(x).data]).toEqual([12, 18])
-  net.parameters()[0]?.data.fill(1)
-  expect([...net.forward(x).data]).toEqual([6, 6])
-})

@@ -32,6 +32,7 @@ test.each([
   ['idx', 4000],
   ['graphs', 600],
   ['pictures', 600],
+  ['arguments', 6000],
 ])(
   'random %s',
   (target, count) => {

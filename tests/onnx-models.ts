@@ -12,24 +12,35 @@ import {
   type ValueInfoProto,
   writeModelProto,
 } from '../lib/formats/onnx/proto.ts'
+import { loadOnnx, type OnnxResult } from '../lib/index.ts'
 
 /** By `TensorProto.DataType`. */
 export const dataTypes = {
   float: 1,
   uint8: 2,
   int8: 3,
+  uint16: 4,
+  int16: 5,
   int32: 6,
   int64: 7,
   bool: 9,
   float16: 10,
   double: 11,
+  uint32: 12,
+  uint64: 13,
   bfloat16: 16,
+  float8e4m3fn: 17,
+  float8e4m3fnuz: 18,
+  float8e5m2: 19,
+  float8e5m2fnuz: 20,
+  uint4: 21,
+  int4: 22,
 }
 
 export interface Numbers {
   type?: keyof typeof dataTypes
   shape: number[]
-  data: ArrayLike<number>
+  data: ArrayLike<number | bigint>
 }
 
 /** `{ float }` where a whole number is meant as a float. */
@@ -90,6 +101,37 @@ export function onnxModel(model: TestModel): Uint8Array {
   return encode(modelProto(model))
 }
 
+export type Type = keyof typeof dataTypes
+
+/** Numbers of a type and shape; a list of them; a list of int64. */
+export const of = (type: Type, shape: number[], ...data: (number | bigint)[]): Numbers => ({
+  type,
+  shape,
+  data,
+})
+export const list = (type: Type, ...data: (number | bigint)[]): Numbers => of(type, [data.length], ...data)
+export const int64s = (...data: number[]): Numbers => list('int64', ...data)
+
+/** The outputs of one operator. */
+export function runOperator(
+  op: string,
+  given: Numbers[],
+  attributes: Record<string, AttributeValue> = {},
+  opset = 18,
+  outputs = 1,
+): OnnxResult[] {
+  const inputs = Object.fromEntries(given.map((one, i) => [`in${i}`, one]))
+  const made = Array.from({ length: outputs }, (_, i) => `y${i}`)
+  const node = { op, inputs: Object.keys(inputs), outputs: made, attributes }
+  const bytes = onnxModel({ opset, nodes: [node], inputs, outputs: made })
+  return Object.values(loadOnnx(bytes).run<OnnxResult>(inputs))
+}
+
+/** The numbers of its only output. */
+export function numbersOf(...args: Parameters<typeof runOperator>): (number | bigint)[] {
+  return [...(runOperator(...args)[0]!.data as Iterable<number | bigint>)]
+}
+
 function nodeProto({
   op,
   inputs,
@@ -122,13 +164,16 @@ export function tensorProto(name: string, { type = 'float', shape, data }: Numbe
   return { name, dims: shape, data_type: dataTypes[type], raw_data: rawBytes(type, data) }
 }
 
-function rawBytes(type: keyof typeof dataTypes, data: ArrayLike<number>): Uint8Array {
-  const numbers = Array.from(data)
+function rawBytes(type: keyof typeof dataTypes, data: ArrayLike<number | bigint>): Uint8Array {
+  if (type === 'int64' || type === 'uint64') {
+    return new Uint8Array(BigInt64Array.from(Array.from(data, BigInt)).buffer)
+  }
+  const numbers = Array.from(data, Number)
   const array =
-    type === 'int64'
-      ? BigInt64Array.from(numbers, BigInt)
-      : type === 'int32'
-        ? Int32Array.from(numbers)
+    type === 'int32' || type === 'uint32'
+      ? Int32Array.from(numbers, (one) => one | 0)
+      : type === 'int16' || type === 'uint16'
+        ? Int16Array.from(numbers)
         : type === 'double'
           ? Float64Array.from(numbers)
           : type === 'float'
@@ -172,13 +217,13 @@ export function onnxruntime(): Ort | undefined {
   return undefined
 }
 
-const arrays: Partial<Record<string, (data: ArrayLike<number>) => unknown>> = {
-  float: (data) => Float32Array.from(data),
-  int64: (data) => BigInt64Array.from(Array.from(data), BigInt),
-  int32: (data) => Int32Array.from(data),
-  uint8: (data) => Uint8Array.from(data),
-  bool: (data) => Uint8Array.from(data),
-  double: (data) => Float64Array.from(data),
+const arrays: Partial<Record<string, (data: ArrayLike<number | bigint>) => unknown>> = {
+  float: (data) => Float32Array.from(data as ArrayLike<number>),
+  int64: (data) => BigInt64Array.from(Array.from(data, BigInt)),
+  int32: (data) => Int32Array.from(data as ArrayLike<number>),
+  uint8: (data) => Uint8Array.from(data as ArrayLike<number>),
+  bool: (data) => Uint8Array.from(data as ArrayLike<number>),
+  double: (data) => Float64Array.from(data as ArrayLike<number>),
 }
 
 /** What onnxruntime makes of a model: outputs by name, numbers as numbers. */

@@ -1,6 +1,6 @@
 /** Every ONNX operator, attribute by attribute, against onnxruntime: operator by operator, and compiled. */
 import { describe, expect, test } from 'vitest'
-import { loadOnnx, Tensor } from '../lib/index.ts'
+import { loadOnnx, type OnnxResult, Tensor } from '../lib/index.ts'
 import { largestError, noise } from './helpers.ts'
 import { type AttributeValue, type Numbers, onnxModel, onnxruntime, runOrt } from './onnx-models.ts'
 
@@ -496,7 +496,7 @@ function numbersOf({ inputs }: Case): (Numbers | null)[] {
 
 const title = ({ op, inputs, attributes, opset }: Case) => {
   const shown = inputs.map((one) =>
-    Array.isArray(one) ? `[${one}]` : one ? `(${Array.from(one.data)})` : '-',
+    Array.isArray(one) ? `[${one}]` : one ? `(${Array.from(one.data, Number)})` : '-',
   )
   return `${op}-${opset ?? 17} ${shown.join(' ')} ${JSON.stringify(attributes ?? {})}`
 }
@@ -516,14 +516,15 @@ describe.skipIf(!ort)('as onnxruntime', () => {
       const opset = one.opset ?? 17
       const whole = onnxModel({ opset, nodes: [node], inputs: given, outputs })
       const expected = await runOrt(ort!, whole, given)
-      const check = (actual: Tensor, name: string) => {
+      const check = (actual: OnnxResult, name: string) => {
         const { shape, data } = expected[name]!
         expect(actual.shape).toEqual(shape)
         const scale = Math.max(...data.map(Math.abs), 1)
-        expect(largestError(actual.data, Float32Array.from(data)) / scale).toBeLessThan(one.tolerance ?? 2e-6)
+        const numbers = Float32Array.from(actual.data as ArrayLike<number | bigint>, Number)
+        expect(largestError(numbers, Float32Array.from(data)) / scale).toBeLessThan(one.tolerance ?? 2e-6)
       }
 
-      const results = loadOnnx(whole).run(given)
+      const results = loadOnnx(whole).run<OnnxResult>(given)
       expect(Object.keys(results)).toEqual(outputs)
       for (const name of outputs) check(results[name]!, name)
 
@@ -531,7 +532,7 @@ describe.skipIf(!ort)('as onnxruntime', () => {
       if (in0?.type !== undefined || one.inputs[0] === null) return
       const inputs = { in0: { shape: ['N', ...in0!.shape.slice(1)] } }
       const fixed = onnxModel({ opset, nodes: [node], inputs, initializers, outputs })
-      const x = new Tensor(Float32Array.from(in0!.data), in0!.shape)
+      const x = new Tensor(Float32Array.from(in0!.data, Number), in0!.shape)
       for (const output of outputs) {
         const model = loadOnnx(fixed, { output })
         check(model.forward(x), output)

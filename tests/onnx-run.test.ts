@@ -1,6 +1,6 @@
 /** Models run operator by operator, with results worked out from the ONNX specification: no other runtime needed. */
 import { describe, expect, test } from 'vitest'
-import { loadOnnx, type OnnxInput, Tensor } from '../lib/index.ts'
+import { loadOnnx, type OnnxInput, type OnnxResult, Tensor } from '../lib/index.ts'
 import { type AttributeValue, type Numbers, onnxModel, type TestNode } from './onnx-models.ts'
 
 type Given = (Numbers | null)[]
@@ -22,9 +22,10 @@ function run(
     attributes,
   }
   const bytes = onnxModel({ opset, nodes: [node], inputs, outputs: node.outputs! })
-  return Object.values(loadOnnx(bytes).run(inputs as Record<string, OnnxInput>)).map(({ shape, data }) => ({
+  const results = loadOnnx(bytes).run<OnnxResult>(inputs as Record<string, OnnxInput>)
+  return Object.values(results).map(({ shape, data }) => ({
     shape: [...shape],
-    data: [...data],
+    data: Array.from(data as ArrayLike<number | bigint>, Number),
   }))
 }
 

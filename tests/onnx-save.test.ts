@@ -120,8 +120,12 @@ describe.each(functions)('%s', (_, compute, inputShape = image) => {
 
   test('read back', () => {
     const again = loadOnnx(bytes)
-    expect(again.inputs).toEqual([{ name: 'input', type: 'float', shape: ['N', ...inputShape] }])
-    expect(again.outputs).toEqual([{ name: 'output', type: 'float', shape: ['N', ...model.outputShape] }])
+    expect(again.inputs).toEqual([
+      { name: 'input', type: 'float', dtype: 'float32', shape: ['N', ...inputShape] },
+    ])
+    expect(again.outputs).toEqual([
+      { name: 'output', type: 'float', dtype: 'float32', shape: ['N', ...model.outputShape] },
+    ])
     using compiled = again.compile()
     expect(compiled.outputShape).toEqual(model.outputShape)
     expect(largestError(compiled.run(x), expected)).toBeLessThan(1e-6)

@@ -1,12 +1,12 @@
 /** The native trainer against PyTorch: every gradient, every optimizer run, LeNet-5, on every instruction set. */
 import { describe, expect, test } from 'vitest'
-import {
-  type NativeGraph,
-  type NativeOptimizer,
-  type NativeTrainer,
-  type NativeTrainerOptions,
-  native,
-} from '../lib/backend/node-addon.ts'
+import type {
+  NativeGraph,
+  NativeOptimizer,
+  NativeTrainer,
+  NativeTrainerOptions,
+} from '../lib/backend/backend.ts'
+import { native } from '../lib/backend/node-addon.ts'
 import { toNative } from '../lib/graph/operation.ts'
 import * as kernelet from '../lib/index.ts'
 import { isa, LeNet5, trace } from '../lib/index.ts'

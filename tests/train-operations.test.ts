@@ -1,10 +1,11 @@
 /** Backward of the operations beside convolution and pooling, against finite differences of the eager functions. */
 import { describe, expect, test } from 'vitest'
-import { type NativeTrainer, native } from '../lib/backend/node-addon.ts'
+import type { NativeTrainer } from '../lib/backend/backend.ts'
+import { native } from '../lib/backend/node-addon.ts'
 import { toNative } from '../lib/graph/operation.ts'
 import * as k from '../lib/index.ts'
 import { type Module, type Tensor, trace } from '../lib/index.ts'
-import { BatchNorm } from '../lib/ops/normalization-layers.ts'
+import { BatchNorm } from '../lib/ops/normalization.ts'
 import { bitsOf, Inline, largestError, noise } from './helpers.ts'
 
 /** Values a few steps away from −3, 0, 0.5 and 3, where functions here have corners. */

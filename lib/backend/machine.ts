@@ -1,5 +1,7 @@
 /** What this machine offers: instruction sets and threads. */
-import { type NativeIsa, type NativeThreads, native } from './node-addon.ts'
+
+import type { NativeIsa, NativeThreads } from './backend.ts'
+import { native } from './node-addon.ts'
 
 /**
  * The instruction sets in this binary, those this machine can run, the one chosen and why.

@@ -1,6 +1,7 @@
 /** One convolution to measure: its numbers, its plan, and what must come out. */
 
-import { type NativePlan, native } from '../backend/node-addon.ts'
+import type { NativePlan } from '../backend/backend.ts'
+import { native } from '../backend/node-addon.ts'
 import type { Graph, GraphNode } from '../graph/graph.ts'
 import { toNative } from '../graph/operation.ts'
 import { Tensor } from '../tensor/tensor.ts'

@@ -64,7 +64,7 @@ function widen(ranges: Float32Array, node: number, values: Float32Array): void {
 
 function valuesOf(images: unknown, shape: readonly number[], scale: number, shift: number): Float32Array {
   let values: Float32Array
-  if (images instanceof Tensor) {
+  if (Tensor.is(images)) {
     const image = images.shape.length === shape.length ? images.shape : images.shape.slice(1)
     if (!sameShape(image, shape)) {
       throw new KerneletError(
@@ -77,7 +77,9 @@ function valuesOf(images: unknown, shape: readonly number[], scale: number, shif
   } else if (types.isFloat32Array(images)) {
     values = images
   } else if (types.isUint8Array(images) || types.isUint8ClampedArray(images)) {
-    values = Float32Array.from(images, (byte) => byte * scale + shift)
+    // from() with a function would first make a list of all numbers, of ten times their size
+    values = Float32Array.from(images)
+    for (let i = 0; i < values.length; i++) values[i] = (values[i] as number) * scale + shift
   } else {
     throw new KerneletError(
       'ERR_ARGUMENT',

@@ -1,9 +1,12 @@
 /** Augmentation: images varied at random, so that a network sees more hands and pens than its training set has. */
 
-import { type NativeAugment, native } from '../backend/node-addon.ts'
+import { types } from 'node:util'
+import type { NativeAugment } from '../backend/backend.ts'
+import { native } from '../backend/node-addon.ts'
 import { attached } from '../graph/operation.ts'
-import { formatShape } from '../tensor/shape.ts'
+import { checkShape, elements, formatShape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
+import { lengthOf } from '../tensor/typed-array.ts'
 import { checkOptions } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
@@ -138,12 +141,56 @@ export interface AugmentSeed {
  * @returns as many others
  * @throws KerneletError `ERR_SHAPE` for another rank; `ERR_ARGUMENT` for options out of range
  */
-export function augment(images: Tensor, options: AugmentOptions, where: AugmentSeed = {}): Tensor {
-  if (!(images instanceof Tensor) || images.shape.length !== 4) {
+export function augment(images: Tensor, options: AugmentOptions, where?: AugmentSeed): Tensor
+/**
+ * The same of images one after another, of floats, or of bytes: these are varied between the levels 0 and 255 unless
+ * told otherwise, and rounded.
+ *
+ * @param shape [channels, height, width] of one image
+ * @returns an array of the same kind
+ */
+export function augment<T extends Float32Array | Uint8Array>(
+  images: T,
+  shape: readonly number[],
+  options: AugmentOptions,
+  where?: AugmentSeed,
+): T
+export function augment(images: unknown, ...rest: unknown[]): unknown {
+  if ((types.isFloat32Array(images) || types.isUint8Array(images)) && Array.isArray(rest[0])) {
+    const [shape, options, where] = rest as [readonly number[], AugmentOptions, AugmentSeed?]
+    return augmentArray(images, shape, options, where)
+  }
+  const [options, where] = rest as [AugmentOptions, AugmentSeed?]
+  return augmentTensor(images, options, where)
+}
+
+function augmentArray(
+  images: Float32Array | Uint8Array,
+  shape: readonly number[],
+  options: AugmentOptions,
+  where: AugmentSeed = {},
+): Float32Array | Uint8Array {
+  const image = checkShape(shape, 'augment: shape')
+  const length = lengthOf(images)
+  if (length === 0 || length % elements(image) !== 0) {
+    throw new KerneletError(
+      'ERR_SHAPE',
+      `augment: expected images of ${elements(image)} values (${formatShape(image)}) but received ${length}`,
+    )
+  }
+  const sizes = [length / elements(image), ...image]
+  if (types.isFloat32Array(images)) return augmentTensor(new Tensor(images, sizes), options, where).data
+  const levels = new Tensor(Float32Array.from(images), sizes)
+  const { data } = augmentTensor(levels, options, { high: 255, ...where })
+  return Uint8Array.from(data, (level) => Math.min(255, Math.max(0, Math.round(level))))
+}
+
+function augmentTensor(images: unknown, options: AugmentOptions, where: AugmentSeed = {}): Tensor {
+  if (!Tensor.is(images) || images.shape.length !== 4) {
     throw new KerneletError(
       'ERR_SHAPE',
       `augment: expected images [n, channels, height, width] but received ` +
-        `${images instanceof Tensor ? formatShape(images.shape) : show(images)}`,
+        `${Tensor.is(images) ? formatShape(images.shape) : show(images)}`,
     )
   }
   checkOptions('augment', where, ['seed', 'epoch', 'index', 'low', 'high'])

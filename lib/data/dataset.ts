@@ -1,6 +1,7 @@
 /** Dataset: images with their labels, and ways to take a part of them. */
 
-import type { Generator } from '../tensor/random.ts'
+import { types } from 'node:util'
+import { Generator } from '../tensor/random.ts'
 import { checkShape, elements, formatShape } from '../tensor/shape.ts'
 import { checkOptions } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
@@ -43,13 +44,13 @@ export class Dataset {
     checkOptions('Dataset', parts, ['images', 'labels', 'shape', 'classes', 'names'])
     const { images, labels, names } = parts
     this.shape = Object.freeze(checkShape(parts.shape, 'Dataset: shape'))
-    if (!(images instanceof Uint8Array || images instanceof Float32Array)) {
+    if (!types.isUint8Array(images) && !types.isFloat32Array(images)) {
       throw new KerneletError(
         'ERR_ARGUMENT',
         `Dataset: images must be a Uint8Array or Float32Array but is ${show(images)}`,
       )
     }
-    if (!(labels instanceof Int32Array || labels instanceof Uint8Array || Array.isArray(labels))) {
+    if (!types.isInt32Array(labels) && !types.isUint8Array(labels) && !Array.isArray(labels)) {
       throw new KerneletError(
         'ERR_ARGUMENT',
         `Dataset: labels must be an array of classes but is ${show(labels)}`,
@@ -85,26 +86,39 @@ export class Dataset {
 
   /** One image: a view of its values. */
   image(index: number): Uint8Array | Float32Array {
+    this.#checkIndex('image', index)
     const size = this.imageLength
     return this.images.subarray(index * size, (index + 1) * size)
   }
 
-  /** The images of these indices, copied. */
+  #checkIndex(who: string, index: unknown): void {
+    if (Number.isInteger(index) && (index as number) >= 0 && (index as number) < this.length) return
+    throw new KerneletError(
+      'ERR_ARGUMENT',
+      `${who}: expected indices from 0 to ${this.length - 1} but received ${show(index)}`,
+    )
+  }
+
+  /**
+   * The images of these indices, copied.
+   *
+   * @throws KerneletError `ERR_ARGUMENT` for an index that there is none of
+   */
   subset(indices: ArrayLike<number>): Dataset {
+    if (!Array.isArray(indices) && !types.isTypedArray(indices)) {
+      throw new KerneletError(
+        'ERR_ARGUMENT',
+        `subset: expected an array of indices but received ${show(indices)}`,
+      )
+    }
+    for (let i = 0; i < indices.length; i++) this.#checkIndex('subset', indices[i])
     const size = this.imageLength
-    const images =
-      this.images instanceof Uint8Array
-        ? new Uint8Array(indices.length * size)
-        : new Float32Array(indices.length * size)
+    const images = types.isUint8Array(this.images)
+      ? new Uint8Array(indices.length * size)
+      : new Float32Array(indices.length * size)
     const labels = new Int32Array(indices.length)
     for (let i = 0; i < indices.length; i++) {
       const index = indices[i] as number
-      if (!Number.isInteger(index) || index < 0 || index >= this.length) {
-        throw new KerneletError(
-          'ERR_ARGUMENT',
-          `subset: expected indices from 0 to ${this.length - 1} but received ${show(index)}`,
-        )
-      }
       images.set(this.image(index), i * size)
       labels[i] = this.labels[index] as number
     }
@@ -138,11 +152,14 @@ export function splitIndices(
   share: number,
   generator: Generator,
 ): [rest: Uint32Array, part: Uint32Array] {
-  if (!(share > 0 && share < 1)) {
+  if (typeof share !== 'number' || !(share > 0 && share < 1)) {
     throw new KerneletError(
       'ERR_ARGUMENT',
       `split: expected a share between 0 and 1 but received ${show(share)}`,
     )
+  }
+  if (!(generator instanceof Generator)) {
+    throw new KerneletError('ERR_ARGUMENT', `split: expected a Generator but received ${show(generator)}`)
   }
   const byLabel = new Map<number, number[]>()
   for (const [i, label] of labels.entries()) {

@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { writeAtomically } from '../formats/atomic-write.ts'
 import { checkOptions } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
-import { checkPath } from '../util/file.ts'
 import { show } from '../util/show.ts'
+import { checkFilePath } from '../util/source.ts'
 import { unpackIdx } from './idx.ts'
 import { defaultFolder, mirrors } from './places.ts'
 
@@ -60,8 +60,11 @@ export interface DownloadProgress {
  */
 export async function downloadMnist(options: DownloadOptions = {}): Promise<string> {
   checkOptions('downloadMnist', options, ['folder', 'mirror', 'onProgress'])
-  const { folder = defaultFolder, mirror, onProgress = () => {} } = options
-  checkPath(folder, 'downloadMnist: folder')
+  const { mirror, onProgress = () => {} } = options
+  const folder = checkFilePath(
+    options.folder === undefined ? defaultFolder : options.folder,
+    'downloadMnist: folder',
+  )
   const sources = (mirror === undefined ? mirrors : [mirror]).map(address)
   try {
     mkdirSync(folder, { recursive: true })

@@ -1,10 +1,12 @@
 /** The IDX format of MNIST (http://yann.lecun.com/exdb/mnist): a magic number, sizes, bytes; gzipped or not. */
+
 import { gunzipSync } from 'node:zlib'
 import { mostDimensions } from '../formats/dtype.ts'
 import { elements, formatShape } from '../tensor/shape.ts'
 import { KerneletError } from '../util/errors.ts'
 import { readWhole } from '../util/file.ts'
 import { show } from '../util/show.ts'
+import { bytesOf, type FileSource, pathOf } from '../util/source.ts'
 
 /** What an IDX file of unsigned bytes holds. */
 export interface Idx {
@@ -35,12 +37,13 @@ const largest = 2 ** 30
  *   truncated, or has bytes left over; `ERR_DTYPE` for other elements than unsigned bytes; `ERR_UNSUPPORTED`
  *   above a gigabyte
  */
-export function loadIdx(source: string | Uint8Array): Idx {
-  if (typeof source !== 'string' && !(source instanceof Uint8Array)) {
+export function loadIdx(source: FileSource): Idx {
+  const given = bytesOf(source) ?? pathOf(source)
+  if (given === undefined) {
     throw new KerneletError('ERR_ARGUMENT', `loadIdx: expected a path or bytes but received ${show(source)}`)
   }
-  const name = typeof source === 'string' ? source : 'IDX bytes'
-  return parse(unpackIdx(source, name), name)
+  const name = typeof given === 'string' ? given : 'IDX bytes'
+  return parse(unpackIdx(given, name), name)
 }
 
 /** The bytes of a file, unzipped where it is a gzip file. */

@@ -3,8 +3,8 @@ import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { formatShape } from '../tensor/shape.ts'
 import { KerneletError } from '../util/errors.ts'
-import { checkPath } from '../util/file.ts'
 import { show } from '../util/show.ts'
+import { checkFilePath, type FilePath } from '../util/source.ts'
 import { Dataset } from './dataset.ts'
 import { loadIdx } from './idx.ts'
 import { defaultFolder } from './places.ts'
@@ -20,12 +20,11 @@ const words: Record<Part, string> = { train: 'train', test: '(?:t10k|test)' }
  *
  * @throws KerneletError `ERR_ARGUMENT` that says how to get it when nothing is known
  */
-export function mnistFolder(folder?: string): string {
+export function mnistFolder(folder?: FilePath): string {
   const found =
     folder ?? process.env.KERNELET_MNIST ?? (existsSync(defaultFolder) ? defaultFolder : undefined)
   if (found !== undefined && found !== '') {
-    checkPath(found, 'The folder of images')
-    return found
+    return checkFilePath(found, 'The folder of images')
   }
   throw new KerneletError(
     'ERR_ARGUMENT',
@@ -59,7 +58,7 @@ export function findIdx(folder: string, part: Part): { images: string; labels: s
  * @throws KerneletError `ERR_ARGUMENT` for another part; `ERR_IO` when files are missing; `ERR_FORMAT` for damaged files, counts that differ or a
  *   label out of range; otherwise as `loadIdx`
  */
-export function loadMnist(folder?: string, part: Part = 'train'): Dataset {
+export function loadMnist(folder?: FilePath, part: Part = 'train'): Dataset {
   if (part !== 'train' && part !== 'test') {
     throw new KerneletError('ERR_ARGUMENT', `loadMnist: part must be 'train' or 'test' but is ${show(part)}`)
   }

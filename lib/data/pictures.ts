@@ -3,8 +3,8 @@ import { readdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { checkOptions } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
-import { checkPath } from '../util/file.ts'
 import { show } from '../util/show.ts'
+import { checkFilePath, type FilePath } from '../util/source.ts'
 import { normalizeDigit } from '../vision/digits/normalize.ts'
 import { readPicture } from '../vision/picture/decode.ts'
 import { toLuma } from '../vision/picture/luma.ts'
@@ -37,8 +37,8 @@ const extensions = /\.(?:png|jpe?g|webp|gif|avif|tiff?|svg|heic)$/i
  *   no picture in it or one cannot be used; `ERR_ARGUMENT` for a folder that is none of `classes`; otherwise as
  *   `decodePictureAsync`
  */
-export async function loadPictures(folder: string, options: LoadPicturesOptions = {}): Promise<Dataset> {
-  checkPath(folder, 'loadPictures: folder')
+export async function loadPictures(from: FilePath, options: LoadPicturesOptions = {}): Promise<Dataset> {
+  const folder = checkFilePath(from, 'loadPictures: folder')
   checkOptions('loadPictures', options, ['normalize', 'classes', 'onSkip'])
   const { normalize = true, onSkip } = options
   if (options.classes !== undefined && !isNames(options.classes)) {

@@ -1,19 +1,21 @@
 /** Files written all or nothing. */
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { KerneletError } from '../util/errors.ts'
-import { checkPath } from '../util/file.ts'
+import { checkFilePath, type FilePath } from '../util/source.ts'
 
 /**
- * Writes a file beside its place, flushes it to disk and renames it: whoever reads `path` sees the old file or
+ * Writes a file beside its place, flushes it to disk and renames it: whoever reads it sees the old file or
  * the new one.
  *
  * @throws KerneletError `ERR_ARGUMENT` for what is no path; `ERR_IO` when it cannot be written; what was there is then untouched
  */
-export function writeAtomically(path: string, parts: readonly Uint8Array[]): void {
-  checkPath(path, 'The file to be written')
+export function writeAtomically(to: FilePath, parts: readonly Uint8Array[]): void {
+  const path = checkFilePath(to, 'The file to be written')
   const beside = `${path}.${process.getBuiltinModule('node:crypto').randomUUID()}.tmp`
+  let made = false
   try {
     const file = openSync(beside, 'wx')
+    made = true
     try {
       for (const part of parts) {
         for (let done = 0; done < part.length; ) done += writeSync(file, part, done)
@@ -24,7 +26,7 @@ export function writeAtomically(path: string, parts: readonly Uint8Array[]): voi
     }
     renameSync(beside, path)
   } catch (cause) {
-    rmSync(beside, { force: true })
+    if (made) rmSync(beside, { force: true })
     throw new KerneletError('ERR_IO', `${path} could not be written: ${(cause as Error).message}`, { cause })
   }
 }

@@ -60,8 +60,8 @@ const readers: Partial<Record<Dtype, (view: DataView, at: number) => number>> = 
   I32: (view, at) => view.getInt32(at, true),
   U32: (view, at) => view.getUint32(at, true),
   F64: (view, at) => view.getFloat64(at, true),
-  I64: (view, at) => nearestFloat(view.getBigInt64(at, true)),
-  U64: (view, at) => nearestFloat(view.getBigUint64(at, true)),
+  I64: (view, at) => exactOdd(view.getBigInt64(at, true)),
+  U64: (view, at) => exactOdd(view.getBigUint64(at, true)),
 }
 
 /**
@@ -104,10 +104,10 @@ function half(word: number): number {
 }
 
 /**
- * The float32 nearest to an integer. By way of a double it would be rounded twice: past 2⁵³ the bits that do not
- * fit go into the last one that does, so that it counts for the second rounding.
+ * An integer as a double that rounds to the float32 (or narrower number) nearest to it. Past 2⁵³ it would be rounded
+ * twice: the bits that do not fit go into the last one that does, so that they count for the second rounding.
  */
-function nearestFloat(value: bigint): number {
+export function exactOdd(value: bigint): number {
   const size = value < 0n ? -value : value
   const odd = size >> 53n === 0n ? size : ((size >> 11n) << 11n) | (size & 0x7ffn ? 1n << 11n : 0n)
   return Number(value < 0n ? -odd : odd)

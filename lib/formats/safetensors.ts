@@ -2,14 +2,17 @@
  * The safetensors format (https://github.com/huggingface/safetensors): eight bytes with the length of a JSON
  * header, the header, the numbers. A file is not trusted: everything it says is checked before it is used.
  */
+
 import { realpathSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { types } from 'node:util'
 import { attached } from '../graph/operation.ts'
 import { formatShape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { KerneletError } from '../util/errors.ts'
 import { unreadable } from '../util/file.ts'
 import { show } from '../util/show.ts'
+import type { FilePath, FileSource } from '../util/source.ts'
 import { writeAtomically } from './atomic-write.ts'
 import { locateBelow } from './below.ts'
 import { bits, type Dtype, mostDimensions, type StoredTensor, toTensors, type WeightsFile } from './dtype.ts'
@@ -26,9 +29,9 @@ const longestHeader = 100_000_000
  * @throws KerneletError `ERR_IO` when a file cannot be read; `ERR_FORMAT` when one is damaged, or an index names
  *   what is not there or lies elsewhere; `ERR_DTYPE` for an element type that the format does not have
  */
-export function readSafetensors(source: string | Uint8Array): WeightsFile {
-  const { bytes, name } = readSource('readSafetensors', source, 'safetensors')
-  if (typeof source === 'string' && source.endsWith('.json')) return readShards(source, bytes)
+export function readSafetensors(source: FileSource): WeightsFile {
+  const { bytes, name, path } = readSource('readSafetensors', source, 'safetensors')
+  if (path?.endsWith('.json')) return readShards(path, bytes)
   return new Reader(bytes, name).read()
 }
 
@@ -40,7 +43,7 @@ export function readSafetensors(source: string | Uint8Array): WeightsFile {
  * @returns tensors by name, for `loadStateDict`
  * @throws KerneletError as `readSafetensors`; `ERR_DTYPE` for 8-bit floats, `ERR_SHAPE` for a dimension of 0
  */
-export function loadSafetensors(source: string | Uint8Array): Map<string, Tensor> {
+export function loadSafetensors(source: FileSource): Map<string, Tensor> {
   return toTensors(readSafetensors(source).tensors)
 }
 
@@ -52,7 +55,7 @@ export function loadSafetensors(source: string | Uint8Array): Map<string, Tensor
  * @throws KerneletError `ERR_IO` when the file cannot be written; the old one is then untouched
  */
 export function saveSafetensors(
-  path: string,
+  path: FilePath,
   state: ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>,
   metadata: ReadonlyMap<string, string> | Readonly<Record<string, string>> = {},
 ): void {
@@ -71,7 +74,7 @@ export function encodeSafetensors(
   const parts: Uint8Array[] = []
   let offset = 0
   for (const [name, tensor] of tensors) {
-    if (!(tensor instanceof Tensor) || name === '__metadata__') {
+    if (!Tensor.is(tensor) || name === '__metadata__') {
       throw new KerneletError(
         'ERR_ARGUMENT',
         `saveSafetensors: ${show(name)}: expected a Tensor and another name`,
@@ -109,8 +112,11 @@ function entriesOf<T>(
   what: string,
 ): [string, T][] {
   const isObject = typeof dictionary === 'object' && dictionary !== null
-  const entries: [unknown, T][] | undefined =
-    dictionary instanceof Map ? [...dictionary] : isObject ? Object.entries(dictionary) : undefined
+  const entries: [unknown, T][] | undefined = types.isMap(dictionary)
+    ? [...dictionary]
+    : isObject
+      ? Object.entries(dictionary)
+      : undefined
   if (entries?.every((entry): entry is [string, T] => typeof entry[0] === 'string')) return entries
   throw new KerneletError(
     'ERR_ARGUMENT',

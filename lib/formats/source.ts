@@ -1,23 +1,29 @@
 /** Files read whole, or bytes that stand for one. */
+
+import { bufferOf, byteOffsetOf, lengthOf } from '../tensor/typed-array.ts'
 import { KerneletError } from '../util/errors.ts'
 import { readWhole } from '../util/file.ts'
 import { show } from '../util/show.ts'
+import { bytesOf, type FileSource, pathOf } from '../util/source.ts'
 
 /**
- * The bytes of a file given by path, or bytes as they are, with a name for errors.
+ * The bytes of a file given by path or URL, or bytes as they are, with a name for errors.
  *
  * @param who the function that was called
  * @throws KerneletError `ERR_IO` when the file cannot be read; `ERR_ARGUMENT` for something else altogether
  */
 export function readSource(
   who: string,
-  source: string | Uint8Array,
+  source: FileSource,
   kind: string,
-): { bytes: Uint8Array; name: string } {
-  if (typeof source === 'string') return { bytes: readWhole(source), name: source }
-  if (!(source instanceof Uint8Array)) {
+): { bytes: Uint8Array; name: string; path: string | undefined } {
+  const given = bytesOf(source)
+  const path = given ? undefined : pathOf(source)
+  if (path !== undefined) return { bytes: readWhole(path), name: path, path }
+  if (!given) {
     throw new KerneletError('ERR_ARGUMENT', `${who}: expected a path or bytes but received ${show(source)}`)
   }
   // Not a Buffer: its slice() would be a view, unlike that of the Uint8Array it claims to be.
-  return { bytes: new Uint8Array(source.buffer, source.byteOffset, source.byteLength), name: `${kind} bytes` }
+  const bytes = new Uint8Array(bufferOf(given), byteOffsetOf(given), lengthOf(given))
+  return { bytes, name: `${kind} bytes`, path: undefined }
 }

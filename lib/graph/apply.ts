@@ -11,11 +11,16 @@ import { attached, inferShape, type Operation, title, toNative } from './operati
 const noOrigin = (shapes: readonly (readonly number[])[]) => (input: number) =>
   `input ${formatShape(shapes[input] as readonly number[])}`
 
-/** Runs an operation, or records it where inputs are stand-ins. */
-export function apply(operation: Operation, inputs: readonly Tensor[]): Tensor {
+/** `eager` is called before an operation computes `batch` results of `shape`, and may refuse it. */
+export const before: {
+  eager?: ((operation: Operation, shape: readonly number[], batch: number) => void) | undefined
+} = {}
+
+/** Runs an operation, or records it where inputs are stand-ins; `rank` as for `Tracer.record`. */
+export function apply(operation: Operation, inputs: readonly Tensor[], rank?: number): Tensor {
   const who = title(operation)
   const tracer = inputs.map((input) => checkTensor(who, input)).reduce(tracerOf, undefined)
-  if (tracer) return tracer.record(operation, inputs)
+  if (tracer) return tracer.record(operation, inputs, rank)
 
   // Some operations work image by image; to everything else the batch is a dimension like any other.
   const whole = inputs.map((input) => [...input.shape])
@@ -24,6 +29,7 @@ export function apply(operation: Operation, inputs: readonly Tensor[]): Tensor {
   const batch = batched ? (first[0] as number) : 1
   const shapes = whole.map((shape) => (batched ? shape.slice(1) : shape.length === 0 ? [1] : shape))
   const shape = inferShape(operation, shapes, { prefix: '', origin: noOrigin(whole) })
+  before.eager?.(operation, shape, batch)
   const data = inputs.map((input) => attached(input, who))
   const scalar = operation.op !== 'flatten' && whole.every((one) => one.length === 0)
   const outputShape = batched ? [batch, ...shape] : scalar ? [] : shape
@@ -54,8 +60,14 @@ function tracerOf(found: Tracer | undefined, input: Tensor): Tracer | undefined 
 
 /** `value`, if it is a Tensor. */
 export function checkTensor(who: string, value: unknown): Tensor {
-  if (value instanceof Tensor) return value
-  const hint = ArrayBuffer.isView(value) ? '; wrap it: new Tensor(data, shape)' : ''
+  if (Tensor.is(value)) return value
+  const other =
+    (value as { constructor?: { name?: unknown } } | null | undefined)?.constructor?.name === 'Tensor'
+  const hint = ArrayBuffer.isView(value)
+    ? '; wrap it: new Tensor(data, shape)'
+    : other
+      ? ' of another copy of kernelet: one program must load it once'
+      : ''
   throw new KerneletError('ERR_ARGUMENT', `${who}: expected a Tensor but received ${show(value)}${hint}`)
 }
 

@@ -18,6 +18,8 @@ export interface GraphNode extends Operation {
   inputs: number[]
   /** Output shape per image. */
   shape: number[]
+  /** A batch is [n], not [n, 1]: one number an image, whose shape is then given as [1]. */
+  flat?: true | undefined
 }
 
 /** Operations in the order they run; every node uses only earlier ones, and node 0 is the input. */
@@ -143,20 +145,26 @@ export class Tracer {
     this.input = new SymbolicTensor(this, 0, [1, ...inputShape])
   }
 
-  /** Appends an operation; returns the stand-in for its result. Inputs with values become constants. */
-  record(operation: Operation, inputs: readonly Tensor[]): SymbolicTensor {
+  /**
+   * Appends an operation; returns the stand-in for its result. Inputs with values become constants.
+   *
+   * @param rank dimensions of the result, the batch counted, where they do not follow from the inputs: 1 is one number
+   *   an image, which native code knows as an image of shape [1]
+   */
+  record(operation: Operation, inputs: readonly Tensor[], rank?: number): SymbolicTensor {
     const name = this.#name(operation.op)
-    const rank = Math.max(
+    const inputRank = Math.max(
       ...inputs.map((input) => (input instanceof SymbolicTensor ? input.shape.length : 0)),
     )
-    const sources = inputs.map((input) => this.#indexOf(input, name, rank))
+    const sources = inputs.map((input) => this.#indexOf(input, name, inputRank))
     const shape = inferShape(
       operation,
       sources.map((source) => (this.nodes[source] as GraphNode).shape),
       { prefix: `${name}: `, origin: (i) => this.#origin(sources[i] as number) },
     )
-    this.nodes.push({ ...operation, name, inputs: sources, shape })
-    return new SymbolicTensor(this, this.nodes.length - 1, [1, ...shape])
+    const flat = (rank ?? inputRank) === 1
+    this.nodes.push({ ...operation, name, inputs: sources, shape, ...(flat && { flat }) })
+    return new SymbolicTensor(this, this.nodes.length - 1, flat ? [1] : [1, ...shape])
   }
 
   #name(op: string): string {

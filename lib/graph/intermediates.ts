@@ -1,6 +1,7 @@
 /** Activations: what every step of a model makes of an input, one step after the other. */
 
-import { type NativeCompileOptions, native } from '../backend/node-addon.ts'
+import type { NativeCompileOptions } from '../backend/backend.ts'
+import { native } from '../backend/node-addon.ts'
 import { elements, formatShape, sameShape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { KerneletError } from '../util/errors.ts'
@@ -19,7 +20,7 @@ import { attached, toNative } from './operation.ts'
  *   fit; otherwise as `trace`
  */
 export function activations(model: Model | Graph, x: Tensor): Map<string, Tensor> {
-  if (typeof model !== 'object' || model === null || !(x instanceof Tensor)) {
+  if (typeof model !== 'object' || model === null || !Tensor.is(x)) {
     throw new KerneletError(
       'ERR_ARGUMENT',
       `activations: expected a Module or Graph and a Tensor but received ${show(model)} and ${show(x)}`,
@@ -40,9 +41,9 @@ export function activations(model: Model | Graph, x: Tensor): Map<string, Tensor
     values[i] =
       i === 0 ? attached(x, 'activations: input') : evaluate(graph, node, batch, (source) => values[source]!)
   }
-  const outputs = graph.nodes.map(({ op, name, shape }, i): [string, Tensor, boolean] => [
+  const outputs = graph.nodes.map(({ op, name, shape, flat }, i): [string, Tensor, boolean] => [
     name,
-    new Tensor(values[i] as Float32Array, [batch, ...shape]),
+    new Tensor(values[i] as Float32Array, flat ? [batch] : [batch, ...shape]),
     op !== 'constant',
   ])
   return new Map(outputs.filter(([, , computed]) => computed).map(([name, tensor]) => [name, tensor]))

@@ -1,6 +1,6 @@
 /** Operations: what one needs to be told, and the shape and the work that follow from it. */
 
-import type { NativeNode } from '../backend/node-addon.ts'
+import type { NativeNode } from '../backend/backend.ts'
 import { elements, formatShape, looksLikeNhwc, windowCount, windowExtent } from '../tensor/shape.ts'
 import { received, type Tensor } from '../tensor/tensor.ts'
 import { lengthOf } from '../tensor/typed-array.ts'

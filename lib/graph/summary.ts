@@ -74,7 +74,8 @@ export class Summary {
  * @throws KerneletError `ERR_SHAPE` that says which layer does not fit and why; otherwise as `trace`.
  */
 export function summary(model: Model | Graph, inputShape?: readonly number[]): Summary {
-  return new Summary('nodes' in model ? model : trace(model, inputShape as readonly number[]))
+  const known = typeof model === 'object' && model !== null && 'nodes' in model
+  return new Summary(known ? model : trace(model, inputShape as readonly number[]))
 }
 
 /** Constants are none, unless they are trained. */

@@ -1,10 +1,14 @@
 /** Module: something with weights and a forward(), made of other modules. Works like `torch.nn.Module`. */
-import { type CompiledModel, type CompileOptions, compile } from '../compile/compiled-model.ts'
+
+import { types } from 'node:util'
+import { type CompiledModel, compile } from '../compile/compiled-model.ts'
+import type { CompileOptions } from '../compile/options.ts'
 import { attached } from '../graph/operation.ts'
 import { type Summary, summary } from '../graph/summary.ts'
 import { Buffer, Parameter } from '../tensor/parameter.ts'
 import { elements, formatShape, sameShape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
+import { checkOptions, flag, objectOf } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
 
@@ -75,7 +79,11 @@ export abstract class Module {
     state: ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>,
     options: { strict?: boolean } = {},
   ): { missingKeys: string[]; unexpectedKeys: string[] } {
-    const given = state instanceof Map ? state : new Map(Object.entries(state))
+    const given: ReadonlyMap<string, Tensor> = types.isMap(state)
+      ? state
+      : new Map(Object.entries(objectOf(state, 'loadStateDict: state')))
+    checkOptions('loadStateDict', options, ['strict'])
+    const strict = flag(options.strict ?? true, 'loadStateDict: strict')
     const own = this.stateDict()
     // Files of PyTorch before 0.4.1 have no count of batches; they load there too.
     const missingKeys = [...own.keys()].filter(
@@ -84,7 +92,7 @@ export abstract class Module {
     const unexpectedKeys = [...given.keys()].filter((name) => !own.has(name))
     const found = [...own].filter(([name]) => given.has(name))
     const problems: string[] = []
-    if (options.strict !== false) {
+    if (strict) {
       if (missingKeys.length > 0) problems.push(`Missing key(s): ${quote(missingKeys)}.`)
       if (unexpectedKeys.length > 0) problems.push(`Unexpected key(s): ${quote(unexpectedKeys)}.`)
     }
@@ -207,7 +215,7 @@ function prefixHint(missing: readonly string[], unexpected: readonly string[]): 
 const prefixes: Record<string, string> = { 'module.': 'DataParallel', '_orig_mod.': 'torch.compile' }
 
 function checkValue(name: string, value: unknown): Tensor {
-  if (value instanceof Tensor) return value
+  if (Tensor.is(value)) return value
   const dtype = (value as { dtype?: unknown } | null | undefined)?.dtype
   if (typeof dtype === 'string' && dtype !== 'F32') {
     throw new KerneletError('ERR_DTYPE', `${name}: expected float32 values (F32) but received ${dtype}`)

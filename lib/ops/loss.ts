@@ -23,7 +23,7 @@ export function crossEntropy(input: Tensor, target: Tensor | Int32Array | readon
     )
   }
   const [count, classes] = (rank === 2 ? input.shape : [1, ...input.shape]) as [number, number]
-  const labels = target instanceof Tensor ? attached(target, 'crossEntropy: target') : target
+  const labels = Tensor.is(target) ? attached(target, 'crossEntropy: target') : target
   if (labels?.length !== count) {
     throw new KerneletError(
       'ERR_SHAPE',

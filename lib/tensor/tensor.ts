@@ -29,6 +29,14 @@ export class Tensor {
     this.#data = data
   }
 
+  /**
+   * Whether a value is a Tensor. Not by `instanceof`: an object that only has the prototype has no numbers, and a Proxy
+   * may do anything when it is asked.
+   */
+  static is(value: unknown): value is Tensor {
+    return typeof value === 'object' && value !== null && #data in value
+  }
+
   /** The numbers themselves, not a copy. */
   get data(): Float32Array {
     return this.#data

@@ -6,6 +6,7 @@ import { sameShape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
+import { checkFilePath, type FilePath } from '../util/source.ts'
 
 /** What the native trainer keeps of each parameter. */
 export const kinds = ['momentum', 'expAvg', 'expAvgSq', 'ema'] as const
@@ -87,7 +88,7 @@ export function notesOf(metadata: unknown): Map<string, string> {
  *
  * @throws KerneletError `ERR_IO`
  */
-export function writeCheckpoint(path: string, checkpoint: Checkpoint): void {
+export function writeCheckpoint(path: FilePath, checkpoint: Checkpoint): void {
   const { weights, state, progress, metadata } = checkpoint
   const tensors = new Map<string, Tensor>(weights)
   for (const [kind, values] of state.arrays) {
@@ -109,7 +110,8 @@ export function writeCheckpoint(path: string, checkpoint: Checkpoint): void {
  *
  * @throws KerneletError `ERR_FORMAT` for a file that is none; otherwise as `loadSafetensors`
  */
-export function readCheckpoint(path: string): Checkpoint {
+export function readCheckpoint(from: FilePath): Checkpoint {
+  const path = checkFilePath(from, 'The checkpoint')
   const { metadata } = readSafetensors(path)
   const text = metadata.get(field)
   if (text === undefined) {

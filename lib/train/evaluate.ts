@@ -1,4 +1,5 @@
 /** evaluate: how well a model does on labelled images it was not trained on. */
+import { types } from 'node:util'
 import { compile } from '../compile/compiled-model.ts'
 import { Dataset } from '../data/dataset.ts'
 import type { Module } from '../nn/module.ts'
@@ -153,7 +154,7 @@ export async function evaluate(
   checkData('evaluate', data)
   const { threads, isa, temperature = 1 } = options
   const signal = signalOf(options.signal, 'evaluate: signal')
-  if (!(temperature > 0 && temperature < Number.POSITIVE_INFINITY)) {
+  if (typeof temperature !== 'number' || !(temperature > 0 && temperature < Number.POSITIVE_INFINITY)) {
     throw new KerneletError(
       'ERR_ARGUMENT',
       `evaluate: temperature must be a number above 0 but is ${show(temperature)}`,
@@ -161,7 +162,7 @@ export async function evaluate(
   }
   const loss = checkLoss(options.loss ?? 'crossEntropy')
   const batchSize = size(options.batchSize ?? 1024, 'evaluate: batchSize', 1)
-  const inputType = data.images instanceof Uint8Array ? 'uint8' : 'float32'
+  const inputType = types.isUint8Array(data.images) ? 'uint8' : 'float32'
   const scaling = pixelsOf('evaluate', options)
   using compiled = compile(model, {
     inputShape: data.shape,

@@ -1,6 +1,7 @@
 /** Gradient health: how strongly every layer is told to change, and what is wrong where one is not. */
 
-import type { NativeHealth } from '../backend/node-addon.ts'
+import { types } from 'node:util'
+import type { NativeHealth } from '../backend/backend.ts'
 import { compile } from '../compile/compiled-model.ts'
 import type { Graph, GraphNode } from '../graph/graph.ts'
 import { elements } from '../tensor/shape.ts'
@@ -33,7 +34,8 @@ export interface ReluHealth {
 
 /** Something wrong with the gradients, and what to do. */
 export interface HealthWarning {
-  kind: 'vanishing' | 'exploding' | 'dead'
+  kind: 'vanishing' | 'exploding' | 'dead' | 'unread'
+  /** With 'unread', the parameter. */
   layer: string
   /** A sentence with the figures and the cure. */
   message: string
@@ -106,7 +108,7 @@ export async function deadUnits(
   options: { scale: number; shift: number; isa: string | undefined; threads: number | undefined },
 ): Promise<Map<string, number>> {
   const { scale, shift, isa, threads } = options
-  const pixels = images instanceof Uint8Array ? { inputType: 'uint8' as const, scale, shift } : {}
+  const pixels = types.isUint8Array(images) ? { inputType: 'uint8' as const, scale, shift } : {}
   const shares = new Map<string, number>()
   for (const [index, { op, name, shape }] of graph.nodes.entries()) {
     if (op !== 'relu') continue
@@ -147,6 +149,17 @@ export function warningsOf(
     return dead.length === 0 || (found?.gradientNorm ?? 0) > 0
   })
   return [...vanished, ...exploding(layers, gradientNorm, clipped), ...dead]
+}
+
+/** What to say of a parameter that is to be trained but that no step of the graph reads: its gradient is none. */
+export function unread(name: string): HealthWarning {
+  return {
+    kind: 'unread',
+    layer: name,
+    message:
+      `${name}: no gradient reaches it: the result does not depend on it, or forward() computes with its values ` +
+      'where only layers and functions of tensors can be traced; freeze() it if it is to stay as it is',
+  }
 }
 
 /** Gradient for its size: layers are compared by the share of their weights a plain step would change. */

@@ -1,6 +1,6 @@
 /** Losses: what each takes as target, and its value for one image. */
 
-import type { NativeLoss } from '../backend/node-addon.ts'
+import type { NativeLoss } from '../backend/backend.ts'
 import { elements, formatShape } from '../tensor/shape.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'

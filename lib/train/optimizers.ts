@@ -1,6 +1,6 @@
 /** Optimizers: PyTorch's names and defaults. They are settings; the arithmetic is native. */
 
-import type { NativeOptimizer } from '../backend/node-addon.ts'
+import type { NativeOptimizer } from '../backend/backend.ts'
 import { checkOptions } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
@@ -43,7 +43,7 @@ export abstract class Optimizer {
 
   /** @throws KerneletError `ERR_ARGUMENT` */
   constructor(who: string, lr: unknown = 1e-3) {
-    this.lr = atLeast0(lr, `${who}: lr`)
+    this.lr = atLeast0(lr, `${typeof who === 'string' ? who : 'Optimizer'}: lr`)
   }
 }
 

@@ -21,3 +21,6 @@ function mix(value: number): number {
 export function epochOrder(indices: Uint32Array, seed: number, epoch: number): Uint32Array {
   return shuffled(indices.length, stream(seed, epoch)).map((i) => indices[i] as number)
 }
+
+/** Whatever epoch a run reaches, its order comes from another stream. */
+export const validationStream: number = 2 ** 31 - 1

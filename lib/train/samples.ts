@@ -14,7 +14,7 @@ export function samplesOf(
   x: unknown,
   known: readonly number[] | undefined,
 ): { images: Float32Array | Uint8Array; shape: readonly number[] } {
-  if (x instanceof Tensor) {
+  if (Tensor.is(x)) {
     const shape = x.shape.slice(1)
     if (shape.length > 0) return { images: attached(x, 'step: x'), shape }
     throw new KerneletError(
@@ -53,7 +53,7 @@ export function targetsGiven(
   loss: Loss,
 ): Int32Array | Float32Array {
   const outputs = elements(outputShape)
-  const values = y instanceof Tensor ? attached(y, 'step: y') : y
+  const values = Tensor.is(y) ? attached(y, 'step: y') : y
   if (types.isFloat32Array(values) && lengthOf(values) === count * outputs) {
     checkTargets(values, outputShape, loss)
     return values

@@ -1,7 +1,7 @@
 /** Learning-rate schedules: PyTorch's names, defaults and formulas. A rate is a function of where the run is. */
 
 import { size } from '../tensor/shape.ts'
-import { checkOptions } from '../util/check.ts'
+import { checkOptions, objectOf } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
 import { atLeast0, finite } from './optimizers.ts'
@@ -55,6 +55,7 @@ export class StepLR extends Schedule {
   }
 
   rate(base: number, position: Position): number {
+    checkPosition(base, position)
     return base * this.#gamma ** Math.floor(count(this.#interval, position) / this.#stepSize)
   }
 }
@@ -89,6 +90,7 @@ export class CosineAnnealingLR extends Schedule {
   }
 
   rate(base: number, position: Position): number {
+    checkPosition(base, position)
     const part =
       this.#tMax === undefined ? position.step / position.steps : count(this.#interval, position) / this.#tMax
     return this.#etaMin + ((base - this.#etaMin) * (1 + Math.cos(Math.PI * part))) / 2
@@ -138,7 +140,7 @@ export class OneCycleLR extends Schedule {
     ])
     const { totalSteps, pctStart = 0.3, annealStrategy = 'cos', threePhase = false } = options
     if (totalSteps !== undefined) size(totalSteps, 'OneCycleLR: totalSteps', 1)
-    if (!(pctStart >= 0 && pctStart <= 1)) {
+    if (typeof pctStart !== 'number' || !(pctStart >= 0 && pctStart <= 1)) {
       throw new KerneletError(
         'ERR_ARGUMENT',
         `OneCycleLR: pctStart must be from 0 to 1 but is ${show(pctStart)}`,
@@ -160,7 +162,9 @@ export class OneCycleLR extends Schedule {
     this.#rates = { max, first, last }
   }
 
-  rate(_base: number, { step, steps }: Position): number {
+  rate(base: number, position: Position): number {
+    checkPosition(base, position)
+    const { step, steps } = position
     const total = this.#totalSteps ?? steps
     if (step >= total) {
       throw new KerneletError(
@@ -206,4 +210,14 @@ function checkInterval(value: unknown, who: string): Interval {
 function positive(value: unknown, what: string): number {
   if (typeof value === 'number' && Number.isFinite(value) && value > 0) return value
   throw new KerneletError('ERR_ARGUMENT', `${what} must be a number above 0 but is ${show(value)}`)
+}
+
+/** @throws KerneletError `ERR_ARGUMENT` for what is no rate, or no place in a run */
+function checkPosition(base: unknown, position: Position): void {
+  finite(base, 'rate: base')
+  const { step, steps, stepsPerEpoch } = objectOf(position, 'rate: position') as Position
+  for (const [name, value] of Object.entries({ step, steps, stepsPerEpoch })) {
+    if (Number.isSafeInteger(value) && value >= 0) continue
+    throw new KerneletError('ERR_ARGUMENT', `rate: ${name} must be a number of steps but is ${show(value)}`)
+  }
 }

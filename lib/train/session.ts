@@ -1,12 +1,12 @@
 /** Session: a model's native trainer, made when it is first needed and made anew when the model has changed. */
-import {
-  type NativeAugment,
-  type NativeOptimizer,
-  type NativeTrainCall,
-  type NativeTrainer,
-  type NativeTrainReport,
-  native,
-} from '../backend/node-addon.ts'
+import type {
+  NativeAugment,
+  NativeOptimizer,
+  NativeTrainCall,
+  NativeTrainer,
+  NativeTrainReport,
+} from '../backend/backend.ts'
+import { native } from '../backend/node-addon.ts'
 import { graphShapes } from '../graph/graph.ts'
 import { attached, toNative } from '../graph/operation.ts'
 import type { Module, StateDict } from '../nn/module.ts'

@@ -1,5 +1,5 @@
 /** Trainer: teaches a model, a step or a whole run at a time. */
-import type { NativeTrainReport } from '../backend/node-addon.ts'
+import type { NativeTrainReport } from '../backend/backend.ts'
 import { type Dataset, splitIndices } from '../data/dataset.ts'
 import { Module, type StateDict } from '../nn/module.ts'
 import type { Parameter } from '../tensor/parameter.ts'
@@ -8,8 +8,10 @@ import { checkShape, elements, size } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { lengthOf } from '../tensor/typed-array.ts'
 import { checkOptions, flag, signalOf } from '../util/check.ts'
+import { disposable } from '../util/dispose.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
+import { type FilePath, pathOf } from '../util/source.ts'
 import {
   type Checkpoint,
   notesOf,
@@ -24,7 +26,7 @@ import { Diverged, type EpochReport, type FitOptions, type Pace, type Training, 
 import { checkClasses, type Loss } from './losses.ts'
 import { atLeast0, type Optimizer } from './optimizers.ts'
 import { settingsOf, type TrainerOptions } from './options.ts'
-import { stream } from './order.ts'
+import { stream, validationStream } from './order.ts'
 import { samplesOf, targetsGiven } from './samples.ts'
 import { Schedule } from './schedules.ts'
 import { Session, weightsOf } from './session.ts'
@@ -46,6 +48,8 @@ export interface StepReport {
  * new weights.
  */
 export class Trainer {
+  /** `dispose`, at the end of a `using` block. */
+  declare readonly [Symbol.dispose]: () => void
   /** Learning rate of `step`, and the base rate of `fit`; the optimizer's at first. */
   lr: number
   readonly #model: Module
@@ -340,7 +344,7 @@ export class Trainer {
    * @throws KerneletError `ERR_ARGUMENT` for other metadata; `ERR_IO`, `ERR_BUSY`, `ERR_DISPOSED`
    */
   saveCheckpoint(
-    path: string,
+    path: FilePath,
     metadata: Readonly<Record<string, string>> | ReadonlyMap<string, string> = {},
   ): void {
     this.#checkFree('saveCheckpoint')
@@ -354,14 +358,14 @@ export class Trainer {
    * @throws KerneletError `ERR_FORMAT` for another file; `ERR_STATE_DICT` for another model or optimizer, or averages
    *   that this trainer does not keep; `ERR_IO`, `ERR_BUSY`, `ERR_DISPOSED`
    */
-  loadCheckpoint(path: string): Map<string, string> {
+  loadCheckpoint(path: FilePath): Map<string, string> {
     this.#checkFree('loadCheckpoint')
     const checkpoint = readCheckpoint(path)
     const own = this.#optimizer.settings.kind
     if (checkpoint.progress.optimizer !== own) {
       throw new KerneletError(
         'ERR_STATE_DICT',
-        `${path}: it was trained by ${checkpoint.progress.optimizer}, not by ${own}`,
+        `${pathOf(path)}: it was trained by ${checkpoint.progress.optimizer}, not by ${own}`,
       )
     }
     for (const kind of checkpoint.state.arrays.keys()) {
@@ -369,7 +373,7 @@ export class Trainer {
       const option = kind === 'ema' ? 'ema' : 'an optimizer with momentum'
       throw new KerneletError(
         'ERR_STATE_DICT',
-        `${path}: it was trained with ${option}, which this trainer has not`,
+        `${pathOf(path)}: it was trained with ${option}, which this trainer has not`,
       )
     }
     this.#restore(checkpoint)
@@ -384,10 +388,6 @@ export class Trainer {
     this.#disposed = true
     if (this.#running) this.#session.interrupt()
     else this.#session.dispose()
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose()
   }
 
   #checkAlive(): void {
@@ -451,6 +451,4 @@ export class Trainer {
     })
   }
 }
-
-/** Whatever epoch a run reaches, its order comes from another stream. */
-const validationStream = 2 ** 31 - 1
+disposable(Trainer)

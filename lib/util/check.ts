@@ -38,6 +38,12 @@ export function flag(value: unknown, what: string): boolean {
   throw new KerneletError('ERR_ARGUMENT', `${what} must be true or false but is ${show(value)}`)
 }
 
+/** `value`, if it is an object and no array. */
+export function objectOf(value: unknown, what: string): object {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value
+  throw new KerneletError('ERR_ARGUMENT', `${what} must be an object but is ${show(value)}`)
+}
+
 /** `value`, if it is an AbortSignal, of whatever realm, or nothing. */
 export function signalOf(value: unknown, what: string): AbortSignal | undefined {
   if (value === undefined || value === null) return undefined

@@ -5,19 +5,12 @@
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats, statSync } from 'node:fs'
 import { type FileHandle, open, stat } from 'node:fs/promises'
 import { KerneletError } from './errors.ts'
-import { show } from './show.ts'
 
 /** Should a named pipe take the file's place after it was looked at, opening it does not wait. Not on Windows. */
 const flags = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)
 
 /** More is not asked of the system at once: its limit is 2³¹ − 1. */
 const largestRead = 2 ** 30
-
-/** @throws KerneletError `ERR_ARGUMENT` for what is no path */
-export function checkPath(path: unknown, what: string): asserts path is string {
-  if (typeof path === 'string' && path !== '') return
-  throw new KerneletError('ERR_ARGUMENT', `${what} must be a path but is ${show(path)}`)
-}
 
 /**
  * The bytes of a file.

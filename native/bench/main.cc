@@ -13,11 +13,11 @@
 #include <sstream>
 #include <stdexcept>
 
-#include "core/cpu.h"
-#include "core/error.h"
-#include "core/isa.h"
-#include "core/peak.h"
-#include "core/plan.h"
+#include "base/cpu.h"
+#include "base/error.h"
+#include "kernels/isa.h"
+#include "kernels/roof.h"
+#include "plan/plan.h"
 #include "problem.h"
 
 namespace kernelet {

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <string>
 
-#include "../core/aligned.h"
-#include "../core/thread_pool.h"
+#include "base/aligned.h"
+#include "base/thread_pool.h"
 #include "convert.h"
 #include "errors.h"
 

@@ -1,13 +1,13 @@
-// Variations of training images, from JavaScript: NativeAugment in lib/backend/node-addon.ts.
+// Variations of training images, from JavaScript: NativeAugment in lib/backend/backend.ts.
 #pragma once
 
 #include <napi.h>
 
 #include <memory>
 
-#include "../core/augment.h"
-#include "../core/shape.h"
-#include "../core/trainer.h"
+#include "base/shape.h"
+#include "train/augment.h"
+#include "train/trainer.h"
 
 namespace kernelet {
 namespace bindings {

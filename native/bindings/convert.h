@@ -12,8 +12,8 @@
 #include <string>
 #include <vector>
 
-#include "../core/graph.h"
-#include "../core/plan.h"
+#include "graph/graph.h"
+#include "plan/plan.h"
 
 namespace kernelet {
 namespace bindings {

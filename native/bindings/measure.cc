@@ -2,11 +2,11 @@
 
 #include <string>
 
-#include "../core/isa.h"
-#include "../core/peak.h"
-#include "../core/thread_pool.h"
+#include "base/thread_pool.h"
 #include "convert.h"
 #include "errors.h"
+#include "kernels/isa.h"
+#include "kernels/roof.h"
 
 namespace kernelet {
 namespace bindings {

@@ -1,11 +1,11 @@
-// The JavaScript object of a compiled plan: NativePlan in lib/backend/node-addon.ts.
+// The JavaScript object of a compiled plan: NativePlan in lib/backend/backend.ts.
 #pragma once
 
 #include <napi.h>
 
 #include <memory>
 
-#include "../core/plan.h"
+#include "plan/plan.h"
 
 namespace kernelet {
 namespace bindings {

@@ -8,6 +8,7 @@
 #include "augment.h"
 #include "convert.h"
 #include "errors.h"
+#include "train/names.h"
 
 namespace kernelet {
 namespace bindings {
@@ -15,11 +16,13 @@ namespace {
 
 constexpr int64_t most_safe = (int64_t{1} << 53) - 1;
 
-constexpr const char* losses[] = {"crossEntropy", "mse", "binaryCrossEntropy", "binaryCrossEntropyWithLogits",
-                                  "dot"};
-constexpr const char* optimizers[] = {"sgd", "adam", "adamW"};
-constexpr const char* states[] = {"gradient", "momentum", "expAvg", "expAvgSq", "ema", "inputGradient"};
-constexpr int input_gradient_state = 5;
+// Those of Trainer, in its order, and one that is of images.
+constexpr const char* states[] = {
+#define KERNELET_STATE(name, text) text,
+#include "train/states.inc"
+#undef KERNELET_STATE
+    "inputGradient"};
+constexpr int input_gradient_state = sizeof states / sizeof *states - 1;
 
 // More than any network has.
 constexpr uint32_t max_parameters = 1 << 18;
@@ -61,10 +64,10 @@ void read_trainer_options(const Napi::Value& value, TrainerOptions& o, std::vect
   const Napi::Value buffers = from.Get("buffers");
   if (given(buffers)) read_parameters(buffers, "buffers", o.buffers, data, arrays);
   const Napi::Object loss = object_of(from.Get("loss"), "loss");
-  o.loss = static_cast<Loss>(choice_of(loss.Get("kind"), "loss", losses));
+  o.loss = static_cast<Loss>(choice_of(loss.Get("kind"), "loss", loss_names));
   o.label_smoothing = static_cast<float>(number_of(loss, "labelSmoothing", 0));
   const Napi::Object optimizer = object_of(from.Get("optimizer"), "optimizer");
-  o.optimizer = static_cast<Optimizer>(choice_of(optimizer.Get("kind"), "optimizer", optimizers));
+  o.optimizer = static_cast<Optimizer>(choice_of(optimizer.Get("kind"), "optimizer", optimizer_names));
   o.momentum = number_of(optimizer, "momentum", 0);
   o.dampening = number_of(optimizer, "dampening", 0);
   o.nesterov = boolean_of(optimizer, "nesterov", false);

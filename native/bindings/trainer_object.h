@@ -1,4 +1,4 @@
-// The JavaScript object of a trainer: NativeTrainer in lib/backend/node-addon.ts.
+// The JavaScript object of a trainer: NativeTrainer in lib/backend/backend.ts.
 #pragma once
 
 #include <napi.h>
@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "../core/trainer.h"
+#include "train/trainer.h"
 
 namespace kernelet {
 namespace bindings {

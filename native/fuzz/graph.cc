@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "core/isa.h"
-#include "core/plan.h"
+#include "kernels/isa.h"
+#include "plan/plan.h"
 #include "tests/check.h"
 #include "tests/data.h"
 #include "tests/naive.h"

@@ -1,3 +1,5 @@
+// Activations and their slopes: a row of activations.inc has a case here in `activated` and in one of the slopes.
+//
 // exp, log, tanh and sigmoid out of F32 operations alone, so that every tier of a class gives the same bits.
 // Polynomials after Cephes' single-precision expf, logf and tanhf (S. Moshier); errors are stated beside
 // each function and held by the tests.
@@ -68,7 +70,8 @@ KERNELET_LARGE reg tanh(reg x) {
 // e^x - 1 for x <= 0, within 3 ulp: 2^n (1 + p) - 1 keeps what p has where e^x - 1 would cancel.
 KERNELET_LARGE reg expm1_negative(reg x) {
   x = F32::max(x, F32::splat(-30.0f));
-  x = F32::select_gt(x, F32::zero(), F32::zero(), x);  // whatever is not looked at stays in range
+  x = F32::select_gt(x, F32::zero(), F32::zero(),
+                     x);  // unused lanes are clamped, so that the polynomial stays finite
   const reg n = round_to_int(F32::mul(x, F32::splat(1.44269504088896341f)));
   const reg scale = F32::pow2(n);
   return F32::muladd(scale, exp_tail(x, n), F32::sub(scale, F32::splat(1.0f)));
@@ -126,17 +129,37 @@ KERNELET_COLD KERNELET_NOINLINE reg log(reg x) {
   return F32::load(mantissa);
 }
 
-// x^a as e^(a ln |x|), within 2 + 1.5 |a ln x| ulp; of a negative x NaN, unless a is an integer.
+// x^a: as PyTorch by arithmetic for a few exponents, else e^(a ln |x|), within 2 + 1.5 |a ln x| ulp. Of a
+// negative x NaN, unless a is an integer; zeros and infinities as in IEEE 754's pow, but the square root of
+// -infinity NaN and of -0 -0.
 KERNELET_COLD KERNELET_NOINLINE reg pow(reg x, float a) {
   const reg one = F32::splat(1.0f);
   if (a == 0.0f) return one;
   if (a == 1.0f) return x;
   if (a == 2.0f) return F32::mul(x, x);
+  if (a == 3.0f) return F32::mul(F32::mul(x, x), x);
+  if (a == -1.0f) return F32::div(one, x);
+  if (a == -2.0f) {
+    const reg r = F32::div(one, x);
+    return F32::mul(r, r);
+  }
+  if (a == 0.5f) return F32::sqrt(x);
+  constexpr float most = 3.40282347e38f;
+  if (a > most) a = most;  // infinity by ln 1 would be NaN
+  if (a < -most) a = -most;
   const reg zero = F32::zero(), size = F32::max(x, F32::sub(zero, x));
   const reg y = slow_exp(F32::mul(F32::splat(a), log(size)));
-  const bool integer = a > -8388608.0f && a < 8388608.0f && static_cast<float>(static_cast<int>(a)) == a;
-  if (!integer) return F32::select_gt(zero, x, F32::splat(__builtin_nanf("")), y);
-  return static_cast<int>(a) % 2 == 0 ? y : F32::select_gt(zero, x, F32::sub(zero, y), y);
+  const float large = a < 0 ? -a : a;
+  // from 2^23 on every float is an integer, from 2^24 on an even one
+  const bool integer = large >= 8388608.0f || static_cast<float>(static_cast<int>(a)) == a;
+  if (!integer) {
+    const reg none = F32::select_gt(F32::splat(-most), x, y, F32::splat(__builtin_nanf("")));
+    return F32::select_gt(zero, x, none, y);
+  }
+  if (large >= 16777216.0f || static_cast<int>(a) % 2 == 0) return y;
+  // 1 / x tells -0 from 0
+  const reg minus = F32::mul(y, F32::splat(-1.0f));
+  return F32::select_gt(zero, x, minus, F32::select_gt(zero, F32::div(one, x), minus, y));
 }
 
 // The standard normal distribution's share below x. erfc after Abramowitz and Stegun, 7.1.26: its
@@ -215,6 +238,77 @@ void activate(const Unary& f, size_t n, const float* src, float* dst) {
     }
   }
 }
+
+#if !defined(KERNELET_VNNI)
+namespace train {
+
+// ---------------------------------------------------------------- slopes, for training
+
+// g f'(x) by the output y: relu has y > 0, tanh 1 - y^2, sigmoid y (1 - y).
+KERNELET_INLINE reg slope_by_output(Activation f, reg y, reg g) {
+  const reg one = F32::splat(1.0f);
+  switch (f) {
+    case Activation::relu: return F32::select_gt(y, F32::zero(), g, F32::zero());
+    case Activation::tanh: return F32::mul(g, F32::sub(one, F32::mul(y, y)));
+    case Activation::sigmoid: return F32::mul(F32::mul(g, F32::sub(one, y)), y);
+    default: break;
+  }
+  return g;
+}
+
+[[maybe_unused]] void activate_dx(Activation f, size_t n, const float* dst, const float* grad, float* dx) {
+  for (size_t i = 0; i < n; i += lanes)
+    F32::store(dx + i, slope_by_output(f, F32::load(dst + i), F32::load(grad + i)));
+}
+
+// g f'(x) by the input x, of any activation. At the ends of clip and hardsigmoid the slope is 0 (torch.nn.Hardtanh's; torch.clamp has 1).
+KERNELET_COLD inline reg slope_by_input(const Unary& f, reg x, reg g) {
+  const reg zero = F32::zero(), one = F32::splat(1.0f), a = F32::splat(f.a), b = F32::splat(f.b);
+  switch (f.f) {
+    case Activation::leaky_relu: return F32::select_gt(x, zero, g, F32::mul(g, a));
+    case Activation::elu:
+      return F32::mul(F32::mul(g, b),
+                      F32::select_gt(x, zero, one, F32::mul(a, slow_exp(F32::select_gt(x, zero, zero, x)))));
+    case Activation::silu: {
+      const reg s = F32::div(one, F32::add(one, slow_exp(F32::sub(zero, x))));
+      return F32::mul(F32::mul(g, s), F32::muladd(x, F32::sub(one, s), one));
+    }
+    case Activation::hardswish: {
+      const reg three = F32::splat(3.0f), inner = F32::muladd(x, F32::splat(1.0f / 3.0f), F32::splat(0.5f));
+      return F32::mul(g,
+                      F32::select_gt(F32::sub(zero, three), x, zero, F32::select_gt(x, three, one, inner)));
+    }
+    case Activation::hardsigmoid: {
+      const reg y = F32::muladd(x, a, b);
+      return F32::select_gt(y, zero, F32::select_gt(one, y, F32::mul(g, a), zero), zero);
+    }
+    case Activation::clip: return F32::select_gt(x, a, F32::select_gt(b, x, g, zero), zero);
+    case Activation::gelu: {
+      const reg density =
+          F32::mul(F32::splat(0.398942280f), slow_exp(F32::mul(F32::mul(x, x), F32::splat(-0.5f))));
+      return F32::mul(g, F32::muladd(x, density, normal_share(x)));
+    }
+    case Activation::exp: return F32::mul(g, slow_exp(x));
+    case Activation::log: return F32::div(g, x);
+    case Activation::abs: return F32::select_gt(x, zero, g, F32::select_gt(zero, x, F32::sub(zero, g), zero));
+    case Activation::pow: return F32::mul(g, F32::mul(a, pow(x, f.a - 1.0f)));
+    case Activation::scaled_tanh: {
+      const reg y = slow_tanh(F32::mul(x, b));
+      return F32::mul(F32::mul(g, F32::mul(a, b)), F32::sub(one, F32::mul(y, y)));
+    }
+    default: break;
+  }
+  return slope_by_output(f.f, activated(f, x), g);
+}
+
+[[maybe_unused]] KERNELET_COLD void slope(const Unary& f, size_t n, const float* src, const float* grad,
+                                          float* dx) {
+  for (size_t i = 0; i < n; i += lanes)
+    F32::store(dx + i, slope_by_input(f, F32::load(src + i), F32::load(grad + i)));
+}
+
+}  // namespace train
+#endif
 
 }  // namespace
 }  // namespace KERNELET_ISA

@@ -5,7 +5,7 @@
 // Several rows: the GEMM tile, packed [panel][in][tile_width].
 #pragma once
 
-#include "conv_common.h"
+#include "kernels/conv/common.h"
 
 namespace kernelet {
 namespace KERNELET_ISA {
@@ -111,8 +111,8 @@ void linear(const LinearArgs& s, const float* src, float* dst) {
 
 #if !defined(KERNELET_VNNI)
 // The rows of packed weights that belong to these inputs, panel by panel, cut into shares.
-KERNELET_COLD int32_t linear_pieces(const LinearArgs& s, int32_t begin, int32_t end, int32_t share,
-                                    int32_t shares, LinearPiece* pieces) {
+KERNELET_COLD int32_t linear_slices(const LinearArgs& s, int32_t begin, int32_t end, int32_t share,
+                                    int32_t shares, LinearSlice* slices) {
   const LinearPanels layout(s);
   const int64_t inputs = end - begin, rows = inputs * layout.panels;
   int64_t row = rows * share / shares;
@@ -123,14 +123,14 @@ KERNELET_COLD int32_t linear_pieces(const LinearArgs& s, int32_t begin, int32_t 
     const int64_t rest = begin + inputs - at;
     const int n = static_cast<int>(last - row < rest ? last - row : rest);
     const int o = layout.begin(panel) * lanes, width = layout.begin(panel + 1) * lanes - o;
-    LinearPiece& piece = pieces[count++];
-    piece.run = linear_row_of(width / lanes);
-    piece.weights = s.weights + static_cast<size_t>(o) * s.in + static_cast<size_t>(at) * width;
-    piece.inputs = n;
-    piece.lines = n * width / 16;
-    piece.x = at;
-    piece.sums = o;
-    piece.start = at == 0;
+    LinearSlice& slice = slices[count++];
+    slice.run = linear_row_of(width / lanes);
+    slice.weights = s.weights + static_cast<size_t>(o) * s.in + static_cast<size_t>(at) * width;
+    slice.inputs = n;
+    slice.lines = n * width / 16;
+    slice.x = at;
+    slice.sums = o;
+    slice.start = at == 0;
     row += n;
   }
   return count;

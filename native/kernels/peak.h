@@ -1,5 +1,5 @@
 // What no kernel can beat: muladds that touch no memory, and reads that compute almost nothing. Only
-// benchmarks call them (core/peak.cc), to have a roof to draw.
+// benchmarks call them (kernels/roof.cc), to have a roof to draw.
 #pragma once
 
 #include "vec.h"

@@ -8,30 +8,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "train/table.h"
+#include "kernels/train/table.h"
 
 namespace kernelet {
 
 enum class Activation : int32_t {
   none,
-  relu,
-  tanh,
-  sigmoid,
-  leaky_relu,   // x > 0 ? x : a x
-  elu,          // b (x > 0 ? x : a (e^x - 1))
-  silu,         // x sigmoid(x)
-  hardswish,    // x clip(x / 6 + 1/2, 0, 1)
-  hardsigmoid,  // clip(a x + b, 0, 1)
-  clip,         // min(max(x, a), b)
-  gelu,         // x (1 + erf(x / sqrt 2)) / 2
-  exp,
-  log,
-  abs,
-  pow,          // x^a
-  scaled_tanh,  // a tanh(b x)
+#define KERNELET_ACTIVATION(name, text, slope) name,
+#include "activations.inc"
+#undef KERNELET_ACTIVATION
 };
-// Far beyond what a layer sees, and far below the square root of the largest float.
-constexpr float tame = 1e15f;
+// Values below are bounded: far beyond what a layer sees, and far below the square root of the largest float.
+constexpr float bounded_limit = 1e15f;
 
 enum class Pool : int32_t { none, max, average };
 enum class Binary : int32_t {
@@ -57,13 +45,13 @@ struct Epilogue {
   Unary after;
 };
 
-// A stretch of a linear layer's only row: `inputs` links of the chains in one panel of outputs.
-struct LinearPiece {
+// One slice of a linear layer of one row: accumulates `inputs` products into one panel of outputs.
+struct LinearSlice {
   void (*run)(const float* weights, const float* x, int32_t inputs, bool start, float* sums);
   const float* weights;   // [inputs][outputs of the panel]
   int32_t inputs, lines;  // lines: of cache, that the weights fill
   int32_t x, sums;        // offsets of the first of each
-  bool start;             // of the chains
+  bool start;             // of the accumulation, from +0; else it goes on from `sums`
   int32_t tile;           // of the convolution, after which it runs; -1 ends the list
 };
 
@@ -77,9 +65,9 @@ struct ConvArgs {
   int32_t zero;          // the byte that padding is filled with: 0 for floats
   const float* weights;  // packed by the algorithm
   const float* bias;     // [oc], zeros where the layer has none
-  // The linear layer behind, taken along: while a tile is computed, the weights of the pieces after it come from
-  // the second-level cache. Null where there is none; its sums lie at scratch + sums.
-  const LinearPiece* pieces;
+  // Prefetch fusion with the linear layer behind: its slices run between the tiles, and while a tile is computed, the
+  // weights of the slices after it are prefetched. Null where there is none; its sums lie at scratch + sums.
+  const LinearSlice* slices;
   size_t sums;
 };
 
@@ -117,8 +105,9 @@ struct SoftmaxArgs {
 // nearest integer, ties to even. A byte of 0 ... 255 stands for (byte - zero) times its scale.
 struct RescaleArgs {
   int32_t channels, rows, columns;
-  size_t positions;         // of a channel: rows * columns, for each image in the lanes
-  int32_t left, row_quads;  // four neighbours in a quad: padding, and quads of a row (quads.h)
+  size_t positions;  // of a channel: rows * columns, for each image in the lanes
+  int32_t left,
+      row_int8x4;  // four neighbours of a row in an int8x4: padding, and int8x4 a row (int8/int8x4.h)
   bool to_bytes, per_channel;
   float low, high;  // of byte - zero
   int32_t zero;
@@ -136,8 +125,8 @@ struct ConvAlgorithm {
   void (*run)(const ConvArgs&, const float* src, float* dst, float* scratch);
   // Register tile, as describe() shows it.
   int32_t tile_rows, tile_columns;
-  // Output channels complete before this tile begins, in the order of tiles with pieces between them; -1 behind
-  // the last tile. Null where no pieces can be taken along.
+  // Output channels complete before this tile begins, in the order of tiles with slices between them; -1 behind
+  // the last tile. Null where no layer can be fused in slices.
   int32_t (*complete)(const ConvArgs&, int32_t tile);
 };
 
@@ -148,10 +137,10 @@ struct LinearAlgorithm {
   void (*pack)(const LinearArgs&, const float* weight_oi, float* packed);
   void (*run)(const LinearArgs&, const float* src, float* dst);
   int32_t tile_rows, tile_columns;
-  // A row in pieces: share `share` of `shares` of the work over inputs begin ... end, at most one piece a panel
-  // and one more. Then sums [bias_size] -> dst.
-  int32_t (*pieces)(const LinearArgs&, int32_t begin, int32_t end, int32_t share, int32_t shares,
-                    LinearPiece* pieces);
+  // One row in slices: share `share` of `shares` of the work over inputs begin ... end, at most one slice a panel
+  // and one more. Then `finish`: sums [bias_size] -> dst.
+  int32_t (*slices)(const LinearArgs&, int32_t begin, int32_t end, int32_t share, int32_t shares,
+                    LinearSlice* slices);
   void (*finish)(const LinearArgs&, const float* sums, float* dst);
 };
 
@@ -162,22 +151,23 @@ struct PoolAlgorithm {
   void (*adaptive)(const PoolArgs&, Pool, const float* src, float* dst);
 };
 
-// Four bytes at a time, with instructions of their own. Bytes lie in quads, see quads.h; conv and linear give
-// sums of 32 bits, biases are integers.
+// Four bytes at a time (int8x4), with instructions of their own: int8/int8x4.h. conv and linear give sums of 32 bits,
+// biases are integers.
 struct Int8Kernels {
   ConvAlgorithm direct_pixels, direct_channels;
   LinearAlgorithm linear;
-  ConvAlgorithm lanes_conv;
-  LinearAlgorithm lanes_linear;
-  Rescale quads_of_floats, row_quads_of_floats, quads_of_sums, floats_of_sums;
+  ConvAlgorithm batched_conv;
+  LinearAlgorithm batched_linear;
+  Rescale int8x4_of_floats, int8x4_rows_of_floats, int8x4_of_sums, floats_of_sums;
 };
 
 struct KernelTable {
   const char* isa;
+  uint32_t needs;  // of the CPU, CpuFeature
   int32_t lanes;
   bool has_fma;
 
-  // One image: values are [c][h][w].
+  // Layout::planes, one image: values are [c][h][w].
   ConvAlgorithm im2col, direct_pixels, direct_channels, winograd;
   ConvAlgorithm depthwise;             // direct_channels where a channel is a group
   const ConvAlgorithm* narrow_pixels;  // direct_pixels in registers of half the width, or null
@@ -185,16 +175,16 @@ struct KernelTable {
   const LinearAlgorithm* narrow_linear;  // the same in registers of half the width, or null
   PoolAlgorithm pool;
 
-  // `lanes` images at once: values are [c][h][w][lanes].
-  ConvAlgorithm lanes_conv;
-  LinearAlgorithm lanes_linear;
-  PoolAlgorithm lanes_pool;
+  // Layout::batched, `lanes` images at once: values are [c][h][w][lanes].
+  ConvAlgorithm batched_conv;
+  LinearAlgorithm batched_linear;
+  PoolAlgorithm batched_pool;
   void (*interleave)(size_t n, int count, const float* src, size_t image_stride, float* dst);
   void (*deinterleave)(size_t n, int count, const float* src, float* dst, size_t image_stride);
 
   // Either.
   void (*activate)(const Unary&, size_t n, const float* src, float* dst);  // src may be dst
-  bool (*is_tame)(size_t n, const float* src);  // every |src[i]| < tame; never of a NaN
+  bool (*is_bounded)(size_t n, const float* src);  // every |src[i]| < bounded_limit; false for a NaN
   void (*softmax)(const SoftmaxArgs&, const float* src, float* dst);
   void (*add)(size_t n, const float* a, const float* b, float* dst);  // dst may be a, or b
   void (*binary)(const BinaryArgs&, const float* a, const float* b, const float* c, float* dst);
@@ -212,26 +202,10 @@ struct KernelTable {
   size_t (*read)(size_t n, const float* src);
 };
 
-// One per tier compiled into this binary.
 #if defined(_MSC_VER)
 #define KERNELET_HIDDEN
 #else
 #define KERNELET_HIDDEN __attribute__((visibility("hidden")))
 #endif
-namespace scalar {
-extern KERNELET_HIDDEN const KernelTable table;
-}
-namespace sse {
-extern KERNELET_HIDDEN const KernelTable table;
-}
-namespace avx2 {
-extern KERNELET_HIDDEN const KernelTable table;
-}
-namespace avx512 {
-extern KERNELET_HIDDEN const KernelTable table;
-}
-namespace neon {
-extern KERNELET_HIDDEN const KernelTable table;
-}
 
 }  // namespace kernelet

@@ -1,18 +1,23 @@
 // The vector wrapper of the tier being compiled: F32, a zero-size tag with about twenty operations.
-// KERNELET_ISA is the tier's name and namespace; KERNELET_ISA_<NAME> picks its file.
+// KERNELET_ISA is the tier's name and its namespace, and its file in vec/ unless KERNELET_VEC names another.
 #pragma once
 
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
-#if defined(KERNELET_ISA_SSE) || defined(KERNELET_ISA_AVX2) || defined(KERNELET_ISA_AVX512)
+#include "base/cpu_features.h"
+
+#if defined(__x86_64__) || defined(_M_X64)
 #if !defined(KERNELET_EMULATE_AVX512) || !defined(KERNELET_ISA_AVX512)
 #include <immintrin.h>
 #endif
-#elif defined(KERNELET_ISA_NEON)
+#elif defined(__aarch64__) || defined(_M_ARM64)
 #include <arm_neon.h>
 #endif
+
+#define KERNELET_TEXT_OF(x) #x
+#define KERNELET_TEXT(x) KERNELET_TEXT_OF(x)
 
 #if defined(_MSC_VER)
 #define KERNELET_INLINE __forceinline
@@ -34,30 +39,17 @@ namespace kernelet {
 namespace KERNELET_ISA {
 namespace {
 
-#if defined(KERNELET_ISA_SCALAR)
-#include "vec_scalar.h"
-#elif defined(KERNELET_ISA_SSE)
-#include "vec_sse.h"
-#elif defined(KERNELET_ISA_AVX2) || defined(KERNELET_NARROW)
-#include "vec_avx2.h"
-#elif defined(KERNELET_VNNI)
-namespace floats {
-#include "vec_avx512.h"
-}
-#include "vec_vnni.h"
-#elif defined(KERNELET_ISA_AVX512)
-#include "vec_avx512.h"
-#elif defined(KERNELET_ISA_NEON)
-#include "vec_neon.h"
-#else
-#error "define one of KERNELET_ISA_SCALAR, _SSE, _AVX2, _AVX512, _NEON"
+#if !defined(KERNELET_VEC)
+#define KERNELET_VEC KERNELET_ISA
 #endif
+// clang-format off
+#include KERNELET_TEXT(vec/KERNELET_VEC.h)
+// clang-format on
 
 using reg = F32::reg;
 constexpr int lanes = F32::lanes;
 
-// Tiers for comparison and for old machines: small rather than fast, one kernel where others have one a size.
-#if defined(KERNELET_ISA_SCALAR) || defined(KERNELET_ISA_SSE)
+#if defined(KERNELET_ONE_SIZE)  // one kernel where other tiers have one a size
 constexpr bool one_size = true;
 #define KERNELET_LARGE KERNELET_NOINLINE  // where a call is smaller
 #else

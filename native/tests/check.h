@@ -1,5 +1,6 @@
 // The tests' own harness: suites that run once per ISA tier (or once for the core), cases named by their
-// problem, counted checks.
+// problem. A case (tier, suite and problem) passes where it makes a check at least and none of its checks fails; what is
+// counted are cases.
 //
 //   kernelet_tests [WORD…]     runs the cases whose line "tier suite problem" has every word in it:
 //                              a FAIL line names tier, suite and problem, which run that case alone
@@ -21,7 +22,7 @@ namespace test {
 // Starts a case; false where the command line did not ask for it. Its data must depend on its name alone
 // (Random below takes it as a seed), so that the case alone is the case among all.
 bool begin(const std::string& problem);
-// Counts one check of the current case; prints it where it failed. Main thread only.
+// One check of the current case; prints it where it failed. Main thread only.
 bool check(bool ok, const char* what, ...) KERNELET_PRINTF(2, 3);
 // A line of figures, after the suite's name.
 void note(const char* format, ...) KERNELET_PRINTF(1, 2);

@@ -4,10 +4,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "check.h"
-#include "core/isa.h"
+#include "kernels/isa.h"
 #if !defined(_WIN32)
 #include <unistd.h>
 #endif
@@ -17,7 +19,8 @@ namespace test {
 namespace {
 
 struct Count {
-  long passed = 0, failed = 0;
+  long passed = 0, failed = 0;  // cases
+  long checks = 0;
 };
 
 std::vector<const Suite*>& suites() {
@@ -29,8 +32,11 @@ constexpr int most_printed = 12;  // failures per tier and suite
 std::vector<std::string> words;
 std::string tier, suite;
 Count count;        // of the tier
-long suite_failed;  // of the suite
+long suite_failed;  // checks of the suite
 char current[512];  // "tier suite problem", where a signal handler can read it
+// The case being run: it has passed where it made a check at least, and none failed.
+std::set<std::string> cases, failed_cases;  // of the tier
+bool is_new_case = true;                    // no check yet
 
 #if !defined(_WIN32)
 void say(const char* text) {
@@ -51,6 +57,8 @@ void on_signal(int number) {
 void run(const Suite& s, const KernelTable* table) {
   suite = s.name;
   suite_failed = 0;
+  std::snprintf(current, sizeof current, "%s %s", tier.c_str(), suite.c_str());
+  is_new_case = true;
   if (table != nullptr) s.per_tier(*table);
   else s.once();
   if (suite_failed > most_printed)
@@ -61,11 +69,16 @@ Count run_tier(const std::string& name, const KernelTable* table) {
   const auto start = std::chrono::steady_clock::now();
   tier = name;
   count = Count();
+  cases.clear();
+  failed_cases.clear();
   for (const Suite* s : suites()) {
     if ((s->per_tier != nullptr) == (table != nullptr)) run(*s, table);
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  std::printf("%s: %ld passed, %ld failed (%.1f s)\n", name.c_str(), count.passed, count.failed, seconds);
+  count.failed = static_cast<long>(failed_cases.size());
+  count.passed = static_cast<long>(cases.size()) - count.failed;
+  std::printf("%s: %ld passed, %ld failed (%ld checks, %.1f s)\n", name.c_str(), count.passed, count.failed,
+              count.checks, seconds);
   std::fflush(stdout);
   return count;
 }
@@ -89,6 +102,7 @@ Suite::Suite(const char* n, void (*p)(const KernelTable&), void (*o)()) : name(n
 }
 
 bool begin(const std::string& problem) {
+  is_new_case = true;
   std::snprintf(current, sizeof current, "%s %s %s", tier.c_str(), suite.c_str(), problem.c_str());
   for (const std::string& word : words) {
     if (std::strstr(current, word.c_str()) == nullptr) return false;
@@ -97,11 +111,13 @@ bool begin(const std::string& problem) {
 }
 
 bool check(bool ok, const char* what, ...) {
-  if (ok) {
-    ++count.passed;
-    return true;
+  ++count.checks;
+  if (is_new_case) {
+    cases.insert(current);
+    is_new_case = false;
   }
-  ++count.failed;
+  if (ok) return true;
+  failed_cases.insert(current);
   if (++suite_failed > most_printed) return false;
   std::printf("FAIL %s: ", current);
   va_list arguments;
@@ -131,6 +147,7 @@ int run_all(int argc, char** argv) {
   const auto add = [&](Count c) {
     total.passed += c.passed;
     total.failed += c.failed;
+    total.checks += c.checks;
   };
   for (const std::string& isa : supported_isas()) add(run_tier(isa, choose_isa(isa).table));
   add(run_tier("core", nullptr));

@@ -1,6 +1,7 @@
 #include "naive.h"
 
-#include "core/fuse.h"
+#include "ops/definition.h"
+#include "ops/window.h"
 
 #include <cmath>
 #include <cstring>
@@ -147,7 +148,7 @@ double naive_activation(const Unary& f, double x) {
     case Activation::exp: return std::exp(x);
     case Activation::log: return std::log(x);
     case Activation::abs: return std::fabs(x);
-    case Activation::pow: return std::pow(x, a);
+    case Activation::pow: return a == 0.5 ? std::sqrt(x) : std::pow(x, a);
     case Activation::scaled_tanh: return a * std::tanh(b * x);
     case Activation::none: break;
   }

@@ -5,7 +5,7 @@
 
 #include <vector>
 
-#include "core/graph.h"
+#include "graph/graph.h"
 #include "kernels/table.h"
 
 namespace kernelet {
@@ -47,7 +47,11 @@ float naive_relu(float x);  // PyTorch's: NaN and -0 stay
 void naive_activate(const KernelTable& t, const Unary& f, std::vector<float>& values);
 // An activation with parameters of the usual sort.
 Unary unary(Activation f);
-constexpr int activation_count = static_cast<int>(Activation::scaled_tanh) + 1;
+constexpr int activation_count = 1  // with none
+#define KERNELET_ACTIVATION(name, text, slope) +1
+#include "kernels/activations.inc"
+#undef KERNELET_ACTIVATION
+    ;
 // dst [outer][n][inner], and for each value the largest error that the kernel's roundings can add up to
 void naive_softmax(const SoftmaxArgs& s, const float* src, double* dst, double* bound);
 

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "core/graph.h"
+#include "graph/graph.h"
 #include "kernels/table.h"
 
 namespace kernelet {

@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "core/graph.h"
-#include "core/plan.h"
 #include "data.h"
+#include "graph/graph.h"
+#include "plan/plan.h"
 
 namespace kernelet {
 namespace test {

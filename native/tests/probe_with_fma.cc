@@ -1,9 +1,9 @@
 // Only C headers in here: on x86-64 this file is compiled for AVX2, and shares no inline function with the rest.
 #define KERNELET_ISA probe_with_fma
 #if defined(__aarch64__) || defined(_M_ARM64)
-#define KERNELET_ISA_NEON 1
+#define KERNELET_VEC neon
 #else
-#define KERNELET_ISA_AVX2 1
+#define KERNELET_VEC avx2
 #if defined(__clang__)
 #include <immintrin.h>
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)

@@ -1,5 +1,5 @@
 #define KERNELET_ISA probe_without_fma
-#define KERNELET_ISA_SCALAR 1
+#define KERNELET_VEC scalar
 #include "kernels/activation.h"
 #include "probe.h"
 

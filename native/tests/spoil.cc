@@ -59,7 +59,7 @@ void corrupt(Net& net, Random& random) {
     case 10:
       if (!node.inputs.empty()) node.inputs.pop_back();
       break;
-    case 11: node.op = static_cast<Op>(random.range(0, static_cast<int>(Op::pad))); break;
+    case 11: node.op = static_cast<Op>(random.range(0, op_count - 1)); break;
     case 12: resized(node.weight); break;
     case 13: resized(node.bias); break;
     case 14: node.shape.rank = random.chance(70) ? random.range(-1, 8) : random.pick(nasty_ints); break;

@@ -1,9 +1,9 @@
 // Graphs spoilt at random: what validation must refuse, or what then does no harm.
 #pragma once
 
-#include "core/plan.h"
 #include "data.h"
 #include "net.h"
+#include "plan/plan.h"
 
 namespace kernelet {
 namespace test {

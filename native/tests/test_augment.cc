@@ -3,10 +3,10 @@
 #include <cstdio>
 #include <vector>
 
+#include "base/error.h"
 #include "check.h"
-#include "core/augment.h"
-#include "core/error.h"
 #include "data.h"
+#include "train/augment.h"
 
 namespace kernelet {
 namespace test {

@@ -108,7 +108,7 @@ class Conv {
          {&t_.im2col, &t_.direct_pixels, t_.narrow_pixels, &t_.direct_channels, &t_.depthwise}) {
       if (a != nullptr && a->fits(s)) run(*a, s, place);
     }
-    if (t_.lanes_conv.fits(s)) run_lanes(s, place);
+    if (t_.batched_conv.fits(s)) run_lanes(s, place);
     if (t_.winograd.fits(s)) run_winograd(s, place);
   }
 
@@ -166,7 +166,7 @@ class Conv {
     for (size_t v = 0; v < src_.size(); ++v)
       want.push_back(naive_epilogue(t_, s, dots(s.epilogue.pool != Pool::none, v)));
     const std::vector<float> all = in_lanes(want, t_.lanes);
-    const std::vector<float> got = call(t_.lanes_conv, s, in_lanes(src_, t_.lanes), all.size(), place);
+    const std::vector<float> got = call(t_.batched_conv, s, in_lanes(src_, t_.lanes), all.size(), place);
     check_same(got.data(), all.data(), all.size(), (std::string("lanes ") + name_of(s.epilogue)).c_str());
   }
 

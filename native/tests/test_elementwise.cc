@@ -101,7 +101,7 @@ PER_TIER(adaptive_pool) {
         check(dst.canaries(), "writes to dst alone");
         check_same(dst.data(), want[0].data(), out, pool == Pool::max ? "max" : "average");
         const Guarded block(in_lanes(src, t.lanes), place), lanes(all.size(), place);
-        t.lanes_pool.adaptive(s, pool, block.data(), lanes.data());
+        t.batched_pool.adaptive(s, pool, block.data(), lanes.data());
         check(lanes.canaries(), "writes to dst alone");
         check_same(lanes.data(), all.data(), all.size(), "in the lanes");
       }

@@ -5,10 +5,12 @@
 #include <cstring>
 
 #include "check.h"
-#include "core/isa.h"
 #include "data.h"
+#include "kernels/isa.h"
 #include "naive.h"
 #include "net.h"
+#include "ops/definition.h"
+#include "ops/window.h"
 #include "spoil.h"
 
 namespace kernelet {
@@ -142,7 +144,7 @@ ONCE(validate) {
     Net net = sample(random);
     bool good = true;
     try {
-      net.graph.validate();
+      validate(net.graph);
     } catch (const Error&) {
       good = false;
     }

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/cpu.h"
 #include "check.h"
-#include "core/cpu.h"
-#include "core/isa.h"
 #include "data.h"
+#include "kernels/isa.h"
 #include "naive.h"
 #include "net.h"
 
@@ -286,7 +286,8 @@ PER_TIER(int8_chains) {
 ONCE(int8_nets) {
   std::vector<const KernelTable*> tiers;
   for (const std::string& isa : supported_isas()) tiers.push_back(choose_isa(isa).table);
-  note("bytes by four: %s", cpu_features().avx512_vnni && tiers.back()->int8 != nullptr ? "yes" : "no");
+  note("bytes by four: %s",
+       (cpu_features() & cpu_avx512_vnni) != 0 && tiers.back()->int8 != nullptr ? "yes" : "no");
   for (int i = 0; i < (slow ? 30 : 150); ++i) {
     const std::string name = "net" + std::to_string(i);
     if (!begin(name)) continue;

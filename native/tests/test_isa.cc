@@ -3,12 +3,12 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/error.h"
+#include "base/thread_pool.h"
 #include "check.h"
-#include "core/error.h"
-#include "core/isa.h"
-#include "core/thread_pool.h"
 #include "data.h"
 #include "environment.h"
+#include "kernels/isa.h"
 #include "naive.h"
 #include "net.h"
 
@@ -53,10 +53,10 @@ PER_TIER(forced_tier) {
     if (&other == &t) continue;
     check(other.im2col.run != t.im2col.run && other.direct_pixels.run != t.direct_pixels.run &&
               other.direct_channels.run != t.direct_channels.run &&
-              other.lanes_conv.run != t.lanes_conv.run && other.linear.run != t.linear.run &&
-              other.lanes_linear.run != t.lanes_linear.run && other.pool.max != t.pool.max &&
-              other.pool.average != t.pool.average && other.lanes_pool.max != t.lanes_pool.max &&
-              other.lanes_pool.average != t.lanes_pool.average && other.interleave != t.interleave &&
+              other.batched_conv.run != t.batched_conv.run && other.linear.run != t.linear.run &&
+              other.batched_linear.run != t.batched_linear.run && other.pool.max != t.pool.max &&
+              other.pool.average != t.pool.average && other.batched_pool.max != t.batched_pool.max &&
+              other.batched_pool.average != t.batched_pool.average && other.interleave != t.interleave &&
               other.activate != t.activate && other.softmax != t.softmax && other.binary != t.binary,
           "%s and %s share no kernel", t.isa, other.isa);
   }

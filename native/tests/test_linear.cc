@@ -61,7 +61,7 @@ void test(const KernelTable& t, int rows, int in, int out, Activation f) {
     }
     const std::vector<float> all = in_lanes(want, t.lanes);
     const std::vector<float> block =
-        call(t.lanes_linear, s, in_lanes(src, t.lanes), weight, bias, all.size(), place);
+        call(t.batched_linear, s, in_lanes(src, t.lanes), weight, bias, all.size(), place);
     check_same(block.data(), all.data(), all.size(), "lanes");
   }
 }

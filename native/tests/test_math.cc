@@ -4,8 +4,8 @@
 #include <limits>
 
 #include "check.h"
-#include "core/isa.h"
 #include "data.h"
+#include "kernels/isa.h"
 #include "naive.h"
 #include "probe.h"
 
@@ -260,10 +260,13 @@ PER_TIER(functions) {
       {{Activation::pow, 2.0f, 0}, 0.5, none, never},
       {{Activation::pow, 0.0f, 0}, 0, none, never},
       // a ln x, at most 89, is rounded before its exponential is taken
-      {{Activation::pow, 0.5f, 0}, 70, none, never},
+      {{Activation::pow, 0.5f, 0}, 0.5, none, never},
+      {{Activation::pow, 3.0f, 0}, 1.5, none, never},
+      {{Activation::pow, -1.0f, 0}, 0.5, none, never},
+      {{Activation::pow, -2.0f, 0}, 2, none, never},
       {{Activation::pow, -0.75f, 0}, 130, none, never},
-      {{Activation::pow, 3.0f, 0}, 130, none, never},
-      {{Activation::pow, -1.0f, 0}, 130, none, never},
+      {{Activation::pow, 5.0f, 0}, 145, none, never},
+      {{Activation::pow, -7.0f, 0}, 130, none, never},
   };
   for (const Case& c : cases) {
     const std::string name = "f" + std::to_string(static_cast<int>(c.f.f)) + "a" + std::to_string(c.f.a);
@@ -304,6 +307,27 @@ PER_TIER(functions) {
     check(at(unary(Activation::elu), -infinity) == -1.67326324f * 1.05070098f, "elu ends at -alpha");
     check(std::isnan(at({Activation::pow, 0.5f, 0}, -1.0f)) && at({Activation::pow, 3.0f, 0}, -1.0f) == -1.0f,
           "powers of negative numbers");
+    check(bits_of(at({Activation::pow, 0.5f, 0}, -0.0f)) == bits_of(-0.0f), "the square root of -0 is -0");
+    check(std::isnan(at({Activation::pow, 0.5f, 0}, -infinity)), "the square root of -infinity is NaN");
+    const float most = 3.40282347e38f, least = 1.40129846e-45f;
+    const float bases[] = {0.0f, 1.0f, 2.0f, 0.75f, 1.17549435e-38f, least, most, infinity};
+    const float exponents[] = {0.0f,   1.0f,       -1.0f,        2.0f,        -2.0f,    3.0f,
+                               -3.0f,  4.0f,       5.0f,         -5.0f,       0.25f,    -0.5f,
+                               1.5f,   -2.5f,      99.0f,        8388609.0f,  1.6e9f,   -3e9f,
+                               1e-30f, 8388608.0f, -16777215.0f, 16777216.0f, infinity, -infinity};
+    for (float base : bases) {
+      for (const float x : {base, -base}) {
+        for (float a : exponents) {
+          const float want = static_cast<float>(std::pow(static_cast<double>(x), static_cast<double>(a)));
+          const float y = at({Activation::pow, a, 0}, x);
+          const bool same = std::isnan(want)                ? std::isnan(y)
+                            : want == 0 || std::isinf(want) ? bits_of(y) == bits_of(want)
+                                                            : std::fabs(y / want - 1) < 3e-5f;
+          check(same, "%g to the power of %g: %g instead of %g", static_cast<double>(x),
+                static_cast<double>(a), static_cast<double>(y), static_cast<double>(want));
+        }
+      }
+    }
     check(at({Activation::pow, 0.75f, 0}, 0.0f) == 0 && at({Activation::pow, -0.75f, 0}, 0.0f) == infinity,
           "powers of zero");
   }

@@ -3,10 +3,10 @@
 #include <cmath>
 
 #include "check.h"
-#include "core/fuse.h"
 #include "data.h"
 #include "naive.h"
 #include "net.h"
+#include "ops/definition.h"
 
 namespace kernelet {
 namespace test {

@@ -73,7 +73,7 @@ void test_max(const KernelTable& t, const Problem& p) {
   }
   for (Place place : all_places) {
     run("max", t.pool.max, s, src[0], want[0], place);
-    run("lanes max", t.lanes_pool.max, s, in_lanes(src, t.lanes), in_lanes(want, t.lanes), place);
+    run("lanes max", t.batched_pool.max, s, in_lanes(src, t.lanes), in_lanes(want, t.lanes), place);
   }
 }
 
@@ -97,7 +97,7 @@ void test_avg(const KernelTable& t, const Problem& p) {
   check(worst <= bound, "off by %g from the mean in double, %g allowed", worst, bound);
   for (Place place : all_places) {
     run("avg", t.pool.average, s, src[0], want[0], place);
-    run("lanes avg", t.lanes_pool.average, s, in_lanes(src, t.lanes), in_lanes(want, t.lanes), place);
+    run("lanes avg", t.batched_pool.average, s, in_lanes(src, t.lanes), in_lanes(want, t.lanes), place);
   }
 }
 

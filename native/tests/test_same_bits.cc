@@ -5,8 +5,8 @@
 #include <cmath>
 
 #include "check.h"
-#include "core/isa.h"
 #include "data.h"
+#include "kernels/isa.h"
 #include "naive.h"
 #include "net.h"
 

@@ -28,7 +28,7 @@ void pool(const KernelTable& t, bool average, const PoolArgs& s, const float* sr
   std::copy(want[0].begin(), want[0].end(), dst);
   const std::vector<float> all = in_lanes(want, t.lanes), input = in_lanes(images, t.lanes);
   std::vector<float> got(all.size());
-  (average ? t.lanes_pool.average : t.lanes_pool.max)(s, input.data(), got.data());
+  (average ? t.batched_pool.average : t.batched_pool.max)(s, input.data(), got.data());
   if (difference(got.data(), all.data(), got.size(), !average) != got.size())
     check(false, "lanes pool as the single one");
 }

@@ -2,10 +2,10 @@
 #include <atomic>
 #include <thread>
 
+#include "base/thread_pool.h"
 #include "check.h"
-#include "core/isa.h"
-#include "core/thread_pool.h"
 #include "data.h"
+#include "kernels/isa.h"
 #include "net.h"
 
 namespace kernelet {

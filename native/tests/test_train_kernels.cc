@@ -153,15 +153,15 @@ void test_conv_max(const KernelTable& t, const ConvArgs& s) {
   plain.epilogue = Epilogue();
   std::vector<float> sums(static_cast<size_t>(s.oc) * s.oh * s.ow * lanes);
   const auto convolve = [&](ConvArgs a, auto run) {
-    const Guarded packed(t.lanes_conv.weights_size(a), Place::ends_at_page), bias(b, Place::ends_at_page);
-    t.lanes_conv.pack(a, w.data(), packed.data());
+    const Guarded packed(t.batched_conv.weights_size(a), Place::ends_at_page), bias(b, Place::ends_at_page);
+    t.batched_conv.pack(a, w.data(), packed.data());
     a.weights = packed.data();
     a.bias = bias.data();
-    const Guarded scratch(t.lanes_conv.scratch_size(a), Place::ends_at_page);
+    const Guarded scratch(t.batched_conv.scratch_size(a), Place::ends_at_page);
     run(a, scratch.data());
   };
   convolve(plain, [&](const ConvArgs& a, float* scratch) {
-    t.lanes_conv.run(a, x.values.data(), sums.data(), scratch);
+    t.batched_conv.run(a, x.values.data(), sums.data(), scratch);
   });
   std::vector<float> want(pooled * lanes), full(sums.size(), 0.0f);
   for (size_t i = 0; i < want.size(); ++i) {

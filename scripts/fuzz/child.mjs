@@ -3,7 +3,7 @@
  * number goes into a file, so that whatever happens it is known which one it was.
  */
 import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { root } from '../util.mjs'
 import { megabytes, tooLarge } from './limits.mjs'
@@ -12,7 +12,8 @@ import { Random, seedOf } from './random.mjs'
 const { target: name, seed, from, to, stateFile, inputFile, files } = JSON.parse(process.argv[2])
 const kernelet = await import(pathToFileURL(join(root, 'dist/index.js')).href)
 const target = await import(new URL(`${name}.mjs`, import.meta.url).href)
-// nothing here may reach out of this machine
+// Nothing here may reach out of this machine, and what makes files without being told where makes them here.
+process.chdir(dirname(stateFile))
 globalThis.fetch = () => Promise.reject(new TypeError('fetch failed'))
 
 const state = await target.prepare(kernelet, seed)

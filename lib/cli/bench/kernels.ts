@@ -1,6 +1,6 @@
 /** `kernelet bench kernels`: single convolutions, every algorithm on every instruction set. */
 
-import type { NativePlan } from '../../backend/node-addon.ts'
+import type { NativePlan } from '../../backend/backend.ts'
 import type { Benchmark, Facts, Source } from '../../bench/benchmark.ts'
 import { Operands, planOf } from '../../bench/convolution.ts'
 import { countFloats, countMacs, formatProblem } from '../../bench/problem.ts'

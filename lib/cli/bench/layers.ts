@@ -1,12 +1,13 @@
 /** `kernelet bench layers`: where the time of LeNet-5 goes, step by step. */
 
-import type { StepDescription } from '../../backend/node-addon.ts'
+import type { StepDescription } from '../../backend/backend.ts'
 import type { Benchmark, Facts, Source } from '../../bench/benchmark.ts'
 import { images } from '../../bench/inputs.ts'
 import { columns, formatFigure, formatPercent, formatTime, label } from '../../bench/report/markdown.ts'
 import { drawRoofline } from '../../bench/report/roofline.ts'
 import type { Repetition } from '../../bench/stopwatch.ts'
-import { compile, type ModelDescription } from '../../compile/compiled-model.ts'
+import { compile } from '../../compile/compiled-model.ts'
+import type { ModelDescription } from '../../compile/description.ts'
 import { LeNet5 } from '../../models/lenet5.ts'
 import { type Command, EXIT } from '../command.ts'
 import { choices, counts, isas, measuring, output, plot, words } from './options.ts'

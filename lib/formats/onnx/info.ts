@@ -1,5 +1,5 @@
 /** Inputs and outputs of a model, as it declares them. */
-import type { Kind } from './array.ts'
+import { type ElementType, elementTypeNamed } from './element.ts'
 import type { ValueInfoProto } from './proto.ts'
 import { typeName } from './tensor.ts'
 
@@ -8,15 +8,23 @@ export interface OnnxValueInfo {
   readonly name: string
   /** Element type: 'float', 'int64' … */
   readonly type: string
+  /**
+   * The same as PyTorch calls it: 'float32', 'int64' … For an output it is the type of its numbers, which follows from
+   * the model also where it does not say; undefined where it does not follow.
+   */
+  readonly dtype: string | undefined
   /** Dimensions, the batch first; a name or undefined where they are not fixed. undefined: of any rank. */
   readonly shape: readonly (number | string | undefined)[] | undefined
 }
 
-export function valueInfo({ name, type }: ValueInfoProto): OnnxValueInfo {
+/** @param inferred the type that follows from the model */
+export function valueInfo({ name, type }: ValueInfoProto, inferred?: ElementType): OnnxValueInfo {
   const tensor = type?.tensor_type
+  const declared = tensor ? typeName(tensor.elem_type) : 'unknown'
   return {
     name,
-    type: tensor ? typeName(tensor.elem_type) : 'unknown',
+    type: declared,
+    dtype: (inferred ?? elementTypeNamed(declared))?.dtype,
     shape: tensor?.shape?.dim.map(({ value, dim_value: size, dim_param: symbol }) =>
       value === 'dim_value' && size > 0 ? size : value === 'dim_param' && symbol !== '' ? symbol : undefined,
     ),
@@ -28,9 +36,4 @@ export function list(infos: readonly OnnxValueInfo[]): string {
   return infos
     .map(({ name, type, shape }) => `${name}: ${type}[${shape?.map((size) => size ?? '?') ?? '…'}]`)
     .join(', ')
-}
-
-/** What kind of numbers a declared type holds; 'float' where it does not say. */
-export function kindOfType(type: string): Kind {
-  return type === 'bool' ? 'bool' : /^u?int\d+$/.test(type) ? 'int' : 'float'
 }

@@ -1,21 +1,27 @@
 /** ONNX models as modules. */
+
 import { dirname } from 'node:path'
-import type { CompiledModel, CompileOptions } from '../../compile/compiled-model.ts'
-import { SymbolicTensor } from '../../graph/graph.ts'
+import type { CompiledModel } from '../../compile/compiled-model.ts'
+import type { CompileOptions } from '../../compile/options.ts'
+import { SymbolicTensor, type Tracer } from '../../graph/graph.ts'
 import type { Summary } from '../../graph/summary.ts'
 import { Module } from '../../nn/module.ts'
-import { elements, formatShape } from '../../tensor/shape.ts'
-import { noData, Tensor } from '../../tensor/tensor.ts'
-import { checkOptions } from '../../util/check.ts'
+import { formatShape } from '../../tensor/shape.ts'
+import type { Tensor } from '../../tensor/tensor.ts'
+import { checkOptions, objectOf } from '../../util/check.ts'
 import { KerneletError } from '../../util/errors.ts'
 import { show } from '../../util/show.ts'
+import type { FileSource } from '../../util/source.ts'
 import { readSource } from '../source.ts'
-import type { NdArray } from './array.ts'
+import { Budget, within } from './budget.ts'
 import { decodeModel } from './decode.ts'
-import { kindOfType, list, type OnnxValueInfo } from './info.ts'
-import { type Prepared, prepare, runNode } from './prepare.ts'
+import { list, type OnnxValueInfo } from './info.ts'
+import { bytesOf, inputValue, resultOf } from './io.ts'
+import type { OnnxInput, OnnxResult } from './onnx-array.ts'
+import { nodesFor, type Prepared, prepare } from './prepare.ts'
+import { type PreparedNode, runNode } from './prepared-node.ts'
 import type { ModelProto } from './proto.ts'
-import { tensorOf, type Value } from './value.ts'
+import { isSymbolic, type Run, tensorOf, type Value } from './value.ts'
 
 /** Options of `loadOnnx`. */
 export interface LoadOnnxOptions {
@@ -25,43 +31,72 @@ export interface LoadOnnxOptions {
   dataFolder?: string | undefined
 }
 
-/** Numbers for `OnnxModel.run`: a Tensor, or any array of numbers and its shape. */
-export type OnnxInput = Tensor | { data: ArrayLike<number | bigint>; shape: readonly number[] }
-
 /**
  * Reads an ONNX model: a CNN of opset 7 to 22, exported by PyTorch or others. float16, bfloat16 and double weights
- * become float32.
+ * of layers become float32, in which layers compute; a double beyond float32 is refused.
+ *
+ * What a model makes one compute is bounded, since a few bytes of a file can ask for any size. Loading and tracing
+ * (`compile`, `summary`): 128 MB of values and 2²⁵ steps (less than a second), and 16 bytes and 8 steps more for each
+ * byte of weights that it brings. One run: 1 GB of values and 2³¹ steps, and 256 bytes and 2¹⁴ steps more for each
+ * byte of weights and inputs.
  *
  * @param source the path of a file, or its bytes
  * @throws KerneletError `ERR_FORMAT` when the file is damaged; `ERR_UNSUPPORTED` for an operator or attribute that
- *   there is none of here, by node, operator and opset; `ERR_IO` when the file, or one it refers to, cannot be read
+ *   there is none of here, by node, operator and opset, and for a node that goes beyond those bounds; `ERR_IO` when
+ *   the file, or one it refers to, cannot be read
  */
-export function loadOnnx(source: string | Uint8Array, options: LoadOnnxOptions = {}): OnnxModel {
+export function loadOnnx(source: FileSource, options: LoadOnnxOptions = {}): OnnxModel {
   checkOptions('loadOnnx', options, ['output', 'dataFolder'])
-  const { bytes, name } = readSource('loadOnnx', source, 'ONNX')
-  const path = options.dataFolder ?? (typeof source === 'string' ? dirname(source) : undefined)
+  const { bytes, name, path: file } = readSource('loadOnnx', source, 'ONNX')
+  const path = options.dataFolder ?? (file === undefined ? undefined : dirname(file))
   return new OnnxModel(decodeModel(bytes, name), name, { path }, options.output)
 }
 
 /**
  * A model read from ONNX: `compile`, `summary`, `stateDict` and, where its operations have gradients, training are
- * those of any Module. Weights go by the names of their initializers, with PyTorch's layout: the matrix of a Gemm
- * or MatMul is [out, in]. Dropout drops nothing and batch norms keep their statistics, also in training. Made by
- * `loadOnnx`; not to be constructed.
+ * those of any Module. A cast to float16 or bfloat16 rounds here; a compiled model computes such values as float32.
+ * Dropout drops nothing and batch norms keep their statistics, also in training. Made by `loadOnnx`; not to be
+ * constructed.
+ *
+ * A parameter is what a layer reads, in PyTorch's layout: the matrix of a Gemm or MatMul is [out, in], with Gemm's
+ * `alpha` and `beta` in it, its bias [out]. Where nodes make it of weights (Transpose, Reshape, Mul by a scale …) that
+ * is done once, when the model is loaded. It goes by the name of the weight it is made of, an initializer or the output
+ * of a Constant node; by the name of what the layer reads, where it is made of several, or several are made of one.
+ * Parameters are
+ *
+ * - weights, biases, scales and slopes of Conv, Gemm, MatMul, BatchNormalization and PRelu;
+ * - initializers that Add, Sub, Mul, Div, Sum or Concat put beside what comes from the image, if they have a dimension:
+ *   a scalar, as in x + 3, is part of the network. In a model whose weights all are in Constant nodes, these count too.
+ *
+ * Layers that read the same numbers in the same form share a parameter. Where they read them in different forms (one
+ * turned, one scaled) each has its own, and as training would part them a Trainer refuses them by name, unless they are
+ * frozen. Buffers are the means and variances of BatchNormalization.
  */
 export class OnnxModel extends Module {
   readonly #model: Prepared
   readonly #result: string | undefined
+  /** The nodes that the result of forward() takes. */
+  readonly #forward: readonly PreparedNode[]
   /** The batch the model was exported with, where it is a number. */
   readonly #declaredBatch: number | undefined
+  /** Bytes of the model's weights. */
+  readonly #given: number
 
   constructor(model: ModelProto, file: string, folder: { path: string | undefined }, output?: string) {
     super()
-    this.#model = prepare(model, file, folder)
-    this.#result = chosen(this.#model.outputs, output, file)
+    const budget = new Budget('load')
+    this.#model = within(budget, () => prepare(model, file, folder))
+    this.#given = budget.given
+    const { nodes, outputs } = this.#model
+    const result = chosen(outputs, output, file)
+    this.#result = result
+    this.#forward =
+      result === undefined || outputs.length === 1
+        ? nodes
+        : within(budget, () => nodesFor(this.#model, result, folder))
     const batch = this.#model.inputs[0]?.shape?.[0]
     this.#declaredBatch = typeof batch === 'number' ? batch : undefined
-    for (const [name, value] of [...this.#model.parameters, ...this.#model.buffers]) {
+    for (const [name, value] of this.#model.state) {
       let property = name
       while (property in this) property += '_'
       Object.defineProperty(this, property, { value, enumerable: true })
@@ -89,7 +124,7 @@ export class OnnxModel extends Module {
   }
 
   /**
-   * The result for a batch.
+   * The result for a batch, as float32 whatever its type in the model.
    *
    * @param inputs one tensor for each of `inputs`, in order: [n, channels, height, width] for an image
    * @throws KerneletError `ERR_SHAPE` when a shape is not what the model declares; `ERR_UNSUPPORTED`, when the model
@@ -109,20 +144,28 @@ export class OnnxModel extends Module {
       )
     }
     const values = new Map<string, Value>(
-      inputs.map((input, i) => [(this.inputs[i] as OnnxValueInfo).name, input]),
+      inputs.map((input, i) => {
+        const info = this.inputs[i] as OnnxValueInfo
+        return [info.name, isSymbolic(input) ? input : inputValue(input, info)]
+      }),
     )
-    return tensorOf(this.#run(values).get(this.#result) as Value)
+    return tensorOf(this.#run(values, this.#forward).get(this.#result) as Value)
   }
 
   /**
    * Every output for the inputs, by name, operator by operator: for models with several inputs or outputs, and for
-   * what cannot be compiled.
+   * what cannot be compiled. Integers and doubles are computed in their own type but where a layer takes doubles.
    *
-   * @param inputs by name: Tensors, or `{ data, shape }` with any numbers; integers too come back as float32
-   * @throws KerneletError `ERR_ARGUMENT` for names that do not fit; otherwise as `forward`
+   * @param inputs by name: Tensors, or `{ data, shape }` with any numbers, which must be of the input's type
+   * @returns a Tensor for an output of float32 or narrower floats, else an OnnxArray: see `outputs[i].dtype`. The type
+   *   parameter says which to TypeScript: `run<OnnxArray>(…)`, `run<OnnxResult>(…)`
+   * @throws KerneletError `ERR_ARGUMENT` for names or numbers that do not fit; otherwise as `forward`
    */
-  run(inputs: Readonly<Record<string, OnnxInput>>): Record<string, Tensor> {
+  run<Result extends OnnxResult = Tensor>(
+    inputs: Readonly<Record<string, OnnxInput>>,
+  ): Record<string, Result> {
     const names = new Set(this.inputs.map(({ name }) => name))
+    objectOf(inputs, 'run: inputs')
     for (const name of Object.keys(inputs)) {
       if (names.has(name)) continue
       throw new KerneletError(
@@ -137,12 +180,16 @@ export class OnnxModel extends Module {
       }
       values.set(info.name, inputValue(inputs[info.name] as OnnxInput, info))
     }
-    const results = this.#run(values)
-    return Object.fromEntries(this.outputs.map(({ name }) => [name, resultOf(results.get(name) as Value)]))
+    const results = this.#run(values, this.#model.nodes)
+    const { types } = this.#model
+    return Object.fromEntries(
+      this.outputs.map(({ name }) => [name, resultOf(results.get(name) as Value, types.get(name)) as Result]),
+    )
   }
 
   /** `compile`; `inputShape` is only needed where the model does not fix it. */
   override compile(options: CompileOptions = {}): CompiledModel {
+    objectOf(options, 'compile: options')
     return super.compile({ ...options, inputShape: options.inputShape ?? this.inputShape })
   }
 
@@ -151,15 +198,28 @@ export class OnnxModel extends Module {
     return super.summary(inputShape as readonly number[])
   }
 
-  #run(inputs: ReadonlyMap<string, Value>): Map<string, Value> {
+  #run(inputs: ReadonlyMap<string, Value>, nodes: readonly PreparedNode[]): Map<string, Value> {
     for (const info of this.inputs) checkInput(inputs.get(info.name) as Value, info)
     const first = inputs.values().next().value
     const batch = first?.shape[0] ?? 1
-    const run = { batch, declaredBatch: this.#declaredBatch, held: this.#model.held }
+    const { held, types } = this.#model
+    const run = { batch, declaredBatch: this.#declaredBatch, held, types }
     const values = new Map([...this.#model.known, ...inputs])
     const tracer = [...inputs.values()].find((value) => value instanceof SymbolicTensor)?.tracer
+    const budget = tracer
+      ? new Budget('load', this.#given)
+      : new Budget('run', this.#given + bytesOf([...inputs.values()]))
+    return within(budget, () => this.#runNodes(nodes, values, run, tracer))
+  }
+
+  #runNodes(
+    nodes: readonly PreparedNode[],
+    values: Map<string, Value>,
+    run: Run,
+    tracer: Tracer | undefined,
+  ): Map<string, Value> {
     const around = tracer?.scopes.at(-1)?.path ?? ''
-    for (const prepared of this.#model.nodes) {
+    for (const prepared of nodes) {
       const name = prepared.node.name.replace(/^\//, '')
       tracer?.scopes.push({ path: around === '' ? name : `${around}.${name}`, leaf: true })
       try {
@@ -182,43 +242,6 @@ function chosen(
   if (wanted === undefined && outputs.length > 1) return undefined
   if (outputs.some((output) => output.name === name)) return name
   throw new KerneletError('ERR_ARGUMENT', `${file} has no output ${show(wanted)}; it has ${list(outputs)}`)
-}
-
-/** What run() hands out: a tensor, and for nothing at all an empty one. */
-function resultOf(value: Value): Tensor {
-  return elements(value.shape) === 0 ? new EmptyTensor(value.shape) : tensorOf(value)
-}
-
-/** A tensor with a dimension of 0, which no function of tensors takes. */
-class EmptyTensor extends Tensor {
-  constructor(shape: readonly number[]) {
-    super(noData, [1])
-    Object.defineProperty(this, 'shape', { value: Object.freeze([...shape]) })
-  }
-
-  override get data(): Float32Array {
-    return noData
-  }
-}
-
-/** An input as the model declares it: integers stay exact. */
-function inputValue(input: OnnxInput, { name, type }: OnnxValueInfo): Value {
-  const kind = kindOfType(type)
-  if (input instanceof Tensor && kind === 'float') return input
-  const { data, shape } = input
-  if (data === undefined || !Array.isArray(shape) || data.length !== elements(shape)) {
-    throw new KerneletError(
-      'ERR_ARGUMENT',
-      `run: ${show(name)} must be a Tensor or { data, shape } with as many numbers as its shape says`,
-    )
-  }
-  const numbers = Array.from(data, Number)
-  const array: NdArray = {
-    kind,
-    shape: [...shape],
-    values: kind === 'float' ? Float32Array.from(numbers) : Float64Array.from(numbers),
-  }
-  return kind === 'float' && numbers.length > 0 ? tensorOf(array) : array
 }
 
 /** The batch may be any; what else the model fixes must be so. */

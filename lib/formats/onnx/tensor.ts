@@ -6,69 +6,38 @@ import { PartReader, unreadable } from '../../util/file.ts'
 import { show } from '../../util/show.ts'
 import { locateBelow } from '../below.ts'
 import { bits, type Dtype, mostDimensions, type StoredTensor, toFloat32 } from '../dtype.ts'
-import type { Kind, NdArray } from './array.ts'
+import type { NdArray } from './array.ts'
+import { give } from './budget.ts'
+import { exactIntegers } from './decode.ts'
+import { type ElementType, elementTypeOf } from './element.ts'
 import type { TensorProto } from './proto.ts'
 
-/** An element type of ONNX. */
-interface ElementType {
+/** An element type of ONNX that is read. */
+interface StoredType {
   readonly name: string
-  readonly kind: Kind
   readonly dtype: Dtype
   /** An array of such elements; of their bits for those that JavaScript has no numbers for. */
   readonly make: (numbers: readonly number[]) => NodeJS.TypedArray
-  /** For integers: one element, little-endian. */
-  readonly read?: (view: DataView, at: number) => number
 }
 
 const u8 = (numbers: readonly number[]) => Uint8Array.from(numbers)
 const u16 = (numbers: readonly number[]) => Uint16Array.from(numbers)
-const wide = (numbers: readonly number[]) => numbers.map((one) => BigInt(one))
 
 /** By `TensorProto.DataType`. */
-const types: Readonly<Record<number, ElementType>> = {
-  1: { name: 'float', kind: 'float', dtype: 'F32', make: (numbers) => Float32Array.from(numbers) },
-  2: { name: 'uint8', kind: 'int', dtype: 'U8', make: u8, read: (view, at) => view.getUint8(at) },
-  3: { name: 'int8', kind: 'int', dtype: 'I8', make: u8, read: (view, at) => view.getInt8(at) },
-  4: { name: 'uint16', kind: 'int', dtype: 'U16', make: u16, read: (view, at) => view.getUint16(at, true) },
-  5: { name: 'int16', kind: 'int', dtype: 'I16', make: u16, read: (view, at) => view.getInt16(at, true) },
-  6: {
-    name: 'int32',
-    kind: 'int',
-    dtype: 'I32',
-    make: (numbers) => Int32Array.from(numbers),
-    read: (view, at) => view.getInt32(at, true),
-  },
-  7: {
-    name: 'int64',
-    kind: 'int',
-    dtype: 'I64',
-    make: (numbers) => BigInt64Array.from(wide(numbers)),
-    read: (view, at) => Number(view.getBigInt64(at, true)),
-  },
-  9: {
-    name: 'bool',
-    kind: 'bool',
-    dtype: 'BOOL',
-    make: u8,
-    read: (view, at) => (view.getUint8(at) === 0 ? 0 : 1),
-  },
-  10: { name: 'float16', kind: 'float', dtype: 'F16', make: u16 },
-  11: { name: 'double', kind: 'float', dtype: 'F64', make: (numbers) => Float64Array.from(numbers) },
-  12: {
-    name: 'uint32',
-    kind: 'int',
-    dtype: 'U32',
-    make: (numbers) => Uint32Array.from(numbers),
-    read: (view, at) => view.getUint32(at, true),
-  },
-  13: {
-    name: 'uint64',
-    kind: 'int',
-    dtype: 'U64',
-    make: (numbers) => BigUint64Array.from(wide(numbers)),
-    read: (view, at) => Number(view.getBigUint64(at, true)),
-  },
-  16: { name: 'bfloat16', kind: 'float', dtype: 'BF16', make: u16 },
+const types: Readonly<Record<number, StoredType>> = {
+  1: { name: 'float', dtype: 'F32', make: (numbers) => Float32Array.from(numbers) },
+  2: { name: 'uint8', dtype: 'U8', make: u8 },
+  3: { name: 'int8', dtype: 'I8', make: u8 },
+  4: { name: 'uint16', dtype: 'U16', make: u16 },
+  5: { name: 'int16', dtype: 'I16', make: u16 },
+  6: { name: 'int32', dtype: 'I32', make: (numbers) => Int32Array.from(numbers) },
+  7: { name: 'int64', dtype: 'I64', make: (numbers) => BigInt64Array.from(exactIntegers(numbers)) },
+  9: { name: 'bool', dtype: 'BOOL', make: u8 },
+  10: { name: 'float16', dtype: 'F16', make: u16 },
+  11: { name: 'double', dtype: 'F64', make: (numbers) => Float64Array.from(numbers) },
+  12: { name: 'uint32', dtype: 'U32', make: (numbers) => Uint32Array.from(numbers) },
+  13: { name: 'uint64', dtype: 'U64', make: (numbers) => BigUint64Array.from(exactIntegers(numbers)) },
+  16: { name: 'bfloat16', dtype: 'BF16', make: u16 },
 }
 
 /** What the types are called that are not read. */
@@ -87,7 +56,7 @@ const otherTypes: Readonly<Record<number, string>> = {
 }
 
 /** @throws KerneletError `ERR_UNSUPPORTED` for a type that is not read */
-function elementType(code: number, what: string): ElementType {
+function storedType(code: number, what: string): StoredType {
   const type = types[code]
   if (type) return type
   throw new KerneletError(
@@ -112,7 +81,7 @@ export interface DataFolder {
 /** Bytes of numbers that tensors in files beside a model may become, beyond a multiple of those files' size. */
 const freeBytes = 2 ** 26
 
-/** Of one byte: what an integer of 8 bits takes as a double. */
+/** Bytes of tensors for each byte of those files: several tensors may share some. */
 const mostGrowth = 8
 
 /**
@@ -146,32 +115,37 @@ function budgetOf(folder: DataFolder): Budget {
   return budget
 }
 
+/** Tensors that were made of others: their bytes are no gift of the file. */
+export const computed: WeakSet<TensorProto> = new WeakSet()
+
 /**
- * The numbers of a tensor, copied: floats as float32, integers as doubles.
+ * The numbers of a tensor, copied, in their own type. Its bytes count as given in the budget of the model.
  *
  * @param what names it in errors
  * @throws KerneletError as `storedTensor`
  */
 export function readTensor(tensor: TensorProto, what: string, folder: DataFolder): NdArray {
   const stored = storedTensor(tensor, what, folder)
-  const { kind, read } = elementType(tensor.data_type, what)
+  const type = elementTypeOf(tensor.data_type) as ElementType
   const { shape, bytes, dtype } = stored
-  if (!read) return { kind, shape, values: toFloat32(what, stored) }
-  const size = bits[dtype] / 8
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const values = new Float64Array(bytes.length / size)
-  for (const i of values.keys()) values[i] = read(view, i * size)
-  return { kind, shape, values }
+  if (!computed.has(tensor)) give(bytes.length)
+  if (type.single) return { type, shape, values: toFloat32(what, stored) }
+  const values = type.make((bytes.length * 8) / bits[dtype])
+  // Copied byte by byte: nothing says that numbers begin at a multiple of their size.
+  new Uint8Array(values.buffer).set(bytes)
+  if (type.kind === 'bool') for (const [i, one] of values.entries()) values[i] = one === 0 ? 0 : 1
+  return { type, shape, values }
 }
 
 /**
  * A tensor as it is stored, in whichever field of the model or file beside it.
  *
  * @throws KerneletError `ERR_FORMAT` when its size is not what its shape says; `ERR_UNSUPPORTED` for its type, for
- *   more than 64 dimensions, or when files beside the model are referred to over and over (`Budget`); `ERR_IO` for a file of weights that cannot be read or lies outside the model's folder
+ *   more than 64 dimensions, or when files beside the model are referred to over and over (`Budget`); `ERR_IO` for a
+ *   file of weights that cannot be read or lies outside the model's folder
  */
 export function storedTensor(tensor: TensorProto, what: string, folder: DataFolder): StoredTensor {
-  const type = elementType(tensor.data_type, what)
+  const type = storedType(tensor.data_type, what)
   const shape = tensor.dims
   if (shape.length > mostDimensions) {
     throw new KerneletError(
@@ -188,10 +162,16 @@ export function storedTensor(tensor: TensorProto, what: string, folder: DataFold
   }
   const bytes =
     tensor.data_location === 1
-      ? readExternal(tensor, what, folder, size, (type.read ? 8 : 4) / (bits[type.dtype] / 8))
+      ? readExternal(tensor, what, folder, size, growthOf(tensor.data_type, type.dtype))
       : (tensor.raw_data ?? bytesOf(type.make(fieldOf(tensor, type.name))))
   checkSize(bytes.length, size, shape, what)
   return { dtype: type.dtype, shape, bytes }
+}
+
+/** Bytes in memory for each byte of a file: narrow floats become float32. */
+function growthOf(code: number, dtype: Dtype): number {
+  const { BYTES_PER_ELEMENT: held } = (elementTypeOf(code) as ElementType).make(0)
+  return (8 * held) / bits[dtype]
 }
 
 function checkSize(received: number, expected: number, shape: readonly number[], what: string): void {

@@ -1,7 +1,9 @@
 /** What flows from node to node: tensors, real or of a trace, and arrays that are known without an image. */
 import { SymbolicTensor } from '../../graph/graph.ts'
 import { Tensor } from '../../tensor/tensor.ts'
+import { mostDimensions } from '../dtype.ts'
 import { fromTensor, type NdArray, toTensor } from './array.ts'
+import { type ElementType, float32 } from './element.ts'
 import type { OnnxNode } from './node.ts'
 
 export type Value = Tensor | NdArray
@@ -17,6 +19,8 @@ export interface Run {
    * Gemm and MatMul [out, in] for [in, out], the slopes of PRelu [channels] for [channels, 1, 1].
    */
   readonly held: ReadonlyMap<Value, readonly number[]>
+  /** Element types of values in the model, by name: a Tensor may stand for doubles or narrow floats. */
+  readonly types: ReadonlyMap<string, ElementType>
 }
 
 /** A node made ready: from its inputs (undefined: left out) to its outputs, or the only one. */
@@ -37,29 +41,55 @@ export function required(node: OnnxNode, inputs: readonly (Value | undefined)[],
   throw node.error('ERR_FORMAT', `input ${index} is missing`)
 }
 
-/** A value as a tensor. */
-export function tensorOf(value: Value): Tensor {
-  return value instanceof Tensor ? value : toTensor(value)
+/** The element type in which a value is held. */
+export function typeOf(value: Value): ElementType {
+  return Tensor.is(value) ? float32 : value.type
+}
+
+/**
+ * The one element type of operands. A double beside a float32 tensor is one that a kernel made of doubles: they go on
+ * as float32.
+ */
+export function commonType(node: OnnxNode, values: readonly Value[]): ElementType {
+  const types = values.map(typeOf)
+  const [type] = types as [ElementType]
+  const other = types.find((one) => one !== type)
+  if (other === undefined) return type
+  if (types.every(({ kind }) => kind === 'float')) return float32
+  throw node.error('ERR_FORMAT', `it takes inputs of one type but gets ${type.name} and ${other.name}`)
+}
+
+/** A floating-point value as the tensor that kernels take. */
+export function tensorOf(value: Value, node?: OnnxNode): Tensor {
+  if (Tensor.is(value)) return value
+  if (value.type.kind === 'float' || node === undefined) return toTensor(value)
+  throw node.error('ERR_UNSUPPORTED', `it takes floating-point numbers but gets ${value.type.name}`)
 }
 
 /** A value whose numbers are needed. */
 export function arrayOf(node: OnnxNode, value: Value, what = 'an input'): NdArray {
-  if (!(value instanceof Tensor)) return value
+  if (!Tensor.is(value)) return value
   if (!isSymbolic(value)) return fromTensor(value)
   throw node.unsupported(
     `${what} is computed from the image, which a compiled model cannot do here; run() can`,
   )
 }
 
-/** Whether every value is known and it takes no native operation: integers, or nothing at all. */
+/**
+ * Whether every value is known and not for a native operation: integers, doubles, or nothing at all. Doubles beside
+ * a tensor that a kernel made are float32 from then on.
+ */
 export function onlyArrays(values: readonly (Value | undefined)[]): boolean {
-  return values.every((value) => !isSymbolic(value)) && values.some((value) => isPlain(value))
+  const there = values.filter((value) => value !== undefined)
+  if (there.some(isSymbolic)) return false
+  return (
+    there.some((value) => typeOf(value).kind !== 'float' || isEmpty(value)) ||
+    there.every((value) => !typeOf(value).single)
+  )
 }
 
-function isPlain(value: Value | undefined): boolean {
-  return (
-    value !== undefined && !(value instanceof Tensor) && (value.kind !== 'float' || value.values.length === 0)
-  )
+function isEmpty(value: Value): boolean {
+  return !Tensor.is(value) && value.values.length === 0
 }
 
 /** A dimension that may count from the end. */
@@ -69,6 +99,12 @@ export function axisOf(node: OnnxNode, axis: number, rank: number): number {
   throw node.error('ERR_SHAPE', `axis ${axis} is outside a tensor of rank ${rank}`)
 }
 
+/** The same of a value that must have dimensions. */
+export function dimensionOf(node: OnnxNode, axis: number, value: Value): number {
+  if (value.shape.length > 0) return axisOf(node, axis, value.shape.length)
+  throw node.error('ERR_SHAPE', 'it takes a tensor of at least one dimension but gets a scalar')
+}
+
 /** Says no to what would change the batch of a compiled model, which keeps images apart. */
 export function keepBatch(node: OnnxNode, value: Value, axis: number): void {
   if (axis === 0 && isSymbolic(value)) {
@@ -76,7 +112,22 @@ export function keepBatch(node: OnnxNode, value: Value, axis: number): void {
   }
 }
 
-/** A list of integers that is an attribute in old models and an input in new ones. */
-export function integersOf(node: OnnxNode, value: Value | undefined, what: string): number[] | undefined {
-  return value === undefined ? undefined : Array.from(arrayOf(node, value, what).values)
+/** Integers whose numbers are needed. */
+export function indicesOf(node: OnnxNode, value: Value, what: string): NdArray {
+  const array = arrayOf(node, value, what)
+  if (array.type.kind === 'int') return array
+  throw node.error('ERR_FORMAT', `${what} must be integers but are ${array.type.name}`)
+}
+
+/** A list of integers, such as a shape, that is an attribute in old models and an input in new ones. */
+export function integersOf(
+  node: OnnxNode,
+  value: Value | undefined,
+  what: string,
+  most: number = 2 * mostDimensions,
+): number[] | undefined {
+  if (value === undefined) return undefined
+  const { values } = indicesOf(node, value, what)
+  if (values.length <= most) return Array.from(values as Float64Array, Number)
+  throw node.error('ERR_SHAPE', `${what} are ${values.length} numbers; there may be ${most}`)
 }

@@ -2,11 +2,13 @@
  * PyTorch's .pt and .pth files: a ZIP archive with a pickle of what was saved, and a file of bytes for each storage.
  * Nothing a file names is executed: tensors, storages and dictionaries are understood, all else is refused.
  */
+
 import { elements, formatShape } from '../../tensor/shape.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { checkOptions } from '../../util/check.ts'
 import { KerneletError } from '../../util/errors.ts'
 import { show } from '../../util/show.ts'
+import type { FileSource } from '../../util/source.ts'
 import { bits, type Dtype, mostDimensions, type StoredTensor, toTensors, type WeightsFile } from '../dtype.ts'
 import { readSource } from '../source.ts'
 import { type PickleGlobal, Tuple, unpickle } from './pickle.ts'
@@ -29,7 +31,7 @@ export interface TorchOptions {
  *   before 1.6; `ERR_ARGUMENT` for a checkpoint of several things, unless `key` says which; `ERR_DTYPE` for complex,
  *   quantized and (`loadTorch`) 8-bit floating-point numbers; `ERR_SHAPE` for a dimension of 0
  */
-export function loadTorch(source: string | Uint8Array, options: TorchOptions = {}): Map<string, Tensor> {
+export function loadTorch(source: FileSource, options: TorchOptions = {}): Map<string, Tensor> {
   return toTensors(read('loadTorch', source, options).tensors)
 }
 
@@ -40,11 +42,11 @@ export function loadTorch(source: string | Uint8Array, options: TorchOptions = {
  * @returns the tensors, and as `metadata` the numbers and words that lie beside them in a checkpoint
  * @throws KerneletError as `loadTorch`
  */
-export function readTorch(source: string | Uint8Array, options: TorchOptions = {}): WeightsFile {
+export function readTorch(source: FileSource, options: TorchOptions = {}): WeightsFile {
   return read('readTorch', source, options)
 }
 
-function read(who: string, source: string | Uint8Array, options: TorchOptions): WeightsFile {
+function read(who: string, source: FileSource, options: TorchOptions): WeightsFile {
   checkOptions(who, options, ['key'])
   const { bytes, name } = readSource(who, source, 'torch')
   return new Reader(bytes, name).read(options.key)

@@ -1,4 +1,5 @@
-import { Conv2d, type Conv2dOptions } from '../../ops/conv2d-layer.ts'
+import { Conv2d, type Conv2dOptions } from '../../ops/convolution.ts'
+import { size } from '../../tensor/shape.ts'
 import { KerneletError } from '../../util/errors.ts'
 import { show } from '../../util/show.ts'
 
@@ -23,7 +24,7 @@ export class ConnectionTableConv2d extends Conv2d {
     table: readonly (readonly number[])[],
     options: ConnectionTableConv2dOptions,
   ) {
-    checkTable(table, inChannels)
+    checkTable(table, size(inChannels, 'ConnectionTableConv2d: inChannels', 1))
     super(inChannels, table.length, options)
     this.table = Object.freeze(table.map((row) => Object.freeze([...row])))
     const taps = this.weight.data.length / table.length / inChannels

@@ -1,6 +1,6 @@
 import { apply } from '../../graph/apply.ts'
 import { Module } from '../../nn/module.ts'
-import { cat, mul } from '../../ops/functional.ts'
+import { cat, mul } from '../../ops/index.ts'
 import { formatShape } from '../../tensor/shape.ts'
 import { Tensor } from '../../tensor/tensor.ts'
 import { checkOptions } from '../../util/check.ts'
@@ -29,10 +29,10 @@ export class RBF extends Module {
   constructor(codes: Tensor, options: RBFOptions = {}) {
     super()
     checkOptions('RBF', options, ['negative'])
-    if (!(codes instanceof Tensor) || codes.shape.length !== 2) {
+    if (!Tensor.is(codes) || codes.shape.length !== 2) {
       throw new KerneletError(
         'ERR_SHAPE',
-        `RBF: codes must be a tensor [codes, features] but ${codes instanceof Tensor ? `is ${formatShape(codes.shape)}` : 'is none'}`,
+        `RBF: codes must be a tensor [codes, features] but ${Tensor.is(codes) ? `is ${formatShape(codes.shape)}` : 'is none'}`,
       )
     }
     const [count, features] = codes.shape as [number, number]

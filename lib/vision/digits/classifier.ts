@@ -1,16 +1,18 @@
 /** DigitClassifier: a picture in, a digit out. */
-import { fileURLToPath } from 'node:url'
+
 import { type CompiledModel, compile } from '../../compile/compiled-model.ts'
 import { toTensors } from '../../formats/dtype.ts'
 import { readSafetensors } from '../../formats/safetensors.ts'
 import { LeNet5 } from '../../models/lenet5.ts'
 import { withoutInit } from '../../nn/init.ts'
 import { Sequential } from '../../nn/sequential.ts'
-import { Softmax } from '../../ops/activation-layers.ts'
+import { Softmax } from '../../ops/activations.ts'
 import { checkOptions } from '../../util/check.ts'
+import { disposable } from '../../util/dispose.ts'
 import { KerneletError } from '../../util/errors.ts'
 import { packageFile } from '../../util/package-files.ts'
 import { show } from '../../util/show.ts'
+import { bytesOf, type FilePath, type FileSource } from '../../util/source.ts'
 import { decodePicture, decodePictureAsync, readPicture } from '../picture/decode.ts'
 import type { Box, Pixels } from '../picture/pixels.ts'
 import { FIELD } from './field.ts'
@@ -37,7 +39,7 @@ export interface DigitClassifierOptions {
    * `temperature` that scores are divided by before softmax, so that confidence means what it says (Guo et al.
    * 2017). Default: the shipped weights.
    */
-  weights?: string | Uint8Array | undefined
+  weights?: FileSource | undefined
   /** As for `compile`. */
   isa?: string | undefined
   /** As for `compile`. */
@@ -52,6 +54,8 @@ const shippedWeights = 'models/lenet5-mnist.safetensors'
  * form the network was trained on, and asks the network. Says so where a picture shows no digit, or several.
  */
 export class DigitClassifier {
+  /** `dispose`, at the end of a `using` block. */
+  declare readonly [Symbol.dispose]: () => void
   readonly #model: CompiledModel
   readonly #form: NormalizeOptions
 
@@ -84,8 +88,9 @@ export class DigitClassifier {
    *   format (see `classifyAsync`) or a picture above 64 megapixels; ERR_SHAPE where the pixels do not fill
    *   width × height × channels; ERR_ARGUMENT; ERR_DISPOSED
    */
-  classify(picture: Uint8Array | Pixels): Classification {
-    return this.#classify(isPixels(picture, 'classify') ? picture : decodePicture(picture))
+  classify(picture: Uint8Array | ArrayBuffer | Pixels): Classification {
+    const bytes = bytesOf(picture)
+    return this.#classify(bytes ? decodePicture(bytes) : checkedPixels(picture, 'classify'))
   }
 
   /**
@@ -96,8 +101,9 @@ export class DigitClassifier {
    * @param picture the bytes of a picture file, or pixels
    * @throws KerneletError (by rejection) as `classify`; ERR_UNSUPPORTED where sharp is needed but not installed
    */
-  async classifyAsync(picture: Uint8Array | Pixels): Promise<Classification> {
-    return this.#classify(isPixels(picture, 'classifyAsync') ? picture : await decodePictureAsync(picture))
+  async classifyAsync(picture: Uint8Array | ArrayBuffer | Pixels): Promise<Classification> {
+    const bytes = bytesOf(picture)
+    return this.#classify(bytes ? await decodePictureAsync(bytes) : checkedPixels(picture, 'classifyAsync'))
   }
 
   /**
@@ -105,8 +111,8 @@ export class DigitClassifier {
    *
    * @throws KerneletError (by rejection) as `classifyAsync`; ERR_IO for a file that cannot be read
    */
-  async classifyFile(path: string | URL): Promise<Classification> {
-    return this.#classify(await readPicture(path instanceof URL ? fileURLToPath(path) : path))
+  async classifyFile(path: FilePath): Promise<Classification> {
+    return this.#classify(await readPicture(path))
   }
 
   #classify(pixels: Pixels): Classification {
@@ -121,14 +127,11 @@ export class DigitClassifier {
   dispose(): void {
     this.#model.dispose()
   }
-
-  [Symbol.dispose](): void {
-    this.dispose()
-  }
 }
+disposable(DigitClassifier)
 
 /** A LeNet5 with its weights (default: those shipped), its scores calibrated, and the form its training images had. */
-export function loadNetwork(weights?: string | Uint8Array): {
+export function loadNetwork(weights?: FileSource): {
   network: LeNet5
   form: Required<NormalizeOptions>
 } {
@@ -146,9 +149,8 @@ export function loadNetwork(weights?: string | Uint8Array): {
   }
 }
 
-function isPixels(picture: Uint8Array | Pixels, who: string): picture is Pixels {
-  if (picture instanceof Uint8Array) return false
-  if (typeof picture === 'object' && picture !== null && 'data' in picture) return true
+function checkedPixels(picture: unknown, who: string): Pixels {
+  if (typeof picture === 'object' && picture !== null && 'data' in picture) return picture as Pixels
   const hint = typeof picture === 'string' ? '; classifyFile reads a file by its path' : ''
   throw new KerneletError(
     'ERR_ARGUMENT',

@@ -1,5 +1,6 @@
 /** Any picture of a digit to the 28×28 form of MNIST. */
 
+import { checkOptions, numberOf, objectOf } from '../../util/check.ts'
 import { toLuma } from '../picture/luma.ts'
 import { type Box, checkPixels, type Pixels } from '../picture/pixels.ts'
 import { shrink } from '../picture/resample.ts'
@@ -34,10 +35,11 @@ export interface NormalizeOptions {
  * @returns `image` is 784 values, row by row, paper 0 and full ink 1 before mean and deviation
  * @throws KerneletError ERR_ARGUMENT, ERR_SHAPE as `checkPixels`
  */
-export function normalizeDigit(
-  pixels: Pixels,
-  { mean = 0, std = 1 }: NormalizeOptions = {},
-): NormalizedDigit {
+export function normalizeDigit(pixels: Pixels, options: NormalizeOptions = {}): NormalizedDigit {
+  checkOptions('normalizeDigit', options, ['mean', 'std'])
+  const mean = numberOf(options.mean ?? 0, 'normalizeDigit: mean')
+  const std = numberOf(options.std ?? 1, 'normalizeDigit: std')
+  objectOf(pixels, 'normalizeDigit: pixels')
   const picture = { ...pixels, channels: pixels.channels ?? 4 }
   checkPixels(picture)
   const luma = toLuma(picture)

@@ -1,8 +1,9 @@
 /** Picture files to pixels: PNG here, everything else through sharp where the user has it. */
 import { types } from 'node:util'
 import { KerneletError } from '../../util/errors.ts'
-import { checkPath, readWholeAsync } from '../../util/file.ts'
+import { readWholeAsync } from '../../util/file.ts'
 import { show } from '../../util/show.ts'
+import { checkFilePath, type FilePath } from '../../util/source.ts'
 import { MAX_PIXELS, type Pixels } from './pixels.ts'
 import { decodePng } from './png.ts'
 
@@ -57,8 +58,8 @@ const largestFile = 2 ** 30
  * @throws KerneletError (by rejection) as `decodePictureAsync`; ERR_IO, in words a user understands, for a file that
  *   cannot be read; ERR_UNSUPPORTED above a gigabyte
  */
-export async function readPicture(path: string): Promise<Required<Pixels>> {
-  checkPath(path, 'The picture')
+export async function readPicture(from: FilePath): Promise<Required<Pixels>> {
+  const path = checkFilePath(from, 'The picture')
   return decodePictureAsync(await readWholeAsync(path, largestFile), path)
 }
 

@@ -1,5 +1,6 @@
 /** Pictures in memory: what callers hand in, and the one-channel form the pipeline works on. */
 
+import { types } from 'node:util'
 import { KerneletError } from '../../util/errors.ts'
 import { show } from '../../util/show.ts'
 
@@ -40,7 +41,7 @@ export const MAX_PIXELS = 64_000_000
 export function checkPixels(pixels: Pixels): asserts pixels is Required<Pixels> {
   const { data, width, height } = pixels
   const channels = pixels.channels ?? 4
-  if (!(data instanceof Uint8Array || data instanceof Uint8ClampedArray)) {
+  if (!types.isUint8Array(data) && !types.isUint8ClampedArray(data)) {
     throw new KerneletError(
       'ERR_ARGUMENT',
       `Expected pixels.data to be a Uint8Array, Uint8ClampedArray or Buffer but received ${show(data)}`,

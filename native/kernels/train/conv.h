@@ -2,7 +2,7 @@
 // (ox, oc, kh) for an input; the lanes of a weight's chains are then summed by the tree of sums.h.
 #pragma once
 
-#include "../batch_lanes.h"
+#include "kernels/batched.h"
 #include "sums.h"
 
 namespace kernelet {
@@ -10,7 +10,7 @@ namespace KERNELET_ISA {
 namespace {
 namespace train {
 
-using batch_lanes::ConvRow;
+using batched::ConvRow;
 
 // ---------------------------------------------------------------- forward: sum, bias, maximum of 2x2, ReLU
 
@@ -27,7 +27,7 @@ void ConvMax::run(const ConvArgs& s, const ConvRow& t, float* corner) {
   const size_t out_plane = static_cast<size_t>(s.ph) * s.pw * lanes;
   for (int column = 0; column < s.pw; ++column) {
     reg c[M][tile_vectors];
-    batch_lanes::conv_sums<M, true>(s, t, t.src + static_cast<ptrdiff_t>(column) * 2 * s.sw * lanes, c);
+    batched::conv_sums<M, true>(s, t, t.src + static_cast<ptrdiff_t>(column) * 2 * s.sw * lanes, c);
     KERNELET_UNROLL
     for (int m = 0; m < M; ++m) {
       if (!is_there<tile_rows, M>(m, channels)) continue;
@@ -46,7 +46,7 @@ void ConvMax::run(const ConvArgs& s, const ConvRow& t, float* corner) {
   }
 }
 
-// src [ic][ih][iw][lanes] -> dst, corner [oc][ph][pw][lanes]; scratch and packed weights as batch_lanes::conv
+// src [ic][ih][iw][lanes] -> dst, corner [oc][ph][pw][lanes]; scratch and packed weights as batched::conv
 void conv_max(const ConvArgs& s, const float* src, float* dst, float* corner, float* scratch) {
   ConvRow t;
   t.plane = padded_plane(s);

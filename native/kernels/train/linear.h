@@ -6,7 +6,7 @@
 //   grad    [block][row][out][lanes]   M outputs, one image after another
 #pragma once
 
-#include "../batch_lanes.h"
+#include "kernels/batched.h"
 
 namespace kernelet {
 namespace KERNELET_ISA {

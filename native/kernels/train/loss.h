@@ -1,7 +1,7 @@
 // Losses and their gradients; a lane is an image.
 #pragma once
 
-#include "../activation.h"
+#include "kernels/activation.h"
 #include "table.h"
 
 namespace kernelet {

@@ -2,7 +2,7 @@
 // neighbours, ((0 1)(2 3))((4 5)(6 7))…, of which a register holds a whole subtree.
 #pragma once
 
-#include "../vec.h"
+#include "kernels/vec.h"
 
 namespace kernelet {
 namespace KERNELET_ISA {

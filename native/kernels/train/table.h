@@ -1,5 +1,5 @@
 // The kernels of training, as the core sees them. Values and gradients of a block of images have the images in
-// the lanes, [c][h][w][lanes], as in batch_lanes.h; a gradient has the shape of its value. No kernel adds to
+// the lanes, [c][h][w][lanes], as in batched.h; a gradient has the shape of its value. No kernel adds to
 // what it writes. Part of kernels/table.h: the same rules.
 #pragma once
 
@@ -16,7 +16,11 @@ struct PoolArgs;
 struct SoftmaxArgs;
 struct Unary;
 
-enum class Loss : int32_t { cross_entropy, mse, binary_cross_entropy, binary_cross_entropy_with_logits, dot };
+enum class Loss : int32_t {
+#define KERNELET_LOSS(name, text, mean, threshold) name,
+#include "losses.inc"
+#undef KERNELET_LOSS
+};
 
 // Outputs and targets are [n][inner][lanes], n classes for cross_entropy; elsewhere only n * inner matters.
 struct LossArgs {
@@ -39,7 +43,11 @@ struct LinearGradArgs {
   const float* grad;  // [block][row][out][lanes]
 };
 
-enum class Optimizer : int32_t { sgd, adam, adamw };
+enum class Optimizer : int32_t {
+#define KERNELET_OPTIMIZER(name, text, first, second) name,
+#include "optimizers.inc"
+#undef KERNELET_OPTIMIZER
+};
 
 // One step of PyTorch's optimizers; what depends on the step alone is worked out in double by the core.
 struct UpdateArgs {

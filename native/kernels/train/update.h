@@ -1,7 +1,7 @@
 // PyTorch's SGD, Adam and AdamW (torch.optim, single tensor, not capturable), and the average of the weights.
 #pragma once
 
-#include "../vec.h"
+#include "kernels/vec.h"
 #include "table.h"
 
 namespace kernelet {

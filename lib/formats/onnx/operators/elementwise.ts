@@ -1,7 +1,6 @@
-/** Operators that go element by element. */
+/** Functions of one value, element by element. */
 import {
   abs,
-  add,
   clamp,
   div,
   elu,
@@ -19,239 +18,195 @@ import {
   sigmoid,
   sub,
   tanh,
-} from '../../../ops/functional.ts'
-import { elements } from '../../../tensor/shape.ts'
+} from '../../../ops/index.ts'
+import { elements, formatShape, sameShape } from '../../../tensor/shape.ts'
 import { Tensor } from '../../../tensor/tensor.ts'
 import * as nd from '../array.ts'
+import type { Scalar } from '../element.ts'
 import type { OnnxNode } from '../node.ts'
 import {
   arrayOf,
+  commonType,
   isSymbolic,
   type Operator,
   onlyArrays,
   required,
-  type Step,
   tensorOf,
+  typeOf,
   type Value,
 } from '../value.ts'
 import { reshaped } from './shape.ts'
 
-/** A function of one tensor, with a native operation. */
-function unary(make: (node: OnnxNode) => (x: Tensor) => Tensor): Operator {
-  return (node) => {
-    const compute = make(node)
-    return (inputs) => compute(tensorOf(required(node, inputs, 0)))
-  }
-}
-
-/** A function of one number; of tensors in a trace where there is an operation for it. */
-function unaryHost(compute: (value: number) => number, symbolic?: (x: Tensor) => Tensor): Operator {
-  return (node) => (inputs) => {
-    const value = required(node, inputs, 0)
-    if (symbolic && isSymbolic(value)) return symbolic(value)
-    const array = arrayOf(node, value)
-    const result = nd.allocate(array.kind, array.shape)
-    for (const [i, one] of array.values.entries()) result.values[i] = compute(one)
-    return result
-  }
-}
-
-/** An operand for the functions of two tensors: a constant with the batch dimension left off. */
-export function operand(value: Value, other: Value): Tensor | number {
-  const tensor = tensorOf(value)
-  if (isSymbolic(value) || !isSymbolic(other)) return tensor
-  if (!(value instanceof Tensor) && value.values.length === 1 && value.shape.length <= other.shape.length) {
-    return value.values[0] as number
-  }
-  return tensor
-}
-
-/** Arithmetic on two values: integers here, floats by the native operation. */
-function binary(
-  native: (a: Tensor | number, b: Tensor | number) => Tensor,
-  integers: (a: number, b: number) => number,
+/** A function of floats: of a tensor by its native operation, of doubles one by one. */
+function unary(
+  make: (node: OnnxNode) => { native: (x: Tensor) => Tensor; number: (x: number) => number },
 ): Operator {
   return (node) => {
-    // Before opset 7 the second operand could begin at any dimension of the first.
-    const old = node.opset < 7 && node.flag('broadcast', false)
-    const begin = old && node.has('axis') ? node.int('axis', 0) : undefined
+    const { native, number } = make(node)
     return (inputs) => {
-      const [a, second] = [required(node, inputs, 0), required(node, inputs, 1)]
-      const missing = begin === undefined ? 0 : a.shape.length - begin - second.shape.length
-      const ones = Array<number>(Math.max(missing, 0)).fill(1)
-      const b = reshaped(node, second, [...second.shape, ...ones])
-      if (onlyArrays([a, b])) return nd.combine(kindOf(a), [arrayOf(node, a), arrayOf(node, b)], integers)
-      return native(operand(a, b), operand(b, a))
+      const value = required(node, inputs, 0)
+      return onlyArrays([value]) ? mapFloats(node, value, number) : native(tensorOf(value, node))
     }
   }
 }
 
-function kindOf(value: Value): nd.Kind {
-  return value instanceof Tensor ? 'float' : value.kind
+/** The same of every number of an array of floats. */
+function mapFloats(node: OnnxNode, value: Value, compute: (x: number) => number): nd.NdArray {
+  const array = arrayOf(node, value)
+  if (array.type.kind !== 'float') {
+    throw node.unsupported(`it takes floating-point numbers but gets ${array.type.name}`)
+  }
+  return nd.combine<number>(array.type, [array], compute)
 }
 
-/** Division of integers drops the fraction. */
-function divide(a: number, b: number): number {
-  return b === 0 ? 0 : Math.trunc(a / b)
-}
-
-/** A function of arrays that there is no native operation for; `kind` of the result, else the first one's. */
-function hostOf(compute: (...values: number[]) => number, kind?: nd.Kind): Operator {
+/** A function of one float, in JavaScript; of tensors in a trace where there is an operation for it. */
+function unaryHost(compute: (x: number) => number, symbolic?: (x: Tensor) => Tensor): Operator {
   return (node) => (inputs) => {
-    const arrays = inputs.map((_, i) => arrayOf(node, required(node, inputs, i)))
-    if (arrays.length === 0) throw node.error('ERR_FORMAT', 'it has no inputs')
-    return nd.combine(kind ?? (arrays[0] as nd.NdArray).kind, arrays, compute)
+    const value = required(node, inputs, 0)
+    return symbolic && isSymbolic(value) ? symbolic(value) : mapFloats(node, value, compute)
+  }
+}
+
+/** The same of integers too. */
+function unaryNumbers(
+  compute: (x: number) => number,
+  wide: (x: bigint) => bigint,
+  symbolic?: (x: Tensor) => Tensor,
+): Operator {
+  return (node) => (inputs) => {
+    const value = required(node, inputs, 0)
+    if (symbolic && isSymbolic(value)) return symbolic(value)
+    const array = arrayOf(node, value)
+    if (array.type.wide) return nd.combine<bigint>(array.type, [array], wide)
+    return nd.combine<number>(array.type, [array], compute)
   }
 }
 
 const Clip: Operator = (node) => {
   const old = node.opset < 11
-  const low = old ? node.float('min', Number.NEGATIVE_INFINITY) : Number.NEGATIVE_INFINITY
-  const high = old ? node.float('max', Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY
+  const low = old && node.has('min') ? node.float('min', 0) : undefined
+  const high = old && node.has('max') ? node.float('max', 0) : undefined
   return (inputs) => {
     const value = required(node, inputs, 0)
-    const bound = (i: number, otherwise: number) =>
-      (!old && inputs[i] ? arrayOf(node, inputs[i], 'a bound').values[0] : undefined) ?? otherwise
-    return clip(node, value, bound(1, low), bound(2, high))
+    if (old && typeOf(value).kind !== 'float') {
+      throw node.unsupported(`it takes floating-point numbers but gets ${typeOf(value).name}`)
+    }
+    const bound = (i: number) => {
+      if (old || !inputs[i]) return undefined
+      const array = arrayOf(node, inputs[i], 'a bound')
+      if (onlyArrays([value])) commonType(node, [value, array])
+      return array.values[0]
+    }
+    return clip(node, value, bound(1) ?? low, bound(2) ?? high)
   }
 }
 
-/** Where the bounds cross, the upper one wins. */
-function clip(node: OnnxNode, value: Value, low: number, high: number): Value {
-  if (!onlyArrays([value])) return clamp(tensorOf(value), low, high)
+/** Where the bounds cross, the upper one wins; NaN stays. */
+function clip(node: OnnxNode, value: Value, low: Scalar | undefined, high: Scalar | undefined): Value {
+  if (!onlyArrays([value])) {
+    const number = (bound: Scalar | undefined) => (bound === undefined ? bound : Number(bound))
+    return clamp(tensorOf(value, node), number(low), number(high))
+  }
   const array = arrayOf(node, value)
-  const result = nd.allocate(array.kind, array.shape)
-  for (const [i, one] of array.values.entries()) result.values[i] = Math.min(Math.max(one, low), high)
-  return result
+  const [least, most] = [low ?? array.type.lowest, high ?? array.type.highest]
+  return nd.combine<Scalar>(array.type, [array], (x) => {
+    const y = x < least ? least : x
+    return y > most ? most : y
+  })
 }
 
 const PRelu: Operator = (node) => (inputs, run) => {
-  const [value, slope] = [required(node, inputs, 0), tensorOf(required(node, inputs, 1))]
-  if (onlyArrays([value])) {
-    return nd.combine(kindOf(value), [arrayOf(node, value), arrayOf(node, slope)], (x, a) =>
-      x < 0 ? x * a : x,
-    )
+  const [value, given] = [required(node, inputs, 0), required(node, inputs, 1)]
+  // A list of slopes may be held otherwise than the model has it.
+  const shape = run.held.get(given) ?? given.shape
+  // Before opset 7 a list of slopes was one for each channel whatever the rank.
+  const old = node.opset < 7 && shape.length === 1 && shape[0] === value.shape[1]
+  checkSlopes(node, value, old ? [] : shape)
+  if (onlyArrays([value, given])) {
+    const arrays = [arrayOf(node, value), arrayOf(node, reshaped(node, given, shape))]
+    const type = commonType(node, arrays)
+    if (type.wide) return nd.combine<bigint>(type, arrays, (x, a) => (x < 0n ? x * a : x))
+    const times = type.kind === 'float' ? (x: number, a: number) => x * a : Math.imul
+    return nd.combine<number>(type, arrays, (x, a) => (x < 0 ? times(x, a) : x))
   }
-  const x = tensorOf(value)
+  const [x, slope] = [tensorOf(value, node), tensorOf(given, node)]
   const count = elements(slope.shape)
   // One slope, or one a channel: dimension 1 of the input, the other dimensions of the slope being 1.
-  const shape = run.held.get(slope) ?? slope.shape
-  // Before opset 7 a list of slopes was one for each channel whatever the rank.
-  const old = node.opset < 7 && shape.length === 1 && count === x.shape[1]
   const perChannel = count === x.shape[1] && shape[shape.length - (x.shape.length - 1)] === count
   if (!isSymbolic(slope) && (count === 1 || perChannel || old)) {
     return prelu(x, slope.shape.length === 1 ? slope : new Tensor(slope.data, [count]))
   }
-  const negative = mul(relu(mul(x, -1)), slope)
+  const negative = mul(relu(mul(x, -1)), tensorOf(reshaped(node, slope, shape)))
   return sub(relu(x), negative)
 }
 
-/** The largest or smallest of several; of one tensor in a trace and numbers, a clamp. */
-function extreme(pick: (...values: number[]) => number, lower: boolean): Operator {
-  const host = hostOf(pick)
-  return (node) => {
-    const compute = host(node)
-    return (inputs, run) => {
-      const symbolic = inputs.filter(isSymbolic)
-      if (symbolic.length === 0) return compute(inputs, run)
-      const bounds = inputs
-        .filter((value): value is Value => value !== undefined && !isSymbolic(value))
-        .map((value) => arrayOf(node, value).values)
-      if (symbolic.length > 1 || bounds.some((values) => values.length !== 1)) {
-        throw node.unsupported('when a model is compiled, all but one of its inputs must be single numbers')
-      }
-      const bound = pick(...bounds.map((values) => values[0] as number))
-      if (bounds.length === 0) return symbolic[0] as Tensor
-      return clamp(
-        symbolic[0] as Tensor,
-        lower ? bound : Number.NEGATIVE_INFINITY,
-        lower ? Number.POSITIVE_INFINITY : bound,
-      )
-    }
+/** Slopes broadcast to the input, and not the other way round. */
+function checkSlopes(node: OnnxNode, value: Value, slopes: readonly number[]): void {
+  const { shape } = value
+  if (isSymbolic(value) && slopes.length === shape.length && slopes[0] !== 1) {
+    throw node.unsupported(
+      `slopes of ${formatShape(slopes)}, which differ from image to image, are for run() only`,
+    )
   }
-}
-
-const addTwo = binary(add, (a, b) => a + b)
-
-/** Any number of tensors, added up. */
-const Sum: Operator = (node) => {
-  const step: Step = addTwo(node)
-  return (inputs, run) =>
-    inputs.map((_, i) => required(node, inputs, i)).reduce((sum, value) => step([sum, value], run) as Value)
-}
-
-const Pow: Operator = (node) => (inputs) => {
-  const [base, exponent] = [required(node, inputs, 0), required(node, inputs, 1)]
-  if (isSymbolic(base)) {
-    const { values } = arrayOf(node, exponent, 'the exponent')
-    if (values.length !== 1) throw node.unsupported('an exponent that is not one number is for run() only')
-    return pow(base, values[0] as number)
-  }
-  return nd.combine(kindOf(base), [arrayOf(node, base), arrayOf(node, exponent)], (a, b) => a ** b)
+  if (sameShape(nd.broadcastShapes([shape, slopes]), shape)) return
+  throw node.error(
+    'ERR_SHAPE',
+    `slopes of ${formatShape(slopes)} do not broadcast to the ${formatShape(shape)} of its input`,
+  )
 }
 
 const Gelu: Operator = (node) => {
   const approximate = node.text('approximate', 'none')
   if (approximate !== 'none') throw node.unsupported(`attribute approximate=${approximate} is not supported`)
-  return (inputs) => gelu(tensorOf(required(node, inputs, 0)))
+  return (inputs) => gelu(tensorOf(required(node, inputs, 0), node))
 }
 
-const Where: Operator = (node) => (inputs) => {
-  const [condition, a, b] = [0, 1, 2].map((i) => arrayOf(node, required(node, inputs, i))) as nd.NdArray[]
-  const arrays = [condition, a, b] as nd.NdArray[]
-  return nd.combine((a as nd.NdArray).kind, arrays, (which, x, y) => (which ? x : y) as number)
+function between(x: number, low: number, high: number): number {
+  return x < low ? low : x > high ? high : x
 }
-
-/** Modulo has the sign of the divisor, with fmod=1 that of the dividend. */
-const Mod: Operator = (node) => {
-  const remainder = node.flag('fmod', false)
-  return hostOf((a, b) => (remainder ? (a as number) % (b as number) : modulo(a as number, b as number)))(
-    node,
-  )
-}
-
-function modulo(a: number, b: number): number {
-  const rest = a % b
-  return rest !== 0 && rest < 0 !== b < 0 ? rest + b : rest
-}
-
-const compare = (compute: (a: number, b: number) => boolean): Operator =>
-  hostOf((a, b) => (compute(a as number, b as number) ? 1 : 0), 'bool')
 
 export const elementwiseOperators: Readonly<Record<string, Operator>> = {
   Relu: (node) => (inputs) => {
     const value = required(node, inputs, 0)
-    return onlyArrays([value]) ? clip(node, value, 0, Number.POSITIVE_INFINITY) : relu(tensorOf(value))
+    if (!onlyArrays([value])) return relu(tensorOf(value, node))
+    return clip(node, value, typeOf(value).wide ? 0n : 0, undefined)
   },
-  Sigmoid: unary(() => sigmoid),
-  Tanh: unary(() => tanh),
-  HardSwish: unary(() => hardswish),
+  Sigmoid: unary(() => ({ native: sigmoid, number: (x) => 1 / (1 + Math.exp(-x)) })),
+  Tanh: unary(() => ({ native: tanh, number: Math.tanh })),
+  HardSwish: unary(() => ({ native: hardswish, number: (x) => x * between(x / 6 + 0.5, 0, 1) })),
   LeakyRelu: unary((node) => {
-    const alpha = node.float('alpha', 0.01)
-    return (x) => leakyRelu(x, alpha)
+    const alpha = node.float('alpha', Math.fround(0.01))
+    return { native: (x) => leakyRelu(x, alpha), number: (x) => (x < 0 ? alpha * x : x) }
   }),
   Elu: unary((node) => {
     const alpha = node.float('alpha', 1)
-    return (x) => elu(x, alpha)
+    return { native: (x) => elu(x, alpha), number: (x) => (x < 0 ? alpha * Math.expm1(x) : x) }
   }),
   Selu: unary((node) => {
     // Written with the digits of the specification, as float32 numbers.
     const alpha = node.float('alpha', Math.fround(1.6732632423543772))
     const gamma = node.float('gamma', Math.fround(1.0507009873554805))
-    return (x) => selu(x, { alpha, scale: gamma })
+    return {
+      native: (x) => selu(x, { alpha, scale: gamma }),
+      number: (x) => gamma * (x < 0 ? alpha * Math.expm1(x) : x),
+    }
   }),
   HardSigmoid: unary((node) => {
-    const alpha = node.float('alpha', 0.2)
+    const alpha = node.float('alpha', Math.fround(0.2))
     const beta = node.float('beta', 0.5)
-    return (x) => hardsigmoid(x, { alpha, beta })
+    return {
+      native: (x) => hardsigmoid(x, { alpha, beta }),
+      number: (x) => between(alpha * x + beta, 0, 1),
+    }
   }),
   Gelu,
   PRelu,
   Clip,
-  Exp: unary(() => exp),
-  Log: unary(() => log),
-  Abs: unaryHost(Math.abs, abs),
-  Neg: unaryHost(
+  Exp: unary(() => ({ native: exp, number: Math.exp })),
+  Log: unary(() => ({ native: log, number: Math.log })),
+  Abs: unaryNumbers(Math.abs, (x) => (x < 0n ? -x : x), abs),
+  Neg: unaryNumbers(
+    (x) => -x,
     (x) => -x,
     (x) => mul(x, -1),
   ),
@@ -262,25 +217,5 @@ export const elementwiseOperators: Readonly<Record<string, Operator>> = {
   ),
   Floor: unaryHost(Math.floor),
   Ceil: unaryHost(Math.ceil),
-  Sign: unaryHost(Math.sign),
-  Add: addTwo,
-  Sub: binary(sub, (a, b) => a - b),
-  Mul: binary(mul, (a, b) => a * b),
-  Div: binary(div, divide),
-  Sum,
-  Pow,
-  Max: extreme(Math.max, true),
-  Min: extreme(Math.min, false),
-  Mod,
-  Where,
-  Equal: compare((a, b) => a === b),
-  Less: compare((a, b) => a < b),
-  LessOrEqual: compare((a, b) => a <= b),
-  Greater: compare((a, b) => a > b),
-  GreaterOrEqual: compare((a, b) => a >= b),
-  And: compare((a, b) => a !== 0 && b !== 0),
-  Or: compare((a, b) => a !== 0 || b !== 0),
-  Xor: compare((a, b) => (a !== 0) !== (b !== 0)),
-  Not: (node) => (inputs) =>
-    nd.combine('bool', [arrayOf(node, required(node, inputs, 0))], (x) => (x === 0 ? 1 : 0)),
+  Sign: unaryNumbers(Math.sign, (x) => (x > 0n ? 1n : x < 0n ? -1n : 0n)),
 }

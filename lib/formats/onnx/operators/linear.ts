@@ -1,14 +1,25 @@
 /** Matrix products. */
-import { add, linear, mul, permute, reshape } from '../../../ops/functional.ts'
+import { add, linear, mul, permute, reshape } from '../../../ops/index.ts'
 import { elements, formatShape, sameShape } from '../../../tensor/shape.ts'
 import { Tensor } from '../../../tensor/tensor.ts'
 import * as nd from '../array.ts'
+import { spend } from '../budget.ts'
+import { float32, type Scalar, type Values } from '../element.ts'
 import type { OnnxNode } from '../node.ts'
-import { isSymbolic, type Operator, type Run, required, tensorOf, type Value } from '../value.ts'
+import {
+  arrayOf,
+  commonType,
+  isSymbolic,
+  type Operator,
+  onlyArrays,
+  type Run,
+  required,
+  tensorOf,
+  typeOf,
+} from '../value.ts'
 
 /** A matrix [in, out] as `linear` takes it, [out, in]. */
-function outIn(value: Value, run: Run): Tensor {
-  const tensor = tensorOf(value)
+function outIn(tensor: Tensor, run: Run): Tensor {
   return run.held.has(tensor) ? tensor : nd.toTensor(nd.transpose(nd.fromTensor(tensor), [1, 0]))
 }
 
@@ -19,20 +30,18 @@ const Gemm: Operator = (node) => {
   // C broadcasts as it does since opset 7.
   if (node.opset < 7) node.ignore('broadcast')
   return (inputs, run) => {
-    const [a, b] = [tensorOf(required(node, inputs, 0)), tensorOf(required(node, inputs, 1))]
-    const c = inputs[2] ? tensorOf(inputs[2]) : undefined
+    const [a, b] = [tensorOf(required(node, inputs, 0), node), tensorOf(required(node, inputs, 1), node)]
+    const c = inputs[2] ? tensorOf(inputs[2], node) : undefined
     checkMatrix(node, a)
     checkMatrix(node, b)
     if (isSymbolic(b)) throw node.unsupported('a matrix B that is computed from the image is for run() only')
     const x = transA ? transposed(node, a) : a
-    const weight = transB ? b : outIn(b, run)
-    const out = weight.shape[0] as number
-    const bias = c && biasOf(c, out)
-    if (alpha === 1 && (bias === undefined || beta === 1)) {
-      return c && !bias ? addScaled(linear(x, weight), c, beta) : linear(x, weight, bias)
-    }
-    const product = linear(x, alpha === 1 ? weight : scaled(weight, alpha), bias && scaled(bias, beta))
-    return c && !bias ? addScaled(product, c, beta) : product
+    // A weight is held as the layer has it, alpha and beta in it.
+    const weight = run.held.has(b) ? b : scaled(transB ? b : outIn(b, run), alpha)
+    const bias = c && biasOf(c, weight.shape[0] as number)
+    const [own, factor] = [bias ?? c, c && run.held.has(c) ? 1 : beta]
+    if (!own || bias) return linear(x, weight, own && scaled(own, factor))
+    return add(linear(x, weight), factor === 1 ? own : mul(own, factor))
   }
 }
 
@@ -51,8 +60,7 @@ function biasOf(c: Tensor, out: number): Tensor | undefined {
   if (sameShape(c.shape, [out])) return c
   if (elements(c.shape.slice(0, -1)) !== 1) return undefined
   const count = c.shape.at(-1) ?? 1
-  if (count === out) return new Tensor(c.data, [out])
-  return count === 1 ? new Tensor(new Float32Array(out).fill(c.data[0] as number), [out]) : undefined
+  return count === out ? new Tensor(c.data, [out]) : undefined
 }
 
 function scaled(tensor: Tensor, factor: number): Tensor {
@@ -64,21 +72,26 @@ function scaled(tensor: Tensor, factor: number): Tensor {
       )
 }
 
-function addScaled(product: Tensor, c: Tensor, beta: number): Tensor {
-  return add(product, beta === 1 ? c : mul(c, beta))
-}
-
 /** NumPy's matmul. A third input is the bias of a linear layer, of which `joinBiases` made one node. */
 const MatMul: Operator = (node) => (inputs, run) => {
-  const [a, b] = [tensorOf(required(node, inputs, 0)), tensorOf(required(node, inputs, 1))]
+  const factors = [required(node, inputs, 0), required(node, inputs, 1)] as const
+  if (factors.every((value) => typeOf(value).kind !== 'float') && onlyArrays(factors)) {
+    commonType(node, factors)
+    return integerProduct(node, arrayOf(node, factors[0]), arrayOf(node, factors[1]))
+  }
+  const [a, b] = [tensorOf(factors[0], node), tensorOf(factors[1], node)]
+  if (a.shape.length <= 2 && b.shape.length > 2 && !isSymbolic(a)) return fromLeft(node, a, b)
   if (isSymbolic(b)) {
-    throw node.unsupported('a second factor that is computed from the image is for run() only')
+    throw node.unsupported(
+      'a second factor that is computed from the image is for run() only, unless the first one is a matrix that is ' +
+        'not and multiplies each image by itself',
+    )
   }
   const inner = b.shape.length === 1 ? b.shape[0] : run.held.has(b) ? b.shape.at(-1) : b.shape.at(-2)
   if (a.shape.length === 0 || b.shape.length === 0 || a.shape.at(-1) !== inner) {
     throw node.error('ERR_SHAPE', `${formatShape(a.shape)} and ${formatShape(b.shape)} cannot be multiplied`)
   }
-  if (b.shape.length === 2) return linear(a, outIn(b, run), inputs[2] && tensorOf(inputs[2]))
+  if (b.shape.length === 2) return linear(a, outIn(b, run), inputs[2] && tensorOf(inputs[2], node))
   if (b.shape.length === 1) {
     const product = linear(a, new Tensor(b.data, [1, b.shape[0] as number]))
     return reshape(product, a.shape.slice(0, -1))
@@ -87,21 +100,80 @@ const MatMul: Operator = (node) => (inputs, run) => {
   return stacks(nd.fromTensor(a), nd.fromTensor(b))
 }
 
-/** Products of two stacks of matrices, which broadcast. */
-function stacks(a: nd.NdArray, b: nd.NdArray): Tensor {
-  const left = a.shape.length === 1 ? { ...a, shape: [1, ...a.shape] } : a
-  const [rows, inner] = left.shape.slice(-2) as [number, number]
-  const columns = b.shape.at(-1) as number
-  const stack = nd.broadcastShapes([left.shape.slice(0, -2), b.shape.slice(0, -2)])
-  const lefts = nd.broadcastTo(left, [...stack, rows, inner]).values as Float32Array
-  const rights = nd.broadcastTo(b, [...stack, inner, columns]).values as Float32Array
-  const result = nd.allocate('float', [...stack, rows, columns])
-  for (let i = 0; i < elements(stack); i++) {
-    const x = new Tensor(lefts.subarray(i * rows * inner, (i + 1) * rows * inner), [rows, inner])
-    const y = new Tensor(rights.subarray(i * inner * columns, (i + 1) * inner * columns), [inner, columns])
-    result.values.set(linear(x, permute(y, [1, 0])).data, i * rows * columns)
+/** A matrix or row times each of many: what a layer makes of the rows of the other, turned. */
+function fromLeft(node: OnnxNode, a: Tensor, b: Tensor): Tensor {
+  const last = b.shape.length - 1
+  if (a.shape.at(-1) !== b.shape[last - 1]) {
+    throw node.error('ERR_SHAPE', `${formatShape(a.shape)} and ${formatShape(b.shape)} cannot be multiplied`)
   }
-  return nd.toTensor(a.shape.length === 1 ? { ...result, shape: [...stack, columns] } : result)
+  const turn = (x: Tensor) => permute(x, [...Array(last - 1).keys(), last, last - 1])
+  if (a.shape.length === 2) return turn(linear(turn(b), a))
+  const row = new Tensor(a.data, [1, a.shape[0] as number])
+  return reshape(linear(turn(b), row), [...b.shape.slice(0, last - 1), b.shape[last] as number])
+}
+
+/** Two stacks of matrices, which broadcast, and the shape of their products. */
+function stacksOf(a: nd.NdArray, b: nd.NdArray) {
+  const left = a.shape.length === 1 ? { ...a, shape: [1, ...a.shape] } : a
+  const right = b.shape.length === 1 ? { ...b, shape: [...b.shape, 1] } : b
+  const [rows, inner] = left.shape.slice(-2) as [number, number]
+  const columns = right.shape.at(-1) as number
+  const stack = nd.broadcastShapes([left.shape.slice(0, -2), right.shape.slice(0, -2)])
+  return {
+    lefts: nd.broadcastTo(left, [...stack, rows, inner]).values,
+    rights: nd.broadcastTo(right, [...stack, inner, columns]).values,
+    count: elements(stack),
+    sizes: [rows, inner, columns] as const,
+    whole: [...stack, rows, columns],
+    shape: [...stack, ...(a.shape.length === 1 ? [] : [rows]), ...(b.shape.length === 1 ? [] : [columns])],
+  }
+}
+
+/** Products of two stacks of matrices of floats. */
+function stacks(a: nd.NdArray, b: nd.NdArray): Tensor {
+  const { lefts, rights, count, sizes, whole, shape } = stacksOf(a, b)
+  const [rows, inner, columns] = sizes
+  const result = nd.allocate(float32, whole)
+  const row = (values: Values, i: number, size: number) =>
+    (values as Float32Array).subarray(i * size, (i + 1) * size)
+  spend(2000 * count) // each is a call of its own
+  for (let i = 0; i < count; i++) {
+    const x = new Tensor(row(lefts, i, rows * inner), [rows, inner])
+    const y = new Tensor(row(rights, i, inner * columns), [inner, columns])
+    const product = linear(x, permute(y, [1, 0])).data
+    nd.copy(product, 0, result.values, i * rows * columns, rows * columns)
+  }
+  return nd.toTensor({ ...result, shape })
+}
+
+/** The same of integers, whose sums wrap. */
+function integerProduct(node: OnnxNode, a: nd.NdArray, b: nd.NdArray): nd.NdArray {
+  if (
+    a.shape.length === 0 ||
+    b.shape.length === 0 ||
+    a.shape.at(-1) !== b.shape.at(b.shape.length === 1 ? -1 : -2)
+  ) {
+    throw node.error('ERR_SHAPE', `${formatShape(a.shape)} and ${formatShape(b.shape)} cannot be multiplied`)
+  }
+  const { lefts, rights, sizes, whole, shape } = stacksOf(a, b)
+  const [rows, inner, columns] = sizes
+  const result = nd.allocate(a.type, whole)
+  const { wide } = a.type
+  spend(result.values.length * inner * (wide ? 16 : 1))
+  for (let at = 0; at < result.values.length; at++) {
+    const [row, column] = [Math.floor(at / columns), at % columns]
+    const stack = Math.floor(row / rows)
+    const [x, y] = [row * inner, stack * inner * columns + column]
+    let [sum, wideSum] = [0, 0n]
+    for (let k = 0; k < inner; k++) {
+      const [p, q] = [lefts[x + k] as Scalar, rights[y + k * columns] as Scalar]
+      if (wide) wideSum = BigInt.asIntN(64, wideSum + (p as bigint) * (q as bigint))
+      else sum = (sum + Math.imul(p as number, q as number)) | 0
+    }
+    if (wide) (result.values as BigInt64Array)[at] = wideSum
+    else (result.values as Int32Array)[at] = sum
+  }
+  return { ...result, shape }
 }
 
 export const linearOperators: Readonly<Record<string, Operator>> = { Gemm, MatMul }

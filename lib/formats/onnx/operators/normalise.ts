@@ -1,4 +1,5 @@
 /** Operators that normalise, reduce, or drop. */
+
 import {
   adaptiveMaxPool2d,
   batchNorm,
@@ -9,10 +10,13 @@ import {
   permute,
   reshape,
   softmax,
-} from '../../../ops/functional.ts'
+} from '../../../ops/index.ts'
 import { elements } from '../../../tensor/shape.ts'
 import type { Tensor } from '../../../tensor/tensor.ts'
+import { KerneletError } from '../../../util/errors.ts'
 import * as nd from '../array.ts'
+import { bool, type ElementType, float32 } from '../element.ts'
+import type { OnnxNode } from '../node.ts'
 import {
   arrayOf,
   axisOf,
@@ -23,6 +27,7 @@ import {
   onlyArrays,
   required,
   tensorOf,
+  typeOf,
   type Value,
 } from '../value.ts'
 
@@ -38,22 +43,32 @@ const BatchNormalization: Operator = (node) => {
   }
   return (inputs) => {
     const [x, weight, bias, mean, variance] = [0, 1, 2, 3, 4].map((i) =>
-      tensorOf(required(node, inputs, i)),
+      tensorOf(required(node, inputs, i), node),
     ) as [Tensor, Tensor, Tensor, Tensor, Tensor]
     if (!training) return batchNorm(x, mean, variance, { weight, bias, eps: epsilon })
+    if (isSymbolic(x)) throw inTraining(node, 'attribute training_mode=1')
     const own = moments(arrayOf(node, x))
     const y = batchNorm(x, own.mean, own.variance, { weight, bias, eps: epsilon })
     return [y, moved(mean, own.mean, momentum), moved(variance, own.variance, momentum)]
   }
 }
 
+/** A model that is not for use: batch norm would mix the images of a batch, dropout would drop values. */
+function inTraining(node: OnnxNode, what: string): KerneletError {
+  return node.unsupported(
+    `${what}: the model was saved in training mode. Export it for evaluation, as after model.eval() in PyTorch`,
+  )
+}
+
 /** Mean and variance (over n, not n − 1) of every channel. */
 function moments(x: nd.NdArray): { mean: Tensor; variance: Tensor } {
   const axes = x.shape.map((_, d) => d).filter((d) => d !== 1)
-  const average = (values: Float64Array) => sum(values) / values.length
-  const spread = (values: Float64Array) => {
-    const middle = average(values)
-    return average(values.map((value) => (value - middle) ** 2))
+  const average: nd.Fold = (values, from, to) => sumOf(values as Float32Array, from, to) / (to - from)
+  const spread: nd.Fold = (values, from, to) => {
+    const middle = average(values, from, to) as number
+    let sum = 0
+    for (let i = from; i < to; i++) sum += ((values[i] as number) - middle) ** 2
+    return sum / (to - from)
   }
   return {
     mean: nd.toTensor(nd.reduce(x, axes, false, average)),
@@ -64,7 +79,7 @@ function moments(x: nd.NdArray): { mean: Tensor; variance: Tensor } {
 /** A running average after one more batch. */
 function moved(running: Tensor, batch: Tensor, momentum: number): Value {
   const values = running.data.map((value, i) => value * momentum + (batch.data[i] as number) * (1 - momentum))
-  return { kind: 'float', shape: running.shape, values }
+  return { type: float32, shape: running.shape, values }
 }
 
 const LRN: Operator = (node) => {
@@ -74,7 +89,7 @@ const LRN: Operator = (node) => {
   const normed = (x: Tensor) => localResponseNorm(x, size, { alpha, beta, k })
   return (inputs) => {
     const value = required(node, inputs, 0)
-    if (size % 2 === 1) return normed(tensorOf(value))
+    if (size % 2 === 1) return normed(tensorOf(value, node))
     // An even window reaches one further up than down, PyTorch's the other way round.
     if (isSymbolic(value)) throw node.unsupported(`attribute size=${size}, which is even, is for run() only`)
     return turned(nd.fromTensor(normed(nd.toTensor(turned(arrayOf(node, value))))))
@@ -94,7 +109,7 @@ function along(compute: (x: Tensor, dim: number) => Tensor): Operator {
     const merged = node.opset < 13
     const axis = node.int('axis', merged ? 1 : -1)
     return (inputs) => {
-      const x = tensorOf(required(node, inputs, 0))
+      const x = tensorOf(required(node, inputs, 0), node)
       const { shape } = x
       const at = merged && axis === shape.length ? axis : axisOf(node, axis, shape.length)
       if (!merged || at === shape.length - 1) return compute(x, at)
@@ -111,11 +126,11 @@ const Dropout: Operator = (node) => {
   if (node.opset < 7) node.ignore('is_test')
   return (inputs) => {
     const value = required(node, inputs, 0)
-    const training = inputs[2] ? arrayOf(node, inputs[2], 'training_mode').values[0] : 0
-    const ratio = inputs[1] ? arrayOf(node, inputs[1], 'ratio').values[0] : 0.5
-    if (training && ratio !== 0) throw node.unsupported('training_mode is true, which is not supported')
+    const training = inputs[2] ? nd.first(arrayOf(node, inputs[2], 'training_mode')) : 0
+    const ratio = inputs[1] ? nd.first(arrayOf(node, inputs[1], 'ratio')) : 0.5
+    if (training && ratio !== 0) throw inTraining(node, 'its input training_mode is true')
     if (isSymbolic(value) || (node.outputs[1] ?? '') === '') return value
-    return [value, nd.filled(node.opset < 10 ? 'float' : 'bool', value.shape, 1)]
+    return [value, nd.filled(node.opset < 10 ? float32 : bool, value.shape, 1)]
   }
 }
 
@@ -123,7 +138,7 @@ const Dropout: Operator = (node) => {
 function reduction(
   since: number,
   native: ((x: Tensor, dims: number[], keepDims: boolean) => Tensor | undefined) | undefined,
-  fold: (values: Float64Array) => number,
+  foldOf: (type: ElementType) => nd.Fold,
 ): Operator {
   return (node) => {
     const keepDims = node.flag('keepdims', true)
@@ -135,16 +150,92 @@ function reduction(
       const given = (fixed ?? integersOf(node, inputs[1], 'axes') ?? []).map((axis) =>
         axisOf(node, axis, rank),
       )
+      if (new Set(given).size < given.length) throw node.error('ERR_SHAPE', 'two axes are the same')
       if (given.length === 0 && noop) return value
       const axes = given.length > 0 ? given : value.shape.map((_, d) => d)
       for (const axis of axes) keepBatch(node, value, axis)
-      const result = onlyArrays([value]) ? undefined : native?.(tensorOf(value), axes, keepDims)
-      return result ?? nd.reduce(arrayOf(node, value), axes, keepDims, fold)
+      const result = onlyArrays([value]) ? undefined : native?.(tensorOf(value, node), axes, keepDims)
+      return result ?? nd.reduce(arrayOf(node, value), axes, keepDims, foldOf(typeOf(value)))
     }
   }
 }
 
-const sum = (values: Float64Array) => values.reduce((total, value) => total + value, 0)
+function sumOf(values: ArrayLike<number>, from: number, to: number): number {
+  let sum = 0
+  for (let i = from; i < to; i++) sum += values[i] as number
+  return sum
+}
+
+/** A fold by a function of two numbers, beginning with what it makes of nothing. */
+function folding(
+  start: (type: ElementType) => number | bigint,
+  number: (a: number, b: number) => number,
+  integer: (a: number, b: number) => number,
+  wide: (a: bigint, b: bigint) => bigint,
+): (type: ElementType) => nd.Fold {
+  return (type) => {
+    const begin = start(type)
+    if (type.wide) {
+      return (values, from, to) => {
+        let result = begin as bigint
+        for (let i = from; i < to; i++) result = wide(result, values[i] as bigint)
+        return result
+      }
+    }
+    const step = type.kind === 'float' ? number : integer
+    return (values, from, to) => {
+      let result = begin as number
+      for (let i = from; i < to; i++) result = step(result, values[i] as number)
+      return result
+    }
+  }
+}
+
+const constant = (value: number) => (type: ElementType) => (type.wide ? BigInt(value) : value)
+
+const folds = {
+  sum: folding(
+    constant(0),
+    (a, b) => a + b,
+    (a, b) => (a + b) | 0,
+    (a, b) => BigInt.asIntN(64, a + b),
+  ),
+  product: folding(
+    constant(1),
+    (a, b) => a * b,
+    Math.imul,
+    (a, b) => BigInt.asIntN(64, a * b),
+  ),
+  // of nothing: −∞ or the smallest number of the type, ∞ or the largest
+  max: folding(
+    ({ lowest }) => lowest,
+    Math.max,
+    Math.max,
+    (a, b) => (a < b ? b : a),
+  ),
+  min: folding(
+    ({ highest }) => highest,
+    Math.min,
+    Math.min,
+    (a, b) => (a < b ? a : b),
+  ),
+}
+
+/** The mean of nothing is NaN; there is none of integers. Theirs drops the fraction. */
+function meanOf(type: ElementType): nd.Fold {
+  return (values, from, to) => {
+    if (from === to && type.kind !== 'float') {
+      throw new KerneletError('ERR_SHAPE', `there is no mean of no numbers of ${type.name}`)
+    }
+    if (type.wide) {
+      let sum = 0n
+      for (let i = from; i < to; i++) sum += values[i] as bigint
+      return sum / BigInt(to - from)
+    }
+    const mean = sumOf(values as Float64Array, from, to) / (to - from)
+    return type.kind === 'float' ? mean : Math.trunc(mean)
+  }
+}
 
 export const normaliseOperators: Readonly<Record<string, Operator>> = {
   BatchNormalization,
@@ -152,15 +243,15 @@ export const normaliseOperators: Readonly<Record<string, Operator>> = {
   Softmax: along(softmax),
   LogSoftmax: along(logSoftmax),
   Dropout,
-  ReduceMean: reduction(18, reduceMean, (values) => sum(values) / values.length),
-  ReduceSum: reduction(13, onlyTraced(reduceSum), sum),
-  ReduceMax: reduction(18, onlyTraced(reduceMax), (values) => extreme(values, Math.max)),
+  ReduceMean: reduction(18, reduceMean, meanOf),
+  ReduceSum: reduction(13, onlyTraced(reduceSum), folds.sum),
+  ReduceMax: reduction(18, onlyTraced(reduceMax), folds.max),
   ReduceMin: reduction(
     18,
     onlyTraced((x, dims, keepDims) => mul(reduceMax(mul(x, -1), dims, keepDims), -1)),
-    (values) => extreme(values, Math.min),
+    folds.min,
   ),
-  ReduceProd: reduction(18, undefined, (values) => values.reduce((product, value) => product * value, 1)),
+  ReduceProd: reduction(18, undefined, folds.product),
 }
 
 type Reduce = (x: Tensor, dims: number[], keepDims: boolean) => Tensor
@@ -168,10 +259,6 @@ type Reduce = (x: Tensor, dims: number[], keepDims: boolean) => Tensor
 /** Made of several operations, so that real tensors are better folded here. */
 function onlyTraced(compute: Reduce): (x: Tensor, dims: number[], keepDims: boolean) => Tensor | undefined {
   return (x, dims, keepDims) => (isSymbolic(x) ? compute(x, dims, keepDims) : undefined)
-}
-
-function extreme(values: Float64Array, pick: (a: number, b: number) => number): number {
-  return values.reduce((a, b) => pick(a, b))
 }
 
 function reduceSum(x: Tensor, dims: number[], keepDims: boolean): Tensor {

@@ -1,12 +1,18 @@
 /** Operators that move elements, or tell where they are. */
-import { cat, flatten, pad, permute, reshape, slice } from '../../../ops/functional.ts'
+import { cat, flatten, permute, reshape, slice } from '../../../ops/index.ts'
 import { elements, formatShape, sameShape } from '../../../tensor/shape.ts'
 import { Tensor } from '../../../tensor/tensor.ts'
+import { show } from '../../../util/show.ts'
 import * as nd from '../array.ts'
+import { spend } from '../budget.ts'
+import { type ElementType, float32, int64, type Scalar } from '../element.ts'
 import type { OnnxNode } from '../node.ts'
 import {
   arrayOf,
   axisOf,
+  commonType,
+  dimensionOf,
+  indicesOf,
   integersOf,
   isSymbolic,
   keepBatch,
@@ -26,7 +32,9 @@ export function reshaped(node: OnnxNode, value: Value, shape: readonly number[])
       `${formatShape(value.shape)} has not as many elements as ${formatShape(shape)}`,
     )
   }
-  return value instanceof Tensor ? reshape(value, shape) : { ...value, shape }
+  nd.checkRank(shape.length)
+  if (isSymbolic(value)) return reshape(value, shape)
+  return Tensor.is(value) ? new Tensor(value.data, shape) : { ...value, shape }
 }
 
 /** The shape a Reshape asks for, for a tensor that is there. */
@@ -38,19 +46,20 @@ function resolve(
   run: Run,
 ): number[] {
   const { shape } = value
+  nd.checkRank(target.length)
   const asked = target.map((size, d) => (size === 0 && !allowZero ? (shape[d] ?? 0) : size))
   // A model exported with a fixed batch has that number in its shapes: it stands for the batch that there is.
   if (asked[0] === run.declaredBatch && shape[0] === run.batch && asked.length > 0) asked[0] = run.batch
   const open = asked.indexOf(-1)
   if (asked.some((size, d) => (!Number.isInteger(size) || size < 0 ? d !== open : false))) {
-    throw node.error('ERR_SHAPE', `[${target.join(', ')}] is no shape`)
+    throw node.error('ERR_SHAPE', `${show(target)} is no shape`)
   }
   if (open >= 0) {
     const rest = elements(asked.filter((_, d) => d !== open))
     asked[open] = rest === 0 ? 0 : elements(shape) / rest
   }
   if (elements(asked) !== elements(shape) || asked.some((size) => !Number.isInteger(size))) {
-    throw node.error('ERR_SHAPE', `${formatShape(shape)} cannot be made [${target.join(', ')}]`)
+    throw node.error('ERR_SHAPE', `${formatShape(shape)} cannot be made ${show(target)}`)
   }
   return asked
 }
@@ -61,6 +70,9 @@ const Reshape: Operator = (node) => {
   return (inputs, run) => {
     const value = required(node, inputs, 0)
     const target = fixed ?? integersOf(node, required(node, inputs, 1), 'the shape')
+    // One number, in a model of one image: in a trace the batch stands for the scalar.
+    const scalar = target?.length === 0 && run.declaredBatch === 1 && elements(value.shape) === 1
+    if (scalar && isSymbolic(value)) return reshaped(node, value, [1])
     return reshaped(node, value, resolve(node, value, target as number[], allowZero, run))
   }
 }
@@ -72,7 +84,7 @@ const Flatten: Operator = (node) => {
     const { shape } = value
     const at = axis === shape.length ? axis : axisOf(node, axis, shape.length)
     keepBatch(node, value, at)
-    if (at === 1 && shape.length > 1 && value instanceof Tensor) return flatten(value, 1)
+    if (at === 1 && shape.length > 1 && Tensor.is(value)) return flatten(value, 1)
     return reshaped(node, value, [elements(shape.slice(0, at)), elements(shape.slice(at))])
   }
 }
@@ -108,6 +120,7 @@ const Unsqueeze: Operator = (node) => {
     const value = required(node, inputs, 0)
     const given = fixed ?? integersOf(node, required(node, inputs, 1), 'axes')
     const rank = value.shape.length + (given as number[]).length
+    nd.checkRank(rank)
     const axes = (given as number[]).map((axis) => axisOf(node, axis, rank))
     for (const axis of axes) keepBatch(node, value, axis)
     if (new Set(axes).size < axes.length) throw node.error('ERR_SHAPE', 'two axes are the same')
@@ -124,7 +137,7 @@ const Transpose: Operator = (node) => {
     const rank = value.shape.length
     const axes = perm ?? value.shape.map((_, d) => rank - 1 - d)
     if (axes.length !== rank || axes.some((_, d) => !axes.includes(d))) {
-      throw node.error('ERR_SHAPE', `perm [${axes.join(', ')}] does not order ${rank} dimensions`)
+      throw node.error('ERR_SHAPE', `perm ${show(axes)} does not order ${rank} dimensions`)
     }
     return isSymbolic(value) ? permute(value, axes) : nd.transpose(arrayOf(node, value), axes)
   }
@@ -138,19 +151,35 @@ const Concat: Operator = (node) => {
   return (inputs) => {
     if (inputs.length === 0) throw node.error('ERR_FORMAT', 'it has no inputs')
     const values = inputs.map((_, i) => required(node, inputs, i))
-    const at = axisOf(node, axis, (values[0] as Value).shape.length)
+    const at = dimensionOf(node, axis, values[0] as Value)
     if (!values.some(isSymbolic)) {
+      commonType(node, values)
       return nd.concat(
         values.map((value) => arrayOf(node, value)),
         at,
       )
     }
-    return values.length === 1 ? (values[0] as Value) : cat(values.map(tensorOf), at)
+    return values.length === 1
+      ? (values[0] as Value)
+      : cat(
+          values.map((value) => tensorOf(value, node)),
+          at,
+        )
   }
 }
 
+/** What an operation of a trace is counted as: it takes a name, a shape and a place in the graph. */
+export const tracedSteps = 1000
+
 /** One piece of a dimension: elements from `start` in steps of `step`. */
-function cut(node: OnnxNode, value: Value, axis: number, start: number, step: number, count: number): Value {
+export function cut(
+  node: OnnxNode,
+  value: Value,
+  axis: number,
+  start: number,
+  step: number,
+  count: number,
+): Value {
   const { shape } = value
   if (start === 0 && step === 1 && count === shape[axis]) return value
   if (!isSymbolic(value)) {
@@ -171,7 +200,6 @@ const Slice: Operator = (node) => {
   const fixed = old ? [node.ints('starts'), node.ints('ends'), node.ints('axes')] : []
   return (inputs) => {
     let value = required(node, inputs, 0)
-    const rank = value.shape.length
     const list = (i: number, what: string) => (old ? fixed[i - 1] : integersOf(node, inputs[i], what))
     const [starts, ends] = [list(1, 'starts'), list(2, 'ends')]
     if (!starts || ends?.length !== starts.length) {
@@ -183,7 +211,7 @@ const Slice: Operator = (node) => {
       throw node.error('ERR_FORMAT', 'axes or steps do not go with starts')
     }
     for (const [i, given] of axes.entries()) {
-      const axis = axisOf(node, given, rank)
+      const axis = dimensionOf(node, given, value)
       const all = starts[i] === 0 && steps[i] === 1 && (ends[i] as number) >= 2 ** 31 - 1
       if (!all) keepBatch(node, value, axis)
       const [step, size] = [steps[i] as number, value.shape[axis] as number]
@@ -202,22 +230,26 @@ const Split: Operator = (node) => {
   const axis = node.int('axis', 0)
   const fixed = node.opset < 13 ? node.ints('split') : undefined
   const parts = node.opset < 18 ? node.outputs.length : node.int('num_outputs', node.outputs.length)
+  if (parts !== node.outputs.length) {
+    throw node.error('ERR_FORMAT', `num_outputs is ${parts} but it has ${node.outputs.length} outputs`)
+  }
   return (inputs) => {
     const value = required(node, inputs, 0)
-    const at = axisOf(node, axis, value.shape.length)
+    const at = dimensionOf(node, axis, value)
     keepBatch(node, value, at)
     const size = value.shape[at] as number
     const each = Math.ceil(size / parts)
     const sizes =
       fixed ??
-      integersOf(node, inputs[1], 'the sizes') ??
+      integersOf(node, inputs[1], 'the sizes', parts) ??
       Array.from({ length: parts }, (_, i) => Math.max(Math.min(each, size - i * each), 0))
-    if (sizes.length !== node.outputs.length || sizes.reduce((sum, one) => sum + one, 0) !== size) {
-      throw node.error('ERR_SHAPE', `${size} cannot be split into [${sizes.join(', ')}]`)
+    const whole = sizes.reduce((sum, one) => sum + one, 0)
+    if (sizes.length !== parts || whole !== size || sizes.some((one) => one < 0)) {
+      throw node.error('ERR_SHAPE', `${size} cannot be split into ${show(sizes)}`)
     }
     let start = 0
-    return sizes.map((count) => {
-      const piece = cut(node, value, at, start, 1, count)
+    return sizes.map((count, i) => {
+      const piece = node.outputs[i] === '' ? value : cut(node, value, at, start, 1, count)
       start += count
       return piece
     })
@@ -226,20 +258,24 @@ const Split: Operator = (node) => {
 
 const Gather: Operator = (node) => {
   const axis = node.int('axis', 0)
-  return (inputs) => {
+  return (inputs, run) => {
     const value = required(node, inputs, 0)
-    const at = axisOf(node, axis, value.shape.length)
+    const at = dimensionOf(node, axis, value)
+    const indices = indicesOf(node, required(node, inputs, 1), 'the indices')
+    // The one image of a model of one, of which there is one number.
+    const only = run.declaredBatch === 1 && value.shape.length === 1 && indices.shape.length === 0
+    if (only && isSymbolic(value) && [0, -1].includes(nd.first(indices) as number)) return value
     keepBatch(node, value, at)
-    const indices = arrayOf(node, required(node, inputs, 1), 'the indices')
     if (!isSymbolic(value)) return nd.gather(arrayOf(node, value), indices, at)
     if (indices.shape.length > 1) throw node.unsupported('indices of more than one dimension when compiled')
     const size = value.shape[at] as number
-    const pieces = Array.from(indices.values, (index) => {
+    spend(indices.values.length * tracedSteps)
+    const pieces = Array.from(indices.values as Float64Array, Number).map((index) => {
       const from = index < 0 ? index + size : index
       if (!(from >= 0 && from < size)) {
         throw node.error('ERR_SHAPE', `index ${index} is outside a dimension of ${size}`)
       }
-      return tensorOf(cut(node, value, at, from, 1, 1))
+      return tensorOf(cut(node, value, at, from, 1, 1), node)
     })
     if (pieces.length === 0) throw node.unsupported('a tensor without elements')
     if (indices.shape.length === 1) return pieces.length === 1 ? (pieces[0] as Value) : cat(pieces, at)
@@ -259,40 +295,47 @@ const Shape: Operator = (node) => {
 const Size: Operator = (node) => (inputs) => {
   const value = required(node, inputs, 0)
   keepBatch(node, value, 0)
-  return { kind: 'int', shape: [], values: Float64Array.of(elements(value.shape)) }
+  return nd.filled(int64, [], BigInt(elements(value.shape)))
 }
 
 const Constant: Operator = (node) => {
-  const scalar = (kind: nd.Kind, value: number) => nd.filled(kind, [], value)
-  const list = (kind: nd.Kind, values: number[]): nd.NdArray => ({
-    kind,
-    shape: [values.length],
-    values: kind === 'float' ? Float32Array.from(values) : Float64Array.from(values),
+  const list = (type: ElementType, shape: number[], numbers: readonly number[]): nd.NdArray => ({
+    type,
+    shape,
+    values: type.wide ? BigInt64Array.from(numbers, BigInt) : Float32Array.from(numbers),
   })
+  const many = (type: ElementType, numbers: readonly number[]) => list(type, [numbers.length], numbers)
   const value =
     node.tensor('value') ??
-    (node.has('value_float') ? scalar('float', node.float('value_float', 0)) : undefined) ??
-    (node.has('value_int') ? scalar('int', node.int('value_int', 0)) : undefined) ??
-    (node.has('value_floats') ? list('float', node.floats('value_floats') as number[]) : undefined) ??
-    (node.has('value_ints') ? list('int', node.ints('value_ints') as number[]) : undefined)
+    node.sparse('sparse_value') ??
+    (node.has('value_float') ? list(float32, [], [node.float('value_float', 0)]) : undefined) ??
+    (node.has('value_int') ? list(int64, [], [node.int('value_int', 0)]) : undefined) ??
+    (node.has('value_floats') ? many(float32, node.floats('value_floats') as number[]) : undefined) ??
+    (node.has('value_ints') ? many(int64, node.ints('value_ints') as number[]) : undefined)
   node.checkAttributes()
   if (!value) throw node.error('ERR_FORMAT', 'it has no value')
   return () => value
 }
 
 const ConstantOfShape: Operator = (node) => {
-  const { kind, values } = node.tensor('value') ?? nd.filled('float', [1], 0)
+  const { type, values } = node.tensor('value') ?? nd.filled(float32, [1], 0)
   if (values.length !== 1) throw node.error('ERR_FORMAT', 'its value is not one number')
   return (inputs) => {
-    const shape = integersOf(node, required(node, inputs, 0), 'the shape') as number[]
-    if (shape.some((size) => size < 0)) throw node.error('ERR_SHAPE', `[${shape.join(', ')}] is no shape`)
-    return nd.filled(kind, shape, values[0] as number)
+    const shape = sizesOf(node, required(node, inputs, 0), 'the shape')
+    return nd.filled(type, shape, values[0] as Scalar)
   }
+}
+
+/** A list of sizes, none below 0. */
+function sizesOf(node: OnnxNode, value: Value, what: string): number[] {
+  const sizes = integersOf(node, value, what) as number[]
+  if (sizes.every((size) => size >= 0)) return sizes
+  throw node.error('ERR_SHAPE', `${what} ${show(sizes)} has a number below 0`)
 }
 
 const Expand: Operator = (node) => (inputs) => {
   const value = required(node, inputs, 0)
-  const target = integersOf(node, required(node, inputs, 1), 'the shape') as number[]
+  const target = sizesOf(node, required(node, inputs, 1), 'the shape')
   const shape = nd.broadcastShapes([value.shape, target])
   if (sameShape(shape, value.shape)) return value
   if (isSymbolic(value)) throw node.unsupported('it is supported in run() only when it makes copies')
@@ -301,193 +344,64 @@ const Expand: Operator = (node) => (inputs) => {
 
 const Tile: Operator = (node) => (inputs) => {
   const array = arrayOf(node, required(node, inputs, 0))
-  const repeats = integersOf(node, required(node, inputs, 1), 'the repeats') as number[]
-  if (repeats.length !== array.shape.length || repeats.some((count) => count < 0)) {
-    throw node.error('ERR_SHAPE', `[${repeats.join(', ')}] does not repeat ${formatShape(array.shape)}`)
+  const repeats = sizesOf(node, required(node, inputs, 1), 'the repeats')
+  const { type, shape } = array
+  if (repeats.length !== shape.length) {
+    throw node.error('ERR_SHAPE', `${show(repeats)} does not repeat ${formatShape(shape)}`)
   }
+  if (repeats.includes(0))
+    return nd.allocate(
+      type,
+      shape.map((size, d) => size * (repeats[d] as number)),
+    )
   return repeats.reduce((tiled, count, d) => {
     if (count === 1) return tiled
-    const size = tiled.shape[d] as number
-    const indices = nd.allocate('int', [size * count])
-    for (const i of indices.values.keys()) indices.values[i] = i % size
-    return nd.gather(tiled, indices, d)
+    const [before, after] = [tiled.shape.slice(0, d), tiled.shape.slice(d)]
+    // as many copies beside each other: a dimension of its own that one goes along without moving
+    const strides = nd.stridesOf(tiled.shape)
+    const steps = [...strides.slice(0, d), 0, ...strides.slice(d)]
+    const { values } = nd.view(tiled, [...before, count, ...after], 0, steps)
+    return { type, shape: [...before, count * (after[0] as number), ...after.slice(1)], values }
   }, array)
 }
 
 const Range: Operator = (node) => (inputs) => {
-  const [start, limit, delta] = [0, 1, 2].map(
-    (i) => arrayOf(node, required(node, inputs, i)).values[0] as number,
-  )
-  const count = Math.max(Math.ceil(((limit as number) - (start as number)) / (delta as number)), 0)
-  const range = nd.allocate(arrayOf(node, required(node, inputs, 0)).kind, [count])
-  for (const i of range.values.keys()) range.values[i] = (start as number) + i * (delta as number)
+  const arrays = [0, 1, 2].map((i) => arrayOf(node, required(node, inputs, i))) as [
+    nd.NdArray,
+    nd.NdArray,
+    nd.NdArray,
+  ]
+  const type = commonType(node, arrays)
+  const [start, limit, delta] = arrays.map(({ values }) => values[0]) as [Scalar?, Scalar?, Scalar?]
+  if (start === undefined || limit === undefined || delta === undefined) {
+    throw node.error('ERR_SHAPE', 'start, limit and delta must each be one number')
+  }
+  const exact = [start, limit, delta].every((one) => typeof one === 'bigint')
+  const count = exact
+    ? steps(start as bigint, limit as bigint, delta as bigint)
+    : Math.max(Math.ceil((Number(limit) - Number(start)) / Number(delta)), 0)
+  if (!Number.isFinite(count)) {
+    throw node.error('ERR_SHAPE', `there is no range from ${start} to ${limit} in steps of ${delta}`)
+  }
+  const range = nd.allocate(type, [count])
+  if (exact) {
+    const values = range.values as BigInt64Array
+    for (let i = 0, one = start as bigint; i < count; i++, one += delta as bigint) values[i] = one
+  } else {
+    const values = range.values as Float64Array
+    for (let i = 0; i < count; i++) values[i] = Number(start) + i * Number(delta)
+  }
   return range
 }
 
-/** Where index `at` of a padded dimension comes from, or −1 where nothing is. */
-const sources: Readonly<Record<string, (at: number, size: number) => number>> = {
-  constant: (at, size) => (at >= 0 && at < size ? at : -1),
-  edge: (at, size) => Math.min(Math.max(at, 0), size - 1),
-  wrap: (at, size) => ((at % size) + size) % size,
-  reflect: (at, size) => {
-    const period = 2 * Math.max(size - 1, 1)
-    const place = ((at % period) + period) % period
-    return size === 1 ? 0 : Math.min(place, period - place)
-  },
-}
-
-const Pad: Operator = (node) => {
-  const mode = node.text('mode', 'constant')
-  const source = Object.hasOwn(sources, mode) ? sources[mode] : undefined
-  if (!source) throw node.unsupported(`attribute mode=${mode} is not supported`)
-  const old = node.opset < 11
-  const fixed = old ? { pads: node.ints('pads'), value: node.float('value', 0) } : undefined
-  return (inputs) => {
-    const value = required(node, inputs, 0)
-    const rank = value.shape.length
-    const given = fixed ? fixed.pads : integersOf(node, required(node, inputs, 1), 'the pads')
-    const filling = fixed?.value ?? (inputs[2] ? (arrayOf(node, inputs[2]).values[0] ?? 0) : 0)
-    const axes = (old ? undefined : integersOf(node, inputs[3], 'axes')) ?? value.shape.map((_, d) => d)
-    if (given?.length !== 2 * axes.length) {
-      throw node.error(
-        'ERR_SHAPE',
-        `expected ${2 * axes.length} pads but received ${given?.length ?? 'none'}`,
-      )
-    }
-    const [before, after] = [new Array<number>(rank).fill(0), new Array<number>(rank).fill(0)]
-    for (const [i, one] of axes.entries()) {
-      const axis = axisOf(node, one, rank)
-      before[axis] = given[i] as number
-      after[axis] = given[axes.length + i] as number
-    }
-    if (isSymbolic(value)) {
-      if (before[0] !== 0 || after[0] !== 0) throw node.unsupported('padding of the batch')
-      const pads = value.shape.flatMap((_, d) => [
-        before[rank - 1 - d] as number,
-        after[rank - 1 - d] as number,
-      ])
-      if (mode === 'constant') return pad(value, pads.slice(0, -2), filling)
-      return value.shape.reduce<Value>(
-        (padded, _, d) => surround(node, padded, d, before[d] as number, after[d] as number, source),
-        value,
-      )
-    }
-    return value.shape.reduce<nd.NdArray>(
-      (array, _, d) => padDimension(array, d, before[d] as number, after[d] as number, source, filling),
-      arrayOf(node, value),
-    )
-  }
-}
-
-/** A dimension of a tensor of a trace with copies of its own rows before and after it. */
-function surround(
-  node: OnnxNode,
-  value: Value,
-  axis: number,
-  before: number,
-  after: number,
-  source: (at: number, size: number) => number,
-): Value {
-  const size = value.shape[axis] as number
-  const row = (at: number) => tensorOf(cut(node, value, axis, source(at, size), 1, 1))
-  const rows = (from: number, count: number) =>
-    Array.from({ length: Math.max(count, 0) }, (_, i) => row(from + i))
-  const [first, last] = [Math.max(-before, 0), size + Math.min(after, 0)]
-  const middle = tensorOf(cut(node, value, axis, first, 1, last - first))
-  const parts = [...rows(-before, before), middle, ...rows(size, after)]
-  return parts.length === 1 ? middle : cat(parts, axis)
-}
-
-function padDimension(
-  array: nd.NdArray,
-  axis: number,
-  before: number,
-  after: number,
-  source: (at: number, size: number) => number,
-  filling: number,
-): nd.NdArray {
-  const size = array.shape[axis] as number
-  const count = size + before + after
-  if (before === 0 && after === 0) return array
-  const shape = array.shape.map((one, d) => (d === axis ? count : one))
-  const result = nd.filled(array.kind, shape, filling)
-  const inner = elements(shape.slice(axis + 1))
-  const outer = elements(shape.slice(0, axis))
-  for (let i = 0; i < outer; i++) {
-    for (let at = 0; at < count; at++) {
-      const from = source(at - before, size)
-      if (from < 0) continue
-      const row = (i * size + from) * inner
-      result.values.set(array.values.subarray(row, row + inner), (i * count + at) * inner)
-    }
-  }
-  return result
-}
-
-const Cast: Operator = (node) => {
-  node.ignore('saturate')
-  const to = castKind(node, node.int('to', 0))
-  return (inputs) => cast(node, required(node, inputs, 0), to)
-}
-
-const CastLike: Operator = (node) => {
-  node.ignore('saturate')
-  return (inputs) => {
-    const like = required(node, inputs, 1)
-    return cast(node, required(node, inputs, 0), like instanceof Tensor ? { kind: 'float' } : like)
-  }
-}
-
-/** Integers wrap to a width of bits, as a C cast does. */
-interface CastTarget {
-  readonly kind: nd.Kind
-  readonly bits?: number
-  readonly signed?: boolean
-}
-
-const castTargets: Readonly<Record<number, CastTarget>> = {
-  1: { kind: 'float' },
-  2: { kind: 'int', bits: 8, signed: false },
-  3: { kind: 'int', bits: 8, signed: true },
-  4: { kind: 'int', bits: 16, signed: false },
-  5: { kind: 'int', bits: 16, signed: true },
-  6: { kind: 'int', bits: 32, signed: true },
-  7: { kind: 'int' },
-  9: { kind: 'bool' },
-  10: { kind: 'float' },
-  11: { kind: 'float' },
-  12: { kind: 'int', bits: 32, signed: false },
-  13: { kind: 'int' },
-  16: { kind: 'float' },
-}
-
-function castKind(node: OnnxNode, to: number): CastTarget {
-  const target = castTargets[to]
-  if (target) return target
-  throw node.unsupported(`attribute to=${to} is not supported`)
-}
-
-function cast(node: OnnxNode, value: Value, to: CastTarget): Value {
-  if (value instanceof Tensor && to.kind === 'float') return value
-  const array = arrayOf(node, value)
-  if (array.kind === to.kind && to.bits === undefined) return array
-  const result = nd.allocate(to.kind, array.shape)
-  for (const [i, one] of array.values.entries()) result.values[i] = castOne(one, to)
-  return result
-}
-
-function castOne(value: number, { kind, bits, signed }: CastTarget): number {
-  if (kind === 'float') return value
-  if (kind === 'bool') return value === 0 ? 0 : 1
-  const whole = Math.trunc(value)
-  if (bits === undefined || !Number.isSafeInteger(whole)) return whole
-  const wide = BigInt(whole)
-  return Number(signed ? BigInt.asIntN(bits, wide) : BigInt.asUintN(bits, wide))
+/** How many integers there are from `start` to `limit`, which is none of them. */
+function steps(start: bigint, limit: bigint, delta: bigint): number {
+  if (delta === 0n) return Number.POSITIVE_INFINITY
+  const [way, step] = delta > 0n ? [limit - start, delta] : [start - limit, -delta]
+  return way <= 0n ? 0 : Number((way + step - 1n) / step)
 }
 
 export const shapeOperators: Readonly<Record<string, Operator>> = {
-  Cast,
-  CastLike,
   Concat,
   Constant,
   ConstantOfShape,
@@ -495,7 +409,6 @@ export const shapeOperators: Readonly<Record<string, Operator>> = {
   Flatten,
   Gather,
   Identity,
-  Pad,
   Range,
   Reshape,
   Shape,

@@ -10,11 +10,13 @@ import {
   maxPool1d,
   maxPool2d,
   reshape,
-} from '../../../ops/functional.ts'
+} from '../../../ops/index.ts'
 import { elements, formatShape, windowCount, windowExtent } from '../../../tensor/shape.ts'
 import { Tensor } from '../../../tensor/tensor.ts'
 import { KerneletError } from '../../../util/errors.ts'
 import * as nd from '../array.ts'
+import { spend } from '../budget.ts'
+import { int64, type Scalar } from '../element.ts'
 import type { OnnxNode } from '../node.ts'
 import { arrayOf, isSymbolic, type Operator, required, tensorOf, type Value } from '../value.ts'
 
@@ -109,9 +111,9 @@ const Conv: Operator = (node) => {
   const attributes = readWindow(node)
   const groups = node.int('group', 1)
   return (inputs) => {
-    const x = tensorOf(required(node, inputs, 0))
-    const weight = tensorOf(required(node, inputs, 1))
-    const bias = inputs[2] ? tensorOf(inputs[2]) : undefined
+    const x = tensorOf(required(node, inputs, 0), node)
+    const weight = tensorOf(required(node, inputs, 1), node)
+    const bias = inputs[2] ? tensorOf(inputs[2], node) : undefined
     const rank = x.shape.length
     if (isSymbolic(weight) || isSymbolic(bias)) {
       throw node.unsupported('weights that are computed from the image are for run() only')
@@ -176,7 +178,7 @@ function nativePool(
   overOne: (x: Tensor, size: number, options: ReturnType<typeof linear>) => Tensor,
   overTwo: (x: Tensor, size: [number, number], options: ReturnType<typeof planar>) => Tensor,
 ): Tensor | undefined {
-  if (!(x instanceof Tensor)) return undefined
+  if (!Tensor.is(x)) return undefined
   const image = x.shape.slice(2)
   if (image.length === 3 && isIdle(window, 1) && isIdle(window, 2)) {
     // As PyTorch exports local response norm: over the channels alone. The dimensions it leaves alone are one.
@@ -228,36 +230,43 @@ const AveragePool: Operator = (node) => {
   }
 }
 
-/** Values a pool may look at here: a file can ask for any size, and this is slow. */
-const mostTaps = 2 ** 28
+/** Positions of a window along every dimension of the image. */
+function positions(x: nd.NdArray, window: Window, ceilMode: boolean): number[] {
+  const { kernel, stride, dilation, before, after } = window
+  const counts = x.shape
+    .slice(2)
+    .map((size, d) =>
+      windowCount(
+        size,
+        kernel[d] as number,
+        stride[d] as number,
+        before[d] as number,
+        after[d] as number,
+        dilation[d] as number,
+        ceilMode,
+      ),
+    )
+  if (counts.every((count) => count > 0)) return counts
+  throw new KerneletError(
+    'ERR_SHAPE',
+    `a window of ${formatShape(kernel)} does not fit the image of ${formatShape(x.shape)}`,
+  )
+}
 
 /** Every window of a pool over any number of dimensions: `visit` gets the places in the image it covers. */
 function slide(
   x: nd.NdArray,
+  counts: readonly number[],
   { kernel, stride, dilation, before, after }: Window,
-  ceilMode: boolean,
   visit: (output: number, offset: number, taps: number[], padded: number) => void,
-): number[] {
+): void {
   const image = x.shape.slice(2)
-  const counts = image.map((size, d) =>
-    windowCount(
-      size,
-      kernel[d] as number,
-      stride[d] as number,
-      before[d] as number,
-      after[d] as number,
-      dilation[d] as number,
-      ceilMode,
-    ),
-  )
   const strides = nd.stridesOf(image)
   const planes = elements(x.shape.slice(0, 2))
   const area = elements(image)
   const outputs = elements(counts)
-  const work = outputs * planes * elements(image.map((size, d) => Math.min(size, kernel[d] as number)))
-  if (!(work <= mostTaps)) {
-    throw new KerneletError('ERR_UNSUPPORTED', `a pool of ${formatShape(x.shape)} looks at ${work} values`)
-  }
+  // a window is laid out once for all planes, also where it covers nothing but padding
+  spend(outputs * (elements(kernel) * (planes + 16) + 64))
   for (let output = 0; output < outputs; output++) {
     let taps = [0]
     let padded = 1
@@ -274,32 +283,26 @@ function slide(
     }
     for (let plane = 0; plane < planes; plane++) visit(plane * outputs + output, plane * area, taps, padded)
   }
-  return [...x.shape.slice(0, 2), ...counts]
 }
 
+/** The largest value of every window, and where in the whole tensor it is. NaN is the largest, the last one. */
 function maxPoolHost(x: nd.NdArray, window: Window, ceilMode: boolean, columnMajor: boolean): nd.NdArray[] {
-  const values: number[] = []
-  const places: number[] = []
   const image = x.shape.slice(2)
-  const shape = slide(x, window, ceilMode, (output, offset, taps) => {
-    let best = Number.NaN
+  const counts = positions(x, window, ceilMode)
+  const shape = [...x.shape.slice(0, 2), ...counts]
+  const [pooled, indices] = [nd.allocate(x.type, shape), nd.allocate(int64, shape)]
+  const places = indices.values as BigInt64Array
+  slide(x, counts, window, (output, offset, taps) => {
+    let [best, largest] = [taps[0] ?? 0, x.type.lowest]
     for (const tap of taps) {
-      const value = x.values[offset + tap] as number
-      if (!(value <= (values[output] ?? Number.NEGATIVE_INFINITY)) || Number.isNaN(best)) {
-        values[output] = value
-        best = tap
-      }
+      const value = x.values[offset + tap] as Scalar
+      if (value > largest || Number.isNaN(value)) [best, largest] = [tap, value]
     }
-    places[output] = offset + (columnMajor ? columnMajorIndex(best, image) : best)
+    pooled.values[output] = largest
+    const place = columnMajor && taps.length > 0 ? columnMajorIndex(best, image) : best
+    places[output] = BigInt(offset + place)
   })
-  return [
-    {
-      kind: x.kind,
-      shape,
-      values: x.kind === 'float' ? Float32Array.from(values) : Float64Array.from(values),
-    },
-    { kind: 'int', shape, values: Float64Array.from(places) },
-  ]
+  return [pooled, indices]
 }
 
 /** A place in an image counted with the first dimension fastest. */
@@ -319,18 +322,22 @@ function averagePoolHost(
   ceilMode: boolean,
   countIncludePad: boolean,
 ): nd.NdArray {
-  const means: number[] = []
-  const shape = slide(x, window, ceilMode, (output, offset, taps, padded) => {
+  if (x.type.kind !== 'float') {
+    throw new KerneletError('ERR_UNSUPPORTED', `it takes floating-point numbers but gets ${x.type.name}`)
+  }
+  const counts = positions(x, window, ceilMode)
+  const pooled = nd.allocate(x.type, [...x.shape.slice(0, 2), ...counts])
+  slide(x, counts, window, (output, offset, taps, padded) => {
     const sum = taps.reduce((total, tap) => total + (x.values[offset + tap] as number), 0)
-    means[output] = sum / (countIncludePad ? padded : taps.length)
+    pooled.values[output] = sum / (countIncludePad ? padded : taps.length)
   })
-  return { kind: 'float', shape, values: Float32Array.from(means) }
+  return pooled
 }
 
 /** A pool over everything but batch and channels, which keeps these dimensions as 1. */
 function globalPool(pool: (x: Tensor, size: number) => Tensor): Operator {
   return (node) => (inputs) => {
-    const x = tensorOf(required(node, inputs, 0))
+    const x = tensorOf(required(node, inputs, 0), node)
     const [n, c, ...image] = x.shape as [number, number, ...number[]]
     if (x.shape.length < 3) throw node.error('ERR_SHAPE', `${formatShape(x.shape)} has no image to pool`)
     if (image.length === 2) return pool(x, 1)

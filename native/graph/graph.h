@@ -1,0 +1,58 @@
+// The graph the facade traces: an SSA list of operations in an order they can be computed in.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/shape.h"
+#include "op.h"
+
+namespace kernelet {
+
+// Floats the caller keeps alive while a plan is made; the plan packs its own copy.
+struct Floats {
+  const float* data = nullptr;
+  size_t length = 0;
+};
+
+struct Node {
+  Op op = Op::input;
+  std::string name;
+  std::vector<int> inputs;  // indices of earlier nodes
+  Shape shape;              // of the value, per image
+
+  // conv2d [oc][ic / groups][kh][kw], linear [out][in], constant: its value, prelu [1] or [c], batch_norm [c] or none
+  Floats weight;
+  Floats bias;            // [oc], [out], [c], or none
+  Floats mean, variance;  // batch_norm [c]
+  int kernel[2] = {1, 1};
+  int stride[2] = {1, 1};
+  int dilation[2] = {1, 1};
+  int padding[4] = {0, 0, 0, 0};  // top, left, bottom, right
+  int groups = 1;
+  bool ceil_mode = false;
+  bool count_include_pad = true;
+  int axis = 0;  // softmax, log_softmax, concat
+  float p = 0;   // dropout
+  // leaky_relu, pow: alpha. elu: alpha; selu: alpha and beta, its scale. hardsigmoid: clip(alpha x + beta, 0, 1).
+  // clip: from alpha to beta. scaled_tanh: alpha tanh(beta x).
+  float alpha = 1.0f, beta = 1.0f;
+  bool training = false;           // batch_norm, while trained: by the batch's own statistics
+  float momentum = 0.1f;           // batch_norm: how far running statistics move towards a batch's
+  float epsilon = 1e-5f;           // batch_norm
+  float value = 0.0f;              // pad
+  int axes[Shape::max_rank] = {};  // permute: dimension i is the input's axes[i]
+  // slice: the first index taken; pad: elements put before (or cut off)
+  int64_t starts[Shape::max_rank] = {};
+  int64_t steps[Shape::max_rank] = {1, 1, 1, 1, 1, 1};  // slice: from one index to the next
+};
+
+// One a node. Not of bool: vector<bool> is code of its own, and much of it.
+using NodeFlags = std::vector<uint8_t>;
+
+struct Graph {
+  std::vector<Node> nodes;
+  int output = 0;
+};
+
+}  // namespace kernelet

@@ -1,0 +1,37 @@
+#include "strided_copy.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace kernelet {
+
+void strided_copy(const CopyArgs& s, size_t dst_length, const float* src, float* dst) {
+  if (s.fill) std::fill(dst, dst + dst_length, s.value);
+  for (int d = 0; d < s.rank; ++d) {
+    if (s.dims[d] < 1) return;
+  }
+  const int last = s.rank - 1;
+  const int64_t n = s.dims[last], from = s.src[last], to = s.dst[last];
+  int64_t row[CopyArgs::max_rank] = {};
+  src += s.src_offset;
+  dst += s.dst_offset;
+  for (;;) {
+    if (from == 1 && to == 1) {
+      std::memcpy(dst, src, static_cast<size_t>(n) * sizeof(float));
+    } else {
+      for (int64_t i = 0; i < n; ++i) dst[i * to] = src[i * from];
+    }
+    int d = last - 1;
+    for (; d >= 0; --d) {
+      src += s.src[d];
+      dst += s.dst[d];
+      if (++row[d] < s.dims[d]) break;
+      row[d] = 0;
+      src -= s.src[d] * s.dims[d];
+      dst -= s.dst[d] * s.dims[d];
+    }
+    if (d < 0) return;
+  }
+}
+
+}  // namespace kernelet

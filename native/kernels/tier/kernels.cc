@@ -1,0 +1,105 @@
+// Every kernel, compiled once per ISA tier; all that leaves this object is the tier's table.
+#include "kernels/arithmetic.h"
+#include "kernels/batched.h"
+#include "kernels/conv/depthwise.h"
+#include "kernels/conv/direct_channels.h"
+#include "kernels/conv/direct_pixels.h"
+#include "kernels/conv/im2col.h"
+#include "kernels/conv/winograd.h"
+#include "kernels/int8/rescale.h"
+#include "kernels/linear.h"
+#include "kernels/peak.h"
+#include "kernels/pool.h"
+#include "kernels/softmax.h"
+#include "kernels/train/conv.h"
+#include "kernels/train/dropout.h"
+#include "kernels/train/linear.h"
+#include "kernels/train/loss.h"
+#include "kernels/train/norm.h"
+#include "kernels/train/pool.h"
+#include "kernels/train/softmax.h"
+#include "kernels/train/update.h"
+
+namespace kernelet {
+#if defined(KERNELET_ISA_AVX512)
+namespace avx2 {
+extern KERNELET_HIDDEN const KernelTable table;
+}
+#endif
+
+namespace KERNELET_ISA {
+
+extern KERNELET_HIDDEN const KernelTable table;
+
+#if defined(KERNELET_ISA_AVX512)
+extern KERNELET_HIDDEN const ConvAlgorithm narrow_pixels;  // narrow.cc
+#if !defined(KERNELET_EMULATE_AVX512)
+extern KERNELET_HIDDEN const Int8Kernels int8_kernels;  // int8.cc
+#define KERNELET_INT8 &int8_kernels
+#endif
+#define KERNELET_NARROW_PIXELS &narrow_pixels
+#define KERNELET_NARROW_LINEAR &avx2::table.linear
+#else
+#define KERNELET_NARROW_PIXELS nullptr
+#define KERNELET_NARROW_LINEAR nullptr
+#endif
+#if !defined(KERNELET_INT8)
+#define KERNELET_INT8 nullptr
+#endif
+
+const KernelTable table = {
+    KERNELET_TEXT(KERNELET_ISA),
+    F32::needs,
+    lanes,
+    F32::has_fma,
+
+    {"im2col", conv_im2col::fits, conv_im2col::weights_size, conv_im2col::pack, conv_im2col::scratch_size,
+     conv_im2col::run, tile_rows, tile_width, nullptr},
+    {"direct-pixels", direct_pixels::fits, direct_pixels::weights_size, direct_pixels::pack,
+     direct_pixels::scratch_size, direct_pixels::run, direct_pixels::most_channels,
+     direct_pixels::most_rows* lanes, direct_pixels::complete},
+    {"direct-channels", direct_channels::fits, direct_channels::weights_size, direct_channels::pack,
+     direct_channels::scratch_size, direct_channels::run, direct_channels::most_pixels_of_two,
+     direct_channels::width, nullptr},
+    {"winograd", winograd::fits, winograd::weights_size, winograd::pack, winograd::scratch_size,
+     winograd::run, tile_rows, tile_width, nullptr},
+    {"direct-channels", depthwise::fits, depthwise::weights_size, depthwise::pack, depthwise::scratch_size,
+     depthwise::run, depthwise::most_pixels, lanes, nullptr},
+    KERNELET_NARROW_PIXELS,
+    {"gemm", linear_weights_size, linear_bias_size, linear_pack, linear, 1, row_registers* lanes,
+     linear_slices, linear_finish},
+    KERNELET_NARROW_LINEAR,
+    {max_pool, avg_pool, adaptive_pool},
+
+    {"lanes", batched::conv_fits, batched::conv_weights_size, batched::conv_pack, batched::conv_scratch_size,
+     batched::conv, tile_rows, tile_width, nullptr},
+    {"lanes", batched::linear_weights_size, batched::linear_bias_size, batched::linear_pack, batched::linear,
+     batched::most_outputs, lanes, nullptr, nullptr},
+    {batched::max_pool, batched::avg_pool, batched::adaptive_pool},
+    batched::interleave,
+    batched::deinterleave,
+
+    activate,
+    is_bounded,
+    softmax,
+    add,
+    binary,
+    from_bytes,
+
+    rescale,
+    KERNELET_INT8,
+
+    {train::conv_max,        train::conv_max_dx, train::conv_dx_scratch, train::conv_dx,
+     train::conv_dw_scratch, train::conv_dw,     train::linear_dx,       train::linear_panel_size,
+     train::linear_panels,   train::linear_dw,   train::max_pool_dx,     train::avg_pool_dx,
+     train::activate_dx,     train::slope,       train::adaptive_dx,     train::prelu_dx,
+     train::moments,         train::norm_sums,   train::norm_dx,         train::softmax_dx,
+     train::dropout,         train::loss,        train::pack_rows,       square_sum,
+     train::update},
+
+    peak::muladds,
+    peak::read,
+};
+
+}  // namespace KERNELET_ISA
+}  // namespace kernelet

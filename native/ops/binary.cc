@@ -1,0 +1,201 @@
+// add, sub, mul, div, with broadcasting, and the activation behind them.
+#include "binary.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "window.h"
+
+namespace kernelet {
+namespace {
+
+// NumPy's: aligned at the last dimension, 1 stretches.
+Shape shape(const Node& node, const InputShapes& inputs) {
+  const Shape &a = *inputs[0], &b = *inputs[1];
+  Shape out = a.rank >= b.rank ? a : b;
+  const Shape& other = a.rank >= b.rank ? b : a;
+  for (int i = 1; i <= other.rank; ++i) {
+    int64_t& dim = out.dims[out.rank - i];
+    const int64_t with = other.dims[other.rank - i];
+    if (dim != with && dim != 1 && with != 1)
+      bad_shape(node, {"shapes that broadcast"}, {a.text(), " and ", b.text()});
+    if (dim == 1) dim = with;
+  }
+  out.check(node.name);
+  return out;
+}
+
+Binary function_of(Op op) {
+  switch (op) {
+    case Op::add: return Binary::add;
+    case Op::sub: return Binary::sub;
+    case Op::mul: return Binary::mul;
+    default: return Binary::div;
+  }
+}
+
+void pack_constant(const Node& node, float* to) {
+  std::copy(node.weight.data, node.weight.data + node.weight.length, to);
+}
+
+void plan(const StepSpec& spec, PlannedStep& planned) {
+  BinaryArgs s = BinaryArgs();
+  s.f = function_of(spec.first().op);
+  s.after = fused_activation(spec);
+  BroadcastOperand operands[2];
+  for (int i = 0; i < 2; ++i) {
+    // a constant that is repeated is read as it is, the same for every image
+    const Node& source = spec.source(static_cast<size_t>(i));
+    const Node& stored = stored_source(spec, static_cast<size_t>(i));
+    operands[i] = {source.shape,
+                   stored.op != Op::constant || source.shape.elements() == spec.output().elements()};
+    if (!operands[i].batched) planned.operands.push_back({&stored, stored.weight.length, pack_constant, i});
+  }
+  set_strides(s, spec.first().shape, operands[0], operands[1], spec.width());
+  planned.step.reset(new BinaryStep(*spec.kernels, s));
+  planned.problem = number("n", spec.output().elements());
+}
+
+// The gradient of a repeated operand is the sum over its repetitions, in order.
+class BinaryTraining : public TrainStep {
+ public:
+  explicit BinaryTraining(const TrainSpec& spec)
+      : k_(spec.kernels), op_(spec.first().op), n_(spec.floats_of(spec.output())) {
+    const size_t width = spec.width();
+    const Shape& out = spec.output();
+    const BroadcastOperand a = {spec.input(0), true}, b = {spec.input(1), true}, whole = {out, true};
+    BinaryArgs forward = BinaryArgs();
+    forward.f = function_of(op_);
+    set_strides(forward, out, a, b, width);
+    step_.reset(new BinaryStep(*k_, forward));
+    set_strides(by_[0], out, whole, b, width);
+    set_strides(by_[1], out, whole, a, width);
+    for (int i = 0; i < 2; ++i) {
+      lengths_[i] = spec.floats_of(spec.input(static_cast<size_t>(i)));
+      set_strides(sums_[i], out, whole, i == 0 ? a : b, width);
+    }
+    const bool product = op_ == Op::mul || op_ == Op::div;
+    reads_src = spec.wants_backward && product;
+    if (spec.wants_backward) scratch_floats = 2 * AlignedFloats::round_up(n_);
+  }
+
+  void backward(BlockRun& run, int) override {
+    for (int i = 0; i < 2; ++i) {
+      const size_t other = static_cast<size_t>(1 - i);
+      float* const dx = run.src_grad(static_cast<size_t>(i));
+      if (dx == nullptr) continue;
+      const float* share = run.grad;
+      if (op_ == Op::mul) share = times(Binary::mul, i, run.grad, run.src(other), run.scratch);
+      if (op_ == Op::div) {
+        // a / b has the slopes 1 / b and -a / b / b
+        const float* const b = run.src(1);
+        if (i == 0) {
+          share = times(Binary::div, 0, run.grad, b, run.scratch);
+        } else {
+          float* const second = run.scratch + AlignedFloats::round_up(n_);
+          times(Binary::mul, 1, run.grad, run.src(0), run.scratch);
+          times(Binary::div, 0, run.scratch, b, second);
+          share = times(Binary::div, 0, second, b, run.scratch);
+        }
+      }
+      add_up(i, share, dx);
+      if (i == 1 && (op_ == Op::sub || op_ == Op::div)) {
+        for (size_t j = 0; j < lengths_[1]; ++j) dx[j] = -dx[j];
+      }
+    }
+  }
+
+ private:
+  // by_[0] has the second operand's strides beside whole values, by_[1] the first's
+  const float* times(Binary f, int which, const float* whole, const float* operand, float* to) const {
+    BinaryArgs s = by_[which];
+    s.f = f;
+    k_->binary(s, whole, operand, operand, to);
+    return to;
+  }
+
+  void add_up(int i, const float* from, float* to) const {
+    const BinaryArgs& s = sums_[i];
+    if (lengths_[i] == n_) {
+      std::memcpy(to, from, n_ * sizeof(float));
+      return;
+    }
+    std::fill_n(to, lengths_[i], 0.0f);
+    const int last = s.rank - 1;
+    const size_t n = s.dims[last];
+    size_t row[BinaryArgs::max_rank] = {};
+    for (;;) {
+      if (s.b[last] != 0) {
+        k_->add(n, to, from, to);
+      } else {  // one lane
+        for (size_t j = 0; j < n; ++j) *to = *to + from[j];
+      }
+      from += n;
+      int d = last - 1;
+      for (; d >= 0; --d) {
+        to += s.b[d];
+        if (++row[d] < s.dims[d]) break;
+        row[d] = 0;
+        to -= s.b[d] * s.dims[d];
+      }
+      if (d < 0) return;
+    }
+  }
+
+  const KernelTable* k_;
+  Op op_;
+  size_t n_, lengths_[2];
+  BinaryArgs by_[2] = {}, sums_[2] = {};
+};
+
+// Floats between neighbours along each dimension of a broadcast to `rank` dimensions: 0 where there is one
+// element. Innermost the images of a batch.
+void strides_of(const BroadcastOperand& operand, int rank, size_t width,
+                size_t (&strides)[BinaryArgs::max_rank]) {
+  size_t next = operand.batched ? width : 1;
+  strides[rank] = operand.batched ? 1 : 0;
+  for (int d = rank - 1; d >= 0; --d) {
+    const int i = d - rank + operand.shape.rank;
+    const size_t dim = i < 0 ? 1 : static_cast<size_t>(operand.shape.dims[i]);
+    strides[d] = dim == 1 ? 0 : next;
+    next *= dim;
+  }
+}
+
+}  // namespace
+
+void set_strides(BinaryArgs& s, const Shape& out, const BroadcastOperand& a, const BroadcastOperand& b,
+                 size_t width) {
+  size_t of_a[BinaryArgs::max_rank], of_b[BinaryArgs::max_rank];
+  strides_of(a, out.rank, width, of_a);
+  strides_of(b, out.rank, width, of_b);
+  s.rank = 0;
+  for (int d = 0; d <= out.rank; ++d) {
+    const size_t dim = d == out.rank ? width : static_cast<size_t>(out.dims[d]);
+    if (dim == 1) continue;
+    const int last = s.rank - 1;
+    if (last >= 0 && s.a[last] == of_a[d] * dim && s.b[last] == of_b[d] * dim) {
+      s.dims[last] *= dim;
+    } else {
+      s.dims[s.rank++] = dim;
+    }
+    s.a[s.rank - 1] = of_a[d];
+    s.b[s.rank - 1] = of_b[d];
+  }
+  if (s.rank == 0) s.dims[s.rank++] = s.a[0] = s.b[0] = 1;
+}
+
+BinaryArgs by_channel(Binary f, const StepSpec& spec, int64_t operands) {
+  BinaryArgs s = BinaryArgs();
+  s.f = f;
+  s.after = fused_activation(spec);
+  Shape operand = spec.output();
+  for (int d = 1; d < operand.rank; ++d) operand.dims[d] = 1;
+  operand.dims[0] = operands;
+  set_strides(s, spec.output(), {spec.output(), true}, {operand, false}, spec.width());
+  return s;
+}
+
+const OpDefinition ops::binary = {2, shape, plan, make_train_step<BinaryTraining>, fuses_activation};
+
+}  // namespace kernelet

@@ -1,0 +1,244 @@
+// conv2d: src [ic][ih][iw] -> dst [oc][oh][ow], and what shares its step: a ReLU and a 2x2 maximum, in either order.
+#include "conv.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "definition.h"
+#include "window.h"
+
+namespace kernelet {
+namespace {
+
+// ---------------------------------------------------------------- shape
+
+Shape shape(const Node& node, const InputShapes& inputs) {
+  const Shape& original = *inputs[0];
+  check_window(node);
+  check_range(node, "groups", node.groups, 1);
+  const Shape in = image_of(node, original);
+  const int64_t oc = node.shape.rank == original.rank ? node.shape.dims[0] : 0;
+  if (in.dims[0] % node.groups != 0 || oc < 1 || oc % node.groups != 0) {
+    bad_shape(node, {"channels divisible by groups=", node.groups}, {in.dims[0], " in, ", oc, " out"});
+  }
+  Shape weight;
+  weight.rank = 4;
+  weight.dims[0] = oc;
+  weight.dims[1] = in.dims[0] / node.groups;
+  weight.dims[2] = node.kernel[0];
+  weight.dims[3] = node.kernel[1];
+  weight.check(node.name + " weight");
+  check_length(node, "weight", node.weight, weight.elements());
+  if (node.bias.data != nullptr) check_length(node, "bias", node.bias, oc);
+  Shape padded = in;
+  for (int i = 0; i < 2; ++i) padded.dims[1 + i] += node.padding[i] + node.padding[2 + i];
+  padded.check(node.name + " padded input");
+  return like(original, window_shape(node, in, oc, false));
+}
+
+// ---------------------------------------------------------------- inference
+
+// What the tile does in registers: a ReLU, a maximum, or both. They commute to the bit, so the ReLU runs once a
+// window. Other functions and averages are faster in a pass of their own than row by row out of the tile.
+bool fuses(const Graph& graph, const std::vector<int>& nodes, const Node& next, const FusionRules&) {
+  if (next.op != Op::relu && next.op != Op::max_pool2d) return false;
+  for (size_t i = 1; i < nodes.size(); ++i) {
+    if (graph.nodes[static_cast<size_t>(nodes[i])].op == next.op) return false;
+  }
+  return next.op == Op::relu || fits_tile(next, graph.nodes[static_cast<size_t>(nodes.back())].shape);
+}
+
+ConvArgs args_of(const StepSpec& spec) {
+  const Node& node = spec.first();
+  ConvArgs a = ConvArgs();
+  a.epilogue.after = fused_activation(spec);
+  for (size_t i = 1; i < spec.nodes->size(); ++i) {
+    if (spec.node(i).op == Op::max_pool2d) a.epilogue.pool = Pool::max;
+  }
+  const Shape in = as_image(spec.input()), out = as_image(spec.output());
+  // with a fused pool an odd last row or column of outputs is never read, so never computed
+  const int32_t side = a.epilogue.pool == Pool::none ? 1 : 2;
+  a.ic = int_of(in.dims[0]);
+  a.ih = int_of(in.dims[1]);
+  a.iw = int_of(in.dims[2]);
+  a.oc = int_of(out.dims[0]);
+  a.ph = int_of(out.dims[1]);
+  a.pw = int_of(out.dims[2]);
+  a.oh = side * a.ph;
+  a.ow = side * a.pw;
+  set_window(a, node);
+  a.groups = node.groups;
+  return a;
+}
+
+void plan(const StepSpec& spec, PlannedStep& planned) {
+  ConvStep* const step = new ConvStep;
+  planned.step.reset(step);
+  const ConvArgs& a = step->args = args_of(spec);
+  step->is_bounded = spec.kernels->is_bounded;
+  planned.problem = window_problem(spec.first(), as_image(spec.input()), as_image(spec.first().shape));
+  planned.macs = int64_t{a.oc} * a.oh * a.ow * (a.ic / a.groups) * a.kh * a.kw;
+  planned.has_bias = spec.first().bias.data != nullptr;
+}
+
+// ---------------------------------------------------------------- training
+
+// Backward makes the gradient of the sums first, then dX and dW from it.
+class ConvTraining : public TrainStep {
+ public:
+  explicit ConvTraining(const TrainSpec& spec) : k_(spec.kernels), conv_(new ConvStep) {
+    step_.reset(conv_);
+    conv_->algorithm = &k_->batched_conv;
+    ConvArgs& a = conv_->args = args_of(spec);
+    pooled_ = a.epilogue.pool != Pool::none;
+    activation_ = a.epilogue.after.f;
+    weight = spec.weight;
+    bias = spec.bias;
+    rows = a.oc;
+    row_length = int64_t{a.ic / a.groups} * a.kh * a.kw;
+    for (int g = 0; g < a.groups; ++g)
+      add_row_parts(parts, g * (a.oc / a.groups), a.oc / a.groups, k_->batched_conv.tile_rows);
+    parts.push_back(rows);
+    packed_ = zeros(k_->batched_conv.weights_size(a));  // the slack too
+    packed_bias_ = zeros(static_cast<size_t>(a.oc));
+    a.weights = packed_.data();
+    a.bias = packed_bias_.data();
+    grad_floats_ = static_cast<size_t>(a.oc) * a.oh * a.ow * spec.width();
+    scratch_floats = k_->batched_conv.scratch_size(a);
+    if (pooled_) saved_floats = spec.floats_of(spec.output());
+    if (!spec.wants_backward) return;
+    reads_src = weight.trained || bias.trained;
+    reads_dst = activation_ != Activation::none;
+    if (pooled_) full_floats_ = AlignedFloats::round_up(grad_floats_);
+    const size_t backward =
+        full_floats_ + std::max(k_->train.conv_dx_scratch(a), k_->train.conv_dw_scratch(a));
+    scratch_floats = std::max(scratch_floats, backward);
+    bias_at_ = AlignedFloats::round_up(static_cast<size_t>(rows * row_length));
+    sum_floats_ = bias_at_ + AlignedFloats::round_up(static_cast<size_t>(rows));
+    for (int n = train_block_images / k_->lanes; n > 1; n /= 2) ++levels_;
+  }
+
+  // A maximum of a window is saved with its corner, for backward.
+  void forward(BlockRun& run, int) override {
+    if (pooled_) k_->train.conv_max(conv_->args, run.src(0), run.dst(), run.saved, run.scratch);
+    else step_->run(run);
+  }
+
+  void backward(BlockRun& run, int) override {
+    const ConvArgs& a = conv_->args;
+    const float* grad = run.grad;
+    float* scratch = run.scratch;
+    if (pooled_) {
+      k_->train.conv_max_dx(a, run.dst(), run.saved, run.grad, scratch);
+      grad = scratch;
+      scratch += full_floats_;
+    } else if (activation_ != Activation::none) {
+      k_->train.activate_dx(activation_, grad_floats_, run.dst(), run.grad, run.grad);
+    }
+    if (run.src_grad(0) != nullptr) {
+      k_->train.conv_dx(a, run.parameters + weight.offset, grad, run.src_grad(0), scratch);
+    }
+    if (weight.trained || bias.trained) {
+      float* const to = slot(run);
+      k_->train.conv_dw(a, run.src(0), grad, to, bias.trained ? to + bias_at_ : nullptr, scratch);
+      add_part(run);
+    }
+  }
+
+  void absent(BlockRun& run) override {
+    if (!weight.trained && !bias.trained) return;
+    std::fill_n(slot(run), sum_floats_, 0.0f);
+    add_part(run);
+  }
+
+  void reserve(int batch, int threads) override {
+    if (!weight.trained && !bias.trained) return;
+    const size_t blocks = static_cast<size_t>((batch + train_block_images - 1) / train_block_images);
+    if (sums_.size() < blocks * sum_floats_) sums_ = AlignedFloats(blocks * sum_floats_);
+    const size_t slots = static_cast<size_t>(threads) * levels_ * sum_floats_;
+    if (slots_.size() < slots) slots_ = AlignedFloats(slots);
+  }
+
+  void pack_weight(const float* w, int part) override {
+    const size_t begin =
+        static_cast<size_t>(parts[static_cast<size_t>(part)]) * static_cast<size_t>(row_length);
+    k_->train.pack_rows(parts[static_cast<size_t>(part) + 1] - parts[static_cast<size_t>(part)],
+                        static_cast<int32_t>(row_length), w + begin, packed_.data() + begin);
+  }
+  void pack_bias(const float* b) override { copy_bias(b, static_cast<size_t>(rows), packed_bias_.data()); }
+
+  void weight_gradient(int batch, int begin, int end, float* dw) override {
+    const size_t from = static_cast<size_t>(begin) * static_cast<size_t>(row_length);
+    add_blocks(batch, from, static_cast<size_t>(end - begin) * static_cast<size_t>(row_length), dw);
+  }
+  void bias_gradient(int batch, float* db) override {
+    add_blocks(batch, bias_at_, static_cast<size_t>(rows), db);
+  }
+
+ private:
+  // A pairwise tree over the parts of a block, in the order in which SIMD lanes are reduced: 0 and 1, 2 and 3, then
+  // those two. Part p waits at level trailing_ones(p); the last part completes the block's sum.
+  float* slot(const BlockRun& run) const { return level(run, trailing_ones(run.part)); }
+  float* level(const BlockRun& run, int level) const {
+    if (level >= levels_) return sums_.data() + static_cast<size_t>(run.block) * sum_floats_;
+    return slots_.data() +
+           (static_cast<size_t>(run.thread) * static_cast<size_t>(levels_) + static_cast<size_t>(level)) *
+               sum_floats_;
+  }
+  static int trailing_ones(int n) {
+    int count = 0;
+    for (; n & 1; n >>= 1) ++count;
+    return count;
+  }
+  void add_part(const BlockRun& run) const {
+    float* const sum = slot(run);
+    for (int i = 0; i < trailing_ones(run.part); ++i) k_->add(sum_floats_, level(run, i), sum, sum);
+  }
+
+  void add_blocks(int batch, size_t from, size_t n, float* to) const {
+    const int blocks = (batch + train_block_images - 1) / train_block_images;
+    std::memcpy(to, sums_.data() + from, n * sizeof(float));
+    for (int b = 1; b < blocks; ++b)
+      k_->add(n, to, sums_.data() + static_cast<size_t>(b) * sum_floats_ + from, to);
+  }
+
+  const KernelTable* k_;
+  ConvStep* conv_;
+  bool pooled_ = false;
+  Activation activation_ = Activation::none;
+  AlignedFloats packed_, packed_bias_;
+  size_t grad_floats_ = 0, full_floats_ = 0;
+  size_t sum_floats_ = 0, bias_at_ = 0;  // dW and db of a block, and where db begins
+  int levels_ = 0;
+  AlignedFloats sums_, slots_;  // of every block; of parts of blocks
+};
+
+}  // namespace
+
+void ConvStep::run(StepRun& run) const {
+  run_kernel(run, [&](const float* src, float* dst, float* scratch) {
+    const auto convolve = [&] {
+      if (run.bounded && !run.unfused) return algorithm->run(args, src, dst, scratch);
+      ConvArgs other = args;
+      if (!run.bounded && requantization == nullptr) other.no_nan = false;
+      if (run.unfused) other.slices = nullptr;
+      algorithm->run(other, src, dst, scratch);
+    };
+    convolve();
+    if (checked_floats == 0 || !run.bounded) return;
+    // The input is checked after the run, while it is in the first-level cache. If it is out of bounds, the
+    // convolution runs again with maxima that keep a NaN.
+    run.bounded = is_bounded(checked_floats, src);
+    if (!run.bounded) convolve();
+  });
+}
+
+void ConvStep::pack(const float* from, float* weights, const float* bias) {
+  algorithm->pack(args, from, weights);
+  args.weights = weights;
+  args.bias = bias;
+}
+
+const OpDefinition ops::conv = {1, shape, plan, make_train_step<ConvTraining>, fuses};
+
+}  // namespace kernelet

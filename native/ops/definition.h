@@ -1,0 +1,84 @@
+// What there is to know of an operation. Each is defined in a file of ops/, which holds its shape rule, its
+// step of a plan and its step of training; graph/ops.inc lists them.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "check.h"
+#include "step.h"
+#include "train_step.h"
+
+namespace kernelet {
+
+using InputShapes = std::vector<const Shape*>;
+
+// Which fusions are wanted.
+struct FusionRules {
+  bool enabled = true;
+  bool int8 = false;      // sums of integers: what follows them is a ReLU alone
+  bool training = false;  // backward has to find its way through
+};
+
+// Is the value of the operation its input's, so that it computes nothing?
+enum class View { never, in_plans, always };
+
+struct OpDefinition {
+  static constexpr int any = -1;
+  int inputs;  // or any number of them
+  // The shape rule: throws ERR_SHAPE or ERR_ARGUMENT for inputs or attributes that could not be computed. The node's
+  // own shape says what the inputs do not (output channels, a slice's counts).
+  Shape (*shape)(const Node& node, const InputShapes& inputs);
+  // Null for what computes nothing.
+  void (*plan)(const StepSpec& spec, PlannedStep& planned) = nullptr;
+  std::unique_ptr<TrainStep> (*train)(const TrainSpec& spec) = nullptr;
+  // Does the step of `nodes`, of which the first is this operation, also compute `next`, the one reader of its value?
+  bool (*fuses)(const Graph& graph, const std::vector<int>& nodes, const Node& next,
+                const FusionRules& rules) = nullptr;
+  View view = View::never;
+};
+
+namespace ops {
+#define KERNELET_OP(name, text, definition) extern const OpDefinition definition;
+#include "graph/ops.inc"
+#undef KERNELET_OP
+}  // namespace ops
+
+const OpDefinition& definition_of(Op op);
+
+inline bool is_view(Op op, bool training = false) {
+  const View view = definition_of(op).view;
+  return view == View::always || (view == View::in_plans && !training);
+}
+// Node -> the node whose buffer holds its value: views resolved.
+std::vector<int> storage_of(const Graph& graph, bool training = false);
+
+// Of a step: the node whose buffer holds its input i.
+const Node& stored_source(const StepSpec& spec, size_t i);
+
+// The shape of a node's value. Throws as the operation's rule does, and where a dimension comes out empty.
+Shape infer_shape(const Node& node, const InputShapes& inputs);
+
+// Checks every index, attribute, weight length and shape of a graph, so that nothing later can read or write out of
+// bounds, whatever the caller said. Throws ERR_SHAPE or ERR_ARGUMENT naming the node.
+void validate(const Graph& graph);
+
+// ---- what several operations share
+
+Shape same_shape(const Node& node, const InputShapes& inputs);
+
+// An activation's function and its parameters; Activation::none for what is no activation.
+Activation activation_of(Op op);
+Unary unary_of(const Node& node);
+inline bool is_activation(const Node& node) { return activation_of(node.op) != Activation::none; }
+// The facade's name of an activation.
+const char* activation_name(Activation f);
+// Does the slope follow from the output, so that backward need not keep the input?
+bool has_slope_by_output(Activation f);
+// For `fuses`: any activation right behind the operation; in training none.
+bool fuses_activation(const Graph& graph, const std::vector<int>& nodes, const Node& next,
+                      const FusionRules& rules);
+// The activation among the fused nodes of a step, or none.
+Unary fused_activation(const StepSpec& spec);
+
+}  // namespace kernelet

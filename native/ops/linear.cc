@@ -1,0 +1,142 @@
+// linear: src [rows][in] -> dst [rows][out], and the activation behind it.
+#include "linear.h"
+
+#include "definition.h"
+#include "window.h"
+
+namespace kernelet {
+namespace {
+
+Shape shape(const Node& node, const InputShapes& inputs) {
+  const Shape& in = *inputs[0];
+  Shape out = in;
+  out.dims[out.rank - 1] = node.shape.rank == in.rank ? node.shape.dims[in.rank - 1] : 0;
+  out.check(node.name);
+  const int64_t features = in.dims[in.rank - 1];
+  if (features > Shape::max_elements / out.dims[out.rank - 1])
+    bad_shape(node, {"fewer features"}, {in.text()});
+  check_length(node, "weight", node.weight, out.dims[out.rank - 1] * features);
+  if (node.bias.data != nullptr) check_length(node, "bias", node.bias, out.dims[out.rank - 1]);
+  return out;
+}
+
+bool fuses(const Graph&, const std::vector<int>& nodes, const Node& next, const FusionRules& rules) {
+  if (nodes.size() > 1 || !is_activation(next)) return false;
+  if (rules.training) return has_slope_by_output(activation_of(next.op));  // all that backward keeps
+  return !rules.int8 || next.op == Op::relu;
+}
+
+LinearArgs args_of(const StepSpec& spec) {
+  const Shape &in = spec.input(), &out = spec.output();
+  LinearArgs a = LinearArgs();
+  a.in = int_of(in.dims[in.rank - 1]);
+  a.out = int_of(out.dims[out.rank - 1]);
+  a.rows = int_of(in.elements() / a.in);
+  a.activation = fused_activation(spec);
+  return a;
+}
+
+void plan(const StepSpec& spec, PlannedStep& planned) {
+  LinearStep* const step = new LinearStep;
+  planned.step.reset(step);
+  const LinearArgs& a = step->args = args_of(spec);
+  planned.problem = number("ic", a.in) + number("oc", a.out) + (a.rows > 1 ? number("mb", a.rows) : "");
+  planned.macs = int64_t{a.rows} * a.in * a.out;
+  planned.has_bias = spec.first().bias.data != nullptr;
+}
+
+// dW is one sum over the batch, made after all blocks from panels that backward transposed.
+class LinearTraining : public TrainStep {
+ public:
+  explicit LinearTraining(const TrainSpec& spec) : k_(spec.kernels), linear_(new LinearStep) {
+    step_.reset(linear_);
+    linear_->algorithm = &k_->batched_linear;
+    LinearArgs& a = linear_->args = args_of(spec);
+    activation_ = a.activation.f;
+    weight = spec.weight;
+    bias = spec.bias;
+    rows = a.out;
+    row_length = a.in;
+    add_row_parts(parts, 0, rows, k_->batched_linear.tile_rows);
+    parts.push_back(rows);
+    packed_ = zeros(k_->batched_linear.weights_size(a));
+    packed_bias_ = zeros(k_->batched_linear.bias_size(a));
+    a.weights = packed_.data();
+    a.bias = packed_bias_.data();
+    dst_floats_ = static_cast<size_t>(a.rows) * static_cast<size_t>(a.out) * spec.width();
+    reads_src = spec.wants_backward && weight.trained;
+    reads_dst = spec.wants_backward && activation_ != Activation::none;
+  }
+
+  void backward(BlockRun& run, int) override {
+    float* grad = run.grad;
+    if (weight.trained || bias.trained) {
+      // by lanes, not by blocks: the part's place among all parts of the batch
+      grad = grads_.data() + static_cast<size_t>(run.first_image / k_->lanes) * dst_floats_;
+      k_->train.activate_dx(activation_, dst_floats_, run.dst(), run.grad, grad);
+    } else if (activation_ != Activation::none) {
+      k_->train.activate_dx(activation_, dst_floats_, run.dst(), run.grad, grad);
+    }
+    if (run.src_grad(0) != nullptr)
+      k_->train.linear_dx(linear_->args, run.parameters + weight.offset, grad, run.src_grad(0));
+    if (weight.trained) {
+      k_->train.linear_panels(gradient_args(run.batch), run.first_image, run.count, run.src(0),
+                              panels_.data());
+    }
+  }
+
+  void reserve(int batch, int) override {
+    if (!weight.trained && !bias.trained) return;
+    const size_t parts = static_cast<size_t>((batch + k_->lanes - 1) / k_->lanes);
+    if (grads_.size() < parts * dst_floats_) grads_ = AlignedFloats(parts * dst_floats_);
+    const size_t panels = weight.trained ? k_->train.linear_panel_size(gradient_args(batch)) : 0;
+    if (panels_.size() < panels) panels_ = AlignedFloats(panels);
+  }
+
+  void pack_weight(const float* w, int part) override {
+    const int begin = parts[static_cast<size_t>(part)];
+    const size_t at = static_cast<size_t>(begin) * static_cast<size_t>(row_length);
+    k_->train.pack_rows(parts[static_cast<size_t>(part) + 1] - begin, static_cast<int32_t>(row_length),
+                        w + at, packed_.data() + at);
+  }
+  void pack_bias(const float* b) override { copy_bias(b, static_cast<size_t>(rows), packed_bias_.data()); }
+
+  void weight_gradient(int batch, int begin, int end, float* dw) override {
+    k_->train.linear_dw(gradient_args(batch), begin, end, dw, nullptr);
+  }
+  void bias_gradient(int batch, float* db) override {
+    k_->train.linear_dw(gradient_args(batch), 0, rows, nullptr, db);
+  }
+
+ private:
+  LinearGradArgs gradient_args(int batch) const {
+    const LinearArgs& a = linear_->args;
+    return {batch, a.rows, a.in, a.out, panels_.data(), grads_.data()};
+  }
+
+  const KernelTable* k_;
+  LinearStep* linear_;
+  Activation activation_;
+  AlignedFloats packed_, packed_bias_;
+  size_t dst_floats_ = 0;
+  AlignedFloats panels_, grads_;  // of the whole batch: the kernels say how
+};
+
+}  // namespace
+
+void LinearStep::run(StepRun& run) const {
+  run_kernel(run, [&](const float* src, float* dst, float* scratch) {
+    if (fused_into_conv && !run.unfused) algorithm->finish(args, scratch + sums, dst);
+    else algorithm->run(args, src, dst);
+  });
+}
+
+void LinearStep::pack(const float* from, float* weights, const float* bias) {
+  algorithm->pack(args, from, weights);
+  args.weights = weights;
+  args.bias = bias;
+}
+
+const OpDefinition ops::linear = {1, shape, plan, make_train_step<LinearTraining>, fuses};
+
+}  // namespace kernelet

@@ -1,0 +1,92 @@
+// A step of a program: one operation (or a few fused ones) as a kernel with its arguments. Plans run steps over an
+// image, or over a block of images; training runs the same steps forward, see train_step.h.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/aligned.h"
+#include "graph/graph.h"
+#include "kernels/table.h"
+
+namespace kernelet {
+
+// How a value lies in memory. (A blocked layout, [c / lanes][h][w][lanes], would be a third one.)
+enum class Layout {
+  planes,   // [c][h][w], an image alone
+  batched,  // [c][h][w][lanes], an image in each SIMD lane
+};
+
+// Where a value lies while a program runs.
+struct Location {
+  enum Kind { input, output, arena, weights } kind = arena;
+  size_t offset = 0;  // floats, from bases[kind]
+};
+
+// What a run of a step is told.
+struct StepRun {
+  float* bases[4];  // of Location::Kind
+  float* scratch;
+  const Location* sources;
+  Location destination;
+  // Each step on its own, as profiles time them: no step does a part of the next one's work.
+  bool unfused = false;
+  // So far every input that was checked is bounded (KernelTable::is_bounded). Steps clear it.
+  bool bounded = true;
+
+  const float* src(size_t i) const { return bases[sources[i].kind] + sources[i].offset; }
+  float* dst() const { return bases[destination.kind] + destination.offset; }
+};
+
+class ConvStep;
+class LinearStep;
+
+class Step {
+ public:
+  virtual ~Step() = default;
+  virtual void run(StepRun& run) const = 0;
+
+  // The steps with packed weights, which passes over a plan know; null for all others.
+  virtual ConvStep* as_conv() { return nullptr; }
+  virtual LinearStep* as_linear() { return nullptr; }
+};
+
+// What a step is made from: nodes of a graph that it computes together. The first one decides; the others are its
+// epilogue, in order.
+struct StepSpec {
+  const Graph* graph;
+  const std::vector<int>* nodes;
+  const KernelTable* kernels;
+  Layout layout;
+
+  const Node& node(size_t i) const { return graph->nodes[static_cast<size_t>((*nodes)[i])]; }
+  const Node& first() const { return node(0); }
+  const Node& last() const { return node(nodes->size() - 1); }
+  const Node& source(size_t i = 0) const { return graph->nodes[static_cast<size_t>(first().inputs[i])]; }
+  const Shape& input(size_t i = 0) const { return source(i).shape; }
+  const Shape& output() const { return last().shape; }
+  // Images side by side in a value.
+  size_t width() const { return layout == Layout::batched ? static_cast<size_t>(kernels->lanes) : 1; }
+  size_t floats_of(const Shape& shape) const { return static_cast<size_t>(shape.elements()) * width(); }
+};
+
+// Floats that a step reads beside its values, the same for every image: packed once, when a plan is made.
+struct PackedOperand {
+  const Node* node;
+  size_t floats;
+  void (*pack)(const Node& node, float* to);
+  int input = -1;  // the input that it stands for; -1: it comes after the inputs
+};
+
+// What an operation makes of a StepSpec for a plan.
+struct PlannedStep {
+  std::unique_ptr<Step> step;
+  std::string problem;               // as describe() shows it
+  const char* algorithm = "direct";  // of steps with weights the pass over algorithms says it
+  int64_t macs = 0;                  // per image, every tap of every window counted
+  bool has_bias = false;
+  std::vector<PackedOperand> operands;
+};
+
+}  // namespace kernelet

@@ -1,0 +1,97 @@
+// From graph to plan: the passes, in order.
+#include <algorithm>
+
+#include "base/cpu.h"
+#include "base/thread_pool.h"
+#include "draft.h"
+#include "kernels/isa.h"
+#include "layout.h"
+
+namespace kernelet {
+namespace {
+
+void check(const PlanOptions& options) {
+  if (options.threads < 0 || options.threads > max_threads) {
+    fail("ERR_ARGUMENT", {"threads: expected 0 (chosen by the amount of work) to ", max_threads,
+                          " but received ", options.threads});
+  }
+  for (const char* name :
+       {"auto", "fastest", "im2col", "direct", "direct-pixels", "direct-channels", "winograd", "lanes"}) {
+    if (options.algorithm == name) return;
+  }
+  fail("ERR_ARGUMENT", {"algorithm: expected one of auto, fastest, im2col, direct, direct-pixels, "
+                        "direct-channels, winograd, lanes but received '",
+                        options.algorithm, "'"});
+}
+
+}  // namespace
+
+class PlanBuilder {
+ public:
+  static std::unique_ptr<const Plan> build(const Graph& graph, const PlanOptions& options) {
+    validate(graph);
+    check(options);
+    std::unique_ptr<Plan> plan(new Plan);
+    const KernelTable& kernels = *(plan->kernels_ = choose_isa(options.isa).table);
+    plan->threads_ = options.threads;
+    plan->input_length_ = graph.nodes[0].shape.elements();
+    plan->output_shape_ = graph.nodes[static_cast<size_t>(graph.output)].shape;
+
+    const std::vector<Group> groups = fuse(graph, {options.fuse, options.int8});
+    QuantizedGraph quantized;
+    if (options.int8) quantized = quantize(graph, groups, options);
+    const Int8Kernels* const int8x4 = (cpu_features() & cpu_avx512_vnni) != 0 ? kernels.int8 : nullptr;
+    size_t weights = 0;
+    const auto draft = [&](Layout images, std::unique_ptr<Program>& program) {
+      Draft d = {&graph, &options, &kernels, int8x4, images};
+      choose_layouts(d);
+      lower(d, groups, options.int8 ? &quantized : nullptr);
+      prove_bounds(d);
+      lower_to_int8(d);
+      choose_algorithms(d);
+      fuse_prefetches(d);
+      reserve_weights(d, weights);
+      program.reset(new Program);
+      lay_out(d, *program);
+      plan->workspace_floats_ = std::max(plan->workspace_floats_, program->workspace_floats);
+      return d;
+    };
+    Draft single = draft(Layout::planes, plan->single_), batched;
+    plan->descriptions_ = describe(single);
+    for (const StepDescription& step : plan->descriptions_) plan->macs_ += step.macs;
+    plan->batched_from_ = batched_from(graph, kernels, options);
+    if (plan->batched_from_ > 0) {
+      batched = draft(Layout::batched, plan->batched_);
+      if (options.algorithm == "lanes") plan->descriptions_ = describe(batched);
+    }
+    if (options.byte_input) place_bytes(*plan, options, quantized);
+
+    plan->weights_ = zeros(weights);
+    finish(single, *plan->single_, plan->weights_.data());
+    if (plan->batched_from_ > 0) finish(batched, *plan->batched_, plan->weights_.data());
+    return plan;
+  }
+
+ private:
+  // Images as floats go behind the rest of the workspace.
+  static void place_bytes(Plan& plan, const PlanOptions& options, const QuantizedGraph& quantized) {
+    plan.byte_input_ = true;
+    plan.scale_ = quantized.byte_input ? 1 : options.scale;
+    plan.shift_ = quantized.byte_input ? static_cast<float>(-quantized.zero_of_input) : options.shift;
+    plan.bytes_offset_ = AlignedFloats::round_up(plan.workspace_floats_);
+    const int64_t images = plan.batched_from_ > 0 ? plan.kernels_->lanes : 1;
+    plan.workspace_floats_ = plan.bytes_offset_ + static_cast<size_t>(images * plan.input_length_);
+  }
+
+  static void finish(Draft& draft, Program& program, float* weights) {
+    pack(draft, weights);
+    for (size_t i = 0; i < draft.steps.size(); ++i)
+      program.steps[i].step = std::move(draft.steps[i].planned.step);
+  }
+};
+
+std::unique_ptr<const Plan> Plan::make(const Graph& graph, const PlanOptions& options) {
+  return PlanBuilder::build(graph, options);
+}
+
+}  // namespace kernelet

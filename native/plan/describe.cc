@@ -1,0 +1,66 @@
+// Pass: what describe() tells of a plan's steps.
+#include "draft.h"
+#include "ops/conv.h"
+#include "ops/linear.h"
+
+namespace kernelet {
+namespace {
+
+std::string tile_text(int rows, int columns) { return std::to_string(rows) + "x" + std::to_string(columns); }
+
+// In the order in which the tile does it: maximum, bias, activation.
+std::string epilogue_text(const Draft& draft, const DraftStep& step) {
+  std::string pool, activation;
+  for (size_t i = 1; i < step.group->nodes.size(); ++i) {
+    const Node& node = draft.graph->nodes[static_cast<size_t>(step.group->nodes[i])];
+    if (is_activation(node)) activation = std::string("+") + activation_name(activation_of(node.op));
+    else pool = "+maxPool2x2";
+  }
+  const std::string all = pool + (step.planned.has_bias ? "+bias" : "") + activation;
+  return all.empty() ? all : all.substr(1);
+}
+
+}  // namespace
+
+std::vector<StepDescription> describe(const Draft& draft) {
+  std::vector<StepDescription> all;
+  const Graph& graph = *draft.graph;
+  for (const DraftStep& step : draft.steps) {
+    StepDescription d;
+    const std::vector<int> nodes = step.group != nullptr ? step.group->nodes : std::vector<int>{graph.output};
+    for (int node : nodes) {
+      d.names.push_back(graph.nodes[static_cast<size_t>(node)].name);
+      d.ops.push_back(op_name(graph.nodes[static_cast<size_t>(node)].op));
+    }
+    d.problem = step.planned.problem;
+    d.algorithm = step.planned.algorithm;
+    d.isa = draft.kernels->isa;
+    const Node& first = graph.nodes[static_cast<size_t>(nodes[0])];
+    d.input = step.group != nullptr ? graph.nodes[static_cast<size_t>(first.inputs[0])].shape
+                                    : graph.nodes[step.sources[0].index].shape;
+    d.output = graph.nodes[static_cast<size_t>(nodes.back())].shape;
+    d.macs = step.planned.macs;
+    if (step.group != nullptr) d.epilogue = epilogue_text(draft, step);
+    if (const ConvStep* const conv = step.conv()) {
+      d.algorithm = conv->algorithm->name;
+      d.tile = tile_text(conv->algorithm->tile_rows, conv->algorithm->tile_columns);
+    }
+    if (const LinearStep* const layer = step.linear()) {
+      d.algorithm = layer->algorithm->name;
+      d.tile = tile_text(layer->algorithm->tile_rows, layer->algorithm->tile_columns);
+    }
+    if (step.quantized != nullptr) {
+      if (draft.int8x4 == nullptr) d.algorithm = "int8-" + d.algorithm;
+      d.int8 = true;
+      d.bytes_out = step.quantized->bytes_out;
+      d.in = step.quantized->in;
+      d.out = step.quantized->out;
+    }
+    if (step.during != nullptr)
+      d.during = graph.nodes[static_cast<size_t>(step.during->group->nodes[0])].name;
+    all.push_back(std::move(d));
+  }
+  return all;
+}
+
+}  // namespace kernelet

@@ -1,0 +1,97 @@
+// A program in the making: what the passes of a plan read and write, each in a file of its own. builder.cc says their
+// order.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "fuse.h"
+#include "int8.h"
+#include "plan.h"
+#include "program.h"
+#include "quantize.h"
+
+namespace kernelet {
+
+// What a step reads: a value, or one of its packed operands.
+struct Source {
+  enum Kind { value, operand } kind;
+  size_t index;
+};
+
+// One step, as the passes leave it.
+struct DraftStep {
+  const Group* group;  // null: the copy of an output that no step computes
+  PlannedStep planned;
+  std::vector<Source> sources;
+  size_t value;  // that it writes
+  // int8 (quantize.h), null where the step runs on floats
+  const QuantizedGroup* quantized = nullptr;
+  std::unique_ptr<const Int8Layer> int8;
+  // Prefetch fusion: the step before, in whose tiles this one runs
+  const DraftStep* during = nullptr;
+  // Offsets in the packed weights
+  size_t weights = 0, bias = 0, in_scale = 0, out_scale = 0;
+  std::vector<size_t> operands;
+
+  const Step& step() const { return *planned.step; }
+  ConvStep* conv() const { return planned.step->as_conv(); }
+  LinearStep* linear() const { return planned.step->as_linear(); }
+  WeightedStep* weighted() const;  // either, or null
+};
+
+struct Draft {
+  const Graph* graph;
+  const PlanOptions* options;
+  const KernelTable* kernels;
+  const Int8Kernels* int8x4;  // kernels for four bytes a lane, or null
+  Layout images;              // an image alone, or a block of them
+
+  std::vector<DraftStep> steps = {};
+  // Values are numbered as the nodes whose buffers hold them; one more is the copy of an output that no step computes.
+  std::vector<Layout> layouts = {};
+  size_t result = 0;                   // the value the caller gets
+  std::vector<size_t> constants = {};  // offsets in the packed weights, of the nodes that are constants
+  size_t scratch = 0;                  // floats, the most that a step needs
+
+  bool is_batched() const { return images == Layout::batched; }
+  size_t copy() const { return graph->nodes.size(); }
+  const Shape& shape_of(size_t value) const {
+    return graph->nodes[value == copy() ? static_cast<size_t>(graph->output) : value].shape;
+  }
+  // Images side by side in a value.
+  size_t width_of(size_t value) const {
+    return layouts[value] == Layout::batched ? static_cast<size_t>(kernels->lanes) : 1;
+  }
+  size_t floats_of(size_t value) const {
+    return static_cast<size_t>(shape_of(value).elements()) * width_of(value);
+  }
+};
+
+// ---- the passes, in the order in which they run; fuse.h and quantize.h come before
+
+// How each value lies. layout.cc
+void choose_layouts(Draft& draft);
+// Each group becomes a step, made by its operation. lower.cc
+void lower(Draft& draft, const std::vector<Group>& groups, const QuantizedGraph* quantized);
+// Which fused maxima need not mind NaN. bounds.cc
+void prove_bounds(Draft& draft);
+// Steps that run on bytes: what their kernels sum instead. int8.cc
+void lower_to_int8(Draft& draft);
+// A kernel for each step with weights. algorithms.cc
+void choose_algorithms(Draft& draft);
+// Linear layers that run in slices during the convolution before them. prefetch.cc
+void fuse_prefetches(Draft& draft);
+// Places in the packed weights, `size` of them so far. pack.cc
+void reserve_weights(Draft& draft, size_t& size);
+// Places of values in one arena. memory.cc
+void lay_out(Draft& draft, Program& program);
+// The weights, where they were reserved. pack.cc
+void pack(Draft& draft, float* weights);
+// What describe() tells. describe.cc
+std::vector<StepDescription> describe(const Draft& draft);
+
+// prefetch.cc, once weights are packed
+void cut_slices(ConvStep& conv, const LinearStep& layer);
+
+}  // namespace kernelet

@@ -1,0 +1,77 @@
+// Pass: weights in the order in which kernels read them, all of a plan's in one block of memory. First every step's place
+// is reserved, then all are filled.
+#include <algorithm>
+
+#include "draft.h"
+#include "int8.h"
+#include "ops/conv.h"
+#include "ops/linear.h"
+
+namespace kernelet {
+namespace {
+
+void pack_layer(const DraftStep& step, const Node& node, float* all) {
+  WeightedStep& layer = *step.weighted();
+  float* const bias = all + step.bias;
+  const size_t outputs = layer.outputs(), length = layer.bias_size();
+  if (step.int8 == nullptr) {
+    if (node.bias.data != nullptr) copy_bias(node.bias.data, outputs, bias);
+    return layer.pack(node.weight.data, all + step.weights, bias);
+  }
+  std::vector<float> integers = step.int8->bias();
+  std::copy(integers.begin(), integers.end(), bias);
+  std::fill(bias + outputs, bias + length, 0.0f);
+  integers = step.int8->weights();
+  all[step.in_scale] = step.int8->in_scale();
+  layer.requantization->in.scale = all + step.in_scale;
+  const std::vector<float>& scale = step.int8->out_scale();
+  std::copy(scale.begin(), scale.end(), all + step.out_scale);
+  layer.requantization->out.scale = all + step.out_scale;
+  layer.pack(integers.data(), all + step.weights, bias);
+}
+
+}  // namespace
+
+void reserve_weights(Draft& draft, size_t& size) {
+  const auto reserve = [&](size_t floats) {
+    const size_t at = size;
+    size += AlignedFloats::round_up(floats);
+    return at;
+  };
+  draft.constants.assign(draft.graph->nodes.size(), 0);
+  for (size_t i = 0; i < draft.constants.size(); ++i) {
+    if (draft.graph->nodes[i].op == Op::constant) draft.constants[i] = reserve(draft.floats_of(i));
+  }
+  for (DraftStep& step : draft.steps) {
+    if (const WeightedStep* const layer = step.weighted()) {
+      step.weights = reserve(layer->weights_size());
+      step.bias = reserve(layer->bias_size());
+      if (step.int8 != nullptr) {
+        step.in_scale = reserve(1);
+        step.out_scale = reserve(step.int8->out_scale().size());
+      }
+    }
+    for (const PackedOperand& operand : step.planned.operands)
+      step.operands.push_back(reserve(operand.floats));
+  }
+}
+
+void pack(Draft& draft, float* weights) {
+  for (size_t i = 0; i < draft.constants.size(); ++i) {
+    const Node& node = draft.graph->nodes[i];
+    if (node.op != Op::constant) continue;
+    for (size_t j = 0; j < draft.floats_of(i); ++j)
+      weights[draft.constants[i] + j] = node.weight.data[j / draft.width_of(i)];
+  }
+  for (DraftStep& step : draft.steps) {
+    if (step.weighted() != nullptr)
+      pack_layer(step, draft.graph->nodes[static_cast<size_t>(step.group->nodes[0])], weights);
+    for (size_t i = 0; i < step.operands.size(); ++i) {
+      const PackedOperand& operand = step.planned.operands[i];
+      operand.pack(*operand.node, weights + step.operands[i]);
+    }
+    if (step.during != nullptr) cut_slices(*step.during->conv(), *step.linear());
+  }
+}
+
+}  // namespace kernelet

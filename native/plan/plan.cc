@@ -1,0 +1,194 @@
+// Running a plan; builder.cc makes it.
+#include "plan.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/thread_pool.h"
+
+namespace kernelet {
+namespace {
+
+void run_steps(const Program& program, StepRun run) {
+  for (const Program::Entry& entry : program.steps) {
+    run.sources = entry.sources.data();
+    run.destination = entry.destination;
+    entry.step->run(run);
+  }
+}
+
+double now_ns() {
+  return std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+}  // namespace
+
+// A workspace for the length of a run.
+class Plan::WorkspaceLease {
+ public:
+  explicit WorkspaceLease(const Plan& plan) : plan_(plan), workspace_(plan.idle_.exchange(nullptr)) {
+    if (workspace_ != nullptr) return;
+    {
+      std::lock_guard<std::mutex> lock(plan.more_idle_mutex_);
+      if (!plan.more_idle_.empty()) {
+        workspace_ = plan.more_idle_.back().release();
+        plan.more_idle_.pop_back();
+        return;
+      }
+    }
+    workspace_ = new Workspace(plan.workspace_floats_);
+  }
+  ~WorkspaceLease() {
+    Workspace* nothing = nullptr;
+    if (plan_.idle_.compare_exchange_strong(nothing, workspace_)) return;
+    std::lock_guard<std::mutex> lock(plan_.more_idle_mutex_);
+    plan_.more_idle_.emplace_back(workspace_);
+  }
+  WorkspaceLease(const WorkspaceLease&) = delete;
+  WorkspaceLease& operator=(const WorkspaceLease&) = delete;
+
+  float* data() const { return workspace_->data(); }
+
+ private:
+  const Plan& plan_;
+  Workspace* workspace_;
+};
+
+Plan::Plan() = default;
+Plan::~Plan() { delete idle_.load(); }
+
+StepRun Plan::start(const Program& program, const float* input, float* output, float* arena) const {
+  StepRun run = StepRun();
+  run.bases[Location::input] = const_cast<float*>(input);  // as sources alone
+  run.bases[Location::output] = output;
+  run.bases[Location::arena] = arena;
+  run.bases[Location::weights] = weights_.data();
+  run.scratch = arena + program.scratch_offset;
+  run.bounded = true;
+  return run;
+}
+
+const float* Plan::floats_of(Input input, int64_t count, float* arena) const {
+  if (input.bytes == nullptr) return input.floats;
+  float* const floats = arena + bytes_offset_;
+  kernels_->from_bytes(static_cast<size_t>(count * input_length_), input.bytes, scale_, shift_, floats);
+  return floats;
+}
+
+Plan::Images Plan::advanced(Images images, int64_t count) const {
+  if (images.input.bytes != nullptr) {
+    images.input.bytes += count * input_length_;
+  } else {
+    images.input.floats += count * input_length_;
+  }
+  images.output += count * output_length();
+  return images;
+}
+
+void Plan::run_one(Images image, float* arena) const {
+  run_steps(*single_, start(*single_, floats_of(image.input, 1, arena), image.output, arena));
+}
+
+const float* Plan::interleave(Images images, int count, float* arena) const {
+  const size_t n = static_cast<size_t>(input_length_);
+  kernels_->interleave(n, count, floats_of(images.input, count, arena), n, arena + batched_->input_offset);
+  return arena + batched_->output_offset;
+}
+
+void Plan::run_block(Images images, int count, float* arena) const {
+  const float* const output = interleave(images, count, arena);
+  run_steps(*batched_, start(*batched_, nullptr, nullptr, arena));
+  const size_t n = static_cast<size_t>(output_length());
+  kernels_->deinterleave(n, count, output, images.output, n);
+}
+
+void Plan::run_images(Images images, int64_t count) const {
+  const WorkspaceLease arena(*this);
+  while (count > 0) {
+    const bool block = batched_from_ > 0 && count >= batched_from_;
+    const int64_t now = block ? std::min<int64_t>(count, kernels_->lanes) : 1;
+    if (block) {
+      run_block(images, static_cast<int>(now), arena.data());
+    } else {
+      run_one(images, arena.data());
+    }
+    images = advanced(images, now);
+    count -= now;
+  }
+}
+
+int Plan::threads_for(int64_t batch) const { return kernelet::threads_for(threads_, batch * macs_); }
+
+void Plan::run(Input input, float* output, int64_t batch) const {
+  if (batch == 1) return run_images({input, output}, 1);
+  struct Call {
+    const Plan* plan;
+    Images images;
+    int64_t batch, block;  // images that stay together
+    std::atomic<bool> failed;
+  } call{this, {input, output}, batch, batched_from_ > 0 ? kernels_->lanes : 1, {false}};
+  const int64_t blocks = (batch + call.block - 1) / call.block;
+  const int threads = static_cast<int>(std::min<int64_t>(threads_for(batch), blocks));
+  if (threads <= 1) return run_images(call.images, batch);
+  // Block after block, so that a thread that wakes late does fewer: which thread takes one cannot matter to the
+  // result. A long batch goes in longer stretches.
+  constexpr int64_t stretches = 64;  // a thread
+  const int64_t parts = std::min(blocks, threads * stretches);
+  call.block *= (blocks + parts - 1) / parts;
+  parallel_for(
+      threads, static_cast<int>((batch + call.block - 1) / call.block),
+      [](void* context, int part) {
+        Call& c = *static_cast<Call*>(context);
+        const int64_t begin = part * c.block, count = std::min(c.block, c.batch - begin);
+        try {
+          c.plan->run_images(c.plan->advanced(c.images, begin), count);
+        } catch (const std::bad_alloc&) {
+          c.failed = true;
+        }
+      },
+      &call);
+  if (call.failed) throw std::bad_alloc();
+}
+
+std::vector<double> Plan::profile(Input input, float* output, int64_t batch, int iterations) const {
+  const WorkspaceLease arena(*this);
+  const size_t steps = single_->steps.size();
+  std::vector<std::vector<double>> ns(steps, std::vector<double>(static_cast<size_t>(iterations), 0.0));
+  const auto timed = [&](const Program& program, StepRun run, size_t iteration) {
+    run.unfused = true;
+    double before = now_ns();
+    for (size_t i = 0; i < steps; ++i) {
+      run.sources = program.steps[i].sources.data();
+      run.destination = program.steps[i].destination;
+      program.steps[i].step->run(run);
+      const double after = now_ns();
+      ns[i][iteration] += after - before;
+      before = after;
+    }
+  };
+  for (size_t iteration = 0; iteration < static_cast<size_t>(iterations); ++iteration) {
+    for (int64_t image = 0; image < batch;) {
+      const Images at = advanced({input, output}, image);
+      const int64_t left = batch - image;
+      if (batched_from_ == 0 || left < batched_from_) {
+        timed(*single_, start(*single_, floats_of(at.input, 1, arena.data()), at.output, arena.data()),
+              iteration);
+        ++image;
+        continue;
+      }
+      const int64_t now = std::min<int64_t>(left, kernels_->lanes);
+      interleave(at, static_cast<int>(now), arena.data());
+      timed(*batched_, start(*batched_, nullptr, nullptr, arena.data()), iteration);
+      image += now;
+    }
+  }
+  std::vector<double> medians;
+  for (std::vector<double>& all : ns) {
+    std::nth_element(all.begin(), all.begin() + iterations / 2, all.end());
+    medians.push_back(all[static_cast<size_t>(iterations) / 2]);
+  }
+  return medians;
+}
+
+}  // namespace kernelet

@@ -1,0 +1,23 @@
+// The executable form of a graph for one layout: steps in order, and where their operands lie.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "ops/step.h"
+
+namespace kernelet {
+
+struct Program {
+  struct Entry {
+    std::unique_ptr<Step> step;
+    std::vector<Location> sources;
+    Location destination;
+  };
+  std::vector<Entry> steps;
+  size_t scratch_offset = 0, workspace_floats = 0;
+  // Batched only: where the interleaved input and output lie in the arena.
+  size_t input_offset = 0, output_offset = 0;
+};
+
+}  // namespace kernelet

@@ -1,0 +1,89 @@
+#include "lesson.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "check.h"
+
+namespace kernelet {
+namespace test {
+
+std::vector<float> all_weights(const Trainer& t) {
+  std::vector<float> all;
+  for (size_t i = 0; i < t.parameters(); ++i) {
+    std::vector<float> one(t.parameter_length(i), 0.0f);
+    t.store(i, one.data());
+    all.insert(all.end(), one.begin(), one.end());
+  }
+  return all;
+}
+
+void check_close(const float* got, const std::vector<double>& want, double anywhere, const char* what) {
+  double largest = 0.01 * anywhere, error = 0;
+  for (size_t i = 0; i < want.size(); ++i) {
+    largest = std::max(largest, std::fabs(want[i]));
+    error = std::max(error, std::fabs(got[i] - want[i]));
+    if (!std::isfinite(got[i])) error = INFINITY;
+  }
+  check(error <= 5e-5 * largest, "%s: off by %g of %g", what, error, largest);
+}
+
+namespace {
+
+bool twin_knows(const Net& net) {
+  for (const Node& node : net.graph.nodes) {
+    switch (node.op) {
+      case Op::input:
+      case Op::constant:
+      case Op::conv2d:
+      case Op::max_pool2d:
+      case Op::avg_pool2d:
+      case Op::linear:
+      case Op::relu:
+      case Op::tanh:
+      case Op::sigmoid:
+      case Op::softmax:
+      case Op::log_softmax:
+      case Op::flatten:
+      case Op::concat: break;
+      case Op::add:
+        if (net.shape(node.inputs[0]) != net.shape(node.inputs[1])) return false;
+        break;
+      default: return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+Net trainable_net(Random& random, int nodes) {
+  for (;;) {
+    Net net = random_net(random, nodes);
+    if (twin_knows(net)) return net;
+  }
+}
+
+Lesson varied_lesson(const std::string& name) {
+  Random random(name);
+  const bool lenet = name == "lenet5";
+  Net net = lenet ? Net(random, shape_of({1, 28, 28})) : trainable_net(random, random.range(3, 9));
+  if (lenet) lenet5(net);
+  Lesson lesson(random, std::move(net), lenet ? Loss::cross_entropy : Loss::mse, 131,
+                lenet ? 50 : random.range(1, 70));
+  TrainerOptions& o = lesson.options;
+  if (lenet) lesson.choose_classes(random);
+  o.optimizer = static_cast<Optimizer>(random.range(0, optimizer_count - 1));
+  o.weight_decay = 0.01;
+  if (o.optimizer == Optimizer::sgd) {
+    o.momentum = 0.9;
+    o.nesterov = random.chance(50);
+  }
+  if (random.chance(50)) o.clip_norm = 0.1;
+  if (random.chance(50)) o.clip_value = 0.01;
+  o.ema_decay = 0.9;
+  return lesson;
+}
+
+}  // namespace test
+}  // namespace kernelet
