@@ -1,23 +1,27 @@
 /** Decisions that no number of a result shows at once: thresholds, caches, rounding rules that exist twice. */
 import { describe, expect, test } from 'vitest'
+import { calibrate } from '../lib/compile/calibrate.ts'
+import { evaluate } from '../lib/graph/intermediates.ts'
 import {
   add,
   Conv2d,
   cat,
   compile,
   isa,
+  Linear,
   loadOnnx,
   MaxPool2d,
   maxPool2d,
   normalizeDigit,
+  Parameter,
   ReLU,
   reshape,
   Sequential,
+  summary,
   Tensor,
   trace,
 } from '../lib/index.ts'
-import { type LayerHealth, warningsOf } from '../lib/train/health.ts'
-import { Inline } from './helpers.ts'
+import { Inline, noise } from './helpers.ts'
 import { onnxModel } from './onnx-models.ts'
 
 test('a last window that would begin past the image and its left padding is left out (ceil_mode)', () => {
@@ -88,21 +92,6 @@ describe('an Add behind a MatMul is its bias only where nothing else reads the p
   })
 })
 
-describe('gradients that are small beside those of later layers', () => {
-  const layer = (name: string, gradientNorm: number): LayerHealth =>
-    ({ layer: name, gradientNorm, weightNorm: 1, updateRatio: 1e-3 }) as LayerHealth
-  const graph = { nodes: [], output: 0 }
-  const kinds = (first: number) =>
-    warningsOf(graph, [layer('a', first), layer('b', 1)], { median: 1, max: 1, step: 1 }, false).map(
-      ({ kind }) => kind,
-    )
-
-  test('vanish below a thousandth, not above', () => {
-    expect(kinds(0.9e-3)).toEqual(['vanishing'])
-    expect(kinds(1.1e-3)).toEqual([])
-  })
-})
-
 test('pictures of up to 1024 pixels are read in their own resolution, larger ones averaged', () => {
   const bar = (side: number) => {
     const data = new Uint8Array(side * side).fill(255)
@@ -139,4 +128,92 @@ describe('a sum that is no number, two layers behind a bias near the end of the 
     const usual = net.compile({ inputShape: [1, 16, 16], isa: tier }).run(x)
     expect([...usual]).toEqual([...net.forward(x).data])
   })
+})
+
+test('constants are counted from one, and are no layer unless they are trained', () => {
+  const [shift, factor] = [new Parameter(new Float32Array(3), [3]), new Tensor(new Float32Array(3), [3])]
+  const net = new Inline((x) => add(add(x, shift), factor), { shift })
+  const names = trace(net, [3]).nodes.flatMap(({ op, name }) => (op === 'constant' ? [name] : []))
+  expect(names).toEqual(['constant_1', 'constant_2'])
+  const { layers, parameters } = summary(net, [3])
+  expect([layers.map(({ name }) => name), parameters]).toEqual([['constant_1', 'add_1', 'add_2'], 3])
+})
+
+describe('ranges of calibration', () => {
+  test('have zero in them, and every image, however many there are', () => {
+    const graph = trace(new Sequential(new ReLU()), [1])
+    const images = Float32Array.from({ length: 100 }, (_, i) => 5 + (i === 40 ? 2 : 0) + (i === 99 ? 3 : 0))
+    expect([...calibrate(graph, images.subarray(0, 99), 1, 0)]).toEqual([0, 7, 0, 7])
+    expect([...calibrate(graph, images, 1, 0)]).toEqual([0, 8, 0, 8])
+    expect([
+      ...calibrate(
+        graph,
+        images.map((value) => -value),
+        1,
+        0,
+      ),
+    ]).toEqual([-8, 0, 0, 0])
+  })
+
+  test('are those of machines without fused multiply-add, everywhere', () => {
+    const net = new Sequential(new Linear(64, 1))
+    const graph = trace(net, [64])
+    const layer = graph.nodes[1] as (typeof graph.nodes)[number]
+    const fused = isa().supported.filter((tier) => tier !== 'scalar' && tier !== 'sse')
+    let differ = 0
+    for (let seed = 1; seed <= 20; seed++) {
+      const image = noise(64, seed)
+      const at = (tier: string) => evaluate(graph, layer, 1, () => image, { isa: tier })[0] as number
+      const plain = at('scalar')
+      const range = [Math.min(plain, 0), Math.max(plain, 0)]
+      expect([...calibrate(graph, image, 1, 0).subarray(2)]).toEqual(range)
+      differ += Number(fused.some((tier) => at(tier) !== plain))
+    }
+    // Else the above would say nothing.
+    if (fused.length > 0) expect(differ).toBeGreaterThan(0)
+  })
+})
+
+describe('an Add behind a MatMul that is no bias of its columns', () => {
+  test.each([
+    [[], [10]],
+    [[1], [10]],
+    [
+      [1, 2],
+      [10, 20],
+    ],
+    [[1, 1], [10]],
+  ])('%j', (shape, data) => {
+    const net = loadOnnx(
+      onnxModel({
+        nodes: [
+          { op: 'MatMul', inputs: ['x', 'w'], outputs: ['product'] },
+          { op: 'Add', inputs: ['b', 'product'], outputs: ['y'] },
+        ],
+        inputs: { x: { shape: ['n', 2] } },
+        initializers: { w: { shape: [2, 2], data: [1, 2, 3, 4] }, b: { shape, data } },
+      }),
+    )
+    const expected = [4 + (data[0] as number), 6 + (data[1] ?? (data[0] as number))]
+    const x = new Tensor(Float32Array.of(1, 1), [1, 2])
+    expect([...net.forward(x).data]).toEqual(expected)
+    expect([...net.compile({ inputShape: [2] }).run(x)]).toEqual(expected)
+  })
+})
+
+test('a matrix that is read under two names is the same to both readers', () => {
+  const net = loadOnnx(
+    onnxModel({
+      nodes: [
+        { op: 'MatMul', inputs: ['x', 'w'], outputs: ['a'] },
+        { op: 'Identity', inputs: ['w'], outputs: ['v'] },
+        { op: 'MatMul', inputs: ['a', 'v'], outputs: ['y'] },
+      ],
+      inputs: { x: { shape: ['n', 2] } },
+      initializers: { w: { shape: [2, 2], data: [1, 2, 3, 4] } },
+    }),
+  )
+  const x = new Tensor(Float32Array.of(1, 1), [1, 2])
+  expect([...net.forward(x).data]).toEqual([4 + 18, 8 + 24])
+  expect([...net.compile({ inputShape: [2] }).run(x)]).toEqual([22, 32])
 })

@@ -85,6 +85,19 @@ describe('a batch norm with one value a channel', () => {
     expect(() => trainer.fit(dataOf(1), { batchSize: 8 })).toThrow(refused)
   })
 
+  test('a step that is left out counts nowhere: in the schedule, in progress, for the health', async () => {
+    const steps: number[] = []
+    const trainer = new Trainer(normalized(), { seed: 1 })
+    const schedule = new StepLR({ stepSize: 4, gamma: 0.1, interval: 'step' })
+    const onProgress = (progress: { steps: number }) => steps.push(progress.steps)
+    const reports = await reportsOf(
+      trainer.fit(dataOf(33), { epochs: 2, batchSize: 8, schedule, onProgress }),
+    )
+    expect(new Set(steps)).toEqual(new Set([4]))
+    expect(reports.map(({ lr }) => lr)).toEqual([1e-3, 1e-4])
+    expect(reports.map(({ health }) => health?.layers.length)).toEqual([3, 3])
+  })
+
   test('a last step of one image is left out and reported; another one each epoch', async () => {
     const model = normalized()
     const trainer = new Trainer(model, { seed: 1, optimizer: new SGD({ lr: 0 }) })
@@ -102,6 +115,39 @@ describe('a batch norm with one value a channel', () => {
     const [report] = await reportsOf(resting.fit(dataOf(33), { batchSize: 32, health: false }))
     expect([report?.skipped, report?.step]).toEqual([0, 2])
   })
+})
+
+test('a run with steps left out that stops anywhere goes on to the same bits', async () => {
+  const run = async (stop: number): Promise<Float32Array[]> => {
+    const make = () => {
+      const model = normalized()
+      for (const [i, { data }] of model.parameters().entries()) data.set(noise(data.length, i + 1))
+      return { model, trainer: new Trainer(model, { seed: 5 }) }
+    }
+    const [data, options] = [dataOf(65), { epochs: 3, batchSize: 8 }]
+    let { model, trainer } = make()
+    const control = new AbortController()
+    let calls = 0
+    const onProgress = () => {
+      if (++calls === stop) control.abort()
+    }
+    const first = reportsOf(trainer.fit(data, { ...options, signal: control.signal, onProgress }))
+    if (stop === 0) {
+      await first
+    } else {
+      await expect(first).rejects.toThrow(expect.objectContaining({ code: 'ERR_ABORTED' }))
+      const file = join(folder, 'left-out.safetensors')
+      trainer.saveCheckpoint(file)
+      ;({ model, trainer } = make())
+      trainer.loadCheckpoint(file)
+      const rest = await reportsOf(trainer.fit(data, { ...options, resume: true }))
+      expect(rest.map(({ skipped }) => skipped)).toEqual(Array(rest.length).fill(1))
+    }
+    expect(trainer.steps).toBe(24)
+    return [...model.stateDict().values()].map(({ data }) => data)
+  }
+  const whole = await run(0)
+  for (const stop of [1, 2, 3]) expect(await run(stop)).toEqual(whole)
 })
 
 describe('freeze, unfreeze, eval() and new parameters count from the next step', () => {
@@ -308,6 +354,31 @@ describe('the end of a trainer', () => {
       disposed,
     )
     expect(two.steps).toBe(0)
+  })
+
+  test('at any moment: the run ends, and the weights are those of whole steps', async () => {
+    const data = dataOf(640)
+    for (let moment = 0; moment < 20; moment++) {
+      const [net, replayed] = [model(), model()]
+      replayed.loadStateDict(net.stateDict())
+      const trainer = new Trainer(net, { seed: 1, mean: 0.1 })
+      const validation = moment % 2 === 0 ? undefined : data
+      const run = trainer.fit(data, { epochs: 500, batchSize: 8, shuffle: false, validation })
+      const end = reportsOf(run).then(
+        () => 'done',
+        ({ code }) => code,
+      )
+      for (let i = 0; i < moment; i++) await new Promise(setImmediate)
+      trainer.dispose()
+      expect(await end).toBe('ERR_DISPOSED')
+      expect(() => trainer.step(images(1), [1])).toThrow(disposed)
+      const again = new Trainer(replayed, { seed: 1, mean: 0.1, inputShape: [1, 6, 6] })
+      for (let i = 0; i < trainer.steps; i++) {
+        const first = (i % 80) * 8
+        again.step(data.images.slice(36 * first, 36 * (first + 8)), data.labels.subarray(first, first + 8))
+      }
+      expect(valuesOf(net)).toEqual(valuesOf(replayed))
+    }
   })
 
   test('in a callback, between reports, before the first', async () => {

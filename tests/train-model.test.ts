@@ -87,22 +87,31 @@ test('another share of dropout, a property of forward(), a constant that it read
     readonly fc = new Linear(36, 3)
     readonly factors = new Tensor(new Float32Array(3).fill(1), [3])
     readonly options = { twice: false }
+    readonly times = [1]
+    /** Equal to nothing, not even itself. */
+    nothing = Number.NaN
     calls = 0
     forward(images: Tensor): Tensor {
       this.calls++
       const scores = mul(this.fc.forward(flatten(images, 1)), this.factors)
-      return this.options.twice ? add(scores, scores) : scores
+      const [times] = this.times
+      return this.options.twice || times === 2 ? add(scores, scores) : scores
     }
   }
   const scaled = new Scaled()
   const constant = around(scaled, () => scaled.factors.data.fill(5))
   expect(constant.after).not.toBe(constant.loss)
+  scaled.times[0] = 2
+  const more = constant.trainer.step(x, y).loss
+  expect(more).not.toBe(constant.after)
+  scaled.times[0] = 1
+  expect(constant.trainer.step(x, y).loss).toBe(constant.after)
   scaled.options.twice = true
-  expect(constant.trainer.step(x, y).loss).not.toBe(constant.after)
+  expect(constant.trainer.step(x, y).loss).toBe(more)
   // What forward() notes of itself is no change.
-  expect(scaled.calls).toBe(3)
+  expect(scaled.calls).toBe(5)
   constant.trainer.step(x, y)
-  expect(scaled.calls).toBe(3)
+  expect(scaled.calls).toBe(5)
 })
 
 test('a mask that comes late, or changes', () => {

@@ -200,7 +200,8 @@ export class Session {
 
   /** The same off the event loop. */
   async runAsync(who: string, opened: Opened, call: NativeTrainCall): Promise<NativeTrainReport> {
-    const arrays = this.#checkUnused(who, opened).map(([, array]) => array)
+    this.#checkUnused(who, opened)
+    const arrays = opened.setup.written.map(({ tensor }) => tensor.data)
     for (const array of arrays) atWork.set(array, this)
     try {
       return this.#count(opened, await opened.trainer.runAsync(call))
@@ -209,23 +210,15 @@ export class Session {
     }
   }
 
-  /** What a call writes. Two trainers at once would each undo what the other has done. */
-  #checkUnused(who: string, { setup }: Opened): [name: string, array: Float32Array][] {
-    const { parameters, trained, statistics } = setup
-    const written = [
-      ...parameters.flatMap(([name, one]): [string, Float32Array][] =>
-        trained.has(one) ? [[name, one.data]] : [],
-      ),
-      ...statistics.map(({ name, tensor }): [string, Float32Array] => [name, tensor.data]),
-    ]
-    for (const [name, array] of written) {
-      if ((atWork.get(array) ?? this) === this) continue
+  /** Two trainers at once would each undo what the other has done. */
+  #checkUnused(who: string, { setup }: Opened): void {
+    for (const { name, tensor } of setup.written) {
+      if ((atWork.get(tensor.data) ?? this) === this) continue
       throw new KerneletError(
         'ERR_BUSY',
         `${who}: ${name} is being trained by another trainer: wait for its fit, or let both take steps in turns`,
       )
     }
-    return written
   }
 
   /** Counts steps that were taken, and tells the batch norms of them. */

@@ -1,14 +1,14 @@
 /** Setup: what a native trainer takes of a model when it is made. Where that has changed, another one is made. */
 import { type Graph, traceWatched } from '../graph/graph.ts'
-import type { Module } from '../nn/module.ts'
+import { Module } from '../nn/module.ts'
 import { BatchNorm } from '../ops/normalization.ts'
-import type { Parameter } from '../tensor/parameter.ts'
+import { Parameter } from '../tensor/parameter.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { bufferOf, byteLengthOf, byteOffsetOf, lengthOf } from '../tensor/typed-array.ts'
 import { KerneletError } from '../util/errors.ts'
 
-/** Running statistics that a step moves. */
-export interface Statistics {
+/** Values that a step moves. */
+export interface Moved {
   readonly name: string
   readonly tensor: Tensor
 }
@@ -19,7 +19,9 @@ export interface Setup {
   readonly parameters: readonly (readonly [name: string, parameter: Parameter])[]
   /** Those that learn: not frozen, and the output depends on them. */
   readonly trained: ReadonlySet<Parameter>
-  readonly statistics: readonly Statistics[]
+  readonly statistics: readonly Moved[]
+  /** What a call writes: weights that learn, and statistics. */
+  readonly written: readonly Moved[]
   /** Counters of batches, each as often as a batch counts there. */
   readonly counters: readonly Tensor[]
   readonly facts: readonly unknown[]
@@ -64,16 +66,18 @@ export function setupOf(model: Module, shape: readonly number[]): Setup {
       `Trainer: ${path}: momentum null (a mean over all batches) is for eager training only`,
     )
   }
-  const statistics = new Map<Tensor, Statistics>()
+  const statistics = new Map<Tensor, Moved>()
   for (const { name, mean, variance } of norms) {
     if (mean) statistics.set(mean, { name: `${name}.running_mean`, tensor: mean })
     if (variance) statistics.set(variance, { name: `${name}.running_var`, tensor: variance })
   }
+  const learned = parameters.flatMap(([name, tensor]) => (trained.has(tensor) ? [{ name, tensor }] : []))
   return {
     graph,
     parameters,
     trained,
     statistics: [...statistics.values()],
+    written: [...learned, ...statistics.values()],
     counters: norms.flatMap(({ batches }) => (batches ? [batches] : [])),
     facts,
     fixed: fixedOf(graph, parameters, trained, statistics),
@@ -108,17 +112,29 @@ export function isCurrent({ facts, fixed }: Setup, model: Module): boolean {
  */
 function factsOf(model: Module): unknown[] {
   const facts: unknown[] = []
-  for (const [path, module] of model.namedModules()) {
-    facts.push(path, module)
+  const seen = new Set<Module>()
+  const visit = (module: Module): void => {
+    if (seen.has(module)) return
+    seen.add(module)
     for (const [name, value] of Object.entries(module)) {
       facts.push(name, value)
-      if (Array.isArray(value)) facts.push(...value)
-      else if (isPlain(value)) facts.push(...Object.entries(value).flat())
+      if (Array.isArray(value)) {
+        for (const one of value) {
+          facts.push(one)
+          look(one)
+        }
+      } else if (isPlain(value)) {
+        facts.push(...Object.entries(value).flat())
+      } else {
+        look(value)
+      }
     }
   }
-  for (const [name, parameter] of model.namedParameters()) {
-    facts.push(name, parameter, parameter.requiresGrad, parameter.mask)
+  const look = (value: unknown): void => {
+    if (value instanceof Module) visit(value)
+    else if (value instanceof Parameter) facts.push(value.requiresGrad, value.mask)
   }
+  visit(model)
   return facts
 }
 
@@ -140,7 +156,7 @@ function fixedOf(
   graph: Graph,
   parameters: Setup['parameters'],
   trained: ReadonlySet<Parameter>,
-  statistics: ReadonlyMap<Tensor, Statistics>,
+  statistics: ReadonlyMap<Tensor, Moved>,
 ): Fixed[] {
   const loaded = new Set([...parameters.map(([, one]) => one), ...statistics.keys()].map(({ data }) => data))
   const learning = new Set([...trained].map(({ data }) => data))
