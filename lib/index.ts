@@ -53,10 +53,9 @@ export {
   SiLU,
   Softmax,
   Tanh,
-} from './ops/activation-layers.ts'
-export { Conv1d, type Conv1dOptions } from './ops/conv1d-layer.ts'
-export { Conv2d, type Conv2dOptions } from './ops/conv2d-layer.ts'
-export { Dropout } from './ops/dropout-layer.ts'
+} from './ops/activations.ts'
+export { Conv1d, type Conv1dOptions, Conv2d, type Conv2dOptions } from './ops/convolution.ts'
+export { Dropout } from './ops/dropout.ts'
 export {
   type AvgPool2dOptions,
   abs,
@@ -111,16 +110,15 @@ export {
   softmax,
   sub,
   tanh,
-} from './ops/functional.ts'
-export { Linear } from './ops/linear-layer.ts'
-export { Flatten, Unflatten } from './ops/movement.ts'
+} from './ops/index.ts'
+export { Linear } from './ops/linear.ts'
+export { ConstantPad2d, Flatten, type Pads2d, Unflatten, ZeroPad2d } from './ops/movement.ts'
 export {
   BatchNorm1d,
   BatchNorm2d,
   type BatchNormLayerOptions,
   LocalResponseNorm,
-} from './ops/normalization-layers.ts'
-export { ConstantPad2d, type Pads2d, ZeroPad2d } from './ops/padding-layers.ts'
+} from './ops/normalization.ts'
 export {
   AdaptiveAvgPool1d,
   AdaptiveAvgPool2d,
@@ -130,7 +128,7 @@ export {
   AvgPool2d,
   MaxPool1d,
   MaxPool2d,
-} from './ops/pooling-layers.ts'
+} from './ops/pooling.ts'
 export { Buffer, Parameter } from './tensor/parameter.ts'
 export { Generator, manualSeed } from './tensor/random.ts'
 export type { Padding, Pair } from './tensor/shape.ts'

@@ -5,7 +5,7 @@ import { native } from '../lib/backend/node-addon.ts'
 import { toNative } from '../lib/graph/operation.ts'
 import * as k from '../lib/index.ts'
 import { type Module, type Tensor, trace } from '../lib/index.ts'
-import { BatchNorm } from '../lib/ops/normalization-layers.ts'
+import { BatchNorm } from '../lib/ops/normalization.ts'
 import { bitsOf, Inline, largestError, noise } from './helpers.ts'
 
 /** Values a few steps away from −3, 0, 0.5 and 3, where functions here have corners. */

@@ -25,6 +25,8 @@ import {
   loadSafetensors,
   Module,
   manualSeed,
+  mul,
+  Parameter,
   ReLU,
   Sequential,
   SGD,
@@ -608,6 +610,26 @@ describe('warnings', () => {
     expect(health!.layers[1]!.relu!.deadShare).toBe(1)
     expect(health!.warnings).toMatchObject([{ kind: 'dead', layer: 'fc1' }])
     expect(health!.warnings[0]!.message).toMatch(/100 % of its units are 0 for every image after relu_2/)
+  })
+
+  test('weights that no step of the graph reads are named, unless they are frozen', async () => {
+    class Scaled extends SmallNet {
+      readonly scale = new Parameter(Float32Array.of(2), [1])
+      readonly spare = new Linear(2, 2)
+      override forward(x: Tensor): Tensor {
+        const scale = this.scale.data[0] as number
+        return mul(super.forward(x), scale)
+      }
+    }
+    const model = new Scaled()
+    using trainer = new Trainer(model, options)
+    const [{ health }] = (await reportsOf(trainer, {})) as [EpochReport]
+    const found = health!.warnings.filter(({ kind }) => kind === 'unread')
+    expect(found.map(({ layer }) => layer)).toEqual(['scale', 'spare.weight', 'spare.bias'])
+    expect(found[0]!.message).toMatch(/^scale: no gradient reaches it/)
+    freeze(model.spare)
+    const [{ health: after }] = (await reportsOf(trainer, {})) as [EpochReport]
+    expect(after!.warnings.map(({ layer }) => layer)).toEqual(['scale'])
   })
 })
 

@@ -61,7 +61,10 @@ export interface DownloadProgress {
 export async function downloadMnist(options: DownloadOptions = {}): Promise<string> {
   checkOptions('downloadMnist', options, ['folder', 'mirror', 'onProgress'])
   const { mirror, onProgress = () => {} } = options
-  const folder = checkFilePath(options.folder ?? defaultFolder, 'downloadMnist: folder')
+  const folder = checkFilePath(
+    options.folder === undefined ? defaultFolder : options.folder,
+    'downloadMnist: folder',
+  )
   const sources = (mirror === undefined ? mirrors : [mirror]).map(address)
   try {
     mkdirSync(folder, { recursive: true })

@@ -18,6 +18,8 @@ export interface GraphNode extends Operation {
   inputs: number[]
   /** Output shape per image. */
   shape: number[]
+  /** A batch is [n], not [n, 1]: one number an image, whose shape is then given as [1]. */
+  flat?: true | undefined
 }
 
 /** Operations in the order they run; every node uses only earlier ones, and node 0 is the input. */
@@ -160,8 +162,9 @@ export class Tracer {
       sources.map((source) => (this.nodes[source] as GraphNode).shape),
       { prefix: `${name}: `, origin: (i) => this.#origin(sources[i] as number) },
     )
-    this.nodes.push({ ...operation, name, inputs: sources, shape })
-    return new SymbolicTensor(this, this.nodes.length - 1, (rank ?? inputRank) === 1 ? [1] : [1, ...shape])
+    const flat = (rank ?? inputRank) === 1
+    this.nodes.push({ ...operation, name, inputs: sources, shape, ...(flat && { flat }) })
+    return new SymbolicTensor(this, this.nodes.length - 1, flat ? [1] : [1, ...shape])
   }
 
   #name(op: string): string {

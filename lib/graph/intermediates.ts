@@ -41,9 +41,9 @@ export function activations(model: Model | Graph, x: Tensor): Map<string, Tensor
     values[i] =
       i === 0 ? attached(x, 'activations: input') : evaluate(graph, node, batch, (source) => values[source]!)
   }
-  const outputs = graph.nodes.map(({ op, name, shape }, i): [string, Tensor, boolean] => [
+  const outputs = graph.nodes.map(({ op, name, shape, flat }, i): [string, Tensor, boolean] => [
     name,
-    new Tensor(values[i] as Float32Array, [batch, ...shape]),
+    new Tensor(values[i] as Float32Array, flat ? [batch] : [batch, ...shape]),
     op !== 'constant',
   ])
   return new Map(outputs.filter(([, , computed]) => computed).map(([name, tensor]) => [name, tensor]))

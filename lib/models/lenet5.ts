@@ -3,9 +3,9 @@
 import { loadSafetensors } from '../formats/safetensors.ts'
 import { withoutInit } from '../nn/init.ts'
 import { Module } from '../nn/module.ts'
-import { Conv2d } from '../ops/conv2d-layer.ts'
-import { flatten, maxPool2d, relu } from '../ops/functional.ts'
-import { Linear } from '../ops/linear-layer.ts'
+import { Conv2d } from '../ops/convolution.ts'
+import { flatten, maxPool2d, relu } from '../ops/index.ts'
+import { Linear } from '../ops/linear.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { packageFile } from '../util/package-files.ts'
 

@@ -1,7 +1,7 @@
 import type { InitOptions } from '../nn/init.ts'
 import { Module } from '../nn/module.ts'
-import { flatten, sigmoid } from '../ops/functional.ts'
-import { Linear } from '../ops/linear-layer.ts'
+import { flatten, sigmoid } from '../ops/index.ts'
+import { Linear } from '../ops/linear.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 
 /**

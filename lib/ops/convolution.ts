@@ -1,5 +1,8 @@
-/** Layers with weights: convolutions and linear. */
+/** Convolutions, as functions and as layers. */
 import { apply, checkBias, checkWeight } from '../graph/apply.ts'
+import { type InitOptions, initialise } from '../nn/init.ts'
+import { Module } from '../nn/module.ts'
+import type { Parameter } from '../tensor/parameter.ts'
 import { along, ends, type Padding, type Pair, pair, sides, size } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { checkOptions } from '../util/check.ts'
@@ -7,7 +10,7 @@ import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
 
 /** Options of `conv2d`. */
-export interface Conv2dOptions {
+export interface ConvolutionOptions {
   /** Step of the window; default 1. */
   stride?: Pair | undefined
   /**
@@ -22,7 +25,7 @@ export interface Conv2dOptions {
 }
 
 /** Options of `conv1d`. */
-export interface Conv1dOptions {
+export interface Convolution1dOptions {
   /** Step of the window; default 1. */
   stride?: number | undefined
   /** Zeros added at both ends, or [before, after]; default 0. `'same'` and `'valid'` as `conv2d` has them. */
@@ -45,7 +48,7 @@ export function conv2d(
   input: Tensor,
   weight: Tensor,
   bias?: Tensor | null,
-  options: Conv2dOptions = {},
+  options: ConvolutionOptions = {},
 ): Tensor {
   checkOptions('conv2d', options, ['stride', 'padding', 'dilation', 'groups'])
   const [out, , height, width] = checkWeight(
@@ -86,7 +89,7 @@ export function conv1d(
   input: Tensor,
   weight: Tensor,
   bias?: Tensor | null,
-  options: Conv1dOptions = {},
+  options: Convolution1dOptions = {},
 ): Tensor {
   checkOptions('conv1d', options, ['stride', 'padding', 'dilation', 'groups'])
   const [out, , length] = checkWeight('Conv1d: weight', weight, 3, '[out, in / groups, length]').shape
@@ -142,21 +145,119 @@ function convolutionPadding(
   return [height >> 1, width >> 1, height - (height >> 1), width - (width >> 1)]
 }
 
-/**
- * `input · weightᵀ + bias` over the last dimension, `torch.nn.functional.linear`.
- *
- * @param input [..., in]
- * @param weight [out, in]
- * @param bias [out], or none
- * @returns [..., out]
- */
-export function linear(input: Tensor, weight: Tensor, bias?: Tensor | null): Tensor {
-  return apply(
-    {
-      op: 'linear',
-      weight: checkWeight('Linear: weight', weight, 2, '[out, in]'),
-      bias: checkBias('Linear: bias', bias, weight),
-    },
-    [input],
+/** The groups of a convolution, 1 unless given, checked against its channels. */
+export function groupsOf(
+  who: string,
+  inChannels: number,
+  outChannels: number,
+  given: number | undefined,
+): number {
+  const groups = size(given ?? 1, `${who}: groups`, 1)
+  if (inChannels % groups === 0 && outChannels % groups === 0) return groups
+  throw new KerneletError(
+    'ERR_ARGUMENT',
+    `${who}: groups must divide ${inChannels} input and ${outChannels} output channels but is ${groups}`,
   )
+}
+
+/** Options of `Conv2d`. */
+export interface Conv2dOptions extends ConvolutionOptions, InitOptions {
+  /** Height and width of the window. */
+  kernelSize: Pair
+}
+
+/** A word, [height, width] or [top, left, bottom, right]. */
+function paddingOf(
+  value: NonNullable<ConvolutionOptions['padding']>,
+): NonNullable<ConvolutionOptions['padding']> {
+  if (value === 'same' || value === 'valid') return value
+  return Array.isArray(value) && value.length === 4
+    ? sides(value, 'Conv2d: padding')
+    : pair(value, 'Conv2d: padding', 0)
+}
+
+/** 2-D convolution with weights, `torch.nn.Conv2d`: [n, inChannels, h, w] → [n, outChannels, oh, ow]. */
+export class Conv2d extends Module {
+  /** [outChannels, inChannels / groups, kh, kw] */
+  readonly weight: Parameter
+  /** [outChannels], or undefined with `bias: false`. */
+  readonly bias: Parameter | undefined
+  readonly options: Readonly<Required<ConvolutionOptions>>
+
+  /** @throws KerneletError `ERR_ARGUMENT` for sizes that are no positive integers or groups that do not divide. */
+  constructor(inChannels: number, outChannels: number, options: Conv2dOptions) {
+    super()
+    checkOptions('Conv2d', options, [
+      'kernelSize',
+      'stride',
+      'padding',
+      'dilation',
+      'groups',
+      'bias',
+      'generator',
+    ])
+    size(inChannels, 'Conv2d: inChannels', 1)
+    size(outChannels, 'Conv2d: outChannels', 1)
+    const kernel = pair(options.kernelSize, 'Conv2d: kernelSize', 1)
+    const groups = groupsOf('Conv2d', inChannels, outChannels, options.groups)
+    this.options = {
+      stride: pair(options.stride ?? 1, 'Conv2d: stride', 1),
+      padding: paddingOf(options.padding ?? 0),
+      dilation: pair(options.dilation ?? 1, 'Conv2d: dilation', 1),
+      groups,
+    }
+    const { weight, bias } = initialise([outChannels, inChannels / groups, ...kernel], options)
+    this.weight = weight
+    this.bias = bias
+  }
+
+  forward(x: Tensor): Tensor {
+    return conv2d(x, this.weight, this.bias, this.options)
+  }
+}
+
+/** Options of `Conv1d`. */
+export interface Conv1dOptions extends Convolution1dOptions, InitOptions {
+  /** Length of the window. */
+  kernelSize: number
+}
+
+/** 1-D convolution with weights, `torch.nn.Conv1d`: [n, inChannels, l] → [n, outChannels, ol]. */
+export class Conv1d extends Module {
+  /** [outChannels, inChannels / groups, k] */
+  readonly weight: Parameter
+  /** [outChannels], or undefined with `bias: false`. */
+  readonly bias: Parameter | undefined
+  readonly options: Readonly<Required<Convolution1dOptions>>
+
+  /** @throws KerneletError `ERR_ARGUMENT` for sizes that are no positive integers or groups that do not divide. */
+  constructor(inChannels: number, outChannels: number, options: Conv1dOptions) {
+    super()
+    checkOptions('Conv1d', options, [
+      'kernelSize',
+      'stride',
+      'padding',
+      'dilation',
+      'groups',
+      'bias',
+      'generator',
+    ])
+    size(inChannels, 'Conv1d: inChannels', 1)
+    size(outChannels, 'Conv1d: outChannels', 1)
+    const [, kernel] = along(options.kernelSize, 'Conv1d: kernelSize', 1)
+    const groups = groupsOf('Conv1d', inChannels, outChannels, options.groups)
+    this.options = {
+      stride: options.stride ?? 1,
+      padding: options.padding ?? 0,
+      dilation: options.dilation ?? 1,
+      groups,
+    }
+    const { weight, bias } = initialise([outChannels, inChannels / groups, kernel], options)
+    this.weight = weight
+    this.bias = bias
+  }
+
+  forward(x: Tensor): Tensor {
+    return conv1d(x, this.weight, this.bias, this.options)
+  }
 }

@@ -1,11 +1,3 @@
-import { apply, checkTensor } from '../graph/apply.ts'
-import { noteTaken, SymbolicTensor } from '../graph/graph.ts'
-import { attached } from '../graph/operation.ts'
-import { defaultGenerator } from '../tensor/random.ts'
-import { Tensor } from '../tensor/tensor.ts'
-import { KerneletError } from '../util/errors.ts'
-import { show } from '../util/show.ts'
-
 /**
  * Zeros in the place of values drawn with probability `p`, the others multiplied by 1 / (1 − p),
  * `torch.nn.functional.dropout`. Drawn from the generator that `manualSeed` seeds. A compiled model drops nothing; a
@@ -13,6 +5,15 @@ import { show } from '../util/show.ts'
  *
  * @param training false: the input as it is
  */
+import { apply, checkTensor } from '../graph/apply.ts'
+import { noteTaken, SymbolicTensor } from '../graph/graph.ts'
+import { attached } from '../graph/operation.ts'
+import { Module } from '../nn/module.ts'
+import { defaultGenerator } from '../tensor/random.ts'
+import { Tensor } from '../tensor/tensor.ts'
+import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
+
 export function dropout(input: Tensor, p = 0.5, training = true): Tensor {
   checkTensor('dropout', input)
   if (typeof p !== 'number' || !(p >= 0 && p <= 1)) {
@@ -26,4 +27,21 @@ export function dropout(input: Tensor, p = 0.5, training = true): Tensor {
   noteTaken([data])
   const values = data.map((value) => (generator.uniform() < p ? 0 : value * kept))
   return new Tensor(values, input.shape)
+}
+
+/**
+ * While a model is trained (`training`), zeros in the place of values drawn with probability `p`, the others
+ * multiplied by 1 / (1 − p); otherwise nothing. `torch.nn.Dropout`.
+ */
+export class Dropout extends Module {
+  readonly p: number
+
+  constructor(p = 0.5) {
+    super()
+    this.p = p
+  }
+
+  forward(x: Tensor): Tensor {
+    return dropout(x, this.p, this.training)
+  }
 }

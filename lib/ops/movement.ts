@@ -1,4 +1,4 @@
-/** What arranges values without computing any, and the mean over dimensions. */
+/** What arranges values without computing any, and the mean over dimensions; the layers of them. */
 import { apply, axisOf, checkTensor } from '../graph/apply.ts'
 import { SymbolicTensor } from '../graph/graph.ts'
 import { Module } from '../nn/module.ts'
@@ -15,6 +15,10 @@ import { adaptiveAvgPool2d } from './pooling.ts'
  * @param startDim default 0: everything, as in PyTorch; 1 keeps the batch
  */
 export function flatten(input: Tensor, startDim = 0): Tensor {
+  if (input instanceof SymbolicTensor && elements(input.shape) === 1) {
+    // One number an image: [n] whatever ones there were.
+    if (normaliseDim(startDim, input.shape.length, 'Flatten: startDim') === 0) return reshape(input, [-1])
+  }
   return apply({ op: 'flatten', axis: axisOf(input, startDim, 'Flatten: startDim') }, [input])
 }
 
@@ -62,6 +66,7 @@ export function permute(input: Tensor, dims: readonly number[]): Tensor {
     )
   }
   if (!(input instanceof SymbolicTensor)) return apply({ op: 'permute', axes }, [input])
+  if (rank === 1) return input
   if (axes[0] === 0) return apply({ op: 'permute', axes: axes.slice(1).map((axis) => axis - 1) }, [input])
   throw new KerneletError(
     'ERR_UNSUPPORTED',
@@ -135,6 +140,7 @@ export function pad(input: Tensor, pads: readonly number[], value = 0): Tensor {
   const operation = { op: 'pad', value: numberOf(value, 'pad: value') } as const
   if (!(input instanceof SymbolicTensor)) return apply({ ...operation, starts, ends }, [input])
   if (starts[0] === 0 && ends[0] === 0) {
+    if (shape.length === 1) return input
     return apply({ ...operation, starts: starts.slice(1), ends: ends.slice(1) }, [input])
   }
   throw new KerneletError('ERR_UNSUPPORTED', 'pad: a compiled model cannot add images to a batch')
@@ -231,5 +237,31 @@ export class Unflatten extends Module {
     const known = this.sizes.reduce((product, one) => (one === -1 ? product : product * one), 1)
     const sizes = this.sizes.map((one) => (one === -1 ? (x.shape[dim] as number) / known : one))
     return reshape(x, [...x.shape.slice(0, dim), ...sizes, ...x.shape.slice(dim + 1)])
+  }
+}
+
+/** The same on all sides, or [left, right, top, bottom] as PyTorch orders them; negative numbers cut off. */
+export type Pads2d = number | readonly [left: number, right: number, top: number, bottom: number]
+
+/** Puts `value` around, `torch.nn.ConstantPad2d`. */
+export class ConstantPad2d extends Module {
+  readonly padding: readonly number[]
+  readonly value: number
+
+  constructor(padding: Pads2d, value: number) {
+    super()
+    this.padding = Array.isArray(padding) ? [...padding] : Array(4).fill(padding)
+    this.value = numberOf(value, 'ConstantPad2d: value')
+  }
+
+  forward(x: Tensor): Tensor {
+    return pad(x, this.padding, this.value)
+  }
+}
+
+/** Puts zeros around, `torch.nn.ZeroPad2d`. */
+export class ZeroPad2d extends ConstantPad2d {
+  constructor(padding: Pads2d) {
+    super(padding, 0)
   }
 }

@@ -10,6 +10,8 @@ export class Parameter extends Tensor {
    * See `ConnectionTableConv2d`.
    */
   mask: Uint8Array | undefined
+  /** Why it can be trained in no way that keeps the model what it is; a Trainer takes it only frozen. */
+  untrainable: string | undefined
 }
 
 /**

@@ -5,7 +5,7 @@ import { lengthOf } from '../tensor/typed-array.ts'
 import { KerneletError } from '../util/errors.ts'
 import type { Partial } from './checkpoint.ts'
 import type { Evaluation } from './evaluate.ts'
-import { deadUnits, type GradientHealth, layersOf, warningsOf } from './health.ts'
+import { deadUnits, type GradientHealth, layersOf, unread, warningsOf } from './health.ts'
 import { checkClasses, type Loss, targetsOf } from './losses.ts'
 import { atLeast0 } from './optimizers.ts'
 import { epochOrder } from './order.ts'
@@ -290,7 +290,12 @@ async function healthOf(
     max,
     step: norms.indexOf(max) + 1,
   }
-  return { layers, gradientNorm, warnings: warningsOf(graph, layers, gradientNorm, clipped) }
+  const missed = setup.parameters.filter(([, one]) => one.requiresGrad && !trained.has(one))
+  const warnings = [
+    ...warningsOf(graph, layers, gradientNorm, clipped),
+    ...missed.map(([name]) => unread(name)),
+  ]
+  return { layers, gradientNorm, warnings }
 }
 
 function aborted(signal: AbortSignal, { steps }: Partial, all: number, runEpoch: number): KerneletError {

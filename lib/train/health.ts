@@ -34,7 +34,8 @@ export interface ReluHealth {
 
 /** Something wrong with the gradients, and what to do. */
 export interface HealthWarning {
-  kind: 'vanishing' | 'exploding' | 'dead'
+  kind: 'vanishing' | 'exploding' | 'dead' | 'unread'
+  /** With 'unread', the parameter. */
   layer: string
   /** A sentence with the figures and the cure. */
   message: string
@@ -148,6 +149,17 @@ export function warningsOf(
     return dead.length === 0 || (found?.gradientNorm ?? 0) > 0
   })
   return [...vanished, ...exploding(layers, gradientNorm, clipped), ...dead]
+}
+
+/** What to say of a parameter that is to be trained but that no step of the graph reads: its gradient is none. */
+export function unread(name: string): HealthWarning {
+  return {
+    kind: 'unread',
+    layer: name,
+    message:
+      `${name}: no gradient reaches it: the result does not depend on it, or forward() computes with its values ` +
+      'where only layers and functions of tensors can be traced; freeze() it if it is to stay as it is',
+  }
 }
 
 /** Gradient for its size: layers are compared by the share of their weights a plain step would change. */

@@ -1,7 +1,7 @@
 /** Setup: what a native trainer takes of a model when it is made. Where that has changed, another one is made. */
 import { type Graph, traceWatched } from '../graph/graph.ts'
 import type { Module } from '../nn/module.ts'
-import { BatchNorm } from '../ops/normalization-layers.ts'
+import { BatchNorm } from '../ops/normalization.ts'
 import type { Parameter } from '../tensor/parameter.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { bufferOf, byteLengthOf, byteOffsetOf, lengthOf } from '../tensor/typed-array.ts'
@@ -45,6 +45,7 @@ export function setupOf(model: Module, shape: readonly number[]): Setup {
   const live = liveNodes(graph)
   const used = new Set(live.flatMap(({ weight, bias }) => [weight?.data, bias?.data]))
   const learning = parameters.filter(([, { requiresGrad }]) => requiresGrad)
+  checkTrainable(learning)
   for (const [name, { data }] of learning) {
     if (!taken.has(data)) continue
     throw new KerneletError(
@@ -77,6 +78,18 @@ export function setupOf(model: Module, shape: readonly number[]): Setup {
     facts,
     fixed: fixedOf(graph, parameters, trained, statistics),
   }
+}
+
+/** @throws KerneletError `ERR_UNSUPPORTED` for weights that a step would train into another model, by name */
+function checkTrainable(learning: Setup['parameters']): void {
+  const found = learning.filter(([, { untrainable }]) => untrainable)
+  if (found.length === 0) return
+  const names = found.map(([name]) => name).join(', ')
+  throw new KerneletError(
+    'ERR_UNSUPPORTED',
+    `Trainer: ${names} cannot be trained: ${found[0]?.[1].untrainable}; freeze() ${found.length > 1 ? 'them' : 'it'} ` +
+      'to train the others',
+  )
 }
 
 /** Whether a native trainer made for this setup still does what the model says. */
@@ -134,7 +147,7 @@ function fixedOf(
   const arrays = new Set<Float32Array | Uint8Array>()
   for (const { op, weight, bias, mean, variance } of graph.nodes) {
     for (const tensor of [weight, bias, mean, variance]) {
-      if (!(Tensor.is(tensor))) continue
+      if (!Tensor.is(tensor)) continue
       const { data } = tensor
       if (op === 'constant' ? !learning.has(data) : !loaded.has(data)) arrays.add(data)
     }

@@ -116,6 +116,7 @@ function runChild(job, from, to, until, add) {
       const at = current()
       rmSync(folder, { recursive: true, force: true })
       if (finished) resolve({ next: to })
+      else if (at < 0 && stopped) resolve({ next: from })
       else if (at < 0) reject(new Error(`the fuzzer's child did not start: ${code ?? signal}\n${errors}`))
       else if (hung) resolve({ next: at + 1, kind: 'hang', message: `more than ${patience / 1000} s` })
       else if (stopped) resolve({ next: at })

@@ -3,9 +3,11 @@ import { dirname } from 'node:path'
 import { show } from '../../util/show.ts'
 import type { WeightsFile } from '../dtype.ts'
 import { readSource } from '../source.ts'
+import { Budget, within } from './budget.ts'
 import { decodeModel } from './decode.ts'
 import { type OnnxValueInfo, valueInfo } from './info.ts'
 import type { GraphProto } from './proto.ts'
+import { initializersOf } from './sparse.ts'
 import { storedTensor } from './tensor.ts'
 
 /** A node of a graph, by name: operator, inputs and outputs. */
@@ -34,13 +36,17 @@ export function readOnnx(path: string): OnnxFile {
   const model = decodeModel(bytes, name)
   const graph = model.graph as GraphProto
   const folder = { path: dirname(path) }
-  const weights = new Set(graph.initializer.map((tensor) => tensor.name))
+  const initializers = initializersOf(graph)
   return {
-    tensors: new Map(
-      graph.initializer.map((tensor) => [
-        tensor.name,
-        storedTensor(tensor, `initializer ${show(tensor.name)}`, folder),
-      ]),
+    tensors: within(
+      new Budget('load'),
+      () =>
+        new Map(
+          [...initializers].map(([name, get]) => [
+            name,
+            storedTensor(get(folder), `initializer ${show(name)}`, folder),
+          ]),
+        ),
     ),
     metadata: new Map([
       ['producer', `${model.producer_name} ${model.producer_version}`.trim()],
@@ -50,7 +56,7 @@ export function readOnnx(path: string): OnnxFile {
       ]),
       ...model.metadata_props.map(({ key, value }): [string, string] => [key, value]),
     ]),
-    inputs: graph.input.filter((input) => !weights.has(input.name)).map((one) => valueInfo(one)),
+    inputs: graph.input.filter((input) => !initializers.has(input.name)).map((one) => valueInfo(one)),
     outputs: graph.output.map((one) => valueInfo(one)),
     nodes: graph.node.map((node) => ({
       name: node.name,

@@ -18,7 +18,8 @@ import { decodeModel } from './decode.ts'
 import { list, type OnnxValueInfo } from './info.ts'
 import { bytesOf, inputValue, resultOf } from './io.ts'
 import type { OnnxInput, OnnxResult } from './onnx-array.ts'
-import { type Prepared, prepare, runNode } from './prepare.ts'
+import { nodesFor, type Prepared, prepare } from './prepare.ts'
+import { type PreparedNode, runNode } from './prepared-node.ts'
 import type { ModelProto } from './proto.ts'
 import { isSymbolic, type Run, tensorOf, type Value } from './value.ts'
 
@@ -53,14 +54,29 @@ export function loadOnnx(source: FileSource, options: LoadOnnxOptions = {}): Onn
 
 /**
  * A model read from ONNX: `compile`, `summary`, `stateDict` and, where its operations have gradients, training are
- * those of any Module. Weights go by the names of their initializers, with PyTorch's layout: the matrix of a Gemm
- * or MatMul is [out, in]. A cast to float16 or bfloat16 rounds here; a compiled model computes such values as
- * float32. Dropout drops nothing and batch norms keep their statistics, also in training. Made by `loadOnnx`; not to
- * be constructed.
+ * those of any Module. A cast to float16 or bfloat16 rounds here; a compiled model computes such values as float32.
+ * Dropout drops nothing and batch norms keep their statistics, also in training. Made by `loadOnnx`; not to be
+ * constructed.
+ *
+ * A parameter is what a layer reads, in PyTorch's layout: the matrix of a Gemm or MatMul is [out, in], with Gemm's
+ * `alpha` and `beta` in it, its bias [out]. Where nodes make it of weights (Transpose, Reshape, Mul by a scale …) that
+ * is done once, when the model is loaded. It goes by the name of the weight it is made of, an initializer or the output
+ * of a Constant node; by the name of what the layer reads, where it is made of several, or several are made of one.
+ * Parameters are
+ *
+ * - weights, biases, scales and slopes of Conv, Gemm, MatMul, BatchNormalization and PRelu;
+ * - initializers that Add, Sub, Mul, Div, Sum or Concat put beside what comes from the image, if they have a dimension:
+ *   a scalar, as in x + 3, is part of the network. In a model whose weights all are in Constant nodes, these count too.
+ *
+ * Layers that read the same numbers in the same form share a parameter. Where they read them in different forms (one
+ * turned, one scaled) each has its own, and as training would part them a Trainer refuses them by name, unless they are
+ * frozen. Buffers are the means and variances of BatchNormalization.
  */
 export class OnnxModel extends Module {
   readonly #model: Prepared
   readonly #result: string | undefined
+  /** The nodes that the result of forward() takes. */
+  readonly #forward: readonly PreparedNode[]
   /** The batch the model was exported with, where it is a number. */
   readonly #declaredBatch: number | undefined
   /** Bytes of the model's weights. */
@@ -71,10 +87,16 @@ export class OnnxModel extends Module {
     const budget = new Budget('load')
     this.#model = within(budget, () => prepare(model, file, folder))
     this.#given = budget.given
-    this.#result = chosen(this.#model.outputs, output, file)
+    const { nodes, outputs } = this.#model
+    const result = chosen(outputs, output, file)
+    this.#result = result
+    this.#forward =
+      result === undefined || outputs.length === 1
+        ? nodes
+        : within(budget, () => nodesFor(this.#model, result, folder))
     const batch = this.#model.inputs[0]?.shape?.[0]
     this.#declaredBatch = typeof batch === 'number' ? batch : undefined
-    for (const [name, value] of [...this.#model.parameters, ...this.#model.buffers]) {
+    for (const [name, value] of this.#model.state) {
       let property = name
       while (property in this) property += '_'
       Object.defineProperty(this, property, { value, enumerable: true })
@@ -127,7 +149,7 @@ export class OnnxModel extends Module {
         return [info.name, isSymbolic(input) ? input : inputValue(input, info)]
       }),
     )
-    return tensorOf(this.#run(values).get(this.#result) as Value)
+    return tensorOf(this.#run(values, this.#forward).get(this.#result) as Value)
   }
 
   /**
@@ -158,7 +180,7 @@ export class OnnxModel extends Module {
       }
       values.set(info.name, inputValue(inputs[info.name] as OnnxInput, info))
     }
-    const results = this.#run(values)
+    const results = this.#run(values, this.#model.nodes)
     const { types } = this.#model
     return Object.fromEntries(
       this.outputs.map(({ name }) => [name, resultOf(results.get(name) as Value, types.get(name)) as Result]),
@@ -176,7 +198,7 @@ export class OnnxModel extends Module {
     return super.summary(inputShape as readonly number[])
   }
 
-  #run(inputs: ReadonlyMap<string, Value>): Map<string, Value> {
+  #run(inputs: ReadonlyMap<string, Value>, nodes: readonly PreparedNode[]): Map<string, Value> {
     for (const info of this.inputs) checkInput(inputs.get(info.name) as Value, info)
     const first = inputs.values().next().value
     const batch = first?.shape[0] ?? 1
@@ -187,12 +209,17 @@ export class OnnxModel extends Module {
     const budget = tracer
       ? new Budget('load', this.#given)
       : new Budget('run', this.#given + bytesOf([...inputs.values()]))
-    return within(budget, () => this.#runNodes(values, run, tracer))
+    return within(budget, () => this.#runNodes(nodes, values, run, tracer))
   }
 
-  #runNodes(values: Map<string, Value>, run: Run, tracer: Tracer | undefined): Map<string, Value> {
+  #runNodes(
+    nodes: readonly PreparedNode[],
+    values: Map<string, Value>,
+    run: Run,
+    tracer: Tracer | undefined,
+  ): Map<string, Value> {
     const around = tracer?.scopes.at(-1)?.path ?? ''
-    for (const prepared of this.#model.nodes) {
+    for (const prepared of nodes) {
       const name = prepared.node.name.replace(/^\//, '')
       tracer?.scopes.push({ path: around === '' ? name : `${around}.${name}`, leaf: true })
       try {

@@ -4,6 +4,7 @@ import { KerneletError, type KerneletErrorCode } from '../../util/errors.ts'
 import { show } from '../../util/show.ts'
 import type { NdArray } from './array.ts'
 import type { AttributeProto, NodeProto } from './proto.ts'
+import { dense } from './sparse.ts'
 import { type DataFolder, readTensor } from './tensor.ts'
 
 /** Names of `AttributeProto.AttributeType`. */
@@ -18,6 +19,7 @@ const attributeTypes: Readonly<Record<number, string>> = {
   8: 'strings',
   9: 'tensors',
   10: 'graphs',
+  11: 'a sparse tensor',
 }
 
 export class OnnxNode {
@@ -77,6 +79,15 @@ export class OnnxNode {
     if (!attribute) return undefined
     if (!attribute.t) throw this.error('ERR_FORMAT', `attribute ${name} has no tensor`)
     return readTensor(attribute.t, `${this.place}: attribute ${name}`, this.#folder)
+  }
+
+  /** A sparse tensor, with its zeros. */
+  sparse(name: string): NdArray | undefined {
+    const attribute = this.#read(name, 11)
+    if (!attribute) return undefined
+    const what = `${this.place}: attribute ${name}`
+    if (!attribute.sparse_tensor) throw this.error('ERR_FORMAT', `attribute ${name} has no tensor`)
+    return readTensor(dense(attribute.sparse_tensor, what, this.#folder), what, this.#folder)
   }
 
   /** An attribute that changes nothing here. */

@@ -33,6 +33,7 @@ export interface GraphProto {
   initializer: TensorProto[]
   input: ValueInfoProto[]
   output: ValueInfoProto[]
+  sparse_initializer: SparseTensorProto[]
 }
 
 export interface NodeProto {
@@ -55,6 +56,7 @@ export interface AttributeProto {
   strings: Uint8Array[]
   type: number
   ref_attr_name: string
+  sparse_tensor: SparseTensorProto | undefined
 }
 
 export interface ValueInfoProto {
@@ -93,6 +95,12 @@ export interface TensorProto {
   uint64_data: number[]
   external_data: StringStringEntryProto[]
   data_location: number
+}
+
+export interface SparseTensorProto {
+  values: TensorProto | undefined
+  indices: TensorProto | undefined
+  dims: number[]
 }
 
 /** A message to be written: what is left out is not written. */
@@ -180,7 +188,14 @@ export function writeFunctionProto(obj: Draft<FunctionProto>, pbf: PbfWriter): v
 }
 
 export function readGraphProto(pbf: PbfReader, end?: number): GraphProto {
-  const obj: GraphProto = { node: [], name: '', initializer: [], input: [], output: [] }
+  const obj: GraphProto = {
+    node: [],
+    name: '',
+    initializer: [],
+    input: [],
+    output: [],
+    sparse_initializer: [],
+  }
   let field: number
   while ((field = pbf.nextField(end))) {
     if (field === 1) obj.node.push(readNodeProto(pbf, pbf.readVarint() + pbf.pos))
@@ -188,6 +203,7 @@ export function readGraphProto(pbf: PbfReader, end?: number): GraphProto {
     else if (field === 5) obj.initializer.push(readTensorProto(pbf, pbf.readVarint() + pbf.pos))
     else if (field === 11) obj.input.push(readValueInfoProto(pbf, pbf.readVarint() + pbf.pos))
     else if (field === 12) obj.output.push(readValueInfoProto(pbf, pbf.readVarint() + pbf.pos))
+    else if (field === 15) obj.sparse_initializer.push(readSparseTensorProto(pbf, pbf.readVarint() + pbf.pos))
   }
   return obj
 }
@@ -197,6 +213,8 @@ export function writeGraphProto(obj: Draft<GraphProto>, pbf: PbfWriter): void {
   if (obj.initializer) for (const item of obj.initializer) pbf.writeMessage(5, writeTensorProto, item)
   if (obj.input) for (const item of obj.input) pbf.writeMessage(11, writeValueInfoProto, item)
   if (obj.output) for (const item of obj.output) pbf.writeMessage(12, writeValueInfoProto, item)
+  if (obj.sparse_initializer)
+    for (const item of obj.sparse_initializer) pbf.writeMessage(15, writeSparseTensorProto, item)
 }
 
 export function readNodeProto(pbf: PbfReader, end?: number): NodeProto {
@@ -233,6 +251,7 @@ export function readAttributeProto(pbf: PbfReader, end?: number): AttributeProto
     strings: [],
     type: 0,
     ref_attr_name: '',
+    sparse_tensor: undefined,
   }
   let field: number
   while ((field = pbf.nextField(end))) {
@@ -246,6 +265,7 @@ export function readAttributeProto(pbf: PbfReader, end?: number): AttributeProto
     else if (field === 9) obj.strings.push(pbf.readBytes())
     else if (field === 20) obj.type = pbf.readVarint(true)
     else if (field === 21) obj.ref_attr_name = pbf.readString()
+    else if (field === 22) obj.sparse_tensor = readSparseTensorProto(pbf, pbf.readVarint() + pbf.pos)
   }
   return obj
 }
@@ -260,6 +280,7 @@ export function writeAttributeProto(obj: Draft<AttributeProto>, pbf: PbfWriter):
   if (obj.strings) for (const item of obj.strings) pbf.writeBytesField(9, item)
   if (obj.type) pbf.writeVarintField(20, obj.type)
   if (obj.ref_attr_name) pbf.writeStringField(21, obj.ref_attr_name)
+  if (obj.sparse_tensor) pbf.writeMessage(22, writeSparseTensorProto, obj.sparse_tensor)
 }
 
 export function readValueInfoProto(pbf: PbfReader, end?: number): ValueInfoProto {
@@ -376,4 +397,20 @@ export function writeTensorProto(obj: Draft<TensorProto>, pbf: PbfWriter): void 
   if (obj.external_data)
     for (const item of obj.external_data) pbf.writeMessage(13, writeStringStringEntryProto, item)
   if (obj.data_location) pbf.writeVarintField(14, obj.data_location)
+}
+
+export function readSparseTensorProto(pbf: PbfReader, end?: number): SparseTensorProto {
+  const obj: SparseTensorProto = { values: undefined, indices: undefined, dims: [] }
+  let field: number
+  while ((field = pbf.nextField(end))) {
+    if (field === 1) obj.values = readTensorProto(pbf, pbf.readVarint() + pbf.pos)
+    else if (field === 2) obj.indices = readTensorProto(pbf, pbf.readVarint() + pbf.pos)
+    else if (field === 3) pbf.readPackedVarint(obj.dims, true)
+  }
+  return obj
+}
+export function writeSparseTensorProto(obj: Draft<SparseTensorProto>, pbf: PbfWriter): void {
+  if (obj.values) pbf.writeMessage(1, writeTensorProto, obj.values)
+  if (obj.indices) pbf.writeMessage(2, writeTensorProto, obj.indices)
+  if (obj.dims) for (const item of obj.dims) pbf.writeVarintField(3, item)
 }

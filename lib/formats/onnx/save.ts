@@ -4,6 +4,7 @@ import { PbfWriter } from 'pbf'
 import { type Graph, type GraphNode, graphShapes, trace } from '../../graph/graph.ts'
 import { attached, title } from '../../graph/operation.ts'
 import { Module } from '../../nn/module.ts'
+import { sameShape } from '../../tensor/shape.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { checkOptions } from '../../util/check.ts'
 import { KerneletError } from '../../util/errors.ts'
@@ -85,14 +86,22 @@ export type Attributes = Readonly<Record<string, number | readonly number[] | { 
 /** How a weight is written: as it is, its two dimensions exchanged, or in another shape. */
 export type Form = 'transposed' | readonly number[] | undefined
 
+/** The dimensions a weight is written with: its own, exchanged, or others. */
+interface Layout {
+  readonly shape: readonly number[]
+  readonly turned: boolean
+  readonly dims: readonly number[]
+}
+
 /** Writes the nodes of a graph one after the other; what `writers` have to work with. */
 export class GraphWriter {
   readonly #graph: Graph
-  readonly #weightNames: ReadonlyMap<Tensor, string>
+  /** By their numbers: tensors of several shapes can share them. */
+  readonly #weightNames: ReadonlyMap<Float32Array, string>
   readonly #nodes: Draft<NodeProto>[] = []
   readonly #initializers: Draft<TensorProto>[] = []
-  /** Weights that are written already, by their form. */
-  readonly #written: Map<Tensor, Map<string, string>> = new Map()
+  /** Weights that are written already, with the names of their forms. */
+  readonly #written: Map<Float32Array, Layout & { name: string; forms: Map<string, string> }> = new Map()
   readonly #taken: Set<string>
   /** Names of the values of the graph's nodes. */
   readonly #values: string[] = []
@@ -103,7 +112,7 @@ export class GraphWriter {
     graphShapes(graph)
     this.#graph = graph
     // A weight held in two places goes by its first name.
-    this.#weightNames = new Map([...weights].reverse().map(([name, tensor]) => [tensor, name]))
+    this.#weightNames = new Map([...weights].reverse().map(([name, { data }]) => [data, name]))
     this.#taken = new Set(weights.keys())
   }
 
@@ -117,7 +126,10 @@ export class GraphWriter {
       if (i === 0 || !live.has(i)) continue
       if (node.op === 'constant') {
         // The same for every image, so that it lines up with a batch as it does with one.
-        this.#values[i] = this.weight(node.weight as Tensor, node.name, node.shape)
+        // A number of a formula has no dimension, a weight has: so it is told apart when the file is read.
+        const { data, shape } = node.weight as Tensor
+        const form = shape.length > 0 || this.#weightNames.has(data) ? node.shape : []
+        this.#values[i] = this.weight(node.weight as Tensor, node.name, form)
         this.#constants.add(this.#values[i])
         continue
       }
@@ -130,7 +142,10 @@ export class GraphWriter {
       this.#writeNode(node, this.#values[i] as string)
     }
     if (this.#values[output] !== result) this.add('Identity', [this.#values[output] as string], result)
-    return this.#encode([valueInfo(source, shapes.input)], [valueInfo(result, shapes.output)])
+    return this.#encode(
+      [valueInfo(source, shapes.input)],
+      [valueInfo(result, (nodes[output] as GraphNode).flat ? [] : shapes.output)],
+    )
   }
 
   #encode(input: Draft<ValueInfoProto>[], output: Draft<ValueInfoProto>[]): Uint8Array {
@@ -211,19 +226,47 @@ export class GraphWriter {
     return this.add(op, inputs, this.#unused(`${output}.${op.toLowerCase()}`), attributes)
   }
 
-  /** Adds a weight, once; `otherwise` is its name where the model has none. */
+  /**
+   * Adds a weight, once; `otherwise` is its name where the model has none. In a second form it is made of the first by
+   * nodes, so that it stays one weight.
+   */
   weight(tensor: Tensor, otherwise: string, form?: Form): string {
-    const forms = this.#written.get(tensor) ?? new Map<string, string>()
-    this.#written.set(tensor, forms)
-    const known = forms.get(String(form))
+    const { data, shape } = tensor
+    const turned = form === 'transposed'
+    const dims = turned ? [...shape].reverse() : (form ?? shape)
+    const key = `${turned} ${dims}`
+    const written = this.#written.get(data)
+    const known = written?.forms.get(key)
     if (known !== undefined) return known
-    const given = forms.size === 0 ? this.#weightNames.get(tensor) : undefined
-    const name = given ?? this.#unused(otherwise)
-    forms.set(String(form), name)
+    if (written) {
+      const name = this.#otherForm(written.name, written, { shape, turned, dims }, otherwise)
+      written.forms.set(key, name)
+      return name
+    }
+    const name = this.#weightNames.get(data) ?? this.#unused(otherwise)
+    this.#written.set(data, { name, shape, turned, dims, forms: new Map([[key, name]]) })
     attached(tensor, name)
-    const array = form === 'transposed' ? transpose(fromTensor(tensor), [1, 0]) : fromTensor(tensor)
-    this.#initialize(name, typeof form === 'object' ? form : array.shape, array.values as Float32Array)
+    const array = turned ? transpose(fromTensor(tensor), [1, 0]) : fromTensor(tensor)
+    this.#initialize(name, dims, array.values as Float32Array)
     return name
+  }
+
+  /** A weight that is written in one form, in another. */
+  #otherForm(name: string, from: Layout, to: Layout, otherwise: string): string {
+    let [made, shape] = [name, from.dims]
+    const turn = () => {
+      made = this.step('Transpose', [made], otherwise, { perm: [1, 0] })
+      shape = [...shape].reverse()
+    }
+    const reshape = (wanted: readonly number[]) => {
+      if (sameShape(shape, wanted)) return
+      made = this.step('Reshape', [made, this.integers(`${otherwise}.shape`, wanted)], otherwise)
+      shape = wanted
+    }
+    if (from.turned) turn()
+    reshape(to.turned ? to.shape : to.dims)
+    if (to.turned) turn()
+    return made
   }
 
   floats(name: string, shape: readonly number[], values: readonly number[]): string {

@@ -115,6 +115,9 @@ function budgetOf(folder: DataFolder): Budget {
   return budget
 }
 
+/** Tensors that were made of others: their bytes are no gift of the file. */
+export const computed: WeakSet<TensorProto> = new WeakSet()
+
 /**
  * The numbers of a tensor, copied, in their own type. Its bytes count as given in the budget of the model.
  *
@@ -125,7 +128,7 @@ export function readTensor(tensor: TensorProto, what: string, folder: DataFolder
   const stored = storedTensor(tensor, what, folder)
   const type = elementTypeOf(tensor.data_type) as ElementType
   const { shape, bytes, dtype } = stored
-  give(bytes.length)
+  if (!computed.has(tensor)) give(bytes.length)
   if (type.single) return { type, shape, values: toFloat32(what, stored) }
   const values = type.make((bytes.length * 8) / bits[dtype])
   // Copied byte by byte: nothing says that numbers begin at a multiple of their size.

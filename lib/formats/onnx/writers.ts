@@ -171,7 +171,8 @@ const batchNorm: Write = (to, { node, inputs, shapes, output }) => {
 
 /** The batch stays: 0 takes that dimension over. */
 const reshape: Write = (to, { node, inputs, output }) => {
-  if (node.shape.length === 1) to.add('Flatten', inputs, output, { axis: 1 })
+  if (node.flat) to.add('Reshape', [...inputs, to.integers(`${output}.shape`, [-1])], output)
+  else if (node.shape.length === 1) to.add('Flatten', inputs, output, { axis: 1 })
   else to.add('Reshape', [...inputs, to.integers(`${output}.shape`, [0, ...node.shape])], output)
 }
 

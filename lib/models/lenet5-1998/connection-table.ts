@@ -1,4 +1,4 @@
-import { Conv2d, type Conv2dOptions } from '../../ops/conv2d-layer.ts'
+import { Conv2d, type Conv2dOptions } from '../../ops/convolution.ts'
 import { size } from '../../tensor/shape.ts'
 import { KerneletError } from '../../util/errors.ts'
 import { show } from '../../util/show.ts'

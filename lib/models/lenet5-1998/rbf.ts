@@ -1,6 +1,6 @@
 import { apply } from '../../graph/apply.ts'
 import { Module } from '../../nn/module.ts'
-import { cat, mul } from '../../ops/functional.ts'
+import { cat, mul } from '../../ops/index.ts'
 import { formatShape } from '../../tensor/shape.ts'
 import { Tensor } from '../../tensor/tensor.ts'
 import { checkOptions } from '../../util/check.ts'

@@ -3,7 +3,7 @@
 import { type Graph, type GraphNode, trace } from '../../graph/graph.ts'
 import { activations } from '../../graph/intermediates.ts'
 import { title } from '../../graph/operation.ts'
-import { softmax } from '../../ops/functional.ts'
+import { softmax } from '../../ops/index.ts'
 import { formatShape } from '../../tensor/shape.ts'
 import { Tensor } from '../../tensor/tensor.ts'
 import { KerneletError } from '../../util/errors.ts'

@@ -1,5 +1,5 @@
 /** Arithmetic, comparisons and choices, of several values element by element. Numbers keep their type. */
-import { add, clamp, div, mul, pow, sub } from '../../../ops/functional.ts'
+import { add, clamp, div, mul, pow, sub } from '../../../ops/index.ts'
 import { elements } from '../../../tensor/shape.ts'
 import { Tensor } from '../../../tensor/tensor.ts'
 import * as nd from '../array.ts'

@@ -18,7 +18,7 @@ import {
   sigmoid,
   sub,
   tanh,
-} from '../../../ops/functional.ts'
+} from '../../../ops/index.ts'
 import { elements, formatShape, sameShape } from '../../../tensor/shape.ts'
 import { Tensor } from '../../../tensor/tensor.ts'
 import * as nd from '../array.ts'

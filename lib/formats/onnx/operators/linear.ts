@@ -1,5 +1,5 @@
 /** Matrix products. */
-import { add, linear, mul, permute, reshape } from '../../../ops/functional.ts'
+import { add, linear, mul, permute, reshape } from '../../../ops/index.ts'
 import { elements, formatShape, sameShape } from '../../../tensor/shape.ts'
 import { Tensor } from '../../../tensor/tensor.ts'
 import * as nd from '../array.ts'
@@ -36,14 +36,12 @@ const Gemm: Operator = (node) => {
     checkMatrix(node, b)
     if (isSymbolic(b)) throw node.unsupported('a matrix B that is computed from the image is for run() only')
     const x = transA ? transposed(node, a) : a
-    const weight = transB ? b : outIn(b, run)
-    const out = weight.shape[0] as number
-    const bias = c && biasOf(c, out)
-    if (alpha === 1 && (bias === undefined || beta === 1)) {
-      return c && !bias ? addScaled(linear(x, weight), c, beta) : linear(x, weight, bias)
-    }
-    const product = linear(x, alpha === 1 ? weight : scaled(weight, alpha), bias && scaled(bias, beta))
-    return c && !bias ? addScaled(product, c, beta) : product
+    // A weight is held as the layer has it, alpha and beta in it.
+    const weight = run.held.has(b) ? b : scaled(transB ? b : outIn(b, run), alpha)
+    const bias = c && biasOf(c, weight.shape[0] as number)
+    const [own, factor] = [bias ?? c, c && run.held.has(c) ? 1 : beta]
+    if (!own || bias) return linear(x, weight, own && scaled(own, factor))
+    return add(linear(x, weight), factor === 1 ? own : mul(own, factor))
   }
 }
 
@@ -62,8 +60,7 @@ function biasOf(c: Tensor, out: number): Tensor | undefined {
   if (sameShape(c.shape, [out])) return c
   if (elements(c.shape.slice(0, -1)) !== 1) return undefined
   const count = c.shape.at(-1) ?? 1
-  if (count === out) return new Tensor(c.data, [out])
-  return count === 1 ? new Tensor(new Float32Array(out).fill(c.data[0] as number), [out]) : undefined
+  return count === out ? new Tensor(c.data, [out]) : undefined
 }
 
 function scaled(tensor: Tensor, factor: number): Tensor {
@@ -75,10 +72,6 @@ function scaled(tensor: Tensor, factor: number): Tensor {
       )
 }
 
-function addScaled(product: Tensor, c: Tensor, beta: number): Tensor {
-  return add(product, beta === 1 ? c : mul(c, beta))
-}
-
 /** NumPy's matmul. A third input is the bias of a linear layer, of which `joinBiases` made one node. */
 const MatMul: Operator = (node) => (inputs, run) => {
   const factors = [required(node, inputs, 0), required(node, inputs, 1)] as const
@@ -87,8 +80,12 @@ const MatMul: Operator = (node) => (inputs, run) => {
     return integerProduct(node, arrayOf(node, factors[0]), arrayOf(node, factors[1]))
   }
   const [a, b] = [tensorOf(factors[0], node), tensorOf(factors[1], node)]
+  if (a.shape.length <= 2 && b.shape.length > 2 && !isSymbolic(a)) return fromLeft(node, a, b)
   if (isSymbolic(b)) {
-    throw node.unsupported('a second factor that is computed from the image is for run() only')
+    throw node.unsupported(
+      'a second factor that is computed from the image is for run() only, unless the first one is a matrix that is ' +
+        'not and multiplies each image by itself',
+    )
   }
   const inner = b.shape.length === 1 ? b.shape[0] : run.held.has(b) ? b.shape.at(-1) : b.shape.at(-2)
   if (a.shape.length === 0 || b.shape.length === 0 || a.shape.at(-1) !== inner) {
@@ -101,6 +98,18 @@ const MatMul: Operator = (node) => (inputs, run) => {
   }
   if (isSymbolic(a)) throw node.unsupported('a second factor of more than two dimensions is for run() only')
   return stacks(nd.fromTensor(a), nd.fromTensor(b))
+}
+
+/** A matrix or row times each of many: what a layer makes of the rows of the other, turned. */
+function fromLeft(node: OnnxNode, a: Tensor, b: Tensor): Tensor {
+  const last = b.shape.length - 1
+  if (a.shape.at(-1) !== b.shape[last - 1]) {
+    throw node.error('ERR_SHAPE', `${formatShape(a.shape)} and ${formatShape(b.shape)} cannot be multiplied`)
+  }
+  const turn = (x: Tensor) => permute(x, [...Array(last - 1).keys(), last, last - 1])
+  if (a.shape.length === 2) return turn(linear(turn(b), a))
+  const row = new Tensor(a.data, [1, a.shape[0] as number])
+  return reshape(linear(turn(b), row), [...b.shape.slice(0, last - 1), b.shape[last] as number])
 }
 
 /** Two stacks of matrices, which broadcast, and the shape of their products. */

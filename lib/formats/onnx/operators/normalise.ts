@@ -10,7 +10,7 @@ import {
   permute,
   reshape,
   softmax,
-} from '../../../ops/functional.ts'
+} from '../../../ops/index.ts'
 import { elements } from '../../../tensor/shape.ts'
 import type { Tensor } from '../../../tensor/tensor.ts'
 import { KerneletError } from '../../../util/errors.ts'

@@ -1,5 +1,5 @@
 /** Padding. */
-import { cat, pad } from '../../../ops/functional.ts'
+import { cat, pad } from '../../../ops/index.ts'
 import { elements, formatShape } from '../../../tensor/shape.ts'
 import * as nd from '../array.ts'
 import { spend } from '../budget.ts'

@@ -1,5 +1,5 @@
 /** Operators that move elements, or tell where they are. */
-import { cat, flatten, permute, reshape, slice } from '../../../ops/functional.ts'
+import { cat, flatten, permute, reshape, slice } from '../../../ops/index.ts'
 import { elements, formatShape, sameShape } from '../../../tensor/shape.ts'
 import { Tensor } from '../../../tensor/tensor.ts'
 import { show } from '../../../util/show.ts'
@@ -248,8 +248,8 @@ const Split: Operator = (node) => {
       throw node.error('ERR_SHAPE', `${size} cannot be split into ${show(sizes)}`)
     }
     let start = 0
-    return sizes.map((count) => {
-      const piece = cut(node, value, at, start, 1, count)
+    return sizes.map((count, i) => {
+      const piece = node.outputs[i] === '' ? value : cut(node, value, at, start, 1, count)
       start += count
       return piece
     })
@@ -307,6 +307,7 @@ const Constant: Operator = (node) => {
   const many = (type: ElementType, numbers: readonly number[]) => list(type, [numbers.length], numbers)
   const value =
     node.tensor('value') ??
+    node.sparse('sparse_value') ??
     (node.has('value_float') ? list(float32, [], [node.float('value_float', 0)]) : undefined) ??
     (node.has('value_int') ? list(int64, [], [node.int('value_int', 0)]) : undefined) ??
     (node.has('value_floats') ? many(float32, node.floats('value_floats') as number[]) : undefined) ??

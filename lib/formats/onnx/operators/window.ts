@@ -10,7 +10,7 @@ import {
   maxPool1d,
   maxPool2d,
   reshape,
-} from '../../../ops/functional.ts'
+} from '../../../ops/index.ts'
 import { elements, formatShape, windowCount, windowExtent } from '../../../tensor/shape.ts'
 import { Tensor } from '../../../tensor/tensor.ts'
 import { KerneletError } from '../../../util/errors.ts'

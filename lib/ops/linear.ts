@@ -1,10 +1,38 @@
+/** Fully connected layers. */
+import { apply, checkBias, checkWeight } from '../graph/apply.ts'
+import { SymbolicTensor } from '../graph/graph.ts'
 import { type InitOptions, initialise } from '../nn/init.ts'
 import { Module } from '../nn/module.ts'
 import type { Parameter } from '../tensor/parameter.ts'
 import { size } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { checkOptions } from '../util/check.ts'
-import { linear } from './functional.ts'
+import { KerneletError } from '../util/errors.ts'
+
+/**
+ * `input · weightᵀ + bias` over the last dimension, `torch.nn.functional.linear`.
+ *
+ * @param input [..., in]
+ * @param weight [out, in]
+ * @param bias [out], or none
+ * @returns [..., out]
+ */
+export function linear(input: Tensor, weight: Tensor, bias?: Tensor | null): Tensor {
+  if (input instanceof SymbolicTensor && input.shape.length === 1) {
+    throw new KerneletError(
+      'ERR_UNSUPPORTED',
+      'Linear: its input is one number an image, [n], so that it would mix the images of a batch; reshape it to [n, 1]',
+    )
+  }
+  return apply(
+    {
+      op: 'linear',
+      weight: checkWeight('Linear: weight', weight, 2, '[out, in]'),
+      bias: checkBias('Linear: bias', bias, weight),
+    },
+    [input],
+  )
+}
 
 /** Fully connected layer, `torch.nn.Linear`: [..., inFeatures] → [..., outFeatures]. */
 export class Linear extends Module {

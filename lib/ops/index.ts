@@ -1,5 +1,5 @@
 /**
- * The functions of `torch.nn.functional` in camelCase. On tensors with values each is one native call (the composed
+ * Every operation, a file a family: the functions of `torch.nn.functional` in camelCase, and their layers. On tensors with values each is one native call (the composed
  * ones a few); on the stand-ins of a trace each adds a node to the graph.
  *
  * All of them throw KerneletError: `ERR_ARGUMENT` for an argument of the wrong type or value, `ERR_SHAPE` for
@@ -9,6 +9,7 @@ export * from './activations.ts'
 export * from './arithmetic.ts'
 export * from './convolution.ts'
 export * from './dropout.ts'
+export * from './linear.ts'
 export * from './loss.ts'
 export * from './movement.ts'
 export * from './normalization.ts'

@@ -1,0 +1,67 @@
+/** One node of a model, checked and ready to run. */
+import type { Tensor } from '../../tensor/tensor.ts'
+import { KerneletError } from '../../util/errors.ts'
+import { show } from '../../util/show.ts'
+import { OnnxNode } from './node.ts'
+import { operators } from './operators/index.ts'
+import type { NodeProto } from './proto.ts'
+import type { DataFolder } from './tensor.ts'
+import type { Run, Step, Value } from './value.ts'
+
+/** One operator in its place. */
+export interface PreparedNode {
+  readonly proto: NodeProto
+  readonly node: OnnxNode
+  readonly step: Step
+  /** Weights and what else belongs to the state of the model, by the input that they stand for. */
+  readonly weights?: ReadonlyMap<number, Tensor> | undefined
+}
+
+export function isStandard(domain: string): boolean {
+  return domain === '' || domain === 'ai.onnx'
+}
+
+export function prepareNode(proto: NodeProto, opset: number, folder: DataFolder): PreparedNode {
+  const node = new OnnxNode(proto, opset, folder)
+  if (!isStandard(proto.domain)) {
+    throw node.unsupported(`operators of ${show(proto.domain)} are not supported`)
+  }
+  const operator = operators.get(proto.op_type)
+  if (!operator) throw node.unsupported(`the operator ${proto.op_type} is not supported`)
+  const step = operator(node)
+  node.checkAttributes()
+  return { proto, node, step }
+}
+
+/** Runs a node: takes its inputs from `values`, but for its weights, and puts its outputs there. */
+export function runNode(prepared: PreparedNode, values: Map<string, Value>, run: Run): void {
+  const { node, weights } = prepared
+  const inputs = node.inputs.map(
+    (input, i) => weights?.get(i) ?? (input === '' ? undefined : values.get(input)),
+  )
+  const results = resultsOf(prepared, inputs, run)
+  for (const [i, output] of node.outputs.entries()) {
+    if (output === '') continue
+    const value = results[i]
+    if (value === undefined) throw node.unsupported(`output ${i}, ${show(output)}, is not supported`)
+    values.set(output, value)
+  }
+}
+
+/** What a node makes of these inputs. */
+export function resultsOf(
+  { node, step }: Pick<PreparedNode, 'node' | 'step'>,
+  inputs: readonly (Value | undefined)[],
+  run: Run,
+): readonly Value[] {
+  try {
+    const results = step(inputs, run)
+    return Array.isArray(results) ? (results as readonly Value[]) : [results as Value]
+  } catch (cause) {
+    const { message } = cause as Error
+    if (cause instanceof KerneletError) {
+      throw message.startsWith(node.place) ? cause : node.error(cause.code, message, cause)
+    }
+    throw node.error('ERR_INTERNAL', message, cause)
+  }
+}
