@@ -5,7 +5,8 @@
 namespace kernelet {
 namespace {
 
-constexpr const char* names[] = {
+// Arrays, not pointers: those would be relocated at load time.
+constexpr char names[][18] = {
 #define KERNELET_OP(name, text, definition) text,
 #include "ops.inc"
 #undef KERNELET_OP

@@ -68,15 +68,13 @@ Unary unary_of(const Node& node) {
 }
 
 const char* activation_name(Activation f) {
-  switch (f) {
-#define KERNELET_ACTIVATION(name, text, slope) \
-  case Activation::name:                       \
-    return text;
+  static constexpr char names[][12] = {
+      "",  // none
+#define KERNELET_ACTIVATION(name, text, slope) text,
 #include "kernels/activations.inc"
 #undef KERNELET_ACTIVATION
-    case Activation::none: break;
-  }
-  return "";
+  };
+  return names[static_cast<int>(f)];
 }
 
 bool has_slope_by_output(Activation f) {

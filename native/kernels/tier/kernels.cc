@@ -47,59 +47,132 @@ extern KERNELET_HIDDEN const Int8Kernels int8_kernels;  // int8.cc
 #define KERNELET_INT8 nullptr
 #endif
 
-const KernelTable table = {
-    KERNELET_TEXT(KERNELET_ISA),
-    F32::needs,
-    lanes,
-    F32::has_fma,
+namespace {
 
-    {"im2col", conv_im2col::fits, conv_im2col::weights_size, conv_im2col::pack, conv_im2col::scratch_size,
-     conv_im2col::run, tile_rows, tile_width, nullptr},
-    {"direct-pixels", direct_pixels::fits, direct_pixels::weights_size, direct_pixels::pack,
-     direct_pixels::scratch_size, direct_pixels::run, direct_pixels::most_channels,
-     direct_pixels::most_rows* lanes, direct_pixels::complete},
-    {"direct-channels", direct_channels::fits, direct_channels::weights_size, direct_channels::pack,
-     direct_channels::scratch_size, direct_channels::run, direct_channels::most_pixels_of_two,
-     direct_channels::width, nullptr},
-    {"winograd", winograd::fits, winograd::weights_size, winograd::pack, winograd::scratch_size,
-     winograd::run, tile_rows, tile_width, nullptr},
-    {"direct-channels", depthwise::fits, depthwise::weights_size, depthwise::pack, depthwise::scratch_size,
-     depthwise::run, depthwise::most_pixels, lanes, nullptr},
-    KERNELET_NARROW_PIXELS,
-    {"gemm", linear_weights_size, linear_bias_size, linear_pack, linear, 1, row_registers* lanes,
-     linear_slices, linear_finish},
-    KERNELET_NARROW_LINEAR,
-    {max_pool, avg_pool, adaptive_pool},
+// By name: nothing is joined by its position.
+constexpr KernelTable make_table() {
+  KernelTable t = KernelTable();
+  t.isa = KERNELET_TEXT(KERNELET_ISA);
+  t.needs = F32::needs;
+  t.lanes = lanes;
+  t.has_fma = F32::has_fma;
 
-    {"lanes", batched::conv_fits, batched::conv_weights_size, batched::conv_pack, batched::conv_scratch_size,
-     batched::conv, tile_rows, tile_width, nullptr},
-    {"lanes", batched::linear_weights_size, batched::linear_bias_size, batched::linear_pack, batched::linear,
-     batched::most_outputs, lanes, nullptr, nullptr},
-    {batched::max_pool, batched::avg_pool, batched::adaptive_pool},
-    batched::interleave,
-    batched::deinterleave,
+  t.im2col = {"im2col",
+              conv_im2col::fits,
+              conv_im2col::weights_size,
+              conv_im2col::pack,
+              conv_im2col::scratch_size,
+              conv_im2col::run,
+              tile_rows,
+              tile_width,
+              nullptr};
+  t.direct_pixels = {"direct-pixels",
+                     direct_pixels::fits,
+                     direct_pixels::weights_size,
+                     direct_pixels::pack,
+                     direct_pixels::scratch_size,
+                     direct_pixels::run,
+                     direct_pixels::most_channels,
+                     direct_pixels::most_rows * lanes,
+                     direct_pixels::complete};
+  t.direct_channels = {"direct-channels",
+                       direct_channels::fits,
+                       direct_channels::weights_size,
+                       direct_channels::pack,
+                       direct_channels::scratch_size,
+                       direct_channels::run,
+                       direct_channels::most_pixels_of_two,
+                       direct_channels::width,
+                       nullptr};
+  t.depthwise = {"direct-channels",
+                 depthwise::fits,
+                 depthwise::weights_size,
+                 depthwise::pack,
+                 depthwise::scratch_size,
+                 depthwise::run,
+                 depthwise::most_pixels,
+                 lanes,
+                 nullptr};
+  t.winograd = {"winograd",
+                winograd::fits,
+                winograd::weights_size,
+                winograd::pack,
+                winograd::scratch_size,
+                winograd::run,
+                tile_rows,
+                tile_width,
+                nullptr};
+  t.narrow_pixels = KERNELET_NARROW_PIXELS;
+  t.linear = {"gemm", linear_weights_size,   linear_bias_size, linear_pack,  linear,
+              1,      row_registers * lanes, linear_slices,    linear_finish};
+  t.narrow_linear = KERNELET_NARROW_LINEAR;
+  t.pool = {max_pool, avg_pool, adaptive_pool};
 
-    activate,
-    is_bounded,
-    softmax,
-    add,
-    binary,
-    from_bytes,
+  t.batched_conv = {"lanes",
+                    batched::conv_fits,
+                    batched::conv_weights_size,
+                    batched::conv_pack,
+                    batched::conv_scratch_size,
+                    batched::conv,
+                    tile_rows,
+                    tile_width,
+                    nullptr};
+  t.batched_linear = {"lanes",
+                      batched::linear_weights_size,
+                      batched::linear_bias_size,
+                      batched::linear_pack,
+                      batched::linear,
+                      batched::most_outputs,
+                      lanes,
+                      nullptr,
+                      nullptr};
+  t.batched_pool = {batched::max_pool, batched::avg_pool, batched::adaptive_pool};
+  t.interleave = batched::interleave;
+  t.deinterleave = batched::deinterleave;
 
-    rescale,
-    KERNELET_INT8,
+  t.activate = activate;
+  t.is_bounded = is_bounded;
+  t.softmax = softmax;
+  t.add = add;
+  t.binary = binary;
+  t.from_bytes = from_bytes;
+  t.rescale = rescale;
+  t.int8 = KERNELET_INT8;
 
-    {train::conv_max,        train::conv_max_dx, train::conv_dx_scratch, train::conv_dx,
-     train::conv_dw_scratch, train::conv_dw,     train::linear_dx,       train::linear_panel_size,
-     train::linear_panels,   train::linear_dw,   train::max_pool_dx,     train::avg_pool_dx,
-     train::activate_dx,     train::slope,       train::adaptive_dx,     train::prelu_dx,
-     train::moments,         train::norm_sums,   train::norm_dx,         train::softmax_dx,
-     train::dropout,         train::loss,        train::pack_rows,       square_sum,
-     train::update},
+  t.train.conv_max = train::conv_max;
+  t.train.conv_max_dx = train::conv_max_dx;
+  t.train.conv_dx_scratch = train::conv_dx_scratch;
+  t.train.conv_dx = train::conv_dx;
+  t.train.conv_dw_scratch = train::conv_dw_scratch;
+  t.train.conv_dw = train::conv_dw;
+  t.train.linear_dx = train::linear_dx;
+  t.train.linear_panel_size = train::linear_panel_size;
+  t.train.linear_panels = train::linear_panels;
+  t.train.linear_dw = train::linear_dw;
+  t.train.max_pool_dx = train::max_pool_dx;
+  t.train.avg_pool_dx = train::avg_pool_dx;
+  t.train.activate_dx = train::activate_dx;
+  t.train.slope = train::slope;
+  t.train.adaptive_dx = train::adaptive_dx;
+  t.train.prelu_dx = train::prelu_dx;
+  t.train.moments = train::moments;
+  t.train.norm_sums = train::norm_sums;
+  t.train.norm_dx = train::norm_dx;
+  t.train.softmax_dx = train::softmax_dx;
+  t.train.dropout = train::dropout;
+  t.train.loss = train::loss;
+  t.train.pack_rows = train::pack_rows;
+  t.train.square_sum = square_sum;
+  t.train.update = train::update;
 
-    peak::muladds,
-    peak::read,
-};
+  t.muladds = peak::muladds;
+  t.read = peak::read;
+  return t;
+}
+
+}  // namespace
+
+constexpr KernelTable table = make_table();
 
 }  // namespace KERNELET_ISA
 }  // namespace kernelet

@@ -22,19 +22,25 @@ KERNELET_INLINE void update_one(const UpdateArgs& u, bool averaged, UpdateRegist
   } else if (u.weight_decay != 0.0f) {
     g = F32::muladd(r.weight, F32::splat(u.weight_decay), g);
   }
-  if (u.kind == Optimizer::sgd) {
-    if (u.has_momentum) {
-      const reg fresh =
-          F32::muladd(g, F32::splat(1.0f - u.dampening), F32::mul(r.first, F32::splat(u.momentum)));
-      r.first = u.first ? g : fresh;
-      g = u.nesterov ? F32::muladd(r.first, F32::splat(u.momentum), g) : r.first;
+  switch (u.kind) {
+    case Optimizer::sgd:
+      if (u.has_momentum) {
+        const reg fresh =
+            F32::muladd(g, F32::splat(1.0f - u.dampening), F32::mul(r.first, F32::splat(u.momentum)));
+        r.first = u.first ? g : fresh;
+        g = u.nesterov ? F32::muladd(r.first, F32::splat(u.momentum), g) : r.first;
+      }
+      r.weight = F32::muladd(g, F32::splat(-u.lr), r.weight);
+      break;
+    case Optimizer::adam:
+    case Optimizer::adamw: {
+      r.first = F32::muladd(F32::splat(u.beta1_rest), F32::sub(g, r.first), r.first);
+      r.second =
+          F32::muladd(F32::mul(g, g), F32::splat(u.beta2_rest), F32::mul(r.second, F32::splat(u.beta2)));
+      const reg root = F32::muladd(F32::sqrt(r.second), F32::splat(u.root_correction), F32::splat(u.eps));
+      r.weight = F32::muladd(F32::div(r.first, root), F32::splat(-u.step_size), r.weight);
+      break;
     }
-    r.weight = F32::muladd(g, F32::splat(-u.lr), r.weight);
-  } else {
-    r.first = F32::muladd(F32::splat(u.beta1_rest), F32::sub(g, r.first), r.first);
-    r.second = F32::muladd(F32::mul(g, g), F32::splat(u.beta2_rest), F32::mul(r.second, F32::splat(u.beta2)));
-    const reg root = F32::muladd(F32::sqrt(r.second), F32::splat(u.root_correction), F32::splat(u.eps));
-    r.weight = F32::muladd(F32::div(r.first, root), F32::splat(-u.step_size), r.weight);
   }
   if (averaged)
     r.ema = F32::muladd(r.ema, F32::splat(u.ema_decay), F32::mul(r.weight, F32::splat(u.ema_rest)));
