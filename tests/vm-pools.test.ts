@@ -14,6 +14,8 @@ symlinkSync(root, join(folder, 'node_modules/kernelet'))
 symlinkSync(join(root, 'node_modules/vitest'), join(folder, 'node_modules/vitest'))
 
 const program = `
+import { readFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
 import { CompiledModel, DigitClassifier, KerneletError, LeNet5, loadOnnx, saveOnnx, Tensor, Trainer } from 'kernelet'
 
 test('kernelet', async () => {
