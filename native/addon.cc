@@ -1,4 +1,4 @@
-// What the addon exports: NativeAddon in lib/backend/backend.ts. Node-API only; the work is in core/.
+// What the addon exports: NativeAddon in lib/backend/backend.ts. Node-API only; the work is in plan/ and train/.
 #include <napi.h>
 
 #include <string>

@@ -26,7 +26,7 @@ std::string name_of(const Case& c) {
          (c.pool ? "pool" : "") + "to" + std::to_string(c.out);
 }
 
-void take_along(const KernelTable& t, const Case& c) {
+void fuse_prefetch(const KernelTable& t, const Case& c) {
   const std::string name = name_of(c);
   if (!begin(name)) return;
   Random random(name);
@@ -80,7 +80,7 @@ PER_TIER(along) {
       {1, 16, 20, 1, k3, false, true, 300},      // more panels than tiles
       {2, 16, 2, 1, k3, true, true, 16},         // weights that the first-level cache holds
   };
-  for (const Case& c : cases) take_along(t, c);
+  for (const Case& c : cases) fuse_prefetch(t, c);
 }
 
 // A maximum in registers loses a NaN that is not its first operand, so it must not be taken where one can come.

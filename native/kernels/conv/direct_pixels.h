@@ -357,7 +357,7 @@ void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
         }
         continue;
       }
-      // Channels first: the layer that comes along waits for whole ones.
+      // Channels first: the fused linear layer waits for whole ones.
       const int tap_rows = t.ic * s.kh * parts_of(s.ow, lanes);
       for (int part = 0, channel = 0; part < cut.parts; ++part, channel += t.channels) {
         t.channels = cut.rows(part, channel);

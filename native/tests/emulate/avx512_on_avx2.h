@@ -1,4 +1,4 @@
-// The AVX-512 intrinsics that native/kernels/vec_avx512.h uses, each as two AVX2 halves.
+// The AVX-512 intrinsics that native/kernels/vec/avx512.h uses, each as two AVX2 halves.
 //
 // Forced in front of the avx512 tier by -DKERNELET_EMULATE_AVX512=ON, so that a machine without AVX-512 runs
 // that tier's source, tile sizes and tails in the native tests. Every one of these operations is lane-wise and
