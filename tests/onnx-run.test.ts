@@ -41,6 +41,20 @@ describe('by the specification', () => {
     expect(round(run('LogSoftmax', [x], {}, 7)[0]!.data)).toEqual(round(Array(4).fill(-Math.log(4))))
   })
 
+  test('MatMul by a stack of matrices that is a weight', () => {
+    const model = loadOnnx(
+      onnxModel({
+        nodes: [{ op: 'MatMul', inputs: ['x', 'w'], outputs: ['y'] }],
+        inputs: { x: floats([1, 2], 0, 0) },
+        outputs: ['y'],
+        initializers: { w: floats([2, 2, 3], 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12) },
+      }),
+    )
+    const { y } = model.run<OnnxResult>({ x: floats([1, 2], 1, 10) as OnnxInput })
+    expect(y!.shape).toEqual([2, 1, 3])
+    expect(Array.from(y!.data as Float32Array)).toEqual([41, 52, 63, 107, 118, 129])
+  })
+
   test('LRN over an even number of channels reaches further up', () => {
     const x = floats([1, 4, 1, 1], 1, 2, 3, 4)
     // c: from c − ⌊(size − 1)/2⌋ to c + ⌈(size − 1)/2⌉

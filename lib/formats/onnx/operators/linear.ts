@@ -87,7 +87,9 @@ const MatMul: Operator = (node) => (inputs, run) => {
         'not and multiplies each image by itself',
     )
   }
-  const inner = b.shape.length === 1 ? b.shape[0] : run.held.has(b) ? b.shape.at(-1) : b.shape.at(-2)
+  // Only a matrix is held as a layer has it, [out, in].
+  const turned = b.shape.length === 1 || (b.shape.length === 2 && run.held.has(b))
+  const inner = turned ? b.shape.at(-1) : b.shape.at(-2)
   if (a.shape.length === 0 || b.shape.length === 0 || a.shape.at(-1) !== inner) {
     throw node.error('ERR_SHAPE', `${formatShape(a.shape)} and ${formatShape(b.shape)} cannot be multiplied`)
   }
