@@ -45,12 +45,12 @@ describe('by the specification', () => {
     const model = loadOnnx(
       onnxModel({
         nodes: [{ op: 'MatMul', inputs: ['x', 'w'], outputs: ['y'] }],
-        inputs: { x: floats([1, 2], 0, 0) },
+        inputs: { x: floats([1, 1, 2], 0, 0) },
         outputs: ['y'],
         initializers: { w: floats([2, 2, 3], 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12) },
       }),
     )
-    const { y } = model.run<OnnxResult>({ x: floats([1, 2], 1, 10) as OnnxInput })
+    const { y } = model.run<OnnxResult>({ x: floats([1, 1, 2], 1, 10) as OnnxInput })
     expect(y!.shape).toEqual([2, 1, 3])
     expect(Array.from(y!.data as Float32Array)).toEqual([41, 52, 63, 107, 118, 129])
   })
