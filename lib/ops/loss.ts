@@ -24,15 +24,22 @@ export function crossEntropy(input: Tensor, target: Tensor | Int32Array | readon
   }
   const [count, classes] = (rank === 2 ? input.shape : [1, ...input.shape]) as [number, number]
   const labels = Tensor.is(target) ? attached(target, 'crossEntropy: target') : target
-  if (labels?.length !== count) {
+  if (!Array.isArray(labels) && !ArrayBuffer.isView(labels)) {
+    throw new KerneletError(
+      'ERR_ARGUMENT',
+      `crossEntropy expects targets as a Tensor, an Int32Array or an array of classes but receives ${show(labels)}`,
+    )
+  }
+  if (labels.length !== count) {
     throw new KerneletError(
       'ERR_SHAPE',
-      `crossEntropy expects ${count} targets, one for each row of its input, but receives ${labels?.length}`,
+      `crossEntropy expects ${count} targets, one for each row of its input, but receives ${labels.length}`,
     )
   }
   const logProbabilities = logSoftmax(input, -1).data
   let sum = 0
-  for (const [i, label] of labels.entries()) {
+  for (let i = 0; i < count; i++) {
+    const label = labels[i] as number
     if (!Number.isInteger(label) || label < 0 || label >= classes) {
       throw new KerneletError(
         'ERR_ARGUMENT',
