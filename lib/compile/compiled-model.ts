@@ -7,7 +7,7 @@ import { attached, toNative } from '../graph/operation.ts'
 import { Summary } from '../graph/summary.ts'
 import { checkShape, elements, formatShape, looksLikeNhwc, sameShape, size } from '../tensor/shape.ts'
 import { noData, received, Tensor } from '../tensor/tensor.ts'
-import { bufferOf, byteLengthOf, byteOffsetOf, lengthOf } from '../tensor/typed-array.ts'
+import { bufferOf, byteLengthOf, byteOffsetOf, hasVariableLength, lengthOf } from '../tensor/typed-array.ts'
 import { checkOptions } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
@@ -596,7 +596,7 @@ function viewOf<T extends Values>(array: T): T {
     byteOffset: number,
     length?: number,
   ) => T
-  const buffer = bufferOf(array) as ArrayBufferLike & { resizable?: boolean; growable?: boolean }
-  const length = buffer.resizable || buffer.growable ? undefined : lengthOf(array)
+  const buffer = bufferOf(array)
+  const length = hasVariableLength(buffer) ? undefined : lengthOf(array)
   return new View(buffer, byteOffsetOf(array), length)
 }
