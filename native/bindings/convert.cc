@@ -121,6 +121,9 @@ Elements elements_of(const Napi::Value& value, const char* what, const char* exp
       std::find(types.begin(), types.end(), e.type) == types.end()) {
     bad_argument(what, {expected});
   }
+  // An empty array, such as one that was detached, is not one that was not given, which a null stands for.
+  alignas(8) static char nothing[8];
+  if (e.data == nullptr) e.data = nothing;
   return e;
 }
 

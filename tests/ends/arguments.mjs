@@ -63,6 +63,51 @@ const cases = {
       'ERR_SHAPE',
     )
   },
+  'an array that need not be given, but was, and is detached or empty'() {
+    const image = { ...input, shape: [2, 1, 1] }
+    const norm = { op: 'batchNorm', name: 'norm', inputs: [0], shape: [2, 1, 1] }
+    const line = { op: 'linear', name: 'line', inputs: [0], shape: [2], weight: floats(8) }
+    const nets = {
+      bias: [{ ...input, shape: [4] }, line],
+      ...Object.fromEntries(
+        ['weight', 'bias', 'mean', 'variance'].map((key) => [`norm ${key}`, [image, norm]]),
+      ),
+    }
+    for (const [name, nodes] of Object.entries(nets)) {
+      const key = name.split(' ').at(-1)
+      for (const empty of ['detached', 'empty', 'by a getter']) {
+        const one = empty === 'empty' ? new Float32Array(0) : floats(2)
+        const stats = nodes === nets.bias ? {} : { mean: floats(2), variance: floats(2) }
+        const get = () => {
+          if (empty === 'by a getter') detach(one)
+          return 1
+        }
+        if (empty === 'detached') detach(one)
+        const graph = Object.defineProperty(
+          { nodes: [nodes[0], { ...nodes[1], ...stats, [key]: one }] },
+          'output',
+          { get },
+        )
+        assert.equal(
+          code(() => addon.compile(graph, {})),
+          'ERR_SHAPE',
+          `${name}, ${empty}`,
+        )
+      }
+    }
+    const options = { loss: { kind: 'mse' }, optimizer: { kind: 'sgd' } }
+    const unused = { name: 'unused', data: new Float32Array(0) }
+    const parameters = [{ name: 'weight', data: line.weight }, unused]
+    const trainer = addon.trainer({ nodes: nets.bias.slice(), output: 1 }, { ...options, parameters })
+    const call = {
+      images: floats(4),
+      targets: floats(2),
+      indices: new Uint32Array(1),
+      batch: 1,
+      learningRates: [0.1],
+    }
+    assert.equal(trainer.run(call).losses.length, 1)
+  },
   'an element of a list, an option and the output detach them'() {
     for (const place of ['kernelSize', 'threads', 'output', 'ranges']) {
       const weight = floats(64 * 64)
