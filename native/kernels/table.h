@@ -65,6 +65,11 @@ struct ConvArgs {
   int32_t zero;          // the byte that padding is filled with: 0 for floats
   const float* weights;  // packed by the algorithm
   const float* bias;     // [oc], zeros where the layer has none
+  // Blocks of channels only (conv/blocked.h): how src lies; scale and shift behind the bias, whole blocks of them, or
+  // null; a value that is added behind those, lying as dst does, or null. All before `epilogue`, which may then have
+  // any activation; bias has whole blocks too.
+  bool src_blocked;
+  const float *scale, *shift, *residual;
   // Prefetch fusion with the linear layer behind: its slices run between the tiles, and while a tile is computed, the
   // weights of the slices after it are prefetched. Null where there is none; its sums lie at scratch + sums.
   const LinearSlice* slices;
@@ -174,6 +179,10 @@ struct KernelTable {
   LinearAlgorithm linear;
   const LinearAlgorithm* narrow_linear;  // the same in registers of half the width, or null
   PoolAlgorithm pool;
+
+  // Layout::blocked, an image alone: values are [ceil(c / lanes)][h][w][lanes]. Pools and what goes element by element
+  // are those of the batched layout.
+  ConvAlgorithm blocked_conv, blocked_depthwise;
 
   // Layout::batched, `lanes` images at once: values are [c][h][w][lanes].
   ConvAlgorithm batched_conv;

@@ -15,6 +15,9 @@ struct BroadcastOperand {
 void set_strides(BinaryArgs& s, const Shape& out, const BroadcastOperand& a, const BroadcastOperand& b,
                  size_t width);
 
+// The same over blocks of channels: each operand is as the output, a number a channel, or one number.
+void set_blocked_strides(BinaryArgs& s, const StepSpec& spec, const Shape& a, const Shape& b);
+
 // out = f(value, one operand a channel): prelu, batch norm.
 BinaryArgs by_channel(Binary f, const StepSpec& spec, int64_t operands);
 

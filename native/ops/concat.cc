@@ -56,6 +56,15 @@ void plan(const StepSpec& spec, PlannedStep& planned) {
   planned.problem = spec.output().text() + number("axis", spec.first().axis);
 }
 
+// Whole blocks of channels one after another.
+bool blocked(const StepSpec& spec) {
+  const Node& node = spec.first();
+  for (size_t i = 0; i < node.inputs.size(); ++i) {
+    if (spec.input(i).dims[0] % spec.kernels->lanes != 0) return false;
+  }
+  return node.axis == 0;
+}
+
 class ConcatTraining : public TrainStep {
  public:
   explicit ConcatTraining(const TrainSpec& spec)
@@ -77,6 +86,7 @@ class ConcatTraining : public TrainStep {
 
 }  // namespace
 
-const OpDefinition ops::concat = {OpDefinition::any, shape, plan, make_train_step<ConcatTraining>};
+const OpDefinition ops::concat = {OpDefinition::any, shape, plan, make_train_step<ConcatTraining>,
+                                  nullptr, View::never, blocked};
 
 }  // namespace kernelet

@@ -26,7 +26,8 @@ class PoolStep : public Step {
  public:
   explicit PoolStep(const StepSpec& spec) : args_(pool_args_of(spec.first(), spec.input())) {
     const PoolAlgorithm& pool =
-        spec.layout == Layout::batched ? spec.kernels->batched_pool : spec.kernels->pool;
+        spec.layout == Layout::planes ? spec.kernels->pool : spec.kernels->batched_pool;
+    args_.c = int_of(spec.planes_of(args_.c));
     pool_ = is_max(spec) ? pool.max : pool.average;
   }
   void run(StepRun& run) const override { pool_(args_, run.src(0), run.dst()); }
@@ -63,6 +64,6 @@ class PoolTraining : public TrainStep {
 
 }  // namespace
 
-const OpDefinition ops::pool = {1, shape, plan, make_train_step<PoolTraining>};
+const OpDefinition ops::pool = {1, shape, plan, make_train_step<PoolTraining>, nullptr, View::never, by_planes};
 
 }  // namespace kernelet

@@ -12,11 +12,21 @@
 
 namespace kernelet {
 
-// How a value lies in memory. (A blocked layout, [c / lanes][h][w][lanes], would be a third one.)
+// How a value lies in memory.
 enum class Layout {
   planes,   // [c][h][w], an image alone
+  blocked,  // [ceil(c / lanes)][h][w][lanes], an image alone, a channel in each SIMD lane; of the last lanes any numbers
   batched,  // [c][h][w][lanes], an image in each SIMD lane
 };
+
+// Floats of a value of so many lanes.
+inline size_t floats_in(Layout layout, const Shape& shape, int lanes) {
+  const size_t elements = static_cast<size_t>(shape.elements()), width = static_cast<size_t>(lanes);
+  if (layout == Layout::planes) return elements;
+  if (layout == Layout::batched) return elements * width;
+  const size_t channels = static_cast<size_t>(shape.dims[0]);
+  return (channels + width - 1) / width * width * (elements / channels);
+}
 
 // Where a value lies while a program runs.
 struct Location {
@@ -58,7 +68,8 @@ struct StepSpec {
   const Graph* graph;
   const std::vector<int>* nodes;
   const KernelTable* kernels;
-  Layout layout;
+  Layout layout;                    // of the result and of what is read
+  Layout src_layout = Layout::planes;  // of the first source of a convolution
 
   const Node& node(size_t i) const { return graph->nodes[static_cast<size_t>((*nodes)[i])]; }
   const Node& first() const { return node(0); }
@@ -68,7 +79,15 @@ struct StepSpec {
   const Shape& output() const { return last().shape; }
   // Images side by side in a value.
   size_t width() const { return layout == Layout::batched ? static_cast<size_t>(kernels->lanes) : 1; }
-  size_t floats_of(const Shape& shape) const { return static_cast<size_t>(shape.elements()) * width(); }
+  size_t floats_of(const Shape& shape) const { return floats_in(layout, shape, kernels->lanes); }
+  // Of an operand with a number a channel.
+  size_t operand_floats(size_t channels) const {
+    return layout == Layout::blocked ? AlignedFloats::round_up(channels) : channels;
+  }
+  // Planes of pixels, `lanes` channels each where these lie in blocks.
+  int64_t planes_of(int64_t channels) const {
+    return layout == Layout::blocked ? (channels + kernels->lanes - 1) / kernels->lanes : channels;
+  }
 };
 
 // Floats that a step reads beside its values, the same for every image: packed once, when a plan is made.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "ops/conv.h"
+
 namespace kernelet {
 namespace {
 
@@ -24,6 +26,62 @@ int batched_from(const Graph& graph, const KernelTable& kernels, const PlanOptio
   return (3 * kernels.lanes + 3) / 4;
 }
 
-void choose_layouts(Draft& draft) { draft.layouts.assign(draft.copy() + 1, draft.images); }
+namespace {
+
+// Would the convolution be faster over blocks, what it takes to bring its input there left out?
+bool pays(const ConvArgs& a, const KernelTable& kernels) {
+  const int32_t lanes = kernels.lanes;
+  if (a.groups > 1) return a.oc >= lanes;
+  // lanes that compute nothing
+  const int32_t blocks = (a.oc + lanes - 1) / lanes;
+  if (4 * a.oc < 3 * blocks * lanes) return false;
+  return int64_t{a.ic} * a.kh * a.kw >= 8 && int64_t{a.oh} * a.ow >= 1;
+}
+
+// Does the group's step read and write blocks?
+bool is_blocked(const Draft& draft, const Group& group, const std::vector<int>& storage) {
+  const Graph& graph = *draft.graph;
+  const size_t first = static_cast<size_t>(group.nodes[0]);
+  const Node& node = graph.nodes[first];
+  if (node.op == Op::conv2d) return (*draft.blocked)[first] != 0;
+  const auto blocked = definition_of(node.op).blocked;
+  if (blocked == nullptr || node.shape.rank < 2 || node.shape.rank > 3) return false;
+  bool any = false;
+  for (int input : node.inputs) {
+    const size_t stored = static_cast<size_t>(storage[static_cast<size_t>(input)]);
+    const Shape& shape = graph.nodes[static_cast<size_t>(input)].shape;
+    if (shape.elements() == shape.dims[0]) continue;  // lies alike in planes and in blocks
+    any = any || (draft.values[stored].layout == Layout::blocked && graph.nodes[stored].shape == shape);
+  }
+  return any && blocked({&graph, &group.nodes, draft.kernels, Layout::blocked});
+}
+
+}  // namespace
+
+NodeFlags blocked_convolutions(const Graph& graph, const KernelTable& kernels, const PlanOptions& options) {
+  NodeFlags blocked(graph.nodes.size());
+  const bool wanted = options.algorithm == "blocked";
+  if (options.int8 || !(wanted || options.algorithm == "auto" || options.algorithm == "fastest")) return blocked;
+  for (size_t i = 0; i < graph.nodes.size(); ++i) {
+    if (graph.nodes[i].op != Op::conv2d) continue;
+    const ConvArgs a = conv_args_of(graph, static_cast<int>(i), kernels);
+    const ConvAlgorithm& algorithm = a.groups > 1 ? kernels.blocked_depthwise : kernels.blocked_conv;
+    blocked[i] = algorithm.fits(a) && (wanted || (kernels.lanes > 1 && pays(a, kernels)));
+  }
+  return blocked;
+}
+
+void choose_layouts(Draft& draft, const std::vector<Group>& groups) {
+  draft.values.clear();
+  for (size_t i = 0; i < draft.copy(); ++i) draft.values.push_back({i, draft.images});
+  draft.values.push_back({static_cast<size_t>(draft.graph->output), draft.images});
+  if (draft.is_batched()) return;
+  const std::vector<int> storage = storage_of(*draft.graph);
+  for (const Group& group : groups) {
+    if (is_view(draft.graph->nodes[static_cast<size_t>(group.nodes[0])].op)) continue;
+    if (is_blocked(draft, group, storage))
+      draft.values[static_cast<size_t>(group.nodes.back())].layout = Layout::blocked;
+  }
+}
 
 }  // namespace kernelet

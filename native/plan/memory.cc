@@ -25,7 +25,7 @@ void Arena::release(size_t begin) {
 }
 
 void lay_out(Draft& draft, Program& program) {
-  const size_t values = draft.copy() + 1;
+  const size_t values = draft.values.size();
   const bool batched = draft.is_batched();
   std::vector<size_t> last_use(values, 0);
   for (size_t i = 0; i < draft.steps.size(); ++i) {
@@ -37,7 +37,7 @@ void lay_out(Draft& draft, Program& program) {
   std::vector<Location> where(values);
   where[0] = {Location::input, 0};
   if (batched) where[0] = {Location::arena, program.input_offset = arena.place(draft.floats_of(0))};
-  for (size_t i = 0; i + 1 < values; ++i) {
+  for (size_t i = 0; i < draft.copy(); ++i) {
     if (draft.graph->nodes[i].op == Op::constant) where[i] = {Location::weights, draft.constants[i]};
   }
   for (size_t i = 0; i < draft.steps.size(); ++i) {

@@ -158,12 +158,12 @@ std::vector<double> Plan::profile(Input input, float* output, int64_t batch, int
   const auto timed = [&](const Program& program, StepRun run, size_t iteration) {
     run.unfused = true;
     double before = now_ns();
-    for (size_t i = 0; i < steps; ++i) {
+    for (size_t i = 0; i < program.steps.size(); ++i) {
       run.sources = program.steps[i].sources.data();
       run.destination = program.steps[i].destination;
       program.steps[i].step->run(run);
       const double after = now_ns();
-      ns[i][iteration] += after - before;
+      ns[&program == single_.get() ? i : program.steps[i].described][iteration] += after - before;
       before = after;
     }
   };

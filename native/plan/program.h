@@ -13,6 +13,7 @@ struct Program {
     std::unique_ptr<Step> step;
     std::vector<Location> sources;
     Location destination;
+    size_t described = 0;  // batched: the step of the single program that computes the value, too
   };
   std::vector<Entry> steps;
   size_t scratch_offset = 0, workspace_floats = 0;

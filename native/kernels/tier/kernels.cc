@@ -1,6 +1,7 @@
 // Every kernel, compiled once per ISA tier; all that leaves this object is the tier's table.
 #include "kernels/arithmetic.h"
 #include "kernels/batched.h"
+#include "kernels/conv/blocked.h"
 #include "kernels/conv/depthwise.h"
 #include "kernels/conv/direct_channels.h"
 #include "kernels/conv/direct_pixels.h"
@@ -107,6 +108,25 @@ constexpr KernelTable make_table() {
               1,      row_registers * lanes, linear_slices,    linear_finish};
   t.narrow_linear = KERNELET_NARROW_LINEAR;
   t.pool = {max_pool, avg_pool, adaptive_pool};
+
+  t.blocked_conv = {"blocked",
+                    blocked::fits,
+                    blocked::weights_size,
+                    blocked::pack,
+                    blocked::scratch_size,
+                    blocked::run,
+                    blocked::most_pixels,
+                    blocked::most_blocks * lanes,
+                    nullptr};
+  t.blocked_depthwise = {"blocked",
+                         blocked::depthwise_fits,
+                         blocked::depthwise_weights_size,
+                         blocked::depthwise_pack,
+                         blocked::depthwise_scratch_size,
+                         blocked::run_depthwise,
+                         depthwise::most_pixels,
+                         lanes,
+                         nullptr};
 
   t.batched_conv = {"lanes",
                     batched::conv_fits,

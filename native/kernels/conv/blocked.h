@@ -1,0 +1,480 @@
+// Convolution over blocks of channels: dst [oc / lanes][oh][ow][lanes], a SIMD lane a channel, so that what one layer
+// writes the next one reads as it is. src lies so too, or is planes [ic][ih][iw], as the caller's input does.
+//
+//   tile: P pixels of a row x N registers of channels
+//
+//            channels ->
+//        +----+----+      per tap: N loads of weights, P broadcasts of the input, P N muladds
+//   P    |    |    |
+//   px   +----+----+
+//
+//   tier     lanes  P   N
+//   scalar     1    4   2
+//   sse        4    4   2
+//   avx2       8    6   2
+//   avx512    16   14   2
+//   neon       4   12   2
+//
+// An output is accumulated in the order (ic, kh, kw). Rows of taps that lie in the padding are left out; columns of the
+// padding are zeros of a copy of the input (`stage`), in which the pixels of a stride stand side by side. A 1x1 window
+// is read where it lies, all pixels as one row.
+//
+// Packed weights: the offsets of the taps, then [panel][ic][kh][kw][N lanes], zeros beyond the last channel.
+//
+// Loops: strips of tiles, in them panels, in them runs of input channels (so that a panel's weights come from the
+// second-level cache once for all tiles of a strip), in them tiles.
+#pragma once
+
+#include "depthwise.h"
+
+namespace kernelet {
+namespace KERNELET_ISA {
+namespace {
+namespace blocked {
+
+constexpr int most_blocks = 2;
+constexpr int most_pixels = one_size ? 4 : F32::registers == 16 ? 6 : lanes == 16 ? 14 : 12;
+static_assert(most_pixels * most_blocks + most_blocks + 1 <= F32::registers || one_size,
+              "the tile does not fit the registers");
+
+// Weights that stay in the second-level cache beside other things, and of these those of one run of channels: floats.
+constexpr size_t many_weights = size_t{64} << 10, run_weights = size_t{18} << 10;
+// What tiles of a strip read, in the first-level cache, and rows of it, in the second: floats.
+constexpr size_t near_floats = size_t{5} << 10, strip_floats = size_t{40} << 10;
+
+KERNELET_INLINE int blocks_of(int channels) { return (channels + lanes - 1) / lanes; }
+KERNELET_INLINE int taps_of(const ConvArgs& s) { return s.kh * s.kw; }
+KERNELET_INLINE size_t tap_floats(const ConvArgs& s) { return (static_cast<size_t>(taps_of(s)) + 15) / 16 * 16; }
+
+// How the input lies for the tiles.
+struct Stage {
+  bool copied;
+  int pixel;          // floats from one pixel to its neighbour
+  int rows, columns;  // of a plane, and of one phase of the stride
+  int phases;         // columns 0, sw, 2 sw … are a phase, 1, sw + 1 … the next
+  int down;           // rows from one output row to the next
+  int top;            // rows of padding
+  ptrdiff_t row, plane;  // floats; a plane is that of a block, where these lie in blocks
+};
+
+KERNELET_INLINE Stage stage_of(const ConvArgs& s) {
+  Stage g;
+  g.pixel = s.src_blocked ? lanes : 1;
+  const int reach = (s.ow - 1) * s.sw + (s.kw - 1) * s.dw + 1;
+  g.copied = s.pl > 0 || reach > s.iw || s.sw > 1;
+  g.rows = s.ih;
+  g.columns = s.iw;
+  g.phases = 1;
+  g.down = s.sh;
+  g.top = s.pt;
+  if (g.copied) {
+    g.phases = s.kw == 1 || s.dw % s.sw == 0 ? 1 : s.sw;
+    g.columns = s.ow + (s.kw - 1) * s.dw / s.sw;
+    if (s.kh == 1) {  // only the rows that are read
+      g.rows = s.oh;
+      g.down = 1;
+      g.top = 0;
+    }
+  }
+  g.row = static_cast<ptrdiff_t>(g.phases) * g.columns * g.pixel;
+  g.plane = g.rows * g.row;
+  return g;
+}
+
+KERNELET_INLINE int planes_of(const ConvArgs& s) { return s.src_blocked ? blocks_of(s.ic) : s.ic; }
+
+// One row of the input as the tiles want it. X: floats of a pixel.
+template <int X>
+KERNELET_INLINE void stage_row(const ConvArgs& s, const Stage& g, const float* from, float* to) {
+  for (int phase = 0; phase < g.phases; ++phase) {
+    for (int i = 0; i < g.columns; ++i, to += X) {
+      const int x = i * s.sw + phase - s.pl;
+      const bool inside = from != nullptr && x >= 0 && x < s.iw;
+      if constexpr (X == 1) *to = inside ? from[x] : 0.0f;
+      else F32::store(to, inside ? F32::load(from + static_cast<ptrdiff_t>(x) * X) : F32::zero());
+    }
+  }
+}
+
+template <int X>
+void stage(const ConvArgs& s, const Stage& g, const float* src, float* to) {
+  for (int p = 0; p < planes_of(s); ++p) {
+    for (int r = 0; r < g.rows; ++r, to += g.row) {
+      const int y = s.kh == 1 ? r * s.sh - s.pt : r;
+      const bool inside = y >= 0 && y < s.ih;
+      const float* const from = inside ? src + (static_cast<size_t>(p) * s.ih + y) * s.iw * X : nullptr;
+      stage_row<X>(s, g, from, to);
+    }
+  }
+}
+
+// 1x1 over what lies as it is: rows are no matter.
+KERNELET_INLINE bool is_flat(const ConvArgs& s, const Stage& g) {
+  return !g.copied && taps_of(s) == 1 && s.sh == 1 && s.pt == 0 && s.ih == s.oh && s.iw == s.ow &&
+         s.epilogue.pool == Pool::none;
+}
+
+bool fits(const ConvArgs& s) {
+  return s.groups == 1 && static_cast<int64_t>(stage_of(s).rows) * stage_of(s).row < (int64_t{1} << 30);
+}
+
+size_t weights_size(const ConvArgs& s) {
+  return tap_floats(s) + static_cast<size_t>(blocks_of(s.oc)) * lanes * s.ic * taps_of(s);
+}
+
+KERNELET_COLD void pack(const ConvArgs& s, const float* weight, float* packed) {
+  const Stage g = stage_of(s);
+  const int taps = taps_of(s), blocks = blocks_of(s.oc);
+  memset(packed, 0, sizeof(float) * tap_floats(s));
+  for (int kh = 0; kh < s.kh; ++kh) {
+    for (int kw = 0; kw < s.kw; ++kw) {
+      const int x = kw * s.dw, column = g.copied ? (x % s.sw) * g.columns + x / s.sw : x;
+      const int32_t offset = static_cast<int32_t>(kh * s.dh * g.row + static_cast<ptrdiff_t>(column) * g.pixel);
+      memcpy(packed + kh * s.kw + kw, &offset, sizeof offset);
+    }
+  }
+  packed += tap_floats(s);
+  for (int block = 0; block < blocks; block += most_blocks) {
+    const int wide = lanes * (blocks - block < most_blocks ? blocks - block : most_blocks);
+    for (int i = 0; i < s.ic * taps; ++i) {
+      for (int l = 0; l < wide; ++l) {
+        const int oc = block * lanes + l;
+        *packed++ = oc < s.oc ? weight[static_cast<size_t>(oc) * s.ic * taps + i] : 0.0f;
+      }
+    }
+  }
+}
+
+// Sums of a pooled convolution wait for their window in the scratch: [most_blocks][rows of a strip][ow][lanes].
+KERNELET_INLINE int strip_rows(const ConvArgs& s) {
+  const int64_t row = static_cast<int64_t>(s.ic) * s.iw * s.sh;
+  const int rows = static_cast<int>(static_cast<int64_t>(strip_floats) / (row > 0 ? row : 1));
+  const int even = s.epilogue.pool != Pool::none ? rows / 2 * 2 : rows;
+  const int least = s.epilogue.pool != Pool::none ? 2 : 1;
+  return even < least ? least : even > s.oh ? s.oh : even;
+}
+
+KERNELET_INLINE size_t staged_floats(const ConvArgs& s) {
+  const Stage g = stage_of(s);
+  return g.copied ? (static_cast<size_t>(planes_of(s)) * g.plane + 15) / 16 * 16 : 0;
+}
+
+size_t scratch_size(const ConvArgs& s) {
+  const size_t sums = s.epilogue.pool != Pool::none
+                          ? static_cast<size_t>(most_blocks) * strip_rows(s) * s.ow * lanes
+                          : 0;
+  return staged_floats(s) + sums;
+}
+
+struct Tile {
+  const float* src;  // channel 0 of the run, row of the first tap
+  ptrdiff_t plane;   // to the next block, or channel
+  const int32_t* taps;
+  int tap_count, channels;
+  const float* weights;  // of the first tap that counts
+  ptrdiff_t skip;        // weights of those that do not
+  bool first, last;
+  float* dst;
+  ptrdiff_t block;  // of dst, to the next N
+  const ConvArgs* args;
+  int channel;            // first output
+  const float* residual;  // null, or where dst's lies
+  reg floor;              // of the epilogue, where that is simple or a clip
+};
+
+KERNELET_INLINE bool in_registers(const Unary& f) { return is_simple(f) || f.f == Activation::clip; }
+KERNELET_INLINE reg floor_within(const Unary& f) {
+  return f.f == Activation::clip ? F32::splat(f.a) : floor_of(f);
+}
+
+// bias, scale and shift, the other value, the activation
+template <int P, int N>
+KERNELET_INLINE void finish(const Tile& t, reg (&c)[P][N]) {
+  const ConvArgs& s = *t.args;
+  KERNELET_UNROLL
+  for (int n = 0; n < N; ++n) {
+    const reg bias = F32::load(s.bias + t.channel + n * lanes);
+    KERNELET_UNROLL
+    for (int p = 0; p < P; ++p) c[p][n] = F32::add(c[p][n], bias);
+  }
+  if (s.scale != nullptr) {
+    KERNELET_UNROLL
+    for (int n = 0; n < N; ++n) {
+      const reg scale = F32::load(s.scale + t.channel + n * lanes);
+      const reg shift = F32::load(s.shift + t.channel + n * lanes);
+      KERNELET_UNROLL
+      for (int p = 0; p < P; ++p) c[p][n] = F32::muladd(c[p][n], scale, shift);
+    }
+  }
+  if (t.residual != nullptr) {
+    KERNELET_UNROLL
+    for (int n = 0; n < N; ++n) {
+      KERNELET_UNROLL
+      for (int p = 0; p < P; ++p)
+        c[p][n] = F32::add(c[p][n], F32::load(t.residual + n * t.block + p * lanes));
+    }
+  }
+  if (!in_registers(s.epilogue.after)) return;
+  KERNELET_UNROLL
+  for (int n = 0; n < N; ++n) {
+    KERNELET_UNROLL
+    for (int p = 0; p < P; ++p) c[p][n] = F32::max(t.floor, c[p][n]);
+  }
+  if (s.epilogue.after.f == Activation::clip) {
+    const reg high = F32::splat(s.epilogue.after.b);
+    KERNELET_UNROLL
+    for (int n = 0; n < N; ++n) {
+      KERNELET_UNROLL
+      for (int p = 0; p < P; ++p) c[p][n] = F32::select_gt(c[p][n], high, high, c[p][n]);
+    }
+  }
+}
+
+// X: floats from one pixel to its neighbour
+template <int P, int N, int X>
+struct TileKernel {
+  static void run(const Tile& t);
+};
+
+template <int P, int N, int X>
+KERNELET_NOINLINE void TileKernel<P, N, X>::run(const Tile& t) {
+  reg c[P][N];
+  KERNELET_UNROLL
+  for (int p = 0; p < P; ++p) {
+    KERNELET_UNROLL
+    for (int n = 0; n < N; ++n)
+      c[p][n] = t.first ? F32::zero() : F32::load(t.dst + n * t.block + p * lanes);
+  }
+  if (t.tap_count > 0) {
+    const float* block = t.src;
+    const float* w = t.weights;
+    int left = t.channels;
+    do {
+      int count = left < X ? left : X;
+      left -= count;
+      const float* channel = block;
+      do {
+        const int32_t* tap = t.taps;
+        const int32_t* const end = tap + t.tap_count;
+        do {
+          const float* const x = channel + *tap;
+          reg wn[N];
+          KERNELET_UNROLL
+          for (int n = 0; n < N; ++n) wn[n] = F32::load(w + n * lanes);
+          KERNELET_UNROLL
+          for (int p = 0; p < P; ++p) {
+            const reg v = F32::splat(x[p * X]);
+            KERNELET_UNROLL
+            for (int n = 0; n < N; ++n) c[p][n] = F32::muladd(v, wn[n], c[p][n]);
+          }
+          w += N * lanes;
+        } while (++tap != end);
+        w += t.skip;
+        ++channel;
+      } while (--count > 0);
+      block += t.plane;
+    } while (left > 0);
+  }
+  if (t.last) finish<P, N>(t, c);
+  KERNELET_UNROLL
+  for (int p = 0; p < P; ++p) {
+    KERNELET_UNROLL
+    for (int n = 0; n < N; ++n) F32::store(t.dst + n * t.block + p * lanes, c[p][n]);
+  }
+  if (!t.last || in_registers(t.args->epilogue.after)) return;
+  for (int n = 0; n < N; ++n)
+    activate_in_place(t.args->epilogue.after, static_cast<size_t>(P) * lanes, t.dst + n * t.block);
+}
+
+using TileFunction = void (*)(const Tile&);
+
+// Compared, not looked up: a table would be relocated at load time.
+template <int N, int X, int P>
+TileFunction tile_from(int pixels) {
+  if constexpr (P == 1) return TileKernel<1, N, X>::run;
+  else return pixels >= P ? TileKernel<P, N, X>::run : tile_from<N, X, one_size ? 1 : P - 1>(pixels);
+}
+template <int X>
+KERNELET_COLD TileFunction tile_of(int pixels, int blocks) {
+  return blocks == 1 ? tile_from<1, X, most_pixels>(pixels) : tile_from<2, X, most_pixels>(pixels);
+}
+
+// Pixels of a row in tiles, as even as can be; a tier of one size has tiles of the most pixels and of one.
+struct Tiles {
+  int n, count, base, longer;
+  explicit Tiles(int pixels) : n(pixels) {
+    if (one_size) {
+      base = most_pixels;
+      longer = pixels / most_pixels;
+      count = longer + pixels % most_pixels;
+    } else {
+      count = parts_of(pixels, most_pixels);
+      base = pixels / count;
+      longer = pixels % count;
+    }
+  }
+  KERNELET_INLINE int begin(int tile) const {
+    if (one_size) return tile < longer ? tile * base : longer * base + tile - longer;
+    return tile * base + (tile < longer ? tile : longer);
+  }
+  KERNELET_INLINE int pixels(int tile) const {
+    if (one_size) return tile < longer ? base : 1;
+    return base + (tile < longer ? 1 : 0);
+  }
+};
+
+// 2x2 maxima of rows of sums: src [rows][ow][lanes] -> dst [rows / 2][ow / 2][lanes]
+KERNELET_INLINE void pool_rows(int rows, int ow, const float* src, float* dst) {
+  for (int y = 0; y + 1 < rows; y += 2, src += static_cast<ptrdiff_t>(2) * ow * lanes) {
+    for (int x = 0; x + 1 < ow; x += 2, dst += lanes) {
+      const float* const a = src + static_cast<ptrdiff_t>(x) * lanes;
+      const float* const b = a + static_cast<ptrdiff_t>(ow) * lanes;
+      F32::store(dst, max4(F32::load(a), F32::load(a + lanes), F32::load(b), F32::load(b + lanes)));
+    }
+  }
+}
+
+template <int X>
+void convolve(const ConvArgs& s, const Stage& g, const float* src, float* dst, float* sums) {
+  const bool flat = is_flat(s, g), pooled = s.epilogue.pool != Pool::none;
+  const int rows = flat ? 1 : s.oh, width = flat ? s.oh * s.ow : s.ow, taps = taps_of(s);
+  const Tiles cut(width);
+  const int all = rows * cut.count, blocks = blocks_of(s.oc);
+  const float* const packed = s.weights + tap_floats(s);
+  const int32_t* const offsets = reinterpret_cast<const int32_t*>(s.weights);
+  const size_t channel_weights = static_cast<size_t>(taps) * most_blocks * lanes;
+  const size_t weights = static_cast<size_t>(blocks) * lanes * s.ic * taps;
+
+  int strip = all;
+  if (flat) {
+    const size_t tile = static_cast<size_t>(cut.base) * s.ic;
+    if (weights <= many_weights) strip = static_cast<int>(near_floats / tile);
+  } else if (weights / many_weights < static_cast<size_t>(parts_of(blocks, most_blocks)) || pooled) {
+    strip = strip_rows(s) * cut.count;
+  }
+  strip = strip < 1 ? 1 : strip > all ? all : strip;
+  // whole blocks of channels, fewer where several tiles share what is near
+  int run = s.ic;
+  if (strip > 2) {
+    const int most = static_cast<int>(run_weights / channel_weights) / X * X;
+    const int runs = parts_of(s.ic, most < X ? X : most);
+    run = parts_of(parts_of(s.ic, X), runs) * X;
+  }
+
+  Tile t;
+  t.plane = g.plane;
+  t.args = &s;
+  t.floor = floor_within(s.epilogue.after);
+  const ptrdiff_t out_plane = static_cast<ptrdiff_t>(s.ph) * s.pw * lanes;
+  const ptrdiff_t strip_plane = pooled ? static_cast<ptrdiff_t>(strip / cut.count) * s.ow * lanes : out_plane;
+  t.block = strip_plane;
+  for (int begin = 0; begin < all; begin += strip) {
+    const int end = begin + strip < all ? begin + strip : all;
+    const int first_row = begin / cut.count;
+    for (int block = 0; block < blocks; block += most_blocks) {
+      const int n = blocks - block < most_blocks ? blocks - block : most_blocks;
+      const ptrdiff_t wide = static_cast<ptrdiff_t>(n) * lanes;
+      const float* const panel = packed + static_cast<size_t>(block) * lanes * s.ic * taps;
+      t.channel = block * lanes;
+      const TileFunction longer = tile_of<X>(cut.base + (one_size ? 0 : 1), n);
+      const TileFunction usual = tile_of<X>(one_size ? 1 : cut.base, n);
+      for (int from = 0; from < s.ic; from += run) {
+        t.channels = s.ic - from < run ? s.ic - from : run;
+        t.first = from == 0;
+        t.last = from + run >= s.ic;
+        const float* const channels = src + static_cast<ptrdiff_t>(from / X) * g.plane;
+        const float* const w = panel + static_cast<size_t>(from) * taps * wide;
+        int row = first_row, tile = begin - row * cut.count;
+        for (int i = begin; i < end; ++row, tile = 0) {
+          // rows of taps inside the input
+          const int y = row * g.down - g.top;
+          int low = 0, high = s.kh;
+          while (low < high && y + low * s.dh < 0) ++low;
+          while (high > low && y + (high - 1) * s.dh >= g.rows) --high;
+          t.taps = offsets + low * s.kw;
+          t.tap_count = (high - low) * s.kw;
+          t.skip = (taps - t.tap_count) * wide;
+          t.weights = w + low * s.kw * wide;
+          const float* const line = channels + y * g.row;
+          for (; tile < cut.count && i < end; ++tile, ++i) {
+            const int x = cut.begin(tile);
+            t.src = line + static_cast<ptrdiff_t>(x) * X;
+            const ptrdiff_t at = block * out_plane + (static_cast<ptrdiff_t>(row) * width + x) * lanes;
+            t.residual = s.residual != nullptr ? s.residual + at : nullptr;
+            t.dst = pooled ? sums + (static_cast<ptrdiff_t>(row - first_row) * width + x) * lanes : dst + at;
+            (tile < cut.longer ? longer : usual)(t);
+          }
+        }
+      }
+      for (int j = 0; pooled && j < n; ++j) {
+        const int strip_height = (end - begin) / cut.count;
+        pool_rows(strip_height, s.ow, sums + j * strip_plane,
+                  dst + (block + j) * out_plane + static_cast<ptrdiff_t>(first_row / 2) * s.pw * lanes);
+      }
+    }
+  }
+}
+
+// ---------------------------------------------------------------- a channel a group
+
+bool depthwise_fits(const ConvArgs& s) {
+  return s.groups == s.ic && s.oc == s.ic && s.epilogue.pool == Pool::none;
+}
+size_t depthwise_weights_size(const ConvArgs& s) {
+  return static_cast<size_t>(blocks_of(s.oc)) * lanes * taps_of(s);
+}
+// [block][kh][kw][lanes], zeros beyond the last channel
+KERNELET_COLD void depthwise_pack(const ConvArgs& s, const float* weight, float* packed) {
+  for (int block = 0; block < blocks_of(s.oc); ++block) {
+    for (int tap = 0; tap < taps_of(s); ++tap) {
+      for (int l = 0; l < lanes; ++l) {
+        const int oc = block * lanes + l;
+        *packed++ = oc < s.oc ? weight[static_cast<size_t>(oc) * taps_of(s) + tap] : 0.0f;
+      }
+    }
+  }
+}
+size_t depthwise_scratch_size(const ConvArgs&) { return 0; }
+
+void run_depthwise(const ConvArgs& s, const float* src, float* dst, float*) {
+  const ptrdiff_t out_plane = static_cast<ptrdiff_t>(s.oh) * s.ow * lanes;
+  Tile t;
+  t.args = &s;
+  t.floor = floor_within(s.epilogue.after);
+  t.block = 0;
+  for (int block = 0; block < blocks_of(s.oc); ++block) {
+    t.channel = block * lanes;
+    float* const plane = dst + block * out_plane;
+    const float* const residual = s.residual != nullptr ? s.residual + block * out_plane : nullptr;
+    depthwise::panel(
+        s, src + static_cast<ptrdiff_t>(block) * s.ih * s.iw * lanes,
+        s.weights + static_cast<ptrdiff_t>(block) * taps_of(s) * lanes,
+        [&](auto& c, float* to) {
+          constexpr int pixels = sizeof c / sizeof c[0];
+          t.residual = residual != nullptr ? residual + (to - plane) : nullptr;
+          finish(t, c);
+          KERNELET_UNROLL
+          for (int p = 0; p < pixels; ++p) F32::store(to + p * lanes, c[p][0]);
+        },
+        plane);
+    if (!in_registers(s.epilogue.after))
+      activate_in_place(s.epilogue.after, static_cast<size_t>(out_plane), plane);
+  }
+}
+
+void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
+  const Stage g = stage_of(s);
+  float* const sums = scratch + staged_floats(s);
+  if (s.src_blocked) {
+    if (g.copied) stage<lanes>(s, g, src, scratch);
+    convolve<lanes>(s, g, g.copied ? scratch : src, dst, sums);
+  } else {
+    if (g.copied) stage<1>(s, g, src, scratch);
+    convolve<1>(s, g, g.copied ? scratch : src, dst, sums);
+  }
+}
+
+}  // namespace blocked
+}  // namespace
+}  // namespace KERNELET_ISA
+}  // namespace kernelet
