@@ -82,6 +82,8 @@ void prove_bounds(Draft& draft);
 void lower_to_int8(Draft& draft);
 // A kernel for each step with weights. algorithms.cc
 void choose_algorithms(Draft& draft);
+// Is a convolution worth writing blocks of channels, rather than planes by the best of their kernels? algorithms.cc
+bool pays_in_blocks(const ConvArgs& args, const KernelTable& kernels, const std::string& option);
 // Linear layers that run in slices during the convolution before them. prefetch.cc
 void fuse_prefetches(Draft& draft);
 // Places in the packed weights, `size` of them so far. pack.cc

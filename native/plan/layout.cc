@@ -7,6 +7,10 @@
 namespace kernelet {
 namespace {
 
+// Multiply-adds of a network below which it stays in planes: reorders and the rims of small layers cost more than blocks
+// gain. (LeNet-5 has a quarter of a million.)
+constexpr int64_t least_work = 500000;
+
 // A block of images pays off while what is live between its steps stays in a core's second-level cache.
 constexpr size_t batched_limit = (size_t{1} << 20) / sizeof(float);
 
@@ -27,16 +31,6 @@ int batched_from(const Graph& graph, const KernelTable& kernels, const PlanOptio
 }
 
 namespace {
-
-// Would the convolution be faster over blocks, what it takes to bring its input there left out?
-bool pays(const ConvArgs& a, const KernelTable& kernels) {
-  const int32_t lanes = kernels.lanes;
-  if (a.groups > 1) return a.oc >= lanes;
-  // lanes that compute nothing
-  const int32_t blocks = (a.oc + lanes - 1) / lanes;
-  if (4 * a.oc < 3 * blocks * lanes) return false;
-  return int64_t{a.ic} * a.kh * a.kw >= 8 && int64_t{a.oh} * a.ow >= 1;
-}
 
 // Does the group's step read and write blocks?
 bool is_blocked(const Draft& draft, const Group& group, const std::vector<int>& storage) {
@@ -62,12 +56,16 @@ NodeFlags blocked_convolutions(const Graph& graph, const KernelTable& kernels, c
   NodeFlags blocked(graph.nodes.size());
   const bool wanted = options.algorithm == "blocked";
   if (options.int8 || !(wanted || options.algorithm == "auto" || options.algorithm == "fastest")) return blocked;
+  int64_t work = 0;
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     if (graph.nodes[i].op != Op::conv2d) continue;
     const ConvArgs a = conv_args_of(graph, static_cast<int>(i), kernels);
     const ConvAlgorithm& algorithm = a.groups > 1 ? kernels.blocked_depthwise : kernels.blocked_conv;
-    blocked[i] = algorithm.fits(a) && (wanted || (kernels.lanes > 1 && pays(a, kernels)));
+    blocked[i] =
+        algorithm.fits(a) && (wanted || (kernels.lanes > 1 && pays_in_blocks(a, kernels, options.algorithm)));
+    work += int64_t{a.oc} * a.oh * a.ow * (a.ic / a.groups) * a.kh * a.kw;
   }
+  if (!wanted && work < least_work) std::fill(blocked.begin(), blocked.end(), uint8_t{0});
   return blocked;
 }
 
