@@ -180,6 +180,9 @@ struct Tile {
   int channel;            // first output
   const float* residual;  // null, or where dst's lies
   reg floor;              // of the epilogue, where that is simple or a clip
+  // Weights that come after these, fetched into the second-level cache meanwhile: bytes from one tap to the next.
+  const char* ahead;
+  ptrdiff_t ahead_step;
 };
 
 KERNELET_INLINE bool in_registers(const Unary& f) { return is_simple(f) || f.f == Activation::clip; }
@@ -248,6 +251,8 @@ KERNELET_NOINLINE void TileKernel<P, N, X>::run(const Tile& t) {
   if (t.tap_count > 0) {
     const float* block = t.src;
     const float* w = t.weights;
+    const char* ahead = t.ahead;
+    const ptrdiff_t ahead_step = t.ahead_step;
     int left = t.channels;
     do {
       int count = left < X ? left : X;
@@ -268,6 +273,8 @@ KERNELET_NOINLINE void TileKernel<P, N, X>::run(const Tile& t) {
             for (int n = 0; n < N; ++n) c[p][n] = F32::muladd(v, wn[n], c[p][n]);
           }
           w += N * lanes;
+          F32::prefetch_far(ahead);
+          ahead += ahead_step;
         } while (++tap != end);
         w += t.skip;
         ++channel;
@@ -384,6 +391,10 @@ void convolve(const ConvArgs& s, const Stage& g, const float* src, float* dst, f
         t.last = from + run >= s.ic;
         const float* const channels = src + static_cast<ptrdiff_t>(from / X) * g.plane;
         const float* const w = panel + static_cast<size_t>(from) * taps * wide;
+        // what the next run reads begins where this one ends
+        const ptrdiff_t bytes = static_cast<ptrdiff_t>(sizeof(float)) * t.channels * taps * wide;
+        const ptrdiff_t share = weights > many_weights ? bytes / (end - begin) : 0;
+        t.ahead = reinterpret_cast<const char*>(w) + (share > 0 ? bytes : 0);
         int row = first_row, tile = begin - row * cut.count;
         for (int i = begin; i < end; ++row, tile = 0) {
           // rows of taps inside the input
@@ -402,7 +413,9 @@ void convolve(const ConvArgs& s, const Stage& g, const float* src, float* dst, f
             const ptrdiff_t at = block * out_plane + (static_cast<ptrdiff_t>(row) * width + x) * lanes;
             t.residual = s.residual != nullptr ? s.residual + at : nullptr;
             t.dst = pooled ? sums + (static_cast<ptrdiff_t>(row - first_row) * width + x) * lanes : dst + at;
+            t.ahead_step = share / (static_cast<ptrdiff_t>(t.channels) * (t.tap_count > 0 ? t.tap_count : 1));
             (tile < cut.longer ? longer : usual)(t);
+            t.ahead += share;
           }
         }
       }
