@@ -74,9 +74,10 @@ KERNELET_INLINE LinearRow linear_row_of(int registers) {
   return rows[registers - 1];
 }
 
-void linear(const LinearArgs& s, const float* src, float* dst) {
+void linear_part(const LinearArgs& s, const float* src, float* dst, int part, int parts) {
   const LinearPanels layout(s);
-  for (int panel = 0; panel < layout.panels; ++panel) {
+  const int end = part_begin(layout.panels, parts, part + 1);
+  for (int panel = part_begin(layout.panels, parts, part); panel < end; ++panel) {
     const int o = layout.begin(panel) * lanes, width = layout.begin(panel + 1) * lanes - o;
     const int outputs = s.out - o < width ? s.out - o : width;
     const float* weights = s.weights + static_cast<size_t>(o) * s.in;
@@ -108,6 +109,8 @@ void linear(const LinearArgs& s, const float* src, float* dst) {
 #endif
   }
 }
+
+void linear(const LinearArgs& s, const float* src, float* dst) { linear_part(s, src, dst, 0, 1); }
 
 #if !defined(KERNELET_VNNI)
 // The rows of packed weights that belong to these inputs, panel by panel, cut into shares.

@@ -70,6 +70,7 @@ struct ConvArgs {
   // any activation; bias has whole blocks too.
   bool src_blocked;
   const float *scale, *shift, *residual;
+  int32_t parts;  // at most so many share a run (`run_part`); 0 is 1
   // Prefetch fusion with the linear layer behind: its slices run between the tiles, and while a tile is computed, the
   // weights of the slices after it are prefetched. Null where there is none; its sums lie at scratch + sums.
   const LinearSlice* slices;
@@ -133,6 +134,10 @@ struct ConvAlgorithm {
   // Output channels complete before this tile begins, in the order of tiles with slices between them; -1 behind
   // the last tile. Null where no layer can be fused in slices.
   int32_t (*complete)(const ConvArgs&, int32_t tile);
+  // For several threads: every part of phase 0, then every part of phase 1 … Null where it is not divided.
+  int32_t (*phases)(const ConvArgs&);
+  void (*run_part)(const ConvArgs&, const float* src, float* dst, float* scratch, int32_t phase, int32_t part,
+                   int32_t parts);
 };
 
 struct LinearAlgorithm {
@@ -142,6 +147,8 @@ struct LinearAlgorithm {
   void (*pack)(const LinearArgs&, const float* weight_oi, float* packed);
   void (*run)(const LinearArgs&, const float* src, float* dst);
   int32_t tile_rows, tile_columns;
+  // Some panels of outputs, for several threads; null where it is not divided.
+  void (*run_part)(const LinearArgs&, const float* src, float* dst, int32_t part, int32_t parts);
   // One row in slices: share `share` of `shares` of the work over inputs begin ... end, at most one slice a panel
   // and one more. Then `finish`: sums [bias_size] -> dst.
   int32_t (*slices)(const LinearArgs&, int32_t begin, int32_t end, int32_t share, int32_t shares,

@@ -255,16 +255,7 @@ class ConvTraining : public TrainStep {
 }  // namespace
 
 void ConvStep::run(StepRun& run) const {
-  if (blocked) {
-    if (residual_source == 0 && scale_source == 0) return algorithm->run(args, run.src(0), run.dst(), run.scratch);
-    ConvArgs with = args;
-    if (residual_source != 0) with.residual = run.src(residual_source);
-    if (scale_source != 0) {
-      with.scale = run.src(scale_source);
-      with.shift = run.src(scale_source + 1);
-    }
-    return algorithm->run(with, run.src(0), run.dst(), run.scratch);
-  }
+  if (blocked) return algorithm->run(with_sources(run), run.src(0), run.dst(), run.scratch);
   run_kernel(run, [&](const float* src, float* dst, float* scratch) {
     const auto convolve = [&] {
       if (run.bounded && !run.unfused) return algorithm->run(args, src, dst, scratch);
@@ -280,6 +271,20 @@ void ConvStep::run(StepRun& run) const {
     run.bounded = is_bounded(checked_floats, src);
     if (!run.bounded) convolve();
   });
+}
+
+void ConvStep::run_part(StepRun& run, int phase, int part, int parts) const {
+  algorithm->run_part(with_sources(run), run.src(0), run.dst(), run.scratch, phase, part, parts);
+}
+
+ConvArgs ConvStep::with_sources(const StepRun& run) const {
+  ConvArgs with = args;
+  if (residual_source != 0) with.residual = run.src(residual_source);
+  if (scale_source != 0) {
+    with.scale = run.src(scale_source);
+    with.shift = run.src(scale_source + 1);
+  }
+  return with;
 }
 
 void ConvStep::pack(const float* from, float* weights, const float* bias) {

@@ -19,6 +19,8 @@ class ConvStep : public WeightedStep {
   size_t residual_source = 0, scale_source = 0;
 
   void run(StepRun& run) const override;
+  int phases() const override { return blocked && algorithm->phases != nullptr ? algorithm->phases(args) : 0; }
+  void run_part(StepRun& run, int phase, int part, int parts) const override;
   ConvStep* as_conv() override { return this; }
 
   size_t weights_size() const override { return algorithm->weights_size(args); }
@@ -30,6 +32,10 @@ class ConvStep : public WeightedStep {
   size_t scratch_size() const override { return algorithm->scratch_size(args); }
   size_t outputs() const override { return static_cast<size_t>(args.oc); }
   void pack(const float* from, float* weights, const float* bias) override;
+
+ private:
+  // Of blocks: the arguments with what else the step reads.
+  ConvArgs with_sources(const StepRun& run) const;
 };
 
 // The convolution of a node, nothing fused.

@@ -131,6 +131,10 @@ void LinearStep::run(StepRun& run) const {
   });
 }
 
+void LinearStep::run_part(StepRun& run, int, int part, int parts) const {
+  algorithm->run_part(args, run.src(0), run.dst(), part, parts);
+}
+
 void LinearStep::pack(const float* from, float* weights, const float* bias) {
   algorithm->pack(args, from, weights);
   args.weights = weights;

@@ -14,6 +14,10 @@ class LinearStep : public WeightedStep {
   size_t sums = 0;
 
   void run(StepRun& run) const override;
+  int phases() const override {
+    return algorithm->run_part != nullptr && !fused_into_conv && requantization == nullptr ? 1 : 0;
+  }
+  void run_part(StepRun& run, int phase, int part, int parts) const override;
   LinearStep* as_linear() override { return this; }
 
   size_t weights_size() const override { return algorithm->weights_size(args); }

@@ -57,6 +57,11 @@ class Step {
   virtual ~Step() = default;
   virtual void run(StepRun& run) const = 0;
 
+  // A run by several threads has so many phases; the parts of a phase, in any order, are done before the next begins.
+  // 0: the step is not divided.
+  virtual int phases() const { return 0; }
+  virtual void run_part(StepRun&, int /*phase*/, int /*part*/, int /*parts*/) const {}
+
   // The steps with packed weights, which passes over a plan know; null for all others.
   virtual ConvStep* as_conv() { return nullptr; }
   virtual LinearStep* as_linear() { return nullptr; }
@@ -89,6 +94,13 @@ struct StepSpec {
     return layout == Layout::blocked ? (channels + kernels->lanes - 1) / kernels->lanes : channels;
   }
 };
+
+// Part `part` of n things, of so many parts as even as can be, borders at multiples of `unit`: the first one's index.
+inline size_t part_begin(size_t n, int part, int parts, size_t unit = 1) {
+  const size_t units = (n + unit - 1) / unit;
+  const size_t begin = units * static_cast<size_t>(part) / static_cast<size_t>(parts) * unit;
+  return begin < n ? begin : n;
+}
 
 // Floats that a step reads beside its values, the same for every image: packed once, when a plan is made.
 struct PackedOperand {

@@ -172,6 +172,7 @@ bool pays_in_blocks(const ConvArgs& a, const KernelTable& k, const std::string& 
 void choose_algorithms(Draft& draft) {
   for (DraftStep& step : draft.steps) {
     const bool int8 = step.quantized != nullptr, int8x4 = int8 && draft.int8x4 != nullptr;
+    if (ConvStep* const conv = step.conv()) conv->args.parts = draft.parts;
     if (ConvStep* const conv = step.conv(); conv != nullptr && conv->blocked)
       conv->algorithm = conv->args.groups > 1 ? &draft.kernels->blocked_depthwise : &draft.kernels->blocked_conv;
     else if (conv != nullptr)

@@ -26,6 +26,9 @@ void check(const PlanOptions& options) {
 
 }  // namespace
 
+// Threads that share one image.
+constexpr int most_parts = 16;
+
 class PlanBuilder {
  public:
   static std::unique_ptr<const Plan> build(const Graph& graph, const PlanOptions& options) {
@@ -34,6 +37,7 @@ class PlanBuilder {
     std::unique_ptr<Plan> plan(new Plan);
     const KernelTable& kernels = *(plan->kernels_ = choose_isa(options.isa).table);
     plan->threads_ = options.threads;
+    plan->parts_ = std::min(most_parts, options.threads > 0 ? options.threads : usable_cpus());
     plan->input_length_ = graph.nodes[0].shape.elements();
     plan->output_shape_ = graph.nodes[static_cast<size_t>(graph.output)].shape;
 
@@ -49,7 +53,7 @@ class PlanBuilder {
     const Int8Kernels* const int8x4 = (cpu_features() & cpu_avx512_vnni) != 0 ? kernels.int8 : nullptr;
     size_t weights = 0;
     const auto draft = [&](Layout images, std::unique_ptr<Program>& program) {
-      Draft d = {&graph, &options, &kernels, int8x4, images, &blocked};
+      Draft d = {&graph, &options, &kernels, int8x4, images, plan->parts_, &blocked};
       const std::vector<Group>& groups = d.is_batched() ? batched_groups : single_groups;
       choose_layouts(d, groups);
       lower(d, groups, options.int8 ? &quantized : nullptr);
@@ -66,6 +70,7 @@ class PlanBuilder {
     Draft single = draft(Layout::planes, plan->single_), batched;
     plan->descriptions_ = describe(single);
     for (const StepDescription& step : plan->descriptions_) plan->macs_ += step.macs;
+    for (const Program::Entry& entry : plan->single_->steps) plan->divided_ = plan->divided_ || entry.divided;
     plan->batched_from_ = batched_from(graph, kernels, options);
     if (plan->batched_from_ > 0) {
       batched = draft(Layout::batched, plan->batched_);

@@ -52,6 +52,7 @@ struct Draft {
   const KernelTable* kernels;
   const Int8Kernels* int8x4;  // kernels for four bytes a lane, or null
   Layout images;              // planes: an image alone; batched: a block of them
+  int parts;                  // threads that may share an image
   const NodeFlags* blocked;   // convolutions that write blocks of channels, or null
 
   std::vector<DraftStep> steps = {};

@@ -24,6 +24,16 @@ void Arena::release(size_t begin) {
   live_.erase(std::find_if(live_.begin(), live_.end(), [&](const Span& s) { return s.begin == begin; }));
 }
 
+namespace {
+
+// A value that passes through costs about as much as a dozen multiply-adds.
+bool is_worth_dividing(const Draft& draft, const DraftStep& step) {
+  const int64_t work = step.planned.macs + 12 * static_cast<int64_t>(draft.floats_of(step.value));
+  return work >= draft.options->divide_from;
+}
+
+}  // namespace
+
 void lay_out(Draft& draft, Program& program) {
   const size_t values = draft.values.size();
   const bool batched = draft.is_batched();
@@ -51,6 +61,7 @@ void lay_out(Draft& draft, Program& program) {
     program.steps.emplace_back();
     Program::Entry& entry = program.steps.back();
     entry.destination = where[step.value];
+    entry.divided = !batched && draft.parts > 1 && step.step().phases() > 0 && is_worth_dividing(draft, step);
     std::vector<size_t> finished;
     for (const Source& source : step.sources) {
       if (source.kind == Source::operand) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "base/task_team.h"
 #include "base/thread_pool.h"
 
 namespace kernelet {
@@ -14,6 +15,24 @@ void run_steps(const Program& program, StepRun run) {
     run.sources = entry.sources.data();
     run.destination = entry.destination;
     entry.step->run(run);
+  }
+}
+
+// The same by a team of threads.
+void run_steps(const Program& program, StepRun run, TaskTeam& team, int parts) {
+  for (const Program::Entry& entry : program.steps) {
+    run.sources = entry.sources.data();
+    run.destination = entry.destination;
+    if (!entry.divided) {
+      entry.step->run(run);
+      continue;
+    }
+    for (int phase = 0; phase < entry.step->phases(); ++phase) {
+      team.each(parts, [&](int part, int) {
+        StepRun mine = run;
+        entry.step->run_part(mine, phase, part, parts);
+      });
+    }
   }
 }
 
@@ -90,6 +109,29 @@ void Plan::run_one(Images image, float* arena) const {
   run_steps(*single_, start(*single_, floats_of(image.input, 1, arena), image.output, arena));
 }
 
+// Image after image, each by all threads.
+void Plan::run_divided(Images images, int64_t count, int threads) const {
+  const WorkspaceLease arena(*this);
+  struct Call {
+    const Plan* plan;
+    Images images;
+    int64_t count;
+    float* arena;
+    int threads;
+  } call{this, images, count, arena.data(), threads};
+  TaskTeam::run(
+      threads,
+      [](void* context, TaskTeam& team) {
+        const Call& c = *static_cast<Call*>(context);
+        for (int64_t i = 0; i < c.count; ++i) {
+          const Images at = c.plan->advanced(c.images, i);
+          const float* const input = c.plan->floats_of(at.input, 1, c.arena);
+          run_steps(*c.plan->single_, c.plan->start(*c.plan->single_, input, at.output, c.arena), team, c.threads);
+        }
+      },
+      &call);
+}
+
 const float* Plan::interleave(Images images, int count, float* arena) const {
   const size_t n = static_cast<size_t>(input_length_);
   kernels_->interleave(n, count, floats_of(images.input, count, arena), n, arena + batched_->input_offset);
@@ -121,7 +163,13 @@ void Plan::run_images(Images images, int64_t count) const {
 int Plan::threads_for(int64_t batch) const { return kernelet::threads_for(threads_, batch * macs_); }
 
 void Plan::run(Input input, float* output, int64_t batch) const {
-  if (batch == 1) return run_images({input, output}, 1);
+  if (batch == 1 && !divided_) return run_images({input, output}, 1);
+  if (divided_) {
+    const int team = std::min(threads_for(batch), parts_);
+    // images for every thread need no barriers
+    if (team > 1 && batch < team) return run_divided({input, output}, batch, team);
+    if (batch == 1) return run_images({input, output}, 1);
+  }
   struct Call {
     const Plan* plan;
     Images images;

@@ -13,6 +13,7 @@ struct Program {
     std::unique_ptr<Step> step;
     std::vector<Location> sources;
     Location destination;
+    bool divided = false;  // by several threads: there is work enough for it
     size_t described = 0;  // batched: the step of the single program that computes the value, too
   };
   std::vector<Entry> steps;

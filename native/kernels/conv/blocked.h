@@ -86,19 +86,35 @@ KERNELET_INLINE int planes_of(const ConvArgs& s) { return s.src_blocked ? blocks
 // One row of the input as the tiles want it. X: floats of a pixel.
 template <int X>
 KERNELET_INLINE void stage_row(const ConvArgs& s, const Stage& g, const float* from, float* to) {
-  for (int phase = 0; phase < g.phases; ++phase) {
-    for (int i = 0; i < g.columns; ++i, to += X) {
-      const int x = i * s.sw + phase - s.pl;
-      const bool inside = from != nullptr && x >= 0 && x < s.iw;
-      if constexpr (X == 1) *to = inside ? from[x] : 0.0f;
-      else F32::store(to, inside ? F32::load(from + static_cast<ptrdiff_t>(x) * X) : F32::zero());
+  for (int phase = 0; phase < g.phases; ++phase, to += static_cast<ptrdiff_t>(g.columns) * X) {
+    // columns [begin, end) lie inside the input
+    const int at = phase - s.pl;
+    int begin = at < 0 ? (-at + s.sw - 1) / s.sw : 0, end = at < s.iw ? (s.iw - at + s.sw - 1) / s.sw : 0;
+    if (from == nullptr) begin = end = 0;
+    if (end > g.columns) end = g.columns;
+    if (begin > end) begin = end;
+    memset(to, 0, sizeof(float) * begin * X);
+    memset(to + static_cast<ptrdiff_t>(end) * X, 0, sizeof(float) * (g.columns - end) * X);
+    int i = begin;
+    if constexpr (X == 1 && lanes > 1) {
+      for (; s.sw == 1 && i + lanes <= end; i += lanes) F32::store(to + i, F32::load(from + at + i));
+      for (; s.sw == 2 && i + lanes <= end && at + 2 * (i + lanes) <= s.iw; i += lanes) {
+        const float* const x = from + at + 2 * i;
+        F32::store(to + i, F32::even(F32::load(x), F32::load(x + lanes)));
+      }
+    }
+    for (; i < end; ++i) {
+      const ptrdiff_t x = at + static_cast<ptrdiff_t>(i) * s.sw;
+      if constexpr (X == 1) to[i] = from[x];
+      else F32::store(to + static_cast<ptrdiff_t>(i) * X, F32::load(from + x * X));
     }
   }
 }
 
 template <int X>
-void stage(const ConvArgs& s, const Stage& g, const float* src, float* to) {
-  for (int p = 0; p < planes_of(s); ++p) {
+void stage(const ConvArgs& s, const Stage& g, const float* src, int begin, int end, float* to) {
+  to += begin * g.plane;
+  for (int p = begin; p < end; ++p) {
     for (int r = 0; r < g.rows; ++r, to += g.row) {
       const int y = s.kh == 1 ? r * s.sh - s.pt : r;
       const bool inside = y >= 0 && y < s.ih;
@@ -159,11 +175,13 @@ KERNELET_INLINE size_t staged_floats(const ConvArgs& s) {
   return g.copied ? (static_cast<size_t>(planes_of(s)) * g.plane + 15) / 16 * 16 : 0;
 }
 
+KERNELET_INLINE size_t sums_floats(const ConvArgs& s) {
+  if (s.epilogue.pool == Pool::none) return 0;
+  return (static_cast<size_t>(most_blocks) * strip_rows(s) * s.ow * lanes + 15) / 16 * 16;
+}
+
 size_t scratch_size(const ConvArgs& s) {
-  const size_t sums = s.epilogue.pool != Pool::none
-                          ? static_cast<size_t>(most_blocks) * strip_rows(s) * s.ow * lanes
-                          : 0;
-  return staged_floats(s) + sums;
+  return staged_floats(s) + (s.parts > 1 ? s.parts : 1) * sums_floats(s);
 }
 
 struct Tile {
@@ -341,22 +359,32 @@ KERNELET_INLINE void pool_rows(int rows, int ow, const float* src, float* dst) {
   }
 }
 
+// Part `part`: some panels, where there are enough and their weights are what counts, else some tiles.
 template <int X>
-void convolve(const ConvArgs& s, const Stage& g, const float* src, float* dst, float* sums) {
+void convolve(const ConvArgs& s, const Stage& g, const float* src, float* dst, float* sums, int part, int parts) {
   const bool flat = is_flat(s, g), pooled = s.epilogue.pool != Pool::none;
   const int rows = flat ? 1 : s.oh, width = flat ? s.oh * s.ow : s.ow, taps = taps_of(s);
   const Tiles cut(width);
-  const int all = rows * cut.count, blocks = blocks_of(s.oc);
+  const int blocks = blocks_of(s.oc), panels = parts_of(blocks, most_blocks);
   const float* const packed = s.weights + tap_floats(s);
   const int32_t* const offsets = reinterpret_cast<const int32_t*>(s.weights);
   const size_t channel_weights = static_cast<size_t>(taps) * most_blocks * lanes;
   const size_t weights = static_cast<size_t>(blocks) * lanes * s.ic * taps;
+  const int units = flat ? cut.count : pooled ? s.ph : rows, unit = flat ? 1 : pooled ? 2 * cut.count : cut.count;
+  const bool by_panels = panels >= parts && (weights > many_weights || units < parts);
+  const int first_block = by_panels ? part_begin(panels, parts, part) * most_blocks : 0;
+  const int panels_end = by_panels ? part_begin(panels, parts, part + 1) * most_blocks : blocks;
+  const int last_block = panels_end < blocks ? panels_end : blocks;
+  const int first_tile = by_panels ? 0 : part_begin(units, parts, part) * unit;
+  const int last_tile = (by_panels ? units : part_begin(units, parts, part + 1)) * unit;
+  const int all = last_tile - first_tile;
+  if (all <= 0 || first_block >= last_block) return;
 
   int strip = all;
   if (flat) {
     const size_t tile = static_cast<size_t>(cut.base) * s.ic;
     if (weights <= many_weights) strip = static_cast<int>(near_floats / tile);
-  } else if (weights / many_weights < static_cast<size_t>(parts_of(blocks, most_blocks)) || pooled) {
+  } else if (weights / many_weights < static_cast<size_t>(panels) || pooled) {
     strip = strip_rows(s) * cut.count;
   }
   strip = strip < 1 ? 1 : strip > all ? all : strip;
@@ -375,10 +403,10 @@ void convolve(const ConvArgs& s, const Stage& g, const float* src, float* dst, f
   const ptrdiff_t out_plane = static_cast<ptrdiff_t>(s.ph) * s.pw * lanes;
   const ptrdiff_t strip_plane = pooled ? static_cast<ptrdiff_t>(strip / cut.count) * s.ow * lanes : out_plane;
   t.block = strip_plane;
-  for (int begin = 0; begin < all; begin += strip) {
-    const int end = begin + strip < all ? begin + strip : all;
+  for (int begin = first_tile; begin < last_tile; begin += strip) {
+    const int end = begin + strip < last_tile ? begin + strip : last_tile;
     const int first_row = begin / cut.count;
-    for (int block = 0; block < blocks; block += most_blocks) {
+    for (int block = first_block; block < last_block; block += most_blocks) {
       const int n = blocks - block < most_blocks ? blocks - block : most_blocks;
       const ptrdiff_t wide = static_cast<ptrdiff_t>(n) * lanes;
       const float* const panel = packed + static_cast<size_t>(block) * lanes * s.ic * taps;
@@ -449,13 +477,17 @@ KERNELET_COLD void depthwise_pack(const ConvArgs& s, const float* weight, float*
 }
 size_t depthwise_scratch_size(const ConvArgs&) { return 0; }
 
-void run_depthwise(const ConvArgs& s, const float* src, float* dst, float*) {
+int32_t depthwise_phases(const ConvArgs&) { return 1; }
+
+// Part `part`: some blocks.
+void depthwise_part(const ConvArgs& s, const float* src, float* dst, float*, int32_t, int32_t part, int32_t parts) {
   const ptrdiff_t out_plane = static_cast<ptrdiff_t>(s.oh) * s.ow * lanes;
   Tile t;
   t.args = &s;
   t.floor = floor_within(s.epilogue.after);
   t.block = 0;
-  for (int block = 0; block < blocks_of(s.oc); ++block) {
+  const int end = part_begin(blocks_of(s.oc), parts, part + 1);
+  for (int block = part_begin(blocks_of(s.oc), parts, part); block < end; ++block) {
     t.channel = block * lanes;
     float* const plane = dst + block * out_plane;
     const float* const residual = s.residual != nullptr ? s.residual + block * out_plane : nullptr;
@@ -475,16 +507,33 @@ void run_depthwise(const ConvArgs& s, const float* src, float* dst, float*) {
   }
 }
 
-void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
+void run_depthwise(const ConvArgs& s, const float* src, float* dst, float* scratch) {
+  depthwise_part(s, src, dst, scratch, 0, 0, 1);
+}
+
+// ---------------------------------------------------------------- dense
+
+// Phases: the copy of the input, where there is one, then the tiles.
+int32_t phases(const ConvArgs& s) { return stage_of(s).copied ? 2 : 1; }
+
+template <int X>
+KERNELET_INLINE void run_phase(const ConvArgs& s, const float* src, float* dst, float* scratch, int phase, int part,
+                               int parts) {
   const Stage g = stage_of(s);
-  float* const sums = scratch + staged_floats(s);
-  if (s.src_blocked) {
-    if (g.copied) stage<lanes>(s, g, src, scratch);
-    convolve<lanes>(s, g, g.copied ? scratch : src, dst, sums);
-  } else {
-    if (g.copied) stage<1>(s, g, src, scratch);
-    convolve<1>(s, g, g.copied ? scratch : src, dst, sums);
-  }
+  const int planes = planes_of(s);
+  if (g.copied && phase == 0)
+    return stage<X>(s, g, src, part_begin(planes, parts, part), part_begin(planes, parts, part + 1), scratch);
+  convolve<X>(s, g, g.copied ? scratch : src, dst, scratch + staged_floats(s) + part * sums_floats(s), part, parts);
+}
+
+void run_part(const ConvArgs& s, const float* src, float* dst, float* scratch, int32_t phase, int32_t part,
+              int32_t parts) {
+  if (s.src_blocked) run_phase<lanes>(s, src, dst, scratch, phase, part, parts);
+  else run_phase<1>(s, src, dst, scratch, phase, part, parts);
+}
+
+void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
+  for (int phase = 0; phase < phases(s); ++phase) run_part(s, src, dst, scratch, phase, 0, 1);
 }
 
 }  // namespace blocked

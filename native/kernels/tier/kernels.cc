@@ -66,7 +66,7 @@ constexpr KernelTable make_table() {
               conv_im2col::run,
               tile_rows,
               tile_width,
-              nullptr};
+              nullptr, nullptr, nullptr};
   t.direct_pixels = {"direct-pixels",
                      direct_pixels::fits,
                      direct_pixels::weights_size,
@@ -75,7 +75,7 @@ constexpr KernelTable make_table() {
                      direct_pixels::run,
                      direct_pixels::most_channels,
                      direct_pixels::most_rows * lanes,
-                     direct_pixels::complete};
+                     direct_pixels::complete, nullptr, nullptr};
   t.direct_channels = {"direct-channels",
                        direct_channels::fits,
                        direct_channels::weights_size,
@@ -84,7 +84,7 @@ constexpr KernelTable make_table() {
                        direct_channels::run,
                        direct_channels::most_pixels_of_two,
                        direct_channels::width,
-                       nullptr};
+                       nullptr, nullptr, nullptr};
   t.depthwise = {"direct-channels",
                  depthwise::fits,
                  depthwise::weights_size,
@@ -93,7 +93,7 @@ constexpr KernelTable make_table() {
                  depthwise::run,
                  depthwise::most_pixels,
                  lanes,
-                 nullptr};
+                 nullptr, nullptr, nullptr};
   t.winograd = {"winograd",
                 winograd::fits,
                 winograd::weights_size,
@@ -102,10 +102,10 @@ constexpr KernelTable make_table() {
                 winograd::run,
                 tile_rows,
                 tile_width,
-                nullptr};
+                nullptr, nullptr, nullptr};
   t.narrow_pixels = KERNELET_NARROW_PIXELS;
   t.linear = {"gemm", linear_weights_size,   linear_bias_size, linear_pack,  linear,
-              1,      row_registers * lanes, linear_slices,    linear_finish};
+              1,      row_registers * lanes, linear_part,      linear_slices, linear_finish};
   t.narrow_linear = KERNELET_NARROW_LINEAR;
   t.pool = {max_pool, avg_pool, adaptive_pool};
 
@@ -117,7 +117,9 @@ constexpr KernelTable make_table() {
                     blocked::run,
                     blocked::most_pixels,
                     blocked::most_blocks * lanes,
-                    nullptr};
+                    nullptr,
+                    blocked::phases,
+                    blocked::run_part};
   t.blocked_depthwise = {"blocked",
                          blocked::depthwise_fits,
                          blocked::depthwise_weights_size,
@@ -126,7 +128,9 @@ constexpr KernelTable make_table() {
                          blocked::run_depthwise,
                          depthwise::most_pixels,
                          lanes,
-                         nullptr};
+                         nullptr,
+                         blocked::depthwise_phases,
+                         blocked::depthwise_part};
 
   t.batched_conv = {"lanes",
                     batched::conv_fits,
@@ -136,7 +140,7 @@ constexpr KernelTable make_table() {
                     batched::conv,
                     tile_rows,
                     tile_width,
-                    nullptr};
+                    nullptr, nullptr, nullptr};
   t.batched_linear = {"lanes",
                       batched::linear_weights_size,
                       batched::linear_bias_size,
@@ -144,6 +148,7 @@ constexpr KernelTable make_table() {
                       batched::linear,
                       batched::most_outputs,
                       lanes,
+                      nullptr,
                       nullptr,
                       nullptr};
   t.batched_pool = {batched::max_pool, batched::avg_pool, batched::adaptive_pool};
