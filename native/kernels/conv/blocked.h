@@ -25,7 +25,7 @@
 // second-level cache once for all tiles of a strip), in them tiles.
 #pragma once
 
-#include "depthwise.h"
+#include "common.h"
 
 namespace kernelet {
 namespace KERNELET_ISA {
@@ -325,15 +325,16 @@ KERNELET_COLD TileFunction tile_of(int pixels, int blocks) {
 }
 
 // Pixels of a row in tiles, as even as can be; a tier of one size has tiles of the most pixels and of one.
+template <int Most>
 struct Tiles {
   int n, count, base, longer;
   explicit Tiles(int pixels) : n(pixels) {
     if (one_size) {
-      base = most_pixels;
-      longer = pixels / most_pixels;
-      count = longer + pixels % most_pixels;
+      base = Most;
+      longer = pixels / Most;
+      count = longer + pixels % Most;
     } else {
-      count = parts_of(pixels, most_pixels);
+      count = parts_of(pixels, Most);
       base = pixels / count;
       longer = pixels % count;
     }
@@ -364,7 +365,7 @@ template <int X>
 void convolve(const ConvArgs& s, const Stage& g, const float* src, float* dst, float* sums, int part, int parts) {
   const bool flat = is_flat(s, g), pooled = s.epilogue.pool != Pool::none;
   const int rows = flat ? 1 : s.oh, width = flat ? s.oh * s.ow : s.ow, taps = taps_of(s);
-  const Tiles cut(width);
+  const Tiles<most_pixels> cut(width);
   const int blocks = blocks_of(s.oc), panels = parts_of(blocks, most_blocks);
   const float* const packed = s.weights + tap_floats(s);
   const int32_t* const offsets = reinterpret_cast<const int32_t*>(s.weights);
@@ -455,63 +456,6 @@ void convolve(const ConvArgs& s, const Stage& g, const float* src, float* dst, f
     }
   }
 }
-
-// ---------------------------------------------------------------- a channel a group
-
-bool depthwise_fits(const ConvArgs& s) {
-  return s.groups == s.ic && s.oc == s.ic && s.epilogue.pool == Pool::none;
-}
-size_t depthwise_weights_size(const ConvArgs& s) {
-  return static_cast<size_t>(blocks_of(s.oc)) * lanes * taps_of(s);
-}
-// [block][kh][kw][lanes], zeros beyond the last channel
-KERNELET_COLD void depthwise_pack(const ConvArgs& s, const float* weight, float* packed) {
-  for (int block = 0; block < blocks_of(s.oc); ++block) {
-    for (int tap = 0; tap < taps_of(s); ++tap) {
-      for (int l = 0; l < lanes; ++l) {
-        const int oc = block * lanes + l;
-        *packed++ = oc < s.oc ? weight[static_cast<size_t>(oc) * taps_of(s) + tap] : 0.0f;
-      }
-    }
-  }
-}
-size_t depthwise_scratch_size(const ConvArgs&) { return 0; }
-
-int32_t depthwise_phases(const ConvArgs&) { return 1; }
-
-// Part `part`: some blocks.
-void depthwise_part(const ConvArgs& s, const float* src, float* dst, float*, int32_t, int32_t part, int32_t parts) {
-  const ptrdiff_t out_plane = static_cast<ptrdiff_t>(s.oh) * s.ow * lanes;
-  Tile t;
-  t.args = &s;
-  t.floor = floor_within(s.epilogue.after);
-  t.block = 0;
-  const int end = part_begin(blocks_of(s.oc), parts, part + 1);
-  for (int block = part_begin(blocks_of(s.oc), parts, part); block < end; ++block) {
-    t.channel = block * lanes;
-    float* const plane = dst + block * out_plane;
-    const float* const residual = s.residual != nullptr ? s.residual + block * out_plane : nullptr;
-    depthwise::panel(
-        s, src + static_cast<ptrdiff_t>(block) * s.ih * s.iw * lanes,
-        s.weights + static_cast<ptrdiff_t>(block) * taps_of(s) * lanes,
-        [&](auto& c, float* to) {
-          constexpr int pixels = sizeof c / sizeof c[0];
-          t.residual = residual != nullptr ? residual + (to - plane) : nullptr;
-          finish(t, c);
-          KERNELET_UNROLL
-          for (int p = 0; p < pixels; ++p) F32::store(to + p * lanes, c[p][0]);
-        },
-        plane);
-    if (!in_registers(s.epilogue.after))
-      activate_in_place(s.epilogue.after, static_cast<size_t>(out_plane), plane);
-  }
-}
-
-void run_depthwise(const ConvArgs& s, const float* src, float* dst, float* scratch) {
-  depthwise_part(s, src, dst, scratch, 0, 0, 1);
-}
-
-// ---------------------------------------------------------------- dense
 
 // Phases: the copy of the input, where there is one, then the tiles.
 int32_t phases(const ConvArgs& s) { return stage_of(s).copied ? 2 : 1; }

@@ -63,10 +63,11 @@ KERNELET_INLINE Taps inside(int at, int taps, int dilation, int size) {
 // P neighbouring outputs of a row, all with the same taps inside. src: the first one's first tap, also where
 // that lies outside.
 template <int P>
-KERNELET_INLINE void sum_taps(const ConvArgs& s, Taps rows, Taps columns, const float* src,
-                              const float* weights, reg (&c)[P][1]) {
+KERNELET_INLINE void tile(const ConvArgs& s, Taps rows, Taps columns, const float* src, const float* weights,
+                          reg bias, reg floor, float* dst) {
+  reg c[P];
   KERNELET_UNROLL
-  for (int p = 0; p < P; ++p) c[p][0] = F32::zero();
+  for (int p = 0; p < P; ++p) c[p] = F32::zero();
   const ptrdiff_t right = static_cast<ptrdiff_t>(s.sw) * lanes;
   for (int kh = rows.begin; kh < rows.end; ++kh) {
     const ptrdiff_t row = static_cast<ptrdiff_t>(kh) * s.dh * s.iw * lanes;
@@ -74,29 +75,18 @@ KERNELET_INLINE void sum_taps(const ConvArgs& s, Taps rows, Taps columns, const 
       const reg w = F32::load(weights + (kh * s.kw + kw) * lanes);
       const float* x = src + row + static_cast<ptrdiff_t>(kw) * s.dw * lanes;
       KERNELET_UNROLL
-      for (int p = 0; p < P; ++p) c[p][0] = F32::muladd(w, F32::load(x + p * right), c[p][0]);
+      for (int p = 0; p < P; ++p) c[p] = F32::muladd(w, F32::load(x + p * right), c[p]);
     }
   }
+  KERNELET_UNROLL
+  for (int p = 0; p < P; ++p) F32::store(dst + p * lanes, F32::max(floor, F32::add(c[p], bias)));
 }
 
-// The end of a tile: bias and a ReLU.
-struct Finish {
-  reg bias, floor;
-  template <int P>
-  KERNELET_INLINE void operator()(reg (&c)[P][1], float* dst) const {
-    KERNELET_UNROLL
-    for (int p = 0; p < P; ++p) F32::store(dst + p * lanes, F32::max(floor, F32::add(c[p][0], bias)));
-  }
-};
-
 // src [ih][iw][lanes] -> dst [oh][ow][lanes]
-template <class End>
-KERNELET_INLINE void panel(const ConvArgs& s, const float* src, const float* weights, const End& end,
-                           float* dst) {
-  const auto tile = [&](auto& c, Taps rows, Taps columns, const float* at) {
-    sum_taps(s, rows, columns, at, weights, c);
-    end(c, dst);
-  };
+[[maybe_unused]] void panel(const ConvArgs& s, const float* src, const float* weights, const float* bias_of,
+                            float* dst) {
+  const reg bias = F32::load(bias_of);
+  const reg floor = floor_of(s.epilogue.after);
   for (int oy = 0; oy < s.oh; ++oy) {
     const int y = oy * s.sh - s.pt;
     const Taps rows = inside(y, s.kh, s.dh, s.ih);
@@ -110,18 +100,15 @@ KERNELET_INLINE void panel(const ConvArgs& s, const float* src, const float* wei
         return whole && ox + pixels <= s.ow && x + (pixels - 1) * s.sw + (s.kw - 1) * s.dw < s.iw;
       };
       if (fit(most_pixels)) {
-        reg c[most_pixels][1];
-        tile(c, rows, columns, at);
+        tile<most_pixels>(s, rows, columns, at, weights, bias, floor, dst);
         ox += most_pixels;
         dst += most_pixels * lanes;
       } else if (fit(4)) {
-        reg c[4][1];
-        tile(c, rows, columns, at);
+        tile<4>(s, rows, columns, at, weights, bias, floor, dst);
         ox += 4;
         dst += 4 * lanes;
       } else {
-        reg c[1][1];
-        tile(c, rows, columns, at);
+        tile<1>(s, rows, columns, at, weights, bias, floor, dst);
         ox += 1;
         dst += lanes;
       }
@@ -137,8 +124,7 @@ void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
     for (int p = 0; p < panels(s); ++p) {
       const int channel = first_channel(s, p);
       batched::interleave(in_plane, lanes, src + channel * in_plane, in_plane, in);
-      const Finish end = {F32::load(s.bias + channel), floor_of(s.epilogue.after)};
-      panel(s, in, s.weights + static_cast<size_t>(p) * conv_k(s) * lanes, end, out);
+      panel(s, in, s.weights + static_cast<size_t>(p) * conv_k(s) * lanes, s.bias + channel, out);
       batched::deinterleave(out_plane, lanes, out, dst + channel * out_plane, out_plane);
     }
   }

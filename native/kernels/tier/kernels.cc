@@ -2,6 +2,7 @@
 #include "kernels/arithmetic.h"
 #include "kernels/batched.h"
 #include "kernels/conv/blocked.h"
+#include "kernels/conv/blocked_depthwise.h"
 #include "kernels/conv/depthwise.h"
 #include "kernels/conv/direct_channels.h"
 #include "kernels/conv/direct_pixels.h"
@@ -121,16 +122,16 @@ constexpr KernelTable make_table() {
                     blocked::phases,
                     blocked::run_part};
   t.blocked_depthwise = {"blocked",
-                         blocked::depthwise_fits,
-                         blocked::depthwise_weights_size,
-                         blocked::depthwise_pack,
-                         blocked::depthwise_scratch_size,
-                         blocked::run_depthwise,
-                         depthwise::most_pixels,
+                         blocked_depthwise::fits,
+                         blocked_depthwise::weights_size,
+                         blocked_depthwise::pack,
+                         blocked_depthwise::scratch_size,
+                         blocked_depthwise::run,
+                         blocked_depthwise::most_pixels,
                          lanes,
                          nullptr,
-                         blocked::depthwise_phases,
-                         blocked::depthwise_part};
+                         blocked_depthwise::phases,
+                         blocked_depthwise::run_part};
 
   t.batched_conv = {"lanes",
                     batched::conv_fits,
