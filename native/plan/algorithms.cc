@@ -162,6 +162,8 @@ const LinearAlgorithm& choose_int8x4(const Draft& draft) {
 
 bool pays_in_blocks(const ConvArgs& a, const KernelTable& k, const std::string& option) {
   if (a.groups > 1) return a.oc >= k.lanes;
+  // a pixel of its own lies alike in planes and in blocks
+  if (a.oh == 1 && a.ow == 1) return true;
   // lanes that compute nothing, and what little a small window leaves to do between loads and stores
   if (filled(a.oc, k.lanes) < 0.75 || int64_t{a.ic} * a.kh * a.kw < 8) return false;
   if (option != "fastest") return true;

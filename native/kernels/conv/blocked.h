@@ -15,11 +15,11 @@
 //   avx512    16   14   2
 //   neon       4   12   2
 //
-// An output is accumulated in the order (ic, kh, kw). Rows of taps that lie in the padding are left out; columns of the
-// padding are zeros of a copy of the input (`stage`), in which the pixels of a stride stand side by side. A 1x1 window
-// is read where it lies, all pixels as one row.
+// An output is accumulated in the order (ic, kh, kw). Rows of taps that lie in the padding are left out. Columns are
+// left out too, pixel by pixel, where rows are short; else tiles read a copy of the input (`stage`) with zeros for them,
+// in which the pixels of a stride stand side by side. A 1x1 window is read where it lies, all pixels as one row.
 //
-// Packed weights: the offsets of the taps, then [panel][ic][kh][kw][N lanes], zeros beyond the last channel.
+// Packed weights: the offsets of the taps and their columns, then [panel][ic][kh][kw][N lanes], zeros beyond the last channel.
 //
 // Loops: strips of tiles, in them panels, in them runs of input channels (so that a panel's weights come from the
 // second-level cache once for all tiles of a strip), in them tiles.
@@ -44,7 +44,10 @@ constexpr size_t near_floats = size_t{5} << 10, strip_floats = size_t{40} << 10;
 
 KERNELET_INLINE int blocks_of(int channels) { return (channels + lanes - 1) / lanes; }
 KERNELET_INLINE int taps_of(const ConvArgs& s) { return s.kh * s.kw; }
-KERNELET_INLINE size_t tap_floats(const ConvArgs& s) { return (static_cast<size_t>(taps_of(s)) + 15) / 16 * 16; }
+KERNELET_INLINE size_t tap_floats(const ConvArgs& s) { return (2 * static_cast<size_t>(taps_of(s)) + 15) / 16 * 16; }
+
+// Outputs of a row up to which it pays to leave out columns rather than to multiply zeros of a copy.
+constexpr int short_row = 16;
 
 // How the input lies for the tiles.
 struct Stage {
@@ -61,7 +64,8 @@ KERNELET_INLINE Stage stage_of(const ConvArgs& s) {
   Stage g;
   g.pixel = s.src_blocked ? lanes : 1;
   const int reach = (s.ow - 1) * s.sw + (s.kw - 1) * s.dw + 1;
-  g.copied = s.pl > 0 || reach > s.iw || s.sw > 1;
+  const bool padded = s.pl > 0 || reach > s.iw;
+  g.copied = s.sw > 1 || (padded && !(s.src_blocked && s.ow <= short_row));
   g.rows = s.ih;
   g.columns = s.iw;
   g.phases = 1;
@@ -146,7 +150,8 @@ KERNELET_COLD void pack(const ConvArgs& s, const float* weight, float* packed) {
     for (int kw = 0; kw < s.kw; ++kw) {
       const int x = kw * s.dw, column = g.copied ? (x % s.sw) * g.columns + x / s.sw : x;
       const int32_t offset = static_cast<int32_t>(kh * s.dh * g.row + static_cast<ptrdiff_t>(column) * g.pixel);
-      memcpy(packed + kh * s.kw + kw, &offset, sizeof offset);
+      const int32_t both[2] = {offset, x};
+      memcpy(packed + 2 * (kh * s.kw + kw), both, sizeof both);
     }
   }
   packed += tap_floats(s);
@@ -187,8 +192,9 @@ size_t scratch_size(const ConvArgs& s) {
 struct Tile {
   const float* src;  // channel 0 of the run, row of the first tap
   ptrdiff_t plane;   // to the next block, or channel
-  const int32_t* taps;
+  const int32_t* taps;  // of each its offset and its column
   int tap_count, channels;
+  int x;  // column of the first pixel's first tap
   const float* weights;  // of the first tap that counts
   ptrdiff_t skip;        // weights of those that do not
   bool first, last;
@@ -251,14 +257,15 @@ KERNELET_INLINE void finish(const Tile& t, reg (&c)[P][N]) {
   }
 }
 
-// X: floats from one pixel to its neighbour
-template <int P, int N, int X>
+// X: floats from one pixel to its neighbour. Edge: columns of taps may lie in the padding.
+template <int P, int N, int X, bool Edge>
 struct TileKernel {
   static void run(const Tile& t);
 };
 
-template <int P, int N, int X>
-KERNELET_NOINLINE void TileKernel<P, N, X>::run(const Tile& t) {
+template <int P, int N, int X, bool Edge>
+KERNELET_NOINLINE void TileKernel<P, N, X, Edge>::run(const Tile& t) {
+  const int iw = t.args->iw;
   reg c[P][N];
   KERNELET_UNROLL
   for (int p = 0; p < P; ++p) {
@@ -278,7 +285,7 @@ KERNELET_NOINLINE void TileKernel<P, N, X>::run(const Tile& t) {
       const float* channel = block;
       do {
         const int32_t* tap = t.taps;
-        const int32_t* const end = tap + t.tap_count;
+        const int32_t* const end = tap + 2 * t.tap_count;
         do {
           const float* const x = channel + *tap;
           reg wn[N];
@@ -286,6 +293,7 @@ KERNELET_NOINLINE void TileKernel<P, N, X>::run(const Tile& t) {
           for (int n = 0; n < N; ++n) wn[n] = F32::load(w + n * lanes);
           KERNELET_UNROLL
           for (int p = 0; p < P; ++p) {
+            if (Edge && static_cast<unsigned>(t.x + tap[1] + p) >= static_cast<unsigned>(iw)) continue;
             const reg v = F32::splat(x[p * X]);
             KERNELET_UNROLL
             for (int n = 0; n < N; ++n) c[p][n] = F32::muladd(v, wn[n], c[p][n]);
@@ -293,7 +301,8 @@ KERNELET_NOINLINE void TileKernel<P, N, X>::run(const Tile& t) {
           w += N * lanes;
           F32::prefetch_far(ahead);
           ahead += ahead_step;
-        } while (++tap != end);
+          tap += 2;
+        } while (tap != end);
         w += t.skip;
         ++channel;
       } while (--count > 0);
@@ -314,14 +323,14 @@ KERNELET_NOINLINE void TileKernel<P, N, X>::run(const Tile& t) {
 using TileFunction = void (*)(const Tile&);
 
 // Compared, not looked up: a table would be relocated at load time.
-template <int N, int X, int P>
+template <int N, int X, bool Edge, int P>
 TileFunction tile_from(int pixels) {
-  if constexpr (P == 1) return TileKernel<1, N, X>::run;
-  else return pixels >= P ? TileKernel<P, N, X>::run : tile_from<N, X, one_size ? 1 : P - 1>(pixels);
+  if constexpr (P == 1) return TileKernel<1, N, X, Edge>::run;
+  else return pixels >= P ? TileKernel<P, N, X, Edge>::run : tile_from<N, X, Edge, one_size ? 1 : P - 1>(pixels);
 }
-template <int X>
+template <int X, bool Edge>
 KERNELET_COLD TileFunction tile_of(int pixels, int blocks) {
-  return blocks == 1 ? tile_from<1, X, most_pixels>(pixels) : tile_from<2, X, most_pixels>(pixels);
+  return blocks == 1 ? tile_from<1, X, Edge, most_pixels>(pixels) : tile_from<2, X, Edge, most_pixels>(pixels);
 }
 
 // Pixels of a row in tiles, as even as can be; a tier of one size has tiles of the most pixels and of one.
@@ -412,8 +421,11 @@ void convolve(const ConvArgs& s, const Stage& g, const float* src, float* dst, f
       const ptrdiff_t wide = static_cast<ptrdiff_t>(n) * lanes;
       const float* const panel = packed + static_cast<size_t>(block) * lanes * s.ic * taps;
       t.channel = block * lanes;
-      const TileFunction longer = tile_of<X>(cut.base + (one_size ? 0 : 1), n);
-      const TileFunction usual = tile_of<X>(one_size ? 1 : cut.base, n);
+      const int most = cut.base + (one_size ? 0 : 1), least = one_size ? 1 : cut.base;
+      const TileFunction longer = tile_of<X, false>(most, n), usual = tile_of<X, false>(least, n);
+      // (planes are never read at an edge)
+      const TileFunction longer_edge = X == lanes ? tile_of<lanes, true>(most, n) : longer;
+      const TileFunction usual_edge = X == lanes ? tile_of<lanes, true>(least, n) : usual;
       for (int from = 0; from < s.ic; from += run) {
         t.channels = s.ic - from < run ? s.ic - from : run;
         t.first = from == 0;
@@ -431,11 +443,11 @@ void convolve(const ConvArgs& s, const Stage& g, const float* src, float* dst, f
           int low = 0, high = s.kh;
           while (low < high && y + low * s.dh < 0) ++low;
           while (high > low && y + (high - 1) * s.dh >= g.rows) --high;
-          t.taps = offsets + low * s.kw;
+          t.taps = offsets + 2 * low * s.kw;
           t.tap_count = (high - low) * s.kw;
           t.skip = (taps - t.tap_count) * wide;
           t.weights = w + low * s.kw * wide;
-          const float* const line = channels + y * g.row;
+          const float* const line = channels + y * g.row - (g.copied ? 0 : s.pl * X);
           for (; tile < cut.count && i < end; ++tile, ++i) {
             const int x = cut.begin(tile);
             t.src = line + static_cast<ptrdiff_t>(x) * X;
@@ -443,7 +455,10 @@ void convolve(const ConvArgs& s, const Stage& g, const float* src, float* dst, f
             t.residual = s.residual != nullptr ? s.residual + at : nullptr;
             t.dst = pooled ? sums + (static_cast<ptrdiff_t>(row - first_row) * width + x) * lanes : dst + at;
             t.ahead_step = share / (static_cast<ptrdiff_t>(t.channels) * (t.tap_count > 0 ? t.tap_count : 1));
-            (tile < cut.longer ? longer : usual)(t);
+            t.x = x - s.pl;
+            const int right = t.x + cut.pixels(tile) - 1 + (s.kw - 1) * s.dw;
+            const bool edge = !g.copied && (t.x < 0 || right >= s.iw) && !flat;
+            (tile < cut.longer ? edge ? longer_edge : longer : edge ? usual_edge : usual)(t);
             t.ahead += share;
           }
         }
