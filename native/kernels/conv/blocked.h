@@ -214,46 +214,51 @@ KERNELET_INLINE reg floor_within(const Unary& f) {
   return f.f == Activation::clip ? F32::splat(f.a) : floor_of(f);
 }
 
-// bias, scale and shift, the other value, the activation
+// The end of a tile in registers: bias, and an activation that costs little.
+KERNELET_INLINE bool ends_in_registers(const Tile& t) {
+  return t.args->scale == nullptr && t.residual == nullptr && in_registers(t.args->epilogue.after);
+}
+
 template <int P, int N>
 KERNELET_INLINE void finish(const Tile& t, reg (&c)[P][N]) {
-  const ConvArgs& s = *t.args;
+  const Unary& after = t.args->epilogue.after;
   KERNELET_UNROLL
   for (int n = 0; n < N; ++n) {
-    const reg bias = F32::load(s.bias + t.channel + n * lanes);
+    const reg bias = F32::load(t.args->bias + t.channel + n * lanes);
     KERNELET_UNROLL
-    for (int p = 0; p < P; ++p) c[p][n] = F32::add(c[p][n], bias);
+    for (int p = 0; p < P; ++p) c[p][n] = F32::max(t.floor, F32::add(c[p][n], bias));
   }
-  if (s.scale != nullptr) {
-    KERNELET_UNROLL
-    for (int n = 0; n < N; ++n) {
-      const reg scale = F32::load(s.scale + t.channel + n * lanes);
-      const reg shift = F32::load(s.shift + t.channel + n * lanes);
-      KERNELET_UNROLL
-      for (int p = 0; p < P; ++p) c[p][n] = F32::muladd(c[p][n], scale, shift);
-    }
-  }
-  if (t.residual != nullptr) {
-    KERNELET_UNROLL
-    for (int n = 0; n < N; ++n) {
-      KERNELET_UNROLL
-      for (int p = 0; p < P; ++p)
-        c[p][n] = F32::add(c[p][n], F32::load(t.residual + n * t.block + p * lanes));
-    }
-  }
-  if (!in_registers(s.epilogue.after)) return;
-  KERNELET_UNROLL
-  for (int n = 0; n < N; ++n) {
-    KERNELET_UNROLL
-    for (int p = 0; p < P; ++p) c[p][n] = F32::max(t.floor, c[p][n]);
-  }
-  if (s.epilogue.after.f == Activation::clip) {
-    const reg high = F32::splat(s.epilogue.after.b);
+  if (after.f == Activation::clip) {
+    const reg high = F32::splat(after.b);
     KERNELET_UNROLL
     for (int n = 0; n < N; ++n) {
       KERNELET_UNROLL
       for (int p = 0; p < P; ++p) c[p][n] = F32::select_gt(c[p][n], high, high, c[p][n]);
     }
+  }
+}
+
+// The same and all else from sums in memory: bias, scale and shift, the other value, any activation.
+KERNELET_NOINLINE void finish_in_memory(const Tile& t, int pixels, int blocks) {
+  const ConvArgs& s = *t.args;
+  const Unary& after = s.epilogue.after;
+  const reg high = F32::splat(after.f == Activation::clip ? after.b : __builtin_inff());
+  const bool simple = in_registers(after);
+  for (int n = 0; n < blocks; ++n) {
+    float* const dst = t.dst + n * t.block;
+    const int channel = t.channel + n * lanes;
+    const reg bias = F32::load(s.bias + channel);
+    for (int i = 0; i < pixels * lanes; i += lanes) {
+      reg y = F32::add(F32::load(dst + i), bias);
+      if (s.scale != nullptr) y = F32::muladd(y, F32::load(s.scale + channel), F32::load(s.shift + channel));
+      if (t.residual != nullptr) y = F32::add(y, F32::load(t.residual + n * t.block + i));
+      if (simple) {
+        y = F32::max(t.floor, y);
+        y = F32::select_gt(y, high, high, y);
+      }
+      F32::store(dst + i, y);
+    }
+    if (!simple) activate_in_place(after, static_cast<size_t>(pixels) * lanes, dst);
   }
 }
 
@@ -309,15 +314,14 @@ KERNELET_NOINLINE void TileKernel<P, N, X, Edge>::run(const Tile& t) {
       block += t.plane;
     } while (left > 0);
   }
-  if (t.last) finish<P, N>(t, c);
+  const bool in_memory = t.last && !ends_in_registers(t);
+  if (t.last && !in_memory) finish<P, N>(t, c);
   KERNELET_UNROLL
   for (int p = 0; p < P; ++p) {
     KERNELET_UNROLL
     for (int n = 0; n < N; ++n) F32::store(t.dst + n * t.block + p * lanes, c[p][n]);
   }
-  if (!t.last || in_registers(t.args->epilogue.after)) return;
-  for (int n = 0; n < N; ++n)
-    activate_in_place(t.args->epilogue.after, static_cast<size_t>(P) * lanes, t.dst + n * t.block);
+  if (in_memory) finish_in_memory(t, P, N);
 }
 
 using TileFunction = void (*)(const Tile&);

@@ -103,9 +103,11 @@ KERNELET_NOINLINE void DepthwiseKernel<P>::run(const ConvArgs& s, const Rows& r,
       for (int p = 0; p < P; ++p) c[p][0] = F32::muladd(weight, F32::load(tap + p * right), c[p][0]);
     }
   }
-  finish(t, c);
+  const bool in_memory = !ends_in_registers(t);
+  if (!in_memory) finish(t, c);
   KERNELET_UNROLL
   for (int p = 0; p < P; ++p) F32::store(t.dst + p * lanes, c[p][0]);
+  if (in_memory) finish_in_memory(t, P, 1);
 }
 
 using Kernel = void (*)(const ConvArgs&, const Rows&, int, const Tile&);
@@ -160,8 +162,6 @@ void run_part(const ConvArgs& s, const float* src, float* dst, float* scratch, i
         t.residual = s.residual != nullptr ? s.residual + at + static_cast<ptrdiff_t>(x) * lanes : nullptr;
         (tile < cut.longer ? longer : usual)(s, r, x, t);
       }
-      if (!in_registers(s.epilogue.after))
-        activate_in_place(s.epilogue.after, static_cast<size_t>(out_row), dst + at);
     }
   }
 }
