@@ -149,6 +149,9 @@ struct LinearAlgorithm {
   int32_t tile_rows, tile_columns;
   // Some panels of outputs, for several threads; null where it is not divided.
   void (*run_part)(const LinearArgs&, const float* src, float* dst, int32_t part, int32_t parts);
+  // One row of each of `images`, the weights read once for all of them; null where there is no such form.
+  void (*run_images)(const LinearArgs&, int32_t images, const float* src, size_t src_stride, float* dst,
+                     size_t dst_stride);
   // One row in slices: share `share` of `shares` of the work over inputs begin ... end, at most one slice a panel
   // and one more. Then `finish`: sums [bias_size] -> dst.
   int32_t (*slices)(const LinearArgs&, int32_t begin, int32_t end, int32_t share, int32_t shares,

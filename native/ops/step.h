@@ -30,13 +30,14 @@ inline size_t floats_in(Layout layout, const Shape& shape, int lanes) {
 
 // Where a value lies while a program runs.
 struct Location {
-  enum Kind { input, output, arena, weights } kind = arena;
+  // tail: of the last steps of a program, an arena an image (Program::tail)
+  enum Kind { input, output, arena, weights, tail } kind = arena;
   size_t offset = 0;  // floats, from bases[kind]
 };
 
 // What a run of a step is told.
 struct StepRun {
-  float* bases[4];  // of Location::Kind
+  float* bases[5];  // of Location::Kind
   float* scratch;
   const Location* sources;
   Location destination;
@@ -61,6 +62,16 @@ class Step {
   // 0: the step is not divided.
   virtual int phases() const { return 0; }
   virtual void run_part(StepRun&, int /*phase*/, int /*part*/, int /*parts*/) const {}
+
+  // For some images, which lie so far apart in the tail and in the output.
+  virtual void run_images(const StepRun& run, int images, size_t tail_stride, size_t output_stride) const {
+    for (int i = 0; i < images; ++i) {
+      StepRun one = run;
+      one.bases[Location::tail] += static_cast<size_t>(i) * tail_stride;
+      one.bases[Location::output] += static_cast<size_t>(i) * output_stride;
+      this->run(one);
+    }
+  }
 
   // The steps with packed weights, which passes over a plan know; null for all others.
   virtual ConvStep* as_conv() { return nullptr; }

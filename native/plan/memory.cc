@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "draft.h"
+#include "ops/linear.h"
 
 namespace kernelet {
 
@@ -32,6 +33,33 @@ bool is_worth_dividing(const Draft& draft, const DraftStep& step) {
   return work >= draft.options->divide_from;
 }
 
+// The first step of the tail: a layer that shares its weights, whose source is all that the steps from it on read of
+// those before.
+size_t find_tail(const Draft& draft) {
+  const size_t none = draft.steps.size();
+  size_t first = none;
+  for (size_t i = 1; i < none && first == none; ++i) {
+    const LinearStep* const layer = draft.steps[i].linear();
+    if (layer != nullptr && draft.steps[i].quantized == nullptr && layer->shares_weights()) first = i;
+  }
+  if (first == none || draft.is_batched()) return none;
+  const size_t source = draft.steps[first].sources[0].index;
+  std::vector<bool> inside(draft.values.size());
+  inside[source] = true;
+  bool made = false;
+  for (size_t i = 0; i < none; ++i) {
+    if (i < first) made = made || draft.steps[i].value == source;
+    else inside[draft.steps[i].value] = true;
+  }
+  if (!made || source == draft.result) return none;
+  for (size_t i = first; i < none; ++i) {
+    for (const Source& one : draft.steps[i].sources) {
+      if (one.kind == Source::value && !inside[one.index]) return none;
+    }
+  }
+  return first;
+}
+
 }  // namespace
 
 void lay_out(Draft& draft, Program& program) {
@@ -43,7 +71,10 @@ void lay_out(Draft& draft, Program& program) {
       if (source.kind == Source::value) last_use[source.index] = i;
     }
   }
-  Arena arena;
+  Arena arena, tail;
+  program.tail = find_tail(draft);
+  const bool has_tail = program.tail < draft.steps.size();
+  const size_t tail_source = has_tail ? draft.steps[program.tail].sources[0].index : values;
   std::vector<Location> where(values);
   where[0] = {Location::input, 0};
   if (batched) where[0] = {Location::arena, program.input_offset = arena.place(draft.floats_of(0))};
@@ -54,6 +85,8 @@ void lay_out(Draft& draft, Program& program) {
     DraftStep& step = draft.steps[i];
     if (step.value == draft.result && !batched) {
       where[step.value] = {Location::output, 0};
+    } else if (i >= program.tail || step.value == tail_source) {
+      where[step.value] = {Location::tail, tail.place(draft.floats_of(step.value))};
     } else {
       where[step.value] = {Location::arena, arena.place(draft.floats_of(step.value))};
       if (step.value == draft.result) program.output_offset = where[step.value].offset;
@@ -75,6 +108,7 @@ void lay_out(Draft& draft, Program& program) {
     finished.erase(std::unique(finished.begin(), finished.end()), finished.end());
     for (size_t value : finished) {
       if (where[value].kind == Location::arena && last_use[value] == i) arena.release(where[value].offset);
+      if (where[value].kind == Location::tail && last_use[value] == i) tail.release(where[value].offset);
     }
     if (const WeightedStep* const layer = step.weighted()) {
       const Requantization* const r = layer->requantization.get();
@@ -82,7 +116,9 @@ void lay_out(Draft& draft, Program& program) {
     }
   }
   program.scratch_offset = arena.size();
-  program.workspace_floats = arena.size() + AlignedFloats::round_up(draft.scratch);
+  program.tail_floats = tail.size();
+  program.tail_offset = arena.size() + AlignedFloats::round_up(draft.scratch);
+  program.workspace_floats = program.tail_offset + Program::tail_images * tail.size();
 }
 
 }  // namespace kernelet

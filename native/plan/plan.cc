@@ -10,8 +10,9 @@
 namespace kernelet {
 namespace {
 
-void run_steps(const Program& program, StepRun run) {
-  for (const Program::Entry& entry : program.steps) {
+void run_steps(const Program& program, StepRun run, size_t end) {
+  for (size_t i = 0; i < end; ++i) {
+    const Program::Entry& entry = program.steps[i];
     run.sources = entry.sources.data();
     run.destination = entry.destination;
     entry.step->run(run);
@@ -83,6 +84,7 @@ StepRun Plan::start(const Program& program, const float* input, float* output, f
   run.bases[Location::output] = output;
   run.bases[Location::arena] = arena;
   run.bases[Location::weights] = weights_.data();
+  run.bases[Location::tail] = arena + program.tail_offset;
   run.scratch = arena + program.scratch_offset;
   run.bounded = true;
   return run;
@@ -106,7 +108,24 @@ Plan::Images Plan::advanced(Images images, int64_t count) const {
 }
 
 void Plan::run_one(Images image, float* arena) const {
-  run_steps(*single_, start(*single_, floats_of(image.input, 1, arena), image.output, arena));
+  run_steps(*single_, start(*single_, floats_of(image.input, 1, arena), image.output, arena), single_->steps.size());
+}
+
+// Up to Program::tail_images of them, to whose tails they go together.
+void Plan::run_some(Images images, int count, float* arena) const {
+  for (int i = 0; i < count; ++i) {
+    const Images image = advanced(images, i);
+    StepRun run = start(*single_, floats_of(image.input, 1, arena), image.output, arena);
+    run.bases[Location::tail] += static_cast<size_t>(i) * single_->tail_floats;
+    run_steps(*single_, run, single_->tail);
+  }
+  StepRun run = start(*single_, nullptr, images.output, arena);
+  for (size_t i = single_->tail; i < single_->steps.size(); ++i) {
+    const Program::Entry& entry = single_->steps[i];
+    run.sources = entry.sources.data();
+    run.destination = entry.destination;
+    entry.step->run_images(run, count, single_->tail_floats, static_cast<size_t>(output_length()));
+  }
 }
 
 // Image after image, each by all threads.
@@ -140,7 +159,7 @@ const float* Plan::interleave(Images images, int count, float* arena) const {
 
 void Plan::run_block(Images images, int count, float* arena) const {
   const float* const output = interleave(images, count, arena);
-  run_steps(*batched_, start(*batched_, nullptr, nullptr, arena));
+  run_steps(*batched_, start(*batched_, nullptr, nullptr, arena), batched_->steps.size());
   const size_t n = static_cast<size_t>(output_length());
   kernels_->deinterleave(n, count, output, images.output, n);
 }
@@ -149,9 +168,12 @@ void Plan::run_images(Images images, int64_t count) const {
   const WorkspaceLease arena(*this);
   while (count > 0) {
     const bool block = batched_from_ > 0 && count >= batched_from_;
-    const int64_t now = block ? std::min<int64_t>(count, kernels_->lanes) : 1;
+    const bool some = !block && count > 1 && single_->tail < single_->steps.size();
+    const int64_t now = std::min<int64_t>(count, block ? kernels_->lanes : some ? Program::tail_images : 1);
     if (block) {
       run_block(images, static_cast<int>(now), arena.data());
+    } else if (some) {
+      run_some(images, static_cast<int>(now), arena.data());
     } else {
       run_one(images, arena.data());
     }
@@ -176,8 +198,11 @@ void Plan::run(Input input, float* output, int64_t batch) const {
     int64_t batch, block;  // images that stay together
     std::atomic<bool> failed;
   } call{this, {input, output}, batch, batched_from_ > 0 ? kernels_->lanes : 1, {false}};
+  const int wanted = threads_for(batch);
+  if (batched_from_ == 0 && single_->tail < single_->steps.size())
+    call.block = std::max<int64_t>(1, std::min<int64_t>(Program::tail_images, (batch + wanted - 1) / wanted));
   const int64_t blocks = (batch + call.block - 1) / call.block;
-  const int threads = static_cast<int>(std::min<int64_t>(threads_for(batch), blocks));
+  const int threads = static_cast<int>(std::min<int64_t>(wanted, blocks));
   if (threads <= 1) return run_images(call.images, batch);
   // Block after block, so that a thread that wakes late does fewer: which thread takes one cannot matter to the
   // result. A long batch goes in longer stretches.

@@ -95,6 +95,7 @@ class Plan {
   Plan();
   void run_images(Images images, int64_t count) const;
   void run_one(Images image, float* arena) const;
+  void run_some(Images images, int count, float* arena) const;
   void run_divided(Images image, int64_t count, int threads) const;
   void run_block(Images images, int count, float* arena) const;
   StepRun start(const Program& program, const float* input, float* output, float* arena) const;

@@ -152,5 +152,36 @@ ONCE(divided_images) {
   }
 }
 
+// Images whose linear layers read their many weights together.
+ONCE(shared_weights) {
+  for (const std::string& isa : supported_isas()) {
+    for (int threads : {1, 3}) {
+      const std::string name = isa + " " + std::to_string(threads);
+      if (!begin(name)) continue;
+      Random random(name);
+      Net net(random, shape_of({5, 9, 9}));
+      int x = net.unary(Op::relu, net.conv(0, 7, Window(3)));
+      x = net.unary(Op::tanh, net.linear(net.flatten(x), 260));
+      x = net.add(net.linear(x, 260), x);
+      net.softmax(Op::softmax, net.linear(x, 33), 0);
+      PlanOptions options;
+      options.isa = isa;
+      options.algorithm = "direct";  // no images in lanes
+      options.threads = threads;
+      const std::unique_ptr<const Plan> plan = Plan::make(net.graph, options);
+      const std::vector<float> input = random_floats(random, 21 * net.input_length());
+      std::vector<float> want(21 * net.output_length());
+      for (size_t i = 0; i < 21; ++i)
+        plan->run(input.data() + i * net.input_length(), want.data() + i * net.output_length(), 1);
+      for (int64_t batch : {0, 2, 7, 8, 9, 16, 21}) {
+        const size_t n = static_cast<size_t>(batch);
+        const std::vector<float> some(input.begin(), input.begin() + static_cast<ptrdiff_t>(n * net.input_length()));
+        const std::vector<float> got = run_guarded(*plan, some, batch, all_places[n % 3]);
+        check_same(got.data(), want.data(), got.size(), (name + ", a batch of " + std::to_string(batch)).c_str());
+      }
+    }
+  }
+}
+
 }  // namespace test
 }  // namespace kernelet

@@ -106,7 +106,7 @@ constexpr KernelTable make_table() {
                 nullptr, nullptr, nullptr};
   t.narrow_pixels = KERNELET_NARROW_PIXELS;
   t.linear = {"gemm", linear_weights_size,   linear_bias_size, linear_pack,  linear,
-              1,      row_registers * lanes, linear_part,      linear_slices, linear_finish};
+              1,      row_registers * lanes, linear_part,      linear_images, linear_slices, linear_finish};
   t.narrow_linear = KERNELET_NARROW_LINEAR;
   t.pool = {max_pool, avg_pool, adaptive_pool};
 
@@ -149,6 +149,7 @@ constexpr KernelTable make_table() {
                       batched::linear,
                       batched::most_outputs,
                       lanes,
+                      nullptr,
                       nullptr,
                       nullptr,
                       nullptr};
