@@ -167,6 +167,12 @@ export class GraphWriter {
     return unused
   }
 
+  /** The weight of a node that has one. */
+  weightOf({ name, weight }: GraphNode): Tensor {
+    if (weight) return weight
+    throw new KerneletError('ERR_ARGUMENT', `saveOnnx: ${name} has no weight`)
+  }
+
   /** Whether a value is the same for every image, and has no batch dimension. */
   isConstant(name: string): boolean {
     return this.#constants.has(name)

@@ -7,7 +7,7 @@ import { show } from '../../util/show.ts'
 import { type FilePath, pathOf } from '../../util/source.ts'
 import { writeAtomically } from '../atomic-write.ts'
 import { GraphWriter } from './graph-writer.ts'
-import { writers } from './writers.ts'
+import { writers } from './operators/index.ts'
 
 /** Options of `saveOnnx`. */
 export interface SaveOnnxOptions {
