@@ -20,9 +20,9 @@ export { OnnxArray, type OnnxInput, type OnnxResult } from './formats/onnx/onnx-
 export { type SaveOnnxOptions, saveOnnx } from './formats/onnx/save.ts'
 export { loadSafetensors, readSafetensors, saveSafetensors } from './formats/safetensors.ts'
 export { loadTorch, readTorch, type TorchOptions } from './formats/torch/load.ts'
+export type { Operation } from './graph/definition.ts'
 export { type Graph, type GraphNode, trace } from './graph/graph.ts'
 export { activations } from './graph/intermediates.ts'
-export type { Operation } from './graph/operation.ts'
 export { type LayerSummary, Summary, summary } from './graph/summary.ts'
 export { LeNet5 } from './models/lenet5.ts'
 export {

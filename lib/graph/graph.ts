@@ -4,8 +4,17 @@ import { checkShape, formatShape } from '../tensor/shape.ts'
 import { noData, Tensor } from '../tensor/tensor.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
+import {
+  constantOf,
+  definitionOf,
+  inputOf,
+  isConstant,
+  isInput,
+  isView,
+  type Operation,
+} from './definition.ts'
 import type { Model } from './model.ts'
-import { inferShape, type Operation } from './operation.ts'
+import { inferShape } from './operation.ts'
 
 /** An operation in its place. */
 export interface GraphNode extends Operation {
@@ -33,7 +42,7 @@ export interface Graph {
 export function graphShapes(graph: Graph): { input: readonly number[]; output: readonly number[] } {
   const output = graph.nodes[graph.output]
   const input = graph.nodes[0]
-  if (input?.op !== 'input' || !output) {
+  if (!input || !isInput(input) || !output) {
     throw new KerneletError(
       'ERR_ARGUMENT',
       'A graph must begin with its input and name one of its nodes as output',
@@ -76,6 +85,19 @@ export function trace(module: Model, inputShape: readonly number[]): Graph {
     )
   }
   return { nodes: tracer.nodes, output: output.node }
+}
+
+let counts: Operation['counts']
+
+/** What a layer made of several operations says of those that `compute` applies; see `Operation.counts`. */
+export function counted<T>(own: NonNullable<Operation['counts']>, compute: () => T): T {
+  const outer = counts
+  counts = own
+  try {
+    return compute()
+  } finally {
+    counts = outer
+  }
 }
 
 /** Arrays whose values operations take, while somebody asks. */
@@ -141,7 +163,7 @@ export class Tracer {
   readonly #constants: Map<Tensor, Map<number, number>> = new Map()
 
   constructor(inputShape: number[]) {
-    this.nodes.push({ op: 'input', name: 'input', inputs: [], shape: inputShape })
+    this.nodes.push({ ...inputOf({}), name: 'input', inputs: [], shape: inputShape })
     this.input = new SymbolicTensor(this, 0, [1, ...inputShape])
   }
 
@@ -159,11 +181,18 @@ export class Tracer {
     const sources = inputs.map((input) => this.#indexOf(input, name, inputRank))
     const shape = inferShape(
       operation,
-      sources.map((source) => (this.nodes[source] as GraphNode).shape),
-      { prefix: `${name}: `, origin: (i) => this.#origin(sources[i] as number) },
+      sources.map((source) => this.#at(source).shape),
+      { name, origin: (i) => this.#origin(sources[i] ?? 0) },
     )
     const flat = (rank ?? inputRank) === 1
-    this.nodes.push({ ...operation, name, inputs: sources, shape, ...(flat && { flat }) })
+    this.nodes.push({
+      ...operation,
+      name,
+      inputs: sources,
+      shape,
+      ...(flat && { flat }),
+      ...(counts && { counts }),
+    })
     return new SymbolicTensor(this, this.nodes.length - 1, flat ? [1] : [1, ...shape])
   }
 
@@ -204,24 +233,25 @@ export class Tracer {
     if (known !== undefined) return known
     const index = this.nodes.length
     this.#constants.set(tensor, (this.#constants.get(tensor) ?? new Map()).set(rank, index))
-    const count = this.nodes.filter(({ op }) => op === 'constant').length + 1
+    const count = this.nodes.filter(isConstant).length + 1
     this.nodes.push({
-      op: 'constant',
+      ...constantOf({ weight: tensor }),
       name: `constant_${count}`,
       inputs: [],
       shape: image.length === 0 ? [1] : [...image],
-      weight: tensor,
     })
     return index
   }
 
   #origin(index: number): string {
-    const node = this.nodes[index] as GraphNode
-    if (node.op === 'flatten' || node.op === 'reshape') {
-      const source = this.nodes[node.inputs[0] as number] as GraphNode
-      return `${formatShape(source.shape)} from ${source.name} ${node.op === 'flatten' ? 'flattened' : 'reshaped'}`
-    }
-    return `${formatShape(node.shape)} from ${node.name}`
+    const node = this.#at(index)
+    if (!isView(node)) return `${formatShape(node.shape)} from ${node.name}`
+    const source = this.#at(node.inputs[0] ?? 0)
+    return `${formatShape(source.shape)} from ${source.name} ${definitionOf(node.op).participle}`
+  }
+
+  #at(index: number): GraphNode {
+    return this.nodes[index] as GraphNode
   }
 }
 

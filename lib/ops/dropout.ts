@@ -6,6 +6,7 @@
  * @param training false: the input as it is
  */
 import { apply, checkTensor } from '../graph/apply.ts'
+import { operation } from '../graph/definition.ts'
 import { noteTaken, SymbolicTensor } from '../graph/graph.ts'
 import { attached } from '../graph/operation.ts'
 import { Module } from '../nn/module.ts'
@@ -14,13 +15,20 @@ import { Tensor } from '../tensor/tensor.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
 
+const dropping = operation('dropout', {
+  title: 'Dropout',
+  needs: ['p'],
+  view: 'unless trained',
+  keepsUnits: true,
+})
+
 export function dropout(input: Tensor, p = 0.5, training = true): Tensor {
   checkTensor('dropout', input)
   if (typeof p !== 'number' || !(p >= 0 && p <= 1)) {
     throw new KerneletError('ERR_ARGUMENT', `Dropout: p must be a number from 0 to 1 but is ${show(p)}`)
   }
   if (!training || p === 0) return input
-  if (input instanceof SymbolicTensor) return apply({ op: 'dropout', p }, [input])
+  if (input instanceof SymbolicTensor) return apply(dropping({ p }), [input])
   const generator = defaultGenerator()
   const kept = p === 1 ? 0 : 1 / (1 - p)
   const data = attached(input, 'dropout')

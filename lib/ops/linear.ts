@@ -1,13 +1,33 @@
 /** Fully connected layers. */
 import { apply, checkBias, checkWeight } from '../graph/apply.ts'
+import { operation } from '../graph/definition.ts'
 import { SymbolicTensor } from '../graph/graph.ts'
 import { type InitOptions, initialise } from '../nn/init.ts'
 import { Module } from '../nn/module.ts'
 import type { Parameter } from '../tensor/parameter.ts'
-import { size } from '../tensor/shape.ts'
+import { elements, size } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { checkOptions } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
+
+const product = operation('linear', {
+  title: 'Linear',
+  needs: ['weight'],
+  takes: ['bias'],
+  weightRank: () => 2,
+  own: ({ weight }, input) => [...input.slice(0, -1), weight.shape[0] ?? 1],
+  macs: ({ weight }) => elements(weight.shape.slice(1)),
+  misfit({ weight }, [input = []], place) {
+    const [out, expected = 1] = weight.shape
+    const features = input.at(-1)
+    if (features === expected) return undefined
+    const advice =
+      elements(input) === expected && input.length > 1
+        ? 'flatten it first: flatten(x, 1)'
+        : `use new Linear(${features}, ${out})`
+    return `Linear expects ${expected} features but receives ${features} (${place.origin(0)}); ${advice}`
+  },
+})
 
 /**
  * `input · weightᵀ + bias` over the last dimension, `torch.nn.functional.linear`.
@@ -25,11 +45,10 @@ export function linear(input: Tensor, weight: Tensor, bias?: Tensor | null): Ten
     )
   }
   return apply(
-    {
-      op: 'linear',
+    product({
       weight: checkWeight('Linear: weight', weight, 2, '[out, in]'),
       bias: checkBias('Linear: bias', bias, weight),
-    },
+    }),
     [input],
   )
 }

@@ -1,13 +1,60 @@
 /** What arranges values without computing any, and the mean over dimensions; the layers of them. */
 import { apply, axisOf, checkTensor } from '../graph/apply.ts'
+import { operation } from '../graph/definition.ts'
 import { SymbolicTensor } from '../graph/graph.ts'
 import { Module } from '../nn/module.ts'
-import { elements, formatShape, normaliseDim } from '../tensor/shape.ts'
+import { elements, formatShape, normaliseDim, sameShape } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { checkOptions, flag, numberOf } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
 import { adaptiveAvgPool2d } from './pooling.ts'
+
+const flattened = operation('flatten', {
+  title: 'Flatten',
+  needs: ['axis'],
+  view: 'always',
+  participle: 'flattened',
+  keepsUnits: true,
+  own: ({ axis }, input) => [...input.slice(0, axis), elements(input.slice(axis))],
+})
+
+const reshaped = operation('reshape', {
+  needs: ['size'],
+  view: 'always',
+  participle: 'reshaped',
+  own: ({ size }) => [...size],
+})
+
+const permuted = operation('permute', { needs: ['axes'] })
+
+const sliced = operation('slice', { needs: ['starts', 'steps', 'size'], own: ({ size }) => [...size] })
+
+const padded = operation('pad', {
+  needs: ['starts', 'ends'],
+  takes: ['value'],
+  own: ({ starts, ends }, input) => input.map((one, i) => one + (starts[i] ?? 0) + (ends[i] ?? 0)),
+  misfit: ({ starts, ends }, [input = []], place) =>
+    input.every((one, i) => one + (starts[i] ?? 0) + (ends[i] ?? 0) > 0)
+      ? undefined
+      : `pad cuts everything off: nothing is left of ${place.origin(0)}`,
+})
+
+const joined = operation('concat', {
+  inputs: Number.POSITIVE_INFINITY,
+  needs: ['axis'],
+  misfit({ axis }, [first = [], ...others], place) {
+    const rest = (shape: readonly number[]) => shape.filter((_, d) => d !== axis)
+    const odd = others.findIndex(
+      (other) => other.length !== first.length || !sameShape(rest(other), rest(first)),
+    )
+    if (odd < 0) return undefined
+    return (
+      `cat expects shapes that agree in all but one dimension but receives ${place.origin(0)} and ` +
+      place.origin(odd + 1)
+    )
+  },
+})
 
 /**
  * Merges the dimensions from `startDim` to the last, `torch.flatten`. The result shares the input's data.
@@ -19,7 +66,7 @@ export function flatten(input: Tensor, startDim = 0): Tensor {
     // One number an image: [n] whatever ones there were.
     if (normaliseDim(startDim, input.shape.length, 'Flatten: startDim') === 0) return reshape(input, [-1])
   }
-  return apply({ op: 'flatten', axis: axisOf(input, startDim, 'Flatten: startDim') }, [input])
+  return apply(flattened({ axis: axisOf(input, startDim, 'Flatten: startDim') }), [input])
 }
 
 /**
@@ -44,10 +91,9 @@ export function reshape(input: Tensor, shape: readonly number[]): Tensor {
       `reshape: ${formatShape(from)} has ${elements(from)} values, which do not fill ${show(shape)}`,
     )
   }
-  if (!(input instanceof SymbolicTensor)) return apply({ op: 'reshape', size }, [input])
-  if (size[0] === 1 && size.length > 1)
-    return apply({ op: 'reshape', size: size.slice(1) }, [input], size.length)
-  if (size[0] === 1) return apply({ op: 'reshape', size: [1] }, [input], 1)
+  if (!(input instanceof SymbolicTensor)) return apply(reshaped({ size }), [input])
+  if (size[0] === 1 && size.length > 1) return apply(reshaped({ size: size.slice(1) }), [input], size.length)
+  if (size[0] === 1) return apply(reshaped({ size: [1] }), [input], 1)
   throw new KerneletError(
     'ERR_UNSUPPORTED',
     `reshape to ${show(shape)} would mix the images of a batch, which a compiled model keeps apart; begin the shape ` +
@@ -65,9 +111,9 @@ export function permute(input: Tensor, dims: readonly number[]): Tensor {
       `permute: dims must name each of the ${rank} dimensions once but is ${show(dims)}`,
     )
   }
-  if (!(input instanceof SymbolicTensor)) return apply({ op: 'permute', axes }, [input])
+  if (!(input instanceof SymbolicTensor)) return apply(permuted({ axes }), [input])
   if (rank === 1) return input
-  if (axes[0] === 0) return apply({ op: 'permute', axes: axes.slice(1).map((axis) => axis - 1) }, [input])
+  if (axes[0] === 0) return apply(permuted({ axes: axes.slice(1).map((axis) => axis - 1) }), [input])
   throw new KerneletError(
     'ERR_UNSUPPORTED',
     'permute: dims must begin with 0: a compiled model keeps the images of a batch apart',
@@ -109,12 +155,11 @@ export function slice(input: Tensor, dim: number, start: number, end?: number | 
     )
   }
   return apply(
-    {
-      op: 'slice',
+    sliced({
       starts: image.map((_, i) => (i === axis ? first : 0)),
       steps: image.map((_, i) => (i === axis ? step : 1)),
       size: image.map((one, i) => (i === axis ? count : one)),
-    },
+    }),
     [input],
   )
 }
@@ -137,11 +182,11 @@ export function pad(input: Tensor, pads: readonly number[], value = 0): Tensor {
   const side = (i: number, after: number) => pads[2 * (shape.length - 1 - i) + after] ?? 0
   const starts = shape.map((_, i) => side(i, 0))
   const ends = shape.map((_, i) => side(i, 1))
-  const operation = { op: 'pad', value: numberOf(value, 'pad: value') } as const
-  if (!(input instanceof SymbolicTensor)) return apply({ ...operation, starts, ends }, [input])
+  const filling = numberOf(value, 'pad: value')
+  if (!(input instanceof SymbolicTensor)) return apply(padded({ starts, ends, value: filling }), [input])
   if (starts[0] === 0 && ends[0] === 0) {
     if (shape.length === 1) return input
-    return apply({ ...operation, starts: starts.slice(1), ends: ends.slice(1) }, [input])
+    return apply(padded({ starts: starts.slice(1), ends: ends.slice(1), value: filling }), [input])
   }
   throw new KerneletError('ERR_UNSUPPORTED', 'pad: a compiled model cannot add images to a batch')
 }
@@ -156,7 +201,7 @@ export function cat(tensors: readonly Tensor[], dim = 0): Tensor {
     )
   }
   const like = tensors.find((tensor) => tensor instanceof SymbolicTensor) ?? first
-  return apply({ op: 'concat', axis: axisOf(like, dim, 'cat: dim') }, tensors)
+  return apply(joined({ axis: axisOf(like, dim, 'cat: dim') }), tensors)
 }
 
 /**

@@ -1,5 +1,6 @@
 /** Normalization, as functions and as layers. */
 import { apply, checkTensor, constant } from '../graph/apply.ts'
+import { operation } from '../graph/definition.ts'
 import { SymbolicTensor } from '../graph/graph.ts'
 import { attached } from '../graph/operation.ts'
 import { Module } from '../nn/module.ts'
@@ -11,6 +12,20 @@ import { KerneletError } from '../util/errors.ts'
 import { pow } from './activations.ts'
 import { add, div, mul } from './arithmetic.ts'
 import { reshape } from './movement.ts'
+import { avgPool2d } from './pooling.ts'
+
+const normalized = operation('batchNorm', {
+  // of [features] or [channels, length] it is PyTorch's BatchNorm1d
+  title: (_, shape = []) => (shape.length > 0 && shape.length < 3 ? 'BatchNorm1d' : 'BatchNorm2d'),
+  needs: ['mean', 'variance'],
+  takes: ['weight', 'bias', 'epsilon', 'training', 'momentum', 'batches'],
+  byChannel: true,
+  keepsUnits: true,
+  misfit: ({ mean }, [input = []], place) =>
+    mean.shape[0] === input[0]
+      ? undefined
+      : `BatchNorm2d expects ${mean.shape[0]} channels but receives ${input[0]} (${place.origin(0)})`,
+})
 
 /** Options of `batchNorm`. */
 export interface BatchNormOptions {
@@ -66,17 +81,16 @@ export function batchNorm(
         formatShape(value.shape),
     )
   }
-  const operation = {
-    op: 'batchNorm',
+  const attributes = {
     mean: vector(runningMean, 'running mean'),
     variance: vector(runningVar, 'running variance'),
     weight: options.weight ? vector(options.weight, 'weight') : undefined,
     bias: options.bias ? vector(options.bias, 'bias') : undefined,
     epsilon,
-  } as const
-  if (!training) return apply(operation, [input])
+  }
+  if (!training) return apply(normalized(attributes), [input])
   if (input instanceof SymbolicTensor)
-    return apply({ ...operation, training, momentum, batches: options.batches }, [input])
+    return apply(normalized({ ...attributes, training, momentum, batches: options.batches }), [input])
   const { mean, variance, count } = statistics(input)
   if (count < 2) {
     throw new KerneletError(
@@ -90,11 +104,11 @@ export function batchNorm(
       data[c] = (1 - momentum) * (data[c] as number) + momentum * value * factor
   }
   const result = apply(
-    {
-      ...operation,
+    normalized({
+      ...attributes,
       mean: new Tensor(Float32Array.from(mean), [channels]),
       variance: new Tensor(Float32Array.from(variance), [channels]),
-    },
+    }),
     [input],
   )
   if (options.batches) attached(options.batches, 'batchNorm: batches')[0]! += 1
@@ -159,17 +173,7 @@ export function localResponseNorm(
   const [batch, channels] = shape as readonly number[] as [number, number]
   // a mean over channels: a pool over rows, where a row is a channel
   const planes = reshape(mul(input, input), [batch, 1, channels, elements(shape.slice(2))])
-  const means = apply(
-    {
-      op: 'avgPool2d',
-      kernelSize: [window, 1],
-      stride: [1, 1],
-      dilation: [1, 1],
-      padding: [before, 0, window - 1 - before, 0],
-      countIncludePad: true,
-    },
-    [planes],
-  )
+  const means = avgPool2d(planes, [window, 1], { stride: 1, padding: [before, 0, window - 1 - before, 0] })
   const { alpha = 1e-4, beta = 0.75, k = 1 } = options
   return div(input, pow(add(mul(reshape(means, shape), alpha), k), beta))
 }
@@ -185,7 +189,7 @@ export interface BatchNormLayerOptions {
 }
 
 /** What `BatchNorm1d` and `BatchNorm2d` share. */
-export abstract class BatchNorm extends Module {
+abstract class BatchNorm extends Module {
   readonly numFeatures: number
   readonly eps: number
   readonly momentum: number | null

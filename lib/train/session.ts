@@ -164,9 +164,7 @@ export class Session {
         threads,
       },
     )
-    const single = graph.nodes.find(
-      ({ op, training, shape }) => op === 'batchNorm' && training && elements(shape.slice(1)) === 1,
-    )
+    const single = graph.nodes.find(({ training, shape }) => training && elements(shape.slice(1)) === 1)
     return {
       setup,
       trainer,

@@ -90,6 +90,7 @@ bool has_slope_by_output(Activation f) {
   return false;
 }
 
-const OpDefinition ops::activation = {1, same_shape, plan, make_train_step<ActivationTraining>};
+const OpDefinition ops::activation = {1, parameter_attributes, same_shape, plan,
+                                      make_train_step<ActivationTraining>};
 
 }  // namespace kernelet

@@ -57,6 +57,7 @@ class AdaptivePoolTraining : public TrainStep {
 
 }  // namespace
 
-const OpDefinition ops::adaptive_pool = {1, shape, plan, make_train_step<AdaptivePoolTraining>};
+const OpDefinition ops::adaptive_pool = {1, no_attributes, shape, plan,
+                                         make_train_step<AdaptivePoolTraining>};
 
 }  // namespace kernelet

@@ -208,6 +208,11 @@ class BatchNormTraining : public TrainStep {
 
 }  // namespace
 
-const OpDefinition ops::batch_norm = {1, shape, plan, make_train_step<BatchNormTraining>, fuses_activation};
+const OpDefinition ops::batch_norm = {1,
+                                      statistics_attributes | weight_attribute | bias_attribute,
+                                      shape,
+                                      plan,
+                                      make_train_step<BatchNormTraining>,
+                                      fuses_activation};
 
 }  // namespace kernelet

@@ -77,6 +77,7 @@ class ConcatTraining : public TrainStep {
 
 }  // namespace
 
-const OpDefinition ops::concat = {OpDefinition::any, shape, plan, make_train_step<ConcatTraining>};
+const OpDefinition ops::concat = {OpDefinition::any, axis_attribute, shape, plan,
+                                  make_train_step<ConcatTraining>};
 
 }  // namespace kernelet

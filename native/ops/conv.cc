@@ -239,6 +239,11 @@ void ConvStep::pack(const float* from, float* weights, const float* bias) {
   args.bias = bias;
 }
 
-const OpDefinition ops::conv = {1, shape, plan, make_train_step<ConvTraining>, fuses};
+const OpDefinition ops::conv = {1,
+                                weight_attribute | bias_attribute | window_attributes | groups_attribute,
+                                shape,
+                                plan,
+                                make_train_step<ConvTraining>,
+                                fuses};
 
 }  // namespace kernelet

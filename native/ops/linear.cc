@@ -137,6 +137,7 @@ void LinearStep::pack(const float* from, float* weights, const float* bias) {
   args.bias = bias;
 }
 
-const OpDefinition ops::linear = {1, shape, plan, make_train_step<LinearTraining>, fuses};
+const OpDefinition ops::linear = {1,    weight_attribute | bias_attribute, shape,
+                                  plan, make_train_step<LinearTraining>,   fuses};
 
 }  // namespace kernelet

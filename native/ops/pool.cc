@@ -63,6 +63,6 @@ class PoolTraining : public TrainStep {
 
 }  // namespace
 
-const OpDefinition ops::pool = {1, shape, plan, make_train_step<PoolTraining>};
+const OpDefinition ops::pool = {1, window_attributes, shape, plan, make_train_step<PoolTraining>};
 
 }  // namespace kernelet

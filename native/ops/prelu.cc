@@ -81,6 +81,7 @@ class PReluTraining : public TrainStep {
 
 }  // namespace
 
-const OpDefinition ops::prelu = {1, shape, plan, make_train_step<PReluTraining>, fuses_activation};
+const OpDefinition ops::prelu = {
+    1, weight_attribute, shape, plan, make_train_step<PReluTraining>, fuses_activation};
 
 }  // namespace kernelet

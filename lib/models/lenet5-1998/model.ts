@@ -4,11 +4,11 @@
  */
 
 import { loadSafetensors } from '../../formats/safetensors.ts'
-import { apply } from '../../graph/apply.ts'
+import { counted } from '../../graph/graph.ts'
 import { uniform, withoutInit } from '../../nn/init.ts'
 import { Module } from '../../nn/module.ts'
 import { Conv2d } from '../../ops/convolution.ts'
-import { flatten, pad, scaledTanh } from '../../ops/index.ts'
+import { flatten, linear, pad, scaledTanh } from '../../ops/index.ts'
 import { Linear } from '../../ops/linear.ts'
 import type { Parameter } from '../../tensor/parameter.ts'
 import { elements, size } from '../../tensor/shape.ts'
@@ -130,7 +130,7 @@ export class MapCriterion extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    const counts = { parameters: 0, connections: 0 }
-    return apply({ op: 'linear', weight: this.#weight, bias: this.#bias, counts }, [this.model.forward(x)])
+    const scores = this.model.forward(x)
+    return counted({ parameters: 0, connections: 0 }, () => linear(scores, this.#weight, this.#bias))
   }
 }
