@@ -3,7 +3,7 @@
 import { checkShape, formatShape } from '../tensor/shape.ts'
 import { noData, Tensor } from '../tensor/tensor.ts'
 import { KerneletError } from '../util/errors.ts'
-import { show } from '../util/show.ts'
+import { className, show } from '../util/show.ts'
 import type { Model } from './model.ts'
 import { inferShape, type Operation } from './operation.ts'
 
@@ -54,7 +54,7 @@ export function graphShapes(graph: Graph): { input: readonly number[]; output: r
  *   from its input.
  */
 export function trace(module: Model, inputShape: readonly number[]): Graph {
-  if (typeof module?.forward !== 'function') {
+  if (!isModel(module)) {
     throw new KerneletError('ERR_ARGUMENT', `trace: expected a Module but received ${show(module)}`)
   }
   const image = checkShape(inputShape, 'inputShape')
@@ -72,7 +72,7 @@ export function trace(module: Model, inputShape: readonly number[]): Graph {
   if (!(output instanceof SymbolicTensor) || output.tracer !== tracer) {
     throw new KerneletError(
       'ERR_UNSUPPORTED',
-      `${module.constructor.name}: forward() must return one tensor that is computed from its input`,
+      `${className(module)}: forward() must return one tensor that is computed from its input`,
     )
   }
   return { nodes: tracer.nodes, output: output.node }
@@ -104,6 +104,11 @@ export function traceWatched(
 /** Says that an operation takes these values now. */
 export function noteTaken(values: readonly (Float32Array | undefined)[]): void {
   if (taken) for (const one of values) if (one) taken.add(one)
+}
+
+function isModel(value: unknown): value is Model {
+  const { forward, namedChildren, namedModules } = (value ?? {}) as Partial<Record<keyof Model, unknown>>
+  return [forward, namedChildren, namedModules].every((method) => typeof method === 'function')
 }
 
 /** What a tensor is during a trace: a shape and a place in the graph, but no values. */

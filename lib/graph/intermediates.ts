@@ -6,6 +6,7 @@ import { elements, formatShape, sameShape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
+import { checkedGraph } from './check-graph.ts'
 import { type Graph, type GraphNode, graphShapes, trace } from './graph.ts'
 import type { Model } from './model.ts'
 import { attached, toNative } from './operation.ts'
@@ -27,7 +28,7 @@ export function activations(model: Model | Graph, x: Tensor): Map<string, Tensor
     )
   }
   const [batch = 1, ...image] = x.shape
-  const graph = 'nodes' in model ? model : trace(model, image)
+  const graph = 'nodes' in model ? checkedGraph(model) : trace(model, image)
   const { input } = graphShapes(graph)
   if (x.shape.length === 0 || !sameShape(image, input)) {
     throw new KerneletError(

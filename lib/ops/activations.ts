@@ -1,10 +1,11 @@
 /** Functions of every value by itself, and softmax; the layers of them. NaN stays NaN in all. */
 import { apply, axisOf, checkTensor, constant } from '../graph/apply.ts'
 import { Module } from '../nn/module.ts'
+import { zeros } from '../tensor/allocate.ts'
 import { Parameter } from '../tensor/parameter.ts'
 import { formatShape, size } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import { checkOptions, numberOf } from '../util/check.ts'
+import { checkOptions, integer, numberOf } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 
 /** `max(x, 0)` of every value. `torch.nn.functional.relu`. */
@@ -193,7 +194,7 @@ export class PReLU extends Module {
 
   constructor(numParameters = 1, init = 0.25) {
     super()
-    const values = new Float32Array(size(numParameters, 'PReLU: numParameters', 1))
+    const values = zeros([size(numParameters, 'PReLU: numParameters', 1)], 'PReLU')
     this.weight = new Parameter(values.fill(numberOf(init, 'PReLU: init')), [numParameters])
   }
 
@@ -287,7 +288,7 @@ export class Softmax extends Module {
 
   constructor(dim: number) {
     super()
-    this.dim = dim
+    this.dim = integer(dim, 'Softmax: dim')
   }
 
   forward(x: Tensor): Tensor {
@@ -301,7 +302,7 @@ export class LogSoftmax extends Module {
 
   constructor(dim: number) {
     super()
-    this.dim = dim
+    this.dim = integer(dim, 'LogSoftmax: dim')
   }
 
   forward(x: Tensor): Tensor {

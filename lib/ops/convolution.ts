@@ -206,7 +206,7 @@ export class Conv2d extends Module {
       dilation: pair(options.dilation ?? 1, 'Conv2d: dilation', 1),
       groups,
     }
-    const { weight, bias } = initialise([outChannels, inChannels / groups, ...kernel], options)
+    const { weight, bias } = initialise('Conv2d', [outChannels, inChannels / groups, ...kernel], options)
     this.weight = weight
     this.bias = bias
   }
@@ -252,7 +252,7 @@ export class Conv1d extends Module {
       dilation: options.dilation ?? 1,
       groups,
     }
-    const { weight, bias } = initialise([outChannels, inChannels / groups, kernel], options)
+    const { weight, bias } = initialise('Conv1d', [outChannels, inChannels / groups, kernel], options)
     this.weight = weight
     this.bias = bias
   }

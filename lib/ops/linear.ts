@@ -47,7 +47,7 @@ export class Linear extends Module {
     checkOptions('Linear', options, ['bias', 'generator'])
     size(inFeatures, 'Linear: inFeatures', 1)
     size(outFeatures, 'Linear: outFeatures', 1)
-    const { weight, bias } = initialise([outFeatures, inFeatures], options)
+    const { weight, bias } = initialise('Linear', [outFeatures, inFeatures], options)
     this.weight = weight
     this.bias = bias
   }

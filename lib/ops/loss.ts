@@ -1,8 +1,10 @@
 /** Losses. */
+import { types } from 'node:util'
 import { checkTensor } from '../graph/apply.ts'
 import { attached } from '../graph/operation.ts'
 import { formatShape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
+import { lengthOf } from '../tensor/typed-array.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
 import { logSoftmax } from './activations.ts'
@@ -24,15 +26,21 @@ export function crossEntropy(input: Tensor, target: Tensor | Int32Array | readon
   }
   const [count, classes] = (rank === 2 ? input.shape : [1, ...input.shape]) as [number, number]
   const labels = Tensor.is(target) ? attached(target, 'crossEntropy: target') : target
-  if (labels?.length !== count) {
+  const list = types.isTypedArray(labels)
+  if (!list && !Array.isArray(labels)) {
+    throw new KerneletError('ERR_ARGUMENT', `crossEntropy: expected classes but received ${show(target)}`)
+  }
+  const length = list ? lengthOf(labels) : labels.length
+  if (length !== count) {
     throw new KerneletError(
       'ERR_SHAPE',
-      `crossEntropy expects ${count} targets, one for each row of its input, but receives ${labels?.length}`,
+      `crossEntropy expects ${count} targets, one for each row of its input, but receives ${length}`,
     )
   }
   const logProbabilities = logSoftmax(input, -1).data
   let sum = 0
-  for (const [i, label] of labels.entries()) {
+  for (let i = 0; i < count; i++) {
+    const label = labels[i] as number
     if (!Number.isInteger(label) || label < 0 || label >= classes) {
       throw new KerneletError(
         'ERR_ARGUMENT',

@@ -2,9 +2,9 @@
 import { apply, axisOf, checkTensor } from '../graph/apply.ts'
 import { SymbolicTensor } from '../graph/graph.ts'
 import { Module } from '../nn/module.ts'
-import { elements, formatShape, normaliseDim } from '../tensor/shape.ts'
+import { elements, formatShape, mostDimensions, normaliseDim } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import { checkOptions, flag, numberOf } from '../util/check.ts'
+import { checkOptions, flag, integer, itemsOf, numberOf } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
 import { adaptiveAvgPool2d } from './pooling.ts'
@@ -28,16 +28,15 @@ export function flatten(input: Tensor, startDim = 0): Tensor {
  */
 export function reshape(input: Tensor, shape: readonly number[]): Tensor {
   const from = checkTensor('reshape', input).shape
-  const known =
-    Array.isArray(shape) && shape.every((one) => Number.isInteger(one) && (one >= 1 || one === -1))
-  if (!known || shape.filter((one) => one === -1).length > 1) {
+  const wanted = sizesOf(shape)
+  if (!wanted) {
     throw new KerneletError(
       'ERR_ARGUMENT',
       `reshape: shape must be an array of positive integers, one of them perhaps -1, but is ${show(shape)}`,
     )
   }
-  const rest = elements(from) / elements(shape.filter((one) => one !== -1))
-  const size = shape.map((one) => (one === -1 ? rest : one))
+  const rest = elements(from) / elements(wanted.filter((one) => one !== -1))
+  const size = wanted.map((one) => (one === -1 ? rest : one))
   if (elements(size) !== elements(from) || !Number.isInteger(rest)) {
     throw new KerneletError(
       'ERR_SHAPE',
@@ -55,10 +54,18 @@ export function reshape(input: Tensor, shape: readonly number[]): Tensor {
   )
 }
 
+/** Positive integers, one of them perhaps -1. */
+function sizesOf(value: unknown): number[] | undefined {
+  const sizes = itemsOf(value, mostDimensions)
+  const fits = (one: unknown): one is number =>
+    Number.isSafeInteger(one) && ((one as number) >= 1 || one === -1)
+  return sizes?.every(fits) && sizes.filter((one) => one === -1).length <= 1 ? sizes : undefined
+}
+
 /** Dimension `i` of the result is dimension `dims[i]` of the input, `torch.permute`. In a trace 0 comes first. */
 export function permute(input: Tensor, dims: readonly number[]): Tensor {
   const rank = checkTensor('permute', input).shape.length
-  const axes = Array.isArray(dims) ? dims.map((dim) => normaliseDim(dim, rank, 'permute: dims')) : []
+  const axes = (itemsOf(dims, rank) ?? []).map((dim) => normaliseDim(dim, rank, 'permute: dims'))
   if (axes.length !== rank || new Set(axes).size !== rank) {
     throw new KerneletError(
       'ERR_ARGUMENT',
@@ -127,14 +134,16 @@ export function slice(input: Tensor, dim: number, start: number, end?: number | 
  */
 export function pad(input: Tensor, pads: readonly number[], value = 0): Tensor {
   const { shape } = checkTensor('pad', input)
-  const fits = Array.isArray(pads) && pads.length % 2 === 0 && pads.length <= 2 * shape.length
-  if (!fits || !pads.every((one) => Number.isInteger(one) && Math.abs(one) <= 2 ** 31 - 1)) {
+  const around = itemsOf(pads, 2 * shape.length)
+  const fits = (one: unknown): one is number =>
+    Number.isInteger(one) && Math.abs(one as number) <= 2 ** 31 - 1
+  if (!around?.every(fits) || around.length % 2 !== 0) {
     throw new KerneletError(
       'ERR_ARGUMENT',
       `pad: pads must be [before, after] of the last dimensions, integers, at most ${shape.length} pairs, but is ${show(pads)}`,
     )
   }
-  const side = (i: number, after: number) => pads[2 * (shape.length - 1 - i) + after] ?? 0
+  const side = (i: number, after: number) => around[2 * (shape.length - 1 - i) + after] ?? 0
   const starts = shape.map((_, i) => side(i, 0))
   const ends = shape.map((_, i) => side(i, 1))
   const operation = { op: 'pad', value: numberOf(value, 'pad: value') } as const
@@ -146,17 +155,20 @@ export function pad(input: Tensor, pads: readonly number[], value = 0): Tensor {
   throw new KerneletError('ERR_UNSUPPORTED', 'pad: a compiled model cannot add images to a batch')
 }
 
+const mostJoined = 2 ** 16
+
 /** Joins tensors along `dim` (negative: from the end), `torch.cat`. */
 export function cat(tensors: readonly Tensor[], dim = 0): Tensor {
-  const first = Array.isArray(tensors) ? tensors[0] : undefined
+  const parts = (itemsOf(tensors, mostJoined) ?? []).map((one) => checkTensor('cat', one))
+  const first = parts[0]
   if (first === undefined) {
     throw new KerneletError(
       'ERR_ARGUMENT',
       `cat: expected an array of one or more tensors but received ${show(tensors)}`,
     )
   }
-  const like = tensors.find((tensor) => tensor instanceof SymbolicTensor) ?? first
-  return apply({ op: 'concat', axis: axisOf(like, dim, 'cat: dim') }, tensors)
+  const like = parts.find((tensor) => tensor instanceof SymbolicTensor) ?? first
+  return apply({ op: 'concat', axis: axisOf(like, dim, 'cat: dim') }, parts)
 }
 
 /**
@@ -172,7 +184,7 @@ export function mean(
 ): Tensor {
   checkOptions('mean', options, ['keepdim'])
   const { shape } = checkTensor('mean', input)
-  const list: readonly unknown[] = Array.isArray(dims) ? dims : [dims]
+  const list = Array.isArray(dims) ? (itemsOf(dims, shape.length) ?? []) : [dims as unknown]
   const over = new Set(list.map((dim) => normaliseDim(dim, shape.length, 'mean: dims')))
   if (over.size !== list.length || over.size === 0) {
     throw new KerneletError(
@@ -204,7 +216,7 @@ export class Flatten extends Module {
 
   constructor(startDim = 1) {
     super()
-    this.startDim = startDim
+    this.startDim = integer(startDim, 'Flatten: startDim')
   }
 
   forward(x: Tensor): Tensor {
@@ -219,9 +231,8 @@ export class Unflatten extends Module {
 
   constructor(dim: number, sizes: readonly number[]) {
     super()
-    const known =
-      Array.isArray(sizes) && sizes.every((one) => Number.isSafeInteger(one) && (one >= 1 || one === -1))
-    if (!known || sizes.filter((one) => one === -1).length > 1 || !Number.isInteger(dim)) {
+    const wanted = sizesOf(sizes)
+    if (!wanted || !Number.isInteger(dim)) {
       throw new KerneletError(
         'ERR_ARGUMENT',
         'Unflatten: expected a dimension and its sizes, positive integers, one of them perhaps -1, but received ' +
@@ -229,7 +240,7 @@ export class Unflatten extends Module {
       )
     }
     this.dim = dim
-    this.sizes = [...sizes]
+    this.sizes = wanted
   }
 
   forward(x: Tensor): Tensor {
@@ -250,7 +261,14 @@ export class ConstantPad2d extends Module {
 
   constructor(padding: Pads2d, value: number) {
     super()
-    this.padding = Array.isArray(padding) ? [...padding] : Array(4).fill(padding)
+    const sides = Array.isArray(padding) ? itemsOf(padding, 4) : Array(4).fill(padding)
+    if (sides?.length !== 4 || !sides.every(Number.isInteger)) {
+      throw new KerneletError(
+        'ERR_ARGUMENT',
+        `${new.target.name}: padding must be an integer or [left, right, top, bottom] but is ${show(padding)}`,
+      )
+    }
+    this.padding = sides as number[]
     this.value = numberOf(value, 'ConstantPad2d: value')
   }
 

@@ -3,11 +3,13 @@ import { apply, checkTensor, constant } from '../graph/apply.ts'
 import { SymbolicTensor } from '../graph/graph.ts'
 import { attached } from '../graph/operation.ts'
 import { Module } from '../nn/module.ts'
+import { zeros } from '../tensor/allocate.ts'
 import { Buffer, Parameter } from '../tensor/parameter.ts'
 import { elements, formatShape, size } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { checkOptions, flag, numberOf } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
+import { className } from '../util/show.ts'
 import { pow } from './activations.ts'
 import { add, div, mul } from './arithmetic.ts'
 import { reshape } from './movement.ts'
@@ -66,17 +68,21 @@ export function batchNorm(
         formatShape(value.shape),
     )
   }
+  const optional = (tensor: Tensor | null | undefined, what: string) =>
+    tensor === undefined || tensor === null ? undefined : vector(tensor, what)
+  const batches =
+    options.batches === undefined ? undefined : checkTensor('batchNorm: batches', options.batches)
   const operation = {
     op: 'batchNorm',
     mean: vector(runningMean, 'running mean'),
     variance: vector(runningVar, 'running variance'),
-    weight: options.weight ? vector(options.weight, 'weight') : undefined,
-    bias: options.bias ? vector(options.bias, 'bias') : undefined,
+    weight: optional(options.weight, 'weight'),
+    bias: optional(options.bias, 'bias'),
     epsilon,
   } as const
   if (!training) return apply(operation, [input])
   if (input instanceof SymbolicTensor)
-    return apply({ ...operation, training, momentum, batches: options.batches }, [input])
+    return apply({ ...operation, training, momentum, batches }, [input])
   const { mean, variance, count } = statistics(input)
   if (count < 2) {
     throw new KerneletError(
@@ -97,7 +103,7 @@ export function batchNorm(
     },
     [input],
   )
-  if (options.batches) attached(options.batches, 'batchNorm: batches')[0]! += 1
+  if (batches) attached(batches, 'batchNorm: batches')[0]! += 1
   move(runningMean, mean, 1)
   move(runningVar, variance, count / (count - 1))
   return result
@@ -170,7 +176,9 @@ export function localResponseNorm(
     },
     [planes],
   )
-  const { alpha = 1e-4, beta = 0.75, k = 1 } = options
+  const alpha = numberOf(options.alpha ?? 1e-4, 'localResponseNorm: alpha')
+  const beta = numberOf(options.beta ?? 0.75, 'localResponseNorm: beta')
+  const k = numberOf(options.k ?? 1, 'localResponseNorm: k')
   return div(input, pow(add(mul(reshape(means, shape), alpha), k), beta))
 }
 
@@ -208,7 +216,7 @@ export abstract class BatchNorm extends Module {
     this.numFeatures = size(numFeatures, `${who}: numFeatures`, 1)
     this.eps = numberOf(options.eps ?? 1e-5, `${who}: eps`)
     this.momentum = options.momentum === null ? null : numberOf(options.momentum ?? 0.1, `${who}: momentum`)
-    const filled = (value: number) => new Float32Array(numFeatures).fill(value)
+    const filled = (value: number) => zeros([numFeatures], who).fill(value)
     const affine = flag(options.affine ?? true, `${who}: affine`)
     this.weight = affine ? new Parameter(filled(1), [numFeatures]) : undefined
     this.bias = affine ? new Parameter(filled(0), [numFeatures]) : undefined
@@ -223,7 +231,7 @@ export abstract class BatchNorm extends Module {
     if (Tensor.is(x) && !this.ranks.includes(x.shape.length)) {
       throw new KerneletError(
         'ERR_SHAPE',
-        `${this.constructor.name} expects ${this.ranks.join(' or ')} dimensions, batch and all, but receives ${formatShape(x.shape)}`,
+        `${className(this)} expects ${this.ranks.join(' or ')} dimensions, batch and all, but receives ${formatShape(x.shape)}`,
       )
     }
     const { eps, weight, bias, training } = this
@@ -262,6 +270,7 @@ export class LocalResponseNorm extends Module {
   constructor(neighbours: number, options: LocalResponseNormOptions = {}) {
     super()
     this.size = size(neighbours, 'LocalResponseNorm: size', 1)
+    checkOptions('LocalResponseNorm', options, ['alpha', 'beta', 'k', 'before'])
     this.options = { ...options }
   }
 

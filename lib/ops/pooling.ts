@@ -4,7 +4,7 @@ import type { Operation } from '../graph/operation.ts'
 import { Module } from '../nn/module.ts'
 import { along, ends, type Padding, type Pair, pair, sides, size, windowExtent } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import { checkOptions, flag } from '../util/check.ts'
+import { checkOptions, flag, itemsOf } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
 
@@ -195,6 +195,18 @@ export function adaptiveMaxPool1d(input: Tensor, outputSize: number): Tensor {
   return adaptive('adaptiveMaxPool2d', 'AdaptiveMaxPool1d', input, outputSize, 1)
 }
 
+/** Sides of the output, one for each dimension; null where it keeps the input's. */
+function sidesOf(who: string, value: unknown, dims: 1 | 2): (number | null)[] {
+  const sides: unknown[] | undefined = Array.isArray(value) ? itemsOf(value, dims) : Array(dims).fill(value)
+  if (sides?.length !== dims) {
+    throw new KerneletError(
+      'ERR_ARGUMENT',
+      `${who}: outputSize must have ${dims} sides but is ${show(value)}`,
+    )
+  }
+  return sides.map((side) => (side === null ? null : size(side, `${who}: outputSize`, 1)))
+}
+
 function adaptive(
   op: 'adaptiveAvgPool2d' | 'adaptiveMaxPool2d',
   who: string,
@@ -203,16 +215,7 @@ function adaptive(
   dims: 1 | 2,
 ): Tensor {
   const { shape } = checkTensor(who, input)
-  const wanted: unknown[] = Array.isArray(outputSize) ? outputSize : Array(dims).fill(outputSize)
-  if (wanted.length !== dims) {
-    throw new KerneletError(
-      'ERR_ARGUMENT',
-      `${who}: outputSize must have ${dims} sides but is ${show(outputSize)}`,
-    )
-  }
-  const sizes = wanted.map((side, i) =>
-    side === null ? (shape.at(i - dims) as number) : size(side, `${who}: outputSize`, 1),
-  )
+  const sizes = sidesOf(who, outputSize, dims).map((side, i) => side ?? shape.at(i - dims) ?? 1)
   return apply({ op, dims, size: sizes }, [input])
 }
 
@@ -282,6 +285,7 @@ export class AdaptiveAvgPool2d extends Module {
 
   constructor(outputSize: OutputSize) {
     super()
+    sidesOf('AdaptiveAvgPool2d', outputSize, 2)
     this.outputSize = outputSize
   }
 
@@ -296,6 +300,7 @@ export class AdaptiveMaxPool2d extends Module {
 
   constructor(outputSize: OutputSize) {
     super()
+    sidesOf('AdaptiveMaxPool2d', outputSize, 2)
     this.outputSize = outputSize
   }
 
@@ -310,6 +315,7 @@ export class AdaptiveAvgPool1d extends Module {
 
   constructor(outputSize: number) {
     super()
+    sidesOf('AdaptiveAvgPool1d', outputSize, 1)
     this.outputSize = outputSize
   }
 
@@ -324,6 +330,7 @@ export class AdaptiveMaxPool1d extends Module {
 
   constructor(outputSize: number) {
     super()
+    sidesOf('AdaptiveMaxPool1d', outputSize, 1)
     this.outputSize = outputSize
   }
 

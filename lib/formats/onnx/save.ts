@@ -1,3 +1,4 @@
+import { checkedGraph } from '../../graph/check-graph.ts'
 import { type Graph, trace } from '../../graph/graph.ts'
 import { Module } from '../../nn/module.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
@@ -46,7 +47,7 @@ export function saveOnnx(
 
 function graphOf(model: Module | Graph, options: SaveOnnxOptions): Graph {
   if (!(model instanceof Module)) {
-    if (Array.isArray(model?.nodes)) return model
+    if (Array.isArray(model?.nodes)) return checkedGraph(model)
     throw new KerneletError(
       'ERR_ARGUMENT',
       `saveOnnx: expected a Module or Graph but received ${show(model)}`,
