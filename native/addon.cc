@@ -43,10 +43,10 @@ Napi::Value isa(const Napi::CallbackInfo& info) {
   return translating_errors(info.Env(), [&]() -> Napi::Value {
     const IsaChoice choice = choose_isa("");
     Napi::Object o = Napi::Object::New(info.Env());
-    o.Set("compiled", strings_to_js(info.Env(), compiled_isas()));
-    o.Set("supported", strings_to_js(info.Env(), supported_isas()));
-    o.Set("chosen", choice.table->isa);
-    o.Set("reason", choice.reason);
+    put(o, "compiled", strings_to_js(info.Env(), compiled_isas()));
+    put(o, "supported", strings_to_js(info.Env(), supported_isas()));
+    put(o, "chosen", choice.table->isa);
+    put(o, "reason", choice.reason);
     return o;
   });
 }
@@ -54,10 +54,10 @@ Napi::Value isa(const Napi::CallbackInfo& info) {
 Napi::Value threads(const Napi::CallbackInfo& info) {
   return translating_errors(info.Env(), [&]() -> Napi::Value {
     Napi::Object o = Napi::Object::New(info.Env());
-    o.Set("affinity", cpu_affinity());
-    o.Set("quota", Napi::Number::New(info.Env(), cpu_quota()));
-    o.Set("usable", usable_cpus());
-    o.Set("default", default_threads());
+    put(o, "affinity", cpu_affinity());
+    put(o, "quota", Napi::Number::New(info.Env(), cpu_quota()));
+    put(o, "usable", usable_cpus());
+    put(o, "default", default_threads());
     return o;
   });
 }

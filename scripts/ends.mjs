@@ -20,7 +20,7 @@ let failed = 0
 for (const kind of kinds) {
   const start = performance.now()
   // A process of its own costs thirty times as much as a worker.
-  const times = kind.endsWith('/process') ? String(Math.ceil(Number(count) / 10)) : count
+  const times = /\/(process|beside)$/.test(kind) ? String(Math.ceil(Number(count) / 10)) : count
   const seed = String(Date.now() % 2 ** 31)
   const { status, signal, stderr } = spawnSync(process.execPath, [program, kind, times, seed], {
     encoding: 'utf8',

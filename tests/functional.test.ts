@@ -298,6 +298,12 @@ describe('refuses', () => {
       'ERR_ARGUMENT',
       'target 1 must be a class from 0 to 2 but is 3',
     ],
+    [
+      'targets that are no list',
+      () => crossEntropy(tensor(1, 3), { length: 1 } as never),
+      'ERR_ARGUMENT',
+      'an array of classes but receives',
+    ],
     ['half a class', () => crossEntropy(tensor(1, 3), [0.5]), 'ERR_ARGUMENT', 'but is 0.5'],
   ])('%s', (_, run, code, sentence) => {
     expect(run).toThrow(expect.objectContaining({ code, message: expect.stringContaining(sentence) }))

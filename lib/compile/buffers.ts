@@ -1,6 +1,6 @@
 /** The arrays that a plan reads and writes: checked, told apart, and watched for changes. */
 import { types } from 'node:util'
-import { bufferOf, byteLengthOf, byteOffsetOf, lengthOf } from '../tensor/typed-array.ts'
+import { bufferOf, byteLengthOf, byteOffsetOf, hasVariableLength, lengthOf } from '../tensor/typed-array.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
 
@@ -74,7 +74,7 @@ export function viewOf<T extends Values>(array: T): T {
     byteOffset: number,
     length?: number,
   ) => T
-  const buffer = bufferOf(array) as ArrayBufferLike & { resizable?: boolean; growable?: boolean }
-  const length = buffer.resizable || buffer.growable ? undefined : lengthOf(array)
+  const buffer = bufferOf(array)
+  const length = hasVariableLength(buffer) ? undefined : lengthOf(array)
   return new View(buffer, byteOffsetOf(array), length)
 }

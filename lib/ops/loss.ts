@@ -28,7 +28,10 @@ export function crossEntropy(input: Tensor, target: Tensor | Int32Array | readon
   const labels = Tensor.is(target) ? attached(target, 'crossEntropy: target') : target
   const list = types.isTypedArray(labels)
   if (!list && !Array.isArray(labels)) {
-    throw new KerneletError('ERR_ARGUMENT', `crossEntropy: expected classes but received ${show(target)}`)
+    throw new KerneletError(
+      'ERR_ARGUMENT',
+      `crossEntropy expects targets as a Tensor, an Int32Array or an array of classes but receives ${show(target)}`,
+    )
   }
   const length = list ? lengthOf(labels) : labels.length
   if (length !== count) {

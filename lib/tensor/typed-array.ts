@@ -1,5 +1,7 @@
 /** Facts of typed arrays that no property of their own can hide: `length` may be any number that a caller made up. */
 
+import { types } from 'node:util'
+
 /** Any typed array. */
 export type TypedArray = NodeJS.TypedArray
 
@@ -16,3 +18,12 @@ export const lengthOf: (array: TypedArray) => number = getter('length')
 export const bufferOf: (array: TypedArray) => ArrayBufferLike = getter('buffer')
 export const byteOffsetOf: (array: TypedArray) => number = getter('byteOffset')
 export const byteLengthOf: (array: TypedArray) => number = getter('byteLength')
+
+const isResizable = Object.getOwnPropertyDescriptor(ArrayBuffer.prototype, 'resizable')?.get as () => boolean
+const isGrowable = Object.getOwnPropertyDescriptor(SharedArrayBuffer.prototype, 'growable')
+  ?.get as () => boolean
+
+/** Can the buffer become longer, or shorter? */
+export function hasVariableLength(buffer: ArrayBufferLike): boolean {
+  return apply(types.isSharedArrayBuffer(buffer) ? isGrowable : isResizable, buffer, [])
+}

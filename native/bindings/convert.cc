@@ -121,6 +121,9 @@ Elements elements_of(const Napi::Value& value, const char* what, const char* exp
       std::find(types.begin(), types.end(), e.type) == types.end()) {
     bad_argument(what, {expected});
   }
+  // An empty array, such as one that was detached, is not one that was not given, which a null stands for.
+  alignas(8) static char nothing[8];
+  if (e.data == nullptr) e.data = nothing;
   return e;
 }
 
@@ -224,10 +227,20 @@ void read_options(const Napi::Value& value, PlanOptions& options, Arrays& arrays
   floats_into(from, "ranges", options.ranges, arrays);
 }
 
+void put_value(const Napi::Object& to, napi_value key, napi_value value) {
+  const napi_property_descriptor property = {
+      nullptr, key, nullptr, nullptr, nullptr, value, napi_default_jsproperty, nullptr};
+  if (napi_define_properties(to.Env(), to, 1, &property) != napi_ok) throw Napi::Error::New(to.Env());
+}
+
+void put_at(const Napi::Array& to, size_t i, napi_value value) {
+  put_value(to, Napi::String::New(to.Env(), std::to_string(i)), value);
+}
+
 Napi::Array shape_to_js(Napi::Env env, const Shape& shape) {
   const Napi::Array array = Napi::Array::New(env, static_cast<size_t>(shape.rank));
   for (int i = 0; i < shape.rank; ++i) {
-    array.Set(static_cast<uint32_t>(i), Napi::Number::New(env, static_cast<double>(shape.dims[i])));
+    put_at(array, i, Napi::Number::New(env, static_cast<double>(shape.dims[i])));
   }
   return array;
 }
@@ -235,7 +248,7 @@ Napi::Array shape_to_js(Napi::Env env, const Shape& shape) {
 Napi::Array strings_to_js(Napi::Env env, const std::vector<std::string>& strings) {
   const Napi::Array array = Napi::Array::New(env, strings.size());
   for (size_t i = 0; i < strings.size(); ++i) {
-    array.Set(static_cast<uint32_t>(i), Napi::String::New(env, strings[i]));
+    put_at(array, i, Napi::String::New(env, strings[i]));
   }
   return array;
 }

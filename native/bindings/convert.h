@@ -74,6 +74,15 @@ void read_node(const Napi::Value& value, Node& node, Arrays& arrays);
 void read_graph(const Napi::Value& value, Graph& graph, Arrays& arrays);
 void read_options(const Napi::Value& value, PlanOptions& options, Arrays& arrays);
 
+// A property of a result, or an element: its own. An assignment would run setters of Object.prototype, where someone
+// put one there, which can do anything while a result is made.
+void put_value(const Napi::Object& to, napi_value key, napi_value value);
+template <class T>
+void put(const Napi::Object& to, const char* name, const T& value) {
+  put_value(to, Napi::String::New(to.Env(), name), Napi::Value::From(to.Env(), value));
+}
+void put_at(const Napi::Array& to, size_t i, napi_value value);
+
 Napi::Array shape_to_js(Napi::Env env, const Shape& shape);
 Napi::Array strings_to_js(Napi::Env env, const std::vector<std::string>& strings);
 

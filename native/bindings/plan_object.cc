@@ -116,29 +116,29 @@ class PlanCall : public AsyncCall {
 
 Napi::Object quantization_to_js(Napi::Env env, const Quantization& bytes) {
   Napi::Object o = Napi::Object::New(env);
-  o.Set("scale", Napi::Number::New(env, static_cast<double>(bytes.scale)));
-  o.Set("zero", Napi::Number::New(env, bytes.zero));
+  put(o, "scale", Napi::Number::New(env, static_cast<double>(bytes.scale)));
+  put(o, "zero", Napi::Number::New(env, bytes.zero));
   return o;
 }
 
 Napi::Object step_to_js(Napi::Env env, const StepDescription& step) {
   Napi::Object o = Napi::Object::New(env);
-  o.Set("names", strings_to_js(env, step.names));
-  o.Set("ops", strings_to_js(env, step.ops));
-  o.Set("problem", step.problem);
-  o.Set("algorithm", step.algorithm);
-  o.Set("isa", step.isa);
-  o.Set("tile", step.tile);
-  o.Set("epilogue", step.epilogue);
-  o.Set("inputShape", shape_to_js(env, step.input));
-  o.Set("outputShape", shape_to_js(env, step.output));
-  o.Set("macs", Napi::Number::New(env, static_cast<double>(step.macs)));
-  if (!step.during.empty()) o.Set("during", step.during);
+  put(o, "names", strings_to_js(env, step.names));
+  put(o, "ops", strings_to_js(env, step.ops));
+  put(o, "problem", step.problem);
+  put(o, "algorithm", step.algorithm);
+  put(o, "isa", step.isa);
+  put(o, "tile", step.tile);
+  put(o, "epilogue", step.epilogue);
+  put(o, "inputShape", shape_to_js(env, step.input));
+  put(o, "outputShape", shape_to_js(env, step.output));
+  put(o, "macs", Napi::Number::New(env, static_cast<double>(step.macs)));
+  if (!step.during.empty()) put(o, "during", step.during);
   if (step.int8) {
     Napi::Object int8 = Napi::Object::New(env);
-    int8.Set("input", quantization_to_js(env, step.in));
-    if (step.bytes_out) int8.Set("output", quantization_to_js(env, step.out));
-    o.Set("int8", int8);
+    put(int8, "input", quantization_to_js(env, step.in));
+    if (step.bytes_out) put(int8, "output", quantization_to_js(env, step.out));
+    put(o, "int8", int8);
   }
   return o;
 }
@@ -172,7 +172,7 @@ PlanObject::PlanObject(const Napi::CallbackInfo& info)
     Napi::Object self = info.This().As<Napi::Object>();
     const Plan& plan = *bound_->plan;
     const auto set = [&](const char* name, double value) {
-      self.Set(name, Napi::Number::New(info.Env(), value));
+      put(self, name, Napi::Number::New(info.Env(), value));
     };
     set("inputLength", static_cast<double>(plan.input_length()));
     set("outputLength", static_cast<double>(plan.output_length()));
@@ -180,9 +180,9 @@ PlanObject::PlanObject(const Napi::CallbackInfo& info)
     set("batchLanes", plan.batch_lanes());
     set("arenaBytes", static_cast<double>(plan.arena_bytes()));
     set("weightBytes", static_cast<double>(plan.weight_bytes()));
-    self.Set("outputShape", shape_to_js(info.Env(), plan.output_shape()));
-    self.Set("isa", plan.kernels().isa);
-    self.Set("execute", bound_function(info.Env(), bound_));
+    put(self, "outputShape", shape_to_js(info.Env(), plan.output_shape()));
+    put(self, "isa", plan.kernels().isa);
+    put(self, "execute", bound_function(info.Env(), bound_));
   });
 }
 
@@ -252,7 +252,7 @@ Napi::Value PlanObject::describe(const Napi::CallbackInfo& info) {
     const std::vector<StepDescription>& steps = plan().steps();
     const Napi::Array array = Napi::Array::New(info.Env(), steps.size());
     for (size_t i = 0; i < steps.size(); ++i) {
-      array.Set(static_cast<uint32_t>(i), step_to_js(info.Env(), steps[i]));
+      put_at(array, i, step_to_js(info.Env(), steps[i]));
     }
     return array;
   });

@@ -106,43 +106,43 @@ Napi::Object health_to_js(Napi::Env env, const TrainHealth& health) {
   for (size_t i = 0; i < health.parameters.size(); ++i) {
     const TrainHealth::OfParameter& p = health.parameters[i];
     Napi::Object o = Napi::Object::New(env);
-    o.Set("gradientNorm", number(p.gradient_norm));
-    o.Set("weightNorm", number(p.weight_norm));
-    o.Set("updateNorm", number(p.update_norm));
-    parameters.Set(static_cast<uint32_t>(i), o);
+    put(o, "gradientNorm", number(p.gradient_norm));
+    put(o, "weightNorm", number(p.weight_norm));
+    put(o, "updateNorm", number(p.update_norm));
+    put_at(parameters, i, o);
   }
   const Napi::Array nodes = Napi::Array::New(env, health.nodes.size());
   for (size_t i = 0; i < health.nodes.size(); ++i) {
     const TrainHealth::OfNode& n = health.nodes[i];
     Napi::Object o = Napi::Object::New(env);
-    o.Set("name", n.name);
-    o.Set("op", op_name(n.op));
-    o.Set("rms", number(n.rms));
-    o.Set("gradientNorm", number(n.gradient_norm));
-    o.Set("zeros", number(n.zeros));
-    nodes.Set(static_cast<uint32_t>(i), o);
+    put(o, "name", n.name);
+    put(o, "op", op_name(n.op));
+    put(o, "rms", number(n.rms));
+    put(o, "gradientNorm", number(n.gradient_norm));
+    put(o, "zeros", number(n.zeros));
+    put_at(nodes, i, o);
   }
   Napi::Object o = Napi::Object::New(env);
-  o.Set("parameters", parameters);
-  o.Set("nodes", nodes);
+  put(o, "parameters", parameters);
+  put(o, "nodes", nodes);
   return o;
 }
 
 Napi::Value report_to_js(Napi::Env env, const TrainReport& report) {
   Napi::Object o = Napi::Object::New(env);
-  o.Set("steps", Napi::Number::New(env, static_cast<double>(report.losses.size())));
-  o.Set("losses", doubles_to_js(env, report.losses));
-  o.Set("gradientNorms", doubles_to_js(env, report.gradient_norms));
+  put(o, "steps", Napi::Number::New(env, static_cast<double>(report.losses.size())));
+  put(o, "losses", doubles_to_js(env, report.losses));
+  put(o, "gradientNorms", doubles_to_js(env, report.gradient_norms));
   Napi::Uint32Array correct = Napi::Uint32Array::New(env, report.correct.size());
   for (size_t i = 0; i < report.correct.size(); ++i) correct.Data()[i] = report.correct[i];
-  o.Set("correct", correct);
-  if (report.has_health) o.Set("health", health_to_js(env, report.health));
+  put(o, "correct", correct);
+  if (report.has_health) put(o, "health", health_to_js(env, report.health));
   if (!report.non_finite.empty()) {
     Napi::Object n = Napi::Object::New(env);
-    n.Set("step", report.non_finite_step);
-    n.Set("what", report.non_finite);
-    n.Set("where", report.where);
-    o.Set("nonFinite", n);
+    put(n, "step", report.non_finite_step);
+    put(n, "what", report.non_finite);
+    put(n, "where", report.where);
+    put(o, "nonFinite", n);
   }
   return o;
 }
@@ -251,12 +251,18 @@ class TrainerObject::Call : public AsyncCall {
       : object_(object), self_(Napi::Persistent(self)), job_(std::move(job)) {
     object_.busy_ = true;
   }
-  // Also where the work could not be started.
-  ~Call() override { object_.busy_ = false; }
+  // Where the work could not be started.
+  ~Call() override {
+    if (!finished_) object_.busy_ = false;
+  }
 
  protected:
   void run() override { job_->report = job_->trainer->run(job_->call); }
-  void finished(napi_env) override { object_.busy_ = false; }
+  // Once: JavaScript that runs as the promise is settled (a getter `then`) may set the trainer to work again.
+  void finished(napi_env) override {
+    finished_ = true;
+    object_.busy_ = false;
+  }
   napi_value result(Napi::Env env) override {
     object_.store();
     object_.account(env);
@@ -267,6 +273,7 @@ class TrainerObject::Call : public AsyncCall {
   TrainerObject& object_;
   Napi::ObjectReference self_;  // the object lives as long as its work
   std::unique_ptr<Job> job_;
+  bool finished_ = false;
 };
 
 Napi::Function TrainerObject::define(Napi::Env env) {
@@ -299,10 +306,10 @@ TrainerObject::TrainerObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<
     for (const Napi::Object& array : data) parameters_.push_back(Napi::Persistent(array));
     account(info.Env());
     Napi::Object self = info.This().As<Napi::Object>();
-    self.Set("inputLength", Napi::Number::New(info.Env(), static_cast<double>(trainer_->input_length())));
-    self.Set("outputLength", Napi::Number::New(info.Env(), static_cast<double>(trainer_->output_length())));
-    self.Set("isa", trainer_->isa());
-    self.Set("threads", trainer_->threads());
+    put(self, "inputLength", Napi::Number::New(info.Env(), static_cast<double>(trainer_->input_length())));
+    put(self, "outputLength", Napi::Number::New(info.Env(), static_cast<double>(trainer_->output_length())));
+    put(self, "isa", trainer_->isa());
+    put(self, "threads", trainer_->threads());
   });
 }
 
@@ -387,15 +394,14 @@ Napi::Value TrainerObject::read(const Napi::CallbackInfo& info) {
     const Napi::Array list = Napi::Array::New(env);
     if (kind == input_gradient_state) {
       const std::vector<float>& gradient = trainer.input_gradient();
-      if (!gradient.empty()) list.Set(uint32_t{0}, floats_to_js(env, gradient.data(), gradient.size()));
+      if (!gradient.empty()) put_at(list, 0, floats_to_js(env, gradient.data(), gradient.size()));
       return list;
     }
     const Trainer::State state = static_cast<Trainer::State>(kind);
     if (!trainer.has(state)) return list;
     for (size_t i = 0; i < trainer.parameters(); ++i) {
       const float* const values = trainer.read(state, i);
-      list.Set(static_cast<uint32_t>(i),
-               floats_to_js(env, values, values != nullptr ? trainer.parameter_length(i) : 0));
+      put_at(list, i, floats_to_js(env, values, values != nullptr ? trainer.parameter_length(i) : 0));
     }
     return list;
   });

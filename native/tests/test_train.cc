@@ -1,7 +1,9 @@
 // Trainers against the twin in double, the twin against finite differences; the same bits whatever the threads, the
 // fusion and the tier.
 #include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <thread>
 
 #include "check.h"
 #include "data.h"
@@ -167,6 +169,30 @@ PER_TIER(train_threads) {
     check(aligned_canaries_alive(), "nothing is written beyond its end");
   }
   check(aligned_blocks_alive() == 0, "everything is freed");
+}
+
+// Trainers on several threads at once, each with a team of its own, and one more that is interrupted from elsewhere.
+PER_TIER(train_concurrent) {
+  if (!begin("lenet5")) return;
+  const Lesson lesson = varied_lesson("lenet5");
+  const std::vector<float> want = everything(*lesson.trainer(t.isa), lesson);
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> callers;
+  for (int threads : {1, 2, 3}) {
+    callers.emplace_back([&, threads] {
+      for (int round = 0; round < (slow ? 1 : 3); ++round) {
+        const std::vector<float> got = everything(*lesson.trainer(t.isa, threads), lesson);
+        if (difference(got.data(), want.data(), want.size(), true) != want.size()) ++wrong;
+      }
+    });
+  }
+  const std::unique_ptr<Trainer> stopped = lesson.trainer(t.isa, 2);
+  size_t steps = 0;
+  callers.emplace_back([&] { steps = stopped->run(lesson.call()).losses.size(); });
+  stopped->interrupt();
+  for (std::thread& caller : callers) caller.join();
+  check(wrong == 0, "the same bits with others at work");
+  check(steps <= lesson.call().learning_rates.size() && stopped->step() == steps, "whole steps");
 }
 
 ONCE(train_tiers) {

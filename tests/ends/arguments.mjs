@@ -63,6 +63,51 @@ const cases = {
       'ERR_SHAPE',
     )
   },
+  'an array that need not be given, but was, and is detached or empty'() {
+    const image = { ...input, shape: [2, 1, 1] }
+    const norm = { op: 'batchNorm', name: 'norm', inputs: [0], shape: [2, 1, 1] }
+    const line = { op: 'linear', name: 'line', inputs: [0], shape: [2], weight: floats(8) }
+    const nets = {
+      bias: [{ ...input, shape: [4] }, line],
+      ...Object.fromEntries(
+        ['weight', 'bias', 'mean', 'variance'].map((key) => [`norm ${key}`, [image, norm]]),
+      ),
+    }
+    for (const [name, nodes] of Object.entries(nets)) {
+      const key = name.split(' ').at(-1)
+      for (const empty of ['detached', 'empty', 'by a getter']) {
+        const one = empty === 'empty' ? new Float32Array(0) : floats(2)
+        const stats = nodes === nets.bias ? {} : { mean: floats(2), variance: floats(2) }
+        const get = () => {
+          if (empty === 'by a getter') detach(one)
+          return 1
+        }
+        if (empty === 'detached') detach(one)
+        const graph = Object.defineProperty(
+          { nodes: [nodes[0], { ...nodes[1], ...stats, [key]: one }] },
+          'output',
+          { get },
+        )
+        assert.equal(
+          code(() => addon.compile(graph, {})),
+          'ERR_SHAPE',
+          `${name}, ${empty}`,
+        )
+      }
+    }
+    const options = { loss: { kind: 'mse' }, optimizer: { kind: 'sgd' } }
+    const unused = { name: 'unused', data: new Float32Array(0) }
+    const parameters = [{ name: 'weight', data: line.weight }, unused]
+    const trainer = addon.trainer({ nodes: nets.bias.slice(), output: 1 }, { ...options, parameters })
+    const call = {
+      images: floats(4),
+      targets: floats(2),
+      indices: new Uint32Array(1),
+      batch: 1,
+      learningRates: [0.1],
+    }
+    assert.equal(trainer.run(call).losses.length, 1)
+  },
   'an element of a list, an option and the output detach them'() {
     for (const place of ['kernelSize', 'threads', 'output', 'ranges']) {
       const weight = floats(64 * 64)
@@ -210,7 +255,7 @@ const cases = {
       'ERR_SHAPE',
     )
   },
-  'a trainer that is disposed of, or set to work, by a getter of its own call'() {
+  async 'a trainer that is disposed of, or set to work, by a getter of its own call'() {
     const nodes = [
       { op: 'input', name: 'input', inputs: [], shape: [784] },
       { op: 'linear', name: 'fc', inputs: [0], shape: [10], weight: floats(7840) },
@@ -246,7 +291,8 @@ const cases = {
         code(() => busy[method](call(() => (pending = busy.runAsync(call(() => {})))))),
         'ERR_BUSY',
       )
-      pending.then(() => busy.dispose())
+      await pending
+      busy.dispose()
     }
     const written = make()
     assert.equal(
@@ -289,6 +335,133 @@ const cases = {
       'ERR_SHAPE',
     )
   },
+  'setters of prototypes that dispose of what a result is made of'() {
+    const weight = floats(7840)
+    const nodes = [
+      { op: 'input', name: 'input', inputs: [], shape: [784] },
+      { op: 'linear', name: 'fc', inputs: [0], shape: [10], weight },
+    ]
+    const graph = { nodes, output: 1 }
+    const options = {
+      parameters: [{ name: 'fc.weight', data: weight }],
+      loss: { kind: 'crossEntropy' },
+      optimizer: { kind: 'sgd', momentum: 0.9 },
+    }
+    /** What `make` gives, with a setter on a prototype that disposes of `object`, or else of what is assigned to. */
+    const trapped = (prototype, name, object, make) => {
+      const set = function () {
+        const one = object ?? this
+        one.dispose()
+        assigned.push(name)
+      }
+      Object.defineProperty(prototype, name, { configurable: true, get: () => undefined, set })
+      try {
+        return make()
+      } finally {
+        delete prototype[name]
+      }
+    }
+    const assigned = []
+    const plan = trapped(Object.prototype, 'inputLength', undefined, () => addon.compile(graph, {}))
+    assert.equal(plan.inputLength, 784)
+    const [step] = trapped(Object.prototype, 'problem', plan, () => plan.describe())
+    assert.ok(Object.hasOwn(step, 'problem'))
+    const trainer = trapped(Object.prototype, 'inputLength', undefined, () => addon.trainer(graph, options))
+    const report = trapped(Object.prototype, 'losses', trainer, () =>
+      trainer.run({
+        images: floats(784),
+        targets: new Int32Array(1),
+        indices: new Uint32Array(1),
+        batch: 1,
+        learningRates: [0.1],
+      }),
+    )
+    assert.equal(report.losses.length, 1)
+    const momentum = trapped(Array.prototype, '0', trainer, () => trainer.read('momentum'))
+    assert.equal(momentum[0].length, 7840)
+    assert.deepEqual(assigned, [])
+  },
+  async 'a getter of a promise that sets the trainer to work again'() {
+    const weight = floats(7840)
+    const nodes = [
+      { op: 'input', name: 'input', inputs: [], shape: [784] },
+      { op: 'linear', name: 'fc', inputs: [0], shape: [10], weight },
+    ]
+    const trainer = addon.trainer(
+      { nodes, output: 1 },
+      {
+        parameters: [{ name: 'fc.weight', data: weight }],
+        loss: { kind: 'crossEntropy' },
+        optimizer: { kind: 'sgd' },
+      },
+    )
+    const call = (count) => ({
+      images: floats(784 * count),
+      targets: new Int32Array(count),
+      indices: Uint32Array.from({ length: count }, (_, i) => i),
+      batch: count,
+      learningRates: [0.1],
+    })
+    const first = trainer.runAsync(call(1))
+    let second
+    // Resolving a promise with an object reads its `then`.
+    Object.defineProperty(Object.prototype, 'then', {
+      configurable: true,
+      get() {
+        if ('losses' in this && !second) {
+          delete Object.prototype.then
+          second = trainer.runAsync(call(4096))
+        }
+        return undefined
+      },
+    })
+    await first
+    assert.equal(
+      code(() => trainer.run(call(1))),
+      'ERR_BUSY',
+    )
+    await second
+    assert.equal(
+      code(() => trainer.run(call(1))),
+      'ok',
+    )
+  },
+  'a buffer that lies about its kind, and runs the model on other arrays meanwhile'() {
+    const model = k.LeNet5.pretrained().compile({ inputShape: [1, 28, 28] })
+    const count = 512
+    const [a, b] = [floats(784 * count).fill(0.25), floats(784 * count)]
+    const [forA, forB] = [floats(10 * count), floats(10 * count)]
+    const expected = model.run(a.slice()).slice()
+    for (const kind of ['resizable', 'growable', 'maxByteLength']) {
+      const get = () => {
+        model.run(b, forB)
+        return false
+      }
+      Object.defineProperty(a.buffer, kind, { get, configurable: true })
+    }
+    model.run(a, forA)
+    model.run(b, forB)
+    model.run(a, forA)
+    detach(b)
+    detach(forB)
+    forA.fill(0)
+    model.run(a, forA)
+    assert.deepEqual(forA, expected)
+    // One that says it cannot be resized is followed all the same.
+    const bytes = 784 * 4
+    const buffer = new ArrayBuffer(bytes, { maxByteLength: 2 * bytes })
+    Object.defineProperty(buffer, 'resizable', { value: false })
+    const tracking = new Float32Array(buffer)
+    assert.equal(model.run(tracking).length, 10)
+    buffer.resize(2 * bytes)
+    assert.equal(model.run(tracking).length, 20)
+    const shared = new SharedArrayBuffer(bytes, { maxByteLength: 2 * bytes })
+    Object.defineProperty(shared, 'growable', { value: false })
+    const growing = new Float32Array(shared)
+    assert.equal(model.run(growing).length, 10)
+    shared.grow(2 * bytes)
+    assert.equal(model.run(growing).length, 20)
+  },
   'samples that a getter detaches'() {
     const trainer = new k.Trainer(new k.LeNet5(), { seed: 1, inputShape: [1, 28, 28] })
     const x = floats(784 * 64)
@@ -313,7 +486,7 @@ const cases = {
 let wrong = 0
 for (const [name, run] of Object.entries(cases)) {
   try {
-    run()
+    await run()
     console.log(`right ${name}`)
   } catch (error) {
     wrong++

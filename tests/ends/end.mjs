@@ -5,6 +5,7 @@
  */
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { setFlagsFromString } from 'node:v8'
 import { Worker } from 'node:worker_threads'
 
 const library = new URL('../../dist/index.js', import.meta.url).href
@@ -17,7 +18,7 @@ const trainer = `const trainer = new k.Trainer(new k.LeNet5(), { seed: 1, inputS
 
 /** What a worker does over and over until it is ended. */
 const loops = {
-  load: `await import(url + '?' + n++)`,
+  load: `(await import(url + '?' + n++)).isa()`,
   compile: `new k.LeNet5().compile({ inputShape: [1, 28, 28] })`,
   int8: `model.compile({ inputShape: [1, 28, 28], precision: 'int8', calibration: image })`,
   eager: `conv.forward(x)`,
@@ -38,7 +39,7 @@ const loops = {
   runOnnx: `onnx.run({ [onnx.inputs[0].name]: input })`,
   loadTorch: `k.loadTorch(${fixture('torch/bn_depthwise.state_dict.pt')})`,
   classify: `await digits.classifyFile(${picture})`,
-  collect: `model.compile({ inputShape: [1, 28, 28] }); if (++n % 50 === 0) globalThis.gc?.()`,
+  collect: `model.compile({ inputShape: [1, 28, 28] }); if (++n % 5 === 0) gc()`,
 }
 const setUp = {
   load: `let n = 0; const url = ${JSON.stringify(library)}`,
@@ -62,14 +63,25 @@ const setUp = {
   collect: `${lenet}; let n = 0`,
 }
 
-/** Who ends what: the thread that started the worker, the worker itself, or the whole process with work under way. */
-const ways = ['terminate', 'exit', 'process']
+/**
+ * Who ends what: the thread that started the worker, the worker itself, a whole process with work under way in its main
+ * thread, or in its workers (`beside`).
+ */
+const ways = ['terminate', 'exit', 'process', 'beside']
 const kinds = Object.keys(loops).flatMap((loop) => ways.map((way) => `${loop}/${way}`))
 
 /** Of a worker or a process: works, and says so when it begins. */
 function program(loop, began) {
   return `const k = await import(${JSON.stringify(library)}); ${setUp[loop] ?? ''}; ${began}
     for (let turn = 0; ; turn++) { ${loops[loop]}; if (turn % 64 === 0) await new Promise(setImmediate) }`
+}
+
+/** Of a process: two workers at work, and the process ends once they are, or at any time. */
+function programOfWorkers(loop, early, leave) {
+  const code = `const { parentPort } = require('node:worker_threads'); (async () => { ${program(loop, `parentPort.postMessage('on')`)} })()`
+  return `import { Worker } from 'node:worker_threads'
+    const began = () => new Promise((resolve) => new Worker(${JSON.stringify(code)}, { eval: true, execArgv: [] }).once('message', resolve))
+    const both = Promise.all([began(), began()]); ${early ? '' : 'await both;'} ${leave}`
 }
 
 const [kind = 'list', count = '20', seed = '1'] = process.argv.slice(2)
@@ -100,15 +112,21 @@ async function endWorker(loop, way) {
   await ended
 }
 
-function endProcess(loop) {
-  const leave = `setTimeout(() => process.exit(7), ${random(12)})`
+function endProcess(loop, beside) {
+  const early = random(4) < 1
+  const leave = `setTimeout(() => process.exit(7), ${random(early ? 25 : 12)});`
+  const own = `${early ? leave : ''} ${program(loop, early ? '' : leave)}`
+  const code = beside ? programOfWorkers(loop, early, leave) : own
   const { status, signal, stderr } = spawnSync(
     process.execPath,
-    ['--input-type=module', '-e', program(loop, leave)],
+    ['--expose-gc', '--input-type=module', '-e', code],
     { encoding: 'utf8' },
   )
   if (status !== 7) throw new Error(`exit code ${status ?? signal} instead of 7\n${stderr}`)
 }
+
+// Contexts that are made from now on, those of workers, have gc().
+setFlagsFromString('--expose-gc')
 
 if (kind === 'list') {
   console.log(kinds.join('\n'))
@@ -117,7 +135,10 @@ if (kind === 'list') {
   if (!(loop in loops) || !ways.includes(way)) throw new Error(`there is no kind ${kind}: see list`)
   let left = Number(count)
   const some = async () => {
-    while (left-- > 0) await (way === 'process' ? endProcess(loop) : endWorker(loop, way))
+    while (left-- > 0)
+      await (way === 'process' || way === 'beside'
+        ? endProcess(loop, way === 'beside')
+        : endWorker(loop, way))
   }
   // Some at once: environments also end beside others that are at work.
   await Promise.all([some(), some(), some()])

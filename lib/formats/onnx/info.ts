@@ -17,7 +17,10 @@ export interface OnnxValueInfo {
   readonly shape: readonly (number | string | undefined)[] | undefined
 }
 
-/** @param inferred the type that follows from the model */
+/**
+ * @param inferred the type that follows from the model
+ * @internal
+ */
 export function valueInfo({ name, type }: ValueInfoProto, inferred?: ElementType): OnnxValueInfo {
   const tensor = type?.tensor_type
   const declared = tensor ? typeName(tensor.elem_type) : 'unknown'

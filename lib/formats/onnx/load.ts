@@ -82,6 +82,7 @@ export class OnnxModel extends Module {
   /** Bytes of the model's weights. */
   readonly #given: number
 
+  /** @internal its types are pbf's, which is no dependency of the package */
   constructor(model: ModelProto, file: string, folder: { path: string | undefined }, output?: string) {
     super()
     const budget = new Budget('load')

@@ -80,6 +80,12 @@ const MAGIC: [format: string, start: string][] = [
 
 /** @throws KerneletError ERR_FORMAT for bytes that are no picture */
 function formatOf(bytes: Uint8Array, name: string): string {
+  if (typeof name !== 'string') {
+    throw new KerneletError(
+      'ERR_ARGUMENT',
+      `expected a picture's name as a string but received ${show(name)}`,
+    )
+  }
   if (!types.isUint8Array(bytes)) {
     throw new KerneletError('ERR_ARGUMENT', `${show(name)}: expected bytes but received ${show(bytes)}`)
   }
