@@ -130,7 +130,11 @@ export class CompiledModel {
         ranges,
       },
     )
-    this.#space = zeros([maxBatch ?? 1, ...shapes.output], 'compile: output for maxBatch')
+    this.#space = zeros(
+      [maxBatch ?? 1, ...shapes.output],
+      'compile: output for maxBatch',
+      Number.POSITIVE_INFINITY,
+    )
     this.#own = this.#space.subarray(0, this.#outputLength)
   }
 

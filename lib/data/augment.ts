@@ -102,7 +102,11 @@ export function nativeAugment(
   { low = 0, high = 1 }: { low?: number; high?: number } = {},
 ): NativeAugment {
   checkOptions('augment', options, [...Object.keys(groups), 'mnistForm'])
-  const flat: Record<string, number | boolean> = { low, high, mnistForm: flag(options.mnistForm ?? false, 'augment: mnistForm') }
+  const flat: Record<string, number | boolean> = {
+    low,
+    high,
+    mnistForm: flag(options.mnistForm ?? false, 'augment: mnistForm'),
+  }
   for (const [group, fields] of Object.entries(groups)) {
     const given = options[group as keyof typeof groups] as Record<string, unknown> | undefined
     if (given === undefined) continue

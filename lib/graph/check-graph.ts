@@ -1,13 +1,20 @@
-/** Graphs that come from outside: made by `trace`, perhaps changed since, or by hand. */
-import { checkShape, elements, formatShape, mostDimensions, sameShape } from '../tensor/shape.ts'
+/** Graphs that are handed over: made by `trace`, perhaps changed since, or by hand. */
+import { checkShape, mostDimensions, pair, sides, size } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { flag, integer, itemsOf, numberOf, objectOf } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
+import { checkNode, isOperation } from './check-node.ts'
+import { checkCost } from './cost.ts'
 import type { Graph, GraphNode } from './graph.ts'
-import { inferShape, type Operation } from './operation.ts'
+import type { Operation } from './operation.ts'
 
-const mostNodes = 2 ** 16
+/** The largest of the networks people train have some thousands. */
+const mostNodes = 2 ** 14
+
+/** Of a name, and of all names and inputs together: a graph can say the same long one for each of its nodes. */
+const longestName = 2 ** 12
+const mostText = 2 ** 22
 
 /** How each attribute is read. Every one of them is here: what is not is a slip. */
 const readers: Record<
@@ -15,127 +22,127 @@ const readers: Record<
   (value: unknown, what: string) => unknown
 > = {
   ...{ weight: tensorOf, bias: tensorOf, mean: tensorOf, variance: tensorOf, batches: tensorOf },
-  ...{ kernelSize: integersOf, stride: integersOf, padding: integersOf, dilation: integersOf },
+  ...{ kernelSize: extentOf, stride: extentOf, dilation: extentOf, padding: sides },
   ...{ axes: integersOf, starts: integersOf, steps: integersOf, ends: integersOf, size: integersOf },
-  ...{ groups: integer, axis: integer, dims: integer },
+  ...{ groups: (value: unknown, what: string) => size(value, what, 1), axis: integer, dims: dimsOf },
   ...{ alpha: numberOf, beta: numberOf, epsilon: numberOf, momentum: numberOf, p: numberOf, value: numberOf },
   ...{ ceilMode: flag, countIncludePad: flag, training: flag, flat: flag },
   counts: countsOf,
 }
 
-const window = ['kernelSize', 'stride', 'padding', 'dilation'] as const
-const two = { inputs: 2 }
-
-/** What each operation cannot do without: attributes, and inputs where it has not one. */
-const needs: Record<
-  Operation['op'],
-  { inputs?: number; has?: readonly (keyof Operation)[] }
-> = {
-  ...{ input: { inputs: 0 }, constant: { inputs: 0, has: ['weight'] } },
-  ...{ conv2d: { has: ['weight', 'groups', ...window] }, linear: { has: ['weight'] } },
-  ...{ maxPool2d: { has: window }, avgPool2d: { has: window } },
-  ...{ adaptiveAvgPool2d: { has: ['size'] }, adaptiveMaxPool2d: { has: ['size'] } },
-  ...{ flatten: { has: ['axis'] }, reshape: { has: ['size'] }, permute: { has: ['axes'] } },
-  ...{ slice: { has: ['size', 'starts', 'steps'] }, pad: { has: ['starts', 'ends'] } },
-  ...{ add: two, sub: two, mul: two, div: two, concat: { inputs: Number.NaN, has: ['axis'] } },
-  ...{ prelu: { has: ['weight'] }, batchNorm: { has: ['mean', 'variance'] } },
-  ...{ softmax: { has: ['axis'] }, logSoftmax: { has: ['axis'] }, dropout: { has: ['p'] } },
-  ...{ relu: {}, tanh: {}, sigmoid: {}, leakyRelu: {}, elu: {}, selu: {}, silu: {}, hardswish: {} },
-  ...{ hardsigmoid: {}, clip: {}, gelu: {}, exp: {}, log: {}, abs: {}, pow: {}, scaledTanh: {} },
+/**
+ * A checked copy of a graph, or undefined for something that is none: a model, or nothing of ours. Every part of the
+ * copy is of the right type, uses only what comes before it, and has the shape that follows; attributes that were left
+ * out have the values they stand for.
+ *
+ * @throws KerneletError `ERR_ARGUMENT`, `ERR_SHAPE` that name the node; `ERR_UNSUPPORTED` for one that would take a gibibyte, and
+ *   much more than its weights and input do
+ */
+export function graphGiven(value: unknown): Graph | undefined {
+  let graph: Graph | undefined
+  try {
+    graph = isGraph(value) ? copyOf(value) : undefined
+  } catch (error) {
+    if (error instanceof KerneletError) throw error
+    throw new KerneletError('ERR_ARGUMENT', 'Graph: what it is made of throws when it is looked at', {
+      cause: error,
+    })
+  }
+  if (!graph) return undefined
+  const nodes: GraphNode[] = []
+  for (const node of graph.nodes) nodes.push(checkNode(node, nodes))
+  const checked = { nodes, output: graph.output }
+  checkCost('Graph', checked)
+  return checked
 }
 
-/**
- * A copy of a graph whose every part is of the right type, uses only what comes before it, and has the shape that
- * follows. (The values of attributes are for native code to refuse.)
- *
- * @throws KerneletError `ERR_ARGUMENT`, `ERR_SHAPE` that name the node
- */
-export function checkedGraph(graph: Graph): Graph {
-  const { nodes, output } = objectOf(graph, 'Graph') as Graph
+/** A model may well have a property that is called nodes. */
+function isGraph(value: unknown): value is object {
+  if (typeof value !== 'object' || value === null) return false
+  return 'nodes' in value && typeof (value as { forward?: unknown }).forward !== 'function'
+}
+
+/** All of it read, once. */
+function copyOf(value: object): Graph {
+  const { nodes, output } = value as { nodes: unknown; output: unknown }
   const given = itemsOf(nodes, mostNodes)
   if (!given || given.length === 0) {
-    throw new KerneletError('ERR_ARGUMENT', `A graph must have an array of nodes but has ${show(nodes)}`)
-  }
-  const checked: GraphNode[] = []
-  for (const [i, node] of given.entries()) checked.push(checkedNode(node, i, checked))
-  if (!Number.isInteger(output) || output < 0 || output >= checked.length) {
     throw new KerneletError(
       'ERR_ARGUMENT',
-      `A graph must name one of its ${checked.length} nodes as output but names ${show(output)}`,
+      `A graph must begin with its input: nodes must be an array of at most ${mostNodes} nodes but is ${show(nodes)}`,
     )
   }
-  return { nodes: checked, output }
+  if (!isIndex(output, given.length)) {
+    throw new KerneletError(
+      'ERR_ARGUMENT',
+      `A graph must name one of its ${given.length} nodes as output but names ${show(output)}`,
+    )
+  }
+  let text = 0
+  const copies = given.map((node, i) => {
+    const copy = copyOfNode(node, i)
+    text += copy.name.length + copy.inputs.length
+    if (text <= mostText) return copy
+    throw new KerneletError(
+      'ERR_ARGUMENT',
+      `Graph: names and inputs up to node ${i} have ${text} letters and numbers; at most ${mostText} are read`,
+    )
+  })
+  return { nodes: copies, output }
 }
 
-function checkedNode(value: unknown, index: number, before: readonly GraphNode[]): GraphNode {
+function isIndex(value: unknown, below: number): value is number {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) < below
+}
+
+function copyOfNode(value: unknown, index: number): GraphNode {
   const what = `Graph: node ${index}`
   const { op, name, inputs, shape, ...attributes } = objectOf(value, what) as Record<string, unknown>
-  const known = typeof op === 'string' && Object.hasOwn(needs, op) ? needs[op as Operation['op']] : undefined
-  if (!known || (op === 'input') !== (index === 0)) {
+  if (!isOperation(op) || (op === 'input') !== (index === 0)) {
     throw new KerneletError(
       'ERR_ARGUMENT',
-      `${what}: op must be ${index === 0 ? "'input'" : 'one of the operations'} but is ${show(op)}`,
+      `${what}: op must be ${index === 0 ? "'input', with which a graph must begin," : 'one of the operations'} ` +
+        `but is ${show(op)}`,
     )
   }
-  if (typeof name !== 'string') {
-    throw new KerneletError('ERR_ARGUMENT', `${what}: name must be a string but is ${show(name)}`)
+  if (typeof name !== 'string' || name.length > longestName) {
+    throw new KerneletError(
+      'ERR_ARGUMENT',
+      `${what}: name must be a string of at most ${longestName} letters but is ${show(name)}`,
+    )
   }
   const sources = itemsOf(inputs, mostNodes)
-  const earlier = (one: unknown): one is number =>
-    Number.isInteger(one) && (one as number) >= 0 && (one as number) < index
-  const wanted = known.inputs ?? 1
-  const count = Number.isNaN(wanted) ? Math.max(sources?.length ?? 0, 1) : wanted
-  if (!sources?.every(earlier) || sources.length !== count) {
+  if (!sources?.every((one): one is number => isIndex(one, index))) {
     throw new KerneletError(
       'ERR_ARGUMENT',
-      `${what}: inputs must be the indices of ${count} earlier nodes but are ${show(inputs)}`,
+      `${what}: inputs must be indices of earlier nodes but are ${show(inputs)}`,
     )
   }
-  const node: Record<string, unknown> = { op, name, inputs: sources, shape: checkShape(shape, `${what}: shape`) }
+  const node: GraphNode = { op, name, inputs: sources, shape: checkShape(shape, `${what}: shape`) }
   for (const [key, one] of Object.entries(attributes)) {
     if (one === undefined) continue
     const read = Object.hasOwn(readers, key) ? readers[key as keyof typeof readers] : undefined
     if (!read) throw new KerneletError('ERR_ARGUMENT', `${what}: unknown attribute ${show(key)}`)
-    node[key] = read(one, `${what}: ${key}`)
+    Object.assign(node, { [key]: read(one, `${what}: ${key}`) })
   }
-  const missing = known.has?.find((key) => node[key] === undefined)
-  if (missing !== undefined) throw new KerneletError('ERR_ARGUMENT', `${what}: ${op} needs ${missing}`)
-  checkFit(node as unknown as GraphNode, what, before)
-  return node as unknown as GraphNode
-}
-
-/** That ranks of weights and the shape are those that follow from the inputs. */
-function checkFit(node: GraphNode, what: string, before: readonly GraphNode[]): void {
-  const { op, weight, shape, dims } = node
-  const rank = op === 'conv2d' ? (dims === 1 ? 3 : 4) : op === 'linear' ? 2 : undefined
-  if (rank !== undefined && weight?.shape.length !== rank) {
-    throw new KerneletError(
-      'ERR_SHAPE',
-      `${what}: weight must have ${rank} dimensions but has ${formatShape(weight?.shape ?? [])}`,
-    )
-  }
-  if (op === 'input') return
-  const sources = node.inputs.map((input) => (before[input] as GraphNode).shape)
-  const origin = (input: number) => formatShape(sources[input] ?? [])
-  const values = elements(sources[0] ?? [])
-  const expected =
-    op === 'constant'
-      ? undefined
-      : inferShape(node, sources, { prefix: `${what}: `, origin })
-  const fits =
-    expected === undefined
-      ? elements(shape) === elements((weight as Tensor).shape)
-      : sameShape(expected, shape) && (op !== 'reshape' || elements(shape) === values)
-  if (fits) return
-  throw new KerneletError(
-    'ERR_SHAPE',
-    `${what}: shape must follow from ${op} and its inputs but is ${formatShape(shape)}`,
-  )
+  return node
 }
 
 function tensorOf(value: unknown, what: string): Tensor {
-  if (Tensor.is(value)) return value
-  throw new KerneletError('ERR_ARGUMENT', `${what} must be a Tensor but is ${show(value)}`)
+  if (!Tensor.is(value)) {
+    throw new KerneletError('ERR_ARGUMENT', `${what} must be a Tensor but is ${show(value)}`)
+  }
+  checkShape(value.shape, `${what}: shape`)
+  return value
+}
+
+function extentOf(value: unknown, what: string): [number, number] {
+  return pair(value, what, 1)
+}
+
+function dimsOf(value: unknown, what: string): 1 | 2 {
+  if (value === 1 || value === 2) return value
+  throw new KerneletError('ERR_ARGUMENT', `${what} must be 1 or 2 but is ${show(value)}`)
 }
 
 function integersOf(value: unknown, what: string): number[] {

@@ -230,13 +230,24 @@ export class Tracer {
   }
 }
 
+/** Of a class that says itself which modules it has. */
+function modulesOf(module: Model): [string, Model][] {
+  const named: unknown = module.namedModules()
+  const fits = (one: unknown) => Array.isArray(one) && typeof one[0] === 'string' && isModel(one[1])
+  if (Array.isArray(named) && named.every(fits)) return named
+  throw new KerneletError(
+    'ERR_ARGUMENT',
+    `${className(module)}: namedModules() must give pairs of a path and a Module but gives ${show(named)}`,
+  )
+}
+
 /**
  * Puts a note of which module is running around every forward() below `module`, so that operations get its
  * name also in forward() methods written by users. Returns what takes the notes off again.
  */
 function watch(module: Model, scopes: Scope[]): () => void {
   const watched: { part: Model; own: PropertyDescriptor | undefined }[] = []
-  for (const [path, part] of module.namedModules()) {
+  for (const [path, part] of modulesOf(module)) {
     const own = Object.getOwnPropertyDescriptor(part, 'forward')
     const forward = part.forward
     const scope = { path, leaf: part.namedChildren().length === 0 }

@@ -29,8 +29,7 @@ export function initialise(
   // PyTorch's own steps, so that rounding agrees: gain of leaky_relu(√5), then √3 · std.
   const gain = Math.sqrt(2 / (1 + Math.sqrt(5) ** 2))
   const weight = uniform(shape, Math.sqrt(3) * (gain / Math.sqrt(fanIn)), generator)
-  const bias =
-    hasBias ? uniform(shape.slice(0, 1), 1 / Math.sqrt(fanIn), generator) : undefined
+  const bias = hasBias ? uniform(shape.slice(0, 1), 1 / Math.sqrt(fanIn), generator) : undefined
   return { weight, bias }
 }
 
@@ -40,7 +39,11 @@ export function uniform(
   bound: number,
   generator?: Generator | undefined,
 ): Parameter {
-  const source = skipping ? undefined : (generator === undefined ? defaultGenerator() : generatorOf(generator, 'generator'))
+  const source = skipping
+    ? undefined
+    : generator === undefined
+      ? defaultGenerator()
+      : generatorOf(generator, 'generator')
   const values = zeros(shape, 'Weights')
   if (source) for (let i = 0; i < values.length; ++i) values[i] = source.uniform(-bound, bound)
   return new Parameter(values, shape)

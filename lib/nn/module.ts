@@ -84,10 +84,7 @@ export abstract class Module {
       : new Map(Object.entries(objectOf(state, 'loadStateDict: state')))
     for (const name of given.keys()) {
       if (typeof name === 'string') continue
-      throw new KerneletError(
-        'ERR_ARGUMENT',
-        `loadStateDict: state must go by names but has ${show(name)}`,
-      )
+      throw new KerneletError('ERR_ARGUMENT', `loadStateDict: state must go by names but has ${show(name)}`)
     }
     checkOptions('loadStateDict', options, ['strict'])
     const strict = flag(options.strict ?? true, 'loadStateDict: strict')

@@ -81,8 +81,7 @@ export function batchNorm(
     epsilon,
   } as const
   if (!training) return apply(operation, [input])
-  if (input instanceof SymbolicTensor)
-    return apply({ ...operation, training, momentum, batches }, [input])
+  if (input instanceof SymbolicTensor) return apply({ ...operation, training, momentum, batches }, [input])
   const { mean, variance, count } = statistics(input)
   if (count < 2) {
     throw new KerneletError(

@@ -3,15 +3,15 @@ import { KerneletError } from '../util/errors.ts'
 import { elements, formatShape } from './shape.ts'
 
 /** Numbers of one weight, a gibibyte: the largest of the classifiers people train, VGG's, has 103 million. */
-const most = 2 ** 28
+const largestWeight = 2 ** 28
 
 /**
  * Zeros for a tensor of this shape.
  *
  * @param what it is for, for errors
- * @throws KerneletError `ERR_UNSUPPORTED` for more than a gibibyte, or more than there is
+ * @throws KerneletError `ERR_UNSUPPORTED` for more than `most` numbers, a gibibyte, or more than there is
  */
-export function zeros(shape: readonly number[], what: string): Float32Array {
+export function zeros(shape: readonly number[], what: string, most: number = largestWeight): Float32Array {
   const count = elements(shape)
   let cause: unknown
   if (count <= most) {
@@ -24,7 +24,7 @@ export function zeros(shape: readonly number[], what: string): Float32Array {
   throw new KerneletError(
     'ERR_UNSUPPORTED',
     `${what}: ${formatShape(shape)} are ${count} numbers, ${((4 * count) / 2 ** 30).toPrecision(3)} GiB; ` +
-      (cause === undefined ? 'at most 1 GiB is made' : 'there is not so much memory'),
+      (cause === undefined ? `at most ${most} are made` : 'there is not so much memory'),
     { cause },
   )
 }

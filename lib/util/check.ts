@@ -58,7 +58,9 @@ export function itemsOf(value: unknown, most: number): unknown[] | undefined {
   if (!Array.isArray(value)) return undefined
   const { length } = value as { length: unknown }
   if (!Number.isInteger(length) || (length as number) > most) return undefined
-  return Array.from({ length: length as number }, (_, i) => value[i] as unknown)
+  const items: unknown[] = []
+  for (let i = 0; i < (length as number); i++) items.push(value[i])
+  return items
 }
 
 /** `value`, if it is an object and no array. */

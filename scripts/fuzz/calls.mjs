@@ -67,10 +67,27 @@ export function callsOf(k) {
   fn('dropout', image, is(0.5), is(true))
   fn('crossEntropy', () => x(2, 3), is([1, 2]))
   const windows = { stride: [1, 2], padding: [1, 0], dilation: 1 }
-  fn('conv2d', image, () => x(4, 1, 3, 3), () => x(4), is({ ...windows, groups: 2 }))
+  fn(
+    'conv2d',
+    image,
+    () => x(4, 1, 3, 3),
+    () => x(4),
+    is({ ...windows, groups: 2 }),
+  )
   const along = { stride: 1, padding: [1, 0], dilation: 1 }
-  fn('conv1d', () => x(2, 2, 6), () => x(4, 1, 3), () => x(4), is({ ...along, groups: 2 }))
-  fn('linear', image, () => x(3, 6), () => x(3))
+  fn(
+    'conv1d',
+    () => x(2, 2, 6),
+    () => x(4, 1, 3),
+    () => x(4),
+    is({ ...along, groups: 2 }),
+  )
+  fn(
+    'linear',
+    image,
+    () => x(3, 6),
+    () => x(3),
+  )
   const maximum = { ...windows, padding: [1, 0, 0, 1], ceilMode: true }
   fn('maxPool2d', image, is([2, 2]), is(maximum))
   fn('avgPool2d', image, is([2, 2]), is({ ...maximum, countIncludePad: false }))
@@ -81,7 +98,13 @@ export function callsOf(k) {
   fn('adaptiveAvgPool1d', () => x(2, 2, 6), is(2))
   fn('adaptiveMaxPool1d', () => x(2, 2, 6), is(2))
   const norm = () => ({ weight: x(2), bias: x(2), training: true, momentum: 0.1, eps: 1e-5, batches: x() })
-  fn('batchNorm', image, () => x(2), () => x(2), norm)
+  fn(
+    'batchNorm',
+    image,
+    () => x(2),
+    () => x(2),
+    norm,
+  )
   fn('localResponseNorm', image, is(3), is({ alpha: 1e-4, beta: 0.75, k: 1, before: 1 }))
 
   // layers, made and run, by what they hold afterwards too
@@ -94,7 +117,12 @@ export function callsOf(k) {
     })
   for (const name of 'GELU Hardsigmoid Hardswish Identity ReLU ReLU6 SELU SiLU Sigmoid Tanh'.split(' ')) {
     layer(name, () => [])
-    call(`${name}.forward`, () => [image()], (...given) => new k[name]().forward(...given), name === 'Identity' ? ['0'] : [])
+    call(
+      `${name}.forward`,
+      () => [image()],
+      (...given) => new k[name]().forward(...given),
+      name === 'Identity' ? ['0'] : [],
+    )
   }
   layer('ELU', is([1]))
   layer('LeakyReLU', is([0.1]))
@@ -121,21 +149,50 @@ export function callsOf(k) {
   layer('LocalResponseNorm', is([3, { alpha: 1e-4, beta: 0.75, k: 1, before: 1 }]))
   const drawn = () => ({ bias: true, generator: new k.Generator(1) })
   layer('Conv2d', () => [2, 4, { kernelSize: [3, 3], ...copy(windows), groups: 2, ...drawn() }])
-  layer('Conv1d', () => [2, 4, { kernelSize: 3, ...copy(along), groups: 2, ...drawn() }], () => x(2, 2, 6))
+  layer(
+    'Conv1d',
+    () => [2, 4, { kernelSize: 3, ...copy(along), groups: 2, ...drawn() }],
+    () => x(2, 2, 6),
+  )
   layer('Linear', () => [6, 3, drawn()])
   layer('LeNet5', is([1, 10]), () => x(1, 1, 28, 28))
   layer('LogisticRegression', () => [72, { generator: new k.Generator(1) }])
   layer('Subsample2d', () => [2, { kernelSize: [2, 2], generator: new k.Generator(1) }])
   layer('ConnectionTableConv2d', () => [2, [[0], [0, 1]], { kernelSize: 3, ...copy(windows), ...drawn() }])
-  layer('RBF', () => [x(3, 6), { negative: true }], () => x(2, 6))
-  layer('MapCriterion', () => [new k.Linear(6, 10), { classes: 10, j: 0.1 }], () => x(2, 6))
+  layer(
+    'RBF',
+    () => [x(3, 6), { negative: true }],
+    () => x(2, 6),
+  )
+  layer(
+    'MapCriterion',
+    () => [new k.Linear(6, 10), { classes: 10, j: 0.1 }],
+    () => x(2, 6),
+  )
   layer('Sequential', () => [new k.ReLU(), new k.Linear(6, 3)])
-  call('forward', () => [net(), x(2, 1, 4, 4)], (model, input) => model instanceof k.Module && model.forward(input), ['0'])
+  call(
+    'forward',
+    () => [net(), x(2, 1, 4, 4)],
+    (model, input) => model instanceof k.Module && model.forward(input),
+    ['0'],
+  )
 
   // tensors and random numbers
-  call('new Tensor', () => [new Float32Array(6), [2, 3]], (...given) => new k.Tensor(...given))
-  call('new Parameter', () => [new Float32Array(6), [2, 3]], (...given) => new k.Parameter(...given))
-  call('new Buffer', () => [new Float32Array(6), [2, 3]], (...given) => new k.Buffer(...given))
+  call(
+    'new Tensor',
+    () => [new Float32Array(6), [2, 3]],
+    (...given) => new k.Tensor(...given),
+  )
+  call(
+    'new Parameter',
+    () => [new Float32Array(6), [2, 3]],
+    (...given) => new k.Parameter(...given),
+  )
+  call(
+    'new Buffer',
+    () => [new Float32Array(6), [2, 3]],
+    (...given) => new k.Buffer(...given),
+  )
   call('Tensor.is', () => [image()], k.Tensor.is, ['0'])
   call('new Generator', is([1]), (...given) => new k.Generator(...given).uniform(0, 1))
   call('Generator.manualSeed', is([1]), (...given) => new k.Generator(1).manualSeed(...given))
@@ -146,8 +203,10 @@ export function callsOf(k) {
   // modules and graphs
   const method = (name, make, args) => call(`Module.${name}`, args, (...given) => make()[name](...given))
   method('loadStateDict', net, () => [net().stateDict(), { strict: true }])
-  call('Module.loadStateDict of an object', () => [Object.fromEntries(new k.Linear(2, 2).stateDict()), { strict: false }], (...given) =>
-    new k.Linear(2, 2).loadStateDict(...given),
+  call(
+    'Module.loadStateDict of an object',
+    () => [Object.fromEntries(new k.Linear(2, 2).stateDict()), { strict: false }],
+    (...given) => new k.Linear(2, 2).loadStateDict(...given),
   )
   method('train', net, is([true]))
   method('eval', net, is([]))
@@ -158,11 +217,19 @@ export function callsOf(k) {
   }
   method('compile', net, is([compiling]))
   fn('compile', net, is({ ...compiling, inputType: 'uint8', scale: 0.1, shift: 0 }))
-  call('compile in int8', () => [net(), { inputShape: [1, 4, 4], precision: 'int8', calibration: new Float32Array(64).fill(0.5) }], k.compile)
+  call(
+    'compile in int8',
+    () => [net(), { inputShape: [1, 4, 4], precision: 'int8', calibration: new Float32Array(64).fill(0.5) }],
+    k.compile,
+  )
   call('compile a graph', () => [spread(k.trace(net(), [1, 4, 4]))], k.compile)
   fn('trace', net, is([1, 4, 4]))
   fn('summary', net, is([1, 4, 4]))
-  call('summary of a graph', () => [spread(k.trace(net(), [1, 4, 4]))], (graph) => `${k.summary(graph)}`)
+  call(
+    'summary of a graph',
+    () => [spread(k.trace(net(), [1, 4, 4]))],
+    (graph) => `${k.summary(graph)}`,
+  )
   fn('activations', net, () => x(2, 1, 4, 4))
   call('activations of a graph', () => [spread(k.trace(net(), [1, 4, 4])), x(2, 1, 4, 4)], k.activations)
   fn('freeze', net)
@@ -174,18 +241,35 @@ export function callsOf(k) {
       return model[name](...given)
     })
   running('run', () => [new Float32Array(32), new Float32Array(6)])
-  running('runAsync', () => [new Float32Array(32), new Float32Array(6), { signal: new AbortController().signal }])
+  running('runAsync', () => [
+    new Float32Array(32),
+    new Float32Array(6),
+    { signal: new AbortController().signal },
+  ])
   running('profile', () => [new Float32Array(32), { iterations: 2 }])
-  call('CompiledModel.run on bytes', () => [new Uint8Array(32), new Float32Array(6)], (...given) =>
-    net().compile({ inputShape: [1, 4, 4], inputType: 'uint8' }).run(...given),
+  call(
+    'CompiledModel.run on bytes',
+    () => [new Uint8Array(32), new Float32Array(6)],
+    (...given) =>
+      net()
+        .compile({ inputShape: [1, 4, 4], inputType: 'uint8' })
+        .run(...given),
   )
 
   // data
   const parts = { labels: [0, 1], shape: [1, 2, 2], classes: ['a', 'b'], names: ['x', 'y'] }
-  call('new Dataset', () => [{ images: new Uint8Array(8), ...copy(parts) }], (...given) => new k.Dataset(...given))
+  call(
+    'new Dataset',
+    () => [{ images: new Uint8Array(8), ...copy(parts) }],
+    (...given) => new k.Dataset(...given),
+  )
   call('Dataset.image', is([1]), (...given) => data().image(...given))
   call('Dataset.subset', is([[0, 2]]), (...given) => data().subset(...given))
-  call('Dataset.split', () => [0.5, new k.Generator(1)], (...given) => data().split(...given))
+  call(
+    'Dataset.split',
+    () => [0.5, new k.Generator(1)],
+    (...given) => data().split(...given),
+  )
   const everything = {
     thickness: { thinner: 0.5, thicker: 0.5, probability: 1 },
     affine: { degrees: 5, scale: 0.1, stretch: 0.1, shear: 5, translate: 1, probability: 1 },
@@ -199,25 +283,63 @@ export function callsOf(k) {
   }
   const where = { seed: 1, epoch: 1, index: 1, low: 0, high: 1 }
   fn('augment', () => x(2, 1, 8, 8), is(everything), is(where))
-  call('augment bytes', () => [new Uint8Array(128), [1, 8, 8], copy(everything), { ...where, high: 255 }], k.augment)
+  call(
+    'augment bytes',
+    () => [new Uint8Array(128), [1, 8, 8], copy(everything), { ...where, high: 255 }],
+    k.augment,
+  )
   writeFolder(folder, picture)
   call('loadMnist', () => [folder, 'train'], k.loadMnist)
-  call('loadPictures', () => [folder, { normalize: false, classes: ['a', 'b'], onSkip: () => {} }], k.loadPictures)
-  call('downloadMnist', () => [{ folder, mirror: 'https://example.org/', onProgress: () => {} }], k.downloadMnist, ['0.mirror'])
+  call(
+    'loadPictures',
+    () => [folder, { normalize: false, classes: ['a', 'b'], onSkip: () => {} }],
+    k.loadPictures,
+  )
+  call(
+    'downloadMnist',
+    () => [{ folder, mirror: 'https://example.org/', onProgress: () => {} }],
+    k.downloadMnist,
+    ['0.mirror'],
+  )
   call('loadIdx', () => [idx.slice()], k.loadIdx)
 
   // pictures
   const bytes = readFileSync(picture)
-  const pixels = () => ({ data: new Uint8Array(784).map((_, i) => (i % 28 === 14 ? 255 : 0)), width: 28, height: 28, channels: 1 })
+  const pixels = () => ({
+    data: new Uint8Array(784).map((_, i) => (i % 28 === 14 ? 255 : 0)),
+    width: 28,
+    height: 28,
+    channels: 1,
+  })
   fn('normalizeDigit', pixels, is({ mean: 0, std: 1 }))
   fn('decodePicture', () => bytes, is('name'))
   fn('decodePictureAsync', () => bytes, is('name'))
-  call('DigitClassifier.load', () => [{ weights, isa: 'scalar', threads: 1 }], (...given) => k.DigitClassifier.load(...given).dispose())
+  call(
+    'DigitClassifier.load',
+    () => [{ weights, isa: 'scalar', threads: 1 }],
+    (...given) => k.DigitClassifier.load(...given).dispose(),
+  )
   const digits = k.DigitClassifier.load()
-  call('DigitClassifier.classify', () => [pixels()], (...given) => digits.classify(...given))
-  call('DigitClassifier.classify bytes', () => [bytes], (...given) => digits.classify(...given))
-  call('DigitClassifier.classifyAsync', () => [pixels()], (...given) => digits.classifyAsync(...given))
-  call('DigitClassifier.classifyFile', () => [picture], (...given) => digits.classifyFile(...given))
+  call(
+    'DigitClassifier.classify',
+    () => [pixels()],
+    (...given) => digits.classify(...given),
+  )
+  call(
+    'DigitClassifier.classify bytes',
+    () => [bytes],
+    (...given) => digits.classify(...given),
+  )
+  call(
+    'DigitClassifier.classifyAsync',
+    () => [pixels()],
+    (...given) => digits.classifyAsync(...given),
+  )
+  call(
+    'DigitClassifier.classifyFile',
+    () => [picture],
+    (...given) => digits.classifyFile(...given),
+  )
 
   // files
   const file = (name) => resolve(name)
@@ -225,22 +347,43 @@ export function callsOf(k) {
   for (const name of ['loadTorch', 'readTorch']) {
     fn(name, is(fixture('torch/checkpoint.pt')), is({ key: 'model' }))
   }
-  call('saveSafetensors', () => [file('a.safetensors'), new k.Linear(2, 2).stateDict(), { note: 'x' }], k.saveSafetensors)
-  call('saveSafetensors of an object', () => [file('b.safetensors'), { weight: x(2) }, new Map([['note', 'x']])], k.saveSafetensors)
+  call(
+    'saveSafetensors',
+    () => [file('a.safetensors'), new k.Linear(2, 2).stateDict(), { note: 'x' }],
+    k.saveSafetensors,
+  )
+  call(
+    'saveSafetensors of an object',
+    () => [file('b.safetensors'), { weight: x(2) }, new Map([['note', 'x']])],
+    k.saveSafetensors,
+  )
   const naming = { inputShape: [1, 4, 4], inputName: 'in', outputName: 'out' }
   call('saveOnnx', () => [net(), copy(naming)], k.saveOnnx)
   call('saveOnnx to a file', () => [net(), file('a.onnx'), copy(naming)], k.saveOnnx)
   call('loadOnnx', () => [onnx.slice(), { output: 'output', dataFolder: folder }], k.loadOnnx)
   const loaded = k.loadOnnx(onnx)
-  call('OnnxModel.run', () => [{ input: { data: Array(16).fill(0), shape: [1, 1, 4, 4] } }], (...given) => loaded.run(...given))
-  call('OnnxModel.forward', () => [x(2, 1, 4, 4)], (...given) => loaded.forward(...given))
-  call('OnnxModel.compile', () => [{ inputShape: [1, 4, 4], threads: 1 }], (...given) => loaded.compile(...given))
+  call(
+    'OnnxModel.run',
+    () => [{ input: { data: Array(16).fill(0), shape: [1, 1, 4, 4] } }],
+    (...given) => loaded.run(...given),
+  )
+  call(
+    'OnnxModel.forward',
+    () => [x(2, 1, 4, 4)],
+    (...given) => loaded.forward(...given),
+  )
+  call(
+    'OnnxModel.compile',
+    () => [{ inputShape: [1, 4, 4], threads: 1 }],
+    (...given) => loaded.compile(...given),
+  )
   call('OnnxModel.summary', is([[1, 4, 4]]), (...given) => loaded.summary(...given))
 
   // training
   const sgd = { lr: 0.1, momentum: 0.9, dampening: 0, weightDecay: 0, nesterov: true }
   const adam = { lr: 0.1, betas: [0.9, 0.99], eps: 1e-8, weightDecay: 0 }
-  const stepped = (optimizer) => new k.Trainer(net(), { optimizer, inputShape: [1, 4, 4], seed: 1 }).step(new Float32Array(32), [0, 1])
+  const stepped = (optimizer) =>
+    new k.Trainer(net(), { optimizer, inputShape: [1, 4, 4], seed: 1 }).step(new Float32Array(32), [0, 1])
   call('new SGD', is([sgd]), (...given) => stepped(new k.SGD(...given)))
   call('new Adam', is([adam]), (...given) => stepped(new k.Adam(...given)))
   call('new AdamW', is([adam]), (...given) => stepped(new k.AdamW(...given)))
@@ -248,27 +391,52 @@ export function callsOf(k) {
   const schedules = {
     StepLR: { stepSize: 2, gamma: 0.1, interval: 'step' },
     CosineAnnealingLR: { tMax: 5, etaMin: 0, interval: 'epoch' },
-    OneCycleLR: { maxLr: 0.1, totalSteps: 10, pctStart: 0.3, annealStrategy: 'cos', divFactor: 25, finalDivFactor: 1e4, threePhase: true },
+    OneCycleLR: {
+      maxLr: 0.1,
+      totalSteps: 10,
+      pctStart: 0.3,
+      annealStrategy: 'cos',
+      divFactor: 25,
+      finalDivFactor: 1e4,
+      threePhase: true,
+    },
   }
   for (const [name, options] of Object.entries(schedules)) {
     call(`new ${name}`, is([options]), (...given) => new k[name](...given).rate(0.1, at))
     // It goes by its own options alone.
-    call(`${name}.rate`, is([0.1, at]), (...given) => new k[name](options).rate(...given), name === 'OneCycleLR' ? ['0'] : [])
+    call(
+      `${name}.rate`,
+      is([0.1, at]),
+      (...given) => new k[name](options).rate(...given),
+      name === 'OneCycleLR' ? ['0'] : [],
+    )
   }
   const training = () => ({
     optimizer: new k.SGD({ lr: 0.1 }),
     ...{ loss: 'crossEntropy', labelSmoothing: 0.1, clipNorm: 1, clipValue: 1, ema: 0.9, seed: 1 },
     ...{ augment: copy(everything), threads: 1, isa: 'scalar', inputShape: [1, 4, 4], mean: 0.1, std: 0.3 },
   })
-  call('new Trainer', () => [net(), training()], (...given) => {
-    const trainer = new k.Trainer(...given)
-    trainer.step(new Uint8Array(32), [0, 1])
-    trainer.gradients()
-    trainer.dispose()
-  })
+  call(
+    'new Trainer',
+    () => [net(), training()],
+    (...given) => {
+      const trainer = new k.Trainer(...given)
+      trainer.step(new Uint8Array(32), [0, 1])
+      trainer.gradients()
+      trainer.dispose()
+    },
+  )
   const trainer = () => new k.Trainer(net(), { seed: 1, inputShape: [1, 4, 4], threads: 1 })
-  call('Trainer.step', () => [new Float32Array(32), [0, 1]], (...given) => trainer().step(...given))
-  call('Trainer.step of a tensor', () => [x(2, 1, 4, 4), new Int32Array(2)], (...given) => trainer().step(...given))
+  call(
+    'Trainer.step',
+    () => [new Float32Array(32), [0, 1]],
+    (...given) => trainer().step(...given),
+  )
+  call(
+    'Trainer.step of a tensor',
+    () => [x(2, 1, 4, 4), new Int32Array(2)],
+    (...given) => trainer().step(...given),
+  )
   call('Trainer.lr', is([0.1]), (lr) => Object.assign(trainer(), { lr }).step(new Float32Array(32), [0, 1]))
   const fitting = () => ({
     ...{ epochs: 2, batchSize: 2, validation: 0.5, shuffle: true, resume: false, health: true },
@@ -276,30 +444,54 @@ export function callsOf(k) {
     signal: new AbortController().signal,
     onProgress: () => {},
   })
-  call('Trainer.fit', () => [many(data(), 4), fitting()], async (...given) => {
-    let last
-    for await (const report of trainer().fit(...given)) last = report
-    return last
-  })
+  call(
+    'Trainer.fit',
+    () => [many(data(), 4), fitting()],
+    async (...given) => {
+      let last
+      for await (const report of trainer().fit(...given)) last = report
+      return last
+    },
+  )
   const judging = () => ({ batchSize: 2, signal: new AbortController().signal })
-  call('Trainer.evaluate', () => [data(), judging()], (...given) => trainer().evaluate(...given))
-  call('evaluate', () => [net(), data(), { ...judging(), loss: 'crossEntropy', temperature: 2, threads: 1, isa: 'scalar', mean: 0, std: 1 }], async (...given) => {
-    const found = await k.evaluate(...given)
-    return [`${found}`, found.worst(3), found.misread, found.accuracy, JSON.stringify(found)]
-  })
+  call(
+    'Trainer.evaluate',
+    () => [data(), judging()],
+    (...given) => trainer().evaluate(...given),
+  )
+  call(
+    'evaluate',
+    () => [
+      net(),
+      data(),
+      { ...judging(), loss: 'crossEntropy', temperature: 2, threads: 1, isa: 'scalar', mean: 0, std: 1 },
+    ],
+    async (...given) => {
+      const found = await k.evaluate(...given)
+      return [`${found}`, found.worst(3), found.misread, found.accuracy, JSON.stringify(found)]
+    },
+  )
   let evaluation
   call('Evaluation.worst', is([3]), async (...given) => {
     evaluation ??= await k.evaluate(net(), data())
     return evaluation.worst(...given)
   })
-  call('Trainer.saveCheckpoint', () => [file('c.safetensors'), { note: 'x' }], (...given) => {
-    const one = trainer()
-    one.step(new Float32Array(32), [0, 1])
-    one.saveCheckpoint(...given)
-  })
+  call(
+    'Trainer.saveCheckpoint',
+    () => [file('c.safetensors'), { note: 'x' }],
+    (...given) => {
+      const one = trainer()
+      one.step(new Float32Array(32), [0, 1])
+      one.saveCheckpoint(...given)
+    },
+  )
   const checkpoint = file('right.safetensors')
   trainer().saveCheckpoint(checkpoint)
-  call('Trainer.loadCheckpoint', () => [checkpoint], (...given) => trainer().loadCheckpoint(...given))
+  call(
+    'Trainer.loadCheckpoint',
+    () => [checkpoint],
+    (...given) => trainer().loadCheckpoint(...given),
+  )
   return calls
 }
 
@@ -319,6 +511,9 @@ function writeFolder(folder, picture) {
     copyFileSync(picture, join(folder, name, 'one.png'))
   }
   const sizes = (...all) => all.flatMap((size) => [0, 0, 0, size])
-  writeFileSync(join(folder, 'train-images-idx3-ubyte'), Uint8Array.of(0, 0, 8, 3, ...sizes(2, 2, 2), 1, 2, 3, 4, 5, 6, 7, 8))
+  writeFileSync(
+    join(folder, 'train-images-idx3-ubyte'),
+    Uint8Array.of(0, 0, 8, 3, ...sizes(2, 2, 2), 1, 2, 3, 4, 5, 6, 7, 8),
+  )
   writeFileSync(join(folder, 'train-labels-idx1-ubyte'), Uint8Array.of(0, 0, 8, 1, ...sizes(2), 0, 1))
 }

@@ -15,7 +15,10 @@ export function prepare(kernelet) {
 
 /** Which call, and what is put where: numbers of places (modulo how many there are) and of values. */
 export function make({ calls, odd }, random) {
-  const spoilt = Array.from({ length: random.oneIn(4) ? 2 : 1 }, () => [random.below(1000), random.below(odd.length)])
+  const spoilt = Array.from({ length: random.oneIn(4) ? 2 : 1 }, () => [
+    random.below(1000),
+    random.below(odd.length),
+  ])
   return Buffer.from(JSON.stringify({ call: random.pick(Object.keys(calls)), spoilt }))
 }
 
@@ -62,7 +65,12 @@ function isNonsense(right, wrong) {
     case 'function':
       return typeof wrong !== 'function'
     default:
-      return typeof right === 'object' && typeof wrong !== 'object' && typeof wrong !== 'string' && typeof wrong !== 'number'
+      return (
+        typeof right === 'object' &&
+        typeof wrong !== 'object' &&
+        typeof wrong !== 'string' &&
+        typeof wrong !== 'number'
+      )
   }
 }
 
@@ -83,19 +91,23 @@ export async function read(state, bytes) {
   } catch (error) {
     if (error instanceof Ours) return
     // Only where the caller's own values were asked: a proxy that was revoked throws whatever is done with it.
-    if (/proxy that has been revoked/.test(error?.message) && changes.some(({ wrong }) => isRevoked(wrong))) return
+    if (/proxy that has been revoked/.test(error?.message) && changes.some(({ wrong }) => isRevoked(wrong)))
+      return
     throw error
   } finally {
     state.kernelet.setThreads(1)
   }
   void result
-  const odd = changes.find(({ path, right, wrong }) => isNonsense(right, wrong) && !call.takes?.includes(path))
+  const odd = changes.find(
+    ({ path, right, wrong }) => isNonsense(right, wrong) && !call.takes?.includes(path),
+  )
   if (changes.length === 1 && odd) throw new Error(`accepted: ${input.call}: ${odd.path}`)
 }
 
 function isRevoked(value) {
   try {
-    return types.isProxy(value) && (Array.isArray(value), false)
+    if (types.isProxy(value)) Array.isArray(value)
+    return false
   } catch {
     return true
   }

@@ -13,7 +13,18 @@ export function oddValues({ Tensor, Module, Sequential }) {
     ...[undefined, null, true, false, Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY],
     ...[-1, 0, -0, 0.5, 1e-320, 2 ** 15 + 1, 2 ** 31 - 1, 2 ** 31, 2 ** 32, 2 ** 53, 1e300],
     ...[10n ** 100n, 1n, Symbol('hostile'), Symbol.iterator],
-    ...['', '1', 'conv1.weight', '__proto__', 'constructor', '\0', 'x'.repeat(5000), 'none/such', '.', '\ud800'],
+    ...[
+      '',
+      '1',
+      'conv1.weight',
+      '__proto__',
+      'constructor',
+      '\0',
+      'x'.repeat(5000),
+      'none/such',
+      '.',
+      '\ud800',
+    ],
     ...[() => 1, class {}, /x/],
   ]
     .map((value) => () => value)
@@ -28,7 +39,7 @@ export function oddValues({ Tensor, Module, Sequential }) {
       () => [2 ** 31, 2 ** 31],
       () => Array(10),
       () => Array(2 ** 32 - 1),
-      () => [1, , 4], // biome-ignore lint/suspicious/noSparseArray: it is to be one
+      () => Object.assign(Array(3), { 0: 1, 2: 4 }),
       () => Array.from({ length: 100 }, () => 1),
       () => Object.assign([1, 4, 4], { length: 2 }),
       () => Object.freeze([1, 4, 4]),
