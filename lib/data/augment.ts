@@ -7,7 +7,7 @@ import { attached } from '../graph/operation.ts'
 import { checkShape, elements, formatShape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { lengthOf } from '../tensor/typed-array.ts'
-import { checkOptions } from '../util/check.ts'
+import { checkOptions, flag } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
 
@@ -102,7 +102,11 @@ export function nativeAugment(
   { low = 0, high = 1 }: { low?: number; high?: number } = {},
 ): NativeAugment {
   checkOptions('augment', options, [...Object.keys(groups), 'mnistForm'])
-  const flat: Record<string, number | boolean> = { low, high, mnistForm: options.mnistForm === true }
+  const flat: Record<string, number | boolean> = {
+    low,
+    high,
+    mnistForm: flag(options.mnistForm ?? false, 'augment: mnistForm'),
+  }
   for (const [group, fields] of Object.entries(groups)) {
     const given = options[group as keyof typeof groups] as Record<string, unknown> | undefined
     if (given === undefined) continue

@@ -5,7 +5,7 @@ import { formatShape, normaliseDim, sameShape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
-import { definitionOf, isView, type Operation, title } from './definition.ts'
+import { definitionOf, isView, type Operation, type Told, title } from './definition.ts'
 import { noteTaken, SymbolicTensor, type Tracer } from './graph.ts'
 import { attached, explained, inferShape, ownShape, toNative } from './operation.ts'
 
@@ -99,6 +99,12 @@ export function constant(what: string, tensor: Tensor): Tensor {
     'ERR_UNSUPPORTED',
     `${what} is computed from the model's input; it must be a constant`,
   )
+}
+
+/** That an axis is none of the input's dimensions. */
+export function axisMisfit({ axis }: Told<'axis'>, input: readonly number[]): string | undefined {
+  if (axis >= 0 && axis < input.length) return undefined
+  return `axis must be from 0 to ${input.length - 1} but is ${axis}`
 }
 
 /** `dim` as an axis of the shape the operation works on: in a trace that is the shape of one image. */

@@ -3,6 +3,7 @@
  * `lib/ops`, beside the function and the layer; its shape rule, plan and gradient are C++, a file of `native/ops`.
  */
 import type { NativeNode } from '../backend/backend.ts'
+import { elements } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
@@ -51,6 +52,8 @@ export interface Place {
 /** A shape, of one image. */
 type Shape = readonly number[]
 
+type Forms = { readonly [Name in 'weight' | 'bias' | 'mean' | 'variance']?: readonly Shape[] }
+
 export interface Definition<
   Needs extends keyof Attributes = never,
   Takes extends keyof Attributes = keyof Attributes,
@@ -62,6 +65,14 @@ export interface Definition<
   /** Attributes it cannot do without, and those that it has besides. */
   readonly needs?: readonly Needs[]
   readonly takes?: readonly Takes[]
+  /** What attributes are where a graph leaves them out: the core's values. */
+  readonly defaults?: Pick<Attributes, Needs | Takes>
+  /** Attributes that a graph may leave out since the shapes of output and input say them. */
+  readonly derived?: (operation: Operation, input: Shape, shape: Shape) => Attributes
+  /** Why attributes do not go with an input, where no rule of the core would say so. */
+  readonly check?: (operation: Told<Needs>, input: Shape) => string | undefined
+  /** The shapes that its tensors may have. */
+  readonly forms?: (operation: Told<Needs>, input: Shape, shape: Shape) => Forms
   /** Its value is its input's, always or unless it is trained: nothing is computed. */
   readonly view?: 'always' | 'unless trained'
   /** How a sentence says that it was done: `flattened`. */
@@ -73,8 +84,6 @@ export interface Definition<
   readonly rank?: (operation: Operation) => number
   /** Dimension 0 of an image are the channels, whatever comes behind. */
   readonly byChannel?: true
-  /** Dimensions of its weight. */
-  readonly weightRank?: (operation: Operation) => number
   /**
    * The part of the output's shape that its inputs do not say, in its place; the shape rule is the core's. Default:
    * they say it all.
@@ -148,6 +157,7 @@ export const constantOf: Maker<'weight', never> = operation('constant', {
   title: 'Constant',
   inputs: 0,
   needs: ['weight'],
+  forms: ({ weight }, _, shape) => (elements(shape) === elements(weight.shape) ? {} : { weight: [shape] }),
 })
 
 export function isInput({ op }: Operation): boolean {

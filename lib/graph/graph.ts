@@ -3,7 +3,7 @@
 import { checkShape, formatShape } from '../tensor/shape.ts'
 import { noData, Tensor } from '../tensor/tensor.ts'
 import { KerneletError } from '../util/errors.ts'
-import { show } from '../util/show.ts'
+import { className, show } from '../util/show.ts'
 import {
   constantOf,
   definitionOf,
@@ -63,7 +63,7 @@ export function graphShapes(graph: Graph): { input: readonly number[]; output: r
  *   from its input.
  */
 export function trace(module: Model, inputShape: readonly number[]): Graph {
-  if (typeof module?.forward !== 'function') {
+  if (!isModel(module)) {
     throw new KerneletError('ERR_ARGUMENT', `trace: expected a Module but received ${show(module)}`)
   }
   const image = checkShape(inputShape, 'inputShape')
@@ -81,7 +81,7 @@ export function trace(module: Model, inputShape: readonly number[]): Graph {
   if (!(output instanceof SymbolicTensor) || output.tracer !== tracer) {
     throw new KerneletError(
       'ERR_UNSUPPORTED',
-      `${module.constructor.name}: forward() must return one tensor that is computed from its input`,
+      `${className(module)}: forward() must return one tensor that is computed from its input`,
     )
   }
   return { nodes: tracer.nodes, output: output.node }
@@ -126,6 +126,11 @@ export function traceWatched(
 /** Says that an operation takes these values now. */
 export function noteTaken(values: readonly (Float32Array | undefined)[]): void {
   if (taken) for (const one of values) if (one) taken.add(one)
+}
+
+function isModel(value: unknown): value is Model {
+  const { forward, namedChildren, namedModules } = (value ?? {}) as Partial<Record<keyof Model, unknown>>
+  return [forward, namedChildren, namedModules].every((method) => typeof method === 'function')
 }
 
 /** What a tensor is during a trace: a shape and a place in the graph, but no values. */
@@ -255,13 +260,24 @@ export class Tracer {
   }
 }
 
+/** Of a class that says itself which modules it has. */
+function modulesOf(module: Model): [string, Model][] {
+  const named: unknown = module.namedModules()
+  const fits = (one: unknown) => Array.isArray(one) && typeof one[0] === 'string' && isModel(one[1])
+  if (Array.isArray(named) && named.every(fits)) return named
+  throw new KerneletError(
+    'ERR_ARGUMENT',
+    `${className(module)}: namedModules() must give pairs of a path and a Module but gives ${show(named)}`,
+  )
+}
+
 /**
  * Puts a note of which module is running around every forward() below `module`, so that operations get its
  * name also in forward() methods written by users. Returns what takes the notes off again.
  */
 function watch(module: Model, scopes: Scope[]): () => void {
   const watched: { part: Model; own: PropertyDescriptor | undefined }[] = []
-  for (const [path, part] of module.namedModules()) {
+  for (const [path, part] of modulesOf(module)) {
     const own = Object.getOwnPropertyDescriptor(part, 'forward')
     const forward = part.forward
     const scope = { path, leaf: part.namedChildren().length === 0 }

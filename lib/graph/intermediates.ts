@@ -6,6 +6,8 @@ import { elements, formatShape, sameShape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
+import { graphGiven } from './check-graph.ts'
+import { checkCost } from './cost.ts'
 import { isConstant, isView } from './definition.ts'
 import { type Graph, type GraphNode, graphShapes, trace } from './graph.ts'
 import type { Model } from './model.ts'
@@ -18,7 +20,8 @@ import { attached, toNative } from './operation.ts'
  *
  * @param x a batch: [n, ...the shape of one image]
  * @throws KerneletError `ERR_ARGUMENT` for something else than a model and a tensor; `ERR_SHAPE` when they do not
- *   fit; otherwise as `trace`
+ *   fit; `ERR_UNSUPPORTED` for outputs of over a gibibyte that are much more than weights and input; otherwise as
+ *   `trace`
  */
 export function activations(model: Model | Graph, x: Tensor): Map<string, Tensor> {
   if (typeof model !== 'object' || model === null || !Tensor.is(x)) {
@@ -28,7 +31,7 @@ export function activations(model: Model | Graph, x: Tensor): Map<string, Tensor
     )
   }
   const [batch = 1, ...image] = x.shape
-  const graph = 'nodes' in model ? model : trace(model, image)
+  const graph = graphGiven(model) ?? trace(model as Model, image)
   const { input } = graphShapes(graph)
   if (x.shape.length === 0 || !sameShape(image, input)) {
     throw new KerneletError(
@@ -37,6 +40,7 @@ export function activations(model: Model | Graph, x: Tensor): Map<string, Tensor
         formatShape(x.shape),
     )
   }
+  checkCost('activations', graph, batch)
   const values: Float32Array[] = []
   for (const [i, node] of graph.nodes.entries()) {
     values[i] =

@@ -1,10 +1,12 @@
 /** What follows from an operation: its shape, and the work it makes. */
+import { types } from 'node:util'
 import type { NativeNode } from '../backend/backend.ts'
 import { native } from '../backend/node-addon.ts'
 import { elements, formatShape } from '../tensor/shape.ts'
 import { received, type Tensor } from '../tensor/tensor.ts'
 import { lengthOf } from '../tensor/typed-array.ts'
 import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
 import { definitionOf, type Operation, type Place } from './definition.ts'
 
 type Shapes = readonly (readonly number[])[]
@@ -68,6 +70,9 @@ export function countMacs(operation: Operation, shape: readonly number[]): numbe
 /** Weights and biases of a tensor: those that are there, where it has a mask. */
 export function countParameters(tensor: Tensor): number {
   const { mask } = tensor as { mask?: Uint8Array | undefined }
+  if (mask !== undefined && !types.isUint8Array(mask)) {
+    throw new KerneletError('ERR_ARGUMENT', `A parameter's mask must be a Uint8Array but is ${show(mask)}`)
+  }
   return mask ? mask.reduce((sum, one) => sum + (one === 0 ? 0 : 1), 0) : elements(tensor.shape)
 }
 
@@ -108,6 +113,9 @@ export function toNative(
 /** The data of a tensor whose buffer may have been transferred away since the tensor was made. */
 export function attached(tensor: Tensor, what: string): Float32Array {
   const { data } = tensor
+  if (!types.isFloat32Array(data)) {
+    throw new KerneletError('ERR_ARGUMENT', `${what}: data must be a Float32Array but is ${show(data)}`)
+  }
   if (lengthOf(data) !== elements(tensor.shape)) {
     throw new KerneletError(
       'ERR_SHAPE',

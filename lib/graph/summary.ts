@@ -3,6 +3,7 @@
 import { Parameter } from '../tensor/parameter.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { formatCount, formatTable } from '../util/text-table.ts'
+import { graphGiven } from './check-graph.ts'
 import { isConstant, title } from './definition.ts'
 import { type Graph, type GraphNode, graphShapes, trace } from './graph.ts'
 import type { Model } from './model.ts'
@@ -75,8 +76,7 @@ export class Summary {
  * @throws KerneletError `ERR_SHAPE` that says which layer does not fit and why; otherwise as `trace`.
  */
 export function summary(model: Model | Graph, inputShape?: readonly number[]): Summary {
-  const known = typeof model === 'object' && model !== null && 'nodes' in model
-  return new Summary(known ? model : trace(model, inputShape as readonly number[]))
+  return new Summary(graphGiven(model) ?? trace(model as Model, inputShape as readonly number[]))
 }
 
 /** Constants are none, unless they are trained. */

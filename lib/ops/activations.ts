@@ -1,11 +1,12 @@
 /** Functions of every value by itself, and softmax; the layers of them. NaN stays NaN in all. */
-import { apply, axisOf, checkTensor, constant } from '../graph/apply.ts'
+import { apply, axisMisfit, axisOf, checkTensor, constant } from '../graph/apply.ts'
 import { operation } from '../graph/definition.ts'
 import { Module } from '../nn/module.ts'
+import { zeros } from '../tensor/allocate.ts'
 import { Parameter } from '../tensor/parameter.ts'
 import { formatShape, size } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import { checkOptions, numberOf } from '../util/check.ts'
+import { checkOptions, integer, numberOf } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 
 const reluOf = operation('relu', { title: 'ReLU', rectifies: true })
@@ -34,7 +35,11 @@ export function sigmoid(input: Tensor): Tensor {
   return apply(sigmoidOf({}), [input])
 }
 
-const scaledTanhOf = operation('scaledTanh', { title: 'ScaledTanh', takes: ['alpha', 'beta'] })
+const scaledTanhOf = operation('scaledTanh', {
+  title: 'ScaledTanh',
+  takes: ['alpha', 'beta'],
+  defaults: { alpha: 1, beta: 1 },
+})
 
 /**
  * `alpha · tanh(beta · x)` of every value, ONNX's ScaledTanh. The defaults are those of LeCun et al. 1998: ±1 stays
@@ -50,7 +55,7 @@ export function scaledTanh(input: Tensor, alpha: number = 1.7159, beta: number =
   )
 }
 
-const leakyReluOf = operation('leakyRelu', { title: 'LeakyReLU', takes: ['alpha'] })
+const leakyReluOf = operation('leakyRelu', { title: 'LeakyReLU', takes: ['alpha'], defaults: { alpha: 1 } })
 
 /** `x` where it is positive, else `negativeSlope · x`, `torch.nn.functional.leaky_relu`. */
 export function leakyRelu(input: Tensor, negativeSlope = 0.01): Tensor {
@@ -61,6 +66,7 @@ const preluOf = operation('prelu', {
   title: 'PReLU',
   needs: ['weight'],
   byChannel: true,
+  forms: (_, input) => ({ weight: [[1], input.slice(0, 1)] }),
   misfit: ({ weight: { shape } }, [input = []], place) =>
     shape[0] === input[0] || shape[0] === 1
       ? undefined
@@ -84,14 +90,14 @@ export function prelu(input: Tensor, weight: Tensor): Tensor {
   return apply(preluOf({ weight }), [input])
 }
 
-const eluOf = operation('elu', { title: 'ELU', takes: ['alpha'] })
+const eluOf = operation('elu', { title: 'ELU', takes: ['alpha'], defaults: { alpha: 1 } })
 
 /** `x` where it is positive, else `alpha · (eˣ − 1)`, `torch.nn.functional.elu`. */
 export function elu(input: Tensor, alpha = 1): Tensor {
   return apply(eluOf({ alpha: numberOf(alpha, 'ELU: alpha') }), [input])
 }
 
-const seluOf = operation('selu', { title: 'SELU', takes: ['alpha', 'beta'] })
+const seluOf = operation('selu', { title: 'SELU', takes: ['alpha', 'beta'], defaults: { alpha: 1, beta: 1 } })
 
 /** `scale · elu(x, alpha)` with the constants that make values normalise themselves, `torch.nn.functional.selu`. */
 export function selu(input: Tensor, options: { alpha?: number; scale?: number } = {}): Tensor {
@@ -114,7 +120,11 @@ export function hardswish(input: Tensor): Tensor {
   return apply(hardswishOf({}), [input])
 }
 
-const hardsigmoidOf = operation('hardsigmoid', { title: 'Hardsigmoid', takes: ['alpha', 'beta'] })
+const hardsigmoidOf = operation('hardsigmoid', {
+  title: 'Hardsigmoid',
+  takes: ['alpha', 'beta'],
+  defaults: { alpha: 1, beta: 1 },
+})
 
 /** `min(max(alpha · x + beta, 0), 1)`, `torch.nn.functional.hardsigmoid` with its 1/6 and 1/2. */
 export function hardsigmoid(input: Tensor, options: { alpha?: number; beta?: number } = {}): Tensor {
@@ -133,6 +143,7 @@ export function gelu(input: Tensor): Tensor {
 const clipOf = operation('clip', {
   title: ({ alpha, beta }) => (alpha === 0 && beta === 6 ? 'ReLU6' : 'Hardtanh'),
   takes: ['alpha', 'beta'],
+  defaults: { alpha: 1, beta: 1 },
 })
 
 /** `min(max(x, min), max)`, `torch.clamp`; a bound that is left out (or null) is none. */
@@ -162,7 +173,7 @@ export function abs(input: Tensor): Tensor {
   return apply(absOf({}), [input])
 }
 
-const powOf = operation('pow', { takes: ['alpha'] })
+const powOf = operation('pow', { takes: ['alpha'], defaults: { alpha: 1 } })
 
 /**
  * `x` to the power of a number, `torch.pow`: NaN of a negative `x` unless the exponent is an integer. Square, cube,
@@ -173,14 +184,24 @@ export function pow(input: Tensor, exponent: number): Tensor {
   return apply(powOf({ alpha: numberOf(exponent, 'pow: exponent') }), [input])
 }
 
-const softmaxOf = operation('softmax', { title: 'Softmax', needs: ['axis'] })
+const softmaxOf = operation('softmax', {
+  title: 'Softmax',
+  needs: ['axis'],
+  defaults: { axis: 0 },
+  check: axisMisfit,
+})
 
 /** `eˣ / Σ eˣ` along `dim` (negative: from the end), `torch.nn.functional.softmax`. */
 export function softmax(input: Tensor, dim: number): Tensor {
   return apply(softmaxOf({ axis: axisOf(input, dim, 'Softmax: dim') }), [input])
 }
 
-const logSoftmaxOf = operation('logSoftmax', { title: 'LogSoftmax', needs: ['axis'] })
+const logSoftmaxOf = operation('logSoftmax', {
+  title: 'LogSoftmax',
+  needs: ['axis'],
+  defaults: { axis: 0 },
+  check: axisMisfit,
+})
 
 /** `x − log Σ eˣ` along `dim` (negative: from the end), `torch.nn.functional.log_softmax`. */
 export function logSoftmax(input: Tensor, dim: number): Tensor {
@@ -238,7 +259,7 @@ export class PReLU extends Module {
 
   constructor(numParameters = 1, init = 0.25) {
     super()
-    const values = new Float32Array(size(numParameters, 'PReLU: numParameters', 1))
+    const values = zeros([size(numParameters, 'PReLU: numParameters', 1)], 'PReLU')
     this.weight = new Parameter(values.fill(numberOf(init, 'PReLU: init')), [numParameters])
   }
 
@@ -332,7 +353,7 @@ export class Softmax extends Module {
 
   constructor(dim: number) {
     super()
-    this.dim = dim
+    this.dim = integer(dim, 'Softmax: dim')
   }
 
   forward(x: Tensor): Tensor {
@@ -346,7 +367,7 @@ export class LogSoftmax extends Module {
 
   constructor(dim: number) {
     super()
-    this.dim = dim
+    this.dim = integer(dim, 'LogSoftmax: dim')
   }
 
   forward(x: Tensor): Tensor {

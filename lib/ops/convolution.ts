@@ -19,19 +19,36 @@ import type { Tensor } from '../tensor/tensor.ts'
 import { checkOptions } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
-import { imageMisfit, imageRank, titled, windowMisfit, windowNeeds } from './window.ts'
+import {
+  imageDims,
+  imageMisfit,
+  imageRank,
+  titled,
+  windowDefaults,
+  windowMisfit,
+  windowNeeds,
+} from './window.ts'
 
 const convolution = operation('conv2d', {
   title: titled('Conv'),
   needs: ['weight', 'groups', ...windowNeeds],
   takes: ['bias', 'dims'],
   rank: imageRank,
-  weightRank: ({ dims = 2 }) => dims + 2,
+  defaults: { ...windowDefaults, groups: 1 },
+  derived: imageDims,
+  forms({ weight, kernelSize: [kh, kw], dims }) {
+    const [out = 0, features = 0] = weight.shape
+    const along = dims === 1 && kh === 1 ? [[out, features, kw]] : []
+    return { weight: [[out, features, kh, kw], ...along], bias: [[out]] }
+  },
   own: ({ weight }, input) => [weight.shape[0] ?? 1, ...input.slice(1).map(() => 1)],
   macs: ({ weight }) => elements(weight.shape.slice(1)),
   misfit(operation, inputs, place) {
+    const { weight, groups } = operation
     const [channels, ...image] = inputs[0] ?? []
-    const expected = (operation.weight.shape[1] ?? 1) * operation.groups
+    const [out = 0, features = 0] = weight.shape
+    if (out % groups !== 0) return `${out} output channels cannot be divided among ${groups} groups`
+    const expected = features * groups
     const odd = imageMisfit(operation, inputs, place)
     if (odd || channels === expected) return odd ?? windowMisfit(operation, inputs, place)
     const [height, width] = [channels, ...image]
@@ -236,7 +253,7 @@ export class Conv2d extends Module {
       dilation: pair(options.dilation ?? 1, 'Conv2d: dilation', 1),
       groups,
     }
-    const { weight, bias } = initialise([outChannels, inChannels / groups, ...kernel], options)
+    const { weight, bias } = initialise('Conv2d', [outChannels, inChannels / groups, ...kernel], options)
     this.weight = weight
     this.bias = bias
   }
@@ -282,7 +299,7 @@ export class Conv1d extends Module {
       dilation: options.dilation ?? 1,
       groups,
     }
-    const { weight, bias } = initialise([outChannels, inChannels / groups, kernel], options)
+    const { weight, bias } = initialise('Conv1d', [outChannels, inChannels / groups, kernel], options)
     this.weight = weight
     this.bias = bias
   }

@@ -14,7 +14,10 @@ const product = operation('linear', {
   title: 'Linear',
   needs: ['weight'],
   takes: ['bias'],
-  weightRank: () => 2,
+  forms({ weight }) {
+    const [out = 0, features = 0] = weight.shape
+    return { weight: [[out, features]], bias: [[out]] }
+  },
   own: ({ weight }, input) => [...input.slice(0, -1), weight.shape[0] ?? 1],
   macs: ({ weight }) => elements(weight.shape.slice(1)),
   misfit({ weight }, [input = []], place) {
@@ -66,7 +69,7 @@ export class Linear extends Module {
     checkOptions('Linear', options, ['bias', 'generator'])
     size(inFeatures, 'Linear: inFeatures', 1)
     size(outFeatures, 'Linear: outFeatures', 1)
-    const { weight, bias } = initialise([outFeatures, inFeatures], options)
+    const { weight, bias } = initialise('Linear', [outFeatures, inFeatures], options)
     this.weight = weight
     this.bias = bias
   }

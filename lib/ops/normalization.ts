@@ -4,11 +4,13 @@ import { operation } from '../graph/definition.ts'
 import { SymbolicTensor } from '../graph/graph.ts'
 import { attached } from '../graph/operation.ts'
 import { Module } from '../nn/module.ts'
+import { zeros } from '../tensor/allocate.ts'
 import { Buffer, Parameter } from '../tensor/parameter.ts'
 import { elements, formatShape, size } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { checkOptions, flag, numberOf } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
+import { className } from '../util/show.ts'
 import { pow } from './activations.ts'
 import { add, div, mul } from './arithmetic.ts'
 import { reshape } from './movement.ts'
@@ -19,7 +21,12 @@ const normalized = operation('batchNorm', {
   title: (_, shape = []) => (shape.length > 0 && shape.length < 3 ? 'BatchNorm1d' : 'BatchNorm2d'),
   needs: ['mean', 'variance'],
   takes: ['weight', 'bias', 'epsilon', 'training', 'momentum', 'batches'],
+  defaults: { epsilon: 1e-5, momentum: 0.1 },
   byChannel: true,
+  forms(_, input) {
+    const channels = [input.slice(0, 1)]
+    return { weight: channels, bias: channels, mean: channels, variance: channels }
+  },
   keepsUnits: true,
   misfit: ({ mean }, [input = []], place) =>
     mean.shape[0] === input[0]
@@ -81,16 +88,20 @@ export function batchNorm(
         formatShape(value.shape),
     )
   }
+  const optional = (tensor: Tensor | null | undefined, what: string) =>
+    tensor === undefined || tensor === null ? undefined : vector(tensor, what)
+  const batches =
+    options.batches === undefined ? undefined : checkTensor('batchNorm: batches', options.batches)
   const attributes = {
     mean: vector(runningMean, 'running mean'),
     variance: vector(runningVar, 'running variance'),
-    weight: options.weight ? vector(options.weight, 'weight') : undefined,
-    bias: options.bias ? vector(options.bias, 'bias') : undefined,
+    weight: optional(options.weight, 'weight'),
+    bias: optional(options.bias, 'bias'),
     epsilon,
   }
   if (!training) return apply(normalized(attributes), [input])
   if (input instanceof SymbolicTensor)
-    return apply(normalized({ ...attributes, training, momentum, batches: options.batches }), [input])
+    return apply(normalized({ ...attributes, training, momentum, batches }), [input])
   const { mean, variance, count } = statistics(input)
   if (count < 2) {
     throw new KerneletError(
@@ -111,7 +122,7 @@ export function batchNorm(
     }),
     [input],
   )
-  if (options.batches) attached(options.batches, 'batchNorm: batches')[0]! += 1
+  if (batches) attached(batches, 'batchNorm: batches')[0]! += 1
   move(runningMean, mean, 1)
   move(runningVar, variance, count / (count - 1))
   return result
@@ -174,7 +185,9 @@ export function localResponseNorm(
   // a mean over channels: a pool over rows, where a row is a channel
   const planes = reshape(mul(input, input), [batch, 1, channels, elements(shape.slice(2))])
   const means = avgPool2d(planes, [window, 1], { stride: 1, padding: [before, 0, window - 1 - before, 0] })
-  const { alpha = 1e-4, beta = 0.75, k = 1 } = options
+  const alpha = numberOf(options.alpha ?? 1e-4, 'localResponseNorm: alpha')
+  const beta = numberOf(options.beta ?? 0.75, 'localResponseNorm: beta')
+  const k = numberOf(options.k ?? 1, 'localResponseNorm: k')
   return div(input, pow(add(mul(reshape(means, shape), alpha), k), beta))
 }
 
@@ -212,7 +225,7 @@ abstract class BatchNorm extends Module {
     this.numFeatures = size(numFeatures, `${who}: numFeatures`, 1)
     this.eps = numberOf(options.eps ?? 1e-5, `${who}: eps`)
     this.momentum = options.momentum === null ? null : numberOf(options.momentum ?? 0.1, `${who}: momentum`)
-    const filled = (value: number) => new Float32Array(numFeatures).fill(value)
+    const filled = (value: number) => zeros([numFeatures], who).fill(value)
     const affine = flag(options.affine ?? true, `${who}: affine`)
     this.weight = affine ? new Parameter(filled(1), [numFeatures]) : undefined
     this.bias = affine ? new Parameter(filled(0), [numFeatures]) : undefined
@@ -227,7 +240,7 @@ abstract class BatchNorm extends Module {
     if (Tensor.is(x) && !this.ranks.includes(x.shape.length)) {
       throw new KerneletError(
         'ERR_SHAPE',
-        `${this.constructor.name} expects ${this.ranks.join(' or ')} dimensions, batch and all, but receives ${formatShape(x.shape)}`,
+        `${className(this)} expects ${this.ranks.join(' or ')} dimensions, batch and all, but receives ${formatShape(x.shape)}`,
       )
     }
     const { eps, weight, bias, training } = this
@@ -266,6 +279,7 @@ export class LocalResponseNorm extends Module {
   constructor(neighbours: number, options: LocalResponseNormOptions = {}) {
     super()
     this.size = size(neighbours, 'LocalResponseNorm: size', 1)
+    checkOptions('LocalResponseNorm', options, ['alpha', 'beta', 'k', 'before'])
     this.options = { ...options }
   }
 

@@ -4,14 +4,22 @@ import { type Operation, operation, type Place, type Told } from '../graph/defin
 import { Module } from '../nn/module.ts'
 import { along, ends, type Padding, type Pair, pair, sides, size, windowExtent } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import { checkOptions, flag } from '../util/check.ts'
+import { checkOptions, flag, itemsOf } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
-import { imageMisfit, imageRank, titled, windowMisfit, windowNeeds } from './window.ts'
+import {
+  imageDims,
+  imageMisfit,
+  imageRank,
+  titled,
+  windowDefaults,
+  windowMisfit,
+  windowNeeds,
+} from './window.ts'
 
 const windowed = {
   needs: windowNeeds,
-  takes: ['dims', 'ceilMode', 'countIncludePad'],
+  derived: imageDims,
   rank: imageRank,
   keepsUnits: true,
   misfit: (
@@ -21,13 +29,28 @@ const windowed = {
   ) => imageMisfit(operation, inputs, place) ?? windowMisfit(operation, inputs, place),
 } as const
 
-const maxPool = operation('maxPool2d', { title: titled('MaxPool'), ...windowed })
-const avgPool = operation('avgPool2d', { title: titled('AvgPool'), ...windowed })
+const maxPool = operation('maxPool2d', {
+  title: titled('MaxPool'),
+  takes: ['dims', 'ceilMode'],
+  defaults: windowDefaults,
+  ...windowed,
+})
+
+const avgPool = operation('avgPool2d', {
+  title: titled('AvgPool'),
+  takes: ['dims', 'ceilMode', 'countIncludePad'],
+  defaults: { ...windowDefaults, countIncludePad: true },
+  ...windowed,
+})
 
 const covering = {
   needs: ['size'],
   takes: ['dims'],
   rank: imageRank,
+  derived: (operation: Operation, input: readonly number[], shape: readonly number[]) => ({
+    size: shape.slice(1),
+    ...imageDims(operation, input),
+  }),
   own: ({ size }: Told<'size'>, [channels = 1]: readonly number[]) => [channels, ...size],
   misfit: imageMisfit,
 } as const
@@ -222,6 +245,18 @@ export function adaptiveMaxPool1d(input: Tensor, outputSize: number): Tensor {
   return adaptive(adaptiveMaxPool, 'AdaptiveMaxPool1d', input, outputSize, 1)
 }
 
+/** Sides of the output, one for each dimension; null where it keeps the input's. */
+function sidesOf(who: string, value: unknown, dims: 1 | 2): (number | null)[] {
+  const sides: unknown[] | undefined = Array.isArray(value) ? itemsOf(value, dims) : Array(dims).fill(value)
+  if (sides?.length !== dims) {
+    throw new KerneletError(
+      'ERR_ARGUMENT',
+      `${who}: outputSize must have ${dims} sides but is ${show(value)}`,
+    )
+  }
+  return sides.map((side) => (side === null ? null : size(side, `${who}: outputSize`, 1)))
+}
+
 function adaptive(
   make: typeof adaptiveAvgPool,
   who: string,
@@ -230,16 +265,7 @@ function adaptive(
   dims: 1 | 2,
 ): Tensor {
   const { shape } = checkTensor(who, input)
-  const wanted: unknown[] = Array.isArray(outputSize) ? outputSize : Array(dims).fill(outputSize)
-  if (wanted.length !== dims) {
-    throw new KerneletError(
-      'ERR_ARGUMENT',
-      `${who}: outputSize must have ${dims} sides but is ${show(outputSize)}`,
-    )
-  }
-  const sizes = wanted.map((side, i) =>
-    side === null ? (shape.at(i - dims) as number) : size(side, `${who}: outputSize`, 1),
-  )
+  const sizes = sidesOf(who, outputSize, dims).map((side, i) => side ?? shape.at(i - dims) ?? 1)
   return apply(make({ dims, size: sizes }), [input])
 }
 
@@ -309,6 +335,7 @@ export class AdaptiveAvgPool2d extends Module {
 
   constructor(outputSize: OutputSize) {
     super()
+    sidesOf('AdaptiveAvgPool2d', outputSize, 2)
     this.outputSize = outputSize
   }
 
@@ -323,6 +350,7 @@ export class AdaptiveMaxPool2d extends Module {
 
   constructor(outputSize: OutputSize) {
     super()
+    sidesOf('AdaptiveMaxPool2d', outputSize, 2)
     this.outputSize = outputSize
   }
 
@@ -337,6 +365,7 @@ export class AdaptiveAvgPool1d extends Module {
 
   constructor(outputSize: number) {
     super()
+    sidesOf('AdaptiveAvgPool1d', outputSize, 1)
     this.outputSize = outputSize
   }
 
@@ -351,6 +380,7 @@ export class AdaptiveMaxPool1d extends Module {
 
   constructor(outputSize: number) {
     super()
+    sidesOf('AdaptiveMaxPool1d', outputSize, 1)
     this.outputSize = outputSize
   }
 

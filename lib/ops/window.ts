@@ -5,6 +5,19 @@ import { windowExtent } from '../tensor/shape.ts'
 /** What a window needs to be told. */
 export const windowNeeds = ['kernelSize', 'stride', 'padding', 'dilation'] as const
 
+/** What they are where a graph leaves them out: the window of one pixel. */
+export const windowDefaults = {
+  kernelSize: [1, 1] as [number, number],
+  stride: [1, 1] as [number, number],
+  dilation: [1, 1] as [number, number],
+  padding: [0, 0, 0, 0] as [number, number, number, number],
+} as const
+
+/** An image of two dimensions is [channels, length]. */
+export function imageDims(_: Operation, input: readonly number[]): { dims?: 1 } {
+  return input.length === 2 ? { dims: 1 } : {}
+}
+
 /** Dimensions of one image: channels, and those the window slides along. */
 export function imageRank({ dims = 2 }: Operation): number {
   return dims + 1

@@ -32,10 +32,35 @@ export function numberOf(value: unknown, what: string): number {
   throw new KerneletError('ERR_ARGUMENT', `${what} must be a number but is ${show(value)}`)
 }
 
+/** `value`, if it is an integer. */
+export function integer(value: unknown, what: string): number {
+  if (Number.isInteger(value)) return value as number
+  throw new KerneletError('ERR_ARGUMENT', `${what} must be an integer but is ${show(value)}`)
+}
+
+/** `value`, if it is a function, or undefined. */
+export function callbackOf<T>(value: T | undefined, what: string): T | undefined {
+  if (value === undefined || typeof value === 'function') return value
+  throw new KerneletError('ERR_ARGUMENT', `${what} must be a function but is ${show(value)}`)
+}
+
 /** `value`, if it is true or false. */
 export function flag(value: unknown, what: string): boolean {
   if (typeof value === 'boolean') return value
   throw new KerneletError('ERR_ARGUMENT', `${what} must be true or false but is ${show(value)}`)
+}
+
+/**
+ * The items of an array, copied and without holes, if there are no more than `most`: a caller's array may say that it
+ * has billions. undefined for anything else.
+ */
+export function itemsOf(value: unknown, most: number): unknown[] | undefined {
+  if (!Array.isArray(value)) return undefined
+  const { length } = value as { length: unknown }
+  if (!Number.isInteger(length) || (length as number) > most) return undefined
+  const items: unknown[] = []
+  for (let i = 0; i < (length as number); i++) items.push(value[i])
+  return items
 }
 
 /** `value`, if it is an object and no array. */

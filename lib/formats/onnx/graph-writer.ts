@@ -64,6 +64,8 @@ export class GraphWriter {
   /** Weights that are written already, with the names of their forms. */
   readonly #written: Map<Float32Array, Layout & { name: string; forms: Map<string, string> }> = new Map()
   readonly #taken: Set<string>
+  /** By name, the number that is tried next where it is taken: many nodes may have one name. */
+  readonly #nextNumber: Map<string, number> = new Map()
   /** Names of the values of the graph's nodes. */
   readonly #values: string[] = []
   readonly #constants: Set<string> = new Set()
@@ -162,7 +164,9 @@ export class GraphWriter {
 
   #unused(name: string): string {
     let unused = name
-    for (let i = 1; this.#taken.has(unused); i++) unused = `${name}_${i}`
+    let next = this.#nextNumber.get(name) ?? 1
+    for (; this.#taken.has(unused); next++) unused = `${name}_${next}`
+    this.#nextNumber.set(name, next)
     this.#taken.add(unused)
     return unused
   }

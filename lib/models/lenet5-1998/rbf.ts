@@ -3,7 +3,7 @@ import { Module } from '../../nn/module.ts'
 import { cat, linear, mul } from '../../ops/index.ts'
 import { formatShape } from '../../tensor/shape.ts'
 import { Tensor } from '../../tensor/tensor.ts'
-import { checkOptions } from '../../util/check.ts'
+import { checkOptions, flag } from '../../util/check.ts'
 import { KerneletError } from '../../util/errors.ts'
 
 /** Options of `RBF`. */
@@ -36,7 +36,7 @@ export class RBF extends Module {
       )
     }
     const [count, features] = codes.shape as [number, number]
-    const sign = options.negative === true ? -1 : 1
+    const sign = flag(options.negative ?? false, 'RBF: negative') ? -1 : 1
     const weight = new Float32Array(count * 2 * features)
     const bias = new Float32Array(count)
     for (const [i, w] of codes.data.entries()) {

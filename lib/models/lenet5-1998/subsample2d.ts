@@ -2,6 +2,7 @@ import { counted } from '../../graph/graph.ts'
 import { type InitOptions, uniform } from '../../nn/init.ts'
 import { Module } from '../../nn/module.ts'
 import { conv2d } from '../../ops/index.ts'
+import { zeros } from '../../tensor/allocate.ts'
 import type { Parameter } from '../../tensor/parameter.ts'
 import { type Pair, pair, size } from '../../tensor/shape.ts'
 import { Tensor } from '../../tensor/tensor.ts'
@@ -39,7 +40,7 @@ export class Subsample2d extends Module {
     this.weight = uniform([channels], 1 / Math.sqrt(taps), options.generator)
     this.bias = uniform([channels], 1 / Math.sqrt(taps), options.generator)
     this.#coefficients = new Tensor(this.weight.data, [channels, 1, 1, 1])
-    this.#ones = new Tensor(new Float32Array(channels * taps).fill(1), [channels, 1, height, width])
+    this.#ones = new Tensor(zeros([channels, taps], 'Subsample2d').fill(1), [channels, 1, height, width])
   }
 
   forward(x: Tensor): Tensor {
