@@ -160,7 +160,7 @@ export function maxPool1d(input: Tensor, kernelSize: number, options: Pool1dOpti
 }
 
 /** The operation of `maxPool1d` from its arguments, checked. */
-function maxPool1dOperation(kernelSize: number, options: Pool1dOptions): Operation {
+function maxPool1dOperation(kernelSize: number, options: Omit<Pool1dOptions, 'countIncludePad'>): Operation {
   checkOptions('MaxPool1d', options, ['stride', 'padding', 'dilation', 'ceilMode'])
   return maxPool(pool1dAttributes('MaxPool1d', kernelSize, options))
 }

@@ -102,7 +102,7 @@ export class AdamW extends Optimizer {
   }
 }
 
-const adamNames = ['lr', 'betas', 'eps', 'weightDecay']
+const adamNames = ['lr', 'betas', 'eps', 'weightDecay'] as const
 
 function adamSettings(
   kind: 'adam' | 'adamW',

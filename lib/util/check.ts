@@ -3,12 +3,21 @@
 import { KerneletError } from './errors.ts'
 import { show } from './show.ts'
 
+/** The names of all options of a type; one that is missing, or is none, does not compile. */
+type Names<Options, Name> = readonly Name[] &
+  ([Exclude<keyof Options, Name>] extends [never] ? unknown : { missing: Exclude<keyof Options, Name> })
+
 /**
- * Checks that `options` is an object with no other keys than `names`.
+ * Checks that `options` is an object with no other keys than `names`, which are those of its type.
  *
  * @throws KerneletError `ERR_ARGUMENT` that lists what there is, so that `kernel_size` finds `kernelSize`.
  */
-export function checkOptions(who: string, options: unknown, names: readonly string[]): void {
+export function checkOptions<Options extends object, const Name extends keyof Options & string>(
+  who: string,
+  options: Options,
+  names: Names<Options, Name>,
+): void {
+  const allowed: readonly string[] = names
   const known = `{ ${names.join(', ')} }`
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw new KerneletError(
@@ -17,13 +26,18 @@ export function checkOptions(who: string, options: unknown, names: readonly stri
     )
   }
   for (const name of Object.keys(options)) {
-    if (!names.includes(name)) {
+    if (!allowed.includes(name)) {
       throw new KerneletError(
         'ERR_ARGUMENT',
         `${who}: unknown option ${show(name)}; the options are ${known}`,
       )
     }
   }
+}
+
+/** The keys of an object that was written down, so that there are no others. */
+export function keysOf<T extends object>(object: T): (keyof T & string)[] {
+  return Object.keys(object) as (keyof T & string)[]
 }
 
 /** `value`, if it is a number (not NaN). */
