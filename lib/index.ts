@@ -47,7 +47,7 @@ export type { EpochReport, FitOptions, FitProgress } from './train/fit.ts'
 export { freeze, unfreeze } from './train/freeze.ts'
 export type { GradientHealth, HealthWarning, LayerHealth, ReluHealth } from './train/health.ts'
 export type { Loss } from './train/losses.ts'
-export { Adam, type AdamOptions, AdamW, Optimizer, SGD, type SGDOptions } from './train/optimizers.ts'
+export * from './train/optimizers.ts'
 export type { TrainerOptions } from './train/options.ts'
 export {
   CosineAnnealingLR,

@@ -181,7 +181,8 @@ export interface NativeLoss {
 
 /** PyTorch's optimizers to the letter; a learning rate comes with each step. */
 export interface NativeOptimizer {
-  kind: 'sgd' | 'adam' | 'adamW'
+  /** A name of native/kernels/train/optimizers.inc. */
+  kind: string
   /** sgd; 0 by default. */
   momentum?: number | undefined
   dampening?: number | undefined

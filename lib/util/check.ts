@@ -46,6 +46,18 @@ export function numberOf(value: unknown, what: string): number {
   throw new KerneletError('ERR_ARGUMENT', `${what} must be a number but is ${show(value)}`)
 }
 
+/** `value`, if it is a finite number. */
+export function finite(value: unknown, what: string): number {
+  if (typeof value === 'number' && Number.isFinite(value)) return value
+  throw new KerneletError('ERR_ARGUMENT', `${what} must be a number but is ${show(value)}`)
+}
+
+/** `value`, if it is a finite number of at least 0. */
+export function atLeast0(value: unknown, what: string): number {
+  if (typeof value === 'number' && Number.isFinite(value) && value >= 0) return value
+  throw new KerneletError('ERR_ARGUMENT', `${what} must be a number of at least 0 but is ${show(value)}`)
+}
+
 /** `value`, if it is an integer. */
 export function integer(value: unknown, what: string): number {
   if (Number.isInteger(value)) return value as number
