@@ -20,9 +20,9 @@ export { OnnxArray, type OnnxInput, type OnnxResult } from './formats/onnx/onnx-
 export { type SaveOnnxOptions, saveOnnx } from './formats/onnx/save.ts'
 export { loadSafetensors, readSafetensors, saveSafetensors } from './formats/safetensors.ts'
 export { loadTorch, readTorch, type TorchOptions } from './formats/torch/load.ts'
+export type { Operation } from './graph/definition.ts'
 export { type Graph, type GraphNode, trace } from './graph/graph.ts'
 export { activations } from './graph/intermediates.ts'
-export type { Operation } from './graph/operation.ts'
 export { type LayerSummary, Summary, summary } from './graph/summary.ts'
 export { LeNet5 } from './models/lenet5.ts'
 export {
@@ -36,99 +36,7 @@ export { LogisticRegression } from './models/logistic-regression.ts'
 export type { InitOptions } from './nn/init.ts'
 export { Module, type StateDict } from './nn/module.ts'
 export { Identity, Sequential } from './nn/sequential.ts'
-export {
-  ELU,
-  GELU,
-  Hardsigmoid,
-  Hardswish,
-  Hardtanh,
-  LeakyReLU,
-  LogSoftmax,
-  PReLU,
-  ReLU,
-  ReLU6,
-  ScaledTanh,
-  SELU,
-  Sigmoid,
-  SiLU,
-  Softmax,
-  Tanh,
-} from './ops/activations.ts'
-export { Conv1d, type Conv1dOptions, Conv2d, type Conv2dOptions } from './ops/convolution.ts'
-export { Dropout } from './ops/dropout.ts'
-export {
-  type AvgPool2dOptions,
-  abs,
-  adaptiveAvgPool1d,
-  adaptiveAvgPool2d,
-  adaptiveMaxPool1d,
-  adaptiveMaxPool2d,
-  add,
-  avgPool1d,
-  avgPool2d,
-  type BatchNormOptions,
-  batchNorm,
-  cat,
-  clamp,
-  conv1d,
-  conv2d,
-  crossEntropy,
-  div,
-  dropout,
-  elu,
-  exp,
-  flatten,
-  gelu,
-  hardsigmoid,
-  hardswish,
-  type LocalResponseNormOptions,
-  leakyRelu,
-  linear,
-  localResponseNorm,
-  log,
-  logSoftmax,
-  type MaxPool2dOptions,
-  maxPool1d,
-  maxPool2d,
-  mean,
-  mul,
-  type Operand,
-  type OutputSize,
-  type Pool1dOptions,
-  pad,
-  permute,
-  pow,
-  prelu,
-  relu,
-  relu6,
-  reshape,
-  scaledTanh,
-  selu,
-  sigmoid,
-  silu,
-  slice,
-  softmax,
-  sub,
-  tanh,
-} from './ops/index.ts'
-export { Linear } from './ops/linear.ts'
-export { ConstantPad2d, Flatten, type Pads2d, Unflatten, ZeroPad2d } from './ops/movement.ts'
-export {
-  BatchNorm1d,
-  BatchNorm2d,
-  type BatchNormLayerOptions,
-  LocalResponseNorm,
-} from './ops/normalization.ts'
-export {
-  AdaptiveAvgPool1d,
-  AdaptiveAvgPool2d,
-  AdaptiveMaxPool1d,
-  AdaptiveMaxPool2d,
-  AvgPool1d,
-  AvgPool2d,
-  MaxPool1d,
-  MaxPool2d,
-} from './ops/pooling.ts'
+export * from './ops/index.ts'
 export { Buffer, Parameter } from './tensor/parameter.ts'
 export { Generator, manualSeed } from './tensor/random.ts'
 export type { Padding, Pair } from './tensor/shape.ts'
@@ -139,7 +47,7 @@ export type { EpochReport, FitOptions, FitProgress } from './train/fit.ts'
 export { freeze, unfreeze } from './train/freeze.ts'
 export type { GradientHealth, HealthWarning, LayerHealth, ReluHealth } from './train/health.ts'
 export type { Loss } from './train/losses.ts'
-export { Adam, type AdamOptions, AdamW, Optimizer, SGD, type SGDOptions } from './train/optimizers.ts'
+export * from './train/optimizers.ts'
 export type { TrainerOptions } from './train/options.ts'
 export {
   CosineAnnealingLR,

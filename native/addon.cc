@@ -14,6 +14,7 @@
 #include "bindings/plan_object.h"
 #include "bindings/trainer_object.h"
 #include "kernels/isa.h"
+#include "ops/definition.h"
 
 namespace kernelet {
 namespace bindings {
@@ -76,13 +77,32 @@ Napi::Value trainer(const Napi::CallbackInfo& info) {
   return info.Env().GetInstanceData<Instance>()->trainer_class.New({info[0], info[1]});
 }
 
+InputShapes pointers_to(const std::vector<Shape>& shapes) {
+  InputShapes pointers;
+  for (const Shape& shape : shapes) pointers.push_back(&shape);
+  return pointers;
+}
+
+// The rule that graphs are validated by, for one op.
+Napi::Value infer_shape(const Napi::CallbackInfo& info) {
+  return translating_errors(info.Env(), [&]() -> Napi::Value {
+    Node node;
+    Arrays arrays;
+    read_node(info[0], node, arrays);
+    const std::vector<Shape> inputs = shapes_of(info[1], "inputShapes");
+    arrays.find();
+    return shape_to_js(info.Env(), kernelet::infer_shape(node, pointers_to(inputs)));
+  });
+}
+
 // One op on its own, through a plan of one step: eager and compiled cannot differ.
 Napi::Value evaluate(const Napi::CallbackInfo& info) {
   return translating_errors(info.Env(), [&]() -> Napi::Value {
-    const Napi::Array inputs = array_of(info[1], "inputs"), shapes = array_of(info[2], "inputShapes");
+    const Napi::Array inputs = array_of(info[1], "inputs");
+    const std::vector<Shape> shapes = shapes_of(info[2], "inputShapes");
     const int64_t batch = integer_of(info[3], "batch", 1, Shape::max_elements);
-    const uint32_t count = inputs.Length();
-    if (count < 1 || count > 1 << 16 || count != shapes.Length()) {
+    const size_t count = shapes.size();
+    if (count < 1 || inputs.Length() != count) {
       fail("ERR_ARGUMENT", {"evaluate: expected a shape for each of one or more inputs"});
     }
     Graph graph;
@@ -92,19 +112,20 @@ Napi::Value evaluate(const Napi::CallbackInfo& info) {
     Node& op = graph.nodes[count];
     read_node(info[0], op, arrays);
     op.inputs.clear();
-    for (uint32_t i = 0; i < count; ++i) {
+    for (size_t i = 0; i < count; ++i) {
       Node& input = graph.nodes[i];
       input.op = i == 0 ? Op::input : Op::constant;
       input.name = "input";
-      input.shape = shape_of(shapes.Get(i), "inputShapes");
-      arrays.add(inputs.Get(i), "input", input.weight);
+      input.shape = shapes[i];
+      arrays.add(inputs.Get(static_cast<uint32_t>(i)), "input", input.weight);
       op.inputs.push_back(static_cast<int>(i));
     }
     PlanOptions options;
     read_options(info[4], options, arrays);
     arrays.find();
+    op.shape = kernelet::infer_shape(op, pointers_to(shapes));
     const Floats& first = graph.nodes[0].weight;
-    const int64_t per_image = graph.nodes[0].shape.elements();
+    const int64_t per_image = shapes[0].elements();
     if (first.length / static_cast<size_t>(per_image) != static_cast<size_t>(batch) ||
         first.length % static_cast<size_t>(per_image) != 0) {
       fail("ERR_SHAPE",
@@ -115,7 +136,10 @@ Napi::Value evaluate(const Napi::CallbackInfo& info) {
     if (length > Shape::max_elements / batch) throw std::bad_alloc();
     Napi::Float32Array output = Napi::Float32Array::New(info.Env(), static_cast<size_t>(batch * length));
     plan->run(first.data, output.Data(), batch);
-    return output;
+    Napi::Object result = Napi::Object::New(info.Env());
+    put(result, "data", output);
+    put(result, "shape", shape_to_js(info.Env(), op.shape));
+    return result;
   });
 }
 
@@ -132,6 +156,7 @@ Napi::Object load(Napi::Env env, Napi::Object exports) {
   exports.Set("setThreads", Napi::Function::New<set_threads>(env, "setThreads"));
   exports.Set("compile", Napi::Function::New<compile>(env, "compile"));
   exports.Set("trainer", Napi::Function::New<trainer>(env, "trainer"));
+  exports.Set("inferShape", Napi::Function::New<infer_shape>(env, "inferShape"));
   exports.Set("evaluate", Napi::Function::New<evaluate>(env, "evaluate"));
   exports.Set("augment", Napi::Function::New<augment>(env, "augment"));
   exports.Set("measurePeak", Napi::Function::New<measure_peak>(env, "measurePeak"));

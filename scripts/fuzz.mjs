@@ -19,6 +19,7 @@ const extensions = {
   png: 'png',
   idx: 'idx',
   arguments: 'json',
+  nearly: 'json',
   graphs: 'json',
   pictures: 'json',
   faults: 'txt',

@@ -279,6 +279,10 @@ describe('what arranges values', () => {
     expect(back.shape).toEqual(x.shape)
     expect(back.data).toEqual(x.data)
     expect(() => reshape(x, [17, 5])).toThrow('do not fill [17, 5]')
+    const scalar = new Tensor(Float32Array.of(3), [])
+    expect(reshape(scalar, [1]).shape).toEqual([1])
+    expect(reshape(scalar, [1, 1]).shape).toEqual([1, 1])
+    expect(reshape(reshape(scalar, [1]), []).shape).toEqual([])
     expect(() => reshape(x, [-1, -1])).toThrow('reshape: shape must be')
   })
 

@@ -5,7 +5,6 @@ import { native } from '../lib/backend/node-addon.ts'
 import { toNative } from '../lib/graph/operation.ts'
 import * as k from '../lib/index.ts'
 import { type Module, type Tensor, trace } from '../lib/index.ts'
-import { BatchNorm } from '../lib/ops/normalization.ts'
 import { bitsOf, Inline, largestError, noise } from './helpers.ts'
 
 /** Values a few steps away from −3, 0, 0.5 and 3, where functions here have corners. */
@@ -33,7 +32,7 @@ const input = (...shape: number[]) =>
 function trainer(model: Module, shape: readonly number[], isa: string, threads = 2): NativeTrainer {
   const graph = trace(model, shape)
   const buffers = model.namedModules().flatMap(([path, module]) =>
-    module instanceof BatchNorm && module.training
+    (module instanceof k.BatchNorm1d || module instanceof k.BatchNorm2d) && module.training
       ? (
           [
             ['mean', module.runningMean],

@@ -669,7 +669,7 @@ test.skipIf(!existsSync(mnist))(
 describe('wrong options', () => {
   test.each<[unknown, RegExp]>([
     [{ optimiser: 1 }, /unknown option "optimiser"/],
-    [{ optimizer: 'adam' }, /optimizer must be an SGD, Adam or AdamW but is "adam"/],
+    [{ optimizer: 'adam' }, /optimizer must be an Optimizer, such as new Adam\(\), but is "adam"/],
     [{ loss: 'nll' }, /loss must be one of crossEntropy, mse/],
     [{ labelSmoothing: 1 }, /labelSmoothing must be a number from 0 to below 1/],
     [{ loss: 'mse', labelSmoothing: 0.1 }, /goes with crossEntropy only/],

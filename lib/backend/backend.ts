@@ -9,51 +9,16 @@ import type { KerneletError } from '../util/errors.ts'
  * implicit outermost dimension. `inputs` are indices of earlier nodes; node 0 is always the input.
  */
 export interface NativeNode {
-  op:
-    | 'input'
-    | 'constant'
-    | 'conv2d'
-    | 'maxPool2d'
-    | 'avgPool2d'
-    | 'linear'
-    | 'relu'
-    | 'tanh'
-    | 'sigmoid'
-    | 'softmax'
-    | 'logSoftmax'
-    | 'flatten'
-    | 'add'
-    | 'concat'
-    | 'dropout'
-    | 'leakyRelu'
-    | 'elu'
-    | 'selu'
-    | 'silu'
-    | 'hardswish'
-    | 'hardsigmoid'
-    | 'clip'
-    | 'gelu'
-    | 'exp'
-    | 'log'
-    | 'abs'
-    | 'pow'
-    | 'scaledTanh'
-    | 'prelu'
-    | 'sub'
-    | 'mul'
-    | 'div'
-    | 'batchNorm'
-    | 'adaptiveAvgPool2d'
-    | 'adaptiveMaxPool2d'
-    | 'reshape'
-    | 'permute'
-    | 'slice'
-    | 'pad'
+  /** A name of native/graph/ops.inc; lib/graph/definition.ts has the same list. */
+  op: string
   /** Name of the layer, for describe() and errors: `conv1`, `maxPool2d_2`. */
   name: string
   inputs: number[]
-  /** Output shape per image, rank 1 to 6. For `input` it is taken as given; elsewhere the core checks it. */
-  shape: number[]
+  /**
+   * Output shape per image, rank 1 to 6. For `input` it is taken as given; elsewhere the core checks it. Where one
+   * operation is evaluated, or its shape asked for: only what its inputs do not say (output channels, counts of slice).
+   */
+  shape?: number[] | undefined
   /**
    * conv2d [oc, ic/groups, kh, kw]; linear [out, in]; constant: its value, the same for every image; prelu [1] or
    * [channels]; batchNorm [channels] or none.
@@ -216,7 +181,8 @@ export interface NativeLoss {
 
 /** PyTorch's optimizers to the letter; a learning rate comes with each step. */
 export interface NativeOptimizer {
-  kind: 'sgd' | 'adam' | 'adamW'
+  /** A name of native/kernels/train/optimizers.inc. */
+  kind: string
   /** sgd; 0 by default. */
   momentum?: number | undefined
   dampening?: number | undefined
@@ -424,17 +390,19 @@ export interface NativeAddon {
     first: number,
     threads: number,
   ): Float32Array
+  /** The shape of the value that an op makes of inputs of these shapes, all per image. Throws ERR_SHAPE. */
+  inferShape(node: NativeNode, inputShapes: readonly (readonly number[])[]): number[]
   /**
    * Runs one op on its own, `batch` images at a time: what the eager functions call. `inputs` has one
-   * array (two or more for add and concat), `inputShapes` their shapes per image, `node.shape` the output's.
+   * array (two or more for add and concat), `inputShapes` their shapes per image. The result's shape is per image.
    */
   evaluate(
     node: NativeNode,
     inputs: Float32Array[],
-    inputShapes: number[][],
+    inputShapes: readonly (readonly number[])[],
     batch: number,
     options: NativeCompileOptions,
-  ): Float32Array
+  ): { data: Float32Array; shape: number[] }
   /** GFLOP/s of a tier's muladds, on `threads` threads together: the peak that nothing can beat. */
   measurePeak(isa: string, threads: number): number
   /** GB/s of reading `bytes` again and again on one thread. */

@@ -1,6 +1,7 @@
 /** Calibration: the ranges that a model's values have on given images, from which int8 takes its scales. */
 import { types } from 'node:util'
 import { native } from '../backend/node-addon.ts'
+import { checkCost } from '../graph/cost.ts'
 import { type Graph, graphShapes } from '../graph/graph.ts'
 import { evaluate } from '../graph/intermediates.ts'
 import { attached } from '../graph/operation.ts'
@@ -30,6 +31,7 @@ export function calibrate(graph: Graph, images: unknown, scale: number, shift: n
     .supported.findLast((name) => name === 'sse' || name === 'scalar')
   const perImage = elements(input)
   const count = values.length / perImage
+  checkCost('compile: calibration', graph, Math.min(IMAGES, count))
   const ranges = new Float32Array(2 * graph.nodes.length)
   for (let first = 0; first < count; first += IMAGES) {
     const batch = Math.min(IMAGES, count - first)

@@ -6,6 +6,7 @@ import { type Graph, graphShapes } from '../graph/graph.ts'
 import type { Model } from '../graph/model.ts'
 import { attached, toNative } from '../graph/operation.ts'
 import { Summary } from '../graph/summary.ts'
+import { zeros } from '../tensor/allocate.ts'
 import { elements, formatShape, looksLikeNhwc, sameShape, size } from '../tensor/shape.ts'
 import { noData, received, Tensor } from '../tensor/tensor.ts'
 import { bufferOf, lengthOf } from '../tensor/typed-array.ts'
@@ -129,7 +130,11 @@ export class CompiledModel {
         ranges,
       },
     )
-    this.#space = new Float32Array((maxBatch ?? 1) * this.#outputLength)
+    this.#space = zeros(
+      [maxBatch ?? 1, ...shapes.output],
+      'compile: output for maxBatch',
+      Number.POSITIVE_INFINITY,
+    )
     this.#own = this.#space.subarray(0, this.#outputLength)
   }
 

@@ -1,4 +1,5 @@
 /** Options of compile, and what follows from them. */
+import { graphGiven } from '../graph/check-graph.ts'
 import { type Graph, graphShapes, trace } from '../graph/graph.ts'
 import type { Model } from '../graph/model.ts'
 import { checkShape, formatShape, sameShape } from '../tensor/shape.ts'
@@ -64,21 +65,22 @@ export function graphOf(model: Model | Graph, inputShape: readonly number[] | un
   if (typeof model !== 'object' || model === null) {
     throw new KerneletError('ERR_ARGUMENT', `compile: expected a Module or Graph but received ${show(model)}`)
   }
-  if (!('nodes' in model)) {
-    if (inputShape !== undefined) return trace(model, inputShape)
+  const graph = graphGiven(model)
+  if (!graph) {
+    if (inputShape !== undefined) return trace(model as Model, inputShape)
     throw new KerneletError(
       'ERR_ARGUMENT',
       'compile: inputShape, the shape of one image such as [1, 28, 28], is needed',
     )
   }
-  const known = graphShapes(model).input
+  const known = graphShapes(graph).input
   if (inputShape !== undefined && !sameShape(known, checkShape(inputShape, 'inputShape'))) {
     throw new KerneletError(
       'ERR_SHAPE',
       `compile: inputShape is ${formatShape(inputShape)} but the graph was traced with ${formatShape(known)}`,
     )
   }
-  return model
+  return graph
 }
 
 /** The algorithm that is asked for, in native terms. */

@@ -7,7 +7,7 @@ import { attached } from '../graph/operation.ts'
 import { checkShape, elements, formatShape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { lengthOf } from '../tensor/typed-array.ts'
-import { checkOptions } from '../util/check.ts'
+import { checkOptions, flag, keysOf } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
 
@@ -89,7 +89,14 @@ const groups = {
   contrast: { strength: 'contrast' },
   background: { strength: 'background' },
   noise: { std: 'noise' },
-} as const
+} as const satisfies {
+  [Group in keyof Groups]: {
+    [Field in Exclude<keyof NonNullable<Groups[Group]>, 'probability'>]-?: keyof NativeAugment
+  }
+}
+
+/** What can be varied, each with its options. */
+type Groups = Required<Omit<AugmentOptions, 'mnistForm'>>
 
 /**
  * The options as the native core takes them.
@@ -101,10 +108,15 @@ export function nativeAugment(
   options: AugmentOptions,
   { low = 0, high = 1 }: { low?: number; high?: number } = {},
 ): NativeAugment {
-  checkOptions('augment', options, [...Object.keys(groups), 'mnistForm'])
-  const flat: Record<string, number | boolean> = { low, high, mnistForm: options.mnistForm === true }
-  for (const [group, fields] of Object.entries(groups)) {
-    const given = options[group as keyof typeof groups] as Record<string, unknown> | undefined
+  checkOptions('augment', options, [...keysOf(groups), 'mnistForm'])
+  const flat: Record<string, number | boolean> = {
+    low,
+    high,
+    mnistForm: flag(options.mnistForm ?? false, 'augment: mnistForm'),
+  }
+  for (const group of keysOf(groups)) {
+    const fields = groups[group]
+    const given: Readonly<Record<string, unknown>> | undefined = options[group]
     if (given === undefined) continue
     checkOptions(`augment: ${group}`, given, [...Object.keys(fields), 'probability'])
     for (const [name, to] of Object.entries({ ...fields, probability: `${group}Probability` })) {

@@ -1,9 +1,10 @@
 /** Dataset: images with their labels, and ways to take a part of them. */
 
 import { types } from 'node:util'
-import { Generator } from '../tensor/random.ts'
+import { type Generator, generatorOf } from '../tensor/random.ts'
 import { checkShape, elements, formatShape } from '../tensor/shape.ts'
-import { checkOptions } from '../util/check.ts'
+import { lengthOf, type TypedArray } from '../tensor/typed-array.ts'
+import { checkOptions, itemsOf } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
 
@@ -57,21 +58,25 @@ export class Dataset {
       )
     }
     const size = elements(this.shape)
-    if (images.length !== labels.length * size) {
+    const count = Array.isArray(labels) ? labels.length : lengthOf(labels as TypedArray)
+    const values = lengthOf(images)
+    if (values !== count * size) {
       throw new KerneletError(
         'ERR_SHAPE',
-        `Dataset: ${labels.length} labels need ${labels.length * size} values of images ` +
-          `(${labels.length} × ${formatShape(this.shape)}) but there are ${images.length}`,
+        `Dataset: ${count} labels need ${count * size} values of images ` +
+          `(${count} × ${formatShape(this.shape)}) but there are ${values}`,
       )
     }
-    if (names && names.length !== labels.length) {
-      throw new KerneletError('ERR_SHAPE', `Dataset: ${labels.length} labels but ${names.length} names`)
+    this.names = names === undefined ? undefined : namesOf(names, count, 'names')
+    if (this.names && this.names.length !== count) {
+      throw new KerneletError('ERR_SHAPE', `Dataset: ${count} labels but ${this.names.length} names`)
     }
-    this.classes = Object.freeze(parts.classes ? [...parts.classes] : numbered(labels))
+    this.classes = Object.freeze(
+      parts.classes === undefined ? numbered(labels) : namesOf(parts.classes, mostClasses, 'classes'),
+    )
     checkLabels(labels, this.classes.length, 'Dataset')
     this.images = images
     this.labels = Int32Array.from(labels)
-    this.names = names
   }
 
   /** Number of images. */
@@ -111,14 +116,19 @@ export class Dataset {
         `subset: expected an array of indices but received ${show(indices)}`,
       )
     }
-    for (let i = 0; i < indices.length; i++) this.#checkIndex('subset', indices[i])
+    const length = types.isTypedArray(indices) ? lengthOf(indices) : indices.length
+    const chosen: number[] = []
+    for (let i = 0; i < length; i++) {
+      const index = indices[i]
+      this.#checkIndex('subset', index)
+      chosen.push(index as number)
+    }
     const size = this.imageLength
     const images = types.isUint8Array(this.images)
-      ? new Uint8Array(indices.length * size)
-      : new Float32Array(indices.length * size)
-    const labels = new Int32Array(indices.length)
-    for (let i = 0; i < indices.length; i++) {
-      const index = indices[i] as number
+      ? new Uint8Array(chosen.length * size)
+      : new Float32Array(chosen.length * size)
+    const labels = new Int32Array(chosen.length)
+    for (const [i, index] of chosen.entries()) {
       images.set(this.image(index), i * size)
       labels[i] = this.labels[index] as number
     }
@@ -128,7 +138,7 @@ export class Dataset {
       labels,
       shape: this.shape,
       classes: this.classes,
-      ...(names && { names: Array.from(indices, (index) => names[index] as string) }),
+      ...(names && { names: chosen.map((index) => names[index] as string) }),
     })
   }
 
@@ -158,9 +168,7 @@ export function splitIndices(
       `split: expected a share between 0 and 1 but received ${show(share)}`,
     )
   }
-  if (!(generator instanceof Generator)) {
-    throw new KerneletError('ERR_ARGUMENT', `split: expected a Generator but received ${show(generator)}`)
-  }
+  generatorOf(generator, 'split: generator')
   const byLabel = new Map<number, number[]>()
   for (const [i, label] of labels.entries()) {
     const known = byLabel.get(label)
@@ -197,8 +205,17 @@ export function checkLabels(labels: ArrayLike<number>, classes: number, who: str
   }
 }
 
+function namesOf(value: unknown, most: number, what: string): string[] {
+  const names = itemsOf(value, most)
+  if (names?.every((one): one is string => typeof one === 'string')) return names
+  throw new KerneletError(
+    'ERR_ARGUMENT',
+    `Dataset: ${what} must be at most ${most} words but is ${show(value)}`,
+  )
+}
+
 /** More outputs than any model here will have: beyond it a label is a slip. */
-const mostClasses = 2 ** 20
+export const mostClasses: number = 2 ** 20
 
 function numbered(labels: ArrayLike<number>): string[] {
   let highest = 0

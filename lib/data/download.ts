@@ -2,10 +2,10 @@
 import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { writeAtomically } from '../formats/atomic-write.ts'
-import { checkOptions } from '../util/check.ts'
+import { callbackOf, checkOptions } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
-import { checkFilePath } from '../util/source.ts'
+import { checkFilePath, hrefOf } from '../util/source.ts'
 import { unpackIdx } from './idx.ts'
 import { defaultFolder, mirrors } from './places.ts'
 
@@ -30,7 +30,7 @@ export interface DownloadOptions {
   /** Where the files go; default ./data/mnist. */
   folder?: string | undefined
   /** Address of a folder with the four .gz files; default: public mirrors. */
-  mirror?: string | undefined
+  mirror?: string | URL | undefined
   /** Told of what is going on: a file begun, bytes received, a file done. */
   onProgress?: ((event: DownloadProgress) => void) | undefined
 }
@@ -60,7 +60,8 @@ export interface DownloadProgress {
  */
 export async function downloadMnist(options: DownloadOptions = {}): Promise<string> {
   checkOptions('downloadMnist', options, ['folder', 'mirror', 'onProgress'])
-  const { mirror, onProgress = () => {} } = options
+  const { mirror } = options
+  const onProgress = callbackOf(options.onProgress, 'downloadMnist: onProgress') ?? (() => {})
   const folder = checkFilePath(
     options.folder === undefined ? defaultFolder : options.folder,
     'downloadMnist: folder',
@@ -143,8 +144,9 @@ async function receive(
   }
 }
 
-function address(mirror: string): URL {
-  const url = URL.canParse(mirror) ? new URL(mirror) : undefined
+function address(mirror: unknown): URL {
+  const text = typeof mirror === 'string' ? mirror : hrefOf(mirror)
+  const url = text !== undefined && URL.canParse(text) ? new URL(text) : undefined
   if (url?.protocol !== 'https:' && url?.protocol !== 'http:') {
     throw new KerneletError(
       'ERR_ARGUMENT',

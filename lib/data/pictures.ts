@@ -1,7 +1,7 @@
 /** A folder of pictures, one folder a class: `seven/photo.png`, as torchvision's ImageFolder reads them. */
 import { readdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { checkOptions } from '../util/check.ts'
+import { callbackOf, checkOptions, flag, itemsOf } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
 import { checkFilePath, type FilePath } from '../util/source.ts'
@@ -9,7 +9,7 @@ import { normalizeDigit } from '../vision/digits/normalize.ts'
 import { readPicture } from '../vision/picture/decode.ts'
 import { toLuma } from '../vision/picture/luma.ts'
 import type { Pixels } from '../vision/picture/pixels.ts'
-import { Dataset } from './dataset.ts'
+import { Dataset, mostClasses } from './dataset.ts'
 
 /** Options of `loadPictures`. */
 export interface LoadPicturesOptions {
@@ -40,8 +40,10 @@ const extensions = /\.(?:png|jpe?g|webp|gif|avif|tiff?|svg|heic)$/i
 export async function loadPictures(from: FilePath, options: LoadPicturesOptions = {}): Promise<Dataset> {
   const folder = checkFilePath(from, 'loadPictures: folder')
   checkOptions('loadPictures', options, ['normalize', 'classes', 'onSkip'])
-  const { normalize = true, onSkip } = options
-  if (options.classes !== undefined && !isNames(options.classes)) {
+  const normalize = flag(options.normalize ?? true, 'loadPictures: normalize')
+  const onSkip = callbackOf(options.onSkip, 'loadPictures: onSkip')
+  const given = options.classes === undefined ? undefined : namesOf(options.classes)
+  if (options.classes !== undefined && !given) {
     throw new KerneletError(
       'ERR_ARGUMENT',
       `loadPictures: classes must be names but is ${show(options.classes)}`,
@@ -50,7 +52,7 @@ export async function loadPictures(from: FilePath, options: LoadPicturesOptions 
   const folders = list(folder).filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'))
   // Numbers in the order of numbers: 10 after 9.
   const found = folders.map(({ name }) => name).sort(new Intl.Collator('en', { numeric: true }).compare)
-  const classes = options.classes ?? found
+  const classes = given ?? found
   const stray = found.find((name) => !classes.includes(name))
   if (stray !== undefined) {
     throw new KerneletError(
@@ -97,8 +99,9 @@ export async function loadPictures(from: FilePath, options: LoadPicturesOptions 
   return new Dataset({ images: pixels, labels, shape: [1, size.height, size.width], classes, names })
 }
 
-function isNames(value: unknown): value is string[] {
-  return Array.isArray(value) && value.every((one) => typeof one === 'string')
+function namesOf(value: unknown): string[] | undefined {
+  const names = itemsOf(value, mostClasses)
+  return names?.every((one): one is string => typeof one === 'string') ? names : undefined
 }
 
 function list(folder: string) {

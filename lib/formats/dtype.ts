@@ -1,5 +1,6 @@
 /** Tensors as they lie in weight files, of any element type, and how they become float32. */
 
+import { mostDimensions } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { KerneletError } from '../util/errors.ts'
 
@@ -23,7 +24,7 @@ export const bits = {
 } as const
 
 /** Of a tensor; PyTorch allows no more. */
-export const mostDimensions = 64
+export { mostDimensions }
 
 /** Element types of weight files. */
 export type Dtype = keyof typeof bits

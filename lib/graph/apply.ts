@@ -5,8 +5,9 @@ import { formatShape, normaliseDim, sameShape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
+import { definitionOf, isView, type Operation, type Told, title } from './definition.ts'
 import { noteTaken, SymbolicTensor, type Tracer } from './graph.ts'
-import { attached, inferShape, type Operation, title, toNative } from './operation.ts'
+import { attached, explained, inferShape, ownShape, toNative } from './operation.ts'
 
 const noOrigin = (shapes: readonly (readonly number[])[]) => (input: number) =>
   `input ${formatShape(shapes[input] as readonly number[])}`
@@ -24,34 +25,29 @@ export function apply(operation: Operation, inputs: readonly Tensor[], rank?: nu
 
   // Some operations work image by image; to everything else the batch is a dimension like any other.
   const whole = inputs.map((input) => [...input.shape])
-  const first = whole[0] as number[]
+  const [first = []] = whole
   const batched = first.length === imageRank(operation, first.length) + 1
-  const batch = batched ? (first[0] as number) : 1
+  const batch = batched ? (first[0] ?? 1) : 1
   const shapes = whole.map((shape) => (batched ? shape.slice(1) : shape.length === 0 ? [1] : shape))
-  const shape = inferShape(operation, shapes, { prefix: '', origin: noOrigin(whole) })
-  before.eager?.(operation, shape, batch)
+  const place = { name: '', origin: noOrigin(whole) }
+  const own = ownShape(operation, shapes, place)
+  const view = isView(operation)
+  before.eager?.(operation, (view && own) || inferShape(operation, shapes, place), batch)
   const data = inputs.map((input) => attached(input, who))
-  const scalar = operation.op !== 'flatten' && whole.every((one) => one.length === 0)
-  const outputShape = batched ? [batch, ...shape] : scalar ? [] : shape
-  if (operation.op === 'flatten' || operation.op === 'reshape')
-    return new Tensor(data[0] as Float32Array, outputShape)
+  const outputShape = (shape: number[]) => (batched ? [batch, ...shape] : shape)
+  if (view && own && data[0]) return new Tensor(data[0], outputShape(own))
   noteTaken([...data, operation.weight?.data, operation.bias?.data])
-  const node = toNative(operation, who, [...inputs.keys()], shape)
-  return new Tensor(native().evaluate(node, data, shapes, batch, {}), outputShape)
+  const node = toNative(operation, who, [...inputs.keys()], own)
+  const value = explained(operation, shapes, place, () => native().evaluate(node, data, shapes, batch, {}))
+  const scalar = whole.every((one) => one.length === 0)
+  return new Tensor(value.data, scalar ? [] : outputShape(value.shape))
 }
 
 /** The rank of one image, for operations on [channels, …]; for the others more than any tensor has. */
-function imageRank({ op, dims = 2 }: Operation, rank: number): number {
-  if (op === 'batchNorm' || op === 'prelu') return Math.max(rank - 1, 1)
-  return op in windowed ? dims + 1 : Number.POSITIVE_INFINITY
-}
-
-const windowed: Partial<Record<Operation['op'], true>> = {
-  conv2d: true,
-  maxPool2d: true,
-  avgPool2d: true,
-  adaptiveAvgPool2d: true,
-  adaptiveMaxPool2d: true,
+function imageRank(operation: Operation, rank: number): number {
+  const definition = definitionOf(operation.op)
+  if (definition.byChannel) return Math.max(rank - 1, 1)
+  return definition.rank?.(operation) ?? Number.POSITIVE_INFINITY
 }
 
 function tracerOf(found: Tracer | undefined, input: Tensor): Tracer | undefined {
@@ -103,6 +99,12 @@ export function constant(what: string, tensor: Tensor): Tensor {
     'ERR_UNSUPPORTED',
     `${what} is computed from the model's input; it must be a constant`,
   )
+}
+
+/** That an axis is none of the input's dimensions. */
+export function axisMisfit({ axis }: Told<'axis'>, input: readonly number[]): string | undefined {
+  if (axis >= 0 && axis < input.length) return undefined
+  return `axis must be from 0 to ${input.length - 1} but is ${axis}`
 }
 
 /** `dim` as an axis of the shape the operation works on: in a trace that is the shape of one image. */

@@ -3,9 +3,18 @@
 import { checkShape, formatShape } from '../tensor/shape.ts'
 import { noData, Tensor } from '../tensor/tensor.ts'
 import { KerneletError } from '../util/errors.ts'
-import { show } from '../util/show.ts'
+import { className, show } from '../util/show.ts'
+import {
+  constantOf,
+  definitionOf,
+  inputOf,
+  isConstant,
+  isInput,
+  isView,
+  type Operation,
+} from './definition.ts'
 import type { Model } from './model.ts'
-import { inferShape, type Operation } from './operation.ts'
+import { inferShape } from './operation.ts'
 
 /** An operation in its place. */
 export interface GraphNode extends Operation {
@@ -33,7 +42,7 @@ export interface Graph {
 export function graphShapes(graph: Graph): { input: readonly number[]; output: readonly number[] } {
   const output = graph.nodes[graph.output]
   const input = graph.nodes[0]
-  if (input?.op !== 'input' || !output) {
+  if (!input || !isInput(input) || !output) {
     throw new KerneletError(
       'ERR_ARGUMENT',
       'A graph must begin with its input and name one of its nodes as output',
@@ -54,7 +63,7 @@ export function graphShapes(graph: Graph): { input: readonly number[]; output: r
  *   from its input.
  */
 export function trace(module: Model, inputShape: readonly number[]): Graph {
-  if (typeof module?.forward !== 'function') {
+  if (!isModel(module)) {
     throw new KerneletError('ERR_ARGUMENT', `trace: expected a Module but received ${show(module)}`)
   }
   const image = checkShape(inputShape, 'inputShape')
@@ -72,10 +81,23 @@ export function trace(module: Model, inputShape: readonly number[]): Graph {
   if (!(output instanceof SymbolicTensor) || output.tracer !== tracer) {
     throw new KerneletError(
       'ERR_UNSUPPORTED',
-      `${module.constructor.name}: forward() must return one tensor that is computed from its input`,
+      `${className(module)}: forward() must return one tensor that is computed from its input`,
     )
   }
   return { nodes: tracer.nodes, output: output.node }
+}
+
+let counts: Operation['counts']
+
+/** What a layer made of several operations says of those that `compute` applies; see `Operation.counts`. */
+export function counted<T>(own: NonNullable<Operation['counts']>, compute: () => T): T {
+  const outer = counts
+  counts = own
+  try {
+    return compute()
+  } finally {
+    counts = outer
+  }
 }
 
 /** Arrays whose values operations take, while somebody asks. */
@@ -104,6 +126,11 @@ export function traceWatched(
 /** Says that an operation takes these values now. */
 export function noteTaken(values: readonly (Float32Array | undefined)[]): void {
   if (taken) for (const one of values) if (one) taken.add(one)
+}
+
+function isModel(value: unknown): value is Model {
+  const { forward, namedChildren, namedModules } = (value ?? {}) as Partial<Record<keyof Model, unknown>>
+  return [forward, namedChildren, namedModules].every((method) => typeof method === 'function')
 }
 
 /** What a tensor is during a trace: a shape and a place in the graph, but no values. */
@@ -141,7 +168,7 @@ export class Tracer {
   readonly #constants: Map<Tensor, Map<number, number>> = new Map()
 
   constructor(inputShape: number[]) {
-    this.nodes.push({ op: 'input', name: 'input', inputs: [], shape: inputShape })
+    this.nodes.push({ ...inputOf({}), name: 'input', inputs: [], shape: inputShape })
     this.input = new SymbolicTensor(this, 0, [1, ...inputShape])
   }
 
@@ -159,11 +186,18 @@ export class Tracer {
     const sources = inputs.map((input) => this.#indexOf(input, name, inputRank))
     const shape = inferShape(
       operation,
-      sources.map((source) => (this.nodes[source] as GraphNode).shape),
-      { prefix: `${name}: `, origin: (i) => this.#origin(sources[i] as number) },
+      sources.map((source) => this.#at(source).shape),
+      { name, origin: (i) => this.#origin(sources[i] ?? 0) },
     )
     const flat = (rank ?? inputRank) === 1
-    this.nodes.push({ ...operation, name, inputs: sources, shape, ...(flat && { flat }) })
+    this.nodes.push({
+      ...operation,
+      name,
+      inputs: sources,
+      shape,
+      ...(flat && { flat }),
+      ...(counts && { counts }),
+    })
     return new SymbolicTensor(this, this.nodes.length - 1, flat ? [1] : [1, ...shape])
   }
 
@@ -204,25 +238,37 @@ export class Tracer {
     if (known !== undefined) return known
     const index = this.nodes.length
     this.#constants.set(tensor, (this.#constants.get(tensor) ?? new Map()).set(rank, index))
-    const count = this.nodes.filter(({ op }) => op === 'constant').length + 1
+    const count = this.nodes.filter(isConstant).length + 1
     this.nodes.push({
-      op: 'constant',
+      ...constantOf({ weight: tensor }),
       name: `constant_${count}`,
       inputs: [],
       shape: image.length === 0 ? [1] : [...image],
-      weight: tensor,
     })
     return index
   }
 
   #origin(index: number): string {
-    const node = this.nodes[index] as GraphNode
-    if (node.op === 'flatten' || node.op === 'reshape') {
-      const source = this.nodes[node.inputs[0] as number] as GraphNode
-      return `${formatShape(source.shape)} from ${source.name} ${node.op === 'flatten' ? 'flattened' : 'reshaped'}`
-    }
-    return `${formatShape(node.shape)} from ${node.name}`
+    const node = this.#at(index)
+    if (!isView(node)) return `${formatShape(node.shape)} from ${node.name}`
+    const source = this.#at(node.inputs[0] ?? 0)
+    return `${formatShape(source.shape)} from ${source.name} ${definitionOf(node.op).participle}`
   }
+
+  #at(index: number): GraphNode {
+    return this.nodes[index] as GraphNode
+  }
+}
+
+/** Of a class that says itself which modules it has. */
+function modulesOf(module: Model): [string, Model][] {
+  const named: unknown = module.namedModules()
+  const fits = (one: unknown) => Array.isArray(one) && typeof one[0] === 'string' && isModel(one[1])
+  if (Array.isArray(named) && named.every(fits)) return named
+  throw new KerneletError(
+    'ERR_ARGUMENT',
+    `${className(module)}: namedModules() must give pairs of a path and a Module but gives ${show(named)}`,
+  )
 }
 
 /**
@@ -231,7 +277,7 @@ export class Tracer {
  */
 function watch(module: Model, scopes: Scope[]): () => void {
   const watched: { part: Model; own: PropertyDescriptor | undefined }[] = []
-  for (const [path, part] of module.namedModules()) {
+  for (const [path, part] of modulesOf(module)) {
     const own = Object.getOwnPropertyDescriptor(part, 'forward')
     const forward = part.forward
     const scope = { path, leaf: part.namedChildren().length === 0 }

@@ -6,6 +6,9 @@ import { elements, formatShape, sameShape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
+import { graphGiven } from './check-graph.ts'
+import { checkCost } from './cost.ts'
+import { isConstant, isView } from './definition.ts'
 import { type Graph, type GraphNode, graphShapes, trace } from './graph.ts'
 import type { Model } from './model.ts'
 import { attached, toNative } from './operation.ts'
@@ -17,7 +20,8 @@ import { attached, toNative } from './operation.ts'
  *
  * @param x a batch: [n, ...the shape of one image]
  * @throws KerneletError `ERR_ARGUMENT` for something else than a model and a tensor; `ERR_SHAPE` when they do not
- *   fit; otherwise as `trace`
+ *   fit; `ERR_UNSUPPORTED` for outputs of over a gibibyte that are much more than weights and input; otherwise as
+ *   `trace`
  */
 export function activations(model: Model | Graph, x: Tensor): Map<string, Tensor> {
   if (typeof model !== 'object' || model === null || !Tensor.is(x)) {
@@ -27,7 +31,7 @@ export function activations(model: Model | Graph, x: Tensor): Map<string, Tensor
     )
   }
   const [batch = 1, ...image] = x.shape
-  const graph = 'nodes' in model ? model : trace(model, image)
+  const graph = graphGiven(model) ?? trace(model as Model, image)
   const { input } = graphShapes(graph)
   if (x.shape.length === 0 || !sameShape(image, input)) {
     throw new KerneletError(
@@ -36,17 +40,18 @@ export function activations(model: Model | Graph, x: Tensor): Map<string, Tensor
         formatShape(x.shape),
     )
   }
+  checkCost('activations', graph, batch)
   const values: Float32Array[] = []
   for (const [i, node] of graph.nodes.entries()) {
     values[i] =
       i === 0 ? attached(x, 'activations: input') : evaluate(graph, node, batch, (source) => values[source]!)
   }
-  const outputs = graph.nodes.map(({ op, name, shape, flat }, i): [string, Tensor, boolean] => [
-    name,
-    new Tensor(values[i] as Float32Array, flat ? [batch] : [batch, ...shape]),
-    op !== 'constant',
-  ])
-  return new Map(outputs.filter(([, , computed]) => computed).map(([name, tensor]) => [name, tensor]))
+  return new Map(
+    graph.nodes.flatMap((node, i): [string, Tensor][] => {
+      const { name, shape, flat } = node
+      return isConstant(node) ? [] : [[name, new Tensor(values[i]!, flat ? [batch] : [batch, ...shape])]]
+    }),
+  )
 }
 
 /** One step's output from those of earlier ones. */
@@ -58,18 +63,18 @@ export function evaluate(
   options: NativeCompileOptions = {},
 ): Float32Array {
   const inputs = node.inputs.map(value)
-  if (node.op === 'constant') return repeated(attached(node.weight as Tensor, node.name), batch)
-  if (node.op === 'flatten' || node.op === 'reshape') return inputs[0] as Float32Array
+  if (isConstant(node) && node.weight) return repeated(attached(node.weight, node.name), batch)
+  if (isView(node) && inputs[0]) return inputs[0]
   const operation = toNative(node, node.name, [...inputs.keys()], node.shape)
   const shapes = node.inputs.map((source) => nodes[source]!.shape)
-  if (inputs.length === 1) return native().evaluate(operation, inputs, shapes, batch, options)
+  if (inputs.length === 1) return native().evaluate(operation, inputs, shapes, batch, options).data
   // The addon takes the further inputs for constants, the same for every image.
   const output = new Float32Array(batch * elements(node.shape))
   for (let image = 0; image < batch; image++) {
     const own = inputs.map((all) =>
       all.subarray((all.length / batch) * image, (all.length / batch) * (image + 1)),
     )
-    output.set(native().evaluate(operation, own, shapes, 1, options), elements(node.shape) * image)
+    output.set(native().evaluate(operation, own, shapes, 1, options).data, elements(node.shape) * image)
   }
   return output
 }

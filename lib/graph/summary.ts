@@ -3,9 +3,11 @@
 import { Parameter } from '../tensor/parameter.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { formatCount, formatTable } from '../util/text-table.ts'
+import { graphGiven } from './check-graph.ts'
+import { isConstant, title } from './definition.ts'
 import { type Graph, type GraphNode, graphShapes, trace } from './graph.ts'
 import type { Model } from './model.ts'
-import { countConnections, countMacs, countParameters, title } from './operation.ts'
+import { countConnections, countMacs, countParameters } from './operation.ts'
 
 /** One row of a summary. */
 export interface LayerSummary {
@@ -69,33 +71,25 @@ export class Summary {
 
 /**
  * Layers, output shapes, parameters and multiply-adds of a model for one input of `inputShape` (per image:
- * `[3, 128, 128]`). Computes nothing, allocates no activations and needs no native addon.
+ * `[3, 128, 128]`). Computes nothing and allocates no activations.
  *
  * @throws KerneletError `ERR_SHAPE` that says which layer does not fit and why; otherwise as `trace`.
  */
 export function summary(model: Model | Graph, inputShape?: readonly number[]): Summary {
-  const known = typeof model === 'object' && model !== null && 'nodes' in model
-  return new Summary(known ? model : trace(model, inputShape as readonly number[]))
+  return new Summary(graphGiven(model) ?? trace(model as Model, inputShape as readonly number[]))
 }
 
 /** Constants are none, unless they are trained. */
-function isLayer({ op, weight }: GraphNode): boolean {
-  return op !== 'constant' || weight instanceof Parameter
-}
-
-/** A batch norm of [features] or [channels, length] is PyTorch's BatchNorm1d. */
-function typeOf(node: GraphNode): string {
-  return node.op === 'batchNorm' && node.shape.length < 3 ? 'BatchNorm1d' : title(node)
+function isLayer(node: GraphNode): boolean {
+  return !isConstant(node) || node.weight instanceof Parameter
 }
 
 function summarise(node: GraphNode, counted: Set<Tensor>): LayerSummary {
-  const fresh = [node.weight, node.bias].filter(
-    (tensor) => tensor !== undefined && !counted.has(tensor),
-  ) as Tensor[]
+  const fresh = [node.weight, node.bias].flatMap((tensor) => (tensor && !counted.has(tensor) ? [tensor] : []))
   for (const tensor of fresh) counted.add(tensor)
   return {
     name: node.name,
-    type: typeOf(node),
+    type: title(node, node.shape),
     outputShape: [...node.shape],
     parameters: node.counts?.parameters ?? fresh.reduce((sum, tensor) => sum + countParameters(tensor), 0),
     macs: countMacs(node, node.shape),

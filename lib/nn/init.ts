@@ -1,8 +1,10 @@
 /** Default initial values: those of PyTorch's `reset_parameters`. */
 
+import { zeros } from '../tensor/allocate.ts'
 import { Parameter } from '../tensor/parameter.ts'
-import { defaultGenerator, type Generator } from '../tensor/random.ts'
+import { defaultGenerator, type Generator, generatorOf } from '../tensor/random.ts'
 import { elements } from '../tensor/shape.ts'
+import { flag } from '../util/check.ts'
 
 /** Options all layers with weights share. */
 export interface InitOptions {
@@ -17,16 +19,17 @@ export interface InitOptions {
  * of one output (Kaiming uniform with a = √5), drawn weight first.
  */
 export function initialise(
+  who: string,
   shape: readonly number[],
   options: InitOptions,
 ): { weight: Parameter; bias: Parameter | undefined } {
   const { generator } = options
+  const hasBias = flag(options.bias ?? true, `${who}: bias`)
   const fanIn = elements(shape.slice(1))
   // PyTorch's own steps, so that rounding agrees: gain of leaky_relu(√5), then √3 · std.
   const gain = Math.sqrt(2 / (1 + Math.sqrt(5) ** 2))
   const weight = uniform(shape, Math.sqrt(3) * (gain / Math.sqrt(fanIn)), generator)
-  const bias =
-    options.bias === false ? undefined : uniform(shape.slice(0, 1), 1 / Math.sqrt(fanIn), generator)
+  const bias = hasBias ? uniform(shape.slice(0, 1), 1 / Math.sqrt(fanIn), generator) : undefined
   return { weight, bias }
 }
 
@@ -36,8 +39,12 @@ export function uniform(
   bound: number,
   generator?: Generator | undefined,
 ): Parameter {
-  const source = skipping ? undefined : (generator ?? defaultGenerator())
-  const values = new Float32Array(elements(shape))
+  const source = skipping
+    ? undefined
+    : generator === undefined
+      ? defaultGenerator()
+      : generatorOf(generator, 'generator')
+  const values = zeros(shape, 'Weights')
   if (source) for (let i = 0; i < values.length; ++i) values[i] = source.uniform(-bound, bound)
   return new Parameter(values, shape)
 }

@@ -8,9 +8,9 @@ import { type Summary, summary } from '../graph/summary.ts'
 import { Buffer, Parameter } from '../tensor/parameter.ts'
 import { elements, formatShape, sameShape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
-import { checkOptions, flag, objectOf } from '../util/check.ts'
+import { checkOptions, flag, itemsOf, objectOf } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
-import { show } from '../util/show.ts'
+import { className, show } from '../util/show.ts'
 
 /** Weights by name, as PyTorch names them: `conv1.weight`. */
 export type StateDict = Map<string, Tensor>
@@ -43,7 +43,7 @@ export abstract class Module {
 
   /** All parameters, each once. */
   parameters(): Parameter[] {
-    return this.namedParameters().map(([, parameter]) => parameter)
+    return secondOfEach(this.namedParameters(), 'namedParameters')
   }
 
   /** All buffers, each once, with their names in a state dict: `bn1.running_mean`. */
@@ -53,7 +53,7 @@ export abstract class Module {
 
   /** All buffers, each once. */
   buffers(): Buffer[] {
-    return this.namedBuffers().map(([, buffer]) => buffer)
+    return secondOfEach(this.namedBuffers(), 'namedBuffers')
   }
 
   /** Parameters and buffers by name: themselves, not copies. One held in two places has two names. */
@@ -82,6 +82,10 @@ export abstract class Module {
     const given: ReadonlyMap<string, Tensor> = types.isMap(state)
       ? state
       : new Map(Object.entries(objectOf(state, 'loadStateDict: state')))
+    for (const name of given.keys()) {
+      if (typeof name === 'string') continue
+      throw new KerneletError('ERR_ARGUMENT', `loadStateDict: state must go by names but has ${show(name)}`)
+    }
     checkOptions('loadStateDict', options, ['strict'])
     const strict = flag(options.strict ?? true, 'loadStateDict: strict')
     const own = this.stateDict()
@@ -117,7 +121,7 @@ export abstract class Module {
       problems.push(...prefixHint(missingKeys, unexpectedKeys))
       throw new KerneletError(
         'ERR_STATE_DICT',
-        `The weights do not fit ${this.constructor.name}:\n  ${problems.join('\n  ')}`,
+        `The weights do not fit ${className(this)}:\n  ${problems.join('\n  ')}`,
       )
     }
     for (const [parameter, values] of copies) parameter.data.set(values)
@@ -126,6 +130,7 @@ export abstract class Module {
 
   /** Sets `training` here and in all modules below. Compiled models never drop anything. */
   train(mode = true): this {
+    flag(mode, 'train: mode')
     for (const [, module] of this.namedModules()) module.training = mode
     return this
   }
@@ -146,11 +151,25 @@ export abstract class Module {
   }
 }
 
+// A class that leaves it out, or an object that only has the prototype, is told so when it is run.
+Object.defineProperty(Module.prototype, 'forward', {
+  value(this: Module): never {
+    throw new KerneletError('ERR_ARGUMENT', `${className(this)} has no forward()`)
+  },
+  writable: true,
+  configurable: true,
+})
+
+/** Of an array; longer ones hold something else. */
+const mostHeld = 2 ** 16
+
 /** Properties of `module` of a kind, with their names; those in arrays as `name.index`. */
 function held<T>(module: Module, kind: abstract new (...args: never) => T): [string, T][] {
   return Object.entries(module)
     .flatMap(([name, value]): [string, unknown][] =>
-      Array.isArray(value) ? value.map((one, i) => [`${name}.${i}`, one]) : [[name, value]],
+      Array.isArray(value)
+        ? (itemsOf(value, mostHeld) ?? []).map((one, i) => [`${name}.${i}`, one])
+        : [[name, value]],
     )
     .filter((entry): entry is [string, T] => entry[1] instanceof kind)
 }
@@ -189,6 +208,12 @@ function snakeCase(name: string): string {
 function firstOfEach<T>(entries: readonly [string, T][]): [string, T][] {
   const seen = new Set<T>()
   return entries.filter(([, one]) => !seen.has(one) && seen.add(one))
+}
+
+/** What methods that a class overrides say, without the names. */
+function secondOfEach<T>(entries: readonly [string, T][], who: string): T[] {
+  if (Array.isArray(entries)) return entries.map(([, one]) => one)
+  throw new KerneletError('ERR_ARGUMENT', `${who} must give an array but gave ${show(entries)}`)
 }
 
 function join(path: string, name: string): string {

@@ -1,15 +1,19 @@
 /** Functions of every value by itself, and softmax; the layers of them. NaN stays NaN in all. */
-import { apply, axisOf, checkTensor, constant } from '../graph/apply.ts'
+import { apply, axisMisfit, axisOf, checkTensor, constant } from '../graph/apply.ts'
+import { operation } from '../graph/definition.ts'
 import { Module } from '../nn/module.ts'
+import { zeros } from '../tensor/allocate.ts'
 import { Parameter } from '../tensor/parameter.ts'
 import { formatShape, size } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import { checkOptions, numberOf } from '../util/check.ts'
+import { checkOptions, integer, numberOf } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
+
+const reluOf = operation('relu', { title: 'ReLU', rectifies: true })
 
 /** `max(x, 0)` of every value. `torch.nn.functional.relu`. */
 export function relu(input: Tensor): Tensor {
-  return apply({ op: 'relu' }, [input])
+  return apply(reluOf({}), [input])
 }
 
 /** `min(max(x, 0), 6)`, `torch.nn.functional.relu6`. */
@@ -17,15 +21,25 @@ export function relu6(input: Tensor): Tensor {
   return clamp(input, 0, 6)
 }
 
+const tanhOf = operation('tanh', { title: 'Tanh', squashes: 'only a part' })
+
 /** Hyperbolic tangent of every value, `torch.tanh`. */
 export function tanh(input: Tensor): Tensor {
-  return apply({ op: 'tanh' }, [input])
+  return apply(tanhOf({}), [input])
 }
+
+const sigmoidOf = operation('sigmoid', { title: 'Sigmoid', squashes: 'at most a quarter' })
 
 /** `1 / (1 + e⁻ˣ)` of every value, `torch.sigmoid`. */
 export function sigmoid(input: Tensor): Tensor {
-  return apply({ op: 'sigmoid' }, [input])
+  return apply(sigmoidOf({}), [input])
 }
+
+const scaledTanhOf = operation('scaledTanh', {
+  title: 'ScaledTanh',
+  takes: ['alpha', 'beta'],
+  defaults: { alpha: 1, beta: 1 },
+})
 
 /**
  * `alpha · tanh(beta · x)` of every value, ONNX's ScaledTanh. The defaults are those of LeCun et al. 1998: ±1 stays
@@ -33,19 +47,31 @@ export function sigmoid(input: Tensor): Tensor {
  */
 export function scaledTanh(input: Tensor, alpha: number = 1.7159, beta: number = 2 / 3): Tensor {
   return apply(
-    {
-      op: 'scaledTanh',
+    scaledTanhOf({
       alpha: numberOf(alpha, 'ScaledTanh: alpha'),
       beta: numberOf(beta, 'ScaledTanh: beta'),
-    },
+    }),
     [input],
   )
 }
 
+const leakyReluOf = operation('leakyRelu', { title: 'LeakyReLU', takes: ['alpha'], defaults: { alpha: 1 } })
+
 /** `x` where it is positive, else `negativeSlope · x`, `torch.nn.functional.leaky_relu`. */
 export function leakyRelu(input: Tensor, negativeSlope = 0.01): Tensor {
-  return apply({ op: 'leakyRelu', alpha: numberOf(negativeSlope, 'LeakyReLU: negativeSlope') }, [input])
+  return apply(leakyReluOf({ alpha: numberOf(negativeSlope, 'LeakyReLU: negativeSlope') }), [input])
 }
+
+const preluOf = operation('prelu', {
+  title: 'PReLU',
+  needs: ['weight'],
+  byChannel: true,
+  forms: (_, input) => ({ weight: [[1], input.slice(0, 1)] }),
+  misfit: ({ weight: { shape } }, [input = []], place) =>
+    shape[0] === input[0] || shape[0] === 1
+      ? undefined
+      : `PReLU expects ${shape[0]} channels but receives ${input[0]} (${place.origin(0)})`,
+})
 
 /**
  * `x` where it is positive, else `weight · x`, `torch.nn.functional.prelu`.
@@ -61,67 +87,93 @@ export function prelu(input: Tensor, weight: Tensor): Tensor {
       `PReLU: weight must have the shape [1] or [channels] but has ${formatShape(shape)}`,
     )
   }
-  return apply({ op: 'prelu', weight }, [input])
+  return apply(preluOf({ weight }), [input])
 }
+
+const eluOf = operation('elu', { title: 'ELU', takes: ['alpha'], defaults: { alpha: 1 } })
 
 /** `x` where it is positive, else `alpha · (eˣ − 1)`, `torch.nn.functional.elu`. */
 export function elu(input: Tensor, alpha = 1): Tensor {
-  return apply({ op: 'elu', alpha: numberOf(alpha, 'ELU: alpha') }, [input])
+  return apply(eluOf({ alpha: numberOf(alpha, 'ELU: alpha') }), [input])
 }
+
+const seluOf = operation('selu', { title: 'SELU', takes: ['alpha', 'beta'], defaults: { alpha: 1, beta: 1 } })
 
 /** `scale · elu(x, alpha)` with the constants that make values normalise themselves, `torch.nn.functional.selu`. */
 export function selu(input: Tensor, options: { alpha?: number; scale?: number } = {}): Tensor {
   checkOptions('SELU', options, ['alpha', 'scale'])
   const alpha = numberOf(options.alpha ?? 1.6732632423543772, 'SELU: alpha')
-  return apply({ op: 'selu', alpha, beta: numberOf(options.scale ?? 1.0507009873554805, 'SELU: scale') }, [
-    input,
-  ])
+  return apply(seluOf({ alpha, beta: numberOf(options.scale ?? 1.0507009873554805, 'SELU: scale') }), [input])
 }
+
+const siluOf = operation('silu', { title: 'SiLU' })
 
 /** `x · sigmoid(x)`, `torch.nn.functional.silu`. */
 export function silu(input: Tensor): Tensor {
-  return apply({ op: 'silu' }, [input])
+  return apply(siluOf({}), [input])
 }
+
+const hardswishOf = operation('hardswish', { title: 'Hardswish' })
 
 /** `x · min(max(x + 3, 0), 6) / 6`, `torch.nn.functional.hardswish`. */
 export function hardswish(input: Tensor): Tensor {
-  return apply({ op: 'hardswish' }, [input])
+  return apply(hardswishOf({}), [input])
 }
+
+const hardsigmoidOf = operation('hardsigmoid', {
+  title: 'Hardsigmoid',
+  takes: ['alpha', 'beta'],
+  defaults: { alpha: 1, beta: 1 },
+})
 
 /** `min(max(alpha · x + beta, 0), 1)`, `torch.nn.functional.hardsigmoid` with its 1/6 and 1/2. */
 export function hardsigmoid(input: Tensor, options: { alpha?: number; beta?: number } = {}): Tensor {
   checkOptions('Hardsigmoid', options, ['alpha', 'beta'])
   const alpha = numberOf(options.alpha ?? 1 / 6, 'Hardsigmoid: alpha')
-  return apply({ op: 'hardsigmoid', alpha, beta: numberOf(options.beta ?? 0.5, 'Hardsigmoid: beta') }, [
-    input,
-  ])
+  return apply(hardsigmoidOf({ alpha, beta: numberOf(options.beta ?? 0.5, 'Hardsigmoid: beta') }), [input])
 }
+
+const geluOf = operation('gelu', { title: 'GELU' })
 
 /** `x · Φ(x)` with the normal distribution's Φ, within 10⁻⁷ · |x|; `torch.nn.functional.gelu` without its approximation. */
 export function gelu(input: Tensor): Tensor {
-  return apply({ op: 'gelu' }, [input])
+  return apply(geluOf({}), [input])
 }
+
+const clipOf = operation('clip', {
+  title: ({ alpha, beta }) => (alpha === 0 && beta === 6 ? 'ReLU6' : 'Hardtanh'),
+  takes: ['alpha', 'beta'],
+  defaults: { alpha: 1, beta: 1 },
+})
 
 /** `min(max(x, min), max)`, `torch.clamp`; a bound that is left out (or null) is none. */
 export function clamp(input: Tensor, min?: number | null, max?: number | null): Tensor {
   const alpha = numberOf(min ?? Number.NEGATIVE_INFINITY, 'clamp: min')
-  return apply({ op: 'clip', alpha, beta: numberOf(max ?? Number.POSITIVE_INFINITY, 'clamp: max') }, [input])
+  return apply(clipOf({ alpha, beta: numberOf(max ?? Number.POSITIVE_INFINITY, 'clamp: max') }), [input])
 }
+
+const expOf = operation('exp', {})
 
 /** `eˣ`, `torch.exp`. */
 export function exp(input: Tensor): Tensor {
-  return apply({ op: 'exp' }, [input])
+  return apply(expOf({}), [input])
 }
+
+const logOf = operation('log', {})
 
 /** Natural logarithm, `torch.log`: −∞ of 0, NaN of what is negative. */
 export function log(input: Tensor): Tensor {
-  return apply({ op: 'log' }, [input])
+  return apply(logOf({}), [input])
 }
+
+const absOf = operation('abs', {})
 
 /** `|x|`, `torch.abs`. */
 export function abs(input: Tensor): Tensor {
-  return apply({ op: 'abs' }, [input])
+  return apply(absOf({}), [input])
 }
+
+const powOf = operation('pow', { takes: ['alpha'], defaults: { alpha: 1 } })
 
 /**
  * `x` to the power of a number, `torch.pow`: NaN of a negative `x` unless the exponent is an integer. Square, cube,
@@ -129,17 +181,31 @@ export function abs(input: Tensor): Tensor {
  * units of the last place while `exponent · ln |x|` is small.
  */
 export function pow(input: Tensor, exponent: number): Tensor {
-  return apply({ op: 'pow', alpha: numberOf(exponent, 'pow: exponent') }, [input])
+  return apply(powOf({ alpha: numberOf(exponent, 'pow: exponent') }), [input])
 }
+
+const softmaxOf = operation('softmax', {
+  title: 'Softmax',
+  needs: ['axis'],
+  defaults: { axis: 0 },
+  check: axisMisfit,
+})
 
 /** `eˣ / Σ eˣ` along `dim` (negative: from the end), `torch.nn.functional.softmax`. */
 export function softmax(input: Tensor, dim: number): Tensor {
-  return apply({ op: 'softmax', axis: axisOf(input, dim, 'Softmax: dim') }, [input])
+  return apply(softmaxOf({ axis: axisOf(input, dim, 'Softmax: dim') }), [input])
 }
+
+const logSoftmaxOf = operation('logSoftmax', {
+  title: 'LogSoftmax',
+  needs: ['axis'],
+  defaults: { axis: 0 },
+  check: axisMisfit,
+})
 
 /** `x − log Σ eˣ` along `dim` (negative: from the end), `torch.nn.functional.log_softmax`. */
 export function logSoftmax(input: Tensor, dim: number): Tensor {
-  return apply({ op: 'logSoftmax', axis: axisOf(input, dim, 'LogSoftmax: dim') }, [input])
+  return apply(logSoftmaxOf({ axis: axisOf(input, dim, 'LogSoftmax: dim') }), [input])
 }
 
 /** `max(x, 0)`, `torch.nn.ReLU`. */
@@ -193,7 +259,7 @@ export class PReLU extends Module {
 
   constructor(numParameters = 1, init = 0.25) {
     super()
-    const values = new Float32Array(size(numParameters, 'PReLU: numParameters', 1))
+    const values = zeros([size(numParameters, 'PReLU: numParameters', 1)], 'PReLU')
     this.weight = new Parameter(values.fill(numberOf(init, 'PReLU: init')), [numParameters])
   }
 
@@ -287,7 +353,7 @@ export class Softmax extends Module {
 
   constructor(dim: number) {
     super()
-    this.dim = dim
+    this.dim = integer(dim, 'Softmax: dim')
   }
 
   forward(x: Tensor): Tensor {
@@ -301,7 +367,7 @@ export class LogSoftmax extends Module {
 
   constructor(dim: number) {
     super()
-    this.dim = dim
+    this.dim = integer(dim, 'LogSoftmax: dim')
   }
 
   forward(x: Tensor): Tensor {

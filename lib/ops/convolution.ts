@@ -1,13 +1,67 @@
 /** Convolutions, as functions and as layers. */
 import { apply, checkBias, checkWeight } from '../graph/apply.ts'
+import { operation } from '../graph/definition.ts'
 import { type InitOptions, initialise } from '../nn/init.ts'
 import { Module } from '../nn/module.ts'
 import type { Parameter } from '../tensor/parameter.ts'
-import { along, ends, type Padding, type Pair, pair, sides, size } from '../tensor/shape.ts'
+import {
+  along,
+  elements,
+  ends,
+  looksLikeNhwc,
+  type Padding,
+  type Pair,
+  pair,
+  sides,
+  size,
+} from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { checkOptions } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
+import {
+  imageDims,
+  imageMisfit,
+  imageRank,
+  titled,
+  windowDefaults,
+  windowMisfit,
+  windowNeeds,
+} from './window.ts'
+
+const convolution = operation('conv2d', {
+  title: titled('Conv'),
+  needs: ['weight', 'groups', ...windowNeeds],
+  takes: ['bias', 'dims'],
+  rank: imageRank,
+  defaults: { ...windowDefaults, groups: 1 },
+  derived: imageDims,
+  forms({ weight, kernelSize: [kh, kw], dims }) {
+    const [out = 0, features = 0] = weight.shape
+    const along = dims === 1 && kh === 1 ? [[out, features, kw]] : []
+    return { weight: [[out, features, kh, kw], ...along], bias: [[out]] }
+  },
+  own: ({ weight }, input) => [weight.shape[0] ?? 1, ...input.slice(1).map(() => 1)],
+  macs: ({ weight }) => elements(weight.shape.slice(1)),
+  misfit(operation, inputs, place) {
+    const { weight, groups } = operation
+    const [channels, ...image] = inputs[0] ?? []
+    const [out = 0, features = 0] = weight.shape
+    if (out % groups !== 0) return `${out} output channels cannot be divided among ${groups} groups`
+    const expected = features * groups
+    const odd = imageMisfit(operation, inputs, place)
+    if (odd || channels === expected) return odd ?? windowMisfit(operation, inputs, place)
+    const [height, width] = [channels, ...image]
+    const hint = looksLikeNhwc([channels ?? 0, ...image], expected)
+      ? '; this looks like NHWC (height, width, channels): kernelet expects channels first, ' +
+        `[${[expected, height, width].join(', ')}]`
+      : ''
+    return (
+      `${titled('Conv')(operation)} expects ${expected} input channel${expected === 1 ? '' : 's'} but receives ` +
+      `${channels} (${place.origin(0)})${hint}`
+    )
+  },
+})
 
 /** Options of `conv2d`. */
 export interface ConvolutionOptions {
@@ -63,8 +117,7 @@ export function conv2d(
   const dilation = pair(options.dilation ?? 1, 'Conv2d: dilation', 1)
   const padding = convolutionPadding('Conv2d', options.padding, kernelSize, stride, dilation, sides)
   return apply(
-    {
-      op: 'conv2d',
+    convolution({
       weight,
       bias: checkBias('Conv2d: bias', bias, weight),
       kernelSize,
@@ -72,7 +125,7 @@ export function conv2d(
       padding,
       dilation,
       groups,
-    },
+    }),
     [input],
   )
 }
@@ -98,8 +151,7 @@ export function conv1d(
   const dilation = along(options.dilation ?? 1, 'Conv1d: dilation', 1)
   const padding = convolutionPadding('Conv1d', options.padding, kernelSize, stride, dilation, ends)
   return apply(
-    {
-      op: 'conv2d',
+    convolution({
       dims: 1,
       weight,
       bias: checkBias('Conv1d: bias', bias, weight),
@@ -108,7 +160,7 @@ export function conv1d(
       padding,
       dilation,
       groups: checkGroups('Conv1d', options.groups, out as number),
-    },
+    }),
     [input],
   )
 }
@@ -146,12 +198,7 @@ function convolutionPadding(
 }
 
 /** The groups of a convolution, 1 unless given, checked against its channels. */
-export function groupsOf(
-  who: string,
-  inChannels: number,
-  outChannels: number,
-  given: number | undefined,
-): number {
+function groupsOf(who: string, inChannels: number, outChannels: number, given: number | undefined): number {
   const groups = size(given ?? 1, `${who}: groups`, 1)
   if (inChannels % groups === 0 && outChannels % groups === 0) return groups
   throw new KerneletError(
@@ -206,7 +253,7 @@ export class Conv2d extends Module {
       dilation: pair(options.dilation ?? 1, 'Conv2d: dilation', 1),
       groups,
     }
-    const { weight, bias } = initialise([outChannels, inChannels / groups, ...kernel], options)
+    const { weight, bias } = initialise('Conv2d', [outChannels, inChannels / groups, ...kernel], options)
     this.weight = weight
     this.bias = bias
   }
@@ -252,7 +299,7 @@ export class Conv1d extends Module {
       dilation: options.dilation ?? 1,
       groups,
     }
-    const { weight, bias } = initialise([outChannels, inChannels / groups, kernel], options)
+    const { weight, bias } = initialise('Conv1d', [outChannels, inChannels / groups, kernel], options)
     this.weight = weight
     this.bias = bias
   }

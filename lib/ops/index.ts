@@ -1,6 +1,7 @@
 /**
- * Every operation, a file a family: the functions of `torch.nn.functional` in camelCase, and their layers. On tensors with values each is one native call (the composed
- * ones a few); on the stand-ins of a trace each adds a node to the graph.
+ * Every operation, a file a family: its definition, the functions of `torch.nn.functional` in camelCase, and their
+ * layers. What these files export is public. On tensors with values each is one native call (the composed ones a few);
+ * on the stand-ins of a trace each adds a node to the graph.
  *
  * All of them throw KerneletError: `ERR_ARGUMENT` for an argument of the wrong type or value, `ERR_SHAPE` for
  * shapes that do not fit, `ERR_UNSUPPORTED` for what a trace cannot record.

@@ -1,13 +1,36 @@
 /** Fully connected layers. */
 import { apply, checkBias, checkWeight } from '../graph/apply.ts'
+import { operation } from '../graph/definition.ts'
 import { SymbolicTensor } from '../graph/graph.ts'
 import { type InitOptions, initialise } from '../nn/init.ts'
 import { Module } from '../nn/module.ts'
 import type { Parameter } from '../tensor/parameter.ts'
-import { size } from '../tensor/shape.ts'
+import { elements, size } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { checkOptions } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
+
+const product = operation('linear', {
+  title: 'Linear',
+  needs: ['weight'],
+  takes: ['bias'],
+  forms({ weight }) {
+    const [out = 0, features = 0] = weight.shape
+    return { weight: [[out, features]], bias: [[out]] }
+  },
+  own: ({ weight }, input) => [...input.slice(0, -1), weight.shape[0] ?? 1],
+  macs: ({ weight }) => elements(weight.shape.slice(1)),
+  misfit({ weight }, [input = []], place) {
+    const [out, expected = 1] = weight.shape
+    const features = input.at(-1)
+    if (features === expected) return undefined
+    const advice =
+      elements(input) === expected && input.length > 1
+        ? 'flatten it first: flatten(x, 1)'
+        : `use new Linear(${features}, ${out})`
+    return `Linear expects ${expected} features but receives ${features} (${place.origin(0)}); ${advice}`
+  },
+})
 
 /**
  * `input · weightᵀ + bias` over the last dimension, `torch.nn.functional.linear`.
@@ -25,11 +48,10 @@ export function linear(input: Tensor, weight: Tensor, bias?: Tensor | null): Ten
     )
   }
   return apply(
-    {
-      op: 'linear',
+    product({
       weight: checkWeight('Linear: weight', weight, 2, '[out, in]'),
       bias: checkBias('Linear: bias', bias, weight),
-    },
+    }),
     [input],
   )
 }
@@ -47,7 +69,7 @@ export class Linear extends Module {
     checkOptions('Linear', options, ['bias', 'generator'])
     size(inFeatures, 'Linear: inFeatures', 1)
     size(outFeatures, 'Linear: outFeatures', 1)
-    const { weight, bias } = initialise([outFeatures, inFeatures], options)
+    const { weight, bias } = initialise('Linear', [outFeatures, inFeatures], options)
     this.weight = weight
     this.bias = bias
   }

@@ -1,8 +1,10 @@
 /** Losses. */
+import { types } from 'node:util'
 import { checkTensor } from '../graph/apply.ts'
 import { attached } from '../graph/operation.ts'
 import { formatShape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
+import { lengthOf } from '../tensor/typed-array.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
 import { logSoftmax } from './activations.ts'
@@ -24,16 +26,18 @@ export function crossEntropy(input: Tensor, target: Tensor | Int32Array | readon
   }
   const [count, classes] = (rank === 2 ? input.shape : [1, ...input.shape]) as [number, number]
   const labels = Tensor.is(target) ? attached(target, 'crossEntropy: target') : target
-  if (!Array.isArray(labels) && !ArrayBuffer.isView(labels)) {
+  const list = types.isTypedArray(labels)
+  if (!list && !Array.isArray(labels)) {
     throw new KerneletError(
       'ERR_ARGUMENT',
-      `crossEntropy expects targets as a Tensor, an Int32Array or an array of classes but receives ${show(labels)}`,
+      `crossEntropy expects targets as a Tensor, an Int32Array or an array of classes but receives ${show(target)}`,
     )
   }
-  if (labels.length !== count) {
+  const length = list ? lengthOf(labels) : labels.length
+  if (length !== count) {
     throw new KerneletError(
       'ERR_SHAPE',
-      `crossEntropy expects ${count} targets, one for each row of its input, but receives ${labels.length}`,
+      `crossEntropy expects ${count} targets, one for each row of its input, but receives ${length}`,
     )
   }
   const logProbabilities = logSoftmax(input, -1).data

@@ -1,13 +1,89 @@
 /** What arranges values without computing any, and the mean over dimensions; the layers of them. */
-import { apply, axisOf, checkTensor } from '../graph/apply.ts'
+import { apply, axisMisfit, axisOf, checkTensor } from '../graph/apply.ts'
+import { operation } from '../graph/definition.ts'
 import { SymbolicTensor } from '../graph/graph.ts'
 import { Module } from '../nn/module.ts'
-import { elements, formatShape, normaliseDim } from '../tensor/shape.ts'
+import { elements, formatShape, mostDimensions, normaliseDim, sameShape } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import { checkOptions, flag, numberOf } from '../util/check.ts'
+import { checkOptions, flag, integer, itemsOf, numberOf } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
 import { adaptiveAvgPool2d } from './pooling.ts'
+
+const flattened = operation('flatten', {
+  title: 'Flatten',
+  needs: ['axis'],
+  defaults: { axis: 0 },
+  check: axisMisfit,
+  view: 'always',
+  participle: 'flattened',
+  keepsUnits: true,
+  own: ({ axis }, input) => [...input.slice(0, axis), elements(input.slice(axis))],
+})
+
+const reshaped = operation('reshape', {
+  needs: ['size'],
+  derived: (_operation, _input, shape) => ({ size: shape }),
+  view: 'always',
+  participle: 'reshaped',
+  own: ({ size }) => [...size],
+})
+
+const permuted = operation('permute', {
+  needs: ['axes'],
+  misfit: ({ axes }, [input = []]) =>
+    `axes must have each dimension of its input, 0 to ${input.length - 1}, once, but are [${axes.join(', ')}]`,
+})
+
+const sliced = operation('slice', {
+  needs: ['starts', 'steps', 'size'],
+  derived: (_, input, shape) => ({ size: shape, starts: input.map(() => 0), steps: input.map(() => 1) }),
+  check: ({ starts, steps }, input) => eachDimension({ starts, steps }, input),
+  own: ({ size }) => [...size],
+  misfit: (_operation, _inputs, place) => `starts and steps must stay inside its input, ${place.origin(0)}`,
+})
+
+const padded = operation('pad', {
+  needs: ['starts', 'ends'],
+  takes: ['value'],
+  derived: ({ starts }, input, shape) => ({
+    starts: input.map(() => 0),
+    ends: input.map((one, d) => (shape[d] ?? 0) - one - (starts?.[d] ?? 0)),
+  }),
+  check: ({ starts, ends }, input) => eachDimension({ starts, ends }, input),
+  own: ({ starts, ends }, input) => input.map((one, i) => one + (starts[i] ?? 0) + (ends[i] ?? 0)),
+  misfit: ({ starts, ends }, [input = []], place) =>
+    input.every((one, i) => one + (starts[i] ?? 0) + (ends[i] ?? 0) > 0)
+      ? undefined
+      : `pad cuts everything off: nothing is left of ${place.origin(0)}`,
+})
+
+const joined = operation('concat', {
+  inputs: Number.POSITIVE_INFINITY,
+  needs: ['axis'],
+  defaults: { axis: 0 },
+  check: axisMisfit,
+  misfit({ axis }, [first = [], ...others], place) {
+    const rest = (shape: readonly number[]) => shape.filter((_, d) => d !== axis)
+    const odd = others.findIndex(
+      (other) => other.length !== first.length || !sameShape(rest(other), rest(first)),
+    )
+    if (odd < 0) return undefined
+    return (
+      `cat expects shapes that agree in all but one dimension but receives ${place.origin(0)} and ` +
+      place.origin(odd + 1)
+    )
+  },
+})
+
+/** That a list has not one number for each dimension. */
+function eachDimension(
+  lists: Readonly<Record<string, readonly number[]>>,
+  input: readonly number[],
+): string | undefined {
+  if (Object.values(lists).every((list) => list.length === input.length)) return undefined
+  return `${Object.keys(lists).join(' and ')} must have one number for each of the ${input.length} dimensions`
+}
 
 /**
  * Merges the dimensions from `startDim` to the last, `torch.flatten`. The result shares the input's data.
@@ -19,7 +95,7 @@ export function flatten(input: Tensor, startDim = 0): Tensor {
     // One number an image: [n] whatever ones there were.
     if (normaliseDim(startDim, input.shape.length, 'Flatten: startDim') === 0) return reshape(input, [-1])
   }
-  return apply({ op: 'flatten', axis: axisOf(input, startDim, 'Flatten: startDim') }, [input])
+  return apply(flattened({ axis: axisOf(input, startDim, 'Flatten: startDim') }), [input])
 }
 
 /**
@@ -28,26 +104,24 @@ export function flatten(input: Tensor, startDim = 0): Tensor {
  */
 export function reshape(input: Tensor, shape: readonly number[]): Tensor {
   const from = checkTensor('reshape', input).shape
-  const known =
-    Array.isArray(shape) && shape.every((one) => Number.isInteger(one) && (one >= 1 || one === -1))
-  if (!known || shape.filter((one) => one === -1).length > 1) {
+  const wanted = sizesOf(shape)
+  if (!wanted) {
     throw new KerneletError(
       'ERR_ARGUMENT',
       `reshape: shape must be an array of positive integers, one of them perhaps -1, but is ${show(shape)}`,
     )
   }
-  const rest = elements(from) / elements(shape.filter((one) => one !== -1))
-  const size = shape.map((one) => (one === -1 ? rest : one))
+  const rest = elements(from) / elements(wanted.filter((one) => one !== -1))
+  const size = wanted.map((one) => (one === -1 ? rest : one))
   if (elements(size) !== elements(from) || !Number.isInteger(rest)) {
     throw new KerneletError(
       'ERR_SHAPE',
       `reshape: ${formatShape(from)} has ${elements(from)} values, which do not fill ${show(shape)}`,
     )
   }
-  if (!(input instanceof SymbolicTensor)) return apply({ op: 'reshape', size }, [input])
-  if (size[0] === 1 && size.length > 1)
-    return apply({ op: 'reshape', size: size.slice(1) }, [input], size.length)
-  if (size[0] === 1) return apply({ op: 'reshape', size: [1] }, [input], 1)
+  if (!(input instanceof SymbolicTensor)) return apply(reshaped({ size }), [input])
+  if (size[0] === 1 && size.length > 1) return apply(reshaped({ size: size.slice(1) }), [input], size.length)
+  if (size[0] === 1) return apply(reshaped({ size: [1] }), [input], 1)
   throw new KerneletError(
     'ERR_UNSUPPORTED',
     `reshape to ${show(shape)} would mix the images of a batch, which a compiled model keeps apart; begin the shape ` +
@@ -55,19 +129,27 @@ export function reshape(input: Tensor, shape: readonly number[]): Tensor {
   )
 }
 
+/** Positive integers, one of them perhaps -1. */
+function sizesOf(value: unknown): number[] | undefined {
+  const sizes = itemsOf(value, mostDimensions)
+  const fits = (one: unknown): one is number =>
+    Number.isSafeInteger(one) && ((one as number) >= 1 || one === -1)
+  return sizes?.every(fits) && sizes.filter((one) => one === -1).length <= 1 ? sizes : undefined
+}
+
 /** Dimension `i` of the result is dimension `dims[i]` of the input, `torch.permute`. In a trace 0 comes first. */
 export function permute(input: Tensor, dims: readonly number[]): Tensor {
   const rank = checkTensor('permute', input).shape.length
-  const axes = Array.isArray(dims) ? dims.map((dim) => normaliseDim(dim, rank, 'permute: dims')) : []
+  const axes = (itemsOf(dims, rank) ?? []).map((dim) => normaliseDim(dim, rank, 'permute: dims'))
   if (axes.length !== rank || new Set(axes).size !== rank) {
     throw new KerneletError(
       'ERR_ARGUMENT',
       `permute: dims must name each of the ${rank} dimensions once but is ${show(dims)}`,
     )
   }
-  if (!(input instanceof SymbolicTensor)) return apply({ op: 'permute', axes }, [input])
+  if (!(input instanceof SymbolicTensor)) return apply(permuted({ axes }), [input])
   if (rank === 1) return input
-  if (axes[0] === 0) return apply({ op: 'permute', axes: axes.slice(1).map((axis) => axis - 1) }, [input])
+  if (axes[0] === 0) return apply(permuted({ axes: axes.slice(1).map((axis) => axis - 1) }), [input])
   throw new KerneletError(
     'ERR_UNSUPPORTED',
     'permute: dims must begin with 0: a compiled model keeps the images of a batch apart',
@@ -109,12 +191,11 @@ export function slice(input: Tensor, dim: number, start: number, end?: number | 
     )
   }
   return apply(
-    {
-      op: 'slice',
+    sliced({
       starts: image.map((_, i) => (i === axis ? first : 0)),
       steps: image.map((_, i) => (i === axis ? step : 1)),
       size: image.map((one, i) => (i === axis ? count : one)),
-    },
+    }),
     [input],
   )
 }
@@ -127,36 +208,41 @@ export function slice(input: Tensor, dim: number, start: number, end?: number | 
  */
 export function pad(input: Tensor, pads: readonly number[], value = 0): Tensor {
   const { shape } = checkTensor('pad', input)
-  const fits = Array.isArray(pads) && pads.length % 2 === 0 && pads.length <= 2 * shape.length
-  if (!fits || !pads.every((one) => Number.isInteger(one) && Math.abs(one) <= 2 ** 31 - 1)) {
+  const around = itemsOf(pads, 2 * shape.length)
+  const fits = (one: unknown): one is number =>
+    Number.isInteger(one) && Math.abs(one as number) <= 2 ** 31 - 1
+  if (!around?.every(fits) || around.length % 2 !== 0) {
     throw new KerneletError(
       'ERR_ARGUMENT',
       `pad: pads must be [before, after] of the last dimensions, integers, at most ${shape.length} pairs, but is ${show(pads)}`,
     )
   }
-  const side = (i: number, after: number) => pads[2 * (shape.length - 1 - i) + after] ?? 0
+  const side = (i: number, after: number) => around[2 * (shape.length - 1 - i) + after] ?? 0
   const starts = shape.map((_, i) => side(i, 0))
   const ends = shape.map((_, i) => side(i, 1))
-  const operation = { op: 'pad', value: numberOf(value, 'pad: value') } as const
-  if (!(input instanceof SymbolicTensor)) return apply({ ...operation, starts, ends }, [input])
+  const filling = numberOf(value, 'pad: value')
+  if (!(input instanceof SymbolicTensor)) return apply(padded({ starts, ends, value: filling }), [input])
   if (starts[0] === 0 && ends[0] === 0) {
     if (shape.length === 1) return input
-    return apply({ ...operation, starts: starts.slice(1), ends: ends.slice(1) }, [input])
+    return apply(padded({ starts: starts.slice(1), ends: ends.slice(1), value: filling }), [input])
   }
   throw new KerneletError('ERR_UNSUPPORTED', 'pad: a compiled model cannot add images to a batch')
 }
 
+const mostJoined = 2 ** 16
+
 /** Joins tensors along `dim` (negative: from the end), `torch.cat`. */
 export function cat(tensors: readonly Tensor[], dim = 0): Tensor {
-  const first = Array.isArray(tensors) ? tensors[0] : undefined
+  const parts = (itemsOf(tensors, mostJoined) ?? []).map((one) => checkTensor('cat', one))
+  const first = parts[0]
   if (first === undefined) {
     throw new KerneletError(
       'ERR_ARGUMENT',
       `cat: expected an array of one or more tensors but received ${show(tensors)}`,
     )
   }
-  const like = tensors.find((tensor) => tensor instanceof SymbolicTensor) ?? first
-  return apply({ op: 'concat', axis: axisOf(like, dim, 'cat: dim') }, tensors)
+  const like = parts.find((tensor) => tensor instanceof SymbolicTensor) ?? first
+  return apply(joined({ axis: axisOf(like, dim, 'cat: dim') }), parts)
 }
 
 /**
@@ -172,7 +258,7 @@ export function mean(
 ): Tensor {
   checkOptions('mean', options, ['keepdim'])
   const { shape } = checkTensor('mean', input)
-  const list: readonly unknown[] = Array.isArray(dims) ? dims : [dims]
+  const list = Array.isArray(dims) ? (itemsOf(dims, shape.length) ?? []) : [dims as unknown]
   const over = new Set(list.map((dim) => normaliseDim(dim, shape.length, 'mean: dims')))
   if (over.size !== list.length || over.size === 0) {
     throw new KerneletError(
@@ -204,7 +290,7 @@ export class Flatten extends Module {
 
   constructor(startDim = 1) {
     super()
-    this.startDim = startDim
+    this.startDim = integer(startDim, 'Flatten: startDim')
   }
 
   forward(x: Tensor): Tensor {
@@ -219,9 +305,8 @@ export class Unflatten extends Module {
 
   constructor(dim: number, sizes: readonly number[]) {
     super()
-    const known =
-      Array.isArray(sizes) && sizes.every((one) => Number.isSafeInteger(one) && (one >= 1 || one === -1))
-    if (!known || sizes.filter((one) => one === -1).length > 1 || !Number.isInteger(dim)) {
+    const wanted = sizesOf(sizes)
+    if (!wanted || !Number.isInteger(dim)) {
       throw new KerneletError(
         'ERR_ARGUMENT',
         'Unflatten: expected a dimension and its sizes, positive integers, one of them perhaps -1, but received ' +
@@ -229,7 +314,7 @@ export class Unflatten extends Module {
       )
     }
     this.dim = dim
-    this.sizes = [...sizes]
+    this.sizes = wanted
   }
 
   forward(x: Tensor): Tensor {
@@ -250,7 +335,14 @@ export class ConstantPad2d extends Module {
 
   constructor(padding: Pads2d, value: number) {
     super()
-    this.padding = Array.isArray(padding) ? [...padding] : Array(4).fill(padding)
+    const sides = Array.isArray(padding) ? itemsOf(padding, 4) : Array(4).fill(padding)
+    if (sides?.length !== 4 || !sides.every(Number.isInteger)) {
+      throw new KerneletError(
+        'ERR_ARGUMENT',
+        `${new.target.name}: padding must be an integer or [left, right, top, bottom] but is ${show(padding)}`,
+      )
+    }
+    this.padding = sides as number[]
     this.value = numberOf(value, 'ConstantPad2d: value')
   }
 

@@ -1,16 +1,38 @@
 /** Normalization, as functions and as layers. */
 import { apply, checkTensor, constant } from '../graph/apply.ts'
+import { operation } from '../graph/definition.ts'
 import { SymbolicTensor } from '../graph/graph.ts'
 import { attached } from '../graph/operation.ts'
 import { Module } from '../nn/module.ts'
+import { zeros } from '../tensor/allocate.ts'
 import { Buffer, Parameter } from '../tensor/parameter.ts'
 import { elements, formatShape, size } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { checkOptions, flag, numberOf } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
+import { className } from '../util/show.ts'
 import { pow } from './activations.ts'
 import { add, div, mul } from './arithmetic.ts'
 import { reshape } from './movement.ts'
+import { avgPool2d } from './pooling.ts'
+
+const normalized = operation('batchNorm', {
+  // of [features] or [channels, length] it is PyTorch's BatchNorm1d
+  title: (_, shape = []) => (shape.length > 0 && shape.length < 3 ? 'BatchNorm1d' : 'BatchNorm2d'),
+  needs: ['mean', 'variance'],
+  takes: ['weight', 'bias', 'epsilon', 'training', 'momentum', 'batches'],
+  defaults: { epsilon: 1e-5, momentum: 0.1 },
+  byChannel: true,
+  forms(_, input) {
+    const channels = [input.slice(0, 1)]
+    return { weight: channels, bias: channels, mean: channels, variance: channels }
+  },
+  keepsUnits: true,
+  misfit: ({ mean }, [input = []], place) =>
+    mean.shape[0] === input[0]
+      ? undefined
+      : `BatchNorm2d expects ${mean.shape[0]} channels but receives ${input[0]} (${place.origin(0)})`,
+})
 
 /** Options of `batchNorm`. */
 export interface BatchNormOptions {
@@ -66,17 +88,20 @@ export function batchNorm(
         formatShape(value.shape),
     )
   }
-  const operation = {
-    op: 'batchNorm',
+  const optional = (tensor: Tensor | null | undefined, what: string) =>
+    tensor === undefined || tensor === null ? undefined : vector(tensor, what)
+  const batches =
+    options.batches === undefined ? undefined : checkTensor('batchNorm: batches', options.batches)
+  const attributes = {
     mean: vector(runningMean, 'running mean'),
     variance: vector(runningVar, 'running variance'),
-    weight: options.weight ? vector(options.weight, 'weight') : undefined,
-    bias: options.bias ? vector(options.bias, 'bias') : undefined,
+    weight: optional(options.weight, 'weight'),
+    bias: optional(options.bias, 'bias'),
     epsilon,
-  } as const
-  if (!training) return apply(operation, [input])
+  }
+  if (!training) return apply(normalized(attributes), [input])
   if (input instanceof SymbolicTensor)
-    return apply({ ...operation, training, momentum, batches: options.batches }, [input])
+    return apply(normalized({ ...attributes, training, momentum, batches }), [input])
   const { mean, variance, count } = statistics(input)
   if (count < 2) {
     throw new KerneletError(
@@ -90,14 +115,14 @@ export function batchNorm(
       data[c] = (1 - momentum) * (data[c] as number) + momentum * value * factor
   }
   const result = apply(
-    {
-      ...operation,
+    normalized({
+      ...attributes,
       mean: new Tensor(Float32Array.from(mean), [channels]),
       variance: new Tensor(Float32Array.from(variance), [channels]),
-    },
+    }),
     [input],
   )
-  if (options.batches) attached(options.batches, 'batchNorm: batches')[0]! += 1
+  if (batches) attached(batches, 'batchNorm: batches')[0]! += 1
   move(runningMean, mean, 1)
   move(runningVar, variance, count / (count - 1))
   return result
@@ -159,18 +184,10 @@ export function localResponseNorm(
   const [batch, channels] = shape as readonly number[] as [number, number]
   // a mean over channels: a pool over rows, where a row is a channel
   const planes = reshape(mul(input, input), [batch, 1, channels, elements(shape.slice(2))])
-  const means = apply(
-    {
-      op: 'avgPool2d',
-      kernelSize: [window, 1],
-      stride: [1, 1],
-      dilation: [1, 1],
-      padding: [before, 0, window - 1 - before, 0],
-      countIncludePad: true,
-    },
-    [planes],
-  )
-  const { alpha = 1e-4, beta = 0.75, k = 1 } = options
+  const means = avgPool2d(planes, [window, 1], { stride: 1, padding: [before, 0, window - 1 - before, 0] })
+  const alpha = numberOf(options.alpha ?? 1e-4, 'localResponseNorm: alpha')
+  const beta = numberOf(options.beta ?? 0.75, 'localResponseNorm: beta')
+  const k = numberOf(options.k ?? 1, 'localResponseNorm: k')
   return div(input, pow(add(mul(reshape(means, shape), alpha), k), beta))
 }
 
@@ -185,7 +202,7 @@ export interface BatchNormLayerOptions {
 }
 
 /** What `BatchNorm1d` and `BatchNorm2d` share. */
-export abstract class BatchNorm extends Module {
+abstract class BatchNorm extends Module {
   readonly numFeatures: number
   readonly eps: number
   readonly momentum: number | null
@@ -208,7 +225,7 @@ export abstract class BatchNorm extends Module {
     this.numFeatures = size(numFeatures, `${who}: numFeatures`, 1)
     this.eps = numberOf(options.eps ?? 1e-5, `${who}: eps`)
     this.momentum = options.momentum === null ? null : numberOf(options.momentum ?? 0.1, `${who}: momentum`)
-    const filled = (value: number) => new Float32Array(numFeatures).fill(value)
+    const filled = (value: number) => zeros([numFeatures], who).fill(value)
     const affine = flag(options.affine ?? true, `${who}: affine`)
     this.weight = affine ? new Parameter(filled(1), [numFeatures]) : undefined
     this.bias = affine ? new Parameter(filled(0), [numFeatures]) : undefined
@@ -223,7 +240,7 @@ export abstract class BatchNorm extends Module {
     if (Tensor.is(x) && !this.ranks.includes(x.shape.length)) {
       throw new KerneletError(
         'ERR_SHAPE',
-        `${this.constructor.name} expects ${this.ranks.join(' or ')} dimensions, batch and all, but receives ${formatShape(x.shape)}`,
+        `${className(this)} expects ${this.ranks.join(' or ')} dimensions, batch and all, but receives ${formatShape(x.shape)}`,
       )
     }
     const { eps, weight, bias, training } = this
@@ -262,6 +279,7 @@ export class LocalResponseNorm extends Module {
   constructor(neighbours: number, options: LocalResponseNormOptions = {}) {
     super()
     this.size = size(neighbours, 'LocalResponseNorm: size', 1)
+    checkOptions('LocalResponseNorm', options, ['alpha', 'beta', 'k', 'before'])
     this.options = { ...options }
   }
 

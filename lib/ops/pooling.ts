@@ -1,12 +1,62 @@
 /** Pooling, as functions and as layers. */
 import { apply, checkTensor } from '../graph/apply.ts'
-import type { Operation } from '../graph/operation.ts'
+import { type Operation, operation, type Place, type Told } from '../graph/definition.ts'
 import { Module } from '../nn/module.ts'
 import { along, ends, type Padding, type Pair, pair, sides, size, windowExtent } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import { checkOptions, flag } from '../util/check.ts'
+import { checkOptions, flag, itemsOf } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
+import {
+  imageDims,
+  imageMisfit,
+  imageRank,
+  titled,
+  windowDefaults,
+  windowMisfit,
+  windowNeeds,
+} from './window.ts'
+
+const windowed = {
+  needs: windowNeeds,
+  derived: imageDims,
+  rank: imageRank,
+  keepsUnits: true,
+  misfit: (
+    operation: Told<(typeof windowNeeds)[number]>,
+    inputs: readonly (readonly number[])[],
+    place: Place,
+  ) => imageMisfit(operation, inputs, place) ?? windowMisfit(operation, inputs, place),
+} as const
+
+const maxPool = operation('maxPool2d', {
+  title: titled('MaxPool'),
+  takes: ['dims', 'ceilMode'],
+  defaults: windowDefaults,
+  ...windowed,
+})
+
+const avgPool = operation('avgPool2d', {
+  title: titled('AvgPool'),
+  takes: ['dims', 'ceilMode', 'countIncludePad'],
+  defaults: { ...windowDefaults, countIncludePad: true },
+  ...windowed,
+})
+
+const covering = {
+  needs: ['size'],
+  takes: ['dims'],
+  rank: imageRank,
+  derived: (operation: Operation, input: readonly number[], shape: readonly number[]) => ({
+    size: shape.slice(1),
+    ...imageDims(operation, input),
+  }),
+  own: ({ size }: Told<'size'>, [channels = 1]: readonly number[]) => [channels, ...size],
+  misfit: imageMisfit,
+} as const
+
+const adaptiveAvgPool = operation('adaptiveAvgPool2d', { title: titled('AdaptiveAvgPool'), ...covering })
+const adaptiveMaxPool = operation('adaptiveMaxPool2d', { title: titled('AdaptiveMaxPool'), ...covering })
 
 /** Options of `maxPool2d`. */
 export interface MaxPool2dOptions {
@@ -48,9 +98,9 @@ export function maxPool2d(input: Tensor, kernelSize: Pair, options: MaxPool2dOpt
 }
 
 /** The operation of `maxPool2d` from its arguments, checked. */
-export function maxPool2dOperation(kernelSize: Pair, options: MaxPool2dOptions): Operation {
+function maxPool2dOperation(kernelSize: Pair, options: MaxPool2dOptions): Operation {
   checkOptions('MaxPool2d', options, ['stride', 'padding', 'dilation', 'ceilMode'])
-  return { op: 'maxPool2d', ...poolAttributes('MaxPool2d', kernelSize, options) }
+  return maxPool(poolAttributes('MaxPool2d', kernelSize, options))
 }
 
 /**
@@ -64,13 +114,13 @@ export function avgPool2d(input: Tensor, kernelSize: Pair, options: AvgPool2dOpt
 }
 
 /** The operation of `avgPool2d` from its arguments, checked. */
-export function avgPool2dOperation(kernelSize: Pair, options: AvgPool2dOptions): Operation {
+function avgPool2dOperation(kernelSize: Pair, options: AvgPool2dOptions): Operation {
   checkOptions('AvgPool2d', options, ['stride', 'padding', 'dilation', 'ceilMode', 'countIncludePad'])
   const countIncludePad = flag(options.countIncludePad ?? true, 'AvgPool2d: countIncludePad')
-  return { op: 'avgPool2d', ...poolAttributes('AvgPool2d', kernelSize, options), countIncludePad }
+  return avgPool({ ...poolAttributes('AvgPool2d', kernelSize, options), countIncludePad })
 }
 
-function poolAttributes(who: string, kernelSize: Pair, options: MaxPool2dOptions): Partial<Operation> {
+function poolAttributes(who: string, kernelSize: Pair, options: MaxPool2dOptions) {
   const kernel = pair(kernelSize, `${who}: kernelSize`, 1)
   const padding = sides(options.padding ?? 0, `${who}: padding`)
   const dilation = pair(options.dilation ?? 1, `${who}: dilation`, 1)
@@ -110,9 +160,9 @@ export function maxPool1d(input: Tensor, kernelSize: number, options: Pool1dOpti
 }
 
 /** The operation of `maxPool1d` from its arguments, checked. */
-export function maxPool1dOperation(kernelSize: number, options: Pool1dOptions): Operation {
+function maxPool1dOperation(kernelSize: number, options: Omit<Pool1dOptions, 'countIncludePad'>): Operation {
   checkOptions('MaxPool1d', options, ['stride', 'padding', 'dilation', 'ceilMode'])
-  return { op: 'maxPool2d', ...pool1dAttributes('MaxPool1d', kernelSize, options) }
+  return maxPool(pool1dAttributes('MaxPool1d', kernelSize, options))
 }
 
 /**
@@ -126,19 +176,19 @@ export function avgPool1d(input: Tensor, kernelSize: number, options: Pool1dOpti
 }
 
 /** The operation of `avgPool1d` from its arguments, checked. */
-export function avgPool1dOperation(kernelSize: number, options: Pool1dOptions): Operation {
+function avgPool1dOperation(kernelSize: number, options: Pool1dOptions): Operation {
   checkOptions('AvgPool1d', options, ['stride', 'padding', 'dilation', 'ceilMode', 'countIncludePad'])
   const countIncludePad = flag(options.countIncludePad ?? true, 'AvgPool1d: countIncludePad')
-  return { op: 'avgPool2d', ...pool1dAttributes('AvgPool1d', kernelSize, options), countIncludePad }
+  return avgPool({ ...pool1dAttributes('AvgPool1d', kernelSize, options), countIncludePad })
 }
 
-function pool1dAttributes(who: string, kernelSize: number, options: Pool1dOptions): Partial<Operation> {
+function pool1dAttributes(who: string, kernelSize: number, options: Pool1dOptions) {
   const kernel = along(kernelSize, `${who}: kernelSize`, 1)
   const padding = ends(options.padding ?? 0, `${who}: padding`)
   const dilation = along(options.dilation ?? 1, `${who}: dilation`, 1)
   checkPadding(who, padding, kernel, dilation, Array.isArray(options.padding))
   return {
-    dims: 1,
+    dims: 1 as const,
     kernelSize: kernel,
     stride: options.stride === undefined ? kernel : along(options.stride, `${who}: stride`, 1),
     padding,
@@ -177,43 +227,46 @@ export type OutputSize = number | readonly [height: number | null, width: number
  * @returns [n, c, oh, ow]
  */
 export function adaptiveAvgPool2d(input: Tensor, outputSize: OutputSize): Tensor {
-  return adaptive('adaptiveAvgPool2d', 'AdaptiveAvgPool2d', input, outputSize, 2)
+  return adaptive(adaptiveAvgPool, 'AdaptiveAvgPool2d', input, outputSize, 2)
 }
 
 /** Maxima over the windows of `adaptiveAvgPool2d`, `torch.nn.functional.adaptive_max_pool2d`. */
 export function adaptiveMaxPool2d(input: Tensor, outputSize: OutputSize): Tensor {
-  return adaptive('adaptiveMaxPool2d', 'AdaptiveMaxPool2d', input, outputSize, 2)
+  return adaptive(adaptiveMaxPool, 'AdaptiveMaxPool2d', input, outputSize, 2)
 }
 
 /** `adaptiveAvgPool2d` of [n, c, l] or [c, l], `torch.nn.functional.adaptive_avg_pool1d`. */
 export function adaptiveAvgPool1d(input: Tensor, outputSize: number): Tensor {
-  return adaptive('adaptiveAvgPool2d', 'AdaptiveAvgPool1d', input, outputSize, 1)
+  return adaptive(adaptiveAvgPool, 'AdaptiveAvgPool1d', input, outputSize, 1)
 }
 
 /** `adaptiveMaxPool2d` of [n, c, l] or [c, l], `torch.nn.functional.adaptive_max_pool1d`. */
 export function adaptiveMaxPool1d(input: Tensor, outputSize: number): Tensor {
-  return adaptive('adaptiveMaxPool2d', 'AdaptiveMaxPool1d', input, outputSize, 1)
+  return adaptive(adaptiveMaxPool, 'AdaptiveMaxPool1d', input, outputSize, 1)
+}
+
+/** Sides of the output, one for each dimension; null where it keeps the input's. */
+function sidesOf(who: string, value: unknown, dims: 1 | 2): (number | null)[] {
+  const sides: unknown[] | undefined = Array.isArray(value) ? itemsOf(value, dims) : Array(dims).fill(value)
+  if (sides?.length !== dims) {
+    throw new KerneletError(
+      'ERR_ARGUMENT',
+      `${who}: outputSize must have ${dims} sides but is ${show(value)}`,
+    )
+  }
+  return sides.map((side) => (side === null ? null : size(side, `${who}: outputSize`, 1)))
 }
 
 function adaptive(
-  op: 'adaptiveAvgPool2d' | 'adaptiveMaxPool2d',
+  make: typeof adaptiveAvgPool,
   who: string,
   input: Tensor,
   outputSize: OutputSize,
   dims: 1 | 2,
 ): Tensor {
   const { shape } = checkTensor(who, input)
-  const wanted: unknown[] = Array.isArray(outputSize) ? outputSize : Array(dims).fill(outputSize)
-  if (wanted.length !== dims) {
-    throw new KerneletError(
-      'ERR_ARGUMENT',
-      `${who}: outputSize must have ${dims} sides but is ${show(outputSize)}`,
-    )
-  }
-  const sizes = wanted.map((side, i) =>
-    side === null ? (shape.at(i - dims) as number) : size(side, `${who}: outputSize`, 1),
-  )
-  return apply({ op, dims, size: sizes }, [input])
+  const sizes = sidesOf(who, outputSize, dims).map((side, i) => side ?? shape.at(i - dims) ?? 1)
+  return apply(make({ dims, size: sizes }), [input])
 }
 
 /** Largest value of every window, `torch.nn.MaxPool2d`: [n, c, h, w] → [n, c, oh, ow]. */
@@ -282,6 +335,7 @@ export class AdaptiveAvgPool2d extends Module {
 
   constructor(outputSize: OutputSize) {
     super()
+    sidesOf('AdaptiveAvgPool2d', outputSize, 2)
     this.outputSize = outputSize
   }
 
@@ -296,6 +350,7 @@ export class AdaptiveMaxPool2d extends Module {
 
   constructor(outputSize: OutputSize) {
     super()
+    sidesOf('AdaptiveMaxPool2d', outputSize, 2)
     this.outputSize = outputSize
   }
 
@@ -310,6 +365,7 @@ export class AdaptiveAvgPool1d extends Module {
 
   constructor(outputSize: number) {
     super()
+    sidesOf('AdaptiveAvgPool1d', outputSize, 1)
     this.outputSize = outputSize
   }
 
@@ -324,6 +380,7 @@ export class AdaptiveMaxPool1d extends Module {
 
   constructor(outputSize: number) {
     super()
+    sidesOf('AdaptiveMaxPool1d', outputSize, 1)
     this.outputSize = outputSize
   }
 

@@ -10,10 +10,24 @@ function randomSeed(): number {
   return process.getBuiltinModule('node:crypto').randomInt(2 ** 32)
 }
 
+/** Whether a value is a Generator: an object that only has the prototype draws nothing. */
+let isGenerator: (value: unknown) => value is Generator
+
+/** `value`, if it is a Generator. */
+export function generatorOf(value: unknown, what: string): Generator {
+  if (isGenerator(value)) return value
+  throw new KerneletError('ERR_ARGUMENT', `${what} must be a Generator but is ${show(value)}`)
+}
+
 /** The Mersenne Twister MT19937 (Matsumoto and Nishimura 1998), as `torch.Generator` on the CPU. */
 export class Generator {
   readonly #state: Uint32Array = new Uint32Array(words)
   #next: number = words
+
+  static {
+    isGenerator = (value): value is Generator =>
+      typeof value === 'object' && value !== null && #state in value
+  }
 
   /**
    * @param seed an integer from 0 to 2⁵³ − 1, of which the low 32 bits count (as in PyTorch); default: one
@@ -56,7 +70,7 @@ export class Generator {
   /** A float32 from `from` (included) to `to`: 24 random bits, scaled in float32 as `Tensor.uniform_` does. */
   uniform(from = 0, to = 1): number {
     // an array would be made a number by way of all that is in it
-    if (typeof from !== 'number' || typeof to !== 'number') {
+    if (!Number.isFinite(from) || !Number.isFinite(to)) {
       throw new KerneletError(
         'ERR_ARGUMENT',
         `uniform: expected two numbers but received ${show(from)} and ${show(to)}`,

@@ -1,4 +1,5 @@
 /** Shape arithmetic: how large things are, and how arguments that describe sizes are read. */
+import { itemsOf } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
 
@@ -10,6 +11,9 @@ export type Padding = Pair | readonly [top: number, left: number, bottom: number
 
 /** The native core addresses the elements of one tensor by 32-bit integers. */
 const largest = 2 ** 31 - 1
+
+/** PyTorch's limit too. */
+export const mostDimensions = 64
 
 /** The native core's limit for windows, strides, paddings and dilations. */
 const largestExtent = 2 ** 15
@@ -30,8 +34,8 @@ export function size(value: unknown, what: string, minimum: number): number {
 /** A number or pair that says something of a window as [height, width], each at least `minimum`. */
 export function pair(value: unknown, what: string, minimum: number): [number, number] {
   const fits = (one: unknown): one is number => isSize(one, minimum, largestExtent)
-  const [height, width, ...more]: unknown[] = Array.isArray(value) ? value : [value, value]
-  if (fits(height) && fits(width) && more.length === 0) return [height, width]
+  const both = Array.isArray(value) ? itemsOf(value, 2) : [value, value]
+  if (both?.length === 2 && both.every(fits)) return both as [number, number]
   throw new KerneletError(
     'ERR_ARGUMENT',
     `${what} must be an integer from ${minimum} to ${largestExtent}, or a pair [height, width] of them, but is ${show(value)}`,
@@ -40,9 +44,10 @@ export function pair(value: unknown, what: string, minimum: number): [number, nu
 
 /** Padding as [top, left, bottom, right]. */
 export function sides(value: unknown, what: string): [number, number, number, number] {
-  if (Array.isArray(value) && value.length === 4) {
-    const [top, left] = pair(value.slice(0, 2), what, 0)
-    const [bottom, right] = pair(value.slice(2), what, 0)
+  const four = itemsOf(value, 4)
+  if (four?.length === 4) {
+    const [top, left] = pair(four.slice(0, 2), what, 0)
+    const [bottom, right] = pair(four.slice(2), what, 0)
     return [top, left, bottom, right]
   }
   const [height, width] = pair(value, what, 0)
@@ -67,7 +72,8 @@ export function along(value: unknown, what: string, minimum: number): [number, n
 
 /** `shape` checked (positive integers) and copied. */
 export function checkShape(shape: unknown, what: string): number[] {
-  if (Array.isArray(shape) && shape.every((one) => isSize(one, 1))) return [...shape]
+  const sizes = itemsOf(shape, mostDimensions)
+  if (sizes?.every((one): one is number => isSize(one, 1))) return sizes
   throw new KerneletError(
     'ERR_SHAPE',
     `${what} must be an array of positive integers such as [1, 28, 28] but is ${show(shape)}`,

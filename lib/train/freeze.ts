@@ -26,5 +26,12 @@ function setRequiresGrad(who: string, part: Module | Parameter, value: boolean):
     )
   }
   const parameters = part instanceof Module ? part.parameters() : [part]
+  const other = parameters.findIndex((one) => !(one instanceof Parameter))
+  if (other >= 0) {
+    throw new KerneletError(
+      'ERR_ARGUMENT',
+      `${who}: parameters() must give Parameters but gave ${show(parameters[other])}`,
+    )
+  }
   for (const parameter of parameters) parameter.requiresGrad = value
 }

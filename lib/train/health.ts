@@ -3,6 +3,7 @@
 import { types } from 'node:util'
 import type { NativeHealth } from '../backend/backend.ts'
 import { compile } from '../compile/compiled-model.ts'
+import { definitionOf } from '../graph/definition.ts'
 import type { Graph, GraphNode } from '../graph/graph.ts'
 import { elements } from '../tensor/shape.ts'
 
@@ -90,12 +91,9 @@ export function layersOf(
 /** The ReLU that reads what node `index` puts out, through pools and normalisations if need be. */
 function reluAfter(graph: Graph, index: number): GraphNode | undefined {
   const next = graph.nodes.find(({ inputs }) => inputs.includes(index))
-  if (!next || next.op === 'relu') return next
-  return between.includes(next.op) ? reluAfter(graph, graph.nodes.indexOf(next)) : undefined
+  if (!next || definitionOf(next.op).rectifies) return next
+  return definitionOf(next.op).keepsUnits ? reluAfter(graph, graph.nodes.indexOf(next)) : undefined
 }
-
-/** What may stand between a layer and its ReLU. */
-const between: readonly string[] = ['maxPool2d', 'avgPool2d', 'batchNorm', 'flatten', 'dropout']
 
 /**
  * Share of dead units of every ReLU of a graph: units that are 0 for all of these images.
@@ -111,7 +109,7 @@ export async function deadUnits(
   const pixels = types.isUint8Array(images) ? { inputType: 'uint8' as const, scale, shift } : {}
   const shares = new Map<string, number>()
   for (const [index, { op, name, shape }] of graph.nodes.entries()) {
-    if (op !== 'relu') continue
+    if (!definitionOf(op).rectifies) continue
     using part = compile(
       { nodes: graph.nodes.slice(0, index + 1), output: index },
       { isa, threads, ...pixels },
@@ -175,9 +173,9 @@ function vanishing(graph: Graph, layers: readonly LayerHealth[]): HealthWarning[
   const first = weak[0]
   if (!first) return []
   const strongest = layers.reduce((best, layer) => (relative(layer) > relative(best) ? layer : best))
-  const squash = graph.nodes.find(({ op }) => op === 'sigmoid' || op === 'tanh')
+  const squash = graph.nodes.find(({ op }) => definitionOf(op).squashes)
   const cure = squash
-    ? `${squash.op} passes on ${squash.op === 'sigmoid' ? 'at most a quarter' : 'only a part'} of a gradient: use ReLU`
+    ? `${squash.op} passes on ${definitionOf(squash.op).squashes} of a gradient: use ReLU`
     : 'draw larger first weights (He et al. 2015: deviation √(2 / inputs)), or make the net less deep'
   const others = weak.length > 1 ? ` (and ${weak.length - 1} more)` : ''
   return [

@@ -1,7 +1,7 @@
 /** Optimizers: PyTorch's names and defaults. They are settings; the arithmetic is native. */
 
 import type { NativeOptimizer } from '../backend/backend.ts'
-import { checkOptions } from '../util/check.ts'
+import { atLeast0, checkOptions, finite } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
 
@@ -34,12 +34,17 @@ export interface AdamOptions {
   weightDecay?: number | undefined
 }
 
+/** Values that an optimizer keeps from step to step, one for each number of a parameter. */
+export type OptimizerState = 'momentum' | 'expAvg' | 'expAvgSq'
+
 /** How gradients become changes of the weights. */
 export abstract class Optimizer {
   /** Learning rate of the first step, and of all where there is no schedule. */
   readonly lr: number
   /** In the terms of the native core. */
   abstract readonly settings: Readonly<NativeOptimizer>
+  /** What it keeps of every parameter, as checkpoints call it: `momentum`; `expAvg` and `expAvgSq`; or nothing. */
+  abstract readonly keeps: readonly OptimizerState[]
 
   /** @throws KerneletError `ERR_ARGUMENT` */
   constructor(who: string, lr: unknown = 1e-3) {
@@ -54,6 +59,7 @@ export abstract class Optimizer {
  */
 export class SGD extends Optimizer {
   readonly settings: Readonly<NativeOptimizer>
+  readonly keeps: readonly OptimizerState[]
 
   constructor(options: SGDOptions = {}) {
     checkOptions('SGD', options, ['lr', 'momentum', 'dampening', 'weightDecay', 'nesterov'])
@@ -69,6 +75,7 @@ export class SGD extends Optimizer {
       weightDecay: atLeast0(weightDecay, 'SGD: weightDecay'),
       nesterov: Boolean(nesterov),
     })
+    this.keeps = momentum > 0 ? ['momentum'] : []
   }
 }
 
@@ -79,6 +86,7 @@ export class SGD extends Optimizer {
  */
 export class Adam extends Optimizer {
   readonly settings: Readonly<NativeOptimizer>
+  readonly keeps: readonly OptimizerState[] = ['expAvg', 'expAvgSq']
 
   constructor(options: AdamOptions = {}) {
     checkOptions('Adam', options, adamNames)
@@ -94,6 +102,7 @@ export class Adam extends Optimizer {
  */
 export class AdamW extends Optimizer {
   readonly settings: Readonly<NativeOptimizer>
+  readonly keeps: readonly OptimizerState[] = ['expAvg', 'expAvgSq']
 
   constructor(options: AdamOptions = {}) {
     checkOptions('AdamW', options, adamNames)
@@ -102,7 +111,7 @@ export class AdamW extends Optimizer {
   }
 }
 
-const adamNames = ['lr', 'betas', 'eps', 'weightDecay']
+const adamNames = ['lr', 'betas', 'eps', 'weightDecay'] as const
 
 function adamSettings(
   kind: 'adam' | 'adamW',
@@ -125,16 +134,4 @@ function adamSettings(
     eps: atLeast0(options.eps ?? 1e-8, `${who}: eps`),
     weightDecay: atLeast0(options.weightDecay ?? decay, `${who}: weightDecay`),
   })
-}
-
-/** @throws KerneletError `ERR_ARGUMENT` */
-export function finite(value: unknown, what: string): number {
-  if (typeof value === 'number' && Number.isFinite(value)) return value
-  throw new KerneletError('ERR_ARGUMENT', `${what} must be a number but is ${show(value)}`)
-}
-
-/** @throws KerneletError `ERR_ARGUMENT` */
-export function atLeast0(value: unknown, what: string): number {
-  if (typeof value === 'number' && Number.isFinite(value) && value >= 0) return value
-  throw new KerneletError('ERR_ARGUMENT', `${what} must be a number of at least 0 but is ${show(value)}`)
 }

@@ -1,11 +1,11 @@
 /** Options of a Trainer, checked and in the terms of a Session. */
 import { type AugmentOptions, nativeAugment } from '../data/augment.ts'
 import { size } from '../tensor/shape.ts'
-import { checkOptions } from '../util/check.ts'
+import { atLeast0, checkOptions } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
 import { checkLoss, type Loss } from './losses.ts'
-import { Adam, atLeast0, Optimizer } from './optimizers.ts'
+import { Adam, Optimizer } from './optimizers.ts'
 import { type Pixels, pixelsOf } from './scaling.ts'
 import type { Settings } from './session.ts'
 
@@ -60,7 +60,7 @@ export function settingsOf(options: TrainerOptions): {
   if (!(optimizer instanceof Optimizer)) {
     throw new KerneletError(
       'ERR_ARGUMENT',
-      `Trainer: optimizer must be an SGD, Adam or AdamW but is ${show(optimizer)}`,
+      `Trainer: optimizer must be an Optimizer, such as new Adam(), but is ${show(optimizer)}`,
     )
   }
   const loss = checkLoss(options.loss ?? 'crossEntropy')
@@ -86,7 +86,7 @@ export function settingsOf(options: TrainerOptions): {
   return {
     optimizer,
     settings: {
-      optimizer: optimizer.settings,
+      optimizer,
       loss,
       labelSmoothing,
       clipNorm,

@@ -1,8 +1,8 @@
 /** How bytes become the numbers a model is trained on. */
 
+import { finite } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
-import { finite } from './optimizers.ts'
 
 /** For images of bytes: a pixel becomes (byte / 255 − mean) / std, as torchvision's ToTensor and Normalize. */
 export interface Pixels {

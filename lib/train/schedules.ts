@@ -1,10 +1,9 @@
 /** Learning-rate schedules: PyTorch's names, defaults and formulas. A rate is a function of where the run is. */
 
 import { size } from '../tensor/shape.ts'
-import { checkOptions, objectOf } from '../util/check.ts'
+import { atLeast0, checkOptions, finite, objectOf } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
-import { atLeast0, finite } from './optimizers.ts'
 
 /** Where a run is. */
 export interface Position {

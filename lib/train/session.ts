@@ -1,11 +1,5 @@
 /** Session: a model's native trainer, made when it is first needed and made anew when the model has changed. */
-import type {
-  NativeAugment,
-  NativeOptimizer,
-  NativeTrainCall,
-  NativeTrainer,
-  NativeTrainReport,
-} from '../backend/backend.ts'
+import type { NativeAugment, NativeTrainCall, NativeTrainer, NativeTrainReport } from '../backend/backend.ts'
 import { native } from '../backend/node-addon.ts'
 import { graphShapes } from '../graph/graph.ts'
 import { attached, toNative } from '../graph/operation.ts'
@@ -16,11 +10,12 @@ import { Tensor } from '../tensor/tensor.ts'
 import { KerneletError } from '../util/errors.ts'
 import { type Kind, kinds, type TrainerState } from './checkpoint.ts'
 import type { Loss } from './losses.ts'
+import type { Optimizer } from './optimizers.ts'
 import { isCurrent, type Setup, setupOf } from './setup.ts'
 
 /** What stays the same for a trainer's life. */
 export interface Settings {
-  optimizer: NativeOptimizer
+  optimizer: Optimizer
   loss: Loss
   labelSmoothing: number
   clipNorm?: number | undefined
@@ -96,9 +91,7 @@ export class Session {
   /** What the optimizer keeps of every parameter that it trains. */
   get keeps(): readonly Kind[] {
     const { optimizer, ema } = this.#settings
-    const averages: Kind[] = ema === undefined ? [] : ['ema']
-    if (optimizer.kind !== 'sgd') return ['expAvg', 'expAvgSq', ...averages]
-    return (optimizer.momentum ?? 0) > 0 ? ['momentum', ...averages] : averages
+    return ema === undefined ? optimizer.keeps : [...optimizer.keeps, 'ema']
   }
 
   get parameters(): readonly (readonly [name: string, parameter: Parameter])[] {
@@ -154,7 +147,7 @@ export class Session {
         })),
         buffers: setup.statistics.map(({ name, tensor }) => ({ name, data: attached(tensor, name) })),
         loss: { kind: loss, labelSmoothing },
-        optimizer,
+        optimizer: optimizer.settings,
         clipNorm,
         clipValue,
         emaDecay: ema,
@@ -164,9 +157,7 @@ export class Session {
         threads,
       },
     )
-    const single = graph.nodes.find(
-      ({ op, training, shape }) => op === 'batchNorm' && training && elements(shape.slice(1)) === 1,
-    )
+    const single = graph.nodes.find(({ training, shape }) => training && elements(shape.slice(1)) === 1)
     return {
       setup,
       trainer,

@@ -1,7 +1,8 @@
 /** Setup: what a native trainer takes of a model when it is made. Where that has changed, another one is made. */
+import { isConstant } from '../graph/definition.ts'
 import { type Graph, traceWatched } from '../graph/graph.ts'
 import { Module } from '../nn/module.ts'
-import { BatchNorm } from '../ops/normalization.ts'
+import { BatchNorm1d, BatchNorm2d } from '../ops/normalization.ts'
 import { Parameter } from '../tensor/parameter.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { bufferOf, byteLengthOf, byteOffsetOf, lengthOf } from '../tensor/typed-array.ts'
@@ -57,10 +58,14 @@ export function setupOf(model: Module, shape: readonly number[]): Setup {
     )
   }
   const trained = new Set(learning.map(([, one]) => one).filter(({ data }) => used.has(data)))
-  const norms = live.filter(({ op, training }) => op === 'batchNorm' && training)
-  const layers = model.namedModules().filter(([, module]) => module instanceof BatchNorm)
-  for (const [path, layer] of layers as [string, BatchNorm][]) {
-    if (layer.momentum !== null || !norms.some(({ mean }) => mean === layer.runningMean)) continue
+  const norms = live.filter(({ training }) => training)
+  for (const [path, layer] of model.namedModules()) {
+    if (
+      !(layer instanceof BatchNorm1d || layer instanceof BatchNorm2d) ||
+      layer.momentum !== null ||
+      !norms.some(({ mean }) => mean === layer.runningMean)
+    )
+      continue
     throw new KerneletError(
       'ERR_UNSUPPORTED',
       `Trainer: ${path}: momentum null (a mean over all batches) is for eager training only`,
@@ -161,11 +166,11 @@ function fixedOf(
   const loaded = new Set([...parameters.map(([, one]) => one), ...statistics.keys()].map(({ data }) => data))
   const learning = new Set([...trained].map(({ data }) => data))
   const arrays = new Set<Float32Array | Uint8Array>()
-  for (const { op, weight, bias, mean, variance } of graph.nodes) {
-    for (const tensor of [weight, bias, mean, variance]) {
+  for (const node of graph.nodes) {
+    for (const tensor of [node.weight, node.bias, node.mean, node.variance]) {
       if (!Tensor.is(tensor)) continue
       const { data } = tensor
-      if (op === 'constant' ? !learning.has(data) : !loaded.has(data)) arrays.add(data)
+      if (isConstant(node) ? !learning.has(data) : !loaded.has(data)) arrays.add(data)
     }
   }
   for (const [, { mask }] of parameters) if (mask) arrays.add(mask)

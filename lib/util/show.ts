@@ -33,11 +33,12 @@ function describe(value: unknown, depth: number): string {
     const items = Array.from(value.slice(0, 8), (one) => describe(one, depth - 1))
     return `[${items.join(', ')}${value.length > 8 ? ', …' : ''}]`
   }
-  return `${/^[AEIOU]/.test(kind(value)) ? 'an' : 'a'} ${kind(value)}`
+  const kind = className(value)
+  return `${/^[aeiou]/i.test(kind) ? 'an' : 'a'} ${kind}`
 }
 
 /** The name of an object's class: `Float64Array`, `Buffer`, `Object`. */
-function kind(value: object): string {
+export function className(value: object): string {
   const made: unknown = value.constructor
   const name: unknown = typeof made === 'function' ? made.name : undefined
   return typeof name === 'string' && name !== '' ? clip(name, 40) : 'object'

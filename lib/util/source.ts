@@ -42,7 +42,7 @@ export function pathOf(value: unknown): string | undefined {
 }
 
 /** The text of a URL object. */
-function hrefOf(value: unknown): string | undefined {
+export function hrefOf(value: unknown): string | undefined {
   if (typeof value !== 'object' || value === null) return undefined
   const { href, protocol } = value as { href?: unknown; protocol?: unknown }
   return typeof href === 'string' && typeof protocol === 'string' ? href : undefined

@@ -4,12 +4,16 @@
 #include <cmath>
 #include <utility>
 
+#include "ops/definition.h"
+
 namespace kernelet {
 namespace bindings {
 namespace {
 
 // More than any network has; a list of this length costs no more than some hundred megabytes.
 constexpr uint32_t max_nodes = 1 << 18;
+// Of one operation on its own.
+constexpr uint32_t max_inputs = 1 << 16;
 
 [[noreturn]] void bad_argument(const char* what, std::initializer_list<Text> expected) {
   fail("ERR_ARGUMENT", {what, ": expected ", sentence_of(expected)});
@@ -169,6 +173,15 @@ Shape shape_of(const Napi::Value& value, const char* what) {
   return shape;
 }
 
+std::vector<Shape> shapes_of(const Napi::Value& value, const char* what) {
+  const Napi::Array array = array_of(value, what);
+  const uint32_t count = array.Length();
+  if (count > max_inputs) bad_argument(what, {"at most ", max_inputs, " shapes but received ", count});
+  std::vector<Shape> shapes;
+  for (uint32_t i = 0; i < count; ++i) shapes.push_back(shape_of(array.Get(i), what));
+  return shapes;
+}
+
 void read_node(const Napi::Value& value, Node& node, Arrays& arrays) {
   const Napi::Object from = object_of(value, "node");
   node.op = op_of(string_of(from.Get("op"), "op"));
@@ -178,29 +191,38 @@ void read_node(const Napi::Value& value, Node& node, Arrays& arrays) {
   for (uint32_t i = 0; i < count; ++i) {
     node.inputs.push_back(static_cast<int>(integer_of(inputs.Get(i), "inputs", 0, 1 << 30)));
   }
-  node.shape = shape_of(from.Get("shape"), "shape");
-  floats_into(from, "weight", node.weight, arrays);
-  floats_into(from, "bias", node.bias, arrays);
-  floats_into(from, "mean", node.mean, arrays);
-  floats_into(from, "variance", node.variance, arrays);
-  integers_into(from, "kernelSize", node.kernel);
-  integers_into(from, "stride", node.stride);
-  integers_into(from, "dilation", node.dilation);
-  integers_into(from, "padding", node.padding);
-  node.groups = small_integer_of(from, "groups", 1);
-  node.ceil_mode = boolean_of(from, "ceilMode", false);
-  node.count_include_pad = boolean_of(from, "countIncludePad", true);
-  node.axis = small_integer_of(from, "axis", 0);
-  node.p = float_of(from, "p", 0.0f);
-  node.alpha = float_of(from, "alpha", node.alpha);
-  node.beta = float_of(from, "beta", node.beta);
-  node.training = boolean_of(from, "training", false);
-  node.momentum = float_of(from, "momentum", node.momentum);
-  node.epsilon = float_of(from, "epsilon", node.epsilon);
-  node.value = float_of(from, "value", node.value);
-  dimensions_into(from, "axes", 1 << 30, node.axes);
-  dimensions_into(from, "starts", int64_t{1} << 31, node.starts);
-  dimensions_into(from, "steps", int64_t{1} << 31, node.steps);
+  const Napi::Value shape = from.Get("shape");
+  if (given(shape)) node.shape = shape_of(shape, "shape");  // else of rank 0, which `validate` refuses
+  // A look at a property takes a tenth of a microsecond, also at one that is not there.
+  const unsigned attributes = definition_of(node.op).attributes;
+  if (attributes & weight_attribute) floats_into(from, "weight", node.weight, arrays);
+  if (attributes & bias_attribute) floats_into(from, "bias", node.bias, arrays);
+  if (attributes & statistics_attributes) {
+    floats_into(from, "mean", node.mean, arrays);
+    floats_into(from, "variance", node.variance, arrays);
+    node.epsilon = float_of(from, "epsilon", node.epsilon);
+    node.training = boolean_of(from, "training", false);
+    node.momentum = float_of(from, "momentum", node.momentum);
+  }
+  if (attributes & window_attributes) {
+    integers_into(from, "kernelSize", node.kernel);
+    integers_into(from, "stride", node.stride);
+    integers_into(from, "dilation", node.dilation);
+    integers_into(from, "padding", node.padding);
+    node.ceil_mode = boolean_of(from, "ceilMode", false);
+    node.count_include_pad = boolean_of(from, "countIncludePad", true);
+  }
+  if (attributes & groups_attribute) node.groups = small_integer_of(from, "groups", 1);
+  if (attributes & axis_attribute) node.axis = small_integer_of(from, "axis", 0);
+  if (attributes & probability_attribute) node.p = float_of(from, "p", 0.0f);
+  if (attributes & parameter_attributes) {
+    node.alpha = float_of(from, "alpha", node.alpha);
+    node.beta = float_of(from, "beta", node.beta);
+  }
+  if (attributes & value_attribute) node.value = float_of(from, "value", node.value);
+  if (attributes & axes_attribute) dimensions_into(from, "axes", 1 << 30, node.axes);
+  if (attributes & starts_attribute) dimensions_into(from, "starts", int64_t{1} << 31, node.starts);
+  if (attributes & steps_attribute) dimensions_into(from, "steps", int64_t{1} << 31, node.steps);
 }
 
 void read_graph(const Napi::Value& value, Graph& graph, Arrays& arrays) {

@@ -69,6 +69,8 @@ double number_of(const Napi::Object& from, const char* key, double otherwise);
 bool boolean_of(const Napi::Object& from, const char* key, bool otherwise);
 
 Shape shape_of(const Napi::Value& value, const char* what);
+// Several of them.
+std::vector<Shape> shapes_of(const Napi::Value& value, const char* what);
 // Into `node`, which stays where it is until `arrays.find()`; likewise the others.
 void read_node(const Napi::Value& value, Node& node, Arrays& arrays);
 void read_graph(const Napi::Value& value, Graph& graph, Arrays& arrays);

@@ -249,14 +249,15 @@ KERNELET_INLINE void activate_each(size_t n, const float* src, float* dst, const
 
 void activate(const Unary& f, size_t n, const float* src, float* dst) {
 #if !defined(KERNELET_VNNI)
-  if constexpr (!one_size) {  // what whole networks spend time in, without a choice and a call for each register
+  if constexpr (
+      !one_size) {  // what whole networks spend time in, without a choice and a call for each register
     switch (f.f) {
       case Activation::sigmoid: return activate_each(n, src, dst, [&](reg x) { return sigmoid(x); });
       case Activation::silu:
         return activate_each(n, src, dst, [&](reg x) { return F32::div(x, one_and_exp(x)); });
       case Activation::hardswish:
-        return activate_each(
-            n, src, dst, [&](reg x) { return F32::mul(x, hardsigmoid(x, 1.0f / 6.0f, 0.5f)); });
+        return activate_each(n, src, dst,
+                             [&](reg x) { return F32::mul(x, hardsigmoid(x, 1.0f / 6.0f, 0.5f)); });
       default: break;
     }
   }

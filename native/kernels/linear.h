@@ -133,7 +133,8 @@ KERNELET_COLD void linear_images(const LinearArgs& s, int32_t images, const floa
               sums + i * wide);
       }
       for (int i = 0; i < count; ++i)
-        finish_linear_row(s.activation, s.bias + o, sums + i * wide, dst + (first + i) * dst_stride + o, outputs);
+        finish_linear_row(s.activation, s.bias + o, sums + i * wide, dst + (first + i) * dst_stride + o,
+                          outputs);
     }
   }
 }

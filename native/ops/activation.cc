@@ -95,7 +95,8 @@ bool has_slope_by_output(Activation f) {
   return false;
 }
 
-const OpDefinition ops::activation = {1, same_shape, plan, make_train_step<ActivationTraining>,
-                                      nullptr, View::never, by_planes};
+const OpDefinition ops::activation = {
+    1,       parameter_attributes, same_shape, plan, make_train_step<ActivationTraining>,
+    nullptr, View::never,          by_planes};
 
 }  // namespace kernelet

@@ -59,7 +59,7 @@ class AdaptivePoolTraining : public TrainStep {
 
 }  // namespace
 
-const OpDefinition ops::adaptive_pool = {1, shape, plan, make_train_step<AdaptivePoolTraining>,
-                                         nullptr, View::never, by_planes};
+const OpDefinition ops::adaptive_pool = {
+    1, no_attributes, shape, plan, make_train_step<AdaptivePoolTraining>, nullptr, View::never, by_planes};
 
 }  // namespace kernelet

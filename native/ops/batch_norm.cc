@@ -214,7 +214,13 @@ void add_scale_and_shift(const Node& node, PlannedStep& planned, size_t floats) 
   planned.operands.push_back({&node, floats, pack_shift});
 }
 
-const OpDefinition ops::batch_norm = {1, shape, plan, make_train_step<BatchNormTraining>, fuses_activation,
-                                      View::never, by_planes};
+const OpDefinition ops::batch_norm = {1,
+                                      statistics_attributes | weight_attribute | bias_attribute,
+                                      shape,
+                                      plan,
+                                      make_train_step<BatchNormTraining>,
+                                      fuses_activation,
+                                      View::never,
+                                      by_planes};
 
 }  // namespace kernelet

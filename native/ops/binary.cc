@@ -246,7 +246,7 @@ BinaryArgs by_channel(Binary f, const StepSpec& spec, int64_t operands) {
   return s;
 }
 
-const OpDefinition ops::binary = {2, shape, plan, make_train_step<BinaryTraining>, fuses_activation,
-                                  View::never, blocked};
+const OpDefinition ops::binary = {
+    2, no_attributes, shape, plan, make_train_step<BinaryTraining>, fuses_activation, View::never, blocked};
 
 }  // namespace kernelet

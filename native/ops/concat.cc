@@ -86,7 +86,8 @@ class ConcatTraining : public TrainStep {
 
 }  // namespace
 
-const OpDefinition ops::concat = {OpDefinition::any, shape, plan, make_train_step<ConcatTraining>,
-                                  nullptr, View::never, blocked};
+const OpDefinition ops::concat = {
+    OpDefinition::any, axis_attribute, shape,  plan, make_train_step<ConcatTraining>,
+    nullptr,           View::never,    blocked};
 
 }  // namespace kernelet

@@ -46,7 +46,8 @@ class ConstantTraining : public TrainStep {
 
 }  // namespace
 
-const OpDefinition ops::input = {0, input_shape};
-const OpDefinition ops::constant = {0, constant_shape, nullptr, make_train_step<ConstantTraining>};
+const OpDefinition ops::input = {0, no_attributes, input_shape};
+const OpDefinition ops::constant = {0, weight_attribute, constant_shape, nullptr,
+                                    make_train_step<ConstantTraining>};
 
 }  // namespace kernelet

@@ -53,7 +53,8 @@ bool fuses_in_blocks(const Graph& graph, const std::vector<int>& nodes, const No
     plain = plain && node.op != Op::batch_norm && node.op != Op::add;
   }
   if (next.op == Op::max_pool2d)
-    return !pooled && conv.groups == 1 && fits_tile(next, graph.nodes[static_cast<size_t>(nodes.back())].shape);
+    return !pooled && conv.groups == 1 &&
+           fits_tile(next, graph.nodes[static_cast<size_t>(nodes.back())].shape);
   // A ReLU behind the maximum may as well come before it, where no sum is -0.
   if (is_activation(next)) return !activated && (!pooled || (next.op == Op::relu && plain));
   if (pooled || activated) return false;
@@ -298,6 +299,11 @@ ConvArgs conv_args_of(const Graph& graph, int node, const KernelTable& kernels) 
   return args_of({&graph, &alone, &kernels, Layout::planes});
 }
 
-const OpDefinition ops::conv = {1, shape, plan, make_train_step<ConvTraining>, fuses};
+const OpDefinition ops::conv = {1,
+                                weight_attribute | bias_attribute | window_attributes | groups_attribute,
+                                shape,
+                                plan,
+                                make_train_step<ConvTraining>,
+                                fuses};
 
 }  // namespace kernelet

@@ -19,7 +19,9 @@ class ConvStep : public WeightedStep {
   size_t residual_source = 0, scale_source = 0;
 
   void run(StepRun& run) const override;
-  int phases() const override { return blocked && algorithm->phases != nullptr ? algorithm->phases(args) : 0; }
+  int phases() const override {
+    return blocked && algorithm->phases != nullptr ? algorithm->phases(args) : 0;
+  }
   void run_part(StepRun& run, int phase, int part, int parts) const override;
   ConvStep* as_conv() override { return this; }
 

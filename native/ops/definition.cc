@@ -3,13 +3,17 @@
 namespace kernelet {
 namespace {
 
-void check_inputs(const Node& node, size_t index) {
+void check_count(const Node& node, size_t received) {
   const int count = definition_of(node.op).inputs;
   const size_t at_least = count == OpDefinition::any ? 1 : static_cast<size_t>(count);
   const size_t at_most = count == OpDefinition::any ? 4096 : at_least;
-  if (node.inputs.size() < at_least || node.inputs.size() > at_most) {
-    fail("ERR_ARGUMENT", {node.name, ": ", op_name(node.op), " received ", node.inputs.size(), " inputs"});
+  if (received < at_least || received > at_most) {
+    fail("ERR_ARGUMENT", {node.name, ": ", op_name(node.op), " received ", received, " inputs"});
   }
+}
+
+void check_inputs(const Node& node, size_t index) {
+  check_count(node, node.inputs.size());
   for (int i : node.inputs) {
     if (i < 0 || static_cast<size_t>(i) >= index) {
       fail("ERR_ARGUMENT", {node.name, ": input ", i, " is not an earlier node"});
@@ -46,6 +50,7 @@ const Node& stored_source(const StepSpec& spec, size_t i) {
 }
 
 Shape infer_shape(const Node& node, const InputShapes& inputs) {
+  check_count(node, inputs.size());
   const Shape out = definition_of(node.op).shape(node, inputs);
   for (int d = 0; d < out.rank; ++d) {
     if (out.dims[d] < 1)

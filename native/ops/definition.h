@@ -25,9 +25,27 @@ struct FusionRules {
 // Is the value of the operation its input's, so that it computes nothing?
 enum class View { never, in_plans, always };
 
+// What of a node an operation goes by, besides inputs and shape: only that is read of a graph from outside.
+enum Attributes : unsigned {
+  no_attributes = 0,
+  weight_attribute = 1,
+  bias_attribute = 2,
+  statistics_attributes = 4,  // mean, variance, epsilon, training, momentum
+  window_attributes = 8,      // kernel, stride, dilation, padding, ceil_mode, count_include_pad
+  groups_attribute = 16,
+  axis_attribute = 32,
+  parameter_attributes = 64,  // alpha, beta
+  probability_attribute = 128,
+  axes_attribute = 256,
+  starts_attribute = 512,
+  steps_attribute = 1024,
+  value_attribute = 2048,
+};
+
 struct OpDefinition {
   static constexpr int any = -1;
   int inputs;  // or any number of them
+  unsigned attributes;
   // The shape rule: throws ERR_SHAPE or ERR_ARGUMENT for inputs or attributes that could not be computed. The node's
   // own shape says what the inputs do not (output channels, a slice's counts).
   Shape (*shape)(const Node& node, const InputShapes& inputs);
@@ -60,7 +78,8 @@ std::vector<int> storage_of(const Graph& graph, bool training = false);
 // Of a step: the node whose buffer holds its input i.
 const Node& stored_source(const StepSpec& spec, size_t i);
 
-// The shape of a node's value. Throws as the operation's rule does, and where a dimension comes out empty.
+// The shape of a node's value. Throws as the operation's rule does, where a dimension comes out empty, and for a wrong
+// number of inputs.
 Shape infer_shape(const Node& node, const InputShapes& inputs);
 
 // Checks every index, attribute, weight length and shape of a graph, so that nothing later can read or write out of

@@ -43,7 +43,7 @@ class DropoutTraining : public TrainStep {
 
 }  // namespace
 
-const OpDefinition ops::dropout = {1,       shape,         nullptr, make_train_step<DropoutTraining>,
-                                   nullptr, View::in_plans};
+const OpDefinition ops::dropout = {
+    1, probability_attribute, shape, nullptr, make_train_step<DropoutTraining>, nullptr, View::in_plans};
 
 }  // namespace kernelet

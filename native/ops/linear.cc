@@ -137,7 +137,8 @@ void LinearStep::run_part(StepRun& run, int, int part, int parts) const {
 
 bool LinearStep::shares_weights() const {
   constexpr size_t second_level_cache = (size_t{256} << 10) / sizeof(float);
-  return args.rows == 1 && algorithm->run_images != nullptr && phases() > 0 && weights_size() > second_level_cache;
+  return args.rows == 1 && algorithm->run_images != nullptr && phases() > 0 &&
+         weights_size() > second_level_cache;
 }
 
 void LinearStep::run_images(const StepRun& run, int images, size_t tail_stride, size_t output_stride) const {
@@ -152,6 +153,7 @@ void LinearStep::pack(const float* from, float* weights, const float* bias) {
   args.bias = bias;
 }
 
-const OpDefinition ops::linear = {1, shape, plan, make_train_step<LinearTraining>, fuses};
+const OpDefinition ops::linear = {1,    weight_attribute | bias_attribute, shape,
+                                  plan, make_train_step<LinearTraining>,   fuses};
 
 }  // namespace kernelet

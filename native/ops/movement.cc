@@ -135,8 +135,10 @@ class MoveTraining : public TrainStep {
 
 }  // namespace
 
-const OpDefinition ops::permute = {1, permute_shape, plan, make_train_step<MoveTraining>};
-const OpDefinition ops::slice = {1, slice_shape, plan, make_train_step<MoveTraining>};
-const OpDefinition ops::pad = {1, pad_shape, plan, make_train_step<MoveTraining>};
+const OpDefinition ops::permute = {1, axes_attribute, permute_shape, plan, make_train_step<MoveTraining>};
+const OpDefinition ops::slice = {1, starts_attribute | steps_attribute, slice_shape, plan,
+                                 make_train_step<MoveTraining>};
+const OpDefinition ops::pad = {1, starts_attribute | value_attribute, pad_shape, plan,
+                               make_train_step<MoveTraining>};
 
 }  // namespace kernelet

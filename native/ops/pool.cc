@@ -75,6 +75,7 @@ class PoolTraining : public TrainStep {
 
 }  // namespace
 
-const OpDefinition ops::pool = {1, shape, plan, make_train_step<PoolTraining>, nullptr, View::never, by_planes};
+const OpDefinition ops::pool = {1,       window_attributes, shape,    plan, make_train_step<PoolTraining>,
+                                nullptr, View::never,       by_planes};
 
 }  // namespace kernelet

@@ -82,7 +82,8 @@ class PReluTraining : public TrainStep {
 
 }  // namespace
 
-const OpDefinition ops::prelu = {1, shape, plan, make_train_step<PReluTraining>, fuses_activation,
-                                 View::never, by_planes};
+const OpDefinition ops::prelu = {
+    1,           weight_attribute, shape, plan, make_train_step<PReluTraining>, fuses_activation,
+    View::never, by_planes};
 
 }  // namespace kernelet

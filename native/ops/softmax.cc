@@ -54,6 +54,6 @@ class SoftmaxTraining : public TrainStep {
 
 }  // namespace
 
-const OpDefinition ops::softmax = {1, shape, plan, make_train_step<SoftmaxTraining>};
+const OpDefinition ops::softmax = {1, axis_attribute, shape, plan, make_train_step<SoftmaxTraining>};
 
 }  // namespace kernelet

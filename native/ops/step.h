@@ -14,7 +14,7 @@ namespace kernelet {
 
 // How a value lies in memory.
 enum class Layout {
-  planes,   // [c][h][w], an image alone
+  planes,  // [c][h][w], an image alone
   blocked,  // [ceil(c / lanes)][h][w][lanes], an image alone, a channel in each SIMD lane; of the last lanes any numbers
   batched,  // [c][h][w][lanes], an image in each SIMD lane
 };
@@ -84,7 +84,7 @@ struct StepSpec {
   const Graph* graph;
   const std::vector<int>* nodes;
   const KernelTable* kernels;
-  Layout layout;                    // of the result and of what is read
+  Layout layout;                       // of the result and of what is read
   Layout src_layout = Layout::planes;  // of the first source of a convolution
 
   const Node& node(size_t i) const { return graph->nodes[static_cast<size_t>((*nodes)[i])]; }

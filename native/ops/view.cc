@@ -5,13 +5,13 @@ namespace kernelet {
 namespace {
 
 Shape shape(const Node& node, const InputShapes& inputs) {
-  if (node.shape.elements() != inputs[0]->elements())
+  if (node.shape.rank == 0 || node.shape.elements() != inputs[0]->elements())
     bad_shape(node, {inputs[0]->elements(), " elements"}, {node.shape.text()});
   return node.shape;
 }
 
 }  // namespace
 
-const OpDefinition ops::view = {1, shape, nullptr, nullptr, nullptr, View::always};
+const OpDefinition ops::view = {1, no_attributes, shape, nullptr, nullptr, nullptr, View::always};
 
 }  // namespace kernelet

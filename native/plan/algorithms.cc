@@ -176,7 +176,8 @@ void choose_algorithms(Draft& draft) {
     const bool int8 = step.quantized != nullptr, int8x4 = int8 && draft.int8x4 != nullptr;
     if (ConvStep* const conv = step.conv()) conv->args.parts = draft.parts;
     if (ConvStep* const conv = step.conv(); conv != nullptr && conv->blocked)
-      conv->algorithm = conv->args.groups > 1 ? &draft.kernels->blocked_depthwise : &draft.kernels->blocked_conv;
+      conv->algorithm =
+          conv->args.groups > 1 ? &draft.kernels->blocked_depthwise : &draft.kernels->blocked_conv;
     else if (conv != nullptr)
       conv->algorithm = &(int8x4 ? choose_int8x4(draft, conv->args) : choose(draft, conv->args, int8));
     if (LinearStep* const layer = step.linear())

@@ -15,8 +15,8 @@ void check(const PlanOptions& options) {
     fail("ERR_ARGUMENT", {"threads: expected 0 (chosen by the amount of work) to ", max_threads,
                           " but received ", options.threads});
   }
-  for (const char* name : {"auto", "fastest", "im2col", "direct", "direct-pixels", "direct-channels", "blocked",
-                           "winograd", "lanes"}) {
+  for (const char* name : {"auto", "fastest", "im2col", "direct", "direct-pixels", "direct-channels",
+                           "blocked", "winograd", "lanes"}) {
     if (options.algorithm == name) return;
   }
   fail("ERR_ARGUMENT", {"algorithm: expected one of auto, fastest, im2col, direct, direct-pixels, "
@@ -93,7 +93,8 @@ class PlanBuilder {
         const Group* const group = single.steps[j].group;
         const Group* const of = batched.steps[i].group;
         if ((group == nullptr) != (of == nullptr)) continue;
-        if (group != nullptr && std::find(group->nodes.begin(), group->nodes.end(), of->nodes[0]) == group->nodes.end())
+        if (group != nullptr &&
+            std::find(group->nodes.begin(), group->nodes.end(), of->nodes[0]) == group->nodes.end())
           continue;
         program.steps[i].described = j;
       }

@@ -55,7 +55,8 @@ bool is_blocked(const Draft& draft, const Group& group, const std::vector<int>& 
 NodeFlags blocked_convolutions(const Graph& graph, const KernelTable& kernels, const PlanOptions& options) {
   NodeFlags blocked(graph.nodes.size());
   const bool wanted = options.algorithm == "blocked";
-  if (options.int8 || !(wanted || options.algorithm == "auto" || options.algorithm == "fastest")) return blocked;
+  if (options.int8 || !(wanted || options.algorithm == "auto" || options.algorithm == "fastest"))
+    return blocked;
   int64_t work = 0;
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     if (graph.nodes[i].op != Op::conv2d) continue;

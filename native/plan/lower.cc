@@ -32,7 +32,8 @@ class ReorderStep : public Step {
   void run(StepRun& run) const override {
     for (int c = 0; c < channels_; c += k_->lanes) {
       const int count = std::min(k_->lanes, channels_ - c);
-      const size_t planes = static_cast<size_t>(c) * plane_;  // (blocks lie as far on as the planes they hold)
+      const size_t planes =
+          static_cast<size_t>(c) * plane_;  // (blocks lie as far on as the planes they hold)
       if (to_blocks_) k_->interleave(plane_, count, run.src(0) + planes, plane_, run.dst() + planes);
       else k_->deinterleave(plane_, count, run.src(0) + planes, run.dst() + planes, plane_);
     }
@@ -51,7 +52,11 @@ bool is_pixel(const Shape& shape) { return shape.elements() == shape.dims[0]; }
 class Lowering {
  public:
   Lowering(Draft& draft, const std::vector<Group>& groups, const QuantizedGraph* quantized)
-      : draft_(draft), graph_(*draft.graph), groups_(groups), quantized_(quantized), storage_(storage_of(graph_)) {}
+      : draft_(draft),
+        graph_(*draft.graph),
+        groups_(groups),
+        quantized_(quantized),
+        storage_(storage_of(graph_)) {}
 
   void run() {
     for (size_t i = 0; i < groups_.size(); ++i) {
@@ -86,7 +91,8 @@ class Lowering {
       if (input >= 0) operand_of[static_cast<size_t>(input)] = o;
     }
     for (size_t j = 0; j < first.inputs.size(); ++j) {
-      if (operand_of[j] < step.planned.operands.size()) step.sources.push_back({Source::operand, operand_of[j]});
+      if (operand_of[j] < step.planned.operands.size())
+        step.sources.push_back({Source::operand, operand_of[j]});
       else step.sources.push_back({Source::value, read(first.inputs[j], either ? spec.src_layout : layout)});
     }
     // what the epilogue reads besides
@@ -118,7 +124,8 @@ class Lowering {
     if (layout_of(i) == Layout::blocked) return stored;
     const Op op = graph_.nodes[stored].op;
     const bool in_arena = op != Op::input && op != Op::constant;
-    if (is_pixel(node(i).shape) && in_arena && draft_.floats_of(stored) == static_cast<size_t>(node(i).shape.dims[0]))
+    if (is_pixel(node(i).shape) && in_arena &&
+        draft_.floats_of(stored) == static_cast<size_t>(node(i).shape.dims[0]))
       return stored;
     return reordered(static_cast<size_t>(i), read(i, Layout::planes), Layout::blocked);
   }

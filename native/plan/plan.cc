@@ -108,7 +108,8 @@ Plan::Images Plan::advanced(Images images, int64_t count) const {
 }
 
 void Plan::run_one(Images image, float* arena) const {
-  run_steps(*single_, start(*single_, floats_of(image.input, 1, arena), image.output, arena), single_->steps.size());
+  run_steps(*single_, start(*single_, floats_of(image.input, 1, arena), image.output, arena),
+            single_->steps.size());
 }
 
 // Up to Program::tail_images of them, to whose tails they go together.
@@ -145,7 +146,8 @@ void Plan::run_divided(Images images, int64_t count, int threads) const {
         for (int64_t i = 0; i < c.count; ++i) {
           const Images at = c.plan->advanced(c.images, i);
           const float* const input = c.plan->floats_of(at.input, 1, c.arena);
-          run_steps(*c.plan->single_, c.plan->start(*c.plan->single_, input, at.output, c.arena), team, c.threads);
+          run_steps(*c.plan->single_, c.plan->start(*c.plan->single_, input, at.output, c.arena), team,
+                    c.threads);
         }
       },
       &call);

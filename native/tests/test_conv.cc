@@ -152,7 +152,9 @@ class Conv {
           const std::vector<float> got = call_blocks(*a, s, which != 3 || a == &t_.blocked_depthwise, place);
           check_same(got.data(), want.data(), n,
                      (std::string("blocked ") + (which & 1 ? "scale " : "") + (which & 2 ? "add " : "") +
-                      (after.f == Activation::clip ? "clip" : after.f == Activation::none ? "" : "hardswish"))
+                      (after.f == Activation::clip   ? "clip"
+                       : after.f == Activation::none ? ""
+                                                     : "hardswish"))
                          .c_str());
         }
       }
@@ -199,8 +201,9 @@ class Conv {
     for (const bool src_blocked : {true, false}) {
       if (!src_blocked && &a == &t_.blocked_depthwise) continue;
       const std::vector<float> got = call_blocks(a, s, src_blocked, place);
-      check_same(got.data(), want.data(), want.size(),
-                 (std::string("blocked ") + (src_blocked ? "" : "from planes ") + name_of(s.epilogue)).c_str());
+      check_same(
+          got.data(), want.data(), want.size(),
+          (std::string("blocked ") + (src_blocked ? "" : "from planes ") + name_of(s.epilogue)).c_str());
     }
   }
 

@@ -175,9 +175,11 @@ ONCE(shared_weights) {
         plan->run(input.data() + i * net.input_length(), want.data() + i * net.output_length(), 1);
       for (int64_t batch : {0, 2, 7, 8, 9, 16, 21}) {
         const size_t n = static_cast<size_t>(batch);
-        const std::vector<float> some(input.begin(), input.begin() + static_cast<ptrdiff_t>(n * net.input_length()));
+        const std::vector<float> some(input.begin(),
+                                      input.begin() + static_cast<ptrdiff_t>(n * net.input_length()));
         const std::vector<float> got = run_guarded(*plan, some, batch, all_places[n % 3]);
-        check_same(got.data(), want.data(), got.size(), (name + ", a batch of " + std::to_string(batch)).c_str());
+        check_same(got.data(), want.data(), got.size(),
+                   (name + ", a batch of " + std::to_string(batch)).c_str());
       }
     }
   }

@@ -176,6 +176,15 @@ const cases = {
       'ERR_SHAPE',
     )
   },
+  'a shape that is asked for: a getter detaches the weight'() {
+    const weight = floats(65536)
+    const node = { op: 'prelu', name: 'prelu', inputs: [0], weight }
+    const shapes = [array([65536], 0, () => detach(weight))]
+    assert.equal(
+      code(() => addon.inferShape(node, shapes)),
+      'ERR_SHAPE',
+    )
+  },
   'augmentation: an option detaches the images'() {
     const images = floats(28 * 28 * 64)
     const options = {

@@ -146,14 +146,12 @@ function bytesOf(step: StepDescription, batch: number): number {
   return 4 * (floats + weightsOf(step))
 }
 
-/** Weights and bias of a convolution or linear layer, from its problem string. */
-function weightsOf({ ops, problem }: StepDescription): number {
+/** Weights and bias of what multiplies, a convolution or linear layer, from its problem string. */
+function weightsOf({ macs, problem }: StepDescription): number {
   const size = (letters: string): number =>
     Number(new RegExp(`(?<![a-z])${letters}(\\d+)`).exec(problem)?.[1] ?? 1)
   const outputs = size('oc')
-  if (ops[0] === 'linear') return outputs * (size('ic') + 1)
-  if (ops[0] === 'conv2d') return outputs * ((size('ic') / size('g')) * size('kh') * size('kw') + 1)
-  return 0
+  return macs === 0 ? 0 : outputs * ((size('ic') / size('g')) * size('kh') * size('kw') + 1)
 }
 
 /** What has to stay in a cache from one call to the next. */

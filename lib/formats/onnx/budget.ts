@@ -3,7 +3,8 @@
  * for any size. Arrays that come from a file's own bytes are no part of it.
  */
 import { before } from '../../graph/apply.ts'
-import { countMacs, type Operation } from '../../graph/operation.ts'
+import type { Operation } from '../../graph/definition.ts'
+import { countMacs } from '../../graph/operation.ts'
 import { elements } from '../../tensor/shape.ts'
 import { KerneletError } from '../../util/errors.ts'
 

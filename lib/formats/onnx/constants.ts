@@ -13,19 +13,6 @@ import type { Run, Value } from './value.ts'
 /** A value may come from so many arrays of the file before they count as one, by the value's own name. */
 const mostSources = 8
 
-/** Operators that put numbers elsewhere and change none. */
-const moves = new Set([
-  'Flatten',
-  'Gather',
-  'Identity',
-  'Reshape',
-  'Slice',
-  'Split',
-  'Squeeze',
-  'Transpose',
-  'Unsqueeze',
-])
-
 /** A known value as an array. */
 export function arrayOfKnown(value: Value): NdArray {
   return Tensor.is(value) ? fromTensor(value) : value
@@ -135,7 +122,7 @@ export class Constants {
     const chain: PreparedNode[] = []
     for (let at = name; !found.has(at); ) {
       const maker = this.#makers.get(at)
-      if (!maker || !moves.has(maker.node.op)) {
+      if (!maker?.operator.moves) {
         found.set(at, undefined)
         break
       }

@@ -1,7 +1,8 @@
 /** An ONNX graph that is being written, node by node. */
 import { PbfWriter } from 'pbf'
+import { definitionOf, isConstant, title } from '../../graph/definition.ts'
 import { type Graph, type GraphNode, graphShapes } from '../../graph/graph.ts'
-import { attached, title } from '../../graph/operation.ts'
+import { attached } from '../../graph/operation.ts'
 import { sameShape } from '../../tensor/shape.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { KerneletError } from '../../util/errors.ts'
@@ -37,7 +38,7 @@ export interface Item {
 export type Write = (to: GraphWriter, item: Item) => void
 
 /** By operation. */
-export type Writers = Readonly<Partial<Record<GraphNode['op'], Write>>>
+export type Writers = Readonly<Record<string, Write>>
 
 /** Attributes: numbers are integers, { float } is one that is not. */
 export type Attributes = Readonly<Record<string, number | readonly number[] | { readonly float: number }>>
@@ -63,6 +64,8 @@ export class GraphWriter {
   /** Weights that are written already, with the names of their forms. */
   readonly #written: Map<Float32Array, Layout & { name: string; forms: Map<string, string> }> = new Map()
   readonly #taken: Set<string>
+  /** By name, the number that is tried next where it is taken: many nodes may have one name. */
+  readonly #nextNumber: Map<string, number> = new Map()
   /** Names of the values of the graph's nodes. */
   readonly #values: string[] = []
   readonly #constants: Set<string> = new Set()
@@ -92,17 +95,16 @@ export class GraphWriter {
     this.#values[0] = source
     for (const [i, node] of nodes.entries()) {
       if (i === 0 || !live.has(i)) continue
-      if (node.op === 'constant') {
+      if (isConstant(node)) {
         // The same for every image, so that it lines up with a batch as it does with one.
         // A number of a formula has no dimension, a weight has: so it is told apart when the file is read.
-        const { data, shape } = node.weight as Tensor
-        const form = shape.length > 0 || this.#weightNames.has(data) ? node.shape : []
-        this.#values[i] = this.weight(node.weight as Tensor, node.name, form)
+        const weight = this.weightOf(node)
+        const form = weight.shape.length > 0 || this.#weightNames.has(weight.data) ? node.shape : []
+        this.#values[i] = this.weight(weight, node.name, form)
         this.#constants.add(this.#values[i])
         continue
       }
-      if (node.op === 'dropout') {
-        // Nothing is dropped when a model is run.
+      if (definitionOf(node.op).view === 'unless trained') {
         this.#values[i] = this.#values[node.inputs[0] as number] as string
         continue
       }
@@ -148,7 +150,7 @@ export class GraphWriter {
   }
 
   #writeNode(node: GraphNode, output: string): void {
-    const write = this.#writers[node.op]
+    const write = Object.hasOwn(this.#writers, node.op) ? this.#writers[node.op] : undefined
     if (!write) {
       throw new KerneletError(
         'ERR_UNSUPPORTED',
@@ -162,9 +164,17 @@ export class GraphWriter {
 
   #unused(name: string): string {
     let unused = name
-    for (let i = 1; this.#taken.has(unused); i++) unused = `${name}_${i}`
+    let next = this.#nextNumber.get(name) ?? 1
+    for (; this.#taken.has(unused); next++) unused = `${name}_${next}`
+    this.#nextNumber.set(name, next)
     this.#taken.add(unused)
     return unused
+  }
+
+  /** The weight of a node that has one. */
+  weightOf({ name, weight }: GraphNode): Tensor {
+    if (weight) return weight
+    throw new KerneletError('ERR_ARGUMENT', `saveOnnx: ${name} has no weight`)
   }
 
   /** Whether a value is the same for every image, and has no batch dimension. */

@@ -62,10 +62,7 @@ export function prepare(model: ModelProto, file: string, folder: DataFolder): Pr
   const left = protos.map(ready).filter((one) => !constants.fold(one))
   const { nodes, tensors, held } = stateOf(joinNodes(left, constants, results, ready), constants, types)
   for (const [name, value] of constants.values) if (!Tensor.is(value)) types.set(name, value.type)
-  inferTypes(
-    nodes.map(({ node }) => node),
-    types,
-  )
+  inferTypes(nodes, types)
   return {
     opset,
     inputs: inputs.map((one) => valueInfo(one)),

@@ -3,6 +3,7 @@ import type { Tensor } from '../../tensor/tensor.ts'
 import { KerneletError } from '../../util/errors.ts'
 import { show } from '../../util/show.ts'
 import { OnnxNode } from './node.ts'
+import type { Operator } from './operator.ts'
 import { operators } from './operators/index.ts'
 import type { NodeProto } from './proto.ts'
 import type { DataFolder } from './tensor.ts'
@@ -12,6 +13,7 @@ import type { Run, Step, Value } from './value.ts'
 export interface PreparedNode {
   readonly proto: NodeProto
   readonly node: OnnxNode
+  readonly operator: Operator
   readonly step: Step
   /** Weights and what else belongs to the state of the model, by the input that they stand for. */
   readonly weights?: ReadonlyMap<number, Tensor> | undefined
@@ -28,9 +30,9 @@ export function prepareNode(proto: NodeProto, opset: number, folder: DataFolder)
   }
   const operator = operators.get(proto.op_type)
   if (!operator) throw node.unsupported(`the operator ${proto.op_type} is not supported`)
-  const step = operator(node)
+  const step = operator.read(node)
   node.checkAttributes()
-  return { proto, node, step }
+  return { proto, node, operator, step }
 }
 
 /** Runs a node: takes its inputs from `values`, but for its weights, and puts its outputs there. */

@@ -1,3 +1,4 @@
+import { graphGiven } from '../../graph/check-graph.ts'
 import { type Graph, trace } from '../../graph/graph.ts'
 import { Module } from '../../nn/module.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
@@ -7,7 +8,7 @@ import { show } from '../../util/show.ts'
 import { type FilePath, pathOf } from '../../util/source.ts'
 import { writeAtomically } from '../atomic-write.ts'
 import { GraphWriter } from './graph-writer.ts'
-import { writers } from './writers.ts'
+import { writers } from './operators/index.ts'
 
 /** Options of `saveOnnx`. */
 export interface SaveOnnxOptions {
@@ -38,15 +39,17 @@ export function saveOnnx(
   const file = pathOf(path)
   const options = file === undefined ? (path as SaveOnnxOptions) : more
   checkOptions('saveOnnx', options, ['inputShape', 'inputName', 'outputName'])
+  const graph = graphOf(model, options)
   const names = model instanceof Module ? model.stateDict() : new Map<string, Tensor>()
-  const bytes = new GraphWriter(graphOf(model, options), names, writers).write(options)
+  const bytes = new GraphWriter(graph, names, writers).write(options)
   if (file !== undefined) writeAtomically(file, [bytes])
   return bytes
 }
 
 function graphOf(model: Module | Graph, options: SaveOnnxOptions): Graph {
+  const graph = graphGiven(model)
+  if (graph) return graph
   if (!(model instanceof Module)) {
-    if (Array.isArray(model?.nodes)) return model
     throw new KerneletError(
       'ERR_ARGUMENT',
       `saveOnnx: expected a Module or Graph but received ${show(model)}`,

@@ -21,18 +21,22 @@ export interface Slot {
 }
 
 const asIs: Form = { key: '', lay: (array) => array, factor: 1 }
-const layer: Slot = { kind: 'layer', form: asIs }
-const statistic: Slot = { kind: 'statistic', form: asIs }
+export const layer: Slot = { kind: 'layer', form: asIs }
+export const statistic: Slot = { kind: 'statistic', form: asIs }
 const arithmetic: Slot = { kind: 'arithmetic', form: asIs }
 
 /** A matrix of the model, [out, in] where it is not `turned`, as `linear` takes it. */
-function matrix(shape: readonly number[], turned: boolean, factor: number): Slot | undefined {
+export function matrix(shape: readonly number[], turned: boolean, factor: number): Slot | undefined {
   const moved = turned && shape.length === 2
   return scaled(moved ? { key: 'turned', lay: (array) => transpose(array, [1, 0]), factor: 1 } : asIs, factor)
 }
 
 /** A layer has a bias for each of its outputs, also where the model has one for all. */
-function bias(shape: readonly number[], outputs: number | undefined, factor: number): Slot | undefined {
+export function bias(
+  shape: readonly number[],
+  outputs: number | undefined,
+  factor: number,
+): Slot | undefined {
   const count = elements(shape)
   const fits = count === 1 || (count === outputs && shape.at(-1) === count)
   if (outputs === undefined || !fits) return scaled(asIs, factor)
@@ -48,7 +52,7 @@ function scaled(form: Form, factor: number): Slot | undefined {
 }
 
 /** One slope a channel, [channels, 1, 1], is held as PyTorch has it. */
-function slopes(shape: readonly number[]): Slot {
+export function slopes(shape: readonly number[]): Slot {
   const key = formatShape(shape)
   const flat = shape.length > 1 && elements(shape) === shape[0]
   const lay = (array: NdArray) => (flat ? { ...array, shape: array.shape.slice(0, 1) } : array)
@@ -58,34 +62,13 @@ function slopes(shape: readonly number[]): Slot {
 /** The shape of an input in the model, where it is known. */
 type ShapeOf = (index: number) => readonly number[] | undefined
 
-type Find = (node: OnnxNode, index: number, shape: readonly number[], shapeOf: ShapeOf) => Slot | undefined
-
-const anywhere: Find = () => arithmetic
-
-const slots: Readonly<Record<string, Find>> = {
-  Add: anywhere,
-  BatchNormalization: (_, index) => (index === 0 ? undefined : index > 2 ? statistic : layer),
-  Concat: anywhere,
-  Conv: (_, index) => (index === 0 ? undefined : layer),
-  Div: anywhere,
-  Gemm: (node, index, shape, shapeOf) => {
-    const turned = !node.flag('transB', false)
-    if (index === 1) return matrix(shape, turned, node.float('alpha', 1))
-    return index === 2 ? bias(shape, shapeOf(1)?.[turned ? 1 : 0], node.float('beta', 1)) : undefined
-  },
-  MatMul: (_, index, shape) => (index === 1 ? matrix(shape, true, 1) : layer),
-  Mul: anywhere,
-  PRelu: (_, index, shape) => (index === 1 ? slopes(shape) : undefined),
-  Sub: anywhere,
-  Sum: anywhere,
-}
-
 /** What input `index` of a node, of this shape in the model, is to training; undefined: nothing. */
-export function slotOf(
+export type FindSlot = (
   node: OnnxNode,
   index: number,
   shape: readonly number[],
   shapeOf: ShapeOf,
-): Slot | undefined {
-  return Object.hasOwn(slots, node.op) ? slots[node.op]?.(node, index, shape, shapeOf) : undefined
-}
+) => Slot | undefined
+
+/** Any input may be a weight, or but a number in a formula. */
+export const anywhere: FindSlot = () => arithmetic

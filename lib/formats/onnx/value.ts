@@ -27,7 +27,7 @@ export interface Run {
 export type Step = (inputs: readonly (Value | undefined)[], run: Run) => Value | readonly Value[]
 
 /** Reads the attributes of a node, once, when the model is loaded. */
-export type Operator = (node: OnnxNode) => Step
+export type Read = (node: OnnxNode) => Step
 
 /** Whether the values are not there yet: the stand-in of a trace. */
 export function isSymbolic(value: Value | undefined): value is SymbolicTensor {

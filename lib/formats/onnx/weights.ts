@@ -6,9 +6,9 @@ import { show } from '../../util/show.ts'
 import type { NdArray } from './array.ts'
 import { arrayOfKnown, type Constants, floatsOf, isFloat } from './constants.ts'
 import { type ElementType, float64 } from './element.ts'
-import { heldAsDoubles, isKernel } from './infer.ts'
+import { heldAsDoubles } from './infer.ts'
 import type { PreparedNode } from './prepared-node.ts'
-import { type Slot, slotOf } from './slots.ts'
+import type { Slot } from './slots.ts'
 import { typeOf, type Value } from './value.ts'
 
 /** Numbers that nodes read in one form. */
@@ -79,15 +79,12 @@ function doublesOf(
 ): ReadonlySet<string> {
   const known = [...constants.values].filter(([, value]) => typeOf(value) === float64).map(([name]) => name)
   const given = [...types].filter(([, type]) => type === float64).map(([name]) => name)
-  return heldAsDoubles(
-    new Set([...known, ...given]),
-    nodes.map(({ node }) => node),
-  )
+  return heldAsDoubles(new Set([...known, ...given]), nodes)
 }
 
 /** Whether doubles are read by an operator that computes float32, or beside other values: they become float32. */
-function meetsKernel({ node }: PreparedNode, doubles: ReadonlySet<string>): boolean {
-  return isKernel(node.op) || node.inputs.some((input) => input !== '' && !doubles.has(input))
+function meetsKernel({ node, operator }: PreparedNode, doubles: ReadonlySet<string>): boolean {
+  return operator.isKernel || node.inputs.some((input) => input !== '' && !doubles.has(input))
 }
 
 /** The inputs of a node that are weights or statistics; those that are new join `candidates`. */
@@ -103,7 +100,7 @@ function placesOf(
     const value = constants.values.get(name)
     if (value === undefined || !isFloat(value) || elements(value.shape) === 0) continue
     if (doubles.has(name) && !meetsKernel(reader, doubles)) continue
-    const slot = slotOf(reader.node, i, value.shape, shapeOf)
+    const slot = reader.operator.slot?.(reader.node, i, value.shape, shapeOf)
     const owners = slot ? ownersOf(name, slot, constants) : []
     if (!slot || owners.length === 0) continue
     const key = JSON.stringify([name, slot.kind === 'statistic', slot.form.key])

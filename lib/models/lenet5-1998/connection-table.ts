@@ -1,10 +1,13 @@
 import { Conv2d, type Conv2dOptions } from '../../ops/convolution.ts'
 import { size } from '../../tensor/shape.ts'
+import { itemsOf } from '../../util/check.ts'
 import { KerneletError } from '../../util/errors.ts'
 import { show } from '../../util/show.ts'
 
 /** Options of `ConnectionTableConv2d`. */
 export type ConnectionTableConv2dOptions = Omit<Conv2dOptions, 'groups'>
+
+const most = 2 ** 16
 
 /**
  * 2-D convolution in which each output channel sees only some of the input channels (LeCun et al. 1998, table I).
@@ -24,12 +27,12 @@ export class ConnectionTableConv2d extends Conv2d {
     table: readonly (readonly number[])[],
     options: ConnectionTableConv2dOptions,
   ) {
-    checkTable(table, size(inChannels, 'ConnectionTableConv2d: inChannels', 1))
-    super(inChannels, table.length, options)
-    this.table = Object.freeze(table.map((row) => Object.freeze([...row])))
-    const taps = this.weight.data.length / table.length / inChannels
+    const rows = tableOf(table, size(inChannels, 'ConnectionTableConv2d: inChannels', 1))
+    super(inChannels, rows.length, options)
+    this.table = Object.freeze(rows.map((row) => Object.freeze(row)))
+    const taps = this.weight.data.length / rows.length / inChannels
     const mask = new Uint8Array(this.weight.data.length)
-    for (const [out, row] of table.entries()) {
+    for (const [out, row] of rows.entries()) {
       for (const channel of row)
         mask.fill(1, (out * inChannels + channel) * taps, (out * inChannels + channel + 1) * taps)
     }
@@ -38,14 +41,17 @@ export class ConnectionTableConv2d extends Conv2d {
   }
 }
 
-function checkTable(table: unknown, inChannels: number): void {
-  const isRow = (row: unknown) =>
-    Array.isArray(row) &&
-    row.length > 0 &&
-    new Set(row).size === row.length &&
-    row.every((channel) => Number.isInteger(channel) && channel >= 0 && channel < inChannels)
-  const wrong = Array.isArray(table) ? table.find((row) => !isRow(row)) : table
-  if (Array.isArray(table) && table.length > 0 && wrong === undefined) return
+/** The rows, copied. */
+function tableOf(table: unknown, inChannels: number): number[][] {
+  const channel = (one: unknown): one is number =>
+    Number.isInteger(one) && (one as number) >= 0 && (one as number) < inChannels
+  const rows = itemsOf(table, most)?.map((row) => {
+    const channels = itemsOf(row, Math.min(inChannels, most))
+    const fits = channels?.every(channel) && channels.length > 0 && new Set(channels).size === channels.length
+    return fits ? channels : undefined
+  })
+  if (rows && rows.length > 0 && !rows.includes(undefined)) return rows as number[][]
+  const wrong = rows && rows.length > 0 ? (table as unknown[])[rows.indexOf(undefined)] : table
   throw new KerneletError(
     'ERR_ARGUMENT',
     `ConnectionTableConv2d: expected for each output channel the input channels it sees, from 0 to ${inChannels - 1}, ` +

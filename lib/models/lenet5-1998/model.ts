@@ -4,17 +4,20 @@
  */
 
 import { loadSafetensors } from '../../formats/safetensors.ts'
-import { apply } from '../../graph/apply.ts'
+import { counted } from '../../graph/graph.ts'
 import { uniform, withoutInit } from '../../nn/init.ts'
 import { Module } from '../../nn/module.ts'
 import { Conv2d } from '../../ops/convolution.ts'
-import { flatten, pad, scaledTanh } from '../../ops/index.ts'
+import { flatten, linear, pad, scaledTanh } from '../../ops/index.ts'
 import { Linear } from '../../ops/linear.ts'
+import { zeros } from '../../tensor/allocate.ts'
 import type { Parameter } from '../../tensor/parameter.ts'
 import { elements, size } from '../../tensor/shape.ts'
 import { Tensor } from '../../tensor/tensor.ts'
-import { checkOptions } from '../../util/check.ts'
+import { checkOptions, numberOf } from '../../util/check.ts'
+import { KerneletError } from '../../util/errors.ts'
 import { packageFile } from '../../util/package-files.ts'
+import { show } from '../../util/show.ts'
 import { ConnectionTableConv2d } from './connection-table.ts'
 import { digitCodes } from './digit-codes.ts'
 import { RBF } from './rbf.ts'
@@ -121,16 +124,20 @@ export class MapCriterion extends Module {
     checkOptions('MapCriterion', options, ['classes', 'j'])
     const { classes = 10, j = 0.1 } = options
     size(classes, 'MapCriterion: classes', 1)
+    numberOf(j, 'MapCriterion: j')
+    if (!(model instanceof Module)) {
+      throw new KerneletError('ERR_ARGUMENT', `MapCriterion: expected a Module but received ${show(model)}`)
+    }
     this.model = model
     // Scores pass through a unit matrix as they are; one row has nothing but its bias.
-    const unit = new Float32Array((classes + 1) * classes)
+    const unit = zeros([classes + 1, classes], 'MapCriterion')
     for (let k = 0; k < classes; k++) unit[k * classes + k] = 1
     this.#weight = new Tensor(unit, [classes + 1, classes])
     this.#bias = new Tensor(new Float32Array(classes + 1).fill(-j, classes), [classes + 1])
   }
 
   forward(x: Tensor): Tensor {
-    const counts = { parameters: 0, connections: 0 }
-    return apply({ op: 'linear', weight: this.#weight, bias: this.#bias, counts }, [this.model.forward(x)])
+    const scores = this.model.forward(x)
+    return counted({ parameters: 0, connections: 0 }, () => linear(scores, this.#weight, this.#bias))
   }
 }

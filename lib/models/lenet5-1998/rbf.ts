@@ -1,9 +1,9 @@
-import { apply } from '../../graph/apply.ts'
+import { counted } from '../../graph/graph.ts'
 import { Module } from '../../nn/module.ts'
-import { cat, mul } from '../../ops/index.ts'
+import { cat, linear, mul } from '../../ops/index.ts'
 import { formatShape } from '../../tensor/shape.ts'
 import { Tensor } from '../../tensor/tensor.ts'
-import { checkOptions } from '../../util/check.ts'
+import { checkOptions, flag } from '../../util/check.ts'
 import { KerneletError } from '../../util/errors.ts'
 
 /** Options of `RBF`. */
@@ -36,7 +36,7 @@ export class RBF extends Module {
       )
     }
     const [count, features] = codes.shape as [number, number]
-    const sign = options.negative === true ? -1 : 1
+    const sign = flag(options.negative ?? false, 'RBF: negative') ? -1 : 1
     const weight = new Float32Array(count * 2 * features)
     const bias = new Float32Array(count)
     for (const [i, w] of codes.data.entries()) {
@@ -53,6 +53,7 @@ export class RBF extends Module {
   forward(x: Tensor): Tensor {
     // One connection for each number of a code, as the paper counts.
     const counts = { parameters: 0, connections: this.codes.shape[1] as number }
-    return apply({ op: 'linear', weight: this.#weight, bias: this.#bias, counts }, [cat([x, mul(x, x)], -1)])
+    const both = cat([x, mul(x, x)], -1)
+    return counted(counts, () => linear(both, this.#weight, this.#bias))
   }
 }

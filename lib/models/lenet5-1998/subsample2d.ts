@@ -1,6 +1,8 @@
-import { apply } from '../../graph/apply.ts'
+import { counted } from '../../graph/graph.ts'
 import { type InitOptions, uniform } from '../../nn/init.ts'
 import { Module } from '../../nn/module.ts'
+import { conv2d } from '../../ops/index.ts'
+import { zeros } from '../../tensor/allocate.ts'
 import type { Parameter } from '../../tensor/parameter.ts'
 import { type Pair, pair, size } from '../../tensor/shape.ts'
 import { Tensor } from '../../tensor/tensor.ts'
@@ -38,38 +40,15 @@ export class Subsample2d extends Module {
     this.weight = uniform([channels], 1 / Math.sqrt(taps), options.generator)
     this.bias = uniform([channels], 1 / Math.sqrt(taps), options.generator)
     this.#coefficients = new Tensor(this.weight.data, [channels, 1, 1, 1])
-    this.#ones = new Tensor(new Float32Array(channels * taps).fill(1), [channels, 1, height, width])
+    this.#ones = new Tensor(zeros([channels, taps], 'Subsample2d').fill(1), [channels, 1, height, width])
   }
 
   forward(x: Tensor): Tensor {
-    const [channels] = this.weight.shape as [number]
-    const [height, width] = this.kernelSize
-    const common = {
-      op: 'conv2d',
-      dilation: [1, 1] as [number, number],
-      padding: [0, 0, 0, 0] as [number, number, number, number],
-      groups: channels,
-    } as const
-    const sum = apply(
-      {
-        ...common,
-        weight: this.#ones,
-        kernelSize: [height, width],
-        stride: [height, width],
-        counts: { parameters: 0, connections: height * width },
-      },
-      [x],
+    const groups = this.#ones.shape[0]
+    const stride = this.kernelSize
+    const sum = counted({ parameters: 0, connections: stride[0] * stride[1] }, () =>
+      conv2d(x, this.#ones, undefined, { stride, groups }),
     )
-    return apply(
-      {
-        ...common,
-        weight: this.#coefficients,
-        bias: this.bias,
-        kernelSize: [1, 1],
-        stride: [1, 1],
-        counts: { connections: 1 },
-      },
-      [sum],
-    )
+    return counted({ connections: 1 }, () => conv2d(sum, this.#coefficients, this.bias, { groups }))
   }
 }

@@ -1,8 +1,8 @@
 /** A picture of how LeNet-5 reads a digit: the picture, what the network sees, what every layer makes of it. */
 
+import { isConstant, isInput, isView, title } from '../../graph/definition.ts'
 import { type Graph, type GraphNode, trace } from '../../graph/graph.ts'
 import { activations } from '../../graph/intermediates.ts'
-import { title } from '../../graph/operation.ts'
 import { softmax } from '../../ops/index.ts'
 import { formatShape } from '../../tensor/shape.ts'
 import { Tensor } from '../../tensor/tensor.ts'
@@ -86,13 +86,13 @@ interface Band {
 /** What there is to draw, in order: the filters of a convolution, and what every step gives. */
 function bands(graph: Graph, steps: ReadonlyMap<string, Tensor>): Band[] {
   return graph.nodes
-    .filter(({ op }) => op !== 'input' && op !== 'constant' && op !== 'flatten' && op !== 'reshape')
+    .filter((node) => !isInput(node) && !isConstant(node) && !isView(node))
     .flatMap((node) => {
       const { data } = steps.get(node.name) as Tensor
-      const output = { name: node.name, about: `${title(node)}, ${formatShape(node.shape)}` }
+      const output = { name: node.name, about: `${title(node, node.shape)}, ${formatShape(node.shape)}` }
       const [channels, height, width] = node.shape.length === 3 ? node.shape : [1, 1, node.shape.at(-1)]
       const band = { ...output, height: height!, width: width!, tiles: split(data, channels!) }
-      return node.op === 'conv2d' ? [filters(node), band] : [band]
+      return node.weight?.shape.length === 4 ? [filters(node, node.weight), band] : [band]
     })
 }
 
@@ -102,8 +102,7 @@ function split(data: Float32Array, parts: number): Float32Array[] {
 }
 
 /** The filters of a convolution: for each output the windows of all inputs, three in a row, NaN between them. */
-function filters({ name, weight }: GraphNode): Band {
-  const { data, shape } = weight as Tensor
+function filters({ name }: GraphNode, { data, shape }: Tensor): Band {
   const [outputs, inputs, height, width] = shape as [number, number, number, number]
   const columns = Math.min(inputs, 3)
   const rows = Math.ceil(inputs / columns)

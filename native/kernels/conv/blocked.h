@@ -44,7 +44,9 @@ constexpr size_t near_floats = size_t{5} << 10, strip_floats = size_t{40} << 10;
 
 KERNELET_INLINE int blocks_of(int channels) { return (channels + lanes - 1) / lanes; }
 KERNELET_INLINE int taps_of(const ConvArgs& s) { return s.kh * s.kw; }
-KERNELET_INLINE size_t tap_floats(const ConvArgs& s) { return (2 * static_cast<size_t>(taps_of(s)) + 15) / 16 * 16; }
+KERNELET_INLINE size_t tap_floats(const ConvArgs& s) {
+  return (2 * static_cast<size_t>(taps_of(s)) + 15) / 16 * 16;
+}
 
 // Outputs of a row up to which it pays to leave out columns rather than to multiply zeros of a copy.
 constexpr int short_row = 16;
@@ -52,11 +54,11 @@ constexpr int short_row = 16;
 // How the input lies for the tiles.
 struct Stage {
   bool copied;
-  int pixel;          // floats from one pixel to its neighbour
-  int rows, columns;  // of a plane, and of one phase of the stride
-  int phases;         // columns 0, sw, 2 sw … are a phase, 1, sw + 1 … the next
-  int down;           // rows from one output row to the next
-  int top;            // rows of padding
+  int pixel;             // floats from one pixel to its neighbour
+  int rows, columns;     // of a plane, and of one phase of the stride
+  int phases;            // columns 0, sw, 2 sw … are a phase, 1, sw + 1 … the next
+  int down;              // rows from one output row to the next
+  int top;               // rows of padding
   ptrdiff_t row, plane;  // floats; a plane is that of a block, where these lie in blocks
 };
 
@@ -149,7 +151,8 @@ KERNELET_COLD void pack(const ConvArgs& s, const float* weight, float* packed) {
   for (int kh = 0; kh < s.kh; ++kh) {
     for (int kw = 0; kw < s.kw; ++kw) {
       const int x = kw * s.dw, column = g.copied ? (x % s.sw) * g.columns + x / s.sw : x;
-      const int32_t offset = static_cast<int32_t>(kh * s.dh * g.row + static_cast<ptrdiff_t>(column) * g.pixel);
+      const int32_t offset =
+          static_cast<int32_t>(kh * s.dh * g.row + static_cast<ptrdiff_t>(column) * g.pixel);
       const int32_t both[2] = {offset, x};
       memcpy(packed + 2 * (kh * s.kw + kw), both, sizeof both);
     }
@@ -190,11 +193,11 @@ size_t scratch_size(const ConvArgs& s) {
 }
 
 struct Tile {
-  const float* src;  // channel 0 of the run, row of the first tap
-  ptrdiff_t plane;   // to the next block, or channel
+  const float* src;     // channel 0 of the run, row of the first tap
+  ptrdiff_t plane;      // to the next block, or channel
   const int32_t* taps;  // of each its offset and its column
   int tap_count, channels;
-  int x;  // column of the first pixel's first tap
+  int x;                 // column of the first pixel's first tap
   const float* weights;  // of the first tap that counts
   ptrdiff_t skip;        // weights of those that do not
   bool first, last;
@@ -275,8 +278,7 @@ KERNELET_NOINLINE void TileKernel<P, N, X, Edge>::run(const Tile& t) {
   KERNELET_UNROLL
   for (int p = 0; p < P; ++p) {
     KERNELET_UNROLL
-    for (int n = 0; n < N; ++n)
-      c[p][n] = t.first ? F32::zero() : F32::load(t.dst + n * t.block + p * lanes);
+    for (int n = 0; n < N; ++n) c[p][n] = t.first ? F32::zero() : F32::load(t.dst + n * t.block + p * lanes);
   }
   if (t.tap_count > 0) {
     const float* block = t.src;
@@ -330,11 +332,14 @@ using TileFunction = void (*)(const Tile&);
 template <int N, int X, bool Edge, int P>
 TileFunction tile_from(int pixels) {
   if constexpr (P == 1) return TileKernel<1, N, X, Edge>::run;
-  else return pixels >= P ? TileKernel<P, N, X, Edge>::run : tile_from<N, X, Edge, one_size ? 1 : P - 1>(pixels);
+  else
+    return pixels >= P ? TileKernel<P, N, X, Edge>::run : tile_from < N, X, Edge,
+           one_size ? 1 : P - 1 > (pixels);
 }
 template <int X, bool Edge>
 KERNELET_COLD TileFunction tile_of(int pixels, int blocks) {
-  return blocks == 1 ? tile_from<1, X, Edge, most_pixels>(pixels) : tile_from<2, X, Edge, most_pixels>(pixels);
+  return blocks == 1 ? tile_from<1, X, Edge, most_pixels>(pixels)
+                     : tile_from<2, X, Edge, most_pixels>(pixels);
 }
 
 // Pixels of a row in tiles, as even as can be; a tier of one size has tiles of the most pixels and of one.
@@ -375,7 +380,8 @@ KERNELET_INLINE void pool_rows(int rows, int ow, const float* src, float* dst) {
 
 // Part `part`: some panels, where there are enough and their weights are what counts, else some tiles.
 template <int X>
-void convolve(const ConvArgs& s, const Stage& g, const float* src, float* dst, float* sums, int part, int parts) {
+void convolve(const ConvArgs& s, const Stage& g, const float* src, float* dst, float* sums, int part,
+              int parts) {
   const bool flat = is_flat(s, g), pooled = s.epilogue.pool != Pool::none;
   const int rows = flat ? 1 : s.oh, width = flat ? s.oh * s.ow : s.ow, taps = taps_of(s);
   const Tiles<most_pixels> cut(width);
@@ -384,7 +390,12 @@ void convolve(const ConvArgs& s, const Stage& g, const float* src, float* dst, f
   const int32_t* const offsets = reinterpret_cast<const int32_t*>(s.weights);
   const size_t channel_weights = static_cast<size_t>(taps) * most_blocks * lanes;
   const size_t weights = static_cast<size_t>(blocks) * lanes * s.ic * taps;
-  const int units = flat ? cut.count : pooled ? s.ph : rows, unit = flat ? 1 : pooled ? 2 * cut.count : cut.count;
+  const int units = flat     ? cut.count
+                    : pooled ? s.ph
+                             : rows,
+            unit = flat     ? 1
+                   : pooled ? 2 * cut.count
+                            : cut.count;
   const bool by_panels = panels >= parts && (weights > many_weights || units < parts);
   const int first_block = by_panels ? part_begin(panels, parts, part) * most_blocks : 0;
   const int panels_end = by_panels ? part_begin(panels, parts, part + 1) * most_blocks : blocks;
@@ -480,13 +491,14 @@ void convolve(const ConvArgs& s, const Stage& g, const float* src, float* dst, f
 int32_t phases(const ConvArgs& s) { return stage_of(s).copied ? 2 : 1; }
 
 template <int X>
-KERNELET_INLINE void run_phase(const ConvArgs& s, const float* src, float* dst, float* scratch, int phase, int part,
-                               int parts) {
+KERNELET_INLINE void run_phase(const ConvArgs& s, const float* src, float* dst, float* scratch, int phase,
+                               int part, int parts) {
   const Stage g = stage_of(s);
   const int planes = planes_of(s);
   if (g.copied && phase == 0)
     return stage<X>(s, g, src, part_begin(planes, parts, part), part_begin(planes, parts, part + 1), scratch);
-  convolve<X>(s, g, g.copied ? scratch : src, dst, scratch + staged_floats(s) + part * sums_floats(s), part, parts);
+  convolve<X>(s, g, g.copied ? scratch : src, dst, scratch + staged_floats(s) + part * sums_floats(s), part,
+              parts);
 }
 
 void run_part(const ConvArgs& s, const float* src, float* dst, float* scratch, int32_t phase, int32_t part,

@@ -114,7 +114,7 @@ using Kernel = void (*)(const ConvArgs&, const Rows&, int, const Tile&);
 template <int P>
 Kernel kernel_from(int pixels) {
   if constexpr (P == 1) return DepthwiseKernel<1>::run;
-  else return pixels >= P ? DepthwiseKernel<P>::run : kernel_from<one_size ? 1 : P - 1>(pixels);
+  else return pixels >= P ? DepthwiseKernel<P>::run : kernel_from < one_size ? 1 : P - 1 > (pixels);
 }
 
 int32_t phases(const ConvArgs&) { return 1; }
@@ -123,7 +123,8 @@ int32_t phases(const ConvArgs&) { return 1; }
 void run_part(const ConvArgs& s, const float* src, float* dst, float* scratch, int32_t, int32_t part,
               int32_t parts) {
   const Ring ring = ring_of(s);
-  const ptrdiff_t out_row = static_cast<ptrdiff_t>(s.ow) * lanes, in_row = static_cast<ptrdiff_t>(s.iw) * lanes;
+  const ptrdiff_t out_row = static_cast<ptrdiff_t>(s.ow) * lanes,
+                  in_row = static_cast<ptrdiff_t>(s.iw) * lanes;
   const Tiles<most_pixels> cut(s.ow);
   const Kernel longer = kernel_from<most_pixels>(cut.base + (one_size ? 0 : 1));
   const Kernel usual = kernel_from<most_pixels>(one_size ? 1 : cut.base);

@@ -67,7 +67,9 @@ constexpr KernelTable make_table() {
               conv_im2col::run,
               tile_rows,
               tile_width,
-              nullptr, nullptr, nullptr};
+              nullptr,
+              nullptr,
+              nullptr};
   t.direct_pixels = {"direct-pixels",
                      direct_pixels::fits,
                      direct_pixels::weights_size,
@@ -76,7 +78,9 @@ constexpr KernelTable make_table() {
                      direct_pixels::run,
                      direct_pixels::most_channels,
                      direct_pixels::most_rows * lanes,
-                     direct_pixels::complete, nullptr, nullptr};
+                     direct_pixels::complete,
+                     nullptr,
+                     nullptr};
   t.direct_channels = {"direct-channels",
                        direct_channels::fits,
                        direct_channels::weights_size,
@@ -85,7 +89,9 @@ constexpr KernelTable make_table() {
                        direct_channels::run,
                        direct_channels::most_pixels_of_two,
                        direct_channels::width,
-                       nullptr, nullptr, nullptr};
+                       nullptr,
+                       nullptr,
+                       nullptr};
   t.depthwise = {"direct-channels",
                  depthwise::fits,
                  depthwise::weights_size,
@@ -94,7 +100,9 @@ constexpr KernelTable make_table() {
                  depthwise::run,
                  depthwise::most_pixels,
                  lanes,
-                 nullptr, nullptr, nullptr};
+                 nullptr,
+                 nullptr,
+                 nullptr};
   t.winograd = {"winograd",
                 winograd::fits,
                 winograd::weights_size,
@@ -103,10 +111,13 @@ constexpr KernelTable make_table() {
                 winograd::run,
                 tile_rows,
                 tile_width,
-                nullptr, nullptr, nullptr};
+                nullptr,
+                nullptr,
+                nullptr};
   t.narrow_pixels = KERNELET_NARROW_PIXELS;
-  t.linear = {"gemm", linear_weights_size,   linear_bias_size, linear_pack,  linear,
-              1,      row_registers * lanes, linear_part,      linear_images, linear_slices, linear_finish};
+  t.linear = {
+      "gemm",      linear_weights_size, linear_bias_size, linear_pack,  linear, 1, row_registers * lanes,
+      linear_part, linear_images,       linear_slices,    linear_finish};
   t.narrow_linear = KERNELET_NARROW_LINEAR;
   t.pool = {max_pool, avg_pool, adaptive_pool};
 
@@ -141,7 +152,9 @@ constexpr KernelTable make_table() {
                     batched::conv,
                     tile_rows,
                     tile_width,
-                    nullptr, nullptr, nullptr};
+                    nullptr,
+                    nullptr,
+                    nullptr};
   t.batched_linear = {"lanes",
                       batched::linear_weights_size,
                       batched::linear_bias_size,

@@ -5,13 +5,16 @@ import { Tensor } from '../../../tensor/tensor.ts'
 import * as nd from '../array.ts'
 import { spend } from '../budget.ts'
 import { bool, convert, type ElementType, float64, int64, type Scalar } from '../element.ts'
+import type { Write } from '../graph-writer.ts'
 import type { OnnxNode } from '../node.ts'
+import type { Family, Operator } from '../operator.ts'
+import { anywhere } from '../slots.ts'
 import {
   arrayOf,
   commonType,
   isSymbolic,
-  type Operator,
   onlyArrays,
+  type Read,
   required,
   type Step,
   tensorOf,
@@ -59,10 +62,7 @@ export function operand(node: OnnxNode, value: Value, other: Value): Tensor | nu
 }
 
 /** Arithmetic on two values: integers and doubles here, floats by the native operation. */
-function binary(
-  native: (a: Tensor | number, b: Tensor | number) => Tensor,
-  arithmetic: Arithmetic,
-): Operator {
+function binary(native: (a: Tensor | number, b: Tensor | number) => Tensor, arithmetic: Arithmetic): Read {
   return (node) => {
     // Before opset 7 the second operand could begin at any dimension of the first.
     const old = node.opset < 7 && node.flag('broadcast', false)
@@ -88,7 +88,7 @@ const division: Arithmetic = {
 }
 
 /** Any number of tensors, added up. */
-const Sum: Operator = (node) => {
+const Sum: Read = (node) => {
   const step: Step = addTwo(node)
   return (inputs, run) => {
     if (inputs.length === 0) throw node.error('ERR_FORMAT', 'it has no inputs')
@@ -99,7 +99,7 @@ const Sum: Operator = (node) => {
 }
 
 /** The largest or smallest of several; of one tensor in a trace and numbers, a clamp. */
-function extreme(pick: (a: number, b: number) => number, lower: boolean): Operator {
+function extreme(pick: (a: number, b: number) => number, lower: boolean): Read {
   const arithmetic: Arithmetic = { float: pick, int: pick, wide: (a, b) => (a < b === lower ? b : a) }
   return (node) => (inputs) => {
     if (inputs.length === 0) throw node.error('ERR_FORMAT', 'it has no inputs')
@@ -124,7 +124,7 @@ function extreme(pick: (a: number, b: number) => number, lower: boolean): Operat
 const powerSteps = 1000
 
 /** Base and exponent may be of two types; the result has the base's. */
-const Pow: Operator = (node) => (inputs) => {
+const Pow: Read = (node) => (inputs) => {
   const [base, exponent] = [required(node, inputs, 0), required(node, inputs, 1)]
   const type = typeOf(base)
   const one = elements(exponent.shape) === 1 && exponent.shape.length <= base.shape.length
@@ -170,7 +170,7 @@ function powerOf(base: bigint, exponent: bigint): bigint {
 }
 
 /** Modulo has the sign of the divisor, with fmod=1 that of the dividend. */
-const Mod: Operator = (node) => {
+const Mod: Read = (node) => {
   const remainder = node.flag('fmod', false)
   const number = (a: number, b: number) => (remainder ? a % b : modulo(a, b))
   const arithmetic: Arithmetic = {
@@ -189,7 +189,7 @@ function modulo(a: number, b: number): number {
   return rest !== 0 && rest < 0 !== b < 0 ? rest + b : rest
 }
 
-const Where: Operator = (node) => (inputs) => {
+const Where: Read = (node) => (inputs) => {
   const [condition, a, b] = [0, 1, 2].map((i) => arrayOf(node, required(node, inputs, i))) as [
     nd.NdArray,
     nd.NdArray,
@@ -199,34 +199,66 @@ const Where: Operator = (node) => (inputs) => {
 }
 
 function compare(of: (a: Scalar, b: Scalar) => boolean): Operator {
-  return (node) => (inputs) => {
+  const read: Read = (node) => (inputs) => {
     const arrays = [0, 1].map((i) => arrayOf(node, required(node, inputs, i)))
     commonType(node, arrays)
     return nd.combine<Scalar>(bool, arrays, (a, b) => (of(a, b) ? 1 : 0))
   }
+  return { read, type: () => bool }
 }
 
-const Not: Operator = (node) => (inputs) =>
+const Not: Read = (node) => (inputs) =>
   nd.combine<Scalar>(bool, [arrayOf(node, required(node, inputs, 0))], (x) => (x ? 0 : 1))
 
-export const arithmeticOperators: Readonly<Record<string, Operator>> = {
-  Add: addTwo,
-  Sub: binary(sub, { float: (a, b) => a - b, int: (a, b) => a - b, wide: (a, b) => a - b }),
-  Mul: binary(mul, { float: (a, b) => a * b, int: Math.imul, wide: (a, b) => a * b }),
-  Div: binary(div, division),
-  Sum,
-  Pow,
-  Max: extreme(Math.max, true),
-  Min: extreme(Math.min, false),
-  Mod,
-  Where,
-  Equal: compare((a, b) => a === b),
-  Less: compare((a, b) => a < b),
-  LessOrEqual: compare((a, b) => a <= b),
-  Greater: compare((a, b) => a > b),
-  GreaterOrEqual: compare((a, b) => a >= b),
-  And: compare((a, b) => Boolean(a) && Boolean(b)),
-  Or: compare((a, b) => Boolean(a) || Boolean(b)),
-  Xor: compare((a, b) => Boolean(a) !== Boolean(b)),
-  Not,
+/** Shapes line up at the end, so that the lower rank gets ones between the batch and the rest. */
+function arithmeticOf(op: string): Write {
+  return (to, { inputs, shapes, output }) => {
+    const rank = Math.max(...shapes.map((shape) => shape.length))
+    const names = inputs.map((name, i) => {
+      const missing = rank - (shapes[i]?.length ?? rank)
+      if (missing === 0 || to.isConstant(name)) return name
+      const axes = to.integers(
+        `${output}.axes`,
+        Array.from({ length: missing }, (_, d) => d + 1),
+      )
+      return to.step('Unsqueeze', [name, axes], output)
+    })
+    to.add(op, names, output)
+  }
+}
+
+export const arithmetic: Family = {
+  operators: {
+    Add: { read: addTwo, slot: anywhere },
+    Sub: {
+      slot: anywhere,
+      read: binary(sub, { float: (a, b) => a - b, int: (a, b) => a - b, wide: (a, b) => a - b }),
+    },
+    Mul: {
+      slot: anywhere,
+      read: binary(mul, { float: (a, b) => a * b, int: Math.imul, wide: (a, b) => a * b }),
+    },
+    Div: { read: binary(div, division), slot: anywhere },
+    Sum: { read: Sum, slot: anywhere },
+    Pow,
+    Max: extreme(Math.max, true),
+    Min: extreme(Math.min, false),
+    Mod,
+    Where: { read: Where, type: (_node, _output, input) => input(1) },
+    Equal: compare((a, b) => a === b),
+    Less: compare((a, b) => a < b),
+    LessOrEqual: compare((a, b) => a <= b),
+    Greater: compare((a, b) => a > b),
+    GreaterOrEqual: compare((a, b) => a >= b),
+    And: compare((a, b) => Boolean(a) && Boolean(b)),
+    Or: compare((a, b) => Boolean(a) || Boolean(b)),
+    Xor: compare((a, b) => Boolean(a) !== Boolean(b)),
+    Not: { read: Not, type: () => bool },
+  },
+  writers: {
+    add: arithmeticOf('Add'),
+    sub: arithmeticOf('Sub'),
+    mul: arithmeticOf('Mul'),
+    div: arithmeticOf('Div'),
+  },
 }

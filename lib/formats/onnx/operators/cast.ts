@@ -5,36 +5,37 @@ import { allocate } from '../array.ts'
 import { spend } from '../budget.ts'
 import { convert, type ElementType, elementTypeOf, float32 } from '../element.ts'
 import type { OnnxNode } from '../node.ts'
-import { arrayOf, isSymbolic, type Operator, required, typeOf, type Value } from '../value.ts'
+import type { Family } from '../operator.ts'
+import { arrayOf, isSymbolic, type Read, required, typeOf, type Value } from '../value.ts'
 
-const Cast: Operator = (node) => {
+const Cast: Read = (node) => {
   const saturate = node.flag('saturate', true)
   const to = castType(node)
-  return (inputs) => cast(node, required(node, inputs, 0), to, saturate)
+  return (inputs) => castTo(node, required(node, inputs, 0), to, saturate)
 }
 
 /** The type that a Cast makes. */
-export function castType(node: OnnxNode): ElementType {
+function castType(node: OnnxNode): ElementType {
   const code = node.int('to', 0)
   const type = elementTypeOf(code)
   if (type) return type
   throw node.unsupported(`attribute to=${code} is not supported`)
 }
 
-const CastLike: Operator = (node) => {
+const CastLike: Read = (node) => {
   const saturate = node.flag('saturate', true)
   return (inputs, run) => {
     const like = required(node, inputs, 1)
     // A tensor may stand for numbers of a narrower or wider type.
     const to = Tensor.is(like) ? (run.types.get(node.inputs[1] as string) ?? float32) : like.type
-    return cast(node, required(node, inputs, 0), to, saturate)
+    return castTo(node, required(node, inputs, 0), to, saturate)
   }
 }
 
 /** Types that kernels compute as float32, also in a model that is compiled. */
 const computedAsFloat32 = new Set(['float', 'double', 'float16', 'bfloat16'])
 
-function cast(node: OnnxNode, value: Value, to: ElementType, saturate: boolean): Value {
+function castTo(node: OnnxNode, value: Value, to: ElementType, saturate: boolean): Value {
   if (isSymbolic(value) && computedAsFloat32.has(to.name)) return value
   const from = typeOf(value)
   if (from === to) return value
@@ -46,4 +47,9 @@ function cast(node: OnnxNode, value: Value, to: ElementType, saturate: boolean):
   return { type: to, shape, values: convert(values, from, to, saturate) }
 }
 
-export const castOperators: Readonly<Record<string, Operator>> = { Cast, CastLike }
+export const cast: Family = {
+  operators: {
+    Cast: { read: Cast, type: castType },
+    CastLike: { read: CastLike, type: (_node, _output, input) => input(1) },
+  },
+}

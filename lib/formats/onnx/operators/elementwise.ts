@@ -1,4 +1,5 @@
 /** Functions of one value, element by element. */
+import type { GraphNode } from '../../../graph/graph.ts'
 import {
   abs,
   clamp,
@@ -24,13 +25,16 @@ import { elements, formatShape, sameShape } from '../../../tensor/shape.ts'
 import { Tensor } from '../../../tensor/tensor.ts'
 import * as nd from '../array.ts'
 import type { Scalar } from '../element.ts'
+import type { Attributes, Write } from '../graph-writer.ts'
 import type { OnnxNode } from '../node.ts'
+import { type Family, same } from '../operator.ts'
+import { slopes } from '../slots.ts'
 import {
   arrayOf,
   commonType,
   isSymbolic,
-  type Operator,
   onlyArrays,
+  type Read,
   required,
   tensorOf,
   typeOf,
@@ -41,7 +45,7 @@ import { reshaped } from './shape.ts'
 /** A function of floats: of a tensor by its native operation, of doubles one by one. */
 function unary(
   make: (node: OnnxNode) => { native: (x: Tensor) => Tensor; number: (x: number) => number },
-): Operator {
+): Read {
   return (node) => {
     const { native, number } = make(node)
     return (inputs) => {
@@ -61,7 +65,7 @@ function mapFloats(node: OnnxNode, value: Value, compute: (x: number) => number)
 }
 
 /** A function of one float, in JavaScript; of tensors in a trace where there is an operation for it. */
-function unaryHost(compute: (x: number) => number, symbolic?: (x: Tensor) => Tensor): Operator {
+function unaryHost(compute: (x: number) => number, symbolic?: (x: Tensor) => Tensor): Read {
   return (node) => (inputs) => {
     const value = required(node, inputs, 0)
     return symbolic && isSymbolic(value) ? symbolic(value) : mapFloats(node, value, compute)
@@ -73,7 +77,7 @@ function unaryNumbers(
   compute: (x: number) => number,
   wide: (x: bigint) => bigint,
   symbolic?: (x: Tensor) => Tensor,
-): Operator {
+): Read {
   return (node) => (inputs) => {
     const value = required(node, inputs, 0)
     if (symbolic && isSymbolic(value)) return symbolic(value)
@@ -83,7 +87,7 @@ function unaryNumbers(
   }
 }
 
-const Clip: Operator = (node) => {
+const Clip: Read = (node) => {
   const old = node.opset < 11
   const low = old && node.has('min') ? node.float('min', 0) : undefined
   const high = old && node.has('max') ? node.float('max', 0) : undefined
@@ -116,7 +120,7 @@ function clip(node: OnnxNode, value: Value, low: Scalar | undefined, high: Scala
   })
 }
 
-const PRelu: Operator = (node) => (inputs, run) => {
+const PRelu: Read = (node) => (inputs, run) => {
   const [value, given] = [required(node, inputs, 0), required(node, inputs, 1)]
   // A list of slopes may be held otherwise than the model has it.
   const shape = run.held.get(given) ?? given.shape
@@ -156,7 +160,7 @@ function checkSlopes(node: OnnxNode, value: Value, slopes: readonly number[]): v
   )
 }
 
-const Gelu: Operator = (node) => {
+const Gelu: Read = (node) => {
   const approximate = node.text('approximate', 'none')
   if (approximate !== 'none') throw node.unsupported(`attribute approximate=${approximate} is not supported`)
   return (inputs) => gelu(tensorOf(required(node, inputs, 0), node))
@@ -166,62 +170,110 @@ function between(x: number, low: number, high: number): number {
   return x < low ? low : x > high ? high : x
 }
 
-export const elementwiseOperators: Readonly<Record<string, Operator>> = {
-  Relu: (node) => (inputs) => {
-    const value = required(node, inputs, 0)
-    if (!onlyArrays([value])) return relu(tensorOf(value, node))
-    return clip(node, value, typeOf(value).wide ? 0n : 0, undefined)
+const writeSilu: Write = (to, { inputs, output }) => {
+  to.add('Mul', [...inputs, to.step('Sigmoid', inputs, output)], output)
+}
+
+const writeClip: Write = (to, { node, inputs, output }) => {
+  const bound = (value: number | undefined, name: string) =>
+    value === undefined || !Number.isFinite(value) ? '' : to.floats(`${node.name}.${name}`, [], [value])
+  to.add('Clip', [...inputs, bound(node.alpha, 'min'), bound(node.beta, 'max')], output)
+}
+
+const writePow: Write = (to, { node, inputs, output }) => {
+  to.add('Pow', [...inputs, to.floats(`${node.name}.exponent`, [], [node.alpha ?? 1])], output)
+}
+
+/** Slopes line up with the channels, the first dimension of an image. */
+const writePRelu: Write = (to, { node, inputs, shapes, output }) => {
+  const rank = shapes[0]?.length ?? 1
+  const form = rank === 1 ? undefined : [...to.weightOf(node).shape, ...Array<number>(rank - 1).fill(1)]
+  to.add('PRelu', [...inputs, to.weight(to.weightOf(node), `${node.name}.weight`, form)], output)
+}
+
+function withAlpha({ alpha = 1 }: GraphNode): Attributes {
+  return { alpha: { float: alpha } }
+}
+
+export const elementwise: Family = {
+  operators: {
+    Relu: (node) => (inputs) => {
+      const value = required(node, inputs, 0)
+      if (!onlyArrays([value])) return relu(tensorOf(value, node))
+      return clip(node, value, typeOf(value).wide ? 0n : 0, undefined)
+    },
+    Sigmoid: unary(() => ({ native: sigmoid, number: (x) => 1 / (1 + Math.exp(-x)) })),
+    Tanh: unary(() => ({ native: tanh, number: Math.tanh })),
+    Swish: unary((node) => {
+      const alpha = node.float('alpha', 1)
+      if (alpha !== 1) throw node.unsupported(`attribute alpha=${alpha} is not supported`)
+      return { native: silu, number: (x) => x / (1 + Math.exp(-x)) }
+    }),
+    HardSwish: unary(() => ({ native: hardswish, number: (x) => x * between(x / 6 + 0.5, 0, 1) })),
+    LeakyRelu: unary((node) => {
+      const alpha = node.float('alpha', Math.fround(0.01))
+      return { native: (x) => leakyRelu(x, alpha), number: (x) => (x < 0 ? alpha * x : x) }
+    }),
+    Elu: unary((node) => {
+      const alpha = node.float('alpha', 1)
+      return { native: (x) => elu(x, alpha), number: (x) => (x < 0 ? alpha * Math.expm1(x) : x) }
+    }),
+    Selu: unary((node) => {
+      // Written with the digits of the specification, as float32 numbers.
+      const alpha = node.float('alpha', Math.fround(1.6732632423543772))
+      const gamma = node.float('gamma', Math.fround(1.0507009873554805))
+      return {
+        native: (x) => selu(x, { alpha, scale: gamma }),
+        number: (x) => gamma * (x < 0 ? alpha * Math.expm1(x) : x),
+      }
+    }),
+    HardSigmoid: unary((node) => {
+      const alpha = node.float('alpha', Math.fround(0.2))
+      const beta = node.float('beta', 0.5)
+      return {
+        native: (x) => hardsigmoid(x, { alpha, beta }),
+        number: (x) => between(alpha * x + beta, 0, 1),
+      }
+    }),
+    Gelu: { read: Gelu, isKernel: true },
+    PRelu: { read: PRelu, slot: (_node, index, shape) => (index === 1 ? slopes(shape) : undefined) },
+    Clip,
+    Exp: unary(() => ({ native: exp, number: Math.exp })),
+    Log: unary(() => ({ native: log, number: Math.log })),
+    Abs: unaryNumbers(Math.abs, (x) => (x < 0n ? -x : x), abs),
+    Neg: unaryNumbers(
+      (x) => -x,
+      (x) => -x,
+      (x) => mul(x, -1),
+    ),
+    Sqrt: unaryHost(Math.sqrt, (x) => pow(x, 0.5)),
+    Reciprocal: unaryHost(
+      (x) => 1 / x,
+      (x) => div(1, x),
+    ),
+    Floor: unaryHost(Math.floor),
+    Ceil: unaryHost(Math.ceil),
+    Sign: unaryNumbers(Math.sign, (x) => (x > 0n ? 1n : x < 0n ? -1n : 0n)),
   },
-  Sigmoid: unary(() => ({ native: sigmoid, number: (x) => 1 / (1 + Math.exp(-x)) })),
-  Tanh: unary(() => ({ native: tanh, number: Math.tanh })),
-  Swish: unary((node) => {
-    const alpha = node.float('alpha', 1)
-    if (alpha !== 1) throw node.unsupported(`attribute alpha=${alpha} is not supported`)
-    return { native: silu, number: (x) => x / (1 + Math.exp(-x)) }
-  }),
-  HardSwish: unary(() => ({ native: hardswish, number: (x) => x * between(x / 6 + 0.5, 0, 1) })),
-  LeakyRelu: unary((node) => {
-    const alpha = node.float('alpha', Math.fround(0.01))
-    return { native: (x) => leakyRelu(x, alpha), number: (x) => (x < 0 ? alpha * x : x) }
-  }),
-  Elu: unary((node) => {
-    const alpha = node.float('alpha', 1)
-    return { native: (x) => elu(x, alpha), number: (x) => (x < 0 ? alpha * Math.expm1(x) : x) }
-  }),
-  Selu: unary((node) => {
-    // Written with the digits of the specification, as float32 numbers.
-    const alpha = node.float('alpha', Math.fround(1.6732632423543772))
-    const gamma = node.float('gamma', Math.fround(1.0507009873554805))
-    return {
-      native: (x) => selu(x, { alpha, scale: gamma }),
-      number: (x) => gamma * (x < 0 ? alpha * Math.expm1(x) : x),
-    }
-  }),
-  HardSigmoid: unary((node) => {
-    const alpha = node.float('alpha', Math.fround(0.2))
-    const beta = node.float('beta', 0.5)
-    return {
-      native: (x) => hardsigmoid(x, { alpha, beta }),
-      number: (x) => between(alpha * x + beta, 0, 1),
-    }
-  }),
-  Gelu,
-  PRelu,
-  Clip,
-  Exp: unary(() => ({ native: exp, number: Math.exp })),
-  Log: unary(() => ({ native: log, number: Math.log })),
-  Abs: unaryNumbers(Math.abs, (x) => (x < 0n ? -x : x), abs),
-  Neg: unaryNumbers(
-    (x) => -x,
-    (x) => -x,
-    (x) => mul(x, -1),
-  ),
-  Sqrt: unaryHost(Math.sqrt, (x) => pow(x, 0.5)),
-  Reciprocal: unaryHost(
-    (x) => 1 / x,
-    (x) => div(1, x),
-  ),
-  Floor: unaryHost(Math.floor),
-  Ceil: unaryHost(Math.ceil),
-  Sign: unaryNumbers(Math.sign, (x) => (x > 0n ? 1n : x < 0n ? -1n : 0n)),
+  writers: {
+    relu: same('Relu'),
+    tanh: same('Tanh'),
+    sigmoid: same('Sigmoid'),
+    silu: writeSilu,
+    hardswish: same('HardSwish'),
+    gelu: same('Gelu', () => ({}), 20),
+    exp: same('Exp'),
+    log: same('Log'),
+    abs: same('Abs'),
+    leakyRelu: same('LeakyRelu', withAlpha),
+    elu: same('Elu', withAlpha),
+    selu: same('Selu', ({ alpha = 1, beta = 1 }) => ({ alpha: { float: alpha }, gamma: { float: beta } })),
+    hardsigmoid: same('HardSigmoid', ({ alpha = 1, beta = 1 }) => ({
+      alpha: { float: alpha },
+      beta: { float: beta },
+    })),
+    clip: writeClip,
+    pow: writePow,
+    prelu: writePRelu,
+  },
 }

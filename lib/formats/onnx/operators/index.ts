@@ -1,23 +1,22 @@
-/** The operators there are. */
-import type { Operator } from '../value.ts'
-import { arithmeticOperators } from './arithmetic.ts'
-import { castOperators } from './cast.ts'
-import { elementwiseOperators } from './elementwise.ts'
-import { linearOperators } from './linear.ts'
-import { normaliseOperators } from './normalise.ts'
-import { padOperators } from './pad.ts'
-import { shapeOperators } from './shape.ts'
-import { windowOperators } from './window.ts'
+/** The operators there are, and how operations are written. */
+import type { Writers } from '../graph-writer.ts'
+import type { Operator } from '../operator.ts'
+import { arithmetic } from './arithmetic.ts'
+import { cast } from './cast.ts'
+import { elementwise } from './elementwise.ts'
+import { matrices } from './linear.ts'
+import { normalise } from './normalise.ts'
+import { padding } from './pad.ts'
+import { movement } from './shape.ts'
+import { windows } from './window.ts'
+
+const families = [arithmetic, cast, elementwise, matrices, movement, normalise, padding, windows]
 
 export const operators: ReadonlyMap<string, Operator> = new Map(
-  [
-    arithmeticOperators,
-    castOperators,
-    elementwiseOperators,
-    linearOperators,
-    normaliseOperators,
-    padOperators,
-    shapeOperators,
-    windowOperators,
-  ].flatMap((some) => Object.entries(some)),
+  families
+    .flatMap((family) => Object.entries(family.operators))
+    .map(([name, row]) => [name, typeof row === 'function' ? { read: row } : row]),
 )
+
+/** By operation. */
+export const writers: Writers = Object.assign({}, ...families.map((family) => family.writers))

@@ -5,13 +5,16 @@ import { Tensor } from '../../../tensor/tensor.ts'
 import * as nd from '../array.ts'
 import { spend } from '../budget.ts'
 import { float32, type Scalar, type Values } from '../element.ts'
+import type { Write } from '../graph-writer.ts'
 import type { OnnxNode } from '../node.ts'
+import type { Family } from '../operator.ts'
+import { bias, type FindSlot, layer, matrix } from '../slots.ts'
 import {
   arrayOf,
   commonType,
   isSymbolic,
-  type Operator,
   onlyArrays,
+  type Read,
   type Run,
   required,
   tensorOf,
@@ -24,7 +27,7 @@ function outIn(tensor: Tensor, run: Run): Tensor {
 }
 
 /** `alpha · A · B + beta · C` */
-const Gemm: Operator = (node) => {
+const Gemm: Read = (node) => {
   const [alpha, beta] = [node.float('alpha', 1), node.float('beta', 1)]
   const [transA, transB] = [node.flag('transA', false), node.flag('transB', false)]
   // C broadcasts as it does since opset 7.
@@ -73,7 +76,7 @@ function scaled(tensor: Tensor, factor: number): Tensor {
 }
 
 /** NumPy's matmul. A third input is the bias of a linear layer, of which `joinBiases` made one node. */
-const MatMul: Operator = (node) => (inputs, run) => {
+const MatMul: Read = (node) => (inputs, run) => {
   const factors = [required(node, inputs, 0), required(node, inputs, 1)] as const
   if (factors.every((value) => typeOf(value).kind !== 'float') && onlyArrays(factors)) {
     commonType(node, factors)
@@ -178,4 +181,32 @@ function integerProduct(node: OnnxNode, a: nd.NdArray, b: nd.NdArray): nd.NdArra
   return { ...result, shape }
 }
 
-export const linearOperators: Readonly<Record<string, Operator>> = { Gemm, MatMul }
+/** A weight of Gemm, and its bias, as `linear` takes them. */
+const gemmSlot: FindSlot = (node, index, shape, shapeOf) => {
+  const turned = !node.flag('transB', false)
+  if (index === 1) return matrix(shape, turned, node.float('alpha', 1))
+  return index === 2 ? bias(shape, shapeOf(1)?.[turned ? 1 : 0], node.float('beta', 1)) : undefined
+}
+
+const writeLinear: Write = (to, { node, inputs, shapes, output }) => {
+  // Gemm takes matrices only: one row for each image.
+  const rows = shapes[0]?.length === 1
+  const weight = to.weight(to.weightOf(node), `${node.name}.weight`, rows ? undefined : 'transposed')
+  const product = [...inputs, weight]
+  const added = node.bias ? [to.weight(node.bias, `${node.name}.bias`)] : []
+  if (rows) to.add('Gemm', [...product, ...added], output, { transB: 1 })
+  else if (node.bias) to.add('Add', [to.step('MatMul', product, output), ...added], output)
+  else to.add('MatMul', product, output)
+}
+
+export const matrices: Family = {
+  operators: {
+    Gemm: { read: Gemm, isKernel: true, slot: gemmSlot },
+    MatMul: {
+      read: MatMul,
+      isKernel: true,
+      slot: (_node, index, shape) => (index === 1 ? matrix(shape, true, 1) : layer),
+    },
+  },
+  writers: { linear: writeLinear },
+}

@@ -16,22 +16,25 @@ import type { Tensor } from '../../../tensor/tensor.ts'
 import { KerneletError } from '../../../util/errors.ts'
 import * as nd from '../array.ts'
 import { bool, type ElementType, float32 } from '../element.ts'
+import type { Write } from '../graph-writer.ts'
 import type { OnnxNode } from '../node.ts'
+import { axisAttribute, type Family, same } from '../operator.ts'
+import { layer, statistic } from '../slots.ts'
 import {
   arrayOf,
   axisOf,
   integersOf,
   isSymbolic,
   keepBatch,
-  type Operator,
   onlyArrays,
+  type Read,
   required,
   tensorOf,
   typeOf,
   type Value,
 } from '../value.ts'
 
-const BatchNormalization: Operator = (node) => {
+const BatchNormalization: Read = (node) => {
   const epsilon = node.float('epsilon', 1e-5)
   const momentum = node.float('momentum', 0.9)
   const training = node.flag('training_mode', false)
@@ -82,7 +85,7 @@ function moved(running: Tensor, batch: Tensor, momentum: number): Value {
   return { type: float32, shape: running.shape, values }
 }
 
-const LRN: Operator = (node) => {
+const LRN: Read = (node) => {
   if (!node.has('size')) throw node.error('ERR_FORMAT', 'attribute size is missing')
   const size = node.int('size', 1)
   const [alpha, beta, k] = [node.float('alpha', 1e-4), node.float('beta', 0.75), node.float('bias', 1)]
@@ -104,7 +107,7 @@ function turned(x: nd.NdArray): nd.NdArray {
 }
 
 /** Softmax and its logarithm: since opset 13 along one dimension, before along all from `axis` on. */
-function along(compute: (x: Tensor, dim: number) => Tensor): Operator {
+function along(compute: (x: Tensor, dim: number) => Tensor): Read {
   return (node) => {
     const merged = node.opset < 13
     const axis = node.int('axis', merged ? 1 : -1)
@@ -121,7 +124,7 @@ function along(compute: (x: Tensor, dim: number) => Tensor): Operator {
 }
 
 /** Nothing is dropped: a model is run, not trained, by its nodes. */
-const Dropout: Operator = (node) => {
+const Dropout: Read = (node) => {
   node.ignore('ratio', 'seed')
   if (node.opset < 7) node.ignore('is_test')
   return (inputs) => {
@@ -139,7 +142,7 @@ function reduction(
   since: number,
   native: ((x: Tensor, dims: number[], keepDims: boolean) => Tensor | undefined) | undefined,
   foldOf: (type: ElementType) => nd.Fold,
-): Operator {
+): Read {
   return (node) => {
     const keepDims = node.flag('keepdims', true)
     const noop = node.opset >= since && node.flag('noop_with_empty_axes', false)
@@ -237,21 +240,52 @@ function meanOf(type: ElementType): nd.Fold {
   }
 }
 
-export const normaliseOperators: Readonly<Record<string, Operator>> = {
-  BatchNormalization,
-  LRN,
-  Softmax: along(softmax),
-  LogSoftmax: along(logSoftmax),
-  Dropout,
-  ReduceMean: reduction(18, reduceMean, meanOf),
-  ReduceSum: reduction(13, onlyTraced(reduceSum), folds.sum),
-  ReduceMax: reduction(18, onlyTraced(reduceMax), folds.max),
-  ReduceMin: reduction(
-    18,
-    onlyTraced((x, dims, keepDims) => mul(reduceMax(mul(x, -1), dims, keepDims), -1)),
-    folds.min,
-  ),
-  ReduceProd: reduction(18, undefined, folds.product),
+const writeBatchNorm: Write = (to, { node, inputs, shapes, output }) => {
+  const channels = shapes[0]?.[0] ?? 1
+  const tensor = (value: Tensor | undefined, name: string, otherwise: number) =>
+    value
+      ? to.weight(value, `${node.name}.${name}`)
+      : to.floats(`${node.name}.${name}`, [channels], Array<number>(channels).fill(otherwise))
+  const names = [
+    ...inputs,
+    tensor(node.weight, 'weight', 1),
+    tensor(node.bias, 'bias', 0),
+    tensor(node.mean, 'running_mean', 0),
+    tensor(node.variance, 'running_var', 1),
+  ]
+  to.add('BatchNormalization', names, output, { epsilon: { float: node.epsilon ?? 1e-5 } })
+}
+
+export const normalise: Family = {
+  operators: {
+    BatchNormalization: {
+      read: BatchNormalization,
+      isKernel: true,
+      type: (_node, output, input) => input(output === 0 ? 0 : 3),
+      slot: (_node, index) => (index === 0 ? undefined : index > 2 ? statistic : layer),
+    },
+    LRN: { read: LRN, isKernel: true },
+    Softmax: { read: along(softmax), isKernel: true },
+    LogSoftmax: { read: along(logSoftmax), isKernel: true },
+    Dropout: {
+      read: Dropout,
+      type: ({ opset }, output, input) => (output === 0 ? input(0) : opset < 10 ? float32 : bool),
+    },
+    ReduceMean: reduction(18, reduceMean, meanOf),
+    ReduceSum: reduction(13, onlyTraced(reduceSum), folds.sum),
+    ReduceMax: reduction(18, onlyTraced(reduceMax), folds.max),
+    ReduceMin: reduction(
+      18,
+      onlyTraced((x, dims, keepDims) => mul(reduceMax(mul(x, -1), dims, keepDims), -1)),
+      folds.min,
+    ),
+    ReduceProd: reduction(18, undefined, folds.product),
+  },
+  writers: {
+    softmax: same('Softmax', axisAttribute),
+    logSoftmax: same('LogSoftmax', axisAttribute),
+    batchNorm: writeBatchNorm,
+  },
 }
 
 type Reduce = (x: Tensor, dims: number[], keepDims: boolean) => Tensor

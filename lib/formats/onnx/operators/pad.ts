@@ -4,14 +4,16 @@ import { elements, formatShape } from '../../../tensor/shape.ts'
 import * as nd from '../array.ts'
 import { spend } from '../budget.ts'
 import type { Scalar } from '../element.ts'
+import type { Write } from '../graph-writer.ts'
 import type { OnnxNode } from '../node.ts'
+import type { Family } from '../operator.ts'
 import {
   arrayOf,
   axisOf,
   commonType,
   integersOf,
   isSymbolic,
-  type Operator,
+  type Read,
   required,
   tensorOf,
   type Value,
@@ -30,7 +32,7 @@ const sources: Readonly<Record<string, (at: number, size: number) => number>> = 
   },
 }
 
-const Pad: Operator = (node) => {
+const Pad: Read = (node) => {
   const mode = node.text('mode', 'constant')
   const source = Object.hasOwn(sources, mode) ? sources[mode] : undefined
   if (!source) throw node.unsupported(`attribute mode=${mode} is not supported`)
@@ -147,4 +149,11 @@ function padDimension(
   return result
 }
 
-export const padOperators: Readonly<Record<string, Operator>> = { Pad }
+const writePad: Write = (to, { node, inputs, shapes, output }) => {
+  const before = node.shape.map((_, d) => node.starts?.[d] ?? 0)
+  const after = node.shape.map((size, d) => size - (shapes[0]?.[d] ?? 0) - (before[d] ?? 0))
+  const pads = to.integers(`${output}.pads`, [0, ...before, 0, ...after])
+  to.add('Pad', [...inputs, pads, to.floats(`${output}.value`, [], [node.value ?? 0])], output)
+}
+
+export const padding: Family = { operators: { Pad }, writers: { pad: writePad } }

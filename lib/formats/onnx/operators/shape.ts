@@ -2,11 +2,15 @@
 import { cat, flatten, permute, reshape, slice } from '../../../ops/index.ts'
 import { elements, formatShape, sameShape } from '../../../tensor/shape.ts'
 import { Tensor } from '../../../tensor/tensor.ts'
+import { KerneletError } from '../../../util/errors.ts'
 import { show } from '../../../util/show.ts'
 import * as nd from '../array.ts'
 import { spend } from '../budget.ts'
 import { type ElementType, float32, int64, type Scalar } from '../element.ts'
+import type { Write } from '../graph-writer.ts'
 import type { OnnxNode } from '../node.ts'
+import { axisAttribute, type Family, same } from '../operator.ts'
+import { anywhere } from '../slots.ts'
 import {
   arrayOf,
   axisOf,
@@ -16,7 +20,7 @@ import {
   integersOf,
   isSymbolic,
   keepBatch,
-  type Operator,
+  type Read,
   type Run,
   required,
   tensorOf,
@@ -64,7 +68,7 @@ function resolve(
   return asked
 }
 
-const Reshape: Operator = (node) => {
+const Reshape: Read = (node) => {
   const allowZero = node.flag('allowzero', false)
   const fixed = node.opset < 5 ? node.ints('shape') : undefined
   return (inputs, run) => {
@@ -77,7 +81,7 @@ const Reshape: Operator = (node) => {
   }
 }
 
-const Flatten: Operator = (node) => {
+const Flatten: Read = (node) => {
   const axis = node.int('axis', 1)
   return (inputs) => {
     const value = required(node, inputs, 0)
@@ -89,7 +93,7 @@ const Flatten: Operator = (node) => {
   }
 }
 
-const Squeeze: Operator = (node) => {
+const Squeeze: Read = (node) => {
   const fixed = node.opset < 13 ? node.ints('axes') : undefined
   return (inputs) => {
     const value = required(node, inputs, 0)
@@ -114,7 +118,7 @@ const Squeeze: Operator = (node) => {
   }
 }
 
-const Unsqueeze: Operator = (node) => {
+const Unsqueeze: Read = (node) => {
   const fixed = node.opset < 13 ? node.ints('axes') : undefined
   return (inputs) => {
     const value = required(node, inputs, 0)
@@ -130,7 +134,7 @@ const Unsqueeze: Operator = (node) => {
   }
 }
 
-const Transpose: Operator = (node) => {
+const Transpose: Read = (node) => {
   const perm = node.ints('perm')
   return (inputs) => {
     const value = required(node, inputs, 0)
@@ -143,9 +147,9 @@ const Transpose: Operator = (node) => {
   }
 }
 
-const Identity: Operator = (node) => (inputs) => required(node, inputs, 0)
+const Identity: Read = (node) => (inputs) => required(node, inputs, 0)
 
-const Concat: Operator = (node) => {
+const Concat: Read = (node) => {
   if (!node.has('axis')) throw node.error('ERR_FORMAT', 'attribute axis is missing')
   const axis = node.int('axis', 0)
   return (inputs) => {
@@ -195,7 +199,7 @@ export function cut(
   return slice(value, axis, start, start + (count - 1) * step + 1, step)
 }
 
-const Slice: Operator = (node) => {
+const Slice: Read = (node) => {
   const old = node.opset < 10
   const fixed = old ? [node.ints('starts'), node.ints('ends'), node.ints('axes')] : []
   return (inputs) => {
@@ -226,7 +230,7 @@ const Slice: Operator = (node) => {
   }
 }
 
-const Split: Operator = (node) => {
+const Split: Read = (node) => {
   const axis = node.int('axis', 0)
   const fixed = node.opset < 13 ? node.ints('split') : undefined
   const parts = node.opset < 18 ? node.outputs.length : node.int('num_outputs', node.outputs.length)
@@ -256,7 +260,7 @@ const Split: Operator = (node) => {
   }
 }
 
-const Gather: Operator = (node) => {
+const Gather: Read = (node) => {
   const axis = node.int('axis', 0)
   return (inputs, run) => {
     const value = required(node, inputs, 0)
@@ -287,18 +291,18 @@ const Gather: Operator = (node) => {
   }
 }
 
-const Shape: Operator = (node) => {
+const Shape: Read = (node) => {
   const [start, end] = [node.int('start', 0), node.has('end') ? node.int('end', 0) : undefined]
   return (inputs) => nd.integers(required(node, inputs, 0).shape.slice(start, end))
 }
 
-const Size: Operator = (node) => (inputs) => {
+const Size: Read = (node) => (inputs) => {
   const value = required(node, inputs, 0)
   keepBatch(node, value, 0)
   return nd.filled(int64, [], BigInt(elements(value.shape)))
 }
 
-const Constant: Operator = (node) => {
+const Constant: Read = (node) => {
   const list = (type: ElementType, shape: number[], numbers: readonly number[]): nd.NdArray => ({
     type,
     shape,
@@ -317,7 +321,7 @@ const Constant: Operator = (node) => {
   return () => value
 }
 
-const ConstantOfShape: Operator = (node) => {
+const ConstantOfShape: Read = (node) => {
   const { type, values } = node.tensor('value') ?? nd.filled(float32, [1], 0)
   if (values.length !== 1) throw node.error('ERR_FORMAT', 'its value is not one number')
   return (inputs) => {
@@ -333,7 +337,7 @@ function sizesOf(node: OnnxNode, value: Value, what: string): number[] {
   throw node.error('ERR_SHAPE', `${what} ${show(sizes)} has a number below 0`)
 }
 
-const Expand: Operator = (node) => (inputs) => {
+const Expand: Read = (node) => (inputs) => {
   const value = required(node, inputs, 0)
   const target = sizesOf(node, required(node, inputs, 1), 'the shape')
   const shape = nd.broadcastShapes([value.shape, target])
@@ -342,7 +346,7 @@ const Expand: Operator = (node) => (inputs) => {
   return nd.broadcastTo(arrayOf(node, value), shape)
 }
 
-const Tile: Operator = (node) => (inputs) => {
+const Tile: Read = (node) => (inputs) => {
   const array = arrayOf(node, required(node, inputs, 0))
   const repeats = sizesOf(node, required(node, inputs, 1), 'the repeats')
   const { type, shape } = array
@@ -365,7 +369,7 @@ const Tile: Operator = (node) => (inputs) => {
   }, array)
 }
 
-const Range: Operator = (node) => (inputs) => {
+const Range: Read = (node) => (inputs) => {
   const arrays = [0, 1, 2].map((i) => arrayOf(node, required(node, inputs, i))) as [
     nd.NdArray,
     nd.NdArray,
@@ -401,22 +405,62 @@ function steps(start: bigint, limit: bigint, delta: bigint): number {
   return way <= 0n ? 0 : Number((way + step - 1n) / step)
 }
 
-export const shapeOperators: Readonly<Record<string, Operator>> = {
-  Concat,
-  Constant,
-  ConstantOfShape,
-  Expand,
-  Flatten,
-  Gather,
-  Identity,
-  Range,
-  Reshape,
-  Shape,
-  Size,
-  Slice,
-  Split,
-  Squeeze,
-  Tile,
-  Transpose,
-  Unsqueeze,
+/** The batch stays: 0 takes that dimension over. */
+const writeReshape: Write = (to, { node, inputs, output }) => {
+  if (node.flat) to.add('Reshape', [...inputs, to.integers(`${output}.shape`, [-1])], output)
+  else if (node.shape.length === 1) to.add('Flatten', inputs, output, { axis: 1 })
+  else to.add('Reshape', [...inputs, to.integers(`${output}.shape`, [0, ...node.shape])], output)
+}
+
+const writeSlice: Write = (to, { node, inputs, output }) => {
+  const { starts = [], steps = [] } = node
+  // Past the last element taken; a step back from the first one would count from the end.
+  const ends = node.shape.map((count, d) => {
+    const step = steps[d] ?? 1
+    const end = (starts[d] ?? 0) + (count - 1) * step + Math.sign(step)
+    return end < 0 ? -(2 ** 31) : end
+  })
+  const list = (name: string, values: readonly number[]) => to.integers(`${output}.${name}`, values)
+  const axes = node.shape.map((_, d) => d + 1)
+  const names = [list('starts', starts.slice(0, axes.length)), list('ends', ends), list('axes', axes)]
+  to.add('Slice', [...inputs, ...names, list('steps', steps.slice(0, axes.length))], output)
+}
+
+const writeConcat: Write = (to, { node, inputs, output }) => {
+  if (inputs.some((name) => to.isConstant(name))) {
+    throw new KerneletError(
+      'ERR_UNSUPPORTED',
+      `saveOnnx: ${node.name}: constants cannot be joined to a batch`,
+    )
+  }
+  to.add('Concat', inputs, output, axisAttribute(node))
+}
+
+export const movement: Family = {
+  operators: {
+    Concat: { read: Concat, slot: anywhere },
+    Constant,
+    ConstantOfShape: { read: ConstantOfShape, type: (node) => node.tensor('value')?.type ?? float32 },
+    Expand,
+    Flatten: { read: Flatten, moves: true },
+    Gather: { read: Gather, moves: true },
+    Identity: { read: Identity, moves: true },
+    Range,
+    Reshape: { read: Reshape, moves: true },
+    Shape: { read: Shape, type: () => int64 },
+    Size: { read: Size, type: () => int64 },
+    Slice: { read: Slice, moves: true },
+    Split: { read: Split, moves: true },
+    Squeeze: { read: Squeeze, moves: true },
+    Tile,
+    Transpose: { read: Transpose, moves: true },
+    Unsqueeze: { read: Unsqueeze, moves: true },
+  },
+  writers: {
+    flatten: writeReshape,
+    reshape: writeReshape,
+    permute: same('Transpose', ({ axes = [] }) => ({ perm: [0, ...axes.map((one) => one + 1)] })),
+    slice: writeSlice,
+    concat: writeConcat,
+  },
 }

@@ -1,5 +1,5 @@
 /** Operators that slide a window: convolution and pooling, over one or two dimensions; pooling in run() over any. */
-
+import type { GraphNode } from '../../../graph/graph.ts'
 import {
   adaptiveAvgPool2d,
   adaptiveMaxPool2d,
@@ -17,8 +17,11 @@ import { KerneletError } from '../../../util/errors.ts'
 import * as nd from '../array.ts'
 import { spend } from '../budget.ts'
 import { int64, type Scalar } from '../element.ts'
+import type { Write } from '../graph-writer.ts'
 import type { OnnxNode } from '../node.ts'
-import { arrayOf, isSymbolic, type Operator, required, tensorOf, type Value } from '../value.ts'
+import type { Family } from '../operator.ts'
+import { layer } from '../slots.ts'
+import { arrayOf, isSymbolic, type Read, required, tensorOf, type Value } from '../value.ts'
 
 /** The attributes of a window, a number for each dimension it slides along. */
 interface WindowAttributes {
@@ -107,7 +110,7 @@ function linear({ stride, dilation, before, after }: Window): {
   return { stride: one(stride), dilation: one(dilation), padding: [one(before), one(after)] }
 }
 
-const Conv: Operator = (node) => {
+const Conv: Read = (node) => {
   const attributes = readWindow(node)
   const groups = node.int('group', 1)
   return (inputs) => {
@@ -149,7 +152,7 @@ function readPool(node: OnnxNode): { attributes: WindowAttributes; ceilMode: boo
   return { attributes, kernel: attributes.kernel, ceilMode: node.flag('ceil_mode', false) }
 }
 
-const MaxPool: Operator = (node) => {
+const MaxPool: Read = (node) => {
   const { attributes, kernel, ceilMode } = readPool(node)
   // Only the indices depend on it.
   const columnMajor = node.int('storage_order', 0) === 1
@@ -214,7 +217,7 @@ function fitsNative({ kernel, dilation, before, after }: Window, image: readonly
   })
 }
 
-const AveragePool: Operator = (node) => {
+const AveragePool: Read = (node) => {
   const { attributes, kernel, ceilMode } = readPool(node)
   const countIncludePad = node.flag('count_include_pad', false)
   return (inputs) => {
@@ -335,7 +338,7 @@ function averagePoolHost(
 }
 
 /** A pool over everything but batch and channels, which keeps these dimensions as 1. */
-function globalPool(pool: (x: Tensor, size: number) => Tensor): Operator {
+function globalPool(pool: (x: Tensor, size: number) => Tensor): Read {
   return (node) => (inputs) => {
     const x = tensorOf(required(node, inputs, 0), node)
     const [n, c, ...image] = x.shape as [number, number, ...number[]]
@@ -345,10 +348,91 @@ function globalPool(pool: (x: Tensor, size: number) => Tensor): Operator {
   }
 }
 
-export const windowOperators: Readonly<Record<string, Operator>> = {
-  Conv,
-  MaxPool,
-  AveragePool,
-  GlobalAveragePool: globalPool(adaptiveAvgPool2d),
-  GlobalMaxPool: globalPool(adaptiveMaxPool2d),
+/** A window over [c, l] is one over two dimensions of which ONNX wants only the second. */
+function lastOf(pair: readonly number[], flat: boolean): number[] {
+  return flat ? pair.slice(1) : [...pair]
+}
+
+function windowAttributes(node: GraphNode, flat: boolean): Record<string, number[]> {
+  const { kernelSize = [1, 1], stride = [1, 1], padding: [top, left, bottom, right] = [0, 0, 0, 0] } = node
+  return {
+    kernel_shape: lastOf(kernelSize, flat),
+    strides: lastOf(stride, flat),
+    pads: flat ? [left, right] : [top, left, bottom, right],
+  }
+}
+
+const writeConvolution: Write = (to, { node, inputs, shapes: [image = []], output }) => {
+  const { bias, dilation = [1, 1], groups = 1 } = node
+  const weight = to.weightOf(node)
+  const flat = image.length === 2
+  const form = flat ? [...weight.shape.slice(0, 2), ...weight.shape.slice(-1)] : undefined
+  const names = [
+    ...inputs,
+    to.weight(weight, `${node.name}.weight`, weight.shape.length === 3 ? undefined : form),
+  ]
+  if (bias) names.push(to.weight(bias, `${node.name}.bias`))
+  to.add('Conv', names, output, {
+    ...windowAttributes(node, flat),
+    dilations: lastOf(dilation, flat),
+    group: groups,
+  })
+}
+
+const writeMaxPool: Write = (to, { node, inputs, shapes: [image = []], output }) => {
+  const flat = image.length === 2
+  to.add('MaxPool', inputs, output, {
+    ...windowAttributes(node, flat),
+    dilations: lastOf(node.dilation ?? [1, 1], flat),
+    ceil_mode: node.ceilMode ? 1 : 0,
+  })
+}
+
+const writeAveragePool: Write = (to, { node, inputs, shapes: [image = []], output }) => {
+  const { dilation = [1, 1] } = node
+  const flat = image.length === 2
+  const dilated = dilation.some((one) => one !== 1)
+  if (dilated) to.need(19)
+  to.add('AveragePool', inputs, output, {
+    ...windowAttributes(node, flat),
+    ...(dilated && { dilations: lastOf(dilation, flat) }),
+    ceil_mode: node.ceilMode ? 1 : 0,
+    count_include_pad: node.countIncludePad ? 1 : 0,
+  })
+}
+
+/** To one value a channel, or to a size that windows of one size tile. */
+function adaptivePool(globalOp: string, op: string): Write {
+  return (to, { node, inputs, shapes: [image = []], output }) => {
+    const [from, size] = [image.slice(1), node.shape.slice(1)]
+    if (size.every((one) => one === 1)) {
+      to.add(globalOp, inputs, output)
+      return
+    }
+    const kernel = from.map((one, d) => one / (size[d] ?? 1))
+    if (!kernel.every(Number.isInteger)) {
+      throw new KerneletError(
+        'ERR_UNSUPPORTED',
+        `saveOnnx: ${node.name}: ONNX has no operator for an adaptive pool from ${formatShape(from)} to ${formatShape(size)}`,
+      )
+    }
+    to.add(op, inputs, output, { kernel_shape: kernel, strides: kernel })
+  }
+}
+
+export const windows: Family = {
+  operators: {
+    Conv: { read: Conv, isKernel: true, slot: (_node, index) => (index === 0 ? undefined : layer) },
+    MaxPool: { read: MaxPool, type: (_node, output, input) => (output === 0 ? input(0) : int64) },
+    AveragePool,
+    GlobalAveragePool: { read: globalPool(adaptiveAvgPool2d), isKernel: true },
+    GlobalMaxPool: { read: globalPool(adaptiveMaxPool2d), isKernel: true },
+  },
+  writers: {
+    conv2d: writeConvolution,
+    maxPool2d: writeMaxPool,
+    avgPool2d: writeAveragePool,
+    adaptiveAvgPool2d: adaptivePool('GlobalAveragePool', 'AveragePool'),
+    adaptiveMaxPool2d: adaptivePool('GlobalMaxPool', 'MaxPool'),
+  },
 }

@@ -1,0 +1,135 @@
+/**
+ * Calls as they should be, spoilt in one or two places: an argument, an option or an item of an array is another value.
+ * A call gives a result or a KerneletError; what is plainly nonsense, such as a word for a number, is refused.
+ */
+import { inspect, types } from 'node:util'
+import { callsOf } from './calls.mjs'
+import { Ours, oddValues } from './values.mjs'
+
+export const extension = 'json'
+
+export function prepare(kernelet) {
+  kernelet.manualSeed(0)
+  return { kernelet, calls: callsOf(kernelet), odd: oddValues(kernelet) }
+}
+
+/** Which call, and what is put where: numbers of places (modulo how many there are) and of values. */
+export function make({ calls, odd }, random) {
+  const spoilt = Array.from({ length: random.oneIn(4) ? 2 : 1 }, () => [
+    random.below(1000),
+    random.below(odd.length),
+  ])
+  return Buffer.from(JSON.stringify({ call: random.pick(Object.keys(calls)), spoilt }))
+}
+
+/** Places in arguments that can hold something else: in plain objects and arrays, all the way down. */
+export function placesOf(args) {
+  const places = []
+  const visit = (holder, path) => {
+    for (const key of Object.keys(holder)) {
+      places.push({ holder, key, path: [...path, key] })
+      const value = holder[key]
+      const plain = Array.isArray(value) || Object.getPrototypeOf(value ?? 0) === Object.prototype
+      if (plain && !Object.isFrozen(value)) visit(value, [...path, key])
+    }
+  }
+  visit(args, [])
+  return places
+}
+
+/** The arguments, and what is where in them that does not belong there. */
+function argumentsOf({ calls, odd }, { call, spoilt }) {
+  const args = calls[call].args()
+  const changes = []
+  for (const [at, which] of spoilt) {
+    const places = placesOf(args)
+    if (places.length === 0) break
+    const { holder, key, path } = places[at % places.length]
+    const [right, wrong] = [holder[key], odd[which % odd.length]()]
+    holder[key] = wrong
+    changes.push({ path: path.join('.'), right, wrong })
+  }
+  return { args, changes }
+}
+
+/** Whether a value is nonsense in the place of another: of another type, and nothing that could be meant. */
+function isNonsense(right, wrong) {
+  if (wrong === undefined || wrong === null) return false
+  switch (typeof right) {
+    case 'number':
+      return Number.isNaN(wrong) || (typeof wrong !== 'number' && !Array.isArray(wrong))
+    case 'boolean':
+      return typeof wrong !== 'boolean'
+    case 'string':
+      return !['string', 'number'].includes(typeof wrong) && !Array.isArray(wrong) && !isSource(wrong)
+    case 'function':
+      return typeof wrong !== 'function'
+    default:
+      return (
+        typeof right === 'object' &&
+        typeof wrong !== 'object' &&
+        typeof wrong !== 'string' &&
+        typeof wrong !== 'number'
+      )
+  }
+}
+
+/** What a path may be given as. */
+function isSource(value) {
+  return types.isUint8Array(value) || types.isAnyArrayBuffer(value) || typeof value?.href === 'string'
+}
+
+export async function read(state, bytes) {
+  const input = JSON.parse(Buffer.from(bytes).toString())
+  const call = state.calls[input.call]
+  // a name of another version of the package
+  if (call === undefined) return
+  const { args, changes } = argumentsOf(state, input)
+  let result
+  try {
+    result = await call.run(...args)
+  } catch (error) {
+    if (error instanceof Ours) return
+    // Only where the caller's own values were asked: a proxy that was revoked throws whatever is done with it.
+    if (/proxy that has been revoked/.test(error?.message) && changes.some(({ wrong }) => isRevoked(wrong)))
+      return
+    throw error
+  } finally {
+    state.kernelet.setThreads(1)
+  }
+  void result
+  const odd = changes.find(
+    ({ path, right, wrong }) => isNonsense(right, wrong) && !call.takes?.includes(path),
+  )
+  if (changes.length === 1 && odd) throw new Error(`accepted: ${input.call}: ${odd.path}`)
+}
+
+function isRevoked(value) {
+  try {
+    if (types.isProxy(value)) Array.isArray(value)
+    return false
+  } catch {
+    return true
+  }
+}
+
+/** The call as it would be written. */
+export function describe(state, bytes) {
+  const input = JSON.parse(Buffer.from(bytes).toString())
+  try {
+    const { changes } = argumentsOf(state, input)
+    return `${input.call}: ${changes.map(({ path, right, wrong }) => `${path} ${written(right)} → ${written(wrong)}`).join('; ')}`
+  } catch (error) {
+    return `${input.call}: ${error}`
+  }
+}
+
+/** Short and quick: values hold each other in circles, or a thousand times over. */
+export function written(value) {
+  try {
+    const some = { depth: 3, maxArrayLength: 4, maxStringLength: 60, showProxy: true, getters: false }
+    return inspect(value, { ...some, breakLength: Number.POSITIVE_INFINITY }).slice(0, 200)
+  } catch {
+    return 'what cannot be written'
+  }
+}
