@@ -40,7 +40,9 @@ class ConcatStep : public Step {
     float* to = run.dst();
     for (size_t row = 0; row < rows_.outer; ++row) {
       for (size_t i = 0; i < rows_.lengths.size(); ++i) {
-        std::memcpy(to, run.src(i) + row * rows_.lengths[i], rows_.lengths[i] * sizeof(float));
+        // what was written in its place already, as the pass over memory has it, is not copied
+        const float* const from = run.src(i) + row * rows_.lengths[i];
+        if (from != to) std::memcpy(to, from, rows_.lengths[i] * sizeof(float));
         to += rows_.lengths[i];
       }
     }
