@@ -40,10 +40,9 @@ KERNELET_COLD void linear_pack(const LinearArgs& s, const float* weight, float* 
   const LinearPanels layout(s);
   for (int panel = 0; panel < layout.panels; ++panel) {
     const int begin = layout.begin(panel) * lanes, end = layout.begin(panel + 1) * lanes;
-    for (int k = 0; k < s.in; ++k) {
-      for (int o = begin; o < end; ++o)
-        *packed++ = o < s.out ? weight[static_cast<size_t>(o) * s.in + k] : 0.0f;
-    }
+    const int rows = s.out - begin < end - begin ? s.out - begin : end - begin;
+    pack_transposed(rows, end - begin, s.in, weight + static_cast<size_t>(begin) * s.in, packed);
+    packed += static_cast<size_t>(end - begin) * s.in;
   }
 }
 

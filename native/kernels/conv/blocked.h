@@ -72,12 +72,9 @@ KERNELET_COLD void pack(const ConvArgs& s, const float* weight, float* packed) {
   packed += tap_floats(s);
   for (int block = 0; block < blocks; block += most_blocks) {
     const int wide = lanes * (blocks - block < most_blocks ? blocks - block : most_blocks);
-    for (int i = 0; i < s.ic * taps; ++i) {
-      for (int l = 0; l < wide; ++l) {
-        const int oc = block * lanes + l;
-        *packed++ = oc < s.oc ? weight[static_cast<size_t>(oc) * s.ic * taps + i] : 0.0f;
-      }
-    }
+    const int k = s.ic * taps, oc = block * lanes, rows = s.oc - oc < wide ? s.oc - oc : wide;
+    pack_transposed(rows, wide, k, weight + static_cast<size_t>(oc) * k, packed);
+    packed += static_cast<size_t>(wide) * k;
   }
 }
 
