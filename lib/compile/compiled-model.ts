@@ -240,7 +240,7 @@ export class CompiledModel {
     const output = new Float32Array(batch * this.#outputLength)
     const times = this.#plan.profile(values, output, batch, iterations)
     return this.#plan.describe().map((step, i) => {
-      const ns = times[i] as number
+      const ns = times[i] ?? 0
       return { ...step, ns, gflops: ns > 0 ? (2 * step.macs * batch) / ns : 0 }
     })
   }
@@ -309,7 +309,7 @@ export class CompiledModel {
     const image = shape.length === this.inputShape.length ? shape : shape.slice(1)
     if (!sameShape(image, this.inputShape)) {
       const hint =
-        this.inputShape.length === 3 && looksLikeNhwc(image, this.inputShape[0] as number)
+        this.inputShape.length === 3 && looksLikeNhwc(image, this.inputShape[0] ?? 0)
           ? '; this looks like NHWC (height, width, channels): kernelet expects channels first'
           : ''
       throw new KerneletError(

@@ -124,9 +124,9 @@ export class Trainer {
     if (report.nonFinite) throw this.#diverged(report, 'the weights are as before this step', undefined)
     return {
       step: opened.trainer.step,
-      loss: report.losses[0] as number,
-      correct: report.correct[0] as number,
-      gradientNorm: report.gradientNorms[0] as number,
+      loss: report.losses[0] ?? 0,
+      correct: report.correct[0] ?? 0,
+      gradientNorm: report.gradientNorms[0] ?? 0,
     }
   }
 

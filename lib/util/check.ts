@@ -58,9 +58,13 @@ export function atLeast0(value: unknown, what: string): number {
   throw new KerneletError('ERR_ARGUMENT', `${what} must be a number of at least 0 but is ${show(value)}`)
 }
 
+export function isInteger(value: unknown): value is number {
+  return Number.isInteger(value)
+}
+
 /** `value`, if it is an integer. */
 export function integer(value: unknown, what: string): number {
-  if (Number.isInteger(value)) return value as number
+  if (isInteger(value)) return value
   throw new KerneletError('ERR_ARGUMENT', `${what} must be an integer but is ${show(value)}`)
 }
 
@@ -83,9 +87,9 @@ export function flag(value: unknown, what: string): boolean {
 export function itemsOf(value: unknown, most: number): unknown[] | undefined {
   if (!Array.isArray(value)) return undefined
   const { length } = value as { length: unknown }
-  if (!Number.isInteger(length) || (length as number) > most) return undefined
+  if (!isInteger(length) || length > most) return undefined
   const items: unknown[] = []
-  for (let i = 0; i < (length as number); i++) items.push(value[i])
+  for (let i = 0; i < length; i++) items.push(value[i])
   return items
 }
 

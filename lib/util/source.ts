@@ -5,7 +5,7 @@
 
 import { fileURLToPath } from 'node:url'
 import { types } from 'node:util'
-import { KerneletError } from './errors.ts'
+import { KerneletError, messageOf } from './errors.ts'
 import { show } from './show.ts'
 
 /** The path of a file, or its `file:` URL. */
@@ -31,13 +31,9 @@ export function pathOf(value: unknown): string | undefined {
   try {
     return fileURLToPath(url)
   } catch (cause) {
-    throw new KerneletError(
-      'ERR_ARGUMENT',
-      `${show(url)} is not the URL of a file: ${(cause as Error).message}`,
-      {
-        cause,
-      },
-    )
+    throw new KerneletError('ERR_ARGUMENT', `${show(url)} is not the URL of a file: ${messageOf(cause)}`, {
+      cause,
+    })
   }
 }
 
