@@ -4,9 +4,9 @@ import { types } from 'node:util'
 import type { NativeNode } from '../backend/backend.ts'
 import { elements, formatShape, looksLikeNhwc, windowCount, windowExtent } from '../tensor/shape.ts'
 import { received, type Tensor } from '../tensor/tensor.ts'
-import { lengthOf } from '../tensor/typed-array.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
+import { lengthOf } from '../util/typed-array.ts'
 
 /**
  * One operation and its attributes, without a place in a graph. All shapes are per image; `axis` counts
