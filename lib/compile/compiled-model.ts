@@ -9,10 +9,10 @@ import { Summary } from '../graph/summary.ts'
 import { zeros } from '../tensor/allocate.ts'
 import { elements, formatShape, looksLikeNhwc, sameShape, size } from '../tensor/shape.ts'
 import { noData, received, Tensor } from '../tensor/tensor.ts'
-import { bufferOf, lengthOf } from '../tensor/typed-array.ts'
-import { checkOptions } from '../util/check.ts'
+import { checkOptions, signalOf } from '../util/check.ts'
 import { disposable } from '../util/dispose.ts'
 import { KerneletError } from '../util/errors.ts'
+import { bufferOf, lengthOf } from '../util/typed-array.ts'
 import {
   checkFloats,
   checkFree,
@@ -207,9 +207,10 @@ export class CompiledModel {
     checkOptions('runAsync', options, ['signal'])
     const values = this.#checkInput(input)
     const batch = lengthOf(values) / this.#inputLength
-    if (options.signal?.aborted) {
+    const signal = signalOf(options.signal, 'runAsync: signal')
+    if (signal?.aborted) {
       throw new KerneletError('ERR_ABORTED', 'runAsync: aborted before it started', {
-        cause: options.signal.reason,
+        cause: signal.reason,
       })
     }
     if (output === undefined) {

@@ -94,7 +94,7 @@ export class Evaluation {
 
   /** The `count` images with the highest loss. */
   worst(count = 10): Example[] {
-    return this.examples.slice(0, count)
+    return this.examples.slice(0, size(count, 'worst: count', 0))
   }
 
   /** Figures and the confusion matrix, for JSON.stringify: everything but the examples. */

@@ -1,9 +1,9 @@
 /** One run of `Trainer.fit`: epochs of steps off the event loop, with a report after each. */
 import type { NativeHealth, NativeTrainCall, NativeTrainReport } from '../backend/backend.ts'
 import type { Dataset } from '../data/dataset.ts'
-import { lengthOf } from '../tensor/typed-array.ts'
 import { atLeast0 } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
+import { lengthOf } from '../util/typed-array.ts'
 import type { Partial } from './checkpoint.ts'
 import type { Evaluation } from './evaluate.ts'
 import { deadUnits, type GradientHealth, layersOf, unread, warningsOf } from './health.ts'

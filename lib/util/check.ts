@@ -68,10 +68,18 @@ export function integer(value: unknown, what: string): number {
   throw new KerneletError('ERR_ARGUMENT', `${what} must be an integer but is ${show(value)}`)
 }
 
-/** `value`, if it is a function, or undefined. */
+/** `value`, if it is a function that can be called (a class cannot), or undefined. */
 export function callbackOf<T>(value: T | undefined, what: string): T | undefined {
-  if (value === undefined || typeof value === 'function') return value
+  if (value === undefined) return value
+  const isClass = () => Object.getOwnPropertyDescriptor(value, 'prototype')?.writable === false
+  if (typeof value === 'function' && !isClass()) return value
   throw new KerneletError('ERR_ARGUMENT', `${what} must be a function but is ${show(value)}`)
+}
+
+/** `value`, if it is a string. */
+export function text(value: unknown, what: string): string {
+  if (typeof value === 'string') return value
+  throw new KerneletError('ERR_ARGUMENT', `${what} must be a string but is ${show(value)}`)
 }
 
 /** `value`, if it is true or false. */

@@ -81,13 +81,7 @@ export class GraphWriter {
   }
 
   /** The bytes of the file. */
-  write({
-    inputName = 'input',
-    outputName = 'output',
-  }: {
-    inputName?: string | undefined
-    outputName?: string | undefined
-  }): Uint8Array {
+  write({ inputName, outputName }: { inputName: string; outputName: string }): Uint8Array {
     const { nodes, output } = this.#graph
     const shapes = graphShapes(this.#graph)
     const [source, result] = [this.#unused(inputName), this.#unused(outputName)]
