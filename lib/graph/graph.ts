@@ -190,14 +190,7 @@ export class Tracer {
       { name, origin: (i) => this.#origin(sources[i] ?? 0) },
     )
     const flat = (rank ?? inputRank) === 1
-    this.nodes.push({
-      ...operation,
-      name,
-      inputs: sources,
-      shape,
-      ...(flat && { flat }),
-      ...(counts && { counts }),
-    })
+    this.nodes.push({ ...copyOf(operation), name, inputs: sources, shape, ...(flat && { flat }) })
     return new SymbolicTensor(this, this.nodes.length - 1, flat ? [1] : [1, ...shape])
   }
 
@@ -258,6 +251,16 @@ export class Tracer {
   #at(index: number): GraphNode {
     return this.nodes[index] as GraphNode
   }
+}
+
+/** With lists of its own: whoever changes the graph changes no layer. */
+function copyOf(operation: Operation): Operation {
+  const copy: Operation = { ...operation }
+  for (const [key, value] of Object.entries(operation)) {
+    if (Array.isArray(value)) Object.assign(copy, { [key]: [...value] })
+  }
+  if (operation.counts) copy.counts = { ...operation.counts }
+  return copy
 }
 
 /** Of a class that says itself which modules it has. */
