@@ -190,7 +190,14 @@ export class Tracer {
       { name, origin: (i) => this.#origin(sources[i] ?? 0) },
     )
     const flat = (rank ?? inputRank) === 1
-    this.nodes.push({ ...copyOf(operation), name, inputs: sources, shape, ...(flat && { flat }) })
+    this.nodes.push({
+      ...copyOf(operation),
+      name,
+      inputs: sources,
+      shape,
+      ...(flat && { flat }),
+      ...(counts && { counts: { ...counts } }),
+    })
     return new SymbolicTensor(this, this.nodes.length - 1, flat ? [1] : [1, ...shape])
   }
 
