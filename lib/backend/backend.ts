@@ -91,7 +91,7 @@ export type NativeInput = Float32Array | Uint8Array | Uint8ClampedArray
 export interface StepDescription {
   /** Names of the layers the step computes, in order. */
   names: string[]
-  /** Their operations: ['conv2d', 'relu', 'maxPool2d']. */
+  /** Their operations: ['conv2d', 'relu', 'maxPool2d']; ['reorder'] where a value is brought into another layout. */
   ops: string[]
   /** In oneDNN's letters: ic1ih28iw28oc6oh24ow24kh5kw5. */
   problem: string
@@ -101,6 +101,13 @@ export interface StepDescription {
   tile: string
   /** What is fused into the tile after the sum: 'bias+relu+maxPool2x2'. */
   epilogue: string
+  /**
+   * How what it writes lies: 'planes', [c][h][w]; 'blocked', blocks of as many channels as a SIMD register has lanes;
+   * 'batched', an image in each lane.
+   */
+  layout: 'planes' | 'blocked' | 'batched'
+  /** Threads that share the step where there are fewer images than threads; 1 where it is not worth it. */
+  parts: number
   inputShape: number[]
   outputShape: number[]
   /** Multiply-adds per image, every tap of every window counted. */

@@ -130,6 +130,8 @@ Napi::Object step_to_js(Napi::Env env, const StepDescription& step) {
   put(o, "isa", step.isa);
   put(o, "tile", step.tile);
   put(o, "epilogue", step.epilogue);
+  put(o, "layout", std::string(step.layout));
+  put(o, "parts", step.parts);
   put(o, "inputShape", shape_to_js(env, step.input));
   put(o, "outputShape", shape_to_js(env, step.output));
   put(o, "macs", Napi::Number::New(env, static_cast<double>(step.macs)));

@@ -52,6 +52,9 @@ std::vector<StepDescription> describe(const Draft& draft) {
                                     : draft.shape_of(step.sources[0].index);
     d.output = graph.nodes[static_cast<size_t>(nodes.back())].shape;
     d.macs = step.planned.macs;
+    const Layout layout = draft.values[step.value].layout;
+    d.layout = layout == Layout::planes ? "planes" : layout == Layout::blocked ? "blocked" : "batched";
+    d.parts = is_divided(draft, step) ? draft.parts : 1;
     if (step.group != nullptr) d.epilogue = epilogue_text(draft, step);
     if (const ConvStep* const conv = step.conv()) {
       d.algorithm = conv->algorithm->name;

@@ -93,6 +93,8 @@ void reserve_weights(Draft& draft, size_t& size);
 void lay_out(Draft& draft, Program& program);
 // The weights, where they were reserved. pack.cc
 void pack(Draft& draft, float* weights);
+// Do several threads share the step, of one image? memory.cc
+bool is_divided(const Draft& draft, const DraftStep& step);
 // What describe() tells. describe.cc
 std::vector<StepDescription> describe(const Draft& draft);
 

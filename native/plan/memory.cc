@@ -27,12 +27,6 @@ void Arena::release(size_t begin) {
 
 namespace {
 
-// A value that passes through costs about as much as a dozen multiply-adds.
-bool is_worth_dividing(const Draft& draft, const DraftStep& step) {
-  const int64_t work = step.planned.macs + 12 * static_cast<int64_t>(draft.floats_of(step.value));
-  return work >= draft.options->divide_from;
-}
-
 // The first step of the tail: a layer that shares its weights, whose source is all that the steps from it on read of
 // those before.
 size_t find_tail(const Draft& draft) {
@@ -108,6 +102,13 @@ class Nesting {
 
 }  // namespace
 
+// A value that passes through costs about as much as a dozen multiply-adds.
+bool is_divided(const Draft& draft, const DraftStep& step) {
+  const int64_t work = step.planned.macs + 12 * static_cast<int64_t>(draft.floats_of(step.value));
+  return !draft.is_batched() && draft.parts > 1 && step.step().phases() > 0 &&
+         work >= draft.options->divide_from;
+}
+
 void lay_out(Draft& draft, Program& program) {
   const size_t values = draft.values.size();
   const bool batched = draft.is_batched();
@@ -148,7 +149,7 @@ void lay_out(Draft& draft, Program& program) {
     program.steps.emplace_back();
     Program::Entry& entry = program.steps.back();
     entry.destination = where[step.value];
-    entry.divided = !batched && draft.parts > 1 && step.step().phases() > 0 && is_worth_dividing(draft, step);
+    entry.divided = is_divided(draft, step);
     std::vector<size_t> finished;
     for (const Source& source : step.sources) {
       if (source.kind == Source::operand) {

@@ -117,51 +117,72 @@ class Conv {
 
   // Blocks of channels take more into their tile: each against the operations one by one.
   void run_epilogues() {
-    const size_t plane = static_cast<size_t>(s_.ph) * s_.pw, n = static_cast<size_t>(s_.oc) * plane;
-    for (const ConvAlgorithm* a : {&t_.blocked_conv, &t_.blocked_depthwise}) {
-      if (!a->fits(s_)) continue;
-      Random random(text_ + "blocks");
-      for (const Unary& after : {unary(Activation::none), Unary{Activation::clip, -0.25f, 0.5f},
-                                 Unary{Activation::hardswish, 0.0f, 0.0f}}) {
-        for (int which = 0; which < 4; ++which) {
-          ConvArgs s = s_;
-          s.epilogue.after = after;
-          std::vector<float> want = naive_epilogue(t_, s_, dots(false, 0)), scale, shift, residual;
-          if (which & 1) {
-            scale = random_floats(random, static_cast<size_t>(s.oc));
-            shift = random_floats(random, static_cast<size_t>(s.oc));
-            BinaryArgs affine = BinaryArgs();
-            affine.f = Binary::affine;
-            affine.rank = 2;
-            affine.dims[0] = static_cast<size_t>(s.oc);
-            affine.dims[1] = affine.a[0] = plane;
-            affine.a[1] = affine.b[0] = 1;
-            t_.binary(affine, want.data(), scale.data(), shift.data(), want.data());
-          }
-          if (which & 2) {
-            residual = random_floats(random, n);
-            t_.add(n, want.data(), residual.data(), want.data());
-          }
-          if (after.f != Activation::none) t_.activate(after, n, want.data(), want.data());
-          const Place place = all_places[random.next() % 3];
-          const Guarded scales(in_blocks(scale, 1), place), shifts(in_blocks(shift, 1), place);
-          const Guarded other(in_blocks(residual, plane), place);
-          if (which & 1) s.scale = scales.data();
-          if (which & 1) s.shift = shifts.data();
-          if (which & 2) s.residual = other.data();
-          const std::vector<float> got = call_blocks(*a, s, which != 3 || a == &t_.blocked_depthwise, place);
-          check_same(got.data(), want.data(), n,
-                     (std::string("blocked ") + (which & 1 ? "scale " : "") + (which & 2 ? "add " : "") +
-                      (after.f == Activation::clip   ? "clip"
-                       : after.f == Activation::none ? ""
-                                                     : "hardswish"))
-                         .c_str());
-        }
+    Random random(text_ + "blocks");
+    for (const Unary& after : {unary(Activation::none), Unary{Activation::clip, -0.25f, 0.5f},
+                               Unary{Activation::hardswish, 0.0f, 0.0f}}) {
+      for (int which = 0; which < 8; ++which) {
+        for (const ConvAlgorithm* a : {&t_.blocked_conv, &t_.blocked_depthwise})
+          run_epilogue(*a, after, (which & 1) != 0, (which & 2) != 0, (which & 4) != 0, random);
       }
     }
   }
 
  private:
+  void run_epilogue(const ConvAlgorithm& a, const Unary& after, bool scaled, bool added, bool pooled,
+                    Random& random) {
+    ConvArgs s = pooled ? pooled_ : s_, whole = s;
+    s.epilogue = {pooled ? Pool::max : Pool::none, after};
+    if (!a.fits(s) || s.ph < 1 || s.pw < 1) return;
+    whole.ph = s.oh;
+    whole.pw = s.ow;
+    const size_t plane = static_cast<size_t>(s.oh) * s.ow, n = static_cast<size_t>(s.oc) * plane;
+    std::vector<float> want = naive_epilogue(t_, whole, dots(pooled, 0)), scale, shift, residual;
+    if (scaled) {
+      scale = random_floats(random, static_cast<size_t>(s.oc));
+      shift = random_floats(random, static_cast<size_t>(s.oc));
+      BinaryArgs affine = BinaryArgs();
+      affine.f = Binary::affine;
+      affine.rank = 2;
+      affine.dims[0] = static_cast<size_t>(s.oc);
+      affine.dims[1] = affine.a[0] = plane;
+      affine.a[1] = affine.b[0] = 1;
+      t_.binary(affine, want.data(), scale.data(), shift.data(), want.data());
+    }
+    if (added) {
+      residual = random_floats(random, n);
+      t_.add(n, want.data(), residual.data(), want.data());
+    }
+    if (after.f != Activation::none) t_.activate(after, n, want.data(), want.data());
+    if (pooled) {
+      PoolArgs pool = PoolArgs();
+      pool.c = s.oc;
+      pool.ih = s.oh;
+      pool.iw = s.ow;
+      pool.oh = s.ph;
+      pool.ow = s.pw;
+      pool.kh = pool.kw = pool.sh = pool.sw = 2;
+      pool.dh = pool.dw = 1;
+      const std::vector<float> from = want;
+      want.resize(static_cast<size_t>(s.oc) * s.ph * s.pw);
+      t_.pool.max(pool, from.data(), want.data());
+    }
+    const Place place = all_places[random.next() % 3];
+    const Guarded scales(in_blocks(scale, 1), place), shifts(in_blocks(shift, 1), place);
+    const Guarded other(in_blocks(residual, plane), place);
+    if (scaled) s.scale = scales.data();
+    if (scaled) s.shift = shifts.data();
+    if (added) s.residual = other.data();
+    const bool from_planes = scaled && added && &a != &t_.blocked_depthwise;
+    const std::vector<float> got = call_blocks(a, s, !from_planes, place);
+    const char* const function = after.f == Activation::clip   ? "clip"
+                                 : after.f == Activation::none ? ""
+                                                               : "hardswish";
+    check_same(got.data(), want.data(), want.size(),
+               (std::string("blocked ") + (scaled ? "scale " : "") + (added ? "add " : "") + function +
+                (pooled ? " pool" : ""))
+                   .c_str());
+  }
+
   // [c][plane] -> [ceil(c / lanes)][plane][lanes], the rest of the last block garbage.
   std::vector<float> in_blocks(const std::vector<float>& planes, size_t plane) const {
     const size_t lanes = static_cast<size_t>(t_.lanes), channels = planes.size() / plane;

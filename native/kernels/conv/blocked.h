@@ -113,9 +113,10 @@ struct Tile {
   float* dst;
   ptrdiff_t block;  // of dst, to the next N
   const ConvArgs* args;
-  int channel;            // first output
-  const float* residual;  // null, or where dst's lies
-  reg floor;              // of the epilogue, where that is simple or a clip
+  int channel;               // first output
+  const float* residual;     // null, or what is added here
+  ptrdiff_t residual_block;  // to its next N: of planes before a pool
+  reg floor;                 // of the epilogue, where that is simple or a clip
   // Weights that come after these, fetched into the second-level cache meanwhile: bytes from one tap to the next.
   const char* ahead;
   ptrdiff_t ahead_step;
@@ -163,7 +164,7 @@ KERNELET_NOINLINE void finish_in_memory(const Tile& t, int pixels, int blocks) {
     for (int i = 0; i < pixels * lanes; i += lanes) {
       reg y = F32::add(F32::load(dst + i), bias);
       if (s.scale != nullptr) y = F32::muladd(y, F32::load(s.scale + channel), F32::load(s.shift + channel));
-      if (t.residual != nullptr) y = F32::add(y, F32::load(t.residual + n * t.block + i));
+      if (t.residual != nullptr) y = F32::add(y, F32::load(t.residual + n * t.residual_block + i));
       if (simple) {
         y = F32::max(t.floor, y);
         y = F32::select_gt(y, high, high, y);
@@ -335,6 +336,7 @@ void convolve(const ConvArgs& s, const Stage& g, const float* src, float* dst, f
   t.args = &s;
   t.floor = floor_within(s.epilogue.after);
   const ptrdiff_t out_plane = static_cast<ptrdiff_t>(s.ph) * s.pw * lanes;
+  t.residual_block = static_cast<ptrdiff_t>(s.oh) * s.ow * lanes;
   const ptrdiff_t strip_plane = pooled ? static_cast<ptrdiff_t>(strip / cut.count) * s.ow * lanes : out_plane;
   t.block = strip_plane;
   for (int begin = first_tile; begin < last_tile; begin += strip) {
@@ -375,8 +377,9 @@ void convolve(const ConvArgs& s, const Stage& g, const float* src, float* dst, f
           for (; tile < cut.count && i < end; ++tile, ++i) {
             const int x = cut.begin(tile);
             t.src = line + static_cast<ptrdiff_t>(x) * X;
-            const ptrdiff_t at = block * out_plane + (static_cast<ptrdiff_t>(row) * width + x) * lanes;
-            t.residual = s.residual != nullptr ? s.residual + at : nullptr;
+            const ptrdiff_t pixel = (static_cast<ptrdiff_t>(row) * width + x) * lanes;
+            const ptrdiff_t at = block * out_plane + pixel;
+            t.residual = s.residual != nullptr ? s.residual + block * t.residual_block + pixel : nullptr;
             t.dst = pooled ? sums + (static_cast<ptrdiff_t>(row - first_row) * width + x) * lanes : dst + at;
             t.ahead_step = share / (static_cast<ptrdiff_t>(t.channels) * (t.tap_count > 0 ? t.tap_count : 1));
             t.x = x - s.pl;

@@ -132,7 +132,7 @@ void run_part(const ConvArgs& s, const float* src, float* dst, float* scratch, i
   Tile t;
   t.args = &s;
   t.floor = floor_within(s.epilogue.after);
-  t.block = 0;
+  t.block = t.residual_block = 0;
   Rows r;
   r.row = ring.row;
   r.mask = ring.copied ? ring.rows - 1 : -1;

@@ -1,0 +1,93 @@
+/** Networks beyond LeNet-5: blocks of channels between layers, what is fused behind a convolution, shared images. */
+import { describe, expect, test } from 'vitest'
+import {
+  add,
+  BatchNorm2d,
+  Conv2d,
+  compile,
+  flatten,
+  Hardswish,
+  isa,
+  Linear,
+  MaxPool2d,
+  Module,
+  relu,
+  type Tensor,
+} from '../lib/index.ts'
+import { noise } from './helpers.ts'
+
+/** A stem, a residual block with batch norms, an inverted residual, pools and a head. */
+class Small extends Module {
+  readonly stem = new Conv2d(3, 32, { kernelSize: 3, stride: 2, padding: 1 })
+  readonly norm = new BatchNorm2d(32)
+  readonly first = new Conv2d(32, 32, { kernelSize: 3, padding: 1, bias: false })
+  readonly second = new Conv2d(32, 32, { kernelSize: 3, padding: 1 })
+  readonly wide = new Conv2d(32, 96, { kernelSize: 1 })
+  readonly depth = new Conv2d(96, 96, { kernelSize: 3, padding: 1, groups: 96 })
+  readonly narrow = new Conv2d(96, 32, { kernelSize: 1 })
+  readonly act = new Hardswish()
+  readonly pool = new MaxPool2d(2)
+  readonly head = new Linear(32 * 8 * 8, 10)
+
+  forward(x: Tensor): Tensor {
+    const a = relu(this.norm.forward(this.stem.forward(x)))
+    const b = relu(add(this.second.forward(relu(this.first.forward(a))), a))
+    const c = this.act.forward(this.depth.forward(this.act.forward(this.wide.forward(b))))
+    const d = this.pool.forward(relu(add(this.narrow.forward(c), b)))
+    return this.head.forward(flatten(d, 1))
+  }
+}
+
+const net = new Small().eval()
+const inputShape = [3, 32, 32]
+const x = noise(5 * 3 * 32 * 32)
+const wanted = compile(net, { inputShape, algorithm: 'im2col', isa: isa().chosen }).run(x).slice()
+
+describe('a network in blocks of channels', () => {
+  const lanes = isa().chosen !== 'scalar'
+
+  test.skipIf(!lanes)('what follows a convolution is the end of its tile', () => {
+    const { steps } = compile(net, { inputShape, threads: 1 }).describe()
+    expect(steps.map((step) => step.ops.join('+'))).toEqual([
+      'conv2d+batchNorm+relu',
+      'conv2d+relu',
+      'conv2d+add+relu',
+      'conv2d+hardswish',
+      'conv2d+hardswish',
+      'conv2d+add+relu+maxPool2d',
+      'reorder',
+      'linear',
+    ])
+    expect(steps.map((step) => step.layout)).toEqual([...Array(6).fill('blocked'), 'planes', 'planes'])
+    expect(steps.every((step) => step.parts === 1)).toBe(true)
+  })
+
+  test.each(isa().supported)('%s: the same bits by batch, threads and algorithm as their class', (tier) => {
+    const options = { inputShape, isa: tier } as const
+    const expected = compile(net, { ...options, algorithm: 'im2col' })
+      .run(x)
+      .slice()
+    for (const algorithm of ['auto', 'blocked', 'direct', 'lanes']) {
+      for (const threads of [1, 2, 3]) {
+        const model = compile(net, { ...options, algorithm, threads })
+        expect(model.run(x), `${algorithm}, ${threads} threads`).toEqual(expected)
+        const alone = [0, 1, 2, 3, 4].flatMap((i) => [...model.run(x.subarray(i * 3072, (i + 1) * 3072))])
+        expect(Float32Array.from(alone)).toEqual(expected)
+      }
+    }
+  })
+
+  test('as eager', () => {
+    const model = compile(net, { inputShape })
+    expect(model.run(x)).toEqual(wanted)
+  })
+
+  test('profile times every step, of one image and of many', () => {
+    const model = compile(net, { inputShape, threads: 1 })
+    for (const batch of [1, 40]) {
+      const steps = model.profile(noise(batch * 3072), { iterations: 2 })
+      expect(steps.length).toBe(model.describe().steps.length)
+      expect(steps.filter((step) => step.macs > 0).every((step) => step.ns > 0)).toBe(true)
+    }
+  })
+})
