@@ -21,11 +21,6 @@ class CopyStep : public Step {
 
 }  // namespace
 
-WeightedStep* DraftStep::weighted() const {
-  if (ConvStep* const step = conv()) return step;
-  return linear();
-}
-
 void lower(Draft& draft, const std::vector<Group>& groups, const QuantizedGraph* quantized) {
   const Graph& graph = *draft.graph;
   const std::vector<int> storage = storage_of(graph);
