@@ -293,9 +293,13 @@ describe('summary', () => {
       stdout: '',
       stderr: expect.stringMatching(/^kernelet: conv2: /),
     })
-    expect(run(['summary', '--input', '1x20000x20000'])).toMatchObject({
+    expect(run(['summary', '--input', '1x8000x8000'])).toMatchObject({
       status: 1,
       stderr: expect.stringMatching(/too many/),
+    })
+    expect(run(['summary', '--input', '1x20000x20000'])).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/^kernelet: relu_1: input: expected .* at most 2147483647 elements/),
     })
     expect(misused('summary', '--input', '128')).toMatch(
       /channels x height x width, such as 3x128x128, but received 128/,

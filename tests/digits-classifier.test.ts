@@ -253,7 +253,7 @@ describe('other formats', () => {
     }))
     expect(await classifier.classifyAsync(jpeg)).toEqual(classifier.classify(pixels(page)))
     expect(calls).toEqual([
-      jpeg,
+      new Uint8Array(jpeg),
       { limitInputPixels: 64_000_000 },
       ['rotate', undefined],
       ['toColourspace', 'srgb'],

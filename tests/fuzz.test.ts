@@ -33,6 +33,7 @@ test.each([
   ['graphs', 600],
   ['pictures', 600],
   ['arguments', 6000],
+  ['nearly', 10_000],
 ])(
   'random %s',
   (target, count) => {

@@ -55,7 +55,7 @@ export function evaluate(
   const gflops = facts.flops / p50
   return {
     ...facts,
-    repetitions: repetitions.map(({ iterations, cpu }, i) => ({ iterations, ns: medians[i]!, cpu })),
+    repetitions: repetitions.map(({ iterations, cpu }, i) => ({ iterations, ns: medians[i] ?? 0, cpu })),
     p50,
     p90: all.length < ENOUGH.p90 ? Number.NaN : quantile(all, 0.9),
     p99: all.length < ENOUGH.p99 ? Number.NaN : quantile(all, 0.99),

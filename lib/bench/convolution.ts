@@ -48,7 +48,7 @@ export class Operands {
     }
     const { step, values } = this.#expected
     for (let i = 0; i < values.length; i++) {
-      const [actual, expected] = [output[i * step]!, values[i]!]
+      const [actual, expected] = [output[i * step] ?? Number.NaN, values[i] ?? Number.NaN]
       if (!(Math.abs(actual - expected) <= 1e-4 * Math.max(1, Math.abs(expected)))) {
         throw new KerneletError(
           'ERR_INTERNAL',

@@ -20,7 +20,7 @@ export function naiveConv(
   const image = Math.floor(index / (p.ow * p.oh * p.oc))
   const inputs = p.ic / p.g
   const first = Math.floor(oc / (p.oc / p.g)) * inputs
-  let sum = bias[oc]!
+  let sum = bias[oc] ?? 0
   for (let c = 0; c < inputs; c++) {
     const plane = (image * p.ic + first + c) * p.ih * p.iw
     const window = (oc * inputs + c) * p.kh * p.kw
@@ -30,7 +30,7 @@ export function naiveConv(
       for (let j = 0; j < p.kw; j++) {
         const column = x * p.sw + j * p.dw - p.pw
         if (column < 0 || column >= p.iw) continue
-        sum += input[plane + row * p.iw + column]! * weight[window + i * p.kw + j]!
+        sum += (input[plane + row * p.iw + column] ?? 0) * (weight[window + i * p.kw + j] ?? 0)
       }
     }
   }

@@ -25,8 +25,8 @@ export function look(): Snapshot {
   return {
     at: performance.now(),
     load: loadavg(),
-    jitter: quantile(order, 0.9) / order[0]! - 1,
-    spinNs: order[0]!,
+    jitter: quantile(order, 0.9) / (order[0] ?? 0) - 1,
+    spinNs: order[0] ?? 0,
     preempted: process.resourceUsage().involuntaryContextSwitches,
     ...stolen(),
   }

@@ -10,8 +10,8 @@ export function quantile(values: Float64Array, fraction: number): number {
   if (values.length === 0) return Number.NaN
   const at = (values.length - 1) * fraction
   const low = Math.floor(at)
-  const below = values[low]!
-  return below + (at - low) * (values[Math.min(low + 1, values.length - 1)]! - below)
+  const below = values[low] ?? Number.NaN
+  return below + (at - low) * ((values[Math.min(low + 1, values.length - 1)] ?? 0) - below)
 }
 
 export function median(values: ArrayLike<number>): number {
@@ -20,7 +20,7 @@ export function median(values: ArrayLike<number>): number {
 
 export function mean(values: ArrayLike<number>): number {
   let sum = 0
-  for (let i = 0; i < values.length; i++) sum += values[i]!
+  for (let i = 0; i < values.length; i++) sum += values[i] ?? 0
   return sum / values.length
 }
 
@@ -29,14 +29,14 @@ export function standardDeviation(values: ArrayLike<number>): number {
   if (values.length < 2) return 0
   const middle = mean(values)
   let sum = 0
-  for (let i = 0; i < values.length; i++) sum += (values[i]! - middle) ** 2
+  for (let i = 0; i < values.length; i++) sum += ((values[i] ?? 0) - middle) ** 2
   return Math.sqrt(sum / (values.length - 1))
 }
 
 /** (largest - smallest) / median: how far the repetitions of one measurement lie apart. */
 export function spread(values: ArrayLike<number>): number {
   const order = sorted(values)
-  return (order.at(-1)! - order[0]!) / quantile(order, 0.5)
+  return (order.at(-1)! - (order[0] ?? 0)) / quantile(order, 0.5)
 }
 
 export function geometricMean(values: readonly number[]): number {
@@ -101,16 +101,16 @@ function exactP(u: number, n: number, m: number): number {
       // the largest value is a first, above all j seconds, or a second
       const row: number[] = new Array(i * j + 1).fill(0)
       counts[j]!.forEach((count, k) => {
-        row[k + j]! += count
+        row[k + j] = (row[k + j] ?? 0) + count
       })
       next[j - 1]!.forEach((count, k) => {
-        row[k]! += count
+        row[k] = (row[k] ?? 0) + count
       })
       next.push(row)
     }
     counts = next
   }
-  const all = counts[m]!
+  const all = counts[m] ?? []
   const sum = (values: number[]): number => values.reduce((x, y) => x + y, 0)
   return Math.min(1, (2 * sum(all.slice(0, Math.floor(u) + 1))) / sum(all))
 }

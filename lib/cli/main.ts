@@ -1,7 +1,7 @@
 /** The `kernelet` program: finds the command, reads its options, turns errors into lines and exit codes. */
 import { readdirSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { KerneletError } from '../util/errors.ts'
+import { KerneletError, messageOf } from '../util/errors.ts'
 import { extension, moduleUrl } from '../util/package-files.ts'
 import { version } from '../util/version.ts'
 import { type Command, EXIT, USAGE_CODES, UsageError } from './command.ts'
@@ -103,7 +103,7 @@ function parse<T>(parser: () => T, name: string): T {
   try {
     return parser()
   } catch (error) {
-    throw new UsageError(`${name}: ${(error as Error).message.split('\n')[0]}`)
+    throw new UsageError(`${name}: ${messageOf(error).split('\n')[0]}`)
   }
 }
 

@@ -21,13 +21,13 @@ function distance(a: string, b: string): number {
   for (let i = 1; i <= a.length; i++) {
     const row = [i]
     for (let k = 1; k <= b.length; k++) {
-      const replaced = above[k - 1]! + (a[i - 1] === b[k - 1] ? 0 : 1)
-      let least = Math.min(replaced, above[k]! + 1, row[k - 1]! + 1)
-      if (a[i - 1] === b[k - 2] && a[i - 2] === b[k - 1]) least = Math.min(least, before[k - 2]! + 1)
+      const replaced = (above[k - 1] ?? 0) + (a[i - 1] === b[k - 1] ? 0 : 1)
+      let least = Math.min(replaced, (above[k] ?? 0) + 1, (row[k - 1] ?? 0) + 1)
+      if (a[i - 1] === b[k - 2] && a[i - 2] === b[k - 1]) least = Math.min(least, (before[k - 2] ?? 0) + 1)
       row.push(least)
     }
     before = above
     above = row
   }
-  return above[b.length]!
+  return above[b.length] ?? 0
 }

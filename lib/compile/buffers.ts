@@ -1,8 +1,8 @@
 /** The arrays that a plan reads and writes: checked, told apart, and watched for changes. */
 import { types } from 'node:util'
-import { bufferOf, byteLengthOf, byteOffsetOf, hasVariableLength, lengthOf } from '../tensor/typed-array.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
+import { bufferOf, byteLengthOf, byteOffsetOf, hasVariableLength, lengthOf } from '../util/typed-array.ts'
 
 /** What native code is handed as input. */
 export type Values = Float32Array | Uint8Array | Uint8ClampedArray

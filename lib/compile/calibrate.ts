@@ -53,8 +53,8 @@ export function calibrate(graph: Graph, images: unknown, scale: number, shift: n
 
 /** A NaN stays in the range that it met. */
 function widen(ranges: Float32Array, node: number, values: Float32Array): void {
-  let least = ranges[2 * node]!
-  let largest = ranges[2 * node + 1]!
+  let least = ranges[2 * node] ?? 0
+  let largest = ranges[2 * node + 1] ?? 0
   for (const value of values) {
     if (!(value >= least)) least = value
     if (!(value <= largest)) largest = value
@@ -81,7 +81,7 @@ function valuesOf(images: unknown, shape: readonly number[], scale: number, shif
   } else if (types.isUint8Array(images) || types.isUint8ClampedArray(images)) {
     // from() with a function would first make a list of all numbers, of ten times their size
     values = Float32Array.from(images)
-    for (let i = 0; i < values.length; i++) values[i] = (values[i] as number) * scale + shift
+    for (let i = 0; i < values.length; i++) values[i] = (values[i] ?? 0) * scale + shift
   } else {
     throw new KerneletError(
       'ERR_ARGUMENT',

@@ -9,10 +9,10 @@ import { Summary } from '../graph/summary.ts'
 import { zeros } from '../tensor/allocate.ts'
 import { elements, formatShape, looksLikeNhwc, sameShape, size } from '../tensor/shape.ts'
 import { noData, received, Tensor } from '../tensor/tensor.ts'
-import { bufferOf, lengthOf } from '../tensor/typed-array.ts'
-import { checkOptions } from '../util/check.ts'
+import { checkOptions, signalOf } from '../util/check.ts'
 import { disposable } from '../util/dispose.ts'
 import { KerneletError } from '../util/errors.ts'
+import { bufferOf, lengthOf } from '../util/typed-array.ts'
 import {
   checkFloats,
   checkFree,
@@ -207,9 +207,10 @@ export class CompiledModel {
     checkOptions('runAsync', options, ['signal'])
     const values = this.#checkInput(input)
     const batch = lengthOf(values) / this.#inputLength
-    if (options.signal?.aborted) {
+    const signal = signalOf(options.signal, 'runAsync: signal')
+    if (signal?.aborted) {
       throw new KerneletError('ERR_ABORTED', 'runAsync: aborted before it started', {
-        cause: options.signal.reason,
+        cause: signal.reason,
       })
     }
     if (output === undefined) {
@@ -240,7 +241,7 @@ export class CompiledModel {
     const output = new Float32Array(batch * this.#outputLength)
     const times = this.#plan.profile(values, output, batch, iterations)
     return this.#plan.describe().map((step, i) => {
-      const ns = times[i] as number
+      const ns = times[i] ?? 0
       return { ...step, ns, gflops: ns > 0 ? (2 * step.macs * batch) / ns : 0 }
     })
   }
@@ -309,7 +310,7 @@ export class CompiledModel {
     const image = shape.length === this.inputShape.length ? shape : shape.slice(1)
     if (!sameShape(image, this.inputShape)) {
       const hint =
-        this.inputShape.length === 3 && looksLikeNhwc(image, this.inputShape[0] as number)
+        this.inputShape.length === 3 && looksLikeNhwc(image, this.inputShape[0] ?? 0)
           ? '; this looks like NHWC (height, width, channels): kernelet expects channels first'
           : ''
       throw new KerneletError(

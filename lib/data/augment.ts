@@ -6,10 +6,10 @@ import { native } from '../backend/node-addon.ts'
 import { attached } from '../graph/operation.ts'
 import { checkShape, elements, formatShape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
-import { lengthOf } from '../tensor/typed-array.ts'
 import { checkOptions, flag, keysOf } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
+import { lengthOf } from '../util/typed-array.ts'
 
 /**
  * What may happen to an image, in the order in which it does. Each group happens with its `probability` (1 where
@@ -176,6 +176,8 @@ export function augment(images: unknown, ...rest: unknown[]): unknown {
   return augmentTensor(images, options, where)
 }
 
+const seedNames = ['seed', 'epoch', 'index', 'low', 'high'] as const
+
 function augmentArray(
   images: Float32Array | Uint8Array,
   shape: readonly number[],
@@ -190,6 +192,7 @@ function augmentArray(
       `augment: expected images of ${elements(image)} values (${formatShape(image)}) but received ${length}`,
     )
   }
+  checkOptions('augment', where, seedNames)
   const sizes = [length / elements(image), ...image]
   if (types.isFloat32Array(images)) return augmentTensor(new Tensor(images, sizes), options, where).data
   const levels = new Tensor(Float32Array.from(images), sizes)
@@ -205,7 +208,7 @@ function augmentTensor(images: unknown, options: AugmentOptions, where: AugmentS
         `${Tensor.is(images) ? formatShape(images.shape) : show(images)}`,
     )
   }
-  checkOptions('augment', where, ['seed', 'epoch', 'index', 'low', 'high'])
+  checkOptions('augment', where, seedNames)
   const { seed = 0, epoch = 0, index = 0, low = 0, high = 1 } = where
   const shape = images.shape.slice(1)
   const out = native().augment(

@@ -3,10 +3,10 @@
 import { types } from 'node:util'
 import { type Generator, generatorOf } from '../tensor/random.ts'
 import { checkShape, elements, formatShape } from '../tensor/shape.ts'
-import { lengthOf, type TypedArray } from '../tensor/typed-array.ts'
 import { checkOptions, itemsOf } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
+import { lengthOf, type TypedArray } from '../util/typed-array.ts'
 
 /** What a Dataset is made of. */
 export interface DatasetParts {

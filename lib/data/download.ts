@@ -3,7 +3,7 @@ import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { writeAtomically } from '../formats/atomic-write.ts'
 import { callbackOf, checkOptions } from '../util/check.ts'
-import { KerneletError } from '../util/errors.ts'
+import { KerneletError, messageOf } from '../util/errors.ts'
 import { show } from '../util/show.ts'
 import { checkFilePath, hrefOf } from '../util/source.ts'
 import { unpackIdx } from './idx.ts'
@@ -70,7 +70,7 @@ export async function downloadMnist(options: DownloadOptions = {}): Promise<stri
   try {
     mkdirSync(folder, { recursive: true })
   } catch (cause) {
-    throw new KerneletError('ERR_IO', `${folder} cannot be made: ${(cause as Error).message}`, { cause })
+    throw new KerneletError('ERR_IO', `${folder} cannot be made: ${messageOf(cause)}`, { cause })
   }
   for (const name of Object.keys(contents)) {
     const kept = [`${name}.gz`, name].find((file) => isRight(join(folder, file), name))

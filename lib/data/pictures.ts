@@ -2,7 +2,7 @@
 import { readdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { callbackOf, checkOptions, flag, itemsOf } from '../util/check.ts'
-import { KerneletError } from '../util/errors.ts'
+import { KerneletError, messageOf } from '../util/errors.ts'
 import { show } from '../util/show.ts'
 import { checkFilePath, type FilePath } from '../util/source.ts'
 import { normalizeDigit } from '../vision/digits/normalize.ts'
@@ -108,7 +108,7 @@ function list(folder: string) {
   try {
     return readdirSync(folder, { withFileTypes: true })
   } catch (cause) {
-    throw new KerneletError('ERR_IO', `${folder} cannot be read: ${(cause as Error).message}`, { cause })
+    throw new KerneletError('ERR_IO', `${folder} cannot be read: ${messageOf(cause)}`, { cause })
   }
 }
 

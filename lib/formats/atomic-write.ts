@@ -1,6 +1,6 @@
 /** Files written all or nothing. */
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
-import { KerneletError } from '../util/errors.ts'
+import { KerneletError, messageOf } from '../util/errors.ts'
 import { checkFilePath, type FilePath } from '../util/source.ts'
 
 /**
@@ -27,6 +27,6 @@ export function writeAtomically(to: FilePath, parts: readonly Uint8Array[]): voi
     renameSync(beside, path)
   } catch (cause) {
     if (made) rmSync(beside, { force: true })
-    throw new KerneletError('ERR_IO', `${path} could not be written: ${(cause as Error).message}`, { cause })
+    throw new KerneletError('ERR_IO', `${path} could not be written: ${messageOf(cause)}`, { cause })
   }
 }

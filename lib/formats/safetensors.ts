@@ -9,7 +9,7 @@ import { types } from 'node:util'
 import { attached } from '../graph/operation.ts'
 import { formatShape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
-import { KerneletError } from '../util/errors.ts'
+import { KerneletError, messageOf } from '../util/errors.ts'
 import { unreadable } from '../util/file.ts'
 import { show } from '../util/show.ts'
 import type { FilePath, FileSource } from '../util/source.ts'
@@ -172,7 +172,7 @@ function parseJson(bytes: Uint8Array, failure: (reason: string) => KerneletError
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes))
   } catch (cause) {
-    throw failure(`not JSON in UTF-8 (${(cause as Error).message})`)
+    throw failure(`not JSON in UTF-8 (${messageOf(cause)})`)
   }
 }
 

@@ -1,6 +1,5 @@
 /** Files read whole, or bytes that stand for one. */
 
-import { bufferOf, byteOffsetOf, lengthOf } from '../tensor/typed-array.ts'
 import { KerneletError } from '../util/errors.ts'
 import { readWhole } from '../util/file.ts'
 import { show } from '../util/show.ts'
@@ -17,13 +16,11 @@ export function readSource(
   source: FileSource,
   kind: string,
 ): { bytes: Uint8Array; name: string; path: string | undefined } {
-  const given = bytesOf(source)
-  const path = given ? undefined : pathOf(source)
+  const bytes = bytesOf(source)
+  const path = bytes ? undefined : pathOf(source)
   if (path !== undefined) return { bytes: readWhole(path), name: path, path }
-  if (!given) {
+  if (!bytes) {
     throw new KerneletError('ERR_ARGUMENT', `${who}: expected a path or bytes but received ${show(source)}`)
   }
-  // Not a Buffer: its slice() would be a view, unlike that of the Uint8Array it claims to be.
-  const bytes = new Uint8Array(bufferOf(given), byteOffsetOf(given), lengthOf(given))
   return { bytes, name: `${kind} bytes`, path: undefined }
 }

@@ -6,7 +6,7 @@ import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
 import { checkNode } from './check-node.ts'
 import { checkCost } from './cost.ts'
-import { definitionOf, isOperation, type Operation } from './definition.ts'
+import { definitionOf, isInput, isOperation, type Operation } from './definition.ts'
 import type { Graph, GraphNode } from './graph.ts'
 
 /** The largest of the networks people train have some thousands. */
@@ -101,7 +101,7 @@ function isIndex(value: unknown, below: number): value is number {
 function copyOfNode(value: unknown, index: number): GraphNode {
   const what = `Graph: node ${index}`
   const { op, name, inputs, shape, ...attributes } = objectOf(value, what) as Record<string, unknown>
-  if (!isOperation(op) || (op === 'input') !== (index === 0)) {
+  if (!isOperation(op) || isInput({ op }) !== (index === 0)) {
     throw new KerneletError(
       'ERR_ARGUMENT',
       `${what}: op must be ${index === 0 ? "'input', with which a graph must begin," : 'one of the operations'} ` +

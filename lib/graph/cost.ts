@@ -1,8 +1,8 @@
 /** What a graph makes one hold is bounded by what it brings: a few nodes can ask for any size. */
 import { types } from 'node:util'
 import { elements } from '../tensor/shape.ts'
-import { bufferOf } from '../tensor/typed-array.ts'
 import { KerneletError } from '../util/errors.ts'
+import { bufferOf } from '../util/typed-array.ts'
 import type { Graph } from './graph.ts'
 
 /** Numbers that any graph may hold: a gibibyte of values, and a quarter of that in copies of its weights. */

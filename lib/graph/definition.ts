@@ -109,7 +109,7 @@ export type Maker<Needs extends keyof Attributes, Takes extends keyof Attributes
   attributes: Pick<Told<Needs>, Needs> & Pick<Attributes, Takes>,
 ) => Operation
 
-/** Their functions take any operation of the name: makers and `checkedGraph` see to it that it was told what it needs. */
+/** Their functions take any operation of the name: makers and `checkNode` see to it that it was told what it needs. */
 const definitions = new Map<string, Definition>()
 
 /** Puts an operation on the list; returns what makes one for `apply`. */

@@ -4,9 +4,9 @@ import type { NativeNode } from '../backend/backend.ts'
 import { native } from '../backend/node-addon.ts'
 import { elements, formatShape } from '../tensor/shape.ts'
 import { received, type Tensor } from '../tensor/tensor.ts'
-import { lengthOf } from '../tensor/typed-array.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
+import { lengthOf } from '../util/typed-array.ts'
 import { definitionOf, type Operation, type Place } from './definition.ts'
 
 type Shapes = readonly (readonly number[])[]

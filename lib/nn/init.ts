@@ -39,11 +39,7 @@ export function uniform(
   bound: number,
   generator?: Generator | undefined,
 ): Parameter {
-  const source = skipping
-    ? undefined
-    : generator === undefined
-      ? defaultGenerator()
-      : generatorOf(generator, 'generator')
+  const source = skipping ? undefined : generatorOf(generator ?? defaultGenerator(), 'generator')
   const values = zeros(shape, 'Weights')
   if (source) for (let i = 0; i < values.length; ++i) values[i] = source.uniform(-bound, bound)
   return new Parameter(values, shape)

@@ -105,14 +105,14 @@ export function conv2d(
   options: ConvolutionOptions = {},
 ): Tensor {
   checkOptions('conv2d', options, ['stride', 'padding', 'dilation', 'groups'])
-  const [out, , height, width] = checkWeight(
+  const [out = 1, , height = 1, width = 1] = checkWeight(
     'Conv2d: weight',
     weight,
     4,
     '[out, in / groups, height, width]',
   ).shape
-  const groups = checkGroups('Conv2d', options.groups, out as number)
-  const kernelSize: [number, number] = [height as number, width as number]
+  const groups = checkGroups('Conv2d', options.groups, out)
+  const kernelSize: [number, number] = [height, width]
   const stride = pair(options.stride ?? 1, 'Conv2d: stride', 1)
   const dilation = pair(options.dilation ?? 1, 'Conv2d: dilation', 1)
   const padding = convolutionPadding('Conv2d', options.padding, kernelSize, stride, dilation, sides)
@@ -145,8 +145,8 @@ export function conv1d(
   options: Convolution1dOptions = {},
 ): Tensor {
   checkOptions('conv1d', options, ['stride', 'padding', 'dilation', 'groups'])
-  const [out, , length] = checkWeight('Conv1d: weight', weight, 3, '[out, in / groups, length]').shape
-  const kernelSize: [number, number] = [1, length as number]
+  const [out = 1, , length = 1] = checkWeight('Conv1d: weight', weight, 3, '[out, in / groups, length]').shape
+  const kernelSize: [number, number] = [1, length]
   const stride = along(options.stride ?? 1, 'Conv1d: stride', 1)
   const dilation = along(options.dilation ?? 1, 'Conv1d: dilation', 1)
   const padding = convolutionPadding('Conv1d', options.padding, kernelSize, stride, dilation, ends)
@@ -159,7 +159,7 @@ export function conv1d(
       stride,
       padding,
       dilation,
-      groups: checkGroups('Conv1d', options.groups, out as number),
+      groups: checkGroups('Conv1d', options.groups, out),
     }),
     [input],
   )

@@ -4,9 +4,9 @@ import { checkTensor } from '../graph/apply.ts'
 import { attached } from '../graph/operation.ts'
 import { formatShape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
-import { lengthOf } from '../tensor/typed-array.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
+import { lengthOf } from '../util/typed-array.ts'
 import { logSoftmax } from './activations.ts'
 
 /**

@@ -5,7 +5,7 @@ import { SymbolicTensor } from '../graph/graph.ts'
 import { Module } from '../nn/module.ts'
 import { elements, formatShape, mostDimensions, normaliseDim, sameShape } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import { checkOptions, flag, integer, itemsOf, numberOf } from '../util/check.ts'
+import { checkOptions, flag, integer, isInteger, itemsOf, numberOf } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
 import { adaptiveAvgPool2d } from './pooling.ts'
@@ -132,8 +132,7 @@ export function reshape(input: Tensor, shape: readonly number[]): Tensor {
 /** Positive integers, one of them perhaps -1. */
 function sizesOf(value: unknown): number[] | undefined {
   const sizes = itemsOf(value, mostDimensions)
-  const fits = (one: unknown): one is number =>
-    Number.isSafeInteger(one) && ((one as number) >= 1 || one === -1)
+  const fits = (one: unknown): one is number => isInteger(one) && ((one >= 1 && one < 2 ** 53) || one === -1)
   return sizes?.every(fits) && sizes.filter((one) => one === -1).length <= 1 ? sizes : undefined
 }
 
@@ -174,7 +173,7 @@ export function slice(input: Tensor, dim: number, start: number, end?: number | 
       )
     }
   }
-  const length = image[axis] as number
+  const length = image[axis] ?? 0
   const fromEnd = (index: number) => (index < 0 ? index + length : index)
   const clip = (index: number, low: number, high: number) => Math.min(Math.max(index, low), high)
   const first = step > 0 ? clip(fromEnd(start), 0, length) : clip(fromEnd(start), -1, length - 1)
@@ -209,8 +208,7 @@ export function slice(input: Tensor, dim: number, start: number, end?: number | 
 export function pad(input: Tensor, pads: readonly number[], value = 0): Tensor {
   const { shape } = checkTensor('pad', input)
   const around = itemsOf(pads, 2 * shape.length)
-  const fits = (one: unknown): one is number =>
-    Number.isInteger(one) && Math.abs(one as number) <= 2 ** 31 - 1
+  const fits = (one: unknown): one is number => isInteger(one) && Math.abs(one) <= 2 ** 31 - 1
   if (!around?.every(fits) || around.length % 2 !== 0) {
     throw new KerneletError(
       'ERR_ARGUMENT',
@@ -274,7 +272,7 @@ export function mean(
       'mean: dims 0 would mix the images of a batch, which a compiled model keeps apart',
     )
   }
-  const size = (dim: number) => shape[dim] as number
+  const size = (dim: number) => shape[dim] ?? 0
   const keepdim = flag(options.keepdim ?? false, 'mean: keepdim')
   const result = keepdim ? shape.map((one, dim) => (over.has(dim) ? 1 : one)) : kept.map(size)
   // the dimensions that go come last, and are one row of an image
@@ -320,7 +318,7 @@ export class Unflatten extends Module {
   forward(x: Tensor): Tensor {
     const dim = normaliseDim(this.dim, checkTensor('Unflatten', x).shape.length, 'Unflatten: dim')
     const known = this.sizes.reduce((product, one) => (one === -1 ? product : product * one), 1)
-    const sizes = this.sizes.map((one) => (one === -1 ? (x.shape[dim] as number) / known : one))
+    const sizes = this.sizes.map((one) => (one === -1 ? (x.shape[dim] ?? 0) / known : one))
     return reshape(x, [...x.shape.slice(0, dim), ...sizes, ...x.shape.slice(dim + 1)])
   }
 }

@@ -78,7 +78,7 @@ export function batchNorm(
       `batchNorm expects [n, channels, …] but receives ${formatShape(shape)}`,
     )
   }
-  const channels = shape[1] as number
+  const channels = shape[1] ?? 0
   const vector = (tensor: Tensor, what: string) => {
     const value = constant(`batchNorm: ${what}`, checkTensor(`batchNorm: ${what}`, tensor))
     if (value.shape.length === 1 && value.shape[0] === channels) return value
@@ -112,7 +112,7 @@ export function batchNorm(
   const move = (running: Tensor, values: Float64Array, factor: number) => {
     const data = attached(running, 'batchNorm')
     for (const [c, value] of values.entries())
-      data[c] = (1 - momentum) * (data[c] as number) + momentum * value * factor
+      data[c] = (1 - momentum) * (data[c] ?? 0) + momentum * value * factor
   }
   const result = apply(
     normalized({
@@ -130,7 +130,7 @@ export function batchNorm(
 
 /** Mean and (biased) variance of each channel of [n, c, ...] over everything else, in double. */
 function statistics(input: Tensor): { mean: Float64Array; variance: Float64Array; count: number } {
-  const [batch, channels] = input.shape as [number, number]
+  const [batch = 1, channels = 1] = input.shape
   const inner = elements(input.shape.slice(2))
   const data = attached(input, 'batchNorm')
   const count = batch * inner
@@ -139,12 +139,12 @@ function statistics(input: Tensor): { mean: Float64Array; variance: Float64Array
       let sum = 0
       for (let n = 0; n < batch; n++) {
         const begin = (n * channels + c) * inner
-        for (let i = begin; i < begin + inner; i++) sum += value(data[i] as number, c)
+        for (let i = begin; i < begin + inner; i++) sum += value(data[i] ?? 0, c)
       }
       return sum / count
     })
   const mean = over((x) => x)
-  return { mean, variance: over((x, c) => (x - (mean[c] as number)) ** 2), count }
+  return { mean, variance: over((x, c) => (x - (mean[c] ?? 0)) ** 2), count }
 }
 
 /** Options of `localResponseNorm`. */
@@ -181,7 +181,7 @@ export function localResponseNorm(
         `${formatShape(shape)} and ${before}`,
     )
   }
-  const [batch, channels] = shape as readonly number[] as [number, number]
+  const [batch = 1, channels = 1] = shape
   // a mean over channels: a pool over rows, where a row is a channel
   const planes = reshape(mul(input, input), [batch, 1, channels, elements(shape.slice(2))])
   const means = avgPool2d(planes, [window, 1], { stride: 1, padding: [before, 0, window - 1 - before, 0] })
@@ -249,7 +249,7 @@ abstract class BatchNorm extends Module {
       bias,
       eps,
       training,
-      momentum: this.momentum ?? 1 / ((this.numBatchesTracked.data[0] as number) + 1),
+      momentum: this.momentum ?? 1 / ((this.numBatchesTracked.data[0] ?? 0) + 1),
       batches: this.numBatchesTracked,
     })
   }

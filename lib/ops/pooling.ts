@@ -206,7 +206,7 @@ function checkPadding(
   bySide: boolean,
 ): void {
   for (const [i, pad] of padding.entries()) {
-    const extent = windowExtent(kernel[i % 2] as number, dilation[i % 2] as number)
+    const extent = windowExtent(kernel[i % 2] ?? 0, dilation[i % 2] ?? 0)
     if (bySide ? pad >= extent : pad > extent / 2) {
       throw new KerneletError(
         'ERR_ARGUMENT',

@@ -1,17 +1,17 @@
 /** What convolutions and pools have in common: a window that slides over an image. */
-import { type Operation, type Place, type Told, title } from '../graph/definition.ts'
+import { type Attributes, type Operation, type Place, type Told, title } from '../graph/definition.ts'
 import { windowExtent } from '../tensor/shape.ts'
 
 /** What a window needs to be told. */
 export const windowNeeds = ['kernelSize', 'stride', 'padding', 'dilation'] as const
 
 /** What they are where a graph leaves them out: the window of one pixel. */
-export const windowDefaults = {
-  kernelSize: [1, 1] as [number, number],
-  stride: [1, 1] as [number, number],
-  dilation: [1, 1] as [number, number],
-  padding: [0, 0, 0, 0] as [number, number, number, number],
-} as const
+export const windowDefaults: Required<Pick<Attributes, (typeof windowNeeds)[number]>> = {
+  kernelSize: [1, 1],
+  stride: [1, 1],
+  dilation: [1, 1],
+  padding: [0, 0, 0, 0],
+}
 
 /** An image of two dimensions is [channels, length]. */
 export function imageDims(_: Operation, input: readonly number[]): { dims?: 1 } {

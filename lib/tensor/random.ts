@@ -49,7 +49,7 @@ export class Generator {
     const state = this.#state
     state[0] = seed % 2 ** 32
     for (let i = 1; i < words; i++) {
-      const previous = state[i - 1] as number
+      const previous = state[i - 1] ?? 0
       state[i] = Math.imul(1812433253, previous ^ (previous >>> 30)) + i
     }
     this.#next = words
@@ -59,7 +59,7 @@ export class Generator {
   /** 32 random bits as an unsigned integer. */
   random(): number {
     if (this.#next === words) this.#refill()
-    let y = this.#state[this.#next++] as number
+    let y = this.#state[this.#next++] ?? 0
     y ^= y >>> 11
     y ^= (y << 7) & 0x9d2c5680
     y ^= (y << 15) & 0xefc60000
@@ -85,10 +85,10 @@ export class Generator {
   #refill(): void {
     const state = this.#state
     for (let i = 0; i < words; i++) {
-      const high = (state[i] as number) & 0x80000000
-      const low = (state[(i + 1) % words] as number) & 0x7fffffff
+      const high = (state[i] ?? 0) & 0x80000000
+      const low = (state[(i + 1) % words] ?? 0) & 0x7fffffff
       const y = high | low
-      state[i] = (state[(i + middle) % words] as number) ^ (y >>> 1) ^ (y & 1 ? 0x9908b0df : 0)
+      state[i] = (state[(i + middle) % words] ?? 0) ^ (y >>> 1) ^ (y & 1 ? 0x9908b0df : 0)
     }
     this.#next = 0
   }

@@ -1,5 +1,5 @@
 /** Shape arithmetic: how large things are, and how arguments that describe sizes are read. */
-import { itemsOf } from '../util/check.ts'
+import { isInteger, itemsOf } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
 
@@ -19,7 +19,7 @@ export const mostDimensions = 64
 const largestExtent = 2 ** 15
 
 function isSize(value: unknown, minimum: number, maximum = largest): value is number {
-  return Number.isInteger(value) && (value as number) >= minimum && (value as number) <= maximum
+  return isInteger(value) && value >= minimum && value <= maximum
 }
 
 /** `value` checked as an integer of at least `minimum`; `what` names it in the error. */
@@ -34,8 +34,8 @@ export function size(value: unknown, what: string, minimum: number): number {
 /** A number or pair that says something of a window as [height, width], each at least `minimum`. */
 export function pair(value: unknown, what: string, minimum: number): [number, number] {
   const fits = (one: unknown): one is number => isSize(one, minimum, largestExtent)
-  const both = Array.isArray(value) ? itemsOf(value, 2) : [value, value]
-  if (both?.length === 2 && both.every(fits)) return both as [number, number]
+  const [height, width, ...more] = (Array.isArray(value) ? itemsOf(value, 2) : [value, value]) ?? []
+  if (fits(height) && fits(width) && more.length === 0) return [height, width]
   throw new KerneletError(
     'ERR_ARGUMENT',
     `${what} must be an integer from ${minimum} to ${largestExtent}, or a pair [height, width] of them, but is ${show(value)}`,
@@ -100,8 +100,8 @@ const mostShown = 16
 
 /** An index that may count from the end, as PyTorch's `dim`, made to count from the start. */
 export function normaliseDim(dim: unknown, rank: number, what: string): number {
-  if (Number.isInteger(dim) && (dim as number) >= -rank && (dim as number) < rank) {
-    return (dim as number) < 0 ? (dim as number) + rank : (dim as number)
+  if (isInteger(dim) && dim >= -rank && dim < rank) {
+    return dim < 0 ? dim + rank : dim
   }
   throw new KerneletError(
     'ERR_ARGUMENT',

@@ -3,8 +3,8 @@
 import { types } from 'node:util'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
+import { lengthOf } from '../util/typed-array.ts'
 import { checkShape, elements, formatShape } from './shape.ts'
-import { lengthOf } from './typed-array.ts'
 
 /** Stands for the data of a tensor that has none: one that only records what is done with it. */
 export const noData: Float32Array = new Float32Array(0)

@@ -70,7 +70,7 @@ export class Evaluation {
     const confusion = classes.map(() => new Array<number>(classes.length).fill(0))
     for (const { label, predicted } of examples) {
       const row = confusion[label] as number[]
-      row[predicted] = (row[predicted] as number) + 1
+      row[predicted] = (row[predicted] ?? 0) + 1
     }
     this.confusion = confusion
     this.ece = calibrated ? calibrationError(examples) : Number.NaN
@@ -94,7 +94,7 @@ export class Evaluation {
 
   /** The `count` images with the highest loss. */
   worst(count = 10): Example[] {
-    return this.examples.slice(0, count)
+    return this.examples.slice(0, size(count, 'worst: count', 0))
   }
 
   /** Figures and the confusion matrix, for JSON.stringify: everything but the examples. */
@@ -109,8 +109,8 @@ export class Evaluation {
     const heads = Array.from({ length: width }, (_, i) => this.classes[i] ?? String(i))
     const rows = this.confusion.map((row, label) => {
       const total = row.reduce((sum, one) => sum + one, 0)
-      const share = total === 0 ? '' : `${((100 * (row[label] as number)) / total).toFixed(2)} %`
-      return [heads[label] as string, ...row.map((one) => (one === 0 ? '·' : String(one))), share]
+      const share = total === 0 ? '' : `${((100 * (row[label] ?? 0)) / total).toFixed(2)} %`
+      return [heads[label] ?? '', ...row.map((one) => (one === 0 ? '·' : String(one))), share]
     })
     const columns = Array.from({ length: width + 2 }, (_, i) => i)
     return formatTable([['', ...heads, 'right'], ...rows], columns)
@@ -173,7 +173,7 @@ export async function evaluate(
   })
   const { outputShape } = compiled
   checkClasses(loss, outputShape, data.classes.length, 'evaluate')
-  const outputs = outputShape[0] as number
+  const outputs = outputShape[0] ?? 0
   const examples: Example[] = []
   for (let from = 0; from < data.length; from += batchSize) {
     if (signal?.aborted) {
@@ -182,11 +182,11 @@ export async function evaluate(
     const batch = data.images.subarray(from * data.imageLength, (from + batchSize) * data.imageLength)
     const values = await compiled.runAsync(batch)
     if (loss === 'crossEntropy' && temperature !== 1) {
-      for (let i = 0; i < values.length; i++) values[i] = (values[i] as number) / temperature
+      for (let i = 0; i < values.length; i++) values[i] = (values[i] ?? 0) / temperature
     }
     for (let i = 0; i < values.length / outputs; i++) {
       const index = from + i
-      const label = data.labels[index] as number
+      const label = data.labels[index] ?? 0
       const prediction = predict(loss, values.subarray(i * outputs, (i + 1) * outputs), label)
       examples.push({ index, label, ...prediction, ...(data.names && { name: data.names[index] }) })
     }

@@ -1,9 +1,9 @@
 /** One run of `Trainer.fit`: epochs of steps off the event loop, with a report after each. */
 import type { NativeHealth, NativeTrainCall, NativeTrainReport } from '../backend/backend.ts'
 import type { Dataset } from '../data/dataset.ts'
-import { lengthOf } from '../tensor/typed-array.ts'
 import { atLeast0 } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
+import { lengthOf } from '../util/typed-array.ts'
 import type { Partial } from './checkpoint.ts'
 import type { Evaluation } from './evaluate.ts'
 import { deadUnits, type GradientHealth, layersOf, unread, warningsOf } from './health.ts'
@@ -199,16 +199,16 @@ export async function trainEpoch(
     pace.steps = Math.max(1, Math.floor(Math.min(fitting, 4 * count)))
     for (let i = 0; i < report.steps; i++) {
       const images = Math.min(batchSize, order.length - progress.steps * batchSize)
-      progress.lossSum += (report.losses[i] as number) * images
-      progress.correct += report.correct[i] as number
+      progress.lossSum += (report.losses[i] ?? 0) * images
+      progress.correct += report.correct[i] ?? 0
       progress.seen += images
       progress.steps++
-      losses.push(report.losses[i] as number)
-      norms.push(report.gradientNorms[i] as number)
+      losses.push(report.losses[i] ?? 0)
+      norms.push(report.gradientNorms[i] ?? 0)
     }
-    if (report.steps > 0) lr = learningRates[report.steps - 1] as number
+    if (report.steps > 0) lr = learningRates[report.steps - 1] ?? 0
     if (report.nonFinite) {
-      return new Diverged(report, progress.steps + 1, learningRates[report.steps] as number)
+      return new Diverged(report, progress.steps + 1, learningRates[report.steps] ?? 0)
     }
     keep(progress)
     if (report.health) figures = { health: report.health, setup: opened.setup }
@@ -257,7 +257,7 @@ function readyFor(
   if (opened === last?.opened) return last
   session.checkBatch('fit', images, opened)
   checkClasses(loss, opened.outputShape, data.classes.length, 'fit')
-  return { opened, targets: targetsOf(loss, data.labels, opened.outputShape[0] as number) }
+  return { opened, targets: targetsOf(loss, data.labels, opened.outputShape[0] ?? 0) }
 }
 
 /** The images, if they are still there. */
@@ -284,9 +284,9 @@ async function healthOf(
   const parameters = setup.parameters.map(([name, one]) => ({ name, frozen: !trained.has(one) }))
   const layers = layersOf(health, parameters, graph, dead)
   const sorted = Float64Array.from(norms).sort()
-  const max = sorted.at(-1) as number
+  const max = sorted.at(-1) ?? 1
   const gradientNorm = {
-    median: sorted[Math.floor(sorted.length / 2)] as number,
+    median: sorted[Math.floor(sorted.length / 2)] ?? 0,
     max,
     step: norms.indexOf(max) + 1,
   }

@@ -115,7 +115,7 @@ export async function deadUnits(
       { isa, threads, ...pixels },
     )
     const values = await part.runAsync(images)
-    const units = shape.length === 3 ? (shape[0] as number) : elements(shape)
+    const units = shape.length === 3 ? (shape[0] ?? 0) : elements(shape)
     const each = elements(shape) / units
     const alive = new Uint8Array(units)
     for (const [i, value] of values.entries()) {

@@ -89,19 +89,19 @@ export interface Prediction {
 
 /** Reads one row of outputs. */
 export function predict(loss: Loss, outputs: Float32Array, label: number): Prediction {
-  if (outputs.length === 1) return predictOne(loss, outputs[0] as number, label)
+  if (outputs.length === 1) return predictOne(loss, outputs[0] ?? 0, label)
   let predicted = 0
   for (let k = 1; k < outputs.length; k++) {
-    if ((outputs[k] as number) > (outputs[predicted] as number)) predicted = k
+    if ((outputs[k] ?? 0) > (outputs[predicted] ?? 0)) predicted = k
   }
-  const highest = outputs[predicted] as number
+  const highest = outputs[predicted] ?? 0
   if (loss === 'crossEntropy') {
     let sum = 0
     for (const output of outputs) sum += Math.exp(output - highest)
     return {
       predicted,
       confidence: 1 / sum,
-      loss: Math.log(sum) + highest - (outputs[label] as number),
+      loss: Math.log(sum) + highest - (outputs[label] ?? 0),
     }
   }
   let sum = 0

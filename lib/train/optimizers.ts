@@ -1,7 +1,7 @@
 /** Optimizers: PyTorch's names and defaults. They are settings; the arithmetic is native. */
 
 import type { NativeOptimizer } from '../backend/backend.ts'
-import { atLeast0, checkOptions, finite } from '../util/check.ts'
+import { atLeast0, checkOptions, finite, flag } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
 
@@ -64,16 +64,18 @@ export class SGD extends Optimizer {
   constructor(options: SGDOptions = {}) {
     checkOptions('SGD', options, ['lr', 'momentum', 'dampening', 'weightDecay', 'nesterov'])
     super('SGD', options.lr)
-    const { momentum = 0, dampening = 0, weightDecay = 0, nesterov = false } = options
+    const momentum = atLeast0(options.momentum ?? 0, 'SGD: momentum')
+    const dampening = finite(options.dampening ?? 0, 'SGD: dampening')
+    const nesterov = flag(options.nesterov ?? false, 'SGD: nesterov')
     if (nesterov && !(momentum > 0 && dampening === 0)) {
       throw new KerneletError('ERR_ARGUMENT', 'SGD: nesterov needs a momentum above 0 and no dampening')
     }
     this.settings = Object.freeze({
       kind: 'sgd',
-      momentum: atLeast0(momentum, 'SGD: momentum'),
-      dampening: finite(dampening, 'SGD: dampening'),
-      weightDecay: atLeast0(weightDecay, 'SGD: weightDecay'),
-      nesterov: Boolean(nesterov),
+      momentum,
+      dampening,
+      weightDecay: atLeast0(options.weightDecay ?? 0, 'SGD: weightDecay'),
+      nesterov,
     })
     this.keeps = momentum > 0 ? ['momentum'] : []
   }

@@ -19,7 +19,7 @@ function mix(value: number): number {
 
 /** `indices` in the order of an epoch. */
 export function epochOrder(indices: Uint32Array, seed: number, epoch: number): Uint32Array {
-  return shuffled(indices.length, stream(seed, epoch)).map((i) => indices[i] as number)
+  return shuffled(indices.length, stream(seed, epoch)).map((i) => indices[i] ?? 0)
 }
 
 /** Whatever epoch a run reaches, its order comes from another stream. */

@@ -4,9 +4,9 @@ import { Dataset } from '../data/dataset.ts'
 import { attached } from '../graph/operation.ts'
 import { elements, formatShape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
-import { lengthOf } from '../tensor/typed-array.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
+import { lengthOf } from '../util/typed-array.ts'
 import { checkClasses, type Loss, targetsOf } from './losses.ts'
 
 /** The values of a batch, and the shape of one image: that of a tensor, or the one that is known. */

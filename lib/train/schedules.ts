@@ -1,7 +1,7 @@
 /** Learning-rate schedules: PyTorch's names, defaults and formulas. A rate is a function of where the run is. */
 
 import { size } from '../tensor/shape.ts'
-import { atLeast0, checkOptions, finite, objectOf } from '../util/check.ts'
+import { atLeast0, checkOptions, finite, flag, objectOf } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
 
@@ -137,7 +137,7 @@ export class OneCycleLR extends Schedule {
       'finalDivFactor',
       'threePhase',
     ])
-    const { totalSteps, pctStart = 0.3, annealStrategy = 'cos', threePhase = false } = options
+    const { totalSteps, pctStart = 0.3, annealStrategy = 'cos' } = options
     if (totalSteps !== undefined) size(totalSteps, 'OneCycleLR: totalSteps', 1)
     if (typeof pctStart !== 'number' || !(pctStart >= 0 && pctStart <= 1)) {
       throw new KerneletError(
@@ -157,7 +157,7 @@ export class OneCycleLR extends Schedule {
     this.#totalSteps = totalSteps
     this.#pctStart = pctStart
     this.#linear = annealStrategy === 'linear'
-    this.#threePhase = threePhase
+    this.#threePhase = flag(options.threePhase ?? false, 'OneCycleLR: threePhase')
     this.#rates = { max, first, last }
   }
 

@@ -215,7 +215,7 @@ export class Session {
   /** Counts steps that were taken, and tells the batch norms of them. */
   #count({ setup }: Opened, report: NativeTrainReport): NativeTrainReport {
     this.#steps += report.steps
-    for (const { data } of setup.counters) data[0] = (data[0] as number) + report.steps
+    for (const { data } of setup.counters) data[0] = (data[0] ?? 0) + report.steps
     return report
   }
 

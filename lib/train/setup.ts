@@ -5,8 +5,9 @@ import { Module } from '../nn/module.ts'
 import { BatchNorm1d, BatchNorm2d } from '../ops/normalization.ts'
 import { Parameter } from '../tensor/parameter.ts'
 import { Tensor } from '../tensor/tensor.ts'
-import { bufferOf, byteLengthOf, byteOffsetOf, lengthOf } from '../tensor/typed-array.ts'
+import { itemsOf } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
+import { bufferOf, byteLengthOf, byteOffsetOf, lengthOf } from '../util/typed-array.ts'
 
 /** Values that a step moves. */
 export interface Moved {
@@ -111,6 +112,9 @@ export function isCurrent({ facts, fixed }: Setup, model: Module): boolean {
   )
 }
 
+/** Items of an array that are looked at; of a longer one only whether it is the same. */
+const mostCompared = 2 ** 24
+
 /**
  * What forward() may go by, to be compared one by one: all properties of all modules, with what is in arrays and
  * plain objects, and which parameters are frozen.
@@ -124,7 +128,7 @@ function factsOf(model: Module): unknown[] {
     for (const [name, value] of Object.entries(module)) {
       facts.push(name, value)
       if (Array.isArray(value)) {
-        for (const one of value) {
+        for (const one of itemsOf(value, mostCompared) ?? []) {
           facts.push(one)
           look(one)
         }

@@ -6,12 +6,12 @@ import type { Parameter } from '../tensor/parameter.ts'
 import { defaultGenerator } from '../tensor/random.ts'
 import { checkShape, elements, size } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
-import { lengthOf } from '../tensor/typed-array.ts'
-import { atLeast0, checkOptions, flag, signalOf } from '../util/check.ts'
+import { atLeast0, callbackOf, checkOptions, flag, signalOf } from '../util/check.ts'
 import { disposable } from '../util/dispose.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
 import { type FilePath, pathOf } from '../util/source.ts'
+import { lengthOf } from '../util/typed-array.ts'
 import {
   type Checkpoint,
   notesOf,
@@ -124,9 +124,9 @@ export class Trainer {
     if (report.nonFinite) throw this.#diverged(report, 'the weights are as before this step', undefined)
     return {
       step: opened.trainer.step,
-      loss: report.losses[0] as number,
-      correct: report.correct[0] as number,
-      gradientNorm: report.gradientNorms[0] as number,
+      loss: report.losses[0] ?? 0,
+      correct: report.correct[0] ?? 0,
+      gradientNorm: report.gradientNorms[0] ?? 0,
     }
   }
 
@@ -170,14 +170,9 @@ export class Trainer {
       shuffle: flag(options.shuffle ?? true, 'fit: shuffle'),
       health: flag(options.health ?? true, 'fit: health'),
       signal: signalOf(options.signal, 'fit: signal'),
+      onProgress: callbackOf(options.onProgress, 'fit: onProgress'),
     }
     const resume = flag(options.resume ?? false, 'fit: resume')
-    if (options.onProgress && typeof options.onProgress !== 'function') {
-      throw new KerneletError(
-        'ERR_ARGUMENT',
-        `fit: onProgress must be a function but is ${show(options.onProgress)}`,
-      )
-    }
     const opened = this.#session.open(data.shape)
     checkClasses(this.#loss, opened.outputShape, data.classes.length, 'fit')
     let indices: Uint32Array = Uint32Array.from(data.labels.keys())

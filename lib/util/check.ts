@@ -58,16 +58,28 @@ export function atLeast0(value: unknown, what: string): number {
   throw new KerneletError('ERR_ARGUMENT', `${what} must be a number of at least 0 but is ${show(value)}`)
 }
 
+export function isInteger(value: unknown): value is number {
+  return Number.isInteger(value)
+}
+
 /** `value`, if it is an integer. */
 export function integer(value: unknown, what: string): number {
-  if (Number.isInteger(value)) return value as number
+  if (isInteger(value)) return value
   throw new KerneletError('ERR_ARGUMENT', `${what} must be an integer but is ${show(value)}`)
 }
 
-/** `value`, if it is a function, or undefined. */
+/** `value`, if it is a function that can be called (a class cannot), or undefined. */
 export function callbackOf<T>(value: T | undefined, what: string): T | undefined {
-  if (value === undefined || typeof value === 'function') return value
+  if (value === undefined) return value
+  const isClass = () => Object.getOwnPropertyDescriptor(value, 'prototype')?.writable === false
+  if (typeof value === 'function' && !isClass()) return value
   throw new KerneletError('ERR_ARGUMENT', `${what} must be a function but is ${show(value)}`)
+}
+
+/** `value`, if it is a string. */
+export function text(value: unknown, what: string): string {
+  if (typeof value === 'string') return value
+  throw new KerneletError('ERR_ARGUMENT', `${what} must be a string but is ${show(value)}`)
 }
 
 /** `value`, if it is true or false. */
@@ -83,9 +95,9 @@ export function flag(value: unknown, what: string): boolean {
 export function itemsOf(value: unknown, most: number): unknown[] | undefined {
   if (!Array.isArray(value)) return undefined
   const { length } = value as { length: unknown }
-  if (!Number.isInteger(length) || (length as number) > most) return undefined
+  if (!isInteger(length) || length > most) return undefined
   const items: unknown[] = []
-  for (let i = 0; i < (length as number); i++) items.push(value[i])
+  for (let i = 0; i < length; i++) items.push(value[i])
   return items
 }
 

@@ -45,3 +45,9 @@ export class KerneletError extends Error {
     this.code = code
   }
 }
+
+/** What was caught, in words: anything can be thrown. */
+export function messageOf(cause: unknown): string {
+  const { message } = (cause ?? {}) as { message?: unknown }
+  return typeof message === 'string' ? message : String(cause)
+}

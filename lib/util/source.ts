@@ -5,8 +5,9 @@
 
 import { fileURLToPath } from 'node:url'
 import { types } from 'node:util'
-import { KerneletError } from './errors.ts'
+import { KerneletError, messageOf } from './errors.ts'
 import { show } from './show.ts'
+import { bufferOf, byteOffsetOf, lengthOf } from './typed-array.ts'
 
 /** The path of a file, or its `file:` URL. */
 export type FilePath = string | URL
@@ -14,9 +15,15 @@ export type FilePath = string | URL
 /** A file by its path or `file:` URL, or its bytes. */
 export type FileSource = FilePath | Uint8Array | ArrayBuffer
 
-/** The bytes of a Uint8Array (a Buffer is one) or an ArrayBuffer, not copied; undefined for anything else. */
+/**
+ * The bytes of a Uint8Array (a Buffer is one) or an ArrayBuffer, not copied; undefined for anything else. The view is a
+ * new one: a Buffer's slice() is no copy, and a caller's array may say that it is longer than it is.
+ */
 export function bytesOf(value: unknown): Uint8Array | undefined {
-  if (types.isUint8Array(value)) return value
+  if (types.isUint8Array(value)) {
+    const length = lengthOf(value)
+    return length === 0 ? new Uint8Array(0) : new Uint8Array(bufferOf(value), byteOffsetOf(value), length)
+  }
   return types.isAnyArrayBuffer(value) ? new Uint8Array(value) : undefined
 }
 
@@ -31,13 +38,9 @@ export function pathOf(value: unknown): string | undefined {
   try {
     return fileURLToPath(url)
   } catch (cause) {
-    throw new KerneletError(
-      'ERR_ARGUMENT',
-      `${show(url)} is not the URL of a file: ${(cause as Error).message}`,
-      {
-        cause,
-      },
-    )
+    throw new KerneletError('ERR_ARGUMENT', `${show(url)} is not the URL of a file: ${messageOf(cause)}`, {
+      cause,
+    })
   }
 }
 

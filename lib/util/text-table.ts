@@ -4,7 +4,7 @@
 export function formatTable(rows: readonly (readonly string[])[], right: readonly number[]): string {
   const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => (row[i] ?? '').length)))
   const align = (cell: string, i: number): string =>
-    right.includes(i) ? cell.padStart(widths[i] as number) : cell.padEnd(widths[i] as number)
+    right.includes(i) ? cell.padStart(widths[i] ?? 0) : cell.padEnd(widths[i] ?? 0)
   return rows.map((row) => row.map(align).join('  ').trimEnd()).join('\n')
 }
 

@@ -2,13 +2,10 @@
  * Every exported function and class, and the methods of what they make, with arguments of every kind: mostly wrong
  * ones. Right or wrong, a call gives a result or a KerneletError.
  */
-import { inspect } from 'node:util'
 import fc from 'fast-check'
+import { Ours, oddValues, written } from './values.mjs'
 
 export const extension = 'json'
-
-/** Thrown by getters and functions of ours: that these come out again is right. */
-class Ours extends Error {}
 
 export function prepare(kernelet) {
   kernelet.manualSeed(0)
@@ -131,78 +128,7 @@ function valuesOf(kernelet) {
     () => new Map([['weight', new Tensor(new Float32Array(2), [2])]]),
     () => new kernelet.Parameter(new Float32Array(2), [2]),
   ]
-  const odd = [
-    () => undefined,
-    () => null,
-    () => Number.NaN,
-    () => Number.POSITIVE_INFINITY,
-    () => -1,
-    () => 0,
-    () => -0,
-    () => 0.5,
-    () => 2 ** 31,
-    () => 2 ** 32,
-    () => 2 ** 53,
-    () => 1e300,
-    () => 10n ** 100n,
-    () => 1n,
-    () => Symbol('hostile'),
-    () => '',
-    () => 'conv1.weight',
-    () => '__proto__',
-    () => '\0',
-    () => 'x'.repeat(5000),
-    () => 'none/such',
-    () => '.',
-    () => [],
-    () => [[[[[]]]]],
-    () => [Number.NaN],
-    () => [1, -1],
-    () => [2 ** 31, 2 ** 31],
-    () => Array(10),
-    () => Array.from({ length: 100 }, () => 1),
-    () => ({}),
-    () => Object.create(null),
-    () => ({ length: -1 }),
-    () => ({ length: 2 ** 53 }),
-    () => ({ data: new Float32Array(4), shape: [2, 2] }),
-    () => ({ data: new Uint8Array(16), width: 4, height: 4, channels: 1 }),
-    () => () => 1,
-    () => class {},
-    () => new Map(),
-    () => new Set([1]),
-    () => new Date(Number.NaN),
-    () => /x/,
-    () => new Error('x'),
-    () => new Uint8Array(0),
-    () => new Uint8Array(30),
-    () => new Uint8ClampedArray(3),
-    () => new Float32Array(0),
-    () => new Float64Array(16),
-    () => new BigInt64Array(2),
-    () => new ArrayBuffer(8),
-    () => new DataView(new ArrayBuffer(8)),
-    () => new Float32Array(new SharedArrayBuffer(64)),
-    () => new URL('file:///none'),
-    () => Promise.resolve(1),
-    () => AbortSignal.abort(),
-    () => new Proxy([], {}),
-    () => new Proxy({}, { get: () => 1 }),
-    revoked,
-    detached,
-    circle,
-    laughs,
-    throwing,
-    () => ({ toString: null, valueOf: null }),
-    () => ({
-      valueOf: () => {
-        throw new Ours('valueOf')
-      },
-    }),
-    () => Object.defineProperty(new Float32Array(16), 'length', { value: 1e6 }),
-    () => Object.setPrototypeOf({}, Tensor.prototype),
-    () => Object.setPrototypeOf({}, kernelet.Module.prototype),
-  ]
+  const odd = oddValues(kernelet)
   const leaf = fc.oneof(
     { weight: 4, arbitrary: fc.constantFrom(...fits) },
     { weight: 4, arbitrary: fc.constantFrom(...odd) },
@@ -289,44 +215,6 @@ const optionNames = [
   ],
 ]
 
-function revoked() {
-  const { proxy, revoke } = Proxy.revocable([], {})
-  revoke()
-  return proxy
-}
-
-function detached() {
-  const array = new Float32Array(16)
-  structuredClone(array.buffer, { transfer: [array.buffer] })
-  return array
-}
-
-function circle() {
-  const array = [1]
-  array.push(array)
-  return array
-}
-
-function laughs() {
-  let array = ['lol']
-  for (let i = 0; i < 30; i++) array = [array, array, array, array]
-  return array
-}
-
-function throwing() {
-  return new Proxy(
-    {},
-    {
-      get: () => {
-        throw new Ours('get')
-      },
-      ownKeys: () => {
-        throw new Ours('ownKeys')
-      },
-    },
-  )
-}
-
 /** Which call, and the seed of its arguments. */
 export function make({ calls }, random) {
   return Buffer.from(
@@ -362,15 +250,5 @@ export function describe(state, bytes) {
     return `${call}(${argumentsOf(state, seed).map(written).join(', ')})`
   } catch (error) {
     return `${call}(…): ${error}`
-  }
-}
-
-/** Short and quick: values hold each other in circles, or a thousand times over. */
-function written(value) {
-  try {
-    const some = { depth: 3, maxArrayLength: 4, maxStringLength: 60, showProxy: true, getters: false }
-    return inspect(value, { ...some, breakLength: Number.POSITIVE_INFINITY }).slice(0, 200)
-  } catch {
-    return 'what cannot be written'
   }
 }

@@ -1,4 +1,5 @@
 /** Values that nothing should be handed, or hardly anything: what a caller's slip, or malice, may come with. */
+import { inspect } from 'node:util'
 import vm from 'node:vm'
 
 /** Thrown by getters and functions of ours: that it comes out again is right. */
@@ -191,4 +192,14 @@ function traps() {
     throw new Ours(name)
   }
   return Object.fromEntries(['get', 'has', 'ownKeys', 'getPrototypeOf'].map((name) => [name, fail(name)]))
+}
+
+/** Short and quick: values hold each other in circles, or a thousand times over. */
+export function written(value) {
+  try {
+    const some = { depth: 3, maxArrayLength: 4, maxStringLength: 60, showProxy: true, getters: false }
+    return inspect(value, { ...some, breakLength: Number.POSITIVE_INFINITY }).slice(0, 200)
+  } catch {
+    return 'what cannot be written'
+  }
 }

@@ -1,5 +1,5 @@
 /** Reports in the form of Google Benchmark, so that its tools read them, and back. */
-import { KerneletError } from '../../util/errors.ts'
+import { KerneletError, messageOf } from '../../util/errors.ts'
 import type { Benchmark } from '../benchmark.ts'
 import type { Host } from '../host.ts'
 import type { Level } from '../roof.ts'
@@ -117,7 +117,7 @@ export function readTimes(text: string, file: string): Times {
   try {
     report = JSON.parse(text)
   } catch (error) {
-    throw bad((error as Error).message)
+    throw bad(messageOf(error))
   }
   if (!Array.isArray(report?.benchmarks)) throw bad('it has no list of benchmarks')
   const times = new Map<string, number[]>()

@@ -14,8 +14,8 @@ export function markdownTable<Row>(columns: readonly Column<Row>[], rows: readon
     Math.max(3, title.length, ...cells.map((row) => row[i]!.length)),
   )
   const line = (row: readonly string[]): string =>
-    `| ${row.map((cell, i) => (columns[i]!.right ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!))).join(' | ')} |`
-  const rule = columns.map(({ right }, i) => `${'-'.repeat(widths[i]! - 1)}${right ? ':' : '-'}`)
+    `| ${row.map((cell, i) => (columns[i]!.right ? cell.padStart(widths[i] ?? 0) : cell.padEnd(widths[i] ?? 0))).join(' | ')} |`
+  const rule = columns.map(({ right }, i) => `${'-'.repeat((widths[i] ?? 0) - 1)}${right ? ':' : '-'}`)
   return [line(columns.map(({ title }) => title)), line(rule), ...cells.map(line)].join('\n')
 }
 

@@ -21,8 +21,8 @@ export function drawRoofline(findings: Findings, title: string, points: readonly
   const tiers = host.isa.supported.filter(
     (isa) => isa === host.isa.chosen || findings.benchmarks.some(({ labels }) => labels.isa === isa),
   )
-  const highest = Math.max(...tiers.map((isa) => peaks[isa]!))
-  const lowest = Math.min(...points.map(({ gflops }) => gflops), ...tiers.map((isa) => peaks[isa]!))
+  const highest = Math.max(...tiers.map((isa) => peaks[isa] ?? 0))
+  const lowest = Math.min(...points.map(({ gflops }) => gflops), ...tiers.map((isa) => peaks[isa] ?? 0))
   const fastest = Math.max(...levels.map(({ bandwidth }) => bandwidth))
   // to the left there is room for the slope of the innermost cache
   const [fromX, toX] = [
@@ -75,7 +75,7 @@ export function drawRoofline(findings: Findings, title: string, points: readonly
     body.push(space.write(`${name} ${bandwidth.toFixed(0)} GB/s`, places))
   }
   for (const isa of tiers) {
-    const peak = peaks[isa]!
+    const peak = peaks[isa] ?? 0
     const begin = x(Math.max(fromX, peak / fastest))
     body.push(line(begin, y(peak), BOX.right, y(peak), 'roof'))
     const places = steps(0.8, 0.2).map((part) => ({

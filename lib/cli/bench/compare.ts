@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { readTimes, type Times } from '../../bench/report/json.ts'
 import { type Column, formatTime, markdownTable } from '../../bench/report/markdown.ts'
 import { geometricMean, mannWhitney, median } from '../../bench/statistics.ts'
-import { KerneletError } from '../../util/errors.ts'
+import { KerneletError, messageOf } from '../../util/errors.ts'
 import { type Command, EXIT, UsageError, type Values } from '../command.ts'
 import { complain, print, printJson } from '../terminal.ts'
 import { format, output, regex } from './options.ts'
@@ -139,7 +139,7 @@ function read(file: string): Times {
   try {
     text = readFileSync(file, 'utf8')
   } catch (error) {
-    throw new KerneletError('ERR_IO', `${file} cannot be read: ${(error as Error).message}`, { cause: error })
+    throw new KerneletError('ERR_IO', `${file} cannot be read: ${messageOf(error)}`, { cause: error })
   }
   return readTimes(text, file)
 }

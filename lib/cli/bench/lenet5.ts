@@ -181,7 +181,7 @@ function check(
   const expected = reference.run(pictures('float32', batch))
   const actual = net.run(pictures(type, batch))
   for (let i = 0; i < expected.length; i++) {
-    if (!(Math.abs(actual[i]! - expected[i]!) <= tolerance)) {
+    if (!(Math.abs((actual[i] ?? Number.NaN) - (expected[i] ?? Number.NaN)) <= tolerance)) {
       throw new KerneletError(
         'ERR_INTERNAL',
         `LeNet-5 on ${isa}: score ${i} is ${actual[i]} where ${expected[i]} was expected; nothing was timed`,

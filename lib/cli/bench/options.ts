@@ -1,6 +1,7 @@
 /** The options that the bench commands share, and how their values are read. */
 
 import { native } from '../../backend/node-addon.ts'
+import { messageOf } from '../../util/errors.ts'
 import { type Option, UsageError, type Values } from '../command.ts'
 import { didYouMean } from '../suggest.ts'
 
@@ -97,7 +98,7 @@ export function regex(values: Values, option: string): RegExp | undefined {
   try {
     return new RegExp(text as string)
   } catch (error) {
-    throw new UsageError(`--${option}: ${(error as Error).message}`)
+    throw new UsageError(`--${option}: ${messageOf(error)}`)
   }
 }
 

@@ -17,7 +17,7 @@ import { geometricMean, median } from '../../bench/statistics.ts'
 import { compile } from '../../compile/compiled-model.ts'
 import { saveOnnx } from '../../formats/onnx/save.ts'
 import { LeNet5 } from '../../models/lenet5.ts'
-import { KerneletError } from '../../util/errors.ts'
+import { KerneletError, messageOf } from '../../util/errors.ts'
 import { moduleUrl, packageFile, packageRoot } from '../../util/package-files.ts'
 import { type Command, EXIT, UsageError, type Values } from '../command.ts'
 import { didYouMean } from '../suggest.ts'
@@ -144,7 +144,7 @@ async function started(contender: Contender, task: Task, trial: Trial) {
     return { ...contender, child, version, threads: task.threads }
   } catch (error) {
     child.stop()
-    skipped(child.name, (error as Error).message.replace(`${child.name}: `, ''))
+    skipped(child.name, messageOf(error).replace(`${child.name}: `, ''))
     return undefined
   }
 }
@@ -177,7 +177,7 @@ function sourceOf({ name, child, version, threads }: Started, trial: Trial, peak
 function compareWith(expected: Float32Array): Trial['check'] {
   return (output, who) => {
     for (let i = 0; i < expected.length; i++) {
-      if (!(Math.abs(output[i]! - expected[i]!) <= 1e-4)) {
+      if (!(Math.abs((output[i] ?? Number.NaN) - (expected[i] ?? Number.NaN)) <= 1e-4)) {
         throw new KerneletError(
           'ERR_INTERNAL',
           `${who}: value ${i} is ${output[i]} where kernelet has ${expected[i]}; nothing was timed`,

@@ -8,7 +8,7 @@ import { type Findings, toGoogleBenchmark } from '../../bench/report/json.ts'
 import { type Column, markdownTable } from '../../bench/report/markdown.ts'
 import { Roof } from '../../bench/roof.ts'
 import type { Repetition } from '../../bench/stopwatch.ts'
-import { KerneletError } from '../../util/errors.ts'
+import { KerneletError, messageOf } from '../../util/errors.ts'
 import { EXIT, UsageError, type Values } from '../command.ts'
 import { complain, print, printJson, style } from '../terminal.ts'
 import { count, type Format, format, regex, seconds } from './options.ts'
@@ -141,7 +141,7 @@ function write(file: string, text: string): void {
   try {
     writeFileSync(file, text)
   } catch (error) {
-    throw new KerneletError('ERR_IO', `${file} cannot be written: ${(error as Error).message}`, {
+    throw new KerneletError('ERR_IO', `${file} cannot be written: ${messageOf(error)}`, {
       cause: error,
     })
   }

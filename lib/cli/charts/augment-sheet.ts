@@ -14,7 +14,7 @@ const [rows, variations, border] = [12, 15, 1]
  * @returns a PNG
  */
 export function augmentSheet(data: Dataset, seed: number): Uint8Array {
-  const [, height, width] = data.shape as [number, number, number]
+  const [, height = 1, width = 1] = data.shape
   const zoom = Math.max(1, Math.round(48 / Math.max(height, width)))
   const cell = { width: width * zoom + border, height: height * zoom + border }
   const count = Math.min(rows, data.length)
@@ -30,7 +30,7 @@ export function augmentSheet(data: Dataset, seed: number): Uint8Array {
         const from = Math.floor(y / zoom) * width
         const to = (row * cell.height + y) * cell.width * (variations + 1) + column * cell.width
         for (let x = 0; x < width * zoom; x++) {
-          const level = seen.data[from + Math.floor(x / zoom)] as number
+          const level = seen.data[from + Math.floor(x / zoom)] ?? 0
           sheet[to + x] = 255 * Math.max(0, Math.min(1, level))
         }
       }

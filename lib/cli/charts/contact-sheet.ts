@@ -44,8 +44,7 @@ const wrong: Colour = [255, 123, 114]
 /** Rows of a letter as 7 numbers of 5 bits; capitals stand for small letters, ? for what there is not. */
 function bitmap(letter: string): number[] {
   const code = letter.toUpperCase().charCodeAt(0) - 65
-  const hex =
-    letters[letter] ?? (code >= 0 && code < 26 ? (capitals.split(' ')[code] as string) : letters['?'])
+  const hex = letters[letter] ?? (code >= 0 && code < 26 ? (capitals.split(' ')[code] ?? '') : letters['?'])
   return Array.from({ length: letterHeight }, (_, i) =>
     Number.parseInt((hex as string).slice(2 * i, 2 * i + 2), 16),
   )
@@ -99,7 +98,7 @@ export function contactSheet(
   examples: readonly Example[],
   classes: readonly string[],
 ): Uint8Array {
-  const [channels, height, width] = data.shape as [number, number, number]
+  const [channels = 1, height = 1, width = 1] = data.shape
   const zoom = Math.max(1, Math.round(84 / Math.max(height, width)))
   const scale = 2
   const label = ({ label: one, predicted, confidence }: Example) => [
@@ -122,7 +121,7 @@ export function contactSheet(
     for (let row = 0; row < height; row++) {
       for (let column = 0; column < width; column++) {
         const value = (channel: number): number => {
-          const level = image[((channel % channels) * height + row) * width + column] as number
+          const level = image[((channel % channels) * height + row) * width + column] ?? 0
           return image instanceof Uint8Array ? level : Math.max(0, Math.min(255, 255 * level))
         }
         const colour: Colour = channels >= 3 ? [value(0), value(1), value(2)] : [value(0), value(0), value(0)]

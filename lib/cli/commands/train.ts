@@ -12,7 +12,7 @@ import { freeze } from '../../train/freeze.ts'
 import { Adam, AdamW, type Optimizer, SGD } from '../../train/optimizers.ts'
 import { CosineAnnealingLR, OneCycleLR, type Schedule, StepLR } from '../../train/schedules.ts'
 import { Trainer } from '../../train/trainer.ts'
-import { KerneletError } from '../../util/errors.ts'
+import { KerneletError, messageOf } from '../../util/errors.ts'
 import { formatCount } from '../../util/text-table.ts'
 import { version } from '../../util/version.ts'
 import { brailleChart, smooth } from '../charts/braille.ts'
@@ -289,7 +289,7 @@ function oneOf<T extends string>(values: Values, option: string, known: readonly
 }
 
 function make(name: string, data: Dataset): Module {
-  return trainableByName(name)(data.shape[0] as number, data.classes.length)
+  return trainableByName(name)(data.shape[0] ?? 0, data.classes.length)
 }
 
 function layersOf(parts: ReadonlyMap<string, unknown>): string {
@@ -391,7 +391,7 @@ function checkPlace(file: string): void {
   try {
     accessSync(dirname(file), constants.W_OK)
   } catch (cause) {
-    throw new KerneletError('ERR_IO', `${file} could not be written: ${(cause as Error).message}`, { cause })
+    throw new KerneletError('ERR_IO', `${file} could not be written: ${messageOf(cause)}`, { cause })
   }
 }
 
@@ -400,6 +400,6 @@ function write(file: string, text: string): void {
   try {
     writeFileSync(file, text)
   } catch (cause) {
-    throw new KerneletError('ERR_IO', `${file} cannot be written: ${(cause as Error).message}`, { cause })
+    throw new KerneletError('ERR_IO', `${file} cannot be written: ${messageOf(cause)}`, { cause })
   }
 }

@@ -89,7 +89,7 @@ export function first({ values }: NdArray): number | undefined {
 /** Elements from one index of a dimension to the next. */
 export function stridesOf(shape: readonly number[]): number[] {
   const strides: number[] = []
-  for (let d = shape.length - 1, step = 1; d >= 0; step *= shape[d] as number, d--) strides[d] = step
+  for (let d = shape.length - 1, step = 1; d >= 0; step *= shape[d] ?? 0, d--) strides[d] = step
   return strides
 }
 
@@ -130,17 +130,18 @@ export function view(
   if (total === 0) return result
   // dimensions of one element only cost time
   const kept = shape.map((_, d) => d).filter((d) => shape[d] !== 1)
-  const sizes = kept.map((d) => shape[d] as number)
-  const apart = kept.map((d) => steps[d] as number)
+  const sizes = kept.map((d) => shape[d] ?? 0)
+  const apart = kept.map((d) => steps[d] ?? 0)
   const [row, step] = [sizes.pop() ?? 1, apart.pop() ?? 1]
   const index = new Array<number>(sizes.length).fill(0)
   const [target, source] = [result.values as Float64Array, array.values as Float64Array]
   for (let to = 0, from = start; to < total; ) {
-    for (let i = 0, at = from; i < row; i++, at += step) target[to++] = source[at] as number
+    for (let i = 0, at = from; i < row; i++, at += step) target[to++] = source[at] ?? 0
     for (let d = sizes.length - 1; d >= 0; d--) {
-      from += apart[d] as number
-      if (++(index[d] as number) < (sizes[d] as number)) break
-      from -= (apart[d] as number) * (sizes[d] as number)
+      from += apart[d] ?? 0
+      index[d] = (index[d] ?? 0) + 1
+      if ((index[d] ?? 0) < (sizes[d] ?? 0)) break
+      from -= (apart[d] ?? 0) * (sizes[d] ?? 0)
       index[d] = 0
     }
   }
@@ -184,7 +185,7 @@ export function combine<T extends Scalar>(
 /** Output dimension i is input dimension `axes[i]`. */
 export function transpose(array: NdArray, axes: readonly number[]): NdArray {
   const strides = stridesOf(array.shape)
-  const pick = (list: readonly number[]) => axes.map((axis) => list[axis] as number)
+  const pick = (list: readonly number[]) => axes.map((axis) => list[axis] ?? 0)
   return view(array, pick(array.shape), 0, pick(strides))
 }
 
@@ -196,12 +197,12 @@ export function slice(
   counts: readonly number[],
 ): NdArray {
   const strides = stridesOf(array.shape)
-  const start = starts.reduce((sum, at, d) => sum + at * (strides[d] as number), 0)
+  const start = starts.reduce((sum, at, d) => sum + at * (strides[d] ?? 0), 0)
   return view(
     array,
     counts,
     start,
-    strides.map((stride, d) => stride * (steps[d] as number)),
+    strides.map((stride, d) => stride * (steps[d] ?? 0)),
   )
 }
 
@@ -209,12 +210,12 @@ export function slice(
 export function copy(from: Values, at: number, to: Values, start: number, count: number): void {
   const [source, target] = [from as Float64Array, to as Float64Array]
   if (count > 16) target.set(source.subarray(at, at + count), start)
-  else for (let i = 0; i < count; i++) target[start + i] = source[at + i] as number
+  else for (let i = 0; i < count; i++) target[start + i] = source[at + i] ?? 0
 }
 
 /** The rows of `axis` that `indices` names. */
 export function gather(array: NdArray, indices: NdArray, axis: number): NdArray {
-  const size = array.shape[axis] as number
+  const size = array.shape[axis] ?? 0
   const inner = elements(array.shape.slice(axis + 1))
   const outer = elements(array.shape.slice(0, axis))
   const shape = [...array.shape.slice(0, axis), ...indices.shape, ...array.shape.slice(axis + 1)]
@@ -242,7 +243,7 @@ export function gather(array: NdArray, indices: NdArray, axis: number): NdArray 
 
 export function concat(arrays: readonly NdArray[], axis: number): NdArray {
   const head = arrays[0] as NdArray
-  const sizes = arrays.map((array) => array.shape[axis] as number)
+  const sizes = arrays.map((array) => array.shape[axis] ?? 0)
   for (const { shape } of arrays) {
     if (shape.length !== head.shape.length || shape.some((one, d) => d !== axis && one !== head.shape[d])) {
       throw new KerneletError(
@@ -259,7 +260,7 @@ export function concat(arrays: readonly NdArray[], axis: number): NdArray {
   let to = 0
   for (let i = 0; i < outer; i++) {
     for (const [k, { values }] of arrays.entries()) {
-      const inner = inners[k] as number
+      const inner = inners[k] ?? 0
       copy(values, i * inner, result.values, to, inner)
       to += inner
     }
@@ -274,11 +275,11 @@ export type Fold = (values: Values, from: number, to: number) => Scalar
 export function reduce(array: NdArray, axes: readonly number[], keepDims: boolean, fold: Fold): NdArray {
   const kept = array.shape.map((_, d) => d).filter((d) => !axes.includes(d))
   const moved = transpose(array, [...kept, ...axes])
-  const count = elements(axes.map((axis) => array.shape[axis] as number))
+  const count = elements(axes.map((axis) => array.shape[axis] ?? 0))
   const { type } = array
   const result = allocate(
     type,
-    kept.map((d) => array.shape[d] as number),
+    kept.map((d) => array.shape[d] ?? 0),
   )
   const target = result.values as Float64Array
   spend(type.wide ? wideSteps * moved.values.length : target.length)

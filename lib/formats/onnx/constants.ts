@@ -127,7 +127,7 @@ export class Constants {
         break
       }
       chain.push(maker)
-      at = maker.node.inputs[0] as string
+      at = maker.node.inputs[0] ?? ''
     }
     for (const { node, step } of chain.reverse()) {
       const [moved, ...others] = node.inputs.map((input, i) => (i === 0 ? found : this.values).get(input))

@@ -1,6 +1,6 @@
 /** The bytes of a model as messages. A file is not trusted: what does not fit its lengths is refused. */
 import { PbfReader } from 'pbf'
-import { KerneletError } from '../../util/errors.ts'
+import { KerneletError, messageOf } from '../../util/errors.ts'
 
 import { type ModelProto, readModelProto } from './proto.ts'
 
@@ -25,7 +25,7 @@ export function decodeModel(bytes: Uint8Array, name: string): ModelProto {
   try {
     model = readModelProto(new CheckedReader(bytes))
   } catch (cause) {
-    throw notOnnx(name, (cause as Error).message, cause)
+    throw notOnnx(name, messageOf(cause), cause)
   }
   if (!model.graph) throw notOnnx(name, 'it has no graph')
   return model

@@ -126,7 +126,7 @@ const upper = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1 ? 1 : 0
 /** The exponent of a number: n with `2ⁿ ≤ |value| < 2ⁿ⁺¹`; below those of normal doubles, −1023. */
 function exponentOf(value: number): number {
   double[0] = value
-  return (((words[upper] as number) >>> 20) & 0x7ff) - 1023
+  return (((words[upper] ?? 0) >>> 20) & 0x7ff) - 1023
 }
 
 /**
@@ -187,13 +187,13 @@ export function convert(values: Values, from: ElementType, to: ElementType, satu
   const source = values as Float64Array
   if (to.wide) {
     const wide = result as BigInt64Array
-    for (let i = 0; i < source.length; i++) wide[i] = toWide(source[i] as number)
+    for (let i = 0; i < source.length; i++) wide[i] = toWide(source[i] ?? 0)
     return result
   }
   const { round } = to
   const target = result as Float64Array
   for (let i = 0; i < source.length; i++) {
-    const value = source[i] as number
+    const value = source[i] ?? 0
     target[i] = round ? round(value, saturate) : value
   }
   return result

@@ -81,13 +81,7 @@ export class GraphWriter {
   }
 
   /** The bytes of the file. */
-  write({
-    inputName = 'input',
-    outputName = 'output',
-  }: {
-    inputName?: string | undefined
-    outputName?: string | undefined
-  }): Uint8Array {
+  write({ inputName, outputName }: { inputName: string; outputName: string }): Uint8Array {
     const { nodes, output } = this.#graph
     const shapes = graphShapes(this.#graph)
     const [source, result] = [this.#unused(inputName), this.#unused(outputName)]
@@ -105,13 +99,13 @@ export class GraphWriter {
         continue
       }
       if (definitionOf(node.op).view === 'unless trained') {
-        this.#values[i] = this.#values[node.inputs[0] as number] as string
+        this.#values[i] = this.#values[node.inputs[0] ?? 0] ?? ''
         continue
       }
       this.#values[i] = i === output ? result : this.#unused(node.name)
-      this.#writeNode(node, this.#values[i] as string)
+      this.#writeNode(node, this.#values[i] ?? '')
     }
-    if (this.#values[output] !== result) this.add('Identity', [this.#values[output] as string], result)
+    if (this.#values[output] !== result) this.add('Identity', [this.#values[output] ?? ''], result)
     return this.#encode(
       [valueInfo(source, shapes.input)],
       [valueInfo(result, (nodes[output] as GraphNode).flat ? [] : shapes.output)],
@@ -157,7 +151,7 @@ export class GraphWriter {
         `saveOnnx: ${node.name}: ONNX has no operator for ${title(node)}`,
       )
     }
-    const inputs = node.inputs.map((input) => this.#values[input] as string)
+    const inputs = node.inputs.map((input) => this.#values[input] ?? '')
     const shapes = node.inputs.map((input) => (this.#graph.nodes[input] as GraphNode).shape)
     write(this, { node, inputs, shapes, output })
   }

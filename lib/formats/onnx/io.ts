@@ -1,7 +1,9 @@
 /** What OnnxModel.run is given and gives. */
 
-import { checkShape, elements } from '../../tensor/shape.ts'
+import { types } from 'node:util'
+import { checkShape, elements, mostDimensions } from '../../tensor/shape.ts'
 import { noData, Tensor } from '../../tensor/tensor.ts'
+import { itemsOf } from '../../util/check.ts'
 import { KerneletError } from '../../util/errors.ts'
 import { show } from '../../util/show.ts'
 import type { NdArray } from './array.ts'
@@ -9,6 +11,9 @@ import { convert, type ElementType, elementTypeNamed, float32, float64 } from '.
 import type { OnnxValueInfo } from './info.ts'
 import { OnnxArray, type OnnxInput, type OnnxResult } from './onnx-array.ts'
 import { typeOf, type Value } from './value.ts'
+
+/** Elements of one tensor. */
+const largest = 2 ** 31 - 1
 
 /** A tensor with a dimension of 0, which no function of tensors takes. */
 class EmptyTensor extends Tensor {
@@ -46,8 +51,9 @@ export function inputValue(input: OnnxInput, { name, type }: OnnxValueInfo): Val
   const held = declared.single && !declared.name.startsWith('float8') ? float32 : declared
   if (Tensor.is(input) && held === float32 && elements(input.shape) > 0) return input
   // What only has a Tensor's prototype has no numbers to look at.
-  const { data, shape } = input instanceof Tensor && !Tensor.is(input) ? {} : (input ?? {})
-  if (!isList(data) || !isShape(shape) || data.length !== elements(shape)) {
+  const { data, shape: sizes } = input instanceof Tensor && !Tensor.is(input) ? {} : (input ?? {})
+  const shape = sizesOf(sizes)
+  if (!isList(data) || !shape || data.length !== elements(shape)) {
     throw new KerneletError(
       'ERR_ARGUMENT',
       `run: ${show(name)} must be a Tensor or { data, shape } with as many numbers as its shape says`,
@@ -56,19 +62,26 @@ export function inputValue(input: OnnxInput, { name, type }: OnnxValueInfo): Val
   const values = held.make(data.length)
   if (held.wide) fillWide(values as BigInt64Array, data, held, name)
   else fill(values as Float64Array, data, held, name)
-  const array: NdArray = { type: held, shape: [...shape], values }
+  const array: NdArray = { type: held, shape, values }
   if (held !== float32 || data.length === 0) return array
   return new Tensor(values as Float32Array, checkShape(shape, name))
 }
 
+/** What only says that it has so many numbers is none: it would be taken at its word for as much memory. */
 function isList(data: unknown): data is ArrayLike<number | bigint> {
-  return (
-    typeof data === 'object' && data !== null && Number.isSafeInteger((data as { length?: unknown }).length)
-  )
+  if (typeof data !== 'object' || data === null) return false
+  // One of a typed array has none of its getters.
+  if (types.isProxy(data) && !Array.isArray(data)) return false
+  const { length } = data as { length?: unknown }
+  if (!Number.isInteger(length) || (length as number) < 0 || (length as number) > largest) return false
+  return length === 0 || (data as ArrayLike<unknown>)[(length as number) - 1] !== undefined
 }
 
-function isShape(shape: unknown): shape is readonly number[] {
-  return Array.isArray(shape) && shape.every((size) => Number.isSafeInteger(size) && size >= 0)
+/** The sizes, copied. */
+function sizesOf(value: unknown): number[] | undefined {
+  const sizes = itemsOf(value, mostDimensions)
+  const fits = (one: unknown): one is number => Number.isSafeInteger(one) && (one as number) >= 0
+  return sizes?.every(fits) ? sizes : undefined
 }
 
 function fillWide(
@@ -89,7 +102,13 @@ function fillWide(
 function fill(values: Float64Array, data: ArrayLike<number | bigint>, type: ElementType, name: string): void {
   const { round, kind, lowest, highest } = type
   for (let i = 0; i < values.length; i++) {
-    const value = Number(data[i])
+    const given = data[i]
+    const fits =
+      typeof given === 'number' ||
+      typeof given === 'bigint' ||
+      (kind === 'bool' && typeof given === 'boolean')
+    if (!fits) throw misfit(given, type, name)
+    const value = Number(given)
     if (kind === 'int' && !(Number.isInteger(value) && value >= lowest && value <= highest)) {
       throw misfit(data[i], type, name)
     }

@@ -11,7 +11,7 @@ import type { Tensor } from '../../tensor/tensor.ts'
 import { checkOptions, objectOf } from '../../util/check.ts'
 import { KerneletError } from '../../util/errors.ts'
 import { show } from '../../util/show.ts'
-import type { FileSource } from '../../util/source.ts'
+import { checkFilePath, type FileSource } from '../../util/source.ts'
 import { readSource } from '../source.ts'
 import { Budget, within } from './budget.ts'
 import { decodeModel } from './decode.ts'
@@ -48,7 +48,8 @@ export interface LoadOnnxOptions {
 export function loadOnnx(source: FileSource, options: LoadOnnxOptions = {}): OnnxModel {
   checkOptions('loadOnnx', options, ['output', 'dataFolder'])
   const { bytes, name, path: file } = readSource('loadOnnx', source, 'ONNX')
-  const path = options.dataFolder ?? (file === undefined ? undefined : dirname(file))
+  const folder = options.dataFolder
+  const path = folder === undefined ? file && dirname(file) : checkFilePath(folder, 'loadOnnx: dataFolder')
   return new OnnxModel(decodeModel(bytes, name), name, { path }, options.output)
 }
 

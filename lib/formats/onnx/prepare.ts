@@ -129,8 +129,8 @@ function joinBiases(
     for (const [product, bias] of [add.input, [...add.input].reverse()] as [string, string][]) {
       const maker = makers.get(product)
       if (maker?.op_type !== 'MatMul' || maker.input.length !== 2) continue
-      const matrix = shapeOf(maker.input[1] as string)
-      const fits = matrix?.length === 2 && sameShape(shapeOf(bias) ?? [], [matrix[1] as number])
+      const matrix = shapeOf(maker.input[1] ?? '')
+      const fits = matrix?.length === 2 && sameShape(shapeOf(bias) ?? [], [matrix[1] ?? 0])
       if (!fits || readers.get(product) !== 1) continue
       joined.set(maker, undefined)
       joined.set(add, { ...maker, input: [...maker.input, bias], output: add.output })

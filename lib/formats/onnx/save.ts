@@ -2,7 +2,7 @@ import { graphGiven } from '../../graph/check-graph.ts'
 import { type Graph, trace } from '../../graph/graph.ts'
 import { Module } from '../../nn/module.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
-import { checkOptions } from '../../util/check.ts'
+import { checkOptions, text } from '../../util/check.ts'
 import { KerneletError } from '../../util/errors.ts'
 import { show } from '../../util/show.ts'
 import { type FilePath, pathOf } from '../../util/source.ts'
@@ -39,9 +39,11 @@ export function saveOnnx(
   const file = pathOf(path)
   const options = file === undefined ? (path as SaveOnnxOptions) : more
   checkOptions('saveOnnx', options, ['inputShape', 'inputName', 'outputName'])
+  const inputName = text(options.inputName ?? 'input', 'saveOnnx: inputName')
+  const outputName = text(options.outputName ?? 'output', 'saveOnnx: outputName')
   const graph = graphOf(model, options)
   const names = model instanceof Module ? model.stateDict() : new Map<string, Tensor>()
-  const bytes = new GraphWriter(graph, names, writers).write(options)
+  const bytes = new GraphWriter(graph, names, writers).write({ inputName, outputName })
   if (file !== undefined) writeAtomically(file, [bytes])
   return bytes
 }

@@ -80,7 +80,7 @@ function placesOf(
       if (!(index >= 0 && index < size)) throw wrong(`the index ${index} is outside a dimension of ${size}`)
       place = place * size + index
     }
-    if (i > 0 && place <= (places[i - 1] as number)) throw wrong('its indices do not ascend')
+    if (i > 0 && place <= (places[i - 1] ?? 0)) throw wrong('its indices do not ascend')
     places[i] = place
   }
   return places

@@ -1,7 +1,7 @@
 /** Numbers as ONNX stores them: in one of six fields of the model, or in a file beside it. */
 import { join } from 'node:path'
 import { formatShape } from '../../tensor/shape.ts'
-import { KerneletError } from '../../util/errors.ts'
+import { KerneletError, messageOf } from '../../util/errors.ts'
 import { PartReader, unreadable } from '../../util/file.ts'
 import { show } from '../../util/show.ts'
 import { locateBelow } from '../below.ts'
@@ -226,7 +226,7 @@ function readExternal(
     }
   } catch (cause) {
     if (cause instanceof KerneletError && cause.code !== 'ERR_IO') throw cause
-    throw new KerneletError('ERR_IO', `${what}: ${(cause as Error).message}`, { cause })
+    throw new KerneletError('ERR_IO', `${what}: ${messageOf(cause)}`, { cause })
   }
 }
 

@@ -128,6 +128,6 @@ export function integersOf(
 ): number[] | undefined {
   if (value === undefined) return undefined
   const { values } = indicesOf(node, value, what)
-  if (values.length <= most) return Array.from(values as Float64Array, Number)
+  if (values.length <= most) return Array.from<number | bigint, number>(values, Number)
   throw node.error('ERR_SHAPE', `${what} are ${values.length} numbers; there may be ${most}`)
 }

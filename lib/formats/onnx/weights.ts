@@ -210,7 +210,7 @@ function bufferOf(candidate: Candidate, constants: Constants): [string, Buffer][
   if (slot.kind !== 'statistic') return []
   const buffer = new Buffer(floatsOf(placeOf(candidate, constants), array).slice(), array.shape)
   candidate.tensor = buffer
-  return [[owners.length === 1 ? (owners[0] as string) : name, buffer]]
+  return [[owners.length === 1 ? (owners[0] ?? '') : name, buffer]]
 }
 
 /** What stands in a node's input: the weight, or another view of its numbers. */

@@ -101,7 +101,7 @@ function draw(parameters: readonly (Parameter | undefined)[], inputs: number, ou
     const each = elements(shape.slice(1))
     const [begin, end] = output === undefined ? [0, data.length] : [output * each, (output + 1) * each]
     const drawn = uniform([end - begin], 2.4 / inputs).data
-    for (let i = begin; i < end; i++) if (mask?.[i] !== 0) data[i] = drawn[i - begin] as number
+    for (let i = begin; i < end; i++) if (mask?.[i] !== 0) data[i] = drawn[i - begin] ?? 0
   }
 }
 

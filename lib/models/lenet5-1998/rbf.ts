@@ -35,7 +35,7 @@ export class RBF extends Module {
         `RBF: codes must be a tensor [codes, features] but ${Tensor.is(codes) ? `is ${formatShape(codes.shape)}` : 'is none'}`,
       )
     }
-    const [count, features] = codes.shape as [number, number]
+    const [count = 1, features = 1] = codes.shape
     const sign = flag(options.negative ?? false, 'RBF: negative') ? -1 : 1
     const weight = new Float32Array(count * 2 * features)
     const bias = new Float32Array(count)
@@ -43,7 +43,7 @@ export class RBF extends Module {
       const code = Math.floor(i / features)
       weight[code * 2 * features + (i % features)] = -2 * sign * w
       weight[code * 2 * features + features + (i % features)] = sign
-      bias[code] = (bias[code] as number) + sign * w * w
+      bias[code] = (bias[code] ?? 0) + sign * w * w
     }
     this.codes = codes
     this.#weight = new Tensor(weight, [count, 2 * features])
@@ -52,7 +52,7 @@ export class RBF extends Module {
 
   forward(x: Tensor): Tensor {
     // One connection for each number of a code, as the paper counts.
-    const counts = { parameters: 0, connections: this.codes.shape[1] as number }
+    const counts = { parameters: 0, connections: this.codes.shape[1] ?? 0 }
     const both = cat([x, mul(x, x)], -1)
     return counted(counts, () => linear(both, this.#weight, this.#bias))
   }

@@ -24,8 +24,8 @@ export function evenBackground(gray: Gray): Gray {
     interpolate(paper, (y + 0.5) / paper.cell - 0.5, levels)
     const row = y * width
     for (let x = 0; x < width; x++) {
-      const above = data[row + x]! - levels[x]!
-      if (above > 0) out[row + x] = (above * 255) / (255 - levels[x]!) + 0.5
+      const above = (data[row + x] ?? 0) - (levels[x] ?? 0)
+      if (above > 0) out[row + x] = (above * 255) / (255 - (levels[x] ?? 0)) + 0.5
     }
   }
   return { data: out, width, height }
@@ -97,9 +97,9 @@ function extend({ data, columns, rows }: Grid, margin: number): Grid {
     const [row, rowMirrored] = turned(rows, r - margin)
     for (let c = 0; c < wide.columns; c++) {
       const [column, columnMirrored] = turned(columns, c - margin)
-      const edge = data[row * columns + column]!
-      const sideways = edge - data[row * columns + columnMirrored]!
-      const upright = edge - data[rowMirrored * columns + column]!
+      const edge = data[row * columns + column] ?? 0
+      const sideways = edge - (data[row * columns + columnMirrored] ?? 0)
+      const upright = edge - (data[rowMirrored * columns + column] ?? 0)
       wide.data[r * wide.columns + c] = edge + sideways + upright
     }
   }
@@ -113,12 +113,12 @@ function lowest({ data, columns, rows }: Grid, reach: number): Grid {
   const half = new Float32Array(width * rows).fill(Number.POSITIVE_INFINITY)
   for (let k = 0; k <= 2 * reach; k++) {
     for (let r = 0, i = 0; r < rows; r++) {
-      for (let c = 0; c < width; c++, i++) half[i] = Math.min(half[i]!, data[r * columns + c + k]!)
+      for (let c = 0; c < width; c++, i++) half[i] = Math.min(half[i] ?? 0, data[r * columns + c + k] ?? 0)
     }
   }
   const out = new Float32Array(width * height).fill(Number.POSITIVE_INFINITY)
   for (let k = 0; k <= 2 * reach; k++) {
-    for (let i = 0; i < out.length; i++) out[i] = Math.min(out[i]!, half[i + k * width]!)
+    for (let i = 0; i < out.length; i++) out[i] = Math.min(out[i] ?? 0, half[i + k * width] ?? 0)
   }
   return { data: out, columns: width, rows: height }
 }
@@ -134,7 +134,7 @@ function means({ data, columns, rows }: Grid): Grid {
     for (let c = 0; c < columns - 2; c++, i++) {
       for (let k = 0; k < 3; k++) {
         const at = (r + k) * columns + c
-        out[i]! += (data[at]! + data[at + 1]! + data[at + 2]!) / 9
+        out[i] = (out[i] ?? 0) + ((data[at] ?? 0) + (data[at + 1] ?? 0) + (data[at + 2] ?? 0)) / 9
       }
     }
   }
@@ -166,8 +166,8 @@ function interpolate(
     const left = Math.floor(column)
     const u = column - left
     const i = top * columns + left
-    const upper = data[i]! + (data[i + 1]! - data[i]!) * u
-    const lower = data[i + columns]! + (data[i + columns + 1]! - data[i + columns]!) * u
+    const upper = (data[i] ?? 0) + ((data[i + 1] ?? 0) - (data[i] ?? 0)) * u
+    const lower = (data[i + columns] ?? 0) + ((data[i + columns + 1] ?? 0) - (data[i + columns] ?? 0)) * u
     levels[x] = upper + (lower - upper) * v
   }
 }

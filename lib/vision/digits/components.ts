@@ -28,8 +28,8 @@ export function components({ data, width, height }: Gray): Component[] {
 
   const root = (run: number): number => {
     while (parents[run] !== run) {
-      parents[run] = parents[parents[run]!]!
-      run = parents[run]!
+      parents[run] = parents[parents[run]!] ?? 0
+      run = parents[run] ?? 0
     }
     return run
   }
@@ -49,9 +49,9 @@ export function components({ data, width, height }: Gray): Component[] {
       ends.push(x)
       parents.push(run)
       let edges = 0
-      while (candidate < here && ends[candidate]! < start) candidate++
-      for (let c = candidate; c < here && starts[c]! <= x; c++) {
-        edges += Math.max(0, Math.min(x, ends[c]!) - Math.max(start, starts[c]!))
+      while (candidate < here && (ends[candidate] ?? 0) < start) candidate++
+      for (let c = candidate; c < here && (starts[c] ?? 0) <= x; c++) {
+        edges += Math.max(0, Math.min(x, ends[c] ?? 0) - Math.max(start, starts[c] ?? 0))
         parents[root(c)] = root(run)
       }
       shared.push(edges)
@@ -63,9 +63,9 @@ export function components({ data, width, height }: Gray): Component[] {
   const found = new Map<number, Component>()
   for (let run = 0; run < starts.length; run++) {
     const key = root(run)
-    const y = rows[run]!
-    const left = starts[run]!
-    const right = ends[run]!
+    const y = rows[run] ?? 0
+    const left = starts[run] ?? 0
+    const right = ends[run] ?? 0
     let piece = found.get(key)
     if (!piece) {
       piece = { left, top: y, right, bottom: y + 1, area: 0, outline: 0, runs: [] }
@@ -75,7 +75,7 @@ export function components({ data, width, height }: Gray): Component[] {
     piece.right = Math.max(piece.right, right)
     piece.bottom = y + 1
     piece.area += right - left
-    piece.outline += 2 + 2 * (right - left) - 2 * shared[run]!
+    piece.outline += 2 + 2 * (right - left) - 2 * (shared[run] ?? 0)
     piece.runs.push(y, left, right)
   }
   return [...found.values()].sort((a, b) => b.area - a.area)

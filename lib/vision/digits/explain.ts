@@ -103,7 +103,7 @@ function split(data: Float32Array, parts: number): Float32Array[] {
 
 /** The filters of a convolution: for each output the windows of all inputs, three in a row, NaN between them. */
 function filters({ name }: GraphNode, { data, shape }: Tensor): Band {
-  const [outputs, inputs, height, width] = shape as [number, number, number, number]
+  const [outputs = 1, inputs = 1, height = 1, width = 1] = shape
   const columns = Math.min(inputs, 3)
   const rows = Math.ceil(inputs / columns)
   const tile = { height: rows * (height + 1) - 1, width: columns * (width + 1) - 1 }
@@ -197,8 +197,8 @@ function colours(
   for (let c = 0; c < 3; c++) {
     const plane = new Uint8Array(width * height)
     for (let i = 0; i < plane.length; i++) {
-      const value = data[i * channels + Math.min(c, colour - 1)] as number
-      const share = alpha ? (data[i * channels + channels - 1] as number) / 255 : 1
+      const value = data[i * channels + Math.min(c, colour - 1)] ?? 0
+      const share = alpha ? (data[i * channels + channels - 1] ?? 0) / 255 : 1
       plane[i] = Math.round(value * share + 255 * (1 - share))
     }
     const small = resample({ data: plane, width, height }, columns, rows)
@@ -268,7 +268,7 @@ function picture(
   for (let i = 0; i < large.length; i += 4) {
     const [row, column] = [Math.floor(i / 4 / columns / times), (i / 4) % (columns * times)]
     const from = 4 * (Math.floor(row / times) * columns + Math.floor(column / times))
-    for (let c = 0; c < 4; c++) large[i + c] = data[from + c] as number
+    for (let c = 0; c < 4; c++) large[i + c] = data[from + c] ?? 0
   }
   const png = encodePng({ data: large, width: columns * times, height: rows * times, channels: 4 })
   return (

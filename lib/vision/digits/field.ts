@@ -37,7 +37,7 @@ export function placeByMass({ data, width, height }: Patch): Float32Array {
   let massY = 0
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
-      const v = data[y * width + x]!
+      const v = data[y * width + x] ?? 0
       mass += v
       massX += v * x
       massY += v * y
@@ -62,6 +62,7 @@ export function maximumToOne(values: Float32Array): Float32Array {
 
 /** (value − mean) / std (in place): what the network was trained on. */
 export function standardize(values: Float32Array, mean: number, std: number): Float32Array {
-  if (mean !== 0 || std !== 1) for (let i = 0; i < values.length; i++) values[i] = (values[i]! - mean) / std
+  if (mean !== 0 || std !== 1)
+    for (let i = 0; i < values.length; i++) values[i] = ((values[i] ?? 0) - mean) / std
   return values
 }

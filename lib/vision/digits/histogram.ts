@@ -6,7 +6,7 @@ export function histogram(data: Uint8Array): Uint32Array {
   const counts = new Uint32Array(256)
   const others = new Uint32Array(256)
   count(data, counts, others)
-  for (let level = 0; level < 256; level++) counts[level]! += others[level]!
+  for (let level = 0; level < 256; level++) counts[level] = (counts[level] ?? 0) + (others[level] ?? 0)
   return counts
 }
 
@@ -26,7 +26,7 @@ export function percentile(counts: Uint32Array, fraction: number): number {
   const wanted = fraction * total
   let seen = 0
   for (let level = 0; level < 256; level++) {
-    seen += counts[level]!
+    seen += counts[level] ?? 0
     if (seen >= wanted && seen > 0) return level
   }
   return 255
@@ -54,7 +54,7 @@ export function otsu(counts: Uint32Array, from = 0): Split | null {
   let sum = 0
   let squares = 0
   for (let v = from; v < 256; v++) {
-    const n = counts[v]!
+    const n = counts[v] ?? 0
     total += n
     sum += n * v
     squares += n * v * v
@@ -65,8 +65,8 @@ export function otsu(counts: Uint32Array, from = 0): Split | null {
   let first = -1
   let last = -1
   for (let v = from; v < 255; v++) {
-    below += counts[v]!
-    belowSum += counts[v]! * v
+    below += counts[v] ?? 0
+    belowSum += (counts[v] ?? 0) * v
     const above = total - below
     if (below === 0) continue
     if (above === 0) break
@@ -86,9 +86,9 @@ export function otsu(counts: Uint32Array, from = 0): Split | null {
   let s = 0
   let q = 0
   for (let v = from; v <= threshold; v++) {
-    n += counts[v]!
-    s += counts[v]! * v
-    q += counts[v]! * v * v
+    n += counts[v] ?? 0
+    s += (counts[v] ?? 0) * v
+    q += (counts[v] ?? 0) * v * v
   }
   const lowMean = s / n
   const variance = squares - (sum * sum) / total

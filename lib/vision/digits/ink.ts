@@ -46,9 +46,9 @@ export function keepInk({ data, width, height }: Gray, split: Split): Gray {
   const out = new Uint8Array(data.length)
   for (let y = 0, i = 0; y < height; y++) {
     for (let x = 0; x < width; x++, i++) {
-      const v = data[i]!
+      const v = data[i] ?? 0
       if (v < edge) continue
-      if (v > threshold || besideInk(data, width, height, x, y, threshold)) out[i] = levels[v]!
+      if (v > threshold || besideInk(data, width, height, x, y, threshold)) out[i] = levels[v] ?? 0
     }
   }
   return { data: out, width, height }
@@ -65,7 +65,7 @@ function besideInk(
 ): boolean {
   for (let v = Math.max(0, y - 1); v <= Math.min(height - 1, y + 1); v++) {
     for (let u = Math.max(0, x - 1); u <= Math.min(width - 1, x + 1); u++) {
-      if (data[v * width + u]! > threshold) return true
+      if ((data[v * width + u] ?? 0) > threshold) return true
     }
   }
   return false
@@ -80,9 +80,9 @@ export function cutOut(ink: Gray, pieces: Component[]): Gray {
   const data = new Uint8Array(width * height)
   for (const { runs } of pieces) {
     for (let r = 0; r < runs.length; r += 3) {
-      const row = runs[r]! * ink.width
-      const to = (runs[r]! - top) * width + runs[r + 1]! - left
-      data.set(ink.data.subarray(row + runs[r + 1]!, row + runs[r + 2]!), to)
+      const row = (runs[r] ?? 0) * ink.width
+      const to = ((runs[r] ?? 0) - top) * width + (runs[r + 1] ?? 0) - left
+      data.set(ink.data.subarray(row + (runs[r + 1] ?? 0), row + (runs[r + 2] ?? 0)), to)
     }
   }
   return { data, width, height }

@@ -32,8 +32,8 @@ export function inkIsDark(gray: Gray): boolean {
   let darker = 0
   let lighter = 0
   for (let v = 0; v < 256; v++) {
-    if (v < paper - down / 2) darker += counts[v]!
-    else if (v > paper + up / 2) lighter += counts[v]!
+    if (v < paper - down / 2) darker += counts[v] ?? 0
+    else if (v > paper + up / 2) lighter += counts[v] ?? 0
   }
   return darker <= lighter
 }
@@ -42,7 +42,7 @@ export function inkIsDark(gray: Gray): boolean {
 export function inkUp(gray: Gray): Gray {
   if (inkIsDark(gray)) {
     const { data } = gray
-    for (let i = 0; i < data.length; i++) data[i] = 255 - data[i]!
+    for (let i = 0; i < data.length; i++) data[i] = 255 - (data[i] ?? 0)
   }
   return gray
 }
@@ -58,8 +58,8 @@ function border({ data, width, height }: Gray): Uint8Array {
   for (let y = ring; y < height - ring; y++) {
     const row = y * width
     for (let x = 0; x < ring; x++) {
-      out[o++] = data[row + x]!
-      out[o++] = data[row + width - 1 - x]!
+      out[o++] = data[row + x] ?? 0
+      out[o++] = data[row + width - 1 - x] ?? 0
     }
   }
   return out

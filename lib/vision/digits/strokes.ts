@@ -55,9 +55,9 @@ function isFrame(
   const [rimX, rimY] = [Math.max(3, RIM * across), Math.max(3, RIM * down)]
   let inside = 0
   for (let r = 0; r < runs.length; r += 3) {
-    const y = runs[r]! - top
+    const y = (runs[r] ?? 0) - top
     if (y < rimY || y >= down - rimY) continue
-    inside += Math.max(0, Math.min(runs[r + 2]!, right - rimX) - Math.max(runs[r + 1]!, left + rimX))
+    inside += Math.max(0, Math.min(runs[r + 2] ?? 0, right - rimX) - Math.max(runs[r + 1] ?? 0, left + rimX))
   }
   return inside < 0.1 * area
 }
@@ -71,15 +71,10 @@ function isFrame(
  */
 export function groupStrokes(pieces: Component[]): StrokeGroup[] {
   const pen = penWidth(pieces)
-  const groups: (StrokeGroup | null)[] = pieces.map(({ left, top, right, bottom, area }, i) => ({
-    left,
-    top,
-    right,
-    bottom,
-    area,
-    pieces: [pieces[i]!],
-    gap: 0,
-  }))
+  const groups: (StrokeGroup | null)[] = pieces.map((piece) => {
+    const { left, top, right, bottom, area } = piece
+    return { left, top, right, bottom, area, pieces: [piece], gap: 0 }
+  })
   const owner = pieces.map((_, i) => i)
   const pairs: { a: number; b: number; gap: number }[] = []
   for (let a = 0; a < pieces.length; a++) {
@@ -87,8 +82,8 @@ export function groupStrokes(pieces: Component[]): StrokeGroup[] {
   }
   pairs.sort((p, q) => p.gap - q.gap)
   for (const { a, b, gap } of pairs) {
-    const first = owner[a]!
-    const second = owner[b]!
+    const first = owner[a] ?? 0
+    const second = owner[b] ?? 0
     if (first === second || !belongTogether(groups[first]!, groups[second]!, gap, pen)) continue
     groups[first] = join(groups[first]!, groups[second]!, gap)
     groups[second] = null
@@ -168,8 +163,12 @@ function gapBetween(a: Component, b: Component): number {
   let nearest = Number.POSITIVE_INFINITY
   for (let i = 0; i < a.runs.length; i += step(a)) {
     for (let k = 0; k < b.runs.length; k += step(b)) {
-      const x = Math.max(0, a.runs[i + 1]! - b.runs[k + 2]!, b.runs[k + 1]! - a.runs[i + 2]!)
-      const y = Math.max(0, Math.abs(a.runs[i]! - b.runs[k]!) - 1)
+      const x = Math.max(
+        0,
+        (a.runs[i + 1] ?? 0) - (b.runs[k + 2] ?? 0),
+        (b.runs[k + 1] ?? 0) - (a.runs[i + 2] ?? 0),
+      )
+      const y = Math.max(0, Math.abs((a.runs[i] ?? 0) - (b.runs[k] ?? 0)) - 1)
       nearest = Math.min(nearest, x * x + y * y)
     }
   }

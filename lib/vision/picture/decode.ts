@@ -1,9 +1,8 @@
 /** Picture files to pixels: PNG here, everything else through sharp where the user has it. */
-import { types } from 'node:util'
 import { KerneletError } from '../../util/errors.ts'
 import { readWholeAsync } from '../../util/file.ts'
 import { show } from '../../util/show.ts'
-import { checkFilePath, type FilePath } from '../../util/source.ts'
+import { bytesOf, checkFilePath, type FilePath } from '../../util/source.ts'
 import { MAX_PIXELS, type Pixels } from './pixels.ts'
 import { decodePng } from './png.ts'
 
@@ -15,8 +14,8 @@ import { decodePng } from './png.ts'
  *   than PNG, or too large a picture
  */
 export function decodePicture(bytes: Uint8Array, name = 'the picture'): Required<Pixels> {
-  const format = formatOf(bytes, name)
-  if (format === 'PNG') return decodePng(bytes, name)
+  const { format, content } = formatOf(bytes, name)
+  if (format === 'PNG') return decodePng(content, name)
   throw new KerneletError(
     'ERR_UNSUPPORTED',
     `${name} is ${article(format)} ${format}; classify reads PNG and pixels, ` +
@@ -32,12 +31,12 @@ export function decodePicture(bytes: Uint8Array, name = 'the picture'): Required
  *   sharp is not installed
  */
 export async function decodePictureAsync(bytes: Uint8Array, name = 'the picture'): Promise<Required<Pixels>> {
-  const format = formatOf(bytes, name)
-  if (format === 'PNG') return decodePng(bytes, name)
+  const { format, content } = formatOf(bytes, name)
+  if (format === 'PNG') return decodePng(content, name)
   const sharp = await loadSharp(name, format)
   try {
     // rotate() without an angle: upright, as the camera says it was held.
-    const { data, info } = await sharp(bytes, { limitInputPixels: MAX_PIXELS })
+    const { data, info } = await sharp(content, { limitInputPixels: MAX_PIXELS })
       .rotate()
       .toColourspace('srgb')
       .raw({ depth: 'uchar' })
@@ -79,20 +78,22 @@ const MAGIC: [format: string, start: string][] = [
 ]
 
 /** @throws KerneletError ERR_FORMAT for bytes that are no picture */
-function formatOf(bytes: Uint8Array, name: string): string {
+function formatOf(given: Uint8Array, name: string): { format: string; content: Uint8Array } {
   if (typeof name !== 'string') {
     throw new KerneletError(
       'ERR_ARGUMENT',
       `expected a picture's name as a string but received ${show(name)}`,
     )
   }
-  if (!types.isUint8Array(bytes)) {
-    throw new KerneletError('ERR_ARGUMENT', `${show(name)}: expected bytes but received ${show(bytes)}`)
+  const content = bytesOf(given)
+  if (!content) {
+    throw new KerneletError('ERR_ARGUMENT', `${show(name)}: expected bytes but received ${show(given)}`)
   }
-  if (bytes.length === 0) throw new KerneletError('ERR_FORMAT', `${name} is empty`)
-  const start = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 24)).toString('latin1')
+  if (content.length === 0) throw new KerneletError('ERR_FORMAT', `${name} is empty`)
+  const { buffer, byteOffset, length } = content
+  const start = Buffer.from(buffer, byteOffset, Math.min(length, 24)).toString('latin1')
   const known = MAGIC.find(([, magic]) => [...magic].every((c, i) => c === '.' || c === start[i]))
-  if (known) return known[0]
+  if (known) return { format: known[0], content }
   throw new KerneletError('ERR_FORMAT', `${name} is not a picture: it begins with ${show(start)}`)
 }
 

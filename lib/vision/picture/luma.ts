@@ -28,19 +28,19 @@ function composite({ data, width, height, channels }: Required<Pixels>, ground: 
 function weigh(bytes: Uint8Array, channels: number, out: Uint8Array): void {
   // The weights add up to 256.
   for (let i = 0, p = 0; i < out.length; i++, p += channels) {
-    out[i] = (77 * bytes[p]! + 150 * bytes[p + 1]! + 29 * bytes[p + 2]! + 128) >> 8
+    out[i] = (77 * (bytes[p] ?? 0) + 150 * (bytes[p + 1] ?? 0) + 29 * (bytes[p + 2] ?? 0) + 128) >> 8
   }
 }
 
 function pick(bytes: Uint8Array, channels: number, channel: number, out: Uint8Array): void {
-  for (let i = 0, p = channel; i < out.length; i++, p += channels) out[i] = bytes[p]!
+  for (let i = 0, p = channel; i < out.length; i++, p += channels) out[i] = bytes[p] ?? 0
 }
 
 /** The last of the channels is alpha. */
 function blend(luma: Uint8Array, bytes: Uint8Array, channels: number, ground: number): void {
   for (let i = 0, p = channels - 1; i < luma.length; i++, p += channels) {
-    const a = bytes[p]!
-    luma[i] = (luma[i]! * a + ground * (255 - a) + 127) / 255
+    const a = bytes[p] ?? 0
+    luma[i] = ((luma[i] ?? 0) * a + ground * (255 - a) + 127) / 255
   }
 }
 

@@ -3,6 +3,7 @@
 import { types } from 'node:util'
 import { KerneletError } from '../../util/errors.ts'
 import { show } from '../../util/show.ts'
+import { lengthOf } from '../../util/typed-array.ts'
 
 /**
  * A decoded picture: rows from the top, `channels` bytes a pixel, as `sharp(…).raw()` and a canvas's
@@ -55,10 +56,11 @@ export function checkPixels(pixels: Pixels): asserts pixels is Required<Pixels> 
     )
   }
   const expected = width * height * channels
-  if (data.length !== expected) {
+  const length = lengthOf(data)
+  if (length !== expected) {
     throw new KerneletError(
       'ERR_SHAPE',
-      `Expected ${expected} bytes of pixels (${width}×${height}, channels ${channels}) but received ${data.length}`,
+      `Expected ${expected} bytes of pixels (${width}×${height}, channels ${channels}) but received ${length}`,
     )
   }
 }

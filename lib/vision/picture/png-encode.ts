@@ -16,7 +16,7 @@ export function encodePng({ data, width, height, channels }: Required<Pixels>): 
   const header = Buffer.alloc(13)
   header.writeUInt32BE(width, 0)
   header.writeUInt32BE(height, 4)
-  header.set([8, COLOUR_TYPE[channels] as number], 8)
+  header.set([8, COLOUR_TYPE[channels] ?? 0], 8)
   return Buffer.concat([
     Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a),
     chunk('IHDR', header),

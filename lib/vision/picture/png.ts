@@ -98,8 +98,8 @@ function readHeader(header: Uint8Array, name: string): Parts {
   const height = view.getUint32(4)
   if (width === 0 || height === 0) throw damaged(name, `its size is ${width}×${height}`)
   checkSize(name, width, height)
-  const depth = header[8]!
-  const colour = COLOUR_TYPES[header[9]!]
+  const depth = header[8] ?? 0
+  const colour = COLOUR_TYPES[header[9] ?? 0]
   if (!colour?.depths.includes(depth)) {
     throw damaged(name, `there is no colour type ${header[9]} with ${depth} bits`)
   }
@@ -109,7 +109,7 @@ function readHeader(header: Uint8Array, name: string): Parts {
   ] as const) {
     if (header[i] !== 0) throw damaged(name, `there is no ${what} method ${header[i]}`)
   }
-  if (header[12]! > 1) throw damaged(name, `there is no interlace method ${header[12]}`)
+  if ((header[12] ?? 0) > 1) throw damaged(name, `there is no interlace method ${header[12]}`)
   return {
     width,
     height,
@@ -200,7 +200,7 @@ const ADAM7 = [
 function unfilter(raw: Uint8Array, { rows, rowBytes, start }: Pass, distance: number, name: string): void {
   const left = Math.max(1, distance)
   for (let y = 0, from = start, to = start; y < rows; y++) {
-    const filter = raw[from++]!
+    const filter = raw[from++] ?? 0
     raw.copyWithin(to, from, from + rowBytes)
     from += rowBytes
     const end = to + rowBytes
@@ -208,19 +208,20 @@ function unfilter(raw: Uint8Array, { rows, rowBytes, start }: Pass, distance: nu
     // above the first row there is nothing, which counts as 0
     const above = y === 0 ? -1 : to - rowBytes
     if (filter === 1) {
-      for (let i = head; i < end; i++) raw[i]! += raw[i - left]!
+      for (let i = head; i < end; i++) raw[i] = (raw[i] ?? 0) + (raw[i - left] ?? 0)
     } else if (filter === 2) {
-      if (y > 0) for (let i = to; i < end; i++) raw[i]! += raw[i - rowBytes]!
+      if (y > 0) for (let i = to; i < end; i++) raw[i] = (raw[i] ?? 0) + (raw[i - rowBytes] ?? 0)
     } else if (filter === 3) {
       for (let i = to; i < end; i++) {
-        const before = i < head ? 0 : raw[i - left]!
-        raw[i]! += (before + (above < 0 ? 0 : raw[i - rowBytes]!)) >> 1
+        const before = i < head ? 0 : (raw[i - left] ?? 0)
+        raw[i] = (raw[i] ?? 0) + ((before + (above < 0 ? 0 : (raw[i - rowBytes] ?? 0))) >> 1)
       }
     } else if (filter === 4) {
       for (let i = to; i < end; i++) {
-        const before = i < head ? 0 : raw[i - left]!
-        const up = above < 0 ? 0 : raw[i - rowBytes]!
-        raw[i]! += paeth(before, up, i < head || above < 0 ? 0 : raw[i - rowBytes - left]!)
+        const before = i < head ? 0 : (raw[i - left] ?? 0)
+        const up = above < 0 ? 0 : (raw[i - rowBytes] ?? 0)
+        raw[i] =
+          (raw[i] ?? 0) + paeth(before, up, i < head || above < 0 ? 0 : (raw[i - rowBytes - left] ?? 0))
       }
     } else if (filter !== 0) {
       throw damaged(name, `there is no filter ${filter}`)
@@ -302,7 +303,7 @@ function indexedColours({ width, depth, transparency }: Parts, palette: Uint8Arr
         for (let column = 0; column < columns; column++, to += dx * channels) {
           const index = sampleAt(raw, pass, row, column, depth)
           if (index >= count) throw damaged(name, `colour ${index} is not in its palette`)
-          for (let c = 0; c < 3; c++) data[to + c] = palette[3 * index + c]!
+          for (let c = 0; c < 3; c++) data[to + c] = palette[3 * index + c] ?? 0
           if (transparency) data[to + 3] = transparency[index] ?? 255
         }
       }
@@ -319,10 +320,10 @@ function sampleAt(
   depth: number,
 ): number {
   const from = start + row * rowBytes
-  if (depth === 8) return raw[from + index]!
-  if (depth === 16) return raw[from + 2 * index]! * 256 + raw[from + 2 * index + 1]!
+  if (depth === 8) return raw[from + index] ?? 0
+  if (depth === 16) return (raw[from + 2 * index] ?? 0) * 256 + (raw[from + 2 * index + 1] ?? 0)
   const bit = index * depth
-  return (raw[from + (bit >> 3)]! >> (8 - depth - (bit & 7))) & (2 ** depth - 1)
+  return ((raw[from + (bit >> 3)] ?? 0) >> (8 - depth - (bit & 7))) & (2 ** depth - 1)
 }
 
 function damaged(name: string, what: string, cause?: unknown): KerneletError {

@@ -16,13 +16,13 @@ export function shrink({ data, width, height }: Gray, factor: number): Gray {
       for (let ox = 0; ox < w; ox++) {
         const end = y * width + Math.min(width, (ox + 1) * factor)
         let sum = 0
-        for (; i < end; i++) sum += data[i]!
-        sums[ox]! += sum
+        for (; i < end; i++) sum += data[i] ?? 0
+        sums[ox] = (sums[ox] ?? 0) + sum
       }
     }
     for (let ox = 0; ox < w; ox++) {
       const columns = Math.min(width, (ox + 1) * factor) - ox * factor
-      out[oy * w + ox] = sums[ox]! / (columns * (bottom - top)) + 0.5
+      out[oy * w + ox] = (sums[ox] ?? 0) / (columns * (bottom - top)) + 0.5
     }
   }
   return { data: out, width: w, height: h }
@@ -44,7 +44,7 @@ export function resample(gray: Gray, width: number, height: number): Float32Arra
     for (let x = 0; x < width; x++) {
       const { first, weights } = horizontal[x]!
       let sum = 0
-      for (let k = 0; k < weights.length; k++) sum += weights[k]! * gray.data[from + first + k]!
+      for (let k = 0; k < weights.length; k++) sum += (weights[k] ?? 0) * (gray.data[from + first + k] ?? 0)
       rows[y * width + x] = sum
     }
   }
@@ -53,9 +53,9 @@ export function resample(gray: Gray, width: number, height: number): Float32Arra
     const { first, weights } = vertical[y]!
     const to = out.subarray(y * width, (y + 1) * width)
     for (let k = 0; k < weights.length; k++) {
-      const weight = weights[k]!
+      const weight = weights[k] ?? 0
       const from = (first + k) * width
-      for (let x = 0; x < width; x++) to[x]! += weight * rows[from + x]!
+      for (let x = 0; x < width; x++) to[x] = (to[x] ?? 0) + weight * (rows[from + x] ?? 0)
     }
   }
   return out

@@ -56,7 +56,7 @@ export function operand(node: OnnxNode, value: Value, other: Value): Tensor | nu
   const tensor = tensorOf(value, node)
   if (isSymbolic(value) || !isSymbolic(other)) return tensor
   if (!Tensor.is(value) && value.values.length === 1 && value.shape.length <= other.shape.length) {
-    return tensor.data[0] as number
+    return tensor.data[0] ?? 0
   }
   return tensor
 }
@@ -111,7 +111,7 @@ function extreme(pick: (a: number, b: number) => number, lower: boolean): Read {
       throw node.unsupported('when a model is compiled, all but one of its inputs must be single numbers')
     }
     if (bounds.length === 0) return symbolic[0] as Tensor
-    const bound = bounds.map((one) => one[0] as number).reduce(pick)
+    const bound = bounds.map((one) => one[0] ?? 0).reduce(pick)
     return clamp(
       symbolic[0] as Tensor,
       lower ? bound : Number.NEGATIVE_INFINITY,

@@ -27,7 +27,7 @@ const CastLike: Read = (node) => {
   return (inputs, run) => {
     const like = required(node, inputs, 1)
     // A tensor may stand for numbers of a narrower or wider type.
-    const to = Tensor.is(like) ? (run.types.get(node.inputs[1] as string) ?? float32) : like.type
+    const to = Tensor.is(like) ? (run.types.get(node.inputs[1] ?? '') ?? float32) : like.type
     return castTo(node, required(node, inputs, 0), to, saturate)
   }
 }

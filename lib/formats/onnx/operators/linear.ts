@@ -41,7 +41,7 @@ const Gemm: Read = (node) => {
     const x = transA ? transposed(node, a) : a
     // A weight is held as the layer has it, alpha and beta in it.
     const weight = run.held.has(b) ? b : scaled(transB ? b : outIn(b, run), alpha)
-    const bias = c && biasOf(c, weight.shape[0] as number)
+    const bias = c && biasOf(c, weight.shape[0] ?? 0)
     const [own, factor] = [bias ?? c, c && run.held.has(c) ? 1 : beta]
     if (!own || bias) return linear(x, weight, own && scaled(own, factor))
     return add(linear(x, weight), factor === 1 ? own : mul(own, factor))
@@ -98,7 +98,7 @@ const MatMul: Read = (node) => (inputs, run) => {
   }
   if (b.shape.length === 2) return linear(a, outIn(b, run), inputs[2] && tensorOf(inputs[2], node))
   if (b.shape.length === 1) {
-    const product = linear(a, new Tensor(b.data, [1, b.shape[0] as number]))
+    const product = linear(a, new Tensor(b.data, [1, b.shape[0] ?? 0]))
     return reshape(product, a.shape.slice(0, -1))
   }
   if (isSymbolic(a)) throw node.unsupported('a second factor of more than two dimensions is for run() only')
@@ -113,16 +113,16 @@ function fromLeft(node: OnnxNode, a: Tensor, b: Tensor): Tensor {
   }
   const turn = (x: Tensor) => permute(x, [...Array(last - 1).keys(), last, last - 1])
   if (a.shape.length === 2) return turn(linear(turn(b), a))
-  const row = new Tensor(a.data, [1, a.shape[0] as number])
-  return reshape(linear(turn(b), row), [...b.shape.slice(0, last - 1), b.shape[last] as number])
+  const row = new Tensor(a.data, [1, a.shape[0] ?? 0])
+  return reshape(linear(turn(b), row), [...b.shape.slice(0, last - 1), b.shape[last] ?? 0])
 }
 
 /** Two stacks of matrices, which broadcast, and the shape of their products. */
 function stacksOf(a: nd.NdArray, b: nd.NdArray) {
   const left = a.shape.length === 1 ? { ...a, shape: [1, ...a.shape] } : a
   const right = b.shape.length === 1 ? { ...b, shape: [...b.shape, 1] } : b
-  const [rows, inner] = left.shape.slice(-2) as [number, number]
-  const columns = right.shape.at(-1) as number
+  const [rows = 1, inner = 1] = left.shape.slice(-2)
+  const columns = right.shape.at(-1) ?? 1
   const stack = nd.broadcastShapes([left.shape.slice(0, -2), right.shape.slice(0, -2)])
   return {
     lefts: nd.broadcastTo(left, [...stack, rows, inner]).values,

@@ -70,7 +70,7 @@ function moments(x: nd.NdArray): { mean: Tensor; variance: Tensor } {
   const spread: nd.Fold = (values, from, to) => {
     const middle = average(values, from, to) as number
     let sum = 0
-    for (let i = from; i < to; i++) sum += ((values[i] as number) - middle) ** 2
+    for (let i = from; i < to; i++) sum += (Number(values[i]) - middle) ** 2
     return sum / (to - from)
   }
   return {
@@ -81,7 +81,7 @@ function moments(x: nd.NdArray): { mean: Tensor; variance: Tensor } {
 
 /** A running average after one more batch. */
 function moved(running: Tensor, batch: Tensor, momentum: number): Value {
-  const values = running.data.map((value, i) => value * momentum + (batch.data[i] as number) * (1 - momentum))
+  const values = running.data.map((value, i) => value * momentum + (batch.data[i] ?? 0) * (1 - momentum))
   return { type: float32, shape: running.shape, values }
 }
 
@@ -101,7 +101,7 @@ const LRN: Read = (node) => {
 
 /** The channels from last to first. */
 function turned(x: nd.NdArray): nd.NdArray {
-  const channels = x.shape[1] as number
+  const channels = x.shape[1] ?? 0
   const backwards = Array.from({ length: channels }, (_, c) => channels - 1 - c)
   return nd.gather(x, nd.integers(backwards), 1)
 }
@@ -165,7 +165,7 @@ function reduction(
 
 function sumOf(values: ArrayLike<number>, from: number, to: number): number {
   let sum = 0
-  for (let i = from; i < to; i++) sum += values[i] as number
+  for (let i = from; i < to; i++) sum += values[i] ?? 0
   return sum
 }
 
@@ -188,7 +188,7 @@ function folding(
     const step = type.kind === 'float' ? number : integer
     return (values, from, to) => {
       let result = begin as number
-      for (let i = from; i < to; i++) result = step(result, values[i] as number)
+      for (let i = from; i < to; i++) result = step(result, Number(values[i]))
       return result
     }
   }
@@ -296,18 +296,18 @@ function onlyTraced(compute: Reduce): (x: Tensor, dims: number[], keepDims: bool
 }
 
 function reduceSum(x: Tensor, dims: number[], keepDims: boolean): Tensor {
-  return mul(reduceMean(x, dims, keepDims), elements(dims.map((d) => x.shape[d] as number)))
+  return mul(reduceMean(x, dims, keepDims), elements(dims.map((d) => x.shape[d] ?? 0)))
 }
 
 /** A pool over the folded dimensions, brought to the end. */
 function reduceMax(x: Tensor, dims: number[], keepDims: boolean): Tensor {
   const kept = x.shape.map((_, d) => d).filter((d) => !dims.includes(d))
-  const sizes = kept.map((d) => x.shape[d] as number)
+  const sizes = kept.map((d) => x.shape[d] ?? 0)
   const rows = reshape(permute(x, [...kept, ...dims]), [
-    x.shape[0] as number,
+    x.shape[0] ?? 0,
     elements(sizes.slice(1)),
     1,
-    elements(dims.map((d) => x.shape[d] as number)),
+    elements(dims.map((d) => x.shape[d] ?? 0)),
   ])
   const shape = keepDims ? x.shape.map((size, d) => (dims.includes(d) ? 1 : size)) : sizes
   return reshape(adaptiveMaxPool2d(rows, 1), shape)

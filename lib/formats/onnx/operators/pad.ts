@@ -56,20 +56,17 @@ const Pad: Read = (node) => {
     const [before, after] = [new Array<number>(rank).fill(0), new Array<number>(rank).fill(0)]
     for (const [i, one] of axes.entries()) {
       const axis = axisOf(node, one, rank)
-      before[axis] = given[i] as number
-      after[axis] = given[axes.length + i] as number
+      before[axis] = given[i] ?? 0
+      after[axis] = given[axes.length + i] ?? 0
     }
     if (isSymbolic(value)) {
       if (before[0] !== 0 || after[0] !== 0) throw node.unsupported('padding of the batch')
-      const pads = value.shape.flatMap((_, d) => [
-        before[rank - 1 - d] as number,
-        after[rank - 1 - d] as number,
-      ])
+      const pads = value.shape.flatMap((_, d) => [before[rank - 1 - d] ?? 0, after[rank - 1 - d] ?? 0])
       if (mode === 'constant') {
         return pad(value, pads.slice(0, -2), fixed?.value ?? (filling && nd.toFloat32(filling)[0]) ?? 0)
       }
       return value.shape.reduce<Value>(
-        (padded, _, d) => surround(node, padded, d, before[d] as number, after[d] as number, source),
+        (padded, _, d) => surround(node, padded, d, before[d] ?? 0, after[d] ?? 0, source),
         value,
       )
     }
@@ -77,7 +74,7 @@ const Pad: Read = (node) => {
     const { wide } = commonType(node, filling ? [array, filling] : [array])
     const fill = filling?.values[0] ?? fixed?.value ?? (wide ? 0n : 0)
     return array.shape.reduce<nd.NdArray>((padded, _, d) => {
-      const [first, last] = [before[d] as number, after[d] as number]
+      const [first, last] = [before[d] ?? 0, after[d] ?? 0]
       checkPads(node, mode, padded, d, first, last)
       return padDimension(padded, d, first, last, source, fill)
     }, array)
@@ -93,7 +90,7 @@ function checkPads(
   before: number,
   after: number,
 ): void {
-  const size = shape[d] as number
+  const size = shape[d] ?? 0
   if (size + before + after < 0) {
     throw node.error('ERR_SHAPE', `pads of ${before} and ${after} leave nothing of ${formatShape(shape)}`)
   }
@@ -111,7 +108,7 @@ function surround(
   after: number,
   source: (at: number, size: number) => number,
 ): Value {
-  const size = value.shape[axis] as number
+  const size = value.shape[axis] ?? 0
   spend((Math.max(before, 0) + Math.max(after, 0)) * tracedSteps)
   const row = (at: number) => tensorOf(cut(node, value, axis, source(at, size), 1, 1))
   const rows = (from: number, count: number) =>
@@ -130,7 +127,7 @@ function padDimension(
   source: (at: number, size: number) => number,
   filling: Scalar,
 ): nd.NdArray {
-  const size = array.shape[axis] as number
+  const size = array.shape[axis] ?? 0
   const count = size + before + after
   if (before === 0 && after === 0) return array
   const shape = array.shape.map((one, d) => (d === axis ? count : one))

@@ -129,7 +129,7 @@ const Unsqueeze: Read = (node) => {
     for (const axis of axes) keepBatch(node, value, axis)
     if (new Set(axes).size < axes.length) throw node.error('ERR_SHAPE', 'two axes are the same')
     const rest = [...value.shape]
-    const shape = Array.from({ length: rank }, (_, d) => (axes.includes(d) ? 1 : (rest.shift() as number)))
+    const shape = Array.from({ length: rank }, (_, d) => (axes.includes(d) ? 1 : (rest.shift() ?? 1)))
     return reshaped(node, value, shape)
   }
 }
@@ -216,13 +216,13 @@ const Slice: Read = (node) => {
     }
     for (const [i, given] of axes.entries()) {
       const axis = dimensionOf(node, given, value)
-      const all = starts[i] === 0 && steps[i] === 1 && (ends[i] as number) >= 2 ** 31 - 1
+      const all = starts[i] === 0 && steps[i] === 1 && (ends[i] ?? 0) >= 2 ** 31 - 1
       if (!all) keepBatch(node, value, axis)
-      const [step, size] = [steps[i] as number, value.shape[axis] as number]
+      const [step, size] = [steps[i] ?? 0, value.shape[axis] ?? 0]
       // A step back may end before the first element.
       const [low, high] = step > 0 ? [0, size] : [-1, size - 1]
       const bound = (at: number) => Math.min(Math.max(at < 0 ? at + size : at, low), high)
-      const [start, end] = [Math.max(bound(starts[i] as number), 0), bound(ends[i] as number)]
+      const [start, end] = [Math.max(bound(starts[i] ?? 0), 0), bound(ends[i] ?? 0)]
       const count = size === 0 ? 0 : Math.max(Math.ceil((end - start) / step), 0)
       value = cut(node, value, axis, start, step, count)
     }
@@ -241,7 +241,7 @@ const Split: Read = (node) => {
     const value = required(node, inputs, 0)
     const at = dimensionOf(node, axis, value)
     keepBatch(node, value, at)
-    const size = value.shape[at] as number
+    const size = value.shape[at] ?? 0
     const each = Math.ceil(size / parts)
     const sizes =
       fixed ??
@@ -272,9 +272,9 @@ const Gather: Read = (node) => {
     keepBatch(node, value, at)
     if (!isSymbolic(value)) return nd.gather(arrayOf(node, value), indices, at)
     if (indices.shape.length > 1) throw node.unsupported('indices of more than one dimension when compiled')
-    const size = value.shape[at] as number
+    const size = value.shape[at] ?? 0
     spend(indices.values.length * tracedSteps)
-    const pieces = Array.from(indices.values as Float64Array, Number).map((index) => {
+    const pieces = Array.from<Scalar, number>(indices.values, Number).map((index) => {
       const from = index < 0 ? index + size : index
       if (!(from >= 0 && from < size)) {
         throw node.error('ERR_SHAPE', `index ${index} is outside a dimension of ${size}`)
@@ -356,7 +356,7 @@ const Tile: Read = (node) => (inputs) => {
   if (repeats.includes(0))
     return nd.allocate(
       type,
-      shape.map((size, d) => size * (repeats[d] as number)),
+      shape.map((size, d) => size * (repeats[d] ?? 0)),
     )
   return repeats.reduce((tiled, count, d) => {
     if (count === 1) return tiled
@@ -365,7 +365,7 @@ const Tile: Read = (node) => (inputs) => {
     const strides = nd.stridesOf(tiled.shape)
     const steps = [...strides.slice(0, d), 0, ...strides.slice(d)]
     const { values } = nd.view(tiled, [...before, count, ...after], 0, steps)
-    return { type, shape: [...before, count * (after[0] as number), ...after.slice(1)], values }
+    return { type, shape: [...before, count * (after[0] ?? 0), ...after.slice(1)], values }
   }, array)
 }
 

@@ -81,7 +81,7 @@ function place(
   }
   // As many outputs as strides fit into the image; an odd pad goes to the side that the name says.
   const totals = image.map((length, d) => {
-    const [step, extent] = [stride[d] as number, windowExtent(size[d] as number, dilation[d] as number)]
+    const [step, extent] = [stride[d] ?? 0, windowExtent(size[d] ?? 0, dilation[d] ?? 0)]
     return Math.max((Math.ceil(length / step) - 1) * step + extent - length, 0)
   })
   const less = totals.map((total) => Math.floor(total / 2))
@@ -106,7 +106,7 @@ function linear({ stride, dilation, before, after }: Window): {
   dilation: number
   padding: [number, number]
 } {
-  const one = (list: number[]) => list[0] as number
+  const one = (list: number[]) => list[0] ?? 0
   return { stride: one(stride), dilation: one(dilation), padding: [one(before), one(after)] }
 }
 
@@ -185,7 +185,7 @@ function nativePool(
   const image = x.shape.slice(2)
   if (image.length === 3 && isIdle(window, 1) && isIdle(window, 2)) {
     // As PyTorch exports local response norm: over the channels alone. The dimensions it leaves alone are one.
-    const [n, c, depth, height, width] = x.shape as [number, number, number, number, number]
+    const [n = 1, c = 1, depth = 1, height = 1, width = 1] = x.shape
     const two = (list: number[]) => list.slice(0, 2)
     const { kernel, stride, dilation, before, after } = window
     const merged = {
@@ -196,10 +196,10 @@ function nativePool(
       after: two(after),
     }
     const pooled = nativePool(reshape(x, [n, c, depth, height * width]), merged, overOne, overTwo)
-    return pooled && reshape(pooled, [n, c, pooled.shape[2] as number, height, width])
+    return pooled && reshape(pooled, [n, c, pooled.shape[2] ?? 0, height, width])
   }
   if (!fitsNative(window, image)) return undefined
-  const [height, width] = window.kernel as [number, number]
+  const [height = 1, width = 1] = window.kernel
   return image.length === 1 ? overOne(x, height, linear(window)) : overTwo(x, [height, width], planar(window))
 }
 
@@ -212,8 +212,8 @@ function isIdle({ kernel, stride, before, after }: Window, d: number): boolean {
 function fitsNative({ kernel, dilation, before, after }: Window, image: readonly number[]): boolean {
   if (image.length !== 1 && image.length !== 2) return false
   return kernel.every((size, d) => {
-    const extent = windowExtent(size, dilation[d] as number)
-    return (before[d] as number) < extent && (after[d] as number) < extent
+    const extent = windowExtent(size, dilation[d] ?? 0)
+    return (before[d] ?? 0) < extent && (after[d] ?? 0) < extent
   })
 }
 
@@ -241,11 +241,11 @@ function positions(x: nd.NdArray, window: Window, ceilMode: boolean): number[] {
     .map((size, d) =>
       windowCount(
         size,
-        kernel[d] as number,
-        stride[d] as number,
-        before[d] as number,
-        after[d] as number,
-        dilation[d] as number,
+        kernel[d] ?? 0,
+        stride[d] ?? 0,
+        before[d] ?? 0,
+        after[d] ?? 0,
+        dilation[d] ?? 0,
         ceilMode,
       ),
     )
@@ -274,15 +274,12 @@ function slide(
     let taps = [0]
     let padded = 1
     for (const [d, size] of image.entries()) {
-      const at = Math.floor(output / elements(counts.slice(d + 1))) % (counts[d] as number)
-      const first = at * (stride[d] as number) - (before[d] as number)
-      const places = Array.from(
-        { length: kernel[d] as number },
-        (_, k) => first + k * (dilation[d] as number),
-      )
-      padded *= places.filter((one) => one < size + (after[d] as number)).length
+      const at = Math.floor(output / elements(counts.slice(d + 1))) % (counts[d] ?? 0)
+      const first = at * (stride[d] ?? 0) - (before[d] ?? 0)
+      const places = Array.from({ length: kernel[d] ?? 0 }, (_, k) => first + k * (dilation[d] ?? 0))
+      padded *= places.filter((one) => one < size + (after[d] ?? 0)).length
       const inside = places.filter((one) => one >= 0 && one < size)
-      taps = taps.flatMap((tap) => inside.map((one) => tap + one * (strides[d] as number)))
+      taps = taps.flatMap((tap) => inside.map((one) => tap + one * (strides[d] ?? 0)))
     }
     for (let plane = 0; plane < planes; plane++) visit(plane * outputs + output, plane * area, taps, padded)
   }
@@ -312,9 +309,9 @@ function maxPoolHost(x: nd.NdArray, window: Window, ceilMode: boolean, columnMaj
 function columnMajorIndex(index: number, image: readonly number[]): number {
   let [rest, step, result] = [index, elements(image), 0]
   for (let d = image.length - 1; d >= 0; d--) {
-    step /= image[d] as number
-    result += (rest % (image[d] as number)) * step
-    rest = Math.floor(rest / (image[d] as number))
+    step /= image[d] ?? 0
+    result += (rest % (image[d] ?? 0)) * step
+    rest = Math.floor(rest / (image[d] ?? 0))
   }
   return result
 }
@@ -331,7 +328,7 @@ function averagePoolHost(
   const counts = positions(x, window, ceilMode)
   const pooled = nd.allocate(x.type, [...x.shape.slice(0, 2), ...counts])
   slide(x, counts, window, (output, offset, taps, padded) => {
-    const sum = taps.reduce((total, tap) => total + (x.values[offset + tap] as number), 0)
+    const sum = taps.reduce((total, tap) => total + Number(x.values[offset + tap]), 0)
     pooled.values[output] = sum / (countIncludePad ? padded : taps.length)
   })
   return pooled
