@@ -143,7 +143,13 @@ if (mode === 'host') {
   // In the best tier: the others run the same code around other arithmetic.
   const { stdout } = capture(program('kernelet_tests'), ['no such case'])
   const tier = [...stdout.matchAll(/^(scalar|sse|avx2|avx512|neon): /gm)].at(-1)?.[1] ?? ''
-  for (const words of [['parallel_for'], ['core', 'concurrent_plans'], [tier, 'batches'], [tier, 'train']]) {
+  for (const words of [
+    ['parallel_for'],
+    ['core', 'concurrent_plans'],
+    ['core', 'divided_images'],
+    [tier, 'batches'],
+    [tier, 'train'],
+  ]) {
     await test(program('kernelet_tests'), words, { TSAN_OPTIONS: 'halt_on_error=1:second_deadlock_stack=1' })
   }
 } else if (mode === 'arm64') {

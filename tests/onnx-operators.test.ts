@@ -547,6 +547,6 @@ describe.skipIf(!ort)('as onnxruntime', () => {
 test('there is no operator without a case', async () => {
   const { operators } = await import('../lib/formats/onnx/operators/index.ts')
   const tested = new Set(Object.values(groups).flatMap((cases) => cases.map(({ op }) => op)))
-  const elsewhere = ['Constant', 'CastLike', 'And', 'Or', 'Xor', 'Greater', 'LessOrEqual']
+  const elsewhere = ['Constant', 'CastLike', 'And', 'Or', 'Xor', 'Greater', 'LessOrEqual', 'Swish']
   expect([...operators.keys()].filter((op) => !tested.has(op) && !elsewhere.includes(op))).toEqual([])
 })

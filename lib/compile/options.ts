@@ -19,7 +19,8 @@ export interface CompileOptions {
   isa?: string | undefined
   /**
    * Algorithm of the convolutions, by name; default 'auto': chosen per layer. im2col, direct (the better of
-   * direct-pixels and direct-channels) or winograd where it fits, im2col elsewhere; lanes: images side by side.
+   * direct-pixels and direct-channels), blocked (values between layers in blocks of channels) or winograd where it
+   * fits, im2col elsewhere; lanes: images side by side.
    */
   algorithm?: string | undefined
   /**
@@ -48,7 +49,10 @@ export interface CompileOptions {
    * and shift, bytes before.
    */
   calibration?: Input | undefined
-  /** Threads of `run`; 0: by the amount of work. Default: `setThreads`, KERNELET_THREADS, else 0. */
+  /**
+   * Threads of `run`, which share a batch, or one image; 0: by the amount of work. Default: `setThreads`,
+   * KERNELET_THREADS, else 0.
+   */
   threads?: number | undefined
   /** Largest batch; a larger one is refused, and the output for one of this size is allocated at once. */
   maxBatch?: number | undefined

@@ -44,11 +44,13 @@ KERNELET_LARGE reg exp(reg x) {
   return F32::select_nan(x, x, e);
 }
 
-// 1 / (1 + e^-x), within 3 ulp.
-KERNELET_LARGE reg sigmoid(reg x) {
-  const reg one = F32::splat(1.0f);
-  return F32::div(one, F32::add(one, exp(F32::sub(F32::zero(), x))));
+// 1 + e^-x. Below e^-87 nothing is added to 1; subnormal numbers would only take time.
+KERNELET_INLINE reg one_and_exp(reg x) {
+  return F32::add(F32::splat(1.0f), exp(F32::max(F32::splat(-87.0f), F32::sub(F32::zero(), x))));
 }
+
+// 1 / (1 + e^-x), within 3 ulp.
+KERNELET_LARGE reg sigmoid(reg x) { return F32::div(F32::splat(1.0f), one_and_exp(x)); }
 
 // tanh x within 3 ulp: a polynomial near zero, where 1 - 2 / (e^2x + 1) would cancel.
 KERNELET_LARGE reg tanh(reg x) {
@@ -204,7 +206,10 @@ KERNELET_INLINE reg activated(const Unary& f, reg x) {
     case Activation::elu:
       return F32::mul(F32::splat(f.b),
                       F32::select_gt(zero, x, F32::mul(F32::splat(f.a), expm1_negative(x)), x));
-    case Activation::silu: return F32::div(x, F32::add(F32::splat(1.0f), slow_exp(F32::sub(zero, x))));
+    case Activation::silu: {
+      const reg e = slow_exp(F32::max(F32::splat(-87.0f), F32::sub(zero, x)));
+      return F32::div(x, F32::add(F32::splat(1.0f), e));
+    }
     case Activation::hardswish: return F32::mul(x, hardsigmoid(x, 1.0f / 6.0f, 0.5f));
     case Activation::hardsigmoid: return hardsigmoid(x, f.a, f.b);
     case Activation::clip: return clip(x, F32::splat(f.a), F32::splat(f.b));
@@ -227,7 +232,36 @@ KERNELET_INLINE reg floor_of(const Unary& f) {
 #endif
 
 // dst[i] = f(src[i]); in place where src is dst.
+template <class F>
+KERNELET_INLINE void activate_each(size_t n, const float* src, float* dst, const F& f) {
+  size_t i = 0;
+  // two at a time, as each is one long chain of operations
+  for (; i + 2 * lanes <= n; i += 2 * lanes) {
+    const reg first = f(F32::load(src + i)), second = f(F32::load(src + i + lanes));
+    F32::store(dst + i, first);
+    F32::store(dst + i + lanes, second);
+  }
+  for (; i < n; i += lanes) {
+    const int count = n - i < lanes ? static_cast<int>(n - i) : lanes;
+    F32::store_first(dst + i, f(F32::load_first(src + i, count)), count);
+  }
+}
+
 void activate(const Unary& f, size_t n, const float* src, float* dst) {
+#if !defined(KERNELET_VNNI)
+  if constexpr (
+      !one_size) {  // what whole networks spend time in, without a choice and a call for each register
+    switch (f.f) {
+      case Activation::sigmoid: return activate_each(n, src, dst, [&](reg x) { return sigmoid(x); });
+      case Activation::silu:
+        return activate_each(n, src, dst, [&](reg x) { return F32::div(x, one_and_exp(x)); });
+      case Activation::hardswish:
+        return activate_each(n, src, dst,
+                             [&](reg x) { return F32::mul(x, hardsigmoid(x, 1.0f / 6.0f, 0.5f)); });
+      default: break;
+    }
+  }
+#endif
   for (size_t i = 0; i < n; i += lanes) {
     const int count = n - i < lanes ? static_cast<int>(n - i) : lanes;
     const reg y = activated(f, count < lanes ? F32::load_first(src + i, count) : F32::load(src + i));

@@ -33,13 +33,18 @@ KERNELET_INLINE reg combined(Binary f, reg x, reg y, reg z) {
 template <bool Affine>
 void binary_rows(const BinaryArgs& s, const float* a, const float* b, const float* c, float* dst) {
   const Binary f = Affine ? Binary::affine : s.f;
-  const int last = s.rank - 1;
-  const size_t n = s.dims[last];
+  int last = s.rank - 1;
+  size_t n = s.dims[last];
+  // a register of numbers, one a channel of a block, is the same for all pixels of the block
+  const bool by_lane = last > 0 && n == lanes && s.b[last] == 1 && s.b[last - 1] == 0 && s.a[last] == 1 &&
+                       s.a[last - 1] == lanes;
+  if (by_lane) n *= s.dims[--last];
   const bool a_moves = s.a[last] != 0, b_moves = s.b[last] != 0, simple = is_simple(s.after);
   const reg floor = floor_of(simple ? s.after : Unary());
   size_t row[BinaryArgs::max_rank] = {};
   for (;;) {
-    const reg a0 = F32::splat(*a), b0 = F32::splat(*b), c0 = F32::splat(*c);
+    const reg a0 = F32::splat(*a), b0 = by_lane ? F32::load(b) : F32::splat(*b);
+    const reg c0 = by_lane ? F32::load(c) : F32::splat(*c);
     size_t i = 0;
     for (; i + lanes <= n; i += lanes) {
       const reg x = a_moves ? F32::load(a + i) : a0, y = b_moves ? F32::load(b + i) : b0;

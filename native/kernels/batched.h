@@ -265,11 +265,40 @@ KERNELET_INLINE void each_tap(const PoolArgs& s, const float* plane, int y0, int
   }
 }
 
+// P neighbouring outputs of a row, whose columns of taps all lie inside: several at once, as each is one long chain.
+template <int P>
+KERNELET_INLINE void max_run(const PoolArgs& s, const float* plane, int y0, int x0, float* dst) {
+  reg best[P];
+  KERNELET_UNROLL
+  for (int p = 0; p < P; ++p) best[p] = F32::splat(-__builtin_inff());
+  for (int r = 0; r < s.kh; ++r) {
+    const int y = y0 + r * s.dh;
+    if (y < 0 || y >= s.ih) continue;
+    const float* x = plane + (static_cast<size_t>(y) * s.iw + x0) * lanes;
+    for (int t = 0; t < s.kw; ++t, x += static_cast<ptrdiff_t>(s.dw) * lanes) {
+      KERNELET_UNROLL
+      for (int p = 0; p < P; ++p)
+        best[p] = running_max(best[p], F32::load(x + static_cast<ptrdiff_t>(p) * s.sw * lanes));
+    }
+  }
+  KERNELET_UNROLL
+  for (int p = 0; p < P; ++p) F32::store(dst + p * lanes, best[p]);
+}
+
 // src [c][ih][iw][lanes] -> dst [c][oh][ow][lanes]
 void max_pool(const PoolArgs& s, const float* src, float* dst) {
+  constexpr int at_once = one_size ? 1 : 4;
+  int begin, end;
+  inner_range(s.ow, s.iw, s.kw, s.sw, s.dw, s.pl, begin, end);
   for (int c = 0; c < s.c; ++c) {
     for (int oy = 0; oy < s.oh; ++oy) {
       for (int ox = 0; ox < s.ow; ++ox) {
+        if (at_once > 1 && ox >= begin && ox + at_once <= end) {
+          max_run<at_once>(s, src, oy * s.sh - s.pt, ox * s.sw - s.pl, dst);
+          ox += at_once - 1;
+          dst += at_once * lanes;
+          continue;
+        }
         reg best = F32::splat(-__builtin_inff());
         each_tap(s, src, oy * s.sh - s.pt, ox * s.sw - s.pl,
                  [&](const float* p) { best = running_max(best, F32::load(p)); });
@@ -296,8 +325,47 @@ KERNELET_COLD void avg_pool(const PoolArgs& s, const float* src, float* dst) {
   }
 }
 
-void adaptive_pool(const PoolArgs& s, Pool pool, const float* src, float* dst) {
-  adaptive_bins(s, pool, lanes, src, dst);
+// One bin of P planes: as with neighbours above.
+template <int P>
+KERNELET_INLINE void bin(const PoolArgs& s, Pool pool, const float* src, int oy, int ox, float* dst) {
+  const int y0 = bin_begin(oy, s.ih, s.oh), y1 = bin_end(oy, s.ih, s.oh);
+  const int x0 = bin_begin(ox, s.iw, s.ow), x1 = bin_end(ox, s.iw, s.ow);
+  const size_t in = static_cast<size_t>(s.ih) * s.iw * lanes, out = static_cast<size_t>(s.oh) * s.ow * lanes;
+  reg all[P];
+  KERNELET_UNROLL
+  for (int p = 0; p < P; ++p) all[p] = pool == Pool::max ? F32::splat(-__builtin_inff()) : F32::zero();
+  for (int y = y0; y < y1; ++y) {
+    for (int x = x0; x < x1; ++x) {
+      const float* const tap = src + (static_cast<size_t>(y) * s.iw + x) * lanes;
+      KERNELET_UNROLL
+      for (int p = 0; p < P; ++p) {
+        const reg v = F32::load(tap + p * in);
+        all[p] = pool == Pool::max ? running_max(all[p], v) : F32::add(all[p], v);
+      }
+    }
+  }
+  const reg count = F32::splat(static_cast<float>((y1 - y0) * (x1 - x0)));
+  KERNELET_UNROLL
+  for (int p = 0; p < P; ++p) F32::store(dst + p * out, pool == Pool::max ? all[p] : F32::div(all[p], count));
+}
+
+KERNELET_COLD void adaptive_pool(const PoolArgs& s, Pool pool, const float* src, float* dst) {
+  constexpr int at_once = one_size ? 1 : 4;
+  const size_t in = static_cast<size_t>(s.ih) * s.iw * lanes, out = static_cast<size_t>(s.oh) * s.ow * lanes;
+  for (int c = 0; c < s.c;) {
+    const bool several = c + at_once <= s.c;
+    for (int oy = 0; oy < s.oh; ++oy) {
+      for (int ox = 0; ox < s.ow; ++ox) {
+        float* const to = dst + static_cast<size_t>(oy * s.ow + ox) * lanes;
+        if (several) bin<at_once>(s, pool, src, oy, ox, to);
+        else bin<1>(s, pool, src, oy, ox, to);
+      }
+    }
+    const int done = several ? at_once : 1;
+    c += done;
+    src += done * in;
+    dst += done * out;
+  }
 }
 
 }  // namespace batched

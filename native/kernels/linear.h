@@ -40,10 +40,9 @@ KERNELET_COLD void linear_pack(const LinearArgs& s, const float* weight, float* 
   const LinearPanels layout(s);
   for (int panel = 0; panel < layout.panels; ++panel) {
     const int begin = layout.begin(panel) * lanes, end = layout.begin(panel + 1) * lanes;
-    for (int k = 0; k < s.in; ++k) {
-      for (int o = begin; o < end; ++o)
-        *packed++ = o < s.out ? weight[static_cast<size_t>(o) * s.in + k] : 0.0f;
-    }
+    const int rows = s.out - begin < end - begin ? s.out - begin : end - begin;
+    pack_transposed(rows, end - begin, s.in, weight + static_cast<size_t>(begin) * s.in, packed);
+    packed += static_cast<size_t>(end - begin) * s.in;
   }
 }
 
@@ -74,9 +73,10 @@ KERNELET_INLINE LinearRow linear_row_of(int registers) {
   return rows[registers - 1];
 }
 
-void linear(const LinearArgs& s, const float* src, float* dst) {
+void linear_part(const LinearArgs& s, const float* src, float* dst, int part, int parts) {
   const LinearPanels layout(s);
-  for (int panel = 0; panel < layout.panels; ++panel) {
+  const int end = part_begin(layout.panels, parts, part + 1);
+  for (int panel = part_begin(layout.panels, parts, part); panel < end; ++panel) {
     const int o = layout.begin(panel) * lanes, width = layout.begin(panel + 1) * lanes - o;
     const int outputs = s.out - o < width ? s.out - o : width;
     const float* weights = s.weights + static_cast<size_t>(o) * s.in;
@@ -109,7 +109,35 @@ void linear(const LinearArgs& s, const float* src, float* dst) {
   }
 }
 
+void linear(const LinearArgs& s, const float* src, float* dst) { linear_part(s, src, dst, 0, 1); }
+
 #if !defined(KERNELET_VNNI)
+// A panel's weights for some inputs at a time, so few that they stay in the first-level cache from image to image.
+KERNELET_COLD void linear_images(const LinearArgs& s, int32_t images, const float* src, size_t src_stride,
+                                 float* dst, size_t dst_stride) {
+  constexpr int most_images = 8, near_weights = 4096, wide = row_registers * lanes;
+  const LinearPanels layout(s);
+  for (int first = 0; first < images; first += most_images) {
+    const int count = images - first < most_images ? images - first : most_images;
+    for (int panel = 0; panel < layout.panels; ++panel) {
+      const int o = layout.begin(panel) * lanes, width = layout.begin(panel + 1) * lanes - o;
+      const int outputs = s.out - o < width ? s.out - o : width;
+      const float* const weights = s.weights + static_cast<size_t>(o) * s.in;
+      const LinearRow row = linear_row_of(width / lanes);
+      alignas(64) float sums[most_images * wide];
+      for (int k = 0; k < s.in; k += near_weights / width) {
+        const int n = s.in - k < near_weights / width ? s.in - k : near_weights / width;
+        for (int i = 0; i < count; ++i)
+          row(weights + static_cast<size_t>(k) * width, src + (first + i) * src_stride + k, n, k == 0,
+              sums + i * wide);
+      }
+      for (int i = 0; i < count; ++i)
+        finish_linear_row(s.activation, s.bias + o, sums + i * wide, dst + (first + i) * dst_stride + o,
+                          outputs);
+    }
+  }
+}
+
 // The rows of packed weights that belong to these inputs, panel by panel, cut into shares.
 KERNELET_COLD int32_t linear_slices(const LinearArgs& s, int32_t begin, int32_t end, int32_t share,
                                     int32_t shares, LinearSlice* slices) {

@@ -132,12 +132,11 @@ KERNELET_INLINE int bin_end(int i, int in, int out) {
   return static_cast<int>((static_cast<int64_t>(i + 1) * in + out - 1) / out);
 }
 
-// Elements are `width` floats: one, and `lanes` channels go side by side, or `lanes` images.
-KERNELET_COLD inline void adaptive_bins(const PoolArgs& s, Pool pool, int width, const float* src,
-                                        float* dst) {
-  const int in = s.ih * s.iw, out = s.oh * s.ow, at_once = width == 1 ? lanes : 1;
-  for (int c = 0; c < s.c; c += at_once) {
-    const int n = s.c - c < at_once ? s.c - c : at_once;
+// `lanes` channels go side by side.
+KERNELET_COLD void adaptive_pool(const PoolArgs& s, Pool pool, const float* src, float* dst) {
+  const int in = s.ih * s.iw, out = s.oh * s.ow;
+  for (int c = 0; c < s.c; c += lanes) {
+    const int n = s.c - c < lanes ? s.c - c : lanes;
     for (int o = 0; o < out; ++o) {
       const int oy = o / s.ow, ox = o % s.ow;
       const int y0 = bin_begin(oy, s.ih, s.oh), y1 = bin_end(oy, s.ih, s.oh);
@@ -145,23 +144,17 @@ KERNELET_COLD inline void adaptive_bins(const PoolArgs& s, Pool pool, int width,
       reg all = pool == Pool::max ? F32::splat(-__builtin_inff()) : F32::zero();
       for (int y = y0; y < y1; ++y) {
         for (int x = x0; x < x1; ++x) {
-          const float* p = src + (static_cast<size_t>(c) * in + static_cast<size_t>(y) * s.iw + x) * width;
-          const reg tap = width == 1 ? load_strided(p, in, n) : F32::load(p);
+          const float* const p = src + static_cast<size_t>(c) * in + static_cast<size_t>(y) * s.iw + x;
+          const reg tap = load_strided(p, in, n);
           all = pool == Pool::max ? running_max(all, tap) : F32::add(all, tap);
         }
       }
       if (pool != Pool::max) all = F32::div(all, F32::splat(static_cast<float>((y1 - y0) * (x1 - x0))));
-      float* to = dst + (static_cast<size_t>(c) * out + o) * width;
       float values[lanes];
       F32::store(values, all);
-      for (int i = 0; i < (width == 1 ? n : width); ++i)
-        to[static_cast<size_t>(i) * (width == 1 ? out : 1)] = values[i];
+      for (int i = 0; i < n; ++i) dst[(static_cast<size_t>(c) + i) * out + o] = values[i];
     }
   }
-}
-
-void adaptive_pool(const PoolArgs& s, Pool pool, const float* src, float* dst) {
-  adaptive_bins(s, pool, 1, src, dst);
 }
 
 }  // namespace

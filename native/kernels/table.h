@@ -65,6 +65,12 @@ struct ConvArgs {
   int32_t zero;          // the byte that padding is filled with: 0 for floats
   const float* weights;  // packed by the algorithm
   const float* bias;     // [oc], zeros where the layer has none
+  // Blocks of channels only (conv/blocked.h): how src lies; scale and shift behind the bias, whole blocks of them, or
+  // null; a value that is added behind those, lying as dst does, or null. All before `epilogue`, which may then have
+  // any activation; bias has whole blocks too.
+  bool src_blocked;
+  const float *scale, *shift, *residual;
+  int32_t parts;  // at most so many share a run (`run_part`); 0 is 1
   // Prefetch fusion with the linear layer behind: its slices run between the tiles, and while a tile is computed, the
   // weights of the slices after it are prefetched. Null where there is none; its sums lie at scratch + sums.
   const LinearSlice* slices;
@@ -136,6 +142,10 @@ struct ConvAlgorithm {
   // Output channels complete before this tile begins, in the order of tiles with slices between them; -1 behind
   // the last tile. Null where no layer can be fused in slices.
   int32_t (*complete)(const ConvArgs&, int32_t tile);
+  // For several threads: every part of phase 0, then every part of phase 1 … Null where it is not divided.
+  int32_t (*phases)(const ConvArgs&);
+  void (*run_part)(const ConvArgs&, const float* src, float* dst, float* scratch, int32_t phase, int32_t part,
+                   int32_t parts);
 };
 
 struct LinearAlgorithm {
@@ -145,6 +155,11 @@ struct LinearAlgorithm {
   void (*pack)(const LinearArgs&, const float* weight_oi, float* packed);
   void (*run)(const LinearArgs&, const float* src, float* dst);
   int32_t tile_rows, tile_columns;
+  // Some panels of outputs, for several threads; null where it is not divided.
+  void (*run_part)(const LinearArgs&, const float* src, float* dst, int32_t part, int32_t parts);
+  // One row of each of `images`, the weights read once for all of them; null where there is no such form.
+  void (*run_images)(const LinearArgs&, int32_t images, const float* src, size_t src_stride, float* dst,
+                     size_t dst_stride);
   // One row in slices: share `share` of `shares` of the work over inputs begin ... end, at most one slice a panel
   // and one more. Then `finish`: sums [bias_size] -> dst.
   int32_t (*slices)(const LinearArgs&, int32_t begin, int32_t end, int32_t share, int32_t shares,
@@ -193,6 +208,10 @@ struct KernelTable {
   LinearAlgorithm linear;
   const LinearAlgorithm* narrow_linear;  // the same in registers of half the width, or null
   PoolAlgorithm pool;
+
+  // Layout::blocked, an image alone: values are [ceil(c / lanes)][h][w][lanes]. Pools and what goes element by element
+  // are those of the batched layout.
+  ConvAlgorithm blocked_conv, blocked_depthwise;
 
   // Layout::batched, `lanes` images at once: values are [c][h][w][lanes].
   ConvAlgorithm batched_conv;

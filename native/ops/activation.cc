@@ -9,6 +9,11 @@ class ActivationStep : public Step {
  public:
   ActivationStep(const KernelTable& k, const Unary& f, size_t n) : activate_(k.activate), f_(f), n_(n) {}
   void run(StepRun& run) const override { activate_(f_, n_, run.src(0), run.dst()); }
+  int phases() const override { return 1; }
+  void run_part(StepRun& run, int, int part, int parts) const override {
+    const size_t begin = part_begin(n_, part, parts, 16), end = part_begin(n_, part + 1, parts, 16);
+    activate_(f_, end - begin, run.src(0) + begin, run.dst() + begin);
+  }
 
  private:
   decltype(KernelTable::activate) activate_;
@@ -90,7 +95,8 @@ bool has_slope_by_output(Activation f) {
   return false;
 }
 
-const OpDefinition ops::activation = {1, parameter_attributes, same_shape, plan,
-                                      make_train_step<ActivationTraining>};
+const OpDefinition ops::activation = {
+    1,       parameter_attributes, same_shape, plan, make_train_step<ActivationTraining>,
+    nullptr, View::never,          by_planes};
 
 }  // namespace kernelet

@@ -21,8 +21,10 @@ class AdaptivePoolStep : public Step {
   explicit AdaptivePoolStep(const StepSpec& spec)
       : args_(pool_args_of(spec.first(), spec.input())),
         pool_(pool_of(spec)),
-        run_(spec.layout == Layout::batched ? spec.kernels->batched_pool.adaptive
-                                            : spec.kernels->pool.adaptive) {}
+        run_(spec.layout == Layout::planes ? spec.kernels->pool.adaptive
+                                           : spec.kernels->batched_pool.adaptive) {
+    args_.c = int_of(spec.planes_of(args_.c));
+  }
   void run(StepRun& run) const override { run_(args_, pool_, run.src(0), run.dst()); }
 
  private:
@@ -57,7 +59,7 @@ class AdaptivePoolTraining : public TrainStep {
 
 }  // namespace
 
-const OpDefinition ops::adaptive_pool = {1, no_attributes, shape, plan,
-                                         make_train_step<AdaptivePoolTraining>};
+const OpDefinition ops::adaptive_pool = {
+    1, no_attributes, shape, plan, make_train_step<AdaptivePoolTraining>, nullptr, View::never, by_planes};
 
 }  // namespace kernelet

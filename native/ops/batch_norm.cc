@@ -1,4 +1,6 @@
 // batchNorm: (x - mean) / sqrt(variance + epsilon) * weight + bias, a channel each, and the activation behind it.
+#include "batch_norm.h"
+
 #include <cmath>
 
 #include "binary.h"
@@ -38,8 +40,7 @@ void pack_shift(const Node& node, float* to) {
 
 void plan(const StepSpec& spec, PlannedStep& planned) {
   planned.step.reset(new BinaryStep(*spec.kernels, args_of(spec), 2));
-  planned.operands.push_back({&spec.first(), spec.first().mean.length, pack_scale});
-  planned.operands.push_back({&spec.first(), spec.first().mean.length, pack_shift});
+  add_scale_and_shift(spec.first(), planned, spec.operand_floats(spec.first().mean.length));
   planned.problem = number("n", spec.output().elements());
 }
 
@@ -208,11 +209,18 @@ class BatchNormTraining : public TrainStep {
 
 }  // namespace
 
+void add_scale_and_shift(const Node& node, PlannedStep& planned, size_t floats) {
+  planned.operands.push_back({&node, floats, pack_scale});
+  planned.operands.push_back({&node, floats, pack_shift});
+}
+
 const OpDefinition ops::batch_norm = {1,
                                       statistics_attributes | weight_attribute | bias_attribute,
                                       shape,
                                       plan,
                                       make_train_step<BatchNormTraining>,
-                                      fuses_activation};
+                                      fuses_activation,
+                                      View::never,
+                                      by_planes};
 
 }  // namespace kernelet

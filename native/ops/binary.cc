@@ -51,9 +51,30 @@ void plan(const StepSpec& spec, PlannedStep& planned) {
                    stored.op != Op::constant || source.shape.elements() == spec.output().elements()};
     if (!operands[i].batched) planned.operands.push_back({&stored, stored.weight.length, pack_constant, i});
   }
-  set_strides(s, spec.first().shape, operands[0], operands[1], spec.width());
+  if (spec.layout == Layout::blocked) {
+    set_blocked_strides(s, spec, operands[0].shape, operands[1].shape);
+    for (PackedOperand& operand : planned.operands) operand.floats = AlignedFloats::round_up(operand.floats);
+  } else {
+    set_strides(s, spec.first().shape, operands[0], operands[1], spec.width());
+  }
   planned.step.reset(new BinaryStep(*spec.kernels, s));
   planned.problem = number("n", spec.output().elements());
+}
+
+// A number a channel: [c, 1, 1] beside [c, h, w].
+bool is_by_channel(const Shape& shape, const Shape& out) {
+  if (shape.rank != out.rank || shape.dims[0] != out.dims[0]) return false;
+  return shape.elements() == shape.dims[0];
+}
+
+// Values as the output is, numbers a channel, and single numbers; no constant that would lie in planes.
+bool blocked(const StepSpec& spec) {
+  for (size_t i = 0; i < 2; ++i) {
+    const Shape &shape = spec.input(i), &out = spec.output();
+    const bool whole = shape == out && stored_source(spec, i).op != Op::constant;
+    if (!whole && shape.elements() != 1 && !is_by_channel(shape, out)) return false;
+  }
+  return true;
 }
 
 // The gradient of a repeated operand is the sum over its repetitions, in order.
@@ -185,10 +206,39 @@ void set_strides(BinaryArgs& s, const Shape& out, const BroadcastOperand& a, con
   if (s.rank == 0) s.dims[s.rank++] = s.a[0] = s.b[0] = 1;
 }
 
+void set_blocked_strides(BinaryArgs& s, const StepSpec& spec, const Shape& a, const Shape& b) {
+  const Shape& out = spec.output();
+  const size_t lanes = static_cast<size_t>(spec.kernels->lanes), n = spec.floats_of(out);
+  if (a == out && b == out) {
+    s.rank = 1;
+    s.dims[0] = n;
+    s.a[0] = s.b[0] = 1;
+    return;
+  }
+  s.rank = 3;
+  s.dims[0] = static_cast<size_t>(spec.planes_of(out.dims[0]));
+  s.dims[1] = n / s.dims[0] / lanes;
+  s.dims[2] = lanes;
+  const auto set = [&](const Shape& shape, size_t(&strides)[BinaryArgs::max_rank]) {
+    const bool whole = shape == out, single = !whole && shape.elements() == 1;
+    strides[0] = whole ? s.dims[1] * lanes : single ? 0 : lanes;
+    strides[1] = whole ? lanes : 0;
+    strides[2] = single ? 0 : 1;
+  };
+  set(a, s.a);
+  set(b, s.b);
+}
+
 BinaryArgs by_channel(Binary f, const StepSpec& spec, int64_t operands) {
   BinaryArgs s = BinaryArgs();
   s.f = f;
   s.after = fused_activation(spec);
+  if (spec.layout == Layout::blocked) {
+    Shape channels = spec.output();
+    for (int d = 0; d < channels.rank; ++d) channels.dims[d] = d == 0 ? operands : 1;
+    set_blocked_strides(s, spec, spec.output(), channels);
+    return s;
+  }
   Shape operand = spec.output();
   for (int d = 1; d < operand.rank; ++d) operand.dims[d] = 1;
   operand.dims[0] = operands;
@@ -197,6 +247,6 @@ BinaryArgs by_channel(Binary f, const StepSpec& spec, int64_t operands) {
 }
 
 const OpDefinition ops::binary = {
-    2, no_attributes, shape, plan, make_train_step<BinaryTraining>, fuses_activation};
+    2, no_attributes, shape, plan, make_train_step<BinaryTraining>, fuses_activation, View::never, blocked};
 
 }  // namespace kernelet

@@ -15,6 +15,9 @@ struct BroadcastOperand {
 void set_strides(BinaryArgs& s, const Shape& out, const BroadcastOperand& a, const BroadcastOperand& b,
                  size_t width);
 
+// The same over blocks of channels: each operand is as the output, a number a channel, or one number.
+void set_blocked_strides(BinaryArgs& s, const StepSpec& spec, const Shape& a, const Shape& b);
+
 // out = f(value, one operand a channel): prelu, batch norm.
 BinaryArgs by_channel(Binary f, const StepSpec& spec, int64_t operands);
 
@@ -25,6 +28,19 @@ class BinaryStep : public Step {
       : binary_(k.binary), args_(args), third_(third) {}
   void run(StepRun& run) const override {
     binary_(args_, run.src(0), run.src(1), run.src(third_), run.dst());
+  }
+  int phases() const override { return 1; }
+  // Some of the outermost dimension, in whole cache lines where there is but one.
+  void run_part(StepRun& run, int, int part, int parts) const override {
+    BinaryArgs some = args_;
+    const size_t unit = args_.rank == 1 ? 16 : 1, n = args_.dims[0];
+    const size_t begin = part_begin(n, part, parts, unit);
+    some.dims[0] = part_begin(n, part + 1, parts, unit) - begin;
+    if (some.dims[0] == 0) return;
+    size_t inner = 1;
+    for (int32_t d = 1; d < args_.rank; ++d) inner *= args_.dims[d];
+    binary_(some, run.src(0) + begin * args_.a[0], run.src(1) + begin * args_.b[0],
+            run.src(third_) + begin * args_.b[0], run.dst() + begin * inner);
   }
 
  private:

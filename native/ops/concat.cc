@@ -40,7 +40,9 @@ class ConcatStep : public Step {
     float* to = run.dst();
     for (size_t row = 0; row < rows_.outer; ++row) {
       for (size_t i = 0; i < rows_.lengths.size(); ++i) {
-        std::memcpy(to, run.src(i) + row * rows_.lengths[i], rows_.lengths[i] * sizeof(float));
+        // what was written in its place already, as the pass over memory has it, is not copied
+        const float* const from = run.src(i) + row * rows_.lengths[i];
+        if (from != to) std::memcpy(to, from, rows_.lengths[i] * sizeof(float));
         to += rows_.lengths[i];
       }
     }
@@ -54,6 +56,15 @@ void plan(const StepSpec& spec, PlannedStep& planned) {
   planned.step.reset(new ConcatStep(spec));
   planned.algorithm = "copy";
   planned.problem = spec.output().text() + number("axis", spec.first().axis);
+}
+
+// Whole blocks of channels one after another.
+bool blocked(const StepSpec& spec) {
+  const Node& node = spec.first();
+  for (size_t i = 0; i < node.inputs.size(); ++i) {
+    if (spec.input(i).dims[0] % spec.kernels->lanes != 0) return false;
+  }
+  return node.axis == 0;
 }
 
 class ConcatTraining : public TrainStep {
@@ -77,7 +88,8 @@ class ConcatTraining : public TrainStep {
 
 }  // namespace
 
-const OpDefinition ops::concat = {OpDefinition::any, axis_attribute, shape, plan,
-                                  make_train_step<ConcatTraining>};
+const OpDefinition ops::concat = {
+    OpDefinition::any, axis_attribute, shape,  plan, make_train_step<ConcatTraining>,
+    nullptr,           View::never,    blocked};
 
 }  // namespace kernelet

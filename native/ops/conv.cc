@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "batch_norm.h"
 #include "block_sums.h"
 #include "definition.h"
 #include "window.h"
@@ -40,7 +41,34 @@ Shape shape(const Node& node, const InputShapes& inputs) {
 
 // What the tile does in registers: a ReLU, a maximum, or both. They commute to the bit, so the ReLU runs once a
 // window. Other functions and averages are faster in a pass of their own than row by row out of the tile.
-bool fuses(const Graph& graph, const std::vector<int>& nodes, const Node& next, const FusionRules&) {
+// A tile of blocks takes more, in this order: batch norm, another value added, any activation, a maximum.
+bool fuses_in_blocks(const Graph& graph, const std::vector<int>& nodes, const Node& next) {
+  const Node& conv = graph.nodes[static_cast<size_t>(nodes[0])];
+  bool plain = true, pooled = false, activated = false, added = false;
+  for (size_t i = 1; i < nodes.size(); ++i) {
+    const Node& node = graph.nodes[static_cast<size_t>(nodes[i])];
+    pooled = pooled || node.op == Op::max_pool2d;
+    activated = activated || is_activation(node);
+    added = added || node.op == Op::add;
+    plain = plain && node.op != Op::batch_norm && node.op != Op::add;
+  }
+  if (next.op == Op::max_pool2d)
+    return !pooled && conv.groups == 1 &&
+           fits_tile(next, graph.nodes[static_cast<size_t>(nodes.back())].shape);
+  // A ReLU behind the maximum may as well come before it, where no sum is -0.
+  if (is_activation(next)) return !activated && (!pooled || (next.op == Op::relu && plain));
+  if (pooled || activated) return false;
+  if (next.op == Op::batch_norm) return nodes.size() == 1;
+  if (next.op != Op::add || added) return false;
+  // the other value has to be there before the convolution
+  const int other = next.inputs[next.inputs[0] == nodes.back() ? 1 : 0];
+  const Node& source = graph.nodes[static_cast<size_t>(other)];
+  return other < nodes[0] && source.op != Op::constant && source.shape == next.shape;
+}
+
+bool fuses(const Graph& graph, const std::vector<int>& nodes, const Node& next, const FusionRules& rules) {
+  if (rules.blocked != nullptr && (*rules.blocked)[static_cast<size_t>(nodes[0])] != 0)
+    return fuses_in_blocks(graph, nodes, next);
   if (next.op != Op::relu && next.op != Op::max_pool2d) return false;
   for (size_t i = 1; i < nodes.size(); ++i) {
     if (graph.nodes[static_cast<size_t>(nodes[i])].op == next.op) return false;
@@ -74,11 +102,23 @@ ConvArgs args_of(const StepSpec& spec) {
 void plan(const StepSpec& spec, PlannedStep& planned) {
   ConvStep* const step = new ConvStep;
   planned.step.reset(step);
+  step->blocked = spec.layout == Layout::blocked;
   const ConvArgs& a = step->args = args_of(spec);
   step->is_bounded = spec.kernels->is_bounded;
   planned.problem = window_problem(spec.first(), as_image(spec.input()), as_image(spec.first().shape));
   planned.macs = int64_t{a.oc} * a.oh * a.ow * (a.ic / a.groups) * a.kh * a.kw;
   planned.has_bias = spec.first().bias.data != nullptr;
+  step->args.src_blocked = spec.src_layout == Layout::blocked;
+  size_t sources = 1;  // in the order in which the pass that lowers lists them: values, then operands
+  for (size_t i = 1; i < spec.nodes->size(); ++i) {
+    if (spec.node(i).op == Op::add) step->residual_source = sources++;
+  }
+  for (size_t i = 1; i < spec.nodes->size(); ++i) {
+    if (spec.node(i).op != Op::batch_norm) continue;
+    step->scale_source = sources;
+    sources += 2;
+    add_scale_and_shift(spec.node(i), planned, step->bias_size());
+  }
 }
 
 // ---------------------------------------------------------------- training
@@ -182,6 +222,7 @@ class ConvTraining : public TrainStep {
 }  // namespace
 
 void ConvStep::run(StepRun& run) const {
+  if (blocked) return algorithm->run(with_sources(run), run.src(0), run.dst(), run.scratch);
   run_kernel(run, [&](const float* src, float* dst, float* scratch) {
     const auto convolve = [&] {
       if (run.bounded && !run.unfused) return algorithm->run(args, src, dst, scratch);
@@ -199,10 +240,29 @@ void ConvStep::run(StepRun& run) const {
   });
 }
 
+void ConvStep::run_part(StepRun& run, int phase, int part, int parts) const {
+  algorithm->run_part(with_sources(run), run.src(0), run.dst(), run.scratch, phase, part, parts);
+}
+
+ConvArgs ConvStep::with_sources(const StepRun& run) const {
+  ConvArgs with = args;
+  if (residual_source != 0) with.residual = run.src(residual_source);
+  if (scale_source != 0) {
+    with.scale = run.src(scale_source);
+    with.shift = run.src(scale_source + 1);
+  }
+  return with;
+}
+
 void ConvStep::pack(const float* from, float* weights, const float* bias) {
   algorithm->pack(args, from, weights);
   args.weights = weights;
   args.bias = bias;
+}
+
+ConvArgs conv_args_of(const Graph& graph, int node, const KernelTable& kernels) {
+  const std::vector<int> alone = {node};
+  return args_of({&graph, &alone, &kernels, Layout::planes});
 }
 
 const OpDefinition ops::conv = {1,

@@ -14,15 +14,33 @@ class ConvStep : public WeightedStep {
   // Floats of the input to check after the run before args.no_nan may be trusted; 0: no check is needed.
   size_t checked_floats = 0;
   bool (*is_bounded)(size_t n, const float* src) = nullptr;
+  // Layout::blocked: which of the step's sources is added, and which are scale and, behind it, shift; 0: none.
+  bool blocked = false;
+  size_t residual_source = 0, scale_source = 0;
 
   void run(StepRun& run) const override;
+  int phases() const override {
+    return blocked && algorithm->phases != nullptr ? algorithm->phases(args) : 0;
+  }
+  void run_part(StepRun& run, int phase, int part, int parts) const override;
   ConvStep* as_conv() override { return this; }
 
   size_t weights_size() const override { return algorithm->weights_size(args); }
-  size_t bias_size() const override { return static_cast<size_t>(args.oc); }
+  // Of blocks whole ones.
+  size_t bias_size() const override {
+    const size_t n = static_cast<size_t>(args.oc);
+    return blocked ? AlignedFloats::round_up(n) : n;
+  }
   size_t scratch_size() const override { return algorithm->scratch_size(args); }
   size_t outputs() const override { return static_cast<size_t>(args.oc); }
   void pack(const float* from, float* weights, const float* bias) override;
+
+ private:
+  // Of blocks: the arguments with what else the step reads.
+  ConvArgs with_sources(const StepRun& run) const;
 };
+
+// The convolution of a node, nothing fused.
+ConvArgs conv_args_of(const Graph& graph, int node, const KernelTable& kernels);
 
 }  // namespace kernelet

@@ -83,6 +83,8 @@ void validate(const Graph& graph) {
 
 Shape same_shape(const Node&, const InputShapes& inputs) { return *inputs[0]; }
 
+bool by_planes(const StepSpec&) { return true; }
+
 bool fuses_activation(const Graph&, const std::vector<int>& nodes, const Node& next,
                       const FusionRules& rules) {
   return nodes.size() == 1 && is_activation(next) && !rules.training;

@@ -18,6 +18,8 @@ struct FusionRules {
   bool enabled = true;
   bool int8 = false;      // sums of integers: what follows them is a ReLU alone
   bool training = false;  // backward has to find its way through
+  // Convolutions that write blocks, whose tiles take more with them; a flag a node, or null
+  const NodeFlags* blocked = nullptr;
 };
 
 // Is the value of the operation its input's, so that it computes nothing?
@@ -56,6 +58,8 @@ struct OpDefinition {
   bool (*fuses)(const Graph& graph, const std::vector<int>& nodes, const Node& next,
                 const FusionRules& rules) = nullptr;
   View view = View::never;
+  // Can its step read and write Layout::blocked? (Of convolutions the pass over layouts knows it.)
+  bool (*blocked)(const StepSpec& spec) = nullptr;
 };
 
 namespace ops {
@@ -87,6 +91,8 @@ void validate(const Graph& graph);
 // ---- what several operations share
 
 Shape same_shape(const Node& node, const InputShapes& inputs);
+// For `blocked`: what goes plane by plane, or element by element over one value.
+bool by_planes(const StepSpec& spec);
 
 // An activation's function and its parameters; Activation::none for what is no activation.
 Activation activation_of(Op op);

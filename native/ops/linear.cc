@@ -131,6 +131,22 @@ void LinearStep::run(StepRun& run) const {
   });
 }
 
+void LinearStep::run_part(StepRun& run, int, int part, int parts) const {
+  algorithm->run_part(args, run.src(0), run.dst(), part, parts);
+}
+
+bool LinearStep::shares_weights() const {
+  constexpr size_t second_level_cache = (size_t{256} << 10) / sizeof(float);
+  return args.rows == 1 && algorithm->run_images != nullptr && phases() > 0 &&
+         weights_size() > second_level_cache;
+}
+
+void LinearStep::run_images(const StepRun& run, int images, size_t tail_stride, size_t output_stride) const {
+  if (!shares_weights()) return Step::run_images(run, images, tail_stride, output_stride);
+  const size_t to = run.destination.kind == Location::tail ? tail_stride : output_stride;
+  algorithm->run_images(args, images, run.src(0), tail_stride, run.dst(), to);
+}
+
 void LinearStep::pack(const float* from, float* weights, const float* bias) {
   algorithm->pack(args, from, weights);
   args.weights = weights;

@@ -14,6 +14,13 @@ class LinearStep : public WeightedStep {
   size_t sums = 0;
 
   void run(StepRun& run) const override;
+  int phases() const override {
+    return algorithm->run_part != nullptr && !fused_into_conv && requantization == nullptr ? 1 : 0;
+  }
+  void run_part(StepRun& run, int phase, int part, int parts) const override;
+  // Is it one row, whose weights are so many that they are better read once for several images?
+  bool shares_weights() const;
+  void run_images(const StepRun& run, int images, size_t tail_stride, size_t output_stride) const override;
   LinearStep* as_linear() override { return this; }
 
   size_t weights_size() const override { return algorithm->weights_size(args); }

@@ -26,13 +26,25 @@ class PoolStep : public Step {
  public:
   explicit PoolStep(const StepSpec& spec) : args_(pool_args_of(spec.first(), spec.input())) {
     const PoolAlgorithm& pool =
-        spec.layout == Layout::batched ? spec.kernels->batched_pool : spec.kernels->pool;
+        spec.layout == Layout::planes ? spec.kernels->pool : spec.kernels->batched_pool;
+    args_.c = int_of(spec.planes_of(args_.c));
+    in_plane_ = spec.floats_of(spec.input()) / static_cast<size_t>(args_.c);
+    out_plane_ = spec.floats_of(spec.output()) / static_cast<size_t>(args_.c);
     pool_ = is_max(spec) ? pool.max : pool.average;
   }
   void run(StepRun& run) const override { pool_(args_, run.src(0), run.dst()); }
+  int phases() const override { return 1; }
+  void run_part(StepRun& run, int, int part, int parts) const override {
+    PoolArgs some = args_;
+    const size_t begin = part_begin(static_cast<size_t>(args_.c), part, parts);
+    some.c = static_cast<int32_t>(part_begin(static_cast<size_t>(args_.c), part + 1, parts) - begin);
+    if (some.c == 0) return;
+    pool_(some, run.src(0) + begin * in_plane_, run.dst() + begin * out_plane_);
+  }
 
  private:
   PoolArgs args_;
+  size_t in_plane_, out_plane_;
   void (*pool_)(const PoolArgs&, const float* src, float* dst);
 };
 
@@ -63,6 +75,7 @@ class PoolTraining : public TrainStep {
 
 }  // namespace
 
-const OpDefinition ops::pool = {1, window_attributes, shape, plan, make_train_step<PoolTraining>};
+const OpDefinition ops::pool = {1,       window_attributes, shape,    plan, make_train_step<PoolTraining>,
+                                nullptr, View::never,       by_planes};
 
 }  // namespace kernelet

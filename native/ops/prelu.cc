@@ -23,7 +23,8 @@ void pack_slopes(const Node& node, float* to) {
 
 void plan(const StepSpec& spec, PlannedStep& planned) {
   planned.step.reset(new BinaryStep(*spec.kernels, args_of(spec)));
-  planned.operands.push_back({&spec.first(), spec.first().weight.length, pack_slopes});
+  const size_t slopes = spec.first().weight.length;
+  planned.operands.push_back({&spec.first(), slopes == 1 ? 1 : spec.operand_floats(slopes), pack_slopes});
   planned.problem = number("n", spec.output().elements());
 }
 
@@ -82,6 +83,7 @@ class PReluTraining : public TrainStep {
 }  // namespace
 
 const OpDefinition ops::prelu = {
-    1, weight_attribute, shape, plan, make_train_step<PReluTraining>, fuses_activation};
+    1,           weight_attribute, shape, plan, make_train_step<PReluTraining>, fuses_activation,
+    View::never, by_planes};
 
 }  // namespace kernelet

@@ -80,7 +80,7 @@ class ResizeStep : public Step {
  private:
   ResizeStep(const StepSpec& spec, const Shape& in, const Shape& out)
       : rows_(spec.first(), 0, in.dims[1], out.dims[1]), columns_(spec.first(), 1, in.dims[2], out.dims[2]) {
-    args.c = int_of(in.dims[0]);
+    args.c = int_of(spec.planes_of(in.dims[0]));
     args.ih = int_of(in.dims[1]);
     args.iw = int_of(in.dims[2]);
     args.oh = int_of(out.dims[1]);
@@ -89,7 +89,7 @@ class ResizeStep : public Step {
     args.columns = columns_.at.data();
     args.down = rows_.share.data();
     args.right = columns_.share.data();
-    width_ = int_of(static_cast<int64_t>(spec.width()));
+    width_ = spec.layout == Layout::planes ? 1 : spec.kernels->lanes;
     kernel_ = spec.first().op == Op::upsample_nearest2d ? spec.kernels->nearest : spec.kernels->linear_resize;
   }
 
@@ -120,6 +120,7 @@ class ResizeTraining : public TrainStep {
 
 }  // namespace
 
-const OpDefinition ops::resize = {1, resize_attributes, shape, plan, make_train_step<ResizeTraining>};
+const OpDefinition ops::resize = {
+    1, resize_attributes, shape, plan, make_train_step<ResizeTraining>, nullptr, View::never, by_planes};
 
 }  // namespace kernelet

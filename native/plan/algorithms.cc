@@ -111,13 +111,11 @@ constexpr Implementation implementations[] = {
     {[](const KernelTable& k) { return &k.winograd; }, false, true, winograd_efficiency},
 };
 
-const ConvAlgorithm& choose(const Draft& draft, const ConvArgs& a, bool int8) {
-  const KernelTable& k = *draft.kernels;
-  const std::string& option = draft.options->algorithm;
-  if (draft.is_batched()) return k.batched_conv;
+const ConvAlgorithm& choose_in_planes(const KernelTable& k, const std::string& option, const ConvArgs& a,
+                                      bool int8, double& best_efficiency) {
   const bool any = option == "auto" || option == "fastest";
   const ConvAlgorithm* best = &k.im2col;
-  double best_efficiency = 0;
+  best_efficiency = 0;
   for (const Implementation& i : implementations) {
     const ConvAlgorithm* const algorithm = i.of(k);
     if (algorithm == nullptr || !algorithm->fits(a) || (i.other_bits && int8)) continue;
@@ -131,6 +129,12 @@ const ConvAlgorithm& choose(const Draft& draft, const ConvArgs& a, bool int8) {
     }
   }
   return *best;
+}
+
+const ConvAlgorithm& choose(const Draft& draft, const ConvArgs& a, bool int8) {
+  if (draft.is_batched()) return draft.kernels->batched_conv;
+  double efficiency;
+  return choose_in_planes(*draft.kernels, draft.options->algorithm, a, int8, efficiency);
 }
 
 // int8x4: whichever fills the lanes better; direct-channels takes any number of them.
@@ -156,10 +160,25 @@ const LinearAlgorithm& choose_int8x4(const Draft& draft) {
 
 }  // namespace
 
+bool pays_in_blocks(const ConvArgs& a, const KernelTable& k, const std::string& option) {
+  if (a.groups > 1) return a.oc >= k.lanes;
+  // a pixel of its own lies alike in planes and in blocks
+  if (a.oh == 1 && a.ow == 1) return true;
+  // lanes that compute nothing, and what little a small window leaves to do between loads and stores
+  if (filled(a.oc, k.lanes) < 0.75 || int64_t{a.ic} * a.kh * a.kw < 8) return false;
+  if (option != "fastest") return true;
+  double efficiency;
+  return &choose_in_planes(k, option, a, false, efficiency) != &k.winograd || efficiency < 1;
+}
+
 void choose_algorithms(Draft& draft) {
   for (DraftStep& step : draft.steps) {
     const bool int8 = step.quantized != nullptr, int8x4 = int8 && draft.int8x4 != nullptr;
-    if (ConvStep* const conv = step.conv())
+    if (ConvStep* const conv = step.conv()) conv->args.parts = draft.parts;
+    if (ConvStep* const conv = step.conv(); conv != nullptr && conv->blocked)
+      conv->algorithm =
+          conv->args.groups > 1 ? &draft.kernels->blocked_depthwise : &draft.kernels->blocked_conv;
+    else if (conv != nullptr)
       conv->algorithm = &(int8x4 ? choose_int8x4(draft, conv->args) : choose(draft, conv->args, int8));
     if (LinearStep* const layer = step.linear())
       layer->algorithm = &(int8x4 ? choose_int8x4(draft) : choose(draft, layer->args));

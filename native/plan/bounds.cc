@@ -32,13 +32,13 @@ bool is_pool(Op op) {
 
 void prove_bounds(Draft& draft) {
   // value -> what it stays below while the inputs that are checked are bounded
-  std::vector<double> bounds(draft.copy() + 1, std::numeric_limits<double>::infinity());
+  std::vector<double> bounds(draft.values.size(), std::numeric_limits<double>::infinity());
   for (DraftStep& step : draft.steps) {
     if (step.group == nullptr) continue;
     const Node& node = draft.graph->nodes[static_cast<size_t>(step.group->nodes[0])];
     if (is_pool(node.op)) bounds[step.value] = bounds[step.sources[0].index];
     ConvStep* const conv = step.conv();
-    if (conv == nullptr) continue;
+    if (conv == nullptr || conv->blocked) continue;  // (blocks keep every NaN)
     conv->args.no_nan = step.quantized != nullptr;
     if (conv->args.no_nan) continue;
     const double gain = gain_of(node);

@@ -15,16 +15,19 @@ void check(const PlanOptions& options) {
     fail("ERR_ARGUMENT", {"threads: expected 0 (chosen by the amount of work) to ", max_threads,
                           " but received ", options.threads});
   }
-  for (const char* name :
-       {"auto", "fastest", "im2col", "direct", "direct-pixels", "direct-channels", "winograd", "lanes"}) {
+  for (const char* name : {"auto", "fastest", "im2col", "direct", "direct-pixels", "direct-channels",
+                           "blocked", "winograd", "lanes"}) {
     if (options.algorithm == name) return;
   }
   fail("ERR_ARGUMENT", {"algorithm: expected one of auto, fastest, im2col, direct, direct-pixels, "
-                        "direct-channels, winograd, lanes but received '",
+                        "direct-channels, blocked, winograd, lanes but received '",
                         options.algorithm, "'"});
 }
 
 }  // namespace
+
+// Threads that share one image.
+constexpr int most_parts = 16;
 
 class PlanBuilder {
  public:
@@ -34,17 +37,25 @@ class PlanBuilder {
     std::unique_ptr<Plan> plan(new Plan);
     const KernelTable& kernels = *(plan->kernels_ = choose_isa(options.isa).table);
     plan->threads_ = options.threads;
+    plan->parts_ = std::min(most_parts, options.threads > 0 ? options.threads : usable_cpus());
     plan->input_length_ = graph.nodes[0].shape.elements();
     plan->output_shape_ = graph.nodes[static_cast<size_t>(graph.output)].shape;
 
-    const std::vector<Group> groups = fuse(graph, {options.fuse, options.int8});
+    const NodeFlags blocked = blocked_convolutions(graph, kernels, options);
+    FusionRules rules;
+    rules.enabled = options.fuse;
+    rules.int8 = options.int8;
+    const std::vector<Group> batched_groups = fuse(graph, rules);
+    rules.blocked = &blocked;
+    const std::vector<Group> single_groups = fuse(graph, rules);
     QuantizedGraph quantized;
-    if (options.int8) quantized = quantize(graph, groups, options);
+    if (options.int8) quantized = quantize(graph, batched_groups, options);
     const Int8Kernels* const int8x4 = (cpu_features() & cpu_avx512_vnni) != 0 ? kernels.int8 : nullptr;
     size_t weights = 0;
     const auto draft = [&](Layout images, std::unique_ptr<Program>& program) {
-      Draft d = {&graph, &options, &kernels, int8x4, images};
-      choose_layouts(d);
+      Draft d = {&graph, &options, &kernels, int8x4, images, plan->parts_, &blocked};
+      const std::vector<Group>& groups = d.is_batched() ? batched_groups : single_groups;
+      choose_layouts(d, groups);
       lower(d, groups, options.int8 ? &quantized : nullptr);
       prove_bounds(d);
       lower_to_int8(d);
@@ -59,10 +70,12 @@ class PlanBuilder {
     Draft single = draft(Layout::planes, plan->single_), batched;
     plan->descriptions_ = describe(single);
     for (const StepDescription& step : plan->descriptions_) plan->macs_ += step.macs;
+    for (const Program::Entry& entry : plan->single_->steps) plan->divided_ = plan->divided_ || entry.divided;
     plan->batched_from_ = batched_from(graph, kernels, options);
     if (plan->batched_from_ > 0) {
       batched = draft(Layout::batched, plan->batched_);
       if (options.algorithm == "lanes") plan->descriptions_ = describe(batched);
+      match(single, batched, *plan->batched_);
     }
     if (options.byte_input) place_bytes(*plan, options, quantized);
 
@@ -73,6 +86,21 @@ class PlanBuilder {
   }
 
  private:
+  // Which step of the single program computes what a batched step does: profiles add up their times.
+  static void match(const Draft& single, const Draft& batched, Program& program) {
+    for (size_t i = 0; i < batched.steps.size(); ++i) {
+      for (size_t j = 0; j < single.steps.size(); ++j) {
+        const Group* const group = single.steps[j].group;
+        const Group* const of = batched.steps[i].group;
+        if ((group == nullptr) != (of == nullptr)) continue;
+        if (group != nullptr &&
+            std::find(group->nodes.begin(), group->nodes.end(), of->nodes[0]) == group->nodes.end())
+          continue;
+        program.steps[i].described = j;
+      }
+    }
+  }
+
   // Images as floats go behind the rest of the workspace.
   static void place_bytes(Plan& plan, const PlanOptions& options, const QuantizedGraph& quantized) {
     plan.byte_input_ = true;

@@ -10,13 +10,21 @@ std::string tile_text(int rows, int columns) { return std::to_string(rows) + "x"
 
 // In the order in which the tile does it: maximum, bias, activation.
 std::string epilogue_text(const Draft& draft, const DraftStep& step) {
-  std::string pool, activation;
+  std::string all, pool, activation;
+  if (step.conv() != nullptr && step.conv()->blocked) {
+    if (step.planned.has_bias) all = "+bias";
+    for (size_t i = 1; i < step.group->nodes.size(); ++i) {
+      const Node& node = draft.graph->nodes[static_cast<size_t>(step.group->nodes[i])];
+      all += std::string("+") + (node.op == Op::max_pool2d ? "maxPool2x2" : op_name(node.op));
+    }
+    return all.empty() ? all : all.substr(1);
+  }
   for (size_t i = 1; i < step.group->nodes.size(); ++i) {
     const Node& node = draft.graph->nodes[static_cast<size_t>(step.group->nodes[i])];
     if (is_activation(node)) activation = std::string("+") + activation_name(activation_of(node.op));
     else pool = "+maxPool2x2";
   }
-  const std::string all = pool + (step.planned.has_bias ? "+bias" : "") + activation;
+  all = pool + (step.planned.has_bias ? "+bias" : "") + activation;
   return all.empty() ? all : all.substr(1);
 }
 
@@ -27,17 +35,21 @@ std::vector<StepDescription> describe(const Draft& draft) {
   const Graph& graph = *draft.graph;
   for (const DraftStep& step : draft.steps) {
     StepDescription d;
-    const std::vector<int> nodes = step.group != nullptr ? step.group->nodes : std::vector<int>{graph.output};
+    // a copy or a reorder is of the value that it writes
+    const std::vector<int> nodes = step.group != nullptr
+                                       ? step.group->nodes
+                                       : std::vector<int>{static_cast<int>(draft.values[step.value].node)};
+    const bool reorder = step.group == nullptr && step.value != draft.copy();
     for (int node : nodes) {
       d.names.push_back(graph.nodes[static_cast<size_t>(node)].name);
-      d.ops.push_back(op_name(graph.nodes[static_cast<size_t>(node)].op));
+      d.ops.push_back(reorder ? "reorder" : op_name(graph.nodes[static_cast<size_t>(node)].op));
     }
     d.problem = step.planned.problem;
     d.algorithm = step.planned.algorithm;
     d.isa = draft.kernels->isa;
     const Node& first = graph.nodes[static_cast<size_t>(nodes[0])];
     d.input = step.group != nullptr ? graph.nodes[static_cast<size_t>(first.inputs[0])].shape
-                                    : graph.nodes[step.sources[0].index].shape;
+                                    : draft.shape_of(step.sources[0].index);
     d.output = graph.nodes[static_cast<size_t>(nodes.back())].shape;
     d.macs = step.planned.macs;
     if (step.group != nullptr) d.epilogue = epilogue_text(draft, step);

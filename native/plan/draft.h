@@ -40,39 +40,42 @@ struct DraftStep {
   WeightedStep* weighted() const { return planned.step->as_weighted(); }
 };
 
+// What steps read and write: the value of a node, in a layout.
+struct Value {
+  size_t node;
+  Layout layout;
+};
+
 struct Draft {
   const Graph* graph;
   const PlanOptions* options;
   const KernelTable* kernels;
   const Int8Kernels* int8x4;  // kernels for four bytes a lane, or null
-  Layout images;              // an image alone, or a block of them
+  Layout images;              // planes: an image alone; batched: a block of them
+  int parts;                  // threads that may share an image
+  const NodeFlags* blocked;   // convolutions that write blocks of channels, or null
 
   std::vector<DraftStep> steps = {};
-  // Values are numbered as the nodes whose buffers hold them; one more is the copy of an output that no step computes.
-  std::vector<Layout> layouts = {};
+  // As the nodes whose buffers hold them; one more is the copy of an output that no step computes; then values that
+  // lie there once more in another layout.
+  std::vector<Value> values = {};
   size_t result = 0;                   // the value the caller gets
   std::vector<size_t> constants = {};  // offsets in the packed weights, of the nodes that are constants
   size_t scratch = 0;                  // floats, the most that a step needs
 
   bool is_batched() const { return images == Layout::batched; }
   size_t copy() const { return graph->nodes.size(); }
-  const Shape& shape_of(size_t value) const {
-    return graph->nodes[value == copy() ? static_cast<size_t>(graph->output) : value].shape;
-  }
-  // Images side by side in a value.
-  size_t width_of(size_t value) const {
-    return layouts[value] == Layout::batched ? static_cast<size_t>(kernels->lanes) : 1;
-  }
+  const Shape& shape_of(size_t value) const { return graph->nodes[values[value].node].shape; }
   size_t floats_of(size_t value) const {
-    return static_cast<size_t>(shape_of(value).elements()) * width_of(value);
+    return floats_in(values[value].layout, shape_of(value), kernels->lanes);
   }
 };
 
 // ---- the passes, in the order in which they run; fuse.h and quantize.h come before
 
 // How each value lies. layout.cc
-void choose_layouts(Draft& draft);
-// Each group becomes a step, made by its operation. lower.cc
+void choose_layouts(Draft& draft, const std::vector<Group>& groups);
+// Each group becomes a step, made by its operation, with reorders between layouts. lower.cc
 void lower(Draft& draft, const std::vector<Group>& groups, const QuantizedGraph* quantized);
 // Which fused maxima need not mind NaN. bounds.cc
 void prove_bounds(Draft& draft);
@@ -80,6 +83,8 @@ void prove_bounds(Draft& draft);
 void lower_to_int8(Draft& draft);
 // A kernel for each step with weights. algorithms.cc
 void choose_algorithms(Draft& draft);
+// Is a convolution worth writing blocks of channels, rather than planes by the best of their kernels? algorithms.cc
+bool pays_in_blocks(const ConvArgs& args, const KernelTable& kernels, const std::string& option);
 // Linear layers that run in slices during the convolution before them. prefetch.cc
 void fuse_prefetches(Draft& draft);
 // Places in the packed weights, `size` of them so far. pack.cc

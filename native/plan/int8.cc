@@ -159,7 +159,8 @@ std::vector<float> Int8Layer::bias() const {
 void lower_to_int8(Draft& draft) {
   for (DraftStep& step : draft.steps) {
     if (step.quantized == nullptr) continue;
-    std::unique_ptr<Int8Layer> int8(new Int8Layer(*step.quantized, draft.int8x4, draft.width_of(step.value)));
+    std::unique_ptr<Int8Layer> int8(new Int8Layer(
+        *step.quantized, draft.int8x4, draft.is_batched() ? static_cast<size_t>(draft.kernels->lanes) : 1));
     if (ConvStep* const conv = step.conv()) int8->prepare(conv->args);
     if (LinearStep* const layer = step.linear()) int8->prepare(layer->args);
     step.weighted()->requantization = int8->requantization(*draft.kernels);

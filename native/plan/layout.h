@@ -1,6 +1,6 @@
-// Pass: how values lie in memory. A plan has a program for an image alone (Layout::planes), and one for a block of
-// images (Layout::batched) where that pays; in each, all values lie alike today. A blocked layout would be chosen here,
-// value by value, with steps that reorder where a reader wants another one.
+// Pass: how values lie in memory. A plan has a program for an image alone and, where that pays, one for a block of images
+// (Layout::batched throughout). In the first, convolutions with channels enough write blocks of channels
+// (Layout::blocked), and what follows them stays in blocks as long as its operations can; all else is planes.
 #pragma once
 
 #include "draft.h"
@@ -9,5 +9,8 @@ namespace kernelet {
 
 // Fewest images worth running as a block; 0: there is no batched program.
 int batched_from(const Graph& graph, const KernelTable& kernels, const PlanOptions& options);
+
+// The convolutions that write blocks of channels, a flag a node.
+NodeFlags blocked_convolutions(const Graph& graph, const KernelTable& kernels, const PlanOptions& options);
 
 }  // namespace kernelet

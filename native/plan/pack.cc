@@ -60,8 +60,9 @@ void pack(Draft& draft, float* weights) {
   for (size_t i = 0; i < draft.constants.size(); ++i) {
     const Node& node = draft.graph->nodes[i];
     if (node.op != Op::constant) continue;
+    const size_t width = draft.floats_of(i) / node.weight.length;  // images side by side
     for (size_t j = 0; j < draft.floats_of(i); ++j)
-      weights[draft.constants[i] + j] = node.weight.data[j / draft.width_of(i)];
+      weights[draft.constants[i] + j] = node.weight.data[j / width];
   }
   for (DraftStep& step : draft.steps) {
     if (step.weighted() != nullptr)

@@ -4,16 +4,36 @@
 #include <algorithm>
 #include <chrono>
 
+#include "base/task_team.h"
 #include "base/thread_pool.h"
 
 namespace kernelet {
 namespace {
 
-void run_steps(const Program& program, StepRun run) {
-  for (const Program::Entry& entry : program.steps) {
+void run_steps(const Program& program, StepRun run, size_t end) {
+  for (size_t i = 0; i < end; ++i) {
+    const Program::Entry& entry = program.steps[i];
     run.sources = entry.sources.data();
     run.destination = entry.destination;
     entry.step->run(run);
+  }
+}
+
+// The same by a team of threads.
+void run_steps(const Program& program, StepRun run, TaskTeam& team, int parts) {
+  for (const Program::Entry& entry : program.steps) {
+    run.sources = entry.sources.data();
+    run.destination = entry.destination;
+    if (!entry.divided) {
+      entry.step->run(run);
+      continue;
+    }
+    for (int phase = 0; phase < entry.step->phases(); ++phase) {
+      team.each(parts, [&](int part, int) {
+        StepRun mine = run;
+        entry.step->run_part(mine, phase, part, parts);
+      });
+    }
   }
 }
 
@@ -64,6 +84,7 @@ StepRun Plan::start(const Program& program, const float* input, float* output, f
   run.bases[Location::output] = output;
   run.bases[Location::arena] = arena;
   run.bases[Location::weights] = weights_.data();
+  run.bases[Location::tail] = arena + program.tail_offset;
   run.scratch = arena + program.scratch_offset;
   run.bounded = true;
   return run;
@@ -87,7 +108,49 @@ Plan::Images Plan::advanced(Images images, int64_t count) const {
 }
 
 void Plan::run_one(Images image, float* arena) const {
-  run_steps(*single_, start(*single_, floats_of(image.input, 1, arena), image.output, arena));
+  run_steps(*single_, start(*single_, floats_of(image.input, 1, arena), image.output, arena),
+            single_->steps.size());
+}
+
+// Up to Program::tail_images of them, to whose tails they go together.
+void Plan::run_some(Images images, int count, float* arena) const {
+  for (int i = 0; i < count; ++i) {
+    const Images image = advanced(images, i);
+    StepRun run = start(*single_, floats_of(image.input, 1, arena), image.output, arena);
+    run.bases[Location::tail] += static_cast<size_t>(i) * single_->tail_floats;
+    run_steps(*single_, run, single_->tail);
+  }
+  StepRun run = start(*single_, nullptr, images.output, arena);
+  for (size_t i = single_->tail; i < single_->steps.size(); ++i) {
+    const Program::Entry& entry = single_->steps[i];
+    run.sources = entry.sources.data();
+    run.destination = entry.destination;
+    entry.step->run_images(run, count, single_->tail_floats, static_cast<size_t>(output_length()));
+  }
+}
+
+// Image after image, each by all threads.
+void Plan::run_divided(Images images, int64_t count, int threads) const {
+  const WorkspaceLease arena(*this);
+  struct Call {
+    const Plan* plan;
+    Images images;
+    int64_t count;
+    float* arena;
+    int threads;
+  } call{this, images, count, arena.data(), threads};
+  TaskTeam::run(
+      threads,
+      [](void* context, TaskTeam& team) {
+        const Call& c = *static_cast<Call*>(context);
+        for (int64_t i = 0; i < c.count; ++i) {
+          const Images at = c.plan->advanced(c.images, i);
+          const float* const input = c.plan->floats_of(at.input, 1, c.arena);
+          run_steps(*c.plan->single_, c.plan->start(*c.plan->single_, input, at.output, c.arena), team,
+                    c.threads);
+        }
+      },
+      &call);
 }
 
 const float* Plan::interleave(Images images, int count, float* arena) const {
@@ -98,7 +161,7 @@ const float* Plan::interleave(Images images, int count, float* arena) const {
 
 void Plan::run_block(Images images, int count, float* arena) const {
   const float* const output = interleave(images, count, arena);
-  run_steps(*batched_, start(*batched_, nullptr, nullptr, arena));
+  run_steps(*batched_, start(*batched_, nullptr, nullptr, arena), batched_->steps.size());
   const size_t n = static_cast<size_t>(output_length());
   kernels_->deinterleave(n, count, output, images.output, n);
 }
@@ -107,9 +170,12 @@ void Plan::run_images(Images images, int64_t count) const {
   const WorkspaceLease arena(*this);
   while (count > 0) {
     const bool block = batched_from_ > 0 && count >= batched_from_;
-    const int64_t now = block ? std::min<int64_t>(count, kernels_->lanes) : 1;
+    const bool some = !block && count > 1 && single_->tail < single_->steps.size();
+    const int64_t now = std::min<int64_t>(count, block ? kernels_->lanes : some ? Program::tail_images : 1);
     if (block) {
       run_block(images, static_cast<int>(now), arena.data());
+    } else if (some) {
+      run_some(images, static_cast<int>(now), arena.data());
     } else {
       run_one(images, arena.data());
     }
@@ -121,15 +187,24 @@ void Plan::run_images(Images images, int64_t count) const {
 int Plan::threads_for(int64_t batch) const { return kernelet::threads_for(threads_, batch * macs_); }
 
 void Plan::run(Input input, float* output, int64_t batch) const {
-  if (batch == 1) return run_images({input, output}, 1);
+  if (batch == 1 && !divided_) return run_images({input, output}, 1);
+  if (divided_) {
+    const int team = std::min(threads_for(batch), parts_);
+    // images for every thread need no barriers
+    if (team > 1 && batch < team) return run_divided({input, output}, batch, team);
+    if (batch == 1) return run_images({input, output}, 1);
+  }
   struct Call {
     const Plan* plan;
     Images images;
     int64_t batch, block;  // images that stay together
     std::atomic<bool> failed;
   } call{this, {input, output}, batch, batched_from_ > 0 ? kernels_->lanes : 1, {false}};
+  const int wanted = threads_for(batch);
+  if (batched_from_ == 0 && single_->tail < single_->steps.size())
+    call.block = std::max<int64_t>(1, std::min<int64_t>(Program::tail_images, (batch + wanted - 1) / wanted));
   const int64_t blocks = (batch + call.block - 1) / call.block;
-  const int threads = static_cast<int>(std::min<int64_t>(threads_for(batch), blocks));
+  const int threads = static_cast<int>(std::min<int64_t>(wanted, blocks));
   if (threads <= 1) return run_images(call.images, batch);
   // Block after block, so that a thread that wakes late does fewer: which thread takes one cannot matter to the
   // result. A long batch goes in longer stretches.
@@ -158,12 +233,12 @@ std::vector<double> Plan::profile(Input input, float* output, int64_t batch, int
   const auto timed = [&](const Program& program, StepRun run, size_t iteration) {
     run.unfused = true;
     double before = now_ns();
-    for (size_t i = 0; i < steps; ++i) {
+    for (size_t i = 0; i < program.steps.size(); ++i) {
       run.sources = program.steps[i].sources.data();
       run.destination = program.steps[i].destination;
       program.steps[i].step->run(run);
       const double after = now_ns();
-      ns[i][iteration] += after - before;
+      ns[&program == single_.get() ? i : program.steps[i].described][iteration] += after - before;
       before = after;
     }
   };

@@ -22,6 +22,8 @@ struct PlanOptions {
   std::string algorithm = "auto";
   bool fuse = true;
   int threads = 0;  // 0: chosen by the amount of work
+  // Multiply-adds from which several threads share a step: a barrier costs a microsecond or two. (Tests share all.)
+  int64_t divide_from = 400000;
   // The input is bytes (pixels as services hold them), and a value is byte * scale + shift.
   bool byte_input = false;
   float scale = 1.0f, shift = 0.0f;
@@ -93,6 +95,8 @@ class Plan {
   Plan();
   void run_images(Images images, int64_t count) const;
   void run_one(Images image, float* arena) const;
+  void run_some(Images images, int count, float* arena) const;
+  void run_divided(Images image, int64_t count, int threads) const;
   void run_block(Images images, int count, float* arena) const;
   StepRun start(const Program& program, const float* input, float* output, float* arena) const;
   // A block of images into the arena; where its result will lie.
@@ -112,6 +116,8 @@ class Plan {
   int64_t input_length_ = 0, macs_ = 0;
   Shape output_shape_;
   int threads_ = 0;
+  int parts_ = 1;         // threads that may share an image
+  bool divided_ = false;  // a step of the single program is worth it
   bool byte_input_ = false;
   float scale_ = 1.0f, shift_ = 0.0f;
   size_t bytes_offset_ = 0;  // where the arena holds images converted from bytes

@@ -14,8 +14,8 @@ namespace kernelet {
 namespace test {
 
 // What PlanOptions::algorithm may say: every test over plans goes through all of them.
-constexpr const char* algorithms[] = {"auto",          "im2col",          "direct",
-                                      "direct-pixels", "direct-channels", "lanes"};
+constexpr const char* algorithms[] = {"auto",    "im2col", "direct", "direct-pixels", "direct-channels",
+                                      "blocked", "lanes"};
 // These may take Winograd: near the others, the same as themselves. (fastest: Winograd for an image alone, but
 // the batched kernels for a block of them.)
 constexpr const char* other_bits[] = {"winograd", "fastest"};

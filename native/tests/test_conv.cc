@@ -80,8 +80,8 @@ double worst_winograd[2];  // of 3x3, of 5x5: error over magnitude
 
 class Conv {
  public:
-  Conv(const KernelTable& t, const Problem& p) : t_(t), s_(args_of(p)) {
-    Random random(text_of(p));
+  Conv(const KernelTable& t, const Problem& p) : t_(t), s_(args_of(p)), text_(text_of(p)) {
+    Random random(text_);
     src_ = variants_of(random_floats(random, static_cast<size_t>(p.ic) * p.ih * p.iw));
     weight_ = random_floats(random, static_cast<size_t>(p.oc) * (p.ic / p.groups) * s_.kh * s_.kw);
     bias_ = p.bias ? random_floats(random, static_cast<size_t>(p.oc)) : std::vector<float>(p.oc, 0.0f);
@@ -108,11 +108,105 @@ class Conv {
          {&t_.im2col, &t_.direct_pixels, t_.narrow_pixels, &t_.direct_channels, &t_.depthwise}) {
       if (a != nullptr && a->fits(s)) run(*a, s, place);
     }
+    for (const ConvAlgorithm* a : {&t_.blocked_conv, &t_.blocked_depthwise}) {
+      if (a->fits(s)) run_blocks(*a, s, place);
+    }
     if (t_.batched_conv.fits(s)) run_lanes(s, place);
     if (t_.winograd.fits(s)) run_winograd(s, place);
   }
 
+  // Blocks of channels take more into their tile: each against the operations one by one.
+  void run_epilogues() {
+    const size_t plane = static_cast<size_t>(s_.ph) * s_.pw, n = static_cast<size_t>(s_.oc) * plane;
+    for (const ConvAlgorithm* a : {&t_.blocked_conv, &t_.blocked_depthwise}) {
+      if (!a->fits(s_)) continue;
+      Random random(text_ + "blocks");
+      for (const Unary& after : {unary(Activation::none), Unary{Activation::clip, -0.25f, 0.5f},
+                                 Unary{Activation::hardswish, 0.0f, 0.0f}}) {
+        for (int which = 0; which < 4; ++which) {
+          ConvArgs s = s_;
+          s.epilogue.after = after;
+          std::vector<float> want = naive_epilogue(t_, s_, dots(false, 0)), scale, shift, residual;
+          if (which & 1) {
+            scale = random_floats(random, static_cast<size_t>(s.oc));
+            shift = random_floats(random, static_cast<size_t>(s.oc));
+            BinaryArgs affine = BinaryArgs();
+            affine.f = Binary::affine;
+            affine.rank = 2;
+            affine.dims[0] = static_cast<size_t>(s.oc);
+            affine.dims[1] = affine.a[0] = plane;
+            affine.a[1] = affine.b[0] = 1;
+            t_.binary(affine, want.data(), scale.data(), shift.data(), want.data());
+          }
+          if (which & 2) {
+            residual = random_floats(random, n);
+            t_.add(n, want.data(), residual.data(), want.data());
+          }
+          if (after.f != Activation::none) t_.activate(after, n, want.data(), want.data());
+          const Place place = all_places[random.next() % 3];
+          const Guarded scales(in_blocks(scale, 1), place), shifts(in_blocks(shift, 1), place);
+          const Guarded other(in_blocks(residual, plane), place);
+          if (which & 1) s.scale = scales.data();
+          if (which & 1) s.shift = shifts.data();
+          if (which & 2) s.residual = other.data();
+          const std::vector<float> got = call_blocks(*a, s, which != 3 || a == &t_.blocked_depthwise, place);
+          check_same(got.data(), want.data(), n,
+                     (std::string("blocked ") + (which & 1 ? "scale " : "") + (which & 2 ? "add " : "") +
+                      (after.f == Activation::clip   ? "clip"
+                       : after.f == Activation::none ? ""
+                                                     : "hardswish"))
+                         .c_str());
+        }
+      }
+    }
+  }
+
  private:
+  // [c][plane] -> [ceil(c / lanes)][plane][lanes], the rest of the last block garbage.
+  std::vector<float> in_blocks(const std::vector<float>& planes, size_t plane) const {
+    const size_t lanes = static_cast<size_t>(t_.lanes), channels = planes.size() / plane;
+    const size_t blocks = (channels + lanes - 1) / lanes;
+    std::vector<float> all(blocks * plane * lanes, float_of(garbage_bits));
+    for (size_t c = 0; c < channels; ++c) {
+      for (size_t i = 0; i < plane; ++i)
+        all[(c / lanes * plane + i) * lanes + c % lanes] = planes[c * plane + i];
+    }
+    return all;
+  }
+  std::vector<float> in_planes(const std::vector<float>& blocks, size_t channels, size_t plane) const {
+    const size_t lanes = static_cast<size_t>(t_.lanes);
+    std::vector<float> all(channels * plane);
+    for (size_t c = 0; c < channels; ++c) {
+      for (size_t i = 0; i < plane; ++i)
+        all[c * plane + i] = blocks[(c / lanes * plane + i) * lanes + c % lanes];
+    }
+    return all;
+  }
+
+  std::vector<float> call_blocks(const ConvAlgorithm& a, ConvArgs s, bool src_blocked, Place place) {
+    const size_t in_plane = static_cast<size_t>(s.ih) * s.iw, out_plane = static_cast<size_t>(s.ph) * s.pw;
+    const size_t lanes = static_cast<size_t>(t_.lanes);
+    const size_t channels = (static_cast<size_t>(s.oc) + lanes - 1) / lanes * lanes;
+    s.src_blocked = src_blocked;
+    const std::vector<float> bias = bias_;
+    bias_.resize(channels);
+    const std::vector<float> got =
+        call(a, s, src_blocked ? in_blocks(src_[0], in_plane) : src_[0], channels * out_plane, place);
+    bias_ = bias;
+    return in_planes(got, static_cast<size_t>(s.oc), out_plane);
+  }
+
+  void run_blocks(const ConvAlgorithm& a, const ConvArgs& s, Place place) {
+    const std::vector<float> want = naive_epilogue(t_, s, dots(s.epilogue.pool != Pool::none, 0));
+    for (const bool src_blocked : {true, false}) {
+      if (!src_blocked && &a == &t_.blocked_depthwise) continue;
+      const std::vector<float> got = call_blocks(a, s, src_blocked, place);
+      check_same(
+          got.data(), want.data(), want.size(),
+          (std::string("blocked ") + (src_blocked ? "" : "from planes ") + name_of(s.epilogue)).c_str());
+    }
+  }
+
   ConvArgs with(const Epilogue& epilogue) const {
     ConvArgs s = epilogue.pool == Pool::none ? s_ : pooled_;
     s.epilogue = epilogue;
@@ -191,6 +285,7 @@ class Conv {
 
   const KernelTable& t_;
   ConvArgs s_, pooled_;
+  std::string text_;
   std::vector<std::vector<float>> src_;
   std::vector<float> weight_, bias_;
   std::vector<Dot> dots_[2][3];
@@ -204,6 +299,7 @@ void test(const KernelTable& t, const Problem& p) {
   for (Place place : all_places) conv.run(Epilogue(), place);
   Random random(name + "epilogues");
   for (const Epilogue& epilogue : epilogues) conv.run(epilogue, all_places[random.next() % 3]);
+  conv.run_epilogues();
 }
 
 std::vector<int> pixel_counts(const KernelTable& t) {

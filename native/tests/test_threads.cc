@@ -112,5 +112,78 @@ ONCE(concurrent_plans) {
   check(aligned_blocks_alive() == 0, "every arena is freed with its plan");
 }
 
+// Threads that share one image: every step that can be divided is, and no bit depends on it.
+ONCE(divided_images) {
+  for (const std::string& isa : supported_isas()) {
+    for (const char* algorithm : {"auto", "blocked"}) {
+      for (int i = 0; i < (slow ? 4 : 40); ++i) {
+        const std::string name = isa + " " + algorithm + " " + std::to_string(i);
+        if (!begin(name)) continue;
+        Random random(name);
+        Net net = i == 0 ? Net(random, shape_of({3, 33, 29})) : random_net(random, 4 + i % 12);
+        if (i == 0) {  // channels enough for several panels, rows enough for several strips
+          int x = net.conv(0, 70, Window(3, 2, 1));
+          x = net.add(net.conv(x, 70, Window(3, 1, 1)), x);
+          x = net.pool(Op::max_pool2d, net.conv(net.unary(Op::hardswish, x), 130, Window(1)), Window(2, 2));
+          x = net.conv(x, 130, Window(5, 1, 2), 130);
+          x = net.adaptive(Op::adaptive_avg_pool2d, x, 2, 2);
+          net.linear(net.flatten(x), 150);
+        }
+        PlanOptions options;
+        options.isa = isa;
+        options.algorithm = algorithm;
+        options.threads = 1;
+        const std::unique_ptr<const Plan> alone = Plan::make(net.graph, options);
+        const std::vector<float> input = random_floats(random, net.input_length());
+        std::vector<float> want(net.output_length());
+        alone->run(input.data(), want.data(), 1);
+        for (int threads : {2, 3, 8}) {
+          options.threads = threads;
+          options.divide_from = 0;
+          const std::unique_ptr<const Plan> divided = Plan::make(net.graph, options);
+          for (int round = 0; round < 3; ++round) {
+            std::vector<float> got(want.size());
+            divided->run(input.data(), got.data(), 1);
+            check_same(got.data(), want.data(), want.size(), (name + " shared by threads").c_str());
+          }
+        }
+      }
+    }
+  }
+}
+
+// Images whose linear layers read their many weights together.
+ONCE(shared_weights) {
+  for (const std::string& isa : supported_isas()) {
+    for (int threads : {1, 3}) {
+      const std::string name = isa + " " + std::to_string(threads);
+      if (!begin(name)) continue;
+      Random random(name);
+      Net net(random, shape_of({5, 9, 9}));
+      int x = net.unary(Op::relu, net.conv(0, 7, Window(3)));
+      x = net.unary(Op::tanh, net.linear(net.flatten(x), 260));
+      x = net.add(net.linear(x, 260), x);
+      net.softmax(Op::softmax, net.linear(x, 33), 0);
+      PlanOptions options;
+      options.isa = isa;
+      options.algorithm = "direct";  // no images in lanes
+      options.threads = threads;
+      const std::unique_ptr<const Plan> plan = Plan::make(net.graph, options);
+      const std::vector<float> input = random_floats(random, 21 * net.input_length());
+      std::vector<float> want(21 * net.output_length());
+      for (size_t i = 0; i < 21; ++i)
+        plan->run(input.data() + i * net.input_length(), want.data() + i * net.output_length(), 1);
+      for (int64_t batch : {0, 2, 7, 8, 9, 16, 21}) {
+        const size_t n = static_cast<size_t>(batch);
+        const std::vector<float> some(input.begin(),
+                                      input.begin() + static_cast<ptrdiff_t>(n * net.input_length()));
+        const std::vector<float> got = run_guarded(*plan, some, batch, all_places[n % 3]);
+        check_same(got.data(), want.data(), got.size(),
+                   (name + ", a batch of " + std::to_string(batch)).c_str());
+      }
+    }
+  }
+}
+
 }  // namespace test
 }  // namespace kernelet

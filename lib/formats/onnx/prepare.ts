@@ -1,7 +1,6 @@
 /** A model's graph made ready to run: nodes checked, weights read, what is known before any image computed. */
 
 import type { Buffer, Parameter } from '../../tensor/parameter.ts'
-import { sameShape } from '../../tensor/shape.ts'
 import { Tensor } from '../../tensor/tensor.ts'
 import { KerneletError } from '../../util/errors.ts'
 import { show } from '../../util/show.ts'
@@ -10,6 +9,7 @@ import { notOnnx } from './decode.ts'
 import { type ElementType, elementTypeOf, float32 } from './element.ts'
 import { inferTypes } from './infer.ts'
 import { type OnnxValueInfo, valueInfo } from './info.ts'
+import { joinNodes } from './join.ts'
 import { inOrder, needed } from './order.ts'
 import { isStandard, type PreparedNode, prepareNode } from './prepared-node.ts'
 import type { GraphProto, ModelProto, NodeProto, ValueInfoProto } from './proto.ts'
@@ -60,7 +60,7 @@ export function prepare(model: ModelProto, file: string, folder: DataFolder): Pr
   const read = new Set([...protos.flatMap((proto) => proto.input), ...results])
   for (const [name, get] of initializers) if (read.has(name)) constants.read(get(folder), folder)
   const left = protos.map(ready).filter((one) => !constants.fold(one))
-  const { nodes, tensors, held } = stateOf(joinBiases(left, constants, results, ready), constants, types)
+  const { nodes, tensors, held } = stateOf(joinNodes(left, constants, results, ready), constants, types)
   for (const [name, value] of constants.values) if (!Tensor.is(value)) types.set(name, value.type)
   inferTypes(nodes, types)
   return {
@@ -110,45 +110,4 @@ function opsetOf(model: ModelProto, file: string): number {
     'ERR_UNSUPPORTED',
     `${file} is for opset ${version}; supported are ${oldestOpset} to ${newestOpset}`,
   )
-}
-
-/** A MatMul by a matrix of weights with an Add of one number a column becomes one node: a linear layer. */
-function joinBiases(
-  nodes: readonly PreparedNode[],
-  constants: Constants,
-  results: readonly string[],
-  ready: (proto: NodeProto) => PreparedNode,
-): PreparedNode[] {
-  const protos = nodes.map(({ proto }) => proto)
-  const shapeOf = (name: string) => constants.values.get(name)?.shape
-  const readers = countReaders(protos, results)
-  const joined = new Map<NodeProto, NodeProto | undefined>()
-  const makers = new Map(protos.flatMap((node) => node.output.map((output) => [output, node])))
-  for (const add of protos) {
-    if (add.op_type !== 'Add' || add.input.length !== 2) continue
-    for (const [product, bias] of [add.input, [...add.input].reverse()] as [string, string][]) {
-      const maker = makers.get(product)
-      if (maker?.op_type !== 'MatMul' || maker.input.length !== 2) continue
-      const matrix = shapeOf(maker.input[1] ?? '')
-      const fits = matrix?.length === 2 && sameShape(shapeOf(bias) ?? [], [matrix[1] ?? 0])
-      if (!fits || readers.get(product) !== 1) continue
-      joined.set(maker, undefined)
-      joined.set(add, { ...maker, input: [...maker.input, bias], output: add.output })
-      break
-    }
-  }
-  return nodes.flatMap((one) => {
-    if (!joined.has(one.proto)) return one
-    const proto = joined.get(one.proto)
-    return proto ? ready(proto) : []
-  })
-}
-
-/** How many nodes and results read each value. */
-function countReaders(nodes: readonly NodeProto[], results: readonly string[]): Map<string, number> {
-  const readers = new Map<string, number>()
-  for (const name of [...nodes.flatMap((node) => node.input), ...results]) {
-    readers.set(name, (readers.get(name) ?? 0) + 1)
-  }
-  return readers
 }

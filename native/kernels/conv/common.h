@@ -94,6 +94,20 @@ struct RowParts {
   }
 };
 
+// weight [rows][k] -> packed [k][wide], zeros for the rows that are not there. Some columns at a time, so that a cache line
+// of each row is read once.
+KERNELET_COLD inline void pack_transposed(int rows, int wide, int k, const float* weight, float* packed) {
+  constexpr int columns = 16;
+  for (int begin = 0; begin < k; begin += columns) {
+    const int end = begin + columns < k ? begin + columns : k;
+    for (int row = 0; row < wide; ++row) {
+      for (int i = begin; i < end; ++i)
+        packed[static_cast<size_t>(i) * wide + row] =
+            row < rows ? weight[static_cast<size_t>(row) * k + i] : 0.0f;
+    }
+  }
+}
+
 // Rows of [n][k] weights in parts: [part][k][rows of the part].
 KERNELET_COLD inline void pack_parts(int n, int k, int most, const float* weight, float* packed) {
   const RowParts cut(n, most);

@@ -1,6 +1,8 @@
 // Every kernel, compiled once per ISA tier; all that leaves this object is the tier's table.
 #include "kernels/arithmetic.h"
 #include "kernels/batched.h"
+#include "kernels/conv/blocked.h"
+#include "kernels/conv/blocked_depthwise.h"
 #include "kernels/conv/depthwise.h"
 #include "kernels/conv/direct_channels.h"
 #include "kernels/conv/direct_pixels.h"
@@ -67,6 +69,8 @@ constexpr KernelTable make_table() {
               conv_im2col::run,
               tile_rows,
               tile_width,
+              nullptr,
+              nullptr,
               nullptr};
   t.direct_pixels = {"direct-pixels",
                      direct_pixels::fits,
@@ -76,7 +80,9 @@ constexpr KernelTable make_table() {
                      direct_pixels::run,
                      direct_pixels::most_channels,
                      direct_pixels::most_rows * lanes,
-                     direct_pixels::complete};
+                     direct_pixels::complete,
+                     nullptr,
+                     nullptr};
   t.direct_channels = {"direct-channels",
                        direct_channels::fits,
                        direct_channels::weights_size,
@@ -85,6 +91,8 @@ constexpr KernelTable make_table() {
                        direct_channels::run,
                        direct_channels::most_pixels_of_two,
                        direct_channels::width,
+                       nullptr,
+                       nullptr,
                        nullptr};
   t.depthwise = {"direct-channels",
                  depthwise::fits,
@@ -94,6 +102,8 @@ constexpr KernelTable make_table() {
                  depthwise::run,
                  depthwise::most_pixels,
                  lanes,
+                 nullptr,
+                 nullptr,
                  nullptr};
   t.winograd = {"winograd",
                 winograd::fits,
@@ -103,12 +113,38 @@ constexpr KernelTable make_table() {
                 winograd::run,
                 tile_rows,
                 tile_width,
+                nullptr,
+                nullptr,
                 nullptr};
   t.narrow_pixels = KERNELET_NARROW_PIXELS;
-  t.linear = {"gemm", linear_weights_size,   linear_bias_size, linear_pack,  linear,
-              1,      row_registers * lanes, linear_slices,    linear_finish};
+  t.linear = {
+      "gemm",      linear_weights_size, linear_bias_size, linear_pack,  linear, 1, row_registers * lanes,
+      linear_part, linear_images,       linear_slices,    linear_finish};
   t.narrow_linear = KERNELET_NARROW_LINEAR;
   t.pool = {max_pool, avg_pool, adaptive_pool};
+
+  t.blocked_conv = {"blocked",
+                    blocked::fits,
+                    blocked::weights_size,
+                    blocked::pack,
+                    blocked::scratch_size,
+                    blocked::run,
+                    blocked::most_pixels,
+                    blocked::most_blocks * lanes,
+                    nullptr,
+                    blocked::phases,
+                    blocked::run_part};
+  t.blocked_depthwise = {"blocked",
+                         blocked_depthwise::fits,
+                         blocked_depthwise::weights_size,
+                         blocked_depthwise::pack,
+                         blocked_depthwise::scratch_size,
+                         blocked_depthwise::run,
+                         blocked_depthwise::most_pixels,
+                         lanes,
+                         nullptr,
+                         blocked_depthwise::phases,
+                         blocked_depthwise::run_part};
 
   t.batched_conv = {"lanes",
                     batched::conv_fits,
@@ -118,6 +154,8 @@ constexpr KernelTable make_table() {
                     batched::conv,
                     tile_rows,
                     tile_width,
+                    nullptr,
+                    nullptr,
                     nullptr};
   t.batched_linear = {"lanes",
                       batched::linear_weights_size,
@@ -126,6 +164,8 @@ constexpr KernelTable make_table() {
                       batched::linear,
                       batched::most_outputs,
                       lanes,
+                      nullptr,
+                      nullptr,
                       nullptr,
                       nullptr};
   t.batched_pool = {batched::max_pool, batched::avg_pool, batched::adaptive_pool};

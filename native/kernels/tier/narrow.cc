@@ -23,6 +23,8 @@ const ConvAlgorithm narrow_pixels = {
     avx512_narrow::direct_pixels::most_channels,
     avx512_narrow::direct_pixels::most_rows* avx512_narrow::lanes,
     avx512_narrow::direct_pixels::complete,
+    nullptr,
+    nullptr,
 };
 }  // namespace avx512
 }  // namespace kernelet

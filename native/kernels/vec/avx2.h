@@ -51,6 +51,7 @@ struct F32 {
   }
   static reg halves(reg low, reg high) { return _mm256_blend_ps(low, high, 0xf0); }
   KERNELET_INLINE static void prefetch(const char* p) { _mm_prefetch(p, _MM_HINT_T0); }
+  KERNELET_INLINE static void prefetch_far(const char* p) { _mm_prefetch(p, _MM_HINT_T1); }
   // high first: where both are one place, low stays
   static void store_halves(float* low, float* high, reg x) {
     _mm_storeu_ps(high, _mm256_extractf128_ps(x, 1));

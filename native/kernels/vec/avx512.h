@@ -47,6 +47,7 @@ struct F32 {
   static reg pair_max(reg a, reg b) { return max(odd(a, b), even(a, b)); }
   static reg halves(reg low, reg high) { return _mm512_mask_blend_ps(0xff00, low, high); }
   KERNELET_INLINE static void prefetch(const char* p) { _mm_prefetch(p, _MM_HINT_T0); }
+  KERNELET_INLINE static void prefetch_far(const char* p) { _mm_prefetch(p, _MM_HINT_T1); }
   // high first: where both are one place, low stays
   static void store_halves(float* low, float* high, reg x) {
     _mm256_storeu_ps(high, _mm512_extractf32x8_ps(x, 1));

@@ -48,6 +48,7 @@ struct F32 {
   static reg pair_max(reg a, reg b) { return max(odd(a, b), even(a, b)); }
   static reg halves(reg low, reg high) { return vcombine_f32(vget_low_f32(low), vget_high_f32(high)); }
   KERNELET_INLINE static void prefetch(const char* p) { __builtin_prefetch(p); }
+  KERNELET_INLINE static void prefetch_far(const char* p) { __builtin_prefetch(p, 0, 2); }
   // high first: where both are one place, low stays
   static void store_halves(float* low, float* high, reg x) {
     vst1_f32(high, vget_high_f32(x));

@@ -42,5 +42,6 @@ struct F32 {
   static reg pair_max(reg a, reg b) { return max(b, a); }
   static reg halves(reg low, reg) { return low; }
   KERNELET_INLINE static void prefetch(const char*) {}
+  KERNELET_INLINE static void prefetch_far(const char*) {}
   static void store_halves(float* low, float*, reg x) { *low = x; }  // a half of one lane is none: unused
 };

@@ -51,6 +51,7 @@ struct F32 {
   static reg pair_max(reg a, reg b) { return max(odd(a, b), even(a, b)); }
   static reg halves(reg low, reg high) { return _mm_shuffle_ps(low, high, 0xe4); }
   KERNELET_INLINE static void prefetch(const char* p) { _mm_prefetch(p, _MM_HINT_T0); }
+  KERNELET_INLINE static void prefetch_far(const char* p) { _mm_prefetch(p, _MM_HINT_T1); }
   // high first: where both are one place, low stays
   static void store_halves(float* low, float* high, reg x) {
     _mm_storeh_pi(reinterpret_cast<__m64*>(high), x);

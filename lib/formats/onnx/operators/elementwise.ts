@@ -17,6 +17,7 @@ import {
   relu,
   selu,
   sigmoid,
+  silu,
   sub,
   tanh,
 } from '../../../ops/index.ts'
@@ -203,6 +204,11 @@ export const elementwise: Family = {
     },
     Sigmoid: unary(() => ({ native: sigmoid, number: (x) => 1 / (1 + Math.exp(-x)) })),
     Tanh: unary(() => ({ native: tanh, number: Math.tanh })),
+    Swish: unary((node) => {
+      const alpha = node.float('alpha', 1)
+      if (alpha !== 1) throw node.unsupported(`attribute alpha=${alpha} is not supported`)
+      return { native: silu, number: (x) => x / (1 + Math.exp(-x)) }
+    }),
     HardSwish: unary(() => ({ native: hardswish, number: (x) => x * between(x / 6 + 0.5, 0, 1) })),
     LeakyRelu: unary((node) => {
       const alpha = node.float('alpha', Math.fround(0.01))

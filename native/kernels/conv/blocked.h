@@ -1,0 +1,426 @@
+// Convolution over blocks of channels: dst [oc / lanes][oh][ow][lanes], a SIMD lane a channel, so that what one layer
+// writes the next one reads as it is. src lies so too, or is planes [ic][ih][iw], as the caller's input does.
+//
+//   tile: P pixels of a row x N registers of channels
+//
+//            channels ->
+//        +----+----+      per tap: N loads of weights, P broadcasts of the input, P N muladds
+//   P    |    |    |
+//   px   +----+----+
+//
+//   tier     lanes  P   N
+//   scalar     1    4   2
+//   sse        4    4   2
+//   avx2       8    6   2
+//   avx512    16   14   2
+//   neon       4   12   2
+//
+// An output is accumulated in the order (ic, kh, kw). Rows of taps that lie in the padding are left out. Columns are
+// left out too, pixel by pixel, where rows are short; else tiles read a copy of the input (`stage`) with zeros for them,
+// in which the pixels of a stride stand side by side. A 1x1 window is read where it lies, all pixels as one row.
+//
+// Packed weights: the offsets of the taps and their columns, then [panel][ic][kh][kw][N lanes], zeros beyond the last channel.
+//
+// Loops: strips of tiles, in them panels, in them runs of input channels (so that a panel's weights come from the
+// second-level cache once for all tiles of a strip), in them tiles.
+#pragma once
+
+#include "blocked_stage.h"
+
+namespace kernelet {
+namespace KERNELET_ISA {
+namespace {
+namespace blocked {
+
+constexpr int most_blocks = 2;
+constexpr int most_pixels = one_size ? 4 : F32::registers == 16 ? 6 : lanes == 16 ? 14 : 12;
+static_assert(most_pixels * most_blocks + most_blocks + 1 <= F32::registers || one_size,
+              "the tile does not fit the registers");
+
+// Weights that stay in the second-level cache beside other things, and of these those of one run of channels: floats.
+constexpr size_t many_weights = size_t{64} << 10, run_weights = size_t{18} << 10;
+// What tiles of a strip read, in the first-level cache, and rows of it, in the second: floats.
+constexpr size_t near_floats = size_t{5} << 10, strip_floats = size_t{40} << 10;
+
+// 1x1 over what lies as it is: rows are no matter.
+KERNELET_INLINE bool is_flat(const ConvArgs& s, const Stage& g) {
+  return !g.copied && taps_of(s) == 1 && s.sh == 1 && s.pt == 0 && s.ih == s.oh && s.iw == s.ow &&
+         s.epilogue.pool == Pool::none;
+}
+
+bool fits(const ConvArgs& s) {
+  return s.groups == 1 && static_cast<int64_t>(stage_of(s).rows) * stage_of(s).row < (int64_t{1} << 30);
+}
+
+size_t weights_size(const ConvArgs& s) {
+  return tap_floats(s) + static_cast<size_t>(blocks_of(s.oc)) * lanes * s.ic * taps_of(s);
+}
+
+KERNELET_COLD void pack(const ConvArgs& s, const float* weight, float* packed) {
+  const Stage g = stage_of(s);
+  const int taps = taps_of(s), blocks = blocks_of(s.oc);
+  memset(packed, 0, sizeof(float) * tap_floats(s));
+  for (int kh = 0; kh < s.kh; ++kh) {
+    for (int kw = 0; kw < s.kw; ++kw) {
+      const int x = kw * s.dw, column = g.copied ? (x % s.sw) * g.columns + x / s.sw : x;
+      const int32_t offset =
+          static_cast<int32_t>(kh * s.dh * g.row + static_cast<ptrdiff_t>(column) * g.pixel);
+      const int32_t both[2] = {offset, x};
+      memcpy(packed + 2 * (kh * s.kw + kw), both, sizeof both);
+    }
+  }
+  packed += tap_floats(s);
+  for (int block = 0; block < blocks; block += most_blocks) {
+    const int wide = lanes * (blocks - block < most_blocks ? blocks - block : most_blocks);
+    const int k = s.ic * taps, oc = block * lanes, rows = s.oc - oc < wide ? s.oc - oc : wide;
+    pack_transposed(rows, wide, k, weight + static_cast<size_t>(oc) * k, packed);
+    packed += static_cast<size_t>(wide) * k;
+  }
+}
+
+// Sums of a pooled convolution wait for their window in the scratch: [most_blocks][rows of a strip][ow][lanes].
+KERNELET_INLINE int strip_rows(const ConvArgs& s) {
+  const int64_t row = static_cast<int64_t>(s.ic) * s.iw * s.sh;
+  const int rows = static_cast<int>(static_cast<int64_t>(strip_floats) / (row > 0 ? row : 1));
+  const int even = s.epilogue.pool != Pool::none ? rows / 2 * 2 : rows;
+  const int least = s.epilogue.pool != Pool::none ? 2 : 1;
+  return even < least ? least : even > s.oh ? s.oh : even;
+}
+
+KERNELET_INLINE size_t staged_floats(const ConvArgs& s) {
+  const Stage g = stage_of(s);
+  return g.copied ? (static_cast<size_t>(planes_of(s)) * g.plane + 15) / 16 * 16 : 0;
+}
+
+KERNELET_INLINE size_t sums_floats(const ConvArgs& s) {
+  if (s.epilogue.pool == Pool::none) return 0;
+  return (static_cast<size_t>(most_blocks) * strip_rows(s) * s.ow * lanes + 15) / 16 * 16;
+}
+
+size_t scratch_size(const ConvArgs& s) {
+  return staged_floats(s) + (s.parts > 1 ? s.parts : 1) * sums_floats(s);
+}
+
+struct Tile {
+  const float* src;     // channel 0 of the run, row of the first tap
+  ptrdiff_t plane;      // to the next block, or channel
+  const int32_t* taps;  // of each its offset and its column
+  int tap_count, channels;
+  int x;                 // column of the first pixel's first tap
+  const float* weights;  // of the first tap that counts
+  ptrdiff_t skip;        // weights of those that do not
+  bool first, last;
+  float* dst;
+  ptrdiff_t block;  // of dst, to the next N
+  const ConvArgs* args;
+  int channel;            // first output
+  const float* residual;  // null, or where dst's lies
+  reg floor;              // of the epilogue, where that is simple or a clip
+  // Weights that come after these, fetched into the second-level cache meanwhile: bytes from one tap to the next.
+  const char* ahead;
+  ptrdiff_t ahead_step;
+};
+
+KERNELET_INLINE bool in_registers(const Unary& f) { return is_simple(f) || f.f == Activation::clip; }
+KERNELET_INLINE reg floor_within(const Unary& f) {
+  return f.f == Activation::clip ? F32::splat(f.a) : floor_of(f);
+}
+
+// The end of a tile in registers: bias, and an activation that costs little.
+KERNELET_INLINE bool ends_in_registers(const Tile& t) {
+  return t.args->scale == nullptr && t.residual == nullptr && in_registers(t.args->epilogue.after);
+}
+
+template <int P, int N>
+KERNELET_INLINE void finish(const Tile& t, reg (&c)[P][N]) {
+  const Unary& after = t.args->epilogue.after;
+  KERNELET_UNROLL
+  for (int n = 0; n < N; ++n) {
+    const reg bias = F32::load(t.args->bias + t.channel + n * lanes);
+    KERNELET_UNROLL
+    for (int p = 0; p < P; ++p) c[p][n] = F32::max(t.floor, F32::add(c[p][n], bias));
+  }
+  if (after.f == Activation::clip) {
+    const reg high = F32::splat(after.b);
+    KERNELET_UNROLL
+    for (int n = 0; n < N; ++n) {
+      KERNELET_UNROLL
+      for (int p = 0; p < P; ++p) c[p][n] = F32::select_gt(c[p][n], high, high, c[p][n]);
+    }
+  }
+}
+
+// The same and all else from sums in memory: bias, scale and shift, the other value, any activation.
+KERNELET_NOINLINE void finish_in_memory(const Tile& t, int pixels, int blocks) {
+  const ConvArgs& s = *t.args;
+  const Unary& after = s.epilogue.after;
+  const reg high = F32::splat(after.f == Activation::clip ? after.b : __builtin_inff());
+  const bool simple = in_registers(after);
+  for (int n = 0; n < blocks; ++n) {
+    float* const dst = t.dst + n * t.block;
+    const int channel = t.channel + n * lanes;
+    const reg bias = F32::load(s.bias + channel);
+    for (int i = 0; i < pixels * lanes; i += lanes) {
+      reg y = F32::add(F32::load(dst + i), bias);
+      if (s.scale != nullptr) y = F32::muladd(y, F32::load(s.scale + channel), F32::load(s.shift + channel));
+      if (t.residual != nullptr) y = F32::add(y, F32::load(t.residual + n * t.block + i));
+      if (simple) {
+        y = F32::max(t.floor, y);
+        y = F32::select_gt(y, high, high, y);
+      }
+      F32::store(dst + i, y);
+    }
+    if (!simple) activate_in_place(after, static_cast<size_t>(pixels) * lanes, dst);
+  }
+}
+
+// X: floats from one pixel to its neighbour. Edge: columns of taps may lie in the padding.
+template <int P, int N, int X, bool Edge>
+struct TileKernel {
+  static void run(const Tile& t);
+};
+
+template <int P, int N, int X, bool Edge>
+KERNELET_NOINLINE void TileKernel<P, N, X, Edge>::run(const Tile& t) {
+  const int iw = t.args->iw;
+  reg c[P][N];
+  KERNELET_UNROLL
+  for (int p = 0; p < P; ++p) {
+    KERNELET_UNROLL
+    for (int n = 0; n < N; ++n) c[p][n] = t.first ? F32::zero() : F32::load(t.dst + n * t.block + p * lanes);
+  }
+  if (t.tap_count > 0) {
+    const float* block = t.src;
+    const float* w = t.weights;
+    const char* ahead = t.ahead;
+    const ptrdiff_t ahead_step = t.ahead_step;
+    int left = t.channels;
+    do {
+      int count = left < X ? left : X;
+      left -= count;
+      const float* channel = block;
+      do {
+        const int32_t* tap = t.taps;
+        const int32_t* const end = tap + 2 * t.tap_count;
+        do {
+          const float* const x = channel + *tap;
+          reg wn[N];
+          KERNELET_UNROLL
+          for (int n = 0; n < N; ++n) wn[n] = F32::load(w + n * lanes);
+          KERNELET_UNROLL
+          for (int p = 0; p < P; ++p) {
+            if (Edge && static_cast<unsigned>(t.x + tap[1] + p) >= static_cast<unsigned>(iw)) continue;
+            const reg v = F32::splat(x[p * X]);
+            KERNELET_UNROLL
+            for (int n = 0; n < N; ++n) c[p][n] = F32::muladd(v, wn[n], c[p][n]);
+          }
+          w += N * lanes;
+          F32::prefetch_far(ahead);
+          ahead += ahead_step;
+          tap += 2;
+        } while (tap != end);
+        w += t.skip;
+        ++channel;
+      } while (--count > 0);
+      block += t.plane;
+    } while (left > 0);
+  }
+  const bool in_memory = t.last && !ends_in_registers(t);
+  if (t.last && !in_memory) finish<P, N>(t, c);
+  KERNELET_UNROLL
+  for (int p = 0; p < P; ++p) {
+    KERNELET_UNROLL
+    for (int n = 0; n < N; ++n) F32::store(t.dst + n * t.block + p * lanes, c[p][n]);
+  }
+  if (in_memory) finish_in_memory(t, P, N);
+}
+
+using TileFunction = void (*)(const Tile&);
+
+// Compared, not looked up: a table would be relocated at load time.
+template <int N, int X, bool Edge, int P>
+TileFunction tile_from(int pixels) {
+  if constexpr (P == 1) return TileKernel<1, N, X, Edge>::run;
+  else
+    return pixels >= P ? TileKernel<P, N, X, Edge>::run : tile_from < N, X, Edge,
+           one_size ? 1 : P - 1 > (pixels);
+}
+template <int X, bool Edge>
+KERNELET_COLD TileFunction tile_of(int pixels, int blocks) {
+  return blocks == 1 ? tile_from<1, X, Edge, most_pixels>(pixels)
+                     : tile_from<2, X, Edge, most_pixels>(pixels);
+}
+
+// Pixels of a row in tiles, as even as can be; a tier of one size has tiles of the most pixels and of one.
+template <int Most>
+struct Tiles {
+  int n, count, base, longer;
+  explicit Tiles(int pixels) : n(pixels) {
+    if (one_size) {
+      base = Most;
+      longer = pixels / Most;
+      count = longer + pixels % Most;
+    } else {
+      count = parts_of(pixels, Most);
+      base = pixels / count;
+      longer = pixels % count;
+    }
+  }
+  KERNELET_INLINE int begin(int tile) const {
+    if (one_size) return tile < longer ? tile * base : longer * base + tile - longer;
+    return tile * base + (tile < longer ? tile : longer);
+  }
+  KERNELET_INLINE int pixels(int tile) const {
+    if (one_size) return tile < longer ? base : 1;
+    return base + (tile < longer ? 1 : 0);
+  }
+};
+
+// 2x2 maxima of rows of sums: src [rows][ow][lanes] -> dst [rows / 2][ow / 2][lanes]
+KERNELET_INLINE void pool_rows(int rows, int ow, const float* src, float* dst) {
+  for (int y = 0; y + 1 < rows; y += 2, src += static_cast<ptrdiff_t>(2) * ow * lanes) {
+    for (int x = 0; x + 1 < ow; x += 2, dst += lanes) {
+      const float* const a = src + static_cast<ptrdiff_t>(x) * lanes;
+      const float* const b = a + static_cast<ptrdiff_t>(ow) * lanes;
+      F32::store(dst, max4(F32::load(a), F32::load(a + lanes), F32::load(b), F32::load(b + lanes)));
+    }
+  }
+}
+
+// Part `part`: some panels, where there are enough and their weights are what counts, else some tiles.
+template <int X>
+void convolve(const ConvArgs& s, const Stage& g, const float* src, float* dst, float* sums, int part,
+              int parts) {
+  const bool flat = is_flat(s, g), pooled = s.epilogue.pool != Pool::none;
+  const int rows = flat ? 1 : s.oh, width = flat ? s.oh * s.ow : s.ow, taps = taps_of(s);
+  const Tiles<most_pixels> cut(width);
+  const int blocks = blocks_of(s.oc), panels = parts_of(blocks, most_blocks);
+  const float* const packed = s.weights + tap_floats(s);
+  const int32_t* const offsets = reinterpret_cast<const int32_t*>(s.weights);
+  const size_t channel_weights = static_cast<size_t>(taps) * most_blocks * lanes;
+  const size_t weights = static_cast<size_t>(blocks) * lanes * s.ic * taps;
+  const int units = flat     ? cut.count
+                    : pooled ? s.ph
+                             : rows,
+            unit = flat     ? 1
+                   : pooled ? 2 * cut.count
+                            : cut.count;
+  const bool by_panels = panels >= parts && (weights > many_weights || units < parts);
+  const int first_block = by_panels ? part_begin(panels, parts, part) * most_blocks : 0;
+  const int panels_end = by_panels ? part_begin(panels, parts, part + 1) * most_blocks : blocks;
+  const int last_block = panels_end < blocks ? panels_end : blocks;
+  const int first_tile = by_panels ? 0 : part_begin(units, parts, part) * unit;
+  const int last_tile = (by_panels ? units : part_begin(units, parts, part + 1)) * unit;
+  const int all = last_tile - first_tile;
+  if (all <= 0 || first_block >= last_block) return;
+
+  int strip = all;
+  if (flat) {
+    const size_t tile = static_cast<size_t>(cut.base) * s.ic;
+    if (weights <= many_weights) strip = static_cast<int>(near_floats / tile);
+  } else if (weights / many_weights < static_cast<size_t>(panels) || pooled) {
+    strip = strip_rows(s) * cut.count;
+  }
+  strip = strip < 1 ? 1 : strip > all ? all : strip;
+  // whole blocks of channels, fewer where several tiles share what is near
+  int run = s.ic;
+  if (strip > 2) {
+    const int most = static_cast<int>(run_weights / channel_weights) / X * X;
+    const int runs = parts_of(s.ic, most < X ? X : most);
+    run = parts_of(parts_of(s.ic, X), runs) * X;
+  }
+
+  Tile t;
+  t.plane = g.plane;
+  t.args = &s;
+  t.floor = floor_within(s.epilogue.after);
+  const ptrdiff_t out_plane = static_cast<ptrdiff_t>(s.ph) * s.pw * lanes;
+  const ptrdiff_t strip_plane = pooled ? static_cast<ptrdiff_t>(strip / cut.count) * s.ow * lanes : out_plane;
+  t.block = strip_plane;
+  for (int begin = first_tile; begin < last_tile; begin += strip) {
+    const int end = begin + strip < last_tile ? begin + strip : last_tile;
+    const int first_row = begin / cut.count;
+    for (int block = first_block; block < last_block; block += most_blocks) {
+      const int n = blocks - block < most_blocks ? blocks - block : most_blocks;
+      const ptrdiff_t wide = static_cast<ptrdiff_t>(n) * lanes;
+      const float* const panel = packed + static_cast<size_t>(block) * lanes * s.ic * taps;
+      t.channel = block * lanes;
+      const int most = cut.base + (one_size ? 0 : 1), least = one_size ? 1 : cut.base;
+      const TileFunction longer = tile_of<X, false>(most, n), usual = tile_of<X, false>(least, n);
+      // (planes are never read at an edge)
+      const TileFunction longer_edge = X == lanes ? tile_of<lanes, true>(most, n) : longer;
+      const TileFunction usual_edge = X == lanes ? tile_of<lanes, true>(least, n) : usual;
+      for (int from = 0; from < s.ic; from += run) {
+        t.channels = s.ic - from < run ? s.ic - from : run;
+        t.first = from == 0;
+        t.last = from + run >= s.ic;
+        const float* const channels = src + static_cast<ptrdiff_t>(from / X) * g.plane;
+        const float* const w = panel + static_cast<size_t>(from) * taps * wide;
+        // what the next run reads begins where this one ends
+        const ptrdiff_t bytes = static_cast<ptrdiff_t>(sizeof(float)) * t.channels * taps * wide;
+        const ptrdiff_t share = weights > many_weights ? bytes / (end - begin) : 0;
+        t.ahead = reinterpret_cast<const char*>(w) + (share > 0 ? bytes : 0);
+        int row = first_row, tile = begin - row * cut.count;
+        for (int i = begin; i < end; ++row, tile = 0) {
+          // rows of taps inside the input
+          const int y = row * g.down - g.top;
+          int low = 0, high = s.kh;
+          while (low < high && y + low * s.dh < 0) ++low;
+          while (high > low && y + (high - 1) * s.dh >= g.rows) --high;
+          t.taps = offsets + 2 * low * s.kw;
+          t.tap_count = (high - low) * s.kw;
+          t.skip = (taps - t.tap_count) * wide;
+          t.weights = w + low * s.kw * wide;
+          const float* const line = channels + y * g.row - (g.copied ? 0 : s.pl * X);
+          for (; tile < cut.count && i < end; ++tile, ++i) {
+            const int x = cut.begin(tile);
+            t.src = line + static_cast<ptrdiff_t>(x) * X;
+            const ptrdiff_t at = block * out_plane + (static_cast<ptrdiff_t>(row) * width + x) * lanes;
+            t.residual = s.residual != nullptr ? s.residual + at : nullptr;
+            t.dst = pooled ? sums + (static_cast<ptrdiff_t>(row - first_row) * width + x) * lanes : dst + at;
+            t.ahead_step = share / (static_cast<ptrdiff_t>(t.channels) * (t.tap_count > 0 ? t.tap_count : 1));
+            t.x = x - s.pl;
+            const int right = t.x + cut.pixels(tile) - 1 + (s.kw - 1) * s.dw;
+            const bool edge = !g.copied && (t.x < 0 || right >= s.iw) && !flat;
+            (tile < cut.longer ? edge ? longer_edge : longer : edge ? usual_edge : usual)(t);
+            t.ahead += share;
+          }
+        }
+      }
+      for (int j = 0; pooled && j < n; ++j) {
+        const int strip_height = (end - begin) / cut.count;
+        pool_rows(strip_height, s.ow, sums + j * strip_plane,
+                  dst + (block + j) * out_plane + static_cast<ptrdiff_t>(first_row / 2) * s.pw * lanes);
+      }
+    }
+  }
+}
+
+// Phases: the copy of the input, where there is one, then the tiles.
+int32_t phases(const ConvArgs& s) { return stage_of(s).copied ? 2 : 1; }
+
+template <int X>
+KERNELET_INLINE void run_phase(const ConvArgs& s, const float* src, float* dst, float* scratch, int phase,
+                               int part, int parts) {
+  const Stage g = stage_of(s);
+  const int planes = planes_of(s);
+  if (g.copied && phase == 0)
+    return stage<X>(s, g, src, part_begin(planes, parts, part), part_begin(planes, parts, part + 1), scratch);
+  convolve<X>(s, g, g.copied ? scratch : src, dst, scratch + staged_floats(s) + part * sums_floats(s), part,
+              parts);
+}
+
+void run_part(const ConvArgs& s, const float* src, float* dst, float* scratch, int32_t phase, int32_t part,
+              int32_t parts) {
+  if (s.src_blocked) run_phase<lanes>(s, src, dst, scratch, phase, part, parts);
+  else run_phase<1>(s, src, dst, scratch, phase, part, parts);
+}
+
+void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
+  for (int phase = 0; phase < phases(s); ++phase) run_part(s, src, dst, scratch, phase, 0, 1);
+}
+
+}  // namespace blocked
+}  // namespace
+}  // namespace KERNELET_ISA
+}  // namespace kernelet

@@ -1,0 +1,177 @@
+// Depthwise convolution over blocks of channels: src [c / lanes][ih][iw][lanes] -> dst [c / lanes][oh][ow][lanes], a SIMD
+// lane a channel.
+//
+//   tile: P pixels of a row x 1 register of channels
+//   per tap: 1 load of weights, P loads of the input, P muladds
+//
+// Rows of taps that lie in the padding are left out. Where columns may lie there, the rows that a row of outputs reads
+// are copied with zeros around them, into a ring: a row is copied once, while it is near.
+//
+// Packed weights: [block][kh][kw][lanes], zeros beyond the last channel.
+#pragma once
+
+#include "blocked.h"
+
+namespace kernelet {
+namespace KERNELET_ISA {
+namespace {
+namespace blocked_depthwise {
+
+using namespace blocked;  // NOLINT: blocks of channels, and what ends a tile
+
+constexpr int most_pixels = one_size ? 4 : 8;
+
+// Rows as the tiles read them.
+struct Ring {
+  bool copied;
+  int rows;       // a power of two
+  ptrdiff_t row;  // floats
+};
+
+KERNELET_INLINE Ring ring_of(const ConvArgs& s) {
+  Ring r;
+  const int reach = (s.ow - 1) * s.sw + (s.kw - 1) * s.dw + 1;
+  r.copied = s.pl > 0 || reach > s.iw;
+  r.rows = 1;
+  while (r.rows < (s.kh - 1) * s.dh + 1) r.rows *= 2;
+  r.row = static_cast<ptrdiff_t>(r.copied ? reach : s.iw) * lanes;
+  return r;
+}
+
+bool fits(const ConvArgs& s) {
+  return s.groups == s.ic && s.oc == s.ic && s.epilogue.pool == Pool::none &&
+         static_cast<int64_t>(s.kh - 1) * s.dh < (1 << 20) &&
+         ring_of(s).rows * static_cast<int64_t>(ring_of(s).row) < (int64_t{1} << 28);
+}
+
+size_t weights_size(const ConvArgs& s) { return static_cast<size_t>(blocks_of(s.oc)) * lanes * taps_of(s); }
+
+KERNELET_COLD void pack(const ConvArgs& s, const float* weight, float* packed) {
+  for (int block = 0; block < blocks_of(s.oc); ++block) {
+    for (int tap = 0; tap < taps_of(s); ++tap) {
+      for (int l = 0; l < lanes; ++l) {
+        const int oc = block * lanes + l;
+        *packed++ = oc < s.oc ? weight[static_cast<size_t>(oc) * taps_of(s) + tap] : 0.0f;
+      }
+    }
+  }
+}
+
+KERNELET_INLINE size_t ring_floats(const ConvArgs& s) {
+  const Ring r = ring_of(s);
+  return r.copied ? (static_cast<size_t>(r.rows) * r.row + 15) / 16 * 16 : 0;
+}
+size_t scratch_size(const ConvArgs& s) { return (s.parts > 1 ? s.parts : 1) * ring_floats(s); }
+
+// A row of the input with the padding around it.
+KERNELET_INLINE void copy_row(const ConvArgs& s, const Ring& r, const float* from, float* to) {
+  const ptrdiff_t left = static_cast<ptrdiff_t>(s.pl) * lanes, inner = static_cast<ptrdiff_t>(s.iw) * lanes;
+  const ptrdiff_t begin = left < r.row ? left : r.row;
+  const ptrdiff_t end = left + inner < r.row ? left + inner : r.row;
+  for (ptrdiff_t i = 0; i < begin; i += lanes) F32::store(to + i, F32::zero());
+  for (ptrdiff_t i = begin; i < end; i += lanes) F32::store(to + i, F32::load(from + i - left));
+  for (ptrdiff_t i = end; i < r.row; i += lanes) F32::store(to + i, F32::zero());
+}
+
+// Where a tile finds row y of a block, and its taps.
+struct Rows {
+  const float* first;
+  ptrdiff_t row;
+  int mask;  // of the ring; all ones where rows lie as in the input
+  int y;     // of the first tap
+  int begin, end;
+  const float* weights;
+};
+
+template <int P>
+struct DepthwiseKernel {
+  static void run(const ConvArgs& s, const Rows& r, int x, const Tile& t);
+};
+
+template <int P>
+KERNELET_NOINLINE void DepthwiseKernel<P>::run(const ConvArgs& s, const Rows& r, int x, const Tile& t) {
+  reg c[P][1];
+  KERNELET_UNROLL
+  for (int p = 0; p < P; ++p) c[p][0] = F32::zero();
+  const ptrdiff_t right = static_cast<ptrdiff_t>(s.sw) * lanes, next = static_cast<ptrdiff_t>(s.dw) * lanes;
+  const float* w = r.weights + static_cast<ptrdiff_t>(r.begin) * s.kw * lanes;
+  for (int kh = r.begin; kh < r.end; ++kh) {
+    const float* tap = r.first + ((r.y + kh * s.dh) & r.mask) * r.row + static_cast<ptrdiff_t>(x) * right;
+    for (int kw = 0; kw < s.kw; ++kw, tap += next, w += lanes) {
+      const reg weight = F32::load(w);
+      KERNELET_UNROLL
+      for (int p = 0; p < P; ++p) c[p][0] = F32::muladd(weight, F32::load(tap + p * right), c[p][0]);
+    }
+  }
+  const bool in_memory = !ends_in_registers(t);
+  if (!in_memory) finish(t, c);
+  KERNELET_UNROLL
+  for (int p = 0; p < P; ++p) F32::store(t.dst + p * lanes, c[p][0]);
+  if (in_memory) finish_in_memory(t, P, 1);
+}
+
+using Kernel = void (*)(const ConvArgs&, const Rows&, int, const Tile&);
+template <int P>
+Kernel kernel_from(int pixels) {
+  if constexpr (P == 1) return DepthwiseKernel<1>::run;
+  else return pixels >= P ? DepthwiseKernel<P>::run : kernel_from < one_size ? 1 : P - 1 > (pixels);
+}
+
+int32_t phases(const ConvArgs&) { return 1; }
+
+// Part `part`: some blocks.
+void run_part(const ConvArgs& s, const float* src, float* dst, float* scratch, int32_t, int32_t part,
+              int32_t parts) {
+  const Ring ring = ring_of(s);
+  const ptrdiff_t out_row = static_cast<ptrdiff_t>(s.ow) * lanes,
+                  in_row = static_cast<ptrdiff_t>(s.iw) * lanes;
+  const Tiles<most_pixels> cut(s.ow);
+  const Kernel longer = kernel_from<most_pixels>(cut.base + (one_size ? 0 : 1));
+  const Kernel usual = kernel_from<most_pixels>(one_size ? 1 : cut.base);
+  float* const rows = scratch + part * ring_floats(s);
+  Tile t;
+  t.args = &s;
+  t.floor = floor_within(s.epilogue.after);
+  t.block = 0;
+  Rows r;
+  r.row = ring.row;
+  r.mask = ring.copied ? ring.rows - 1 : -1;
+  const int end = part_begin(blocks_of(s.oc), parts, part + 1);
+  for (int block = part_begin(blocks_of(s.oc), parts, part); block < end; ++block) {
+    const float* const plane = src + static_cast<ptrdiff_t>(block) * s.ih * in_row;
+    t.channel = block * lanes;
+    r.first = ring.copied ? rows : plane;
+    r.weights = s.weights + static_cast<ptrdiff_t>(block) * taps_of(s) * lanes;
+    int copied = 0;  // rows so far
+    for (int oy = 0; oy < s.oh; ++oy) {
+      r.y = oy * s.sh - s.pt;
+      r.begin = 0;
+      r.end = s.kh;
+      while (r.begin < r.end && r.y + r.begin * s.dh < 0) ++r.begin;
+      while (r.end > r.begin && r.y + (r.end - 1) * s.dh >= s.ih) --r.end;
+      if (ring.copied && r.end > r.begin) {
+        // from the window's first row on, as the next windows may want those between the taps
+        const int low = r.y, high = r.y + (r.end - 1) * s.dh + 1;
+        for (int y = copied > low ? copied : low; y < high; ++y)
+          copy_row(s, ring, plane + y * in_row, rows + (y & r.mask) * ring.row);
+        copied = high > copied ? high : copied;
+      }
+      const ptrdiff_t at = (static_cast<ptrdiff_t>(block) * s.oh + oy) * out_row;
+      for (int tile = 0; tile < cut.count; ++tile) {
+        const int x = cut.begin(tile);
+        t.dst = dst + at + static_cast<ptrdiff_t>(x) * lanes;
+        t.residual = s.residual != nullptr ? s.residual + at + static_cast<ptrdiff_t>(x) * lanes : nullptr;
+        (tile < cut.longer ? longer : usual)(s, r, x, t);
+      }
+    }
+  }
+}
+
+void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
+  run_part(s, src, dst, scratch, 0, 0, 1);
+}
+
+}  // namespace blocked_depthwise
+}  // namespace
+}  // namespace KERNELET_ISA
+}  // namespace kernelet

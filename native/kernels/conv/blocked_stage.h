@@ -1,0 +1,105 @@
+// How the tiles of a convolution over blocks (blocked.h) find their input: where it lies, or in a copy with zeros for the
+// columns of the padding, in which the pixels of a stride stand side by side:
+//
+//   sw = 2, pl = 1:  . a b c d e f .   ->   . b d f | a c e .    a phase a column of taps
+#pragma once
+
+#include "common.h"
+
+namespace kernelet {
+namespace KERNELET_ISA {
+namespace {
+namespace blocked {
+
+KERNELET_INLINE int blocks_of(int channels) { return (channels + lanes - 1) / lanes; }
+KERNELET_INLINE int taps_of(const ConvArgs& s) { return s.kh * s.kw; }
+KERNELET_INLINE size_t tap_floats(const ConvArgs& s) {
+  return (2 * static_cast<size_t>(taps_of(s)) + 15) / 16 * 16;
+}
+
+// Outputs of a row up to which it pays to leave out columns rather than to multiply zeros of a copy.
+constexpr int short_row = 16;
+
+// How the input lies for the tiles.
+struct Stage {
+  bool copied;
+  int pixel;             // floats from one pixel to its neighbour
+  int rows, columns;     // of a plane, and of one phase of the stride
+  int phases;            // columns 0, sw, 2 sw … are a phase, 1, sw + 1 … the next
+  int down;              // rows from one output row to the next
+  int top;               // rows of padding
+  ptrdiff_t row, plane;  // floats; a plane is that of a block, where these lie in blocks
+};
+
+KERNELET_INLINE Stage stage_of(const ConvArgs& s) {
+  Stage g;
+  g.pixel = s.src_blocked ? lanes : 1;
+  const int reach = (s.ow - 1) * s.sw + (s.kw - 1) * s.dw + 1;
+  const bool padded = s.pl > 0 || reach > s.iw;
+  g.copied = s.sw > 1 || (padded && !(s.src_blocked && s.ow <= short_row));
+  g.rows = s.ih;
+  g.columns = s.iw;
+  g.phases = 1;
+  g.down = s.sh;
+  g.top = s.pt;
+  if (g.copied) {
+    g.phases = s.kw == 1 || s.dw % s.sw == 0 ? 1 : s.sw;
+    g.columns = s.ow + (s.kw - 1) * s.dw / s.sw;
+    if (s.kh == 1) {  // only the rows that are read
+      g.rows = s.oh;
+      g.down = 1;
+      g.top = 0;
+    }
+  }
+  g.row = static_cast<ptrdiff_t>(g.phases) * g.columns * g.pixel;
+  g.plane = g.rows * g.row;
+  return g;
+}
+
+KERNELET_INLINE int planes_of(const ConvArgs& s) { return s.src_blocked ? blocks_of(s.ic) : s.ic; }
+
+// One row of the input as the tiles want it. X: floats of a pixel.
+template <int X>
+KERNELET_INLINE void stage_row(const ConvArgs& s, const Stage& g, const float* from, float* to) {
+  for (int phase = 0; phase < g.phases; ++phase, to += static_cast<ptrdiff_t>(g.columns) * X) {
+    // columns [begin, end) lie inside the input
+    const int at = phase - s.pl;
+    int begin = at < 0 ? (-at + s.sw - 1) / s.sw : 0, end = at < s.iw ? (s.iw - at + s.sw - 1) / s.sw : 0;
+    if (from == nullptr) begin = end = 0;
+    if (end > g.columns) end = g.columns;
+    if (begin > end) begin = end;
+    memset(to, 0, sizeof(float) * begin * X);
+    memset(to + static_cast<ptrdiff_t>(end) * X, 0, sizeof(float) * (g.columns - end) * X);
+    int i = begin;
+    if constexpr (X == 1 && lanes > 1) {
+      for (; s.sw == 1 && i + lanes <= end; i += lanes) F32::store(to + i, F32::load(from + at + i));
+      for (; s.sw == 2 && i + lanes <= end && at + 2 * (i + lanes) <= s.iw; i += lanes) {
+        const float* const x = from + at + 2 * i;
+        F32::store(to + i, F32::even(F32::load(x), F32::load(x + lanes)));
+      }
+    }
+    for (; i < end; ++i) {
+      const ptrdiff_t x = at + static_cast<ptrdiff_t>(i) * s.sw;
+      if constexpr (X == 1) to[i] = from[x];
+      else F32::store(to + static_cast<ptrdiff_t>(i) * X, F32::load(from + x * X));
+    }
+  }
+}
+
+template <int X>
+void stage(const ConvArgs& s, const Stage& g, const float* src, int begin, int end, float* to) {
+  to += begin * g.plane;
+  for (int p = begin; p < end; ++p) {
+    for (int r = 0; r < g.rows; ++r, to += g.row) {
+      const int y = s.kh == 1 ? r * s.sh - s.pt : r;
+      const bool inside = y >= 0 && y < s.ih;
+      const float* const from = inside ? src + (static_cast<size_t>(p) * s.ih + y) * s.iw * X : nullptr;
+      stage_row<X>(s, g, from, to);
+    }
+  }
+}
+
+}  // namespace blocked
+}  // namespace
+}  // namespace KERNELET_ISA
+}  // namespace kernelet
