@@ -79,6 +79,22 @@ test('what trace gives is taken as it is, and stays as it was', () => {
   expect(made.nodes.map((node) => JSON.stringify(node))).toEqual(before)
 })
 
+test('a graph that is changed afterwards changes no layer', () => {
+  const layers = new Sequential(
+    new Conv2d(2, 4, { kernelSize: 3, padding: 1 }),
+    new MaxPool2d(2),
+    new Inline((y) => pad(y, [0, 1])),
+    new Flatten(),
+  )
+  const expected = layers.forward(x).data
+  const made = trace(layers, [2, 6, 6])
+  for (const node of made.nodes) {
+    for (const value of Object.values(node)) if (Array.isArray(value)) value.fill(99)
+  }
+  expect(layers.forward(x).data).toEqual(expected)
+  for (const error of outcomes(made)) expect(error).toBeInstanceOf(KerneletError)
+})
+
 test('what is left out stands for the values of the layers', () => {
   const input: GraphNode = { op: 'input', name: 'input', inputs: [], shape: [2, 3, 4] }
   const node = (op: GraphNode['op'], shape: number[], more: Partial<GraphNode> = {}): GraphNode => ({

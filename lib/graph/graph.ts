@@ -191,12 +191,12 @@ export class Tracer {
     )
     const flat = (rank ?? inputRank) === 1
     this.nodes.push({
-      ...operation,
+      ...copyOf(operation),
       name,
       inputs: sources,
       shape,
       ...(flat && { flat }),
-      ...(counts && { counts }),
+      ...(counts && { counts: { ...counts } }),
     })
     return new SymbolicTensor(this, this.nodes.length - 1, flat ? [1] : [1, ...shape])
   }
@@ -258,6 +258,16 @@ export class Tracer {
   #at(index: number): GraphNode {
     return this.nodes[index] as GraphNode
   }
+}
+
+/** With lists of its own: whoever changes the graph changes no layer. */
+function copyOf(operation: Operation): Operation {
+  const copy: Operation = { ...operation }
+  for (const [key, value] of Object.entries(operation)) {
+    if (Array.isArray(value)) Object.assign(copy, { [key]: [...value] })
+  }
+  if (operation.counts) copy.counts = { ...operation.counts }
+  return copy
 }
 
 /** Of a class that says itself which modules it has. */
