@@ -120,7 +120,7 @@ class ResizeTraining : public TrainStep {
 
 }  // namespace
 
-const OpDefinition ops::resize = {
-    1, resize_attributes, shape, plan, make_train_step<ResizeTraining>, nullptr, View::never, by_planes};
+const OpDefinition ops::resize = {1,       resize_attributes, shape,    plan, make_train_step<ResizeTraining>,
+                                  nullptr, View::never,       by_planes};
 
 }  // namespace kernelet

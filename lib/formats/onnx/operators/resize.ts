@@ -113,6 +113,9 @@ function resized(
     result[axis] = sizes
       ? { scale: Math.fround(number / side), side: number }
       : { scale: number, side: Math.floor(Math.fround(number * side)) }
+    if (result[axis]?.side === 0) {
+      throw node.error('ERR_SHAPE', `a scale of ${number} times ${side} leaves nothing of axis ${axis}`)
+    }
     const isBatch = axis === 0 && sizes !== undefined && number === run.declaredBatch
     if (axis < 2 && result[axis]?.side !== side && !isBatch) {
       throw node.unsupported(`resizing of axis ${axis}, of batch or channels, is not supported`)
