@@ -49,6 +49,30 @@ const functions: [name: string, compute: (x: Tensor) => Tensor, inputShape?: num
   ['conv2d, padded unevenly', (x) => k.conv2d(x, weights(3, 4, 3, 2), null, { padding: [1, 0, 2, 3] })],
   ['conv2d, depthwise', (x) => k.conv2d(x, weights(4, 1, 3, 3), weights(4), { groups: 4, padding: 1 })],
   ['conv1d', (x) => k.conv1d(x, weights(5, 3, 4), weights(5), { stride: 2, padding: 1 }), [3, 11]],
+  [
+    'convTranspose2d',
+    (x) =>
+      k.convTranspose2d(x, weights(4, 3, 3, 2), weights(6), {
+        stride: [2, 3],
+        padding: [1, 0, 2, 1],
+        outputPadding: [1, 2],
+        dilation: [2, 1],
+        groups: 2,
+      }),
+  ],
+  [
+    'convTranspose1d',
+    (x) => k.convTranspose1d(x, weights(3, 5, 4), null, { stride: 2, padding: 1, outputPadding: 1 }),
+    [3, 11],
+  ],
+  ['interpolate, nearest', (x) => k.interpolate(x, { scaleFactor: 2 })],
+  ['interpolate, nearest, to a size', (x) => k.interpolate(x, { size: [7, 5] })],
+  ['interpolate, nearest, of sequences', (x) => k.interpolate(x, { scaleFactor: 1.5 }), [3, 11]],
+  ['interpolate, bilinear', (x) => k.interpolate(x, { scaleFactor: [2, 0.5], mode: 'bilinear' })],
+  [
+    'interpolate, bilinear, by corners',
+    (x) => k.interpolate(x, { size: [11, 3], mode: 'bilinear', alignCorners: true }),
+  ],
   ['maxPool2d', (x) => k.maxPool2d(x, [3, 2], { stride: 2, padding: 1, ceilMode: true })],
   ['maxPool2d, dilated', (x) => k.maxPool2d(x, 2, { dilation: 2 })],
   ['maxPool1d', (x) => k.maxPool1d(x, 3, { stride: 2 }), [3, 11]],

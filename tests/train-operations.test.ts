@@ -186,6 +186,37 @@ describe('gradients', () => {
     checkGradients(new k.MaxPool1d(3, { stride: 2, padding: 1 }), input(3, 14), 0.002)
   })
 
+  test('up: transposed convolutions and resizing', () => {
+    const up = new k.ConvTranspose2d(3, 4, {
+      kernelSize: [3, 2],
+      stride: 2,
+      padding: [1, 0],
+      outputPadding: 1,
+      dilation: [2, 1],
+      generator,
+    })
+    const grouped = new k.ConvTranspose2d(4, 2, {
+      kernelSize: 3,
+      padding: 1,
+      groups: 2,
+      bias: false,
+      generator,
+    })
+    const model = new Inline(
+      (x) => {
+        const wide = k.interpolate(k.tanh(up.forward(x)), { scaleFactor: 1.5 })
+        return k.interpolate(grouped.forward(wide), { size: [7, 5], mode: 'bilinear' })
+      },
+      { up, grouped },
+    )
+    checkGradients(model, input(3, 4, 5), 0.002)
+    const one = new k.ConvTranspose1d(3, 2, { kernelSize: 4, stride: 3, generator })
+    const line = new Inline((x) => k.interpolate(k.tanh(one.forward(x)), { size: 9, mode: 'linear' }), {
+      one,
+    })
+    checkGradients(line, input(3, 6), 0.002)
+  })
+
   test('batchNorm by statistics of the batch', () => {
     for (const affine of [true, false]) {
       const two = new k.BatchNorm2d(3, { affine })

@@ -4,6 +4,9 @@
  */
 import type { KerneletError } from '../util/errors.ts'
 
+export type Coordinates = 'asymmetric' | 'half_pixel' | 'pytorch_half_pixel' | 'align_corners' | 'step'
+export type Rounding = 'floor' | 'ceil' | 'round_prefer_floor' | 'round_prefer_ceil'
+
 /**
  * One operation of a graph, in the terms of the native core. Shapes are per image: the batch is the
  * implicit outermost dimension. `inputs` are indices of earlier nodes; node 0 is always the input.
@@ -20,7 +23,7 @@ export interface NativeNode {
    */
   shape?: number[] | undefined
   /**
-   * conv2d [oc, ic/groups, kh, kw]; linear [out, in]; constant: its value, the same for every image; prelu [1] or
+   * conv2d [oc, ic/groups, kh, kw]; convTranspose2d [ic, oc/groups, kh, kw]; linear [out, in]; constant: its value, the same for every image; prelu [1] or
    * [channels]; batchNorm [channels] or none.
    */
   weight?: Float32Array | undefined
@@ -36,6 +39,8 @@ export interface NativeNode {
   dilation?: [number, number] | undefined
   /** [top, left, bottom, right]. */
   padding?: [number, number, number, number] | undefined
+  /** convTranspose2d: rows and columns more at the end, fewer than stride or dilation. */
+  outputPadding?: [number, number] | undefined
   groups?: number | undefined
   ceilMode?: boolean | undefined
   countIncludePad?: boolean | undefined
@@ -53,6 +58,15 @@ export interface NativeNode {
   starts?: number[] | undefined
   /** slice: from one index to the next, not 0. How many there are `shape` says. */
   steps?: number[] | undefined
+  /**
+   * upsampleNearest2d, upsampleBilinear2d: where output x lies in the input, as ONNX says it, and 'step': x times the
+   * scale, which then is input pixels in one of the output's, rounded as PyTorch rounds it.
+   */
+  coordinates?: Coordinates | undefined
+  /** upsampleNearest2d: which pixel is nearest to a place. */
+  rounding?: Rounding | undefined
+  /** Both: of height and width, output over input. */
+  scales?: [number, number] | undefined
   /** pad: what the new elements are. */
   value?: number | undefined
   /** batchNorm while it is trained: by the batch's own statistics, towards which the running ones move by momentum. */

@@ -1,4 +1,5 @@
 /** Graphs that are handed over: made by `trace`, perhaps changed since, or by hand. */
+import type { Coordinates, Rounding } from '../backend/backend.ts'
 import { checkShape, mostDimensions, pair, sides, size } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { flag, integer, itemsOf, numberOf, objectOf } from '../util/check.ts'
@@ -16,6 +17,16 @@ const mostNodes = 2 ** 14
 const longestName = 2 ** 12
 const mostText = 2 ** 22
 
+/** How resized planes lie over their input. */
+const coordinates: readonly Coordinates[] = [
+  'asymmetric',
+  'half_pixel',
+  'pytorch_half_pixel',
+  'align_corners',
+  'step',
+]
+const roundings: readonly Rounding[] = ['floor', 'ceil', 'round_prefer_floor', 'round_prefer_ceil']
+
 /** How each attribute is read. Every one of them is here: what is not is a slip. */
 const readers: Record<
   Exclude<keyof GraphNode, 'op' | 'name' | 'inputs' | 'shape'>,
@@ -26,6 +37,8 @@ const readers: Record<
   ...{ axes: integersOf, starts: integersOf, steps: integersOf, ends: integersOf, size: integersOf },
   ...{ groups: (value: unknown, what: string) => size(value, what, 1), axis: integer, dims: dimsOf },
   ...{ alpha: numberOf, beta: numberOf, epsilon: numberOf, momentum: numberOf, p: numberOf, value: numberOf },
+  ...{ outputPadding: (value: unknown, what: string) => pair(value, what, 0), scales: scalesOf },
+  ...{ coordinates: oneOf(coordinates), rounding: oneOf(roundings) },
   ...{ ceilMode: flag, countIncludePad: flag, training: flag, flat: flag },
   counts: countsOf,
 }
@@ -157,6 +170,24 @@ function integersOf(value: unknown, what: string): number[] {
   const items = itemsOf(value, mostDimensions)
   if (items?.every((one): one is number => Number.isSafeInteger(one))) return items
   throw new KerneletError('ERR_ARGUMENT', `${what} must be an array of integers but is ${show(value)}`)
+}
+
+/** A function that takes one of these words. */
+function oneOf(words: readonly string[]) {
+  return (value: unknown, what: string): string => {
+    if (typeof value === 'string' && words.includes(value)) return value
+    throw new KerneletError(
+      'ERR_ARGUMENT',
+      `${what} must be one of ${words.join(', ')} but is ${show(value)}`,
+    )
+  }
+}
+
+function scalesOf(value: unknown, what: string): number[] {
+  const items = itemsOf(value, 2)
+  const fits = (one: unknown): one is number => typeof one === 'number' && Number.isFinite(one) && one > 0
+  if (items?.length === 2 && items.every(fits)) return items
+  throw new KerneletError('ERR_ARGUMENT', `${what} must be two numbers above 0 but is ${show(value)}`)
 }
 
 function countsOf(value: unknown, what: string): Operation['counts'] {

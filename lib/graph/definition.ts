@@ -22,7 +22,7 @@ export interface Operation
   batches?: Tensor | undefined
   /** 1: a convolution or pool of [channels, length]; default 2. */
   dims?: 1 | 2 | undefined
-  /** reshape, slice: the output's shape; adaptive pools: its sides. */
+  /** reshape, slice: the output's shape; adaptive pools and resizing: its sides. */
   size?: readonly number[] | undefined
   /** pad: how many elements come after each dimension. */
   ends?: number[] | undefined
@@ -92,10 +92,10 @@ export interface Definition<
   /** Why inputs that the core refused do not fit, as a sentence; undefined: the core's own will do. */
   readonly misfit?: (operation: Told<Needs>, inputs: readonly Shape[], place: Place) => string | undefined
   /**
-   * Multiply-adds into each output value, as torchinfo and most papers count them: every tap of every window, also
-   * those that fall into the padding. Default: none, as of pools, activations and biases.
+   * Multiply-adds for an output of this shape, as most papers count them: every tap of every window, also those that
+   * fall into the padding. Default: none, as of pools, activations and biases.
    */
-  readonly macs?: (operation: Told<Needs>) => number
+  readonly macs?: (operation: Told<Needs>, shape: Shape) => number
   /** A unit stays a unit: it may stand between a layer and the ReLU that the layer's health is told by. */
   readonly keepsUnits?: true
   /** Its units can be 0 for all images: dead. */

@@ -64,7 +64,7 @@ function misfit(
 /** Multiply-adds per image; nothing for pooling, activations and bias. */
 export function countMacs(operation: Operation, shape: readonly number[]): number {
   const { macs } = definitionOf(operation.op)
-  return macs ? macs(operation) * elements(shape) : 0
+  return macs ? macs(operation, shape) : 0
 }
 
 /** Weights and biases of a tensor: those that are there, where it has a mask. */
@@ -81,12 +81,13 @@ export function countParameters(tensor: Tensor): number {
  * for, and one from the bias.
  */
 export function countConnections(operation: Operation, shape: readonly number[]): number {
-  const { weight, bias, counts, op } = operation
+  const { weight, bias, counts } = operation
   if (counts?.connections !== undefined) return counts.connections * elements(shape)
-  if (weight === undefined || !definitionOf(op).macs) return 0
-  const [outputs = 1] = weight.shape
-  const all = countParameters(weight) + (bias === undefined ? 0 : countParameters(bias))
-  return (all * elements(shape)) / outputs
+  if (weight === undefined) return 0
+  // a masked weight is one less
+  const there = (tensor: Tensor, all: number) => (all * countParameters(tensor)) / elements(tensor.shape)
+  const macs = countMacs(operation, shape)
+  return macs === 0 ? 0 : there(weight, macs) + (bias === undefined ? 0 : there(bias, elements(shape)))
 }
 
 /** The operation in the terms of the native core. */

@@ -15,13 +15,14 @@ export interface InitOptions {
 }
 
 /**
- * Weight and bias as `torch.nn.Conv2d` and `torch.nn.Linear` start: both from U(−1/√f, 1/√f) with f the inputs
- * of one output (Kaiming uniform with a = √5), drawn weight first.
+ * Weight and bias as `torch.nn.Conv2d` and `torch.nn.Linear` start: both from U(−1/√f, 1/√f) with f the elements of a
+ * row of the weight (Kaiming uniform with a = √5), drawn weight first. There is a bias for each of `outputs`.
  */
 export function initialise(
   who: string,
   shape: readonly number[],
   options: InitOptions,
+  outputs: number = shape[0] ?? 1,
 ): { weight: Parameter; bias: Parameter | undefined } {
   const { generator } = options
   const hasBias = flag(options.bias ?? true, `${who}: bias`)
@@ -29,7 +30,7 @@ export function initialise(
   // PyTorch's own steps, so that rounding agrees: gain of leaky_relu(√5), then √3 · std.
   const gain = Math.sqrt(2 / (1 + Math.sqrt(5) ** 2))
   const weight = uniform(shape, Math.sqrt(3) * (gain / Math.sqrt(fanIn)), generator)
-  const bias = hasBias ? uniform(shape.slice(0, 1), 1 / Math.sqrt(fanIn), generator) : undefined
+  const bias = hasBias ? uniform([outputs], 1 / Math.sqrt(fanIn), generator) : undefined
   return { weight, bias }
 }
 

@@ -20,6 +20,7 @@ import { checkOptions } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
 import {
+  groupsOf,
   imageDims,
   imageMisfit,
   imageRank,
@@ -42,7 +43,7 @@ const convolution = operation('conv2d', {
     return { weight: [[out, features, kh, kw], ...along], bias: [[out]] }
   },
   own: ({ weight }, input) => [weight.shape[0] ?? 1, ...input.slice(1).map(() => 1)],
-  macs: ({ weight }) => elements(weight.shape.slice(1)),
+  macs: ({ weight }, shape) => elements(weight.shape.slice(1)) * elements(shape),
   misfit(operation, inputs, place) {
     const { weight, groups } = operation
     const [channels, ...image] = inputs[0] ?? []
@@ -195,16 +196,6 @@ function convolutionPadding(
   }
   const [height, width] = [dilation[0] * (kernel[0] - 1), dilation[1] * (kernel[1] - 1)]
   return [height >> 1, width >> 1, height - (height >> 1), width - (width >> 1)]
-}
-
-/** The groups of a convolution, 1 unless given, checked against its channels. */
-function groupsOf(who: string, inChannels: number, outChannels: number, given: number | undefined): number {
-  const groups = size(given ?? 1, `${who}: groups`, 1)
-  if (inChannels % groups === 0 && outChannels % groups === 0) return groups
-  throw new KerneletError(
-    'ERR_ARGUMENT',
-    `${who}: groups must divide ${inChannels} input and ${outChannels} output channels but is ${groups}`,
-  )
 }
 
 /** Options of `Conv2d`. */

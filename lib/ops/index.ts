@@ -8,6 +8,7 @@
  */
 export * from './activations.ts'
 export * from './arithmetic.ts'
+export * from './conv-transpose.ts'
 export * from './convolution.ts'
 export * from './dropout.ts'
 export * from './linear.ts'
@@ -15,3 +16,4 @@ export * from './loss.ts'
 export * from './movement.ts'
 export * from './normalization.ts'
 export * from './pooling.ts'
+export * from './upsampling.ts'

@@ -19,7 +19,7 @@ const product = operation('linear', {
     return { weight: [[out, features]], bias: [[out]] }
   },
   own: ({ weight }, input) => [...input.slice(0, -1), weight.shape[0] ?? 1],
-  macs: ({ weight }) => elements(weight.shape.slice(1)),
+  macs: ({ weight }, shape) => elements(weight.shape.slice(1)) * elements(shape),
   misfit({ weight }, [input = []], place) {
     const [out, expected = 1] = weight.shape
     const features = input.at(-1)

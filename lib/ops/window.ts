@@ -1,6 +1,7 @@
 /** What convolutions and pools have in common: a window that slides over an image. */
 import { type Attributes, type Operation, type Place, type Told, title } from '../graph/definition.ts'
-import { windowExtent } from '../tensor/shape.ts'
+import { size, windowExtent } from '../tensor/shape.ts'
+import { KerneletError } from '../util/errors.ts'
 
 /** What a window needs to be told. */
 export const windowNeeds = ['kernelSize', 'stride', 'padding', 'dilation'] as const
@@ -62,5 +63,20 @@ export function windowMisfit(
   return (
     `${title(operation)} has a window of ${kh}×${kw}${dilated}, larger than the ${height}×${width} image ` +
     `it receives (${padded}${place.origin(0)})`
+  )
+}
+
+/** The groups of a convolution, 1 unless given, checked against its channels. */
+export function groupsOf(
+  who: string,
+  inChannels: number,
+  outChannels: number,
+  given: number | undefined,
+): number {
+  const groups = size(given ?? 1, `${who}: groups`, 1)
+  if (inChannels % groups === 0 && outChannels % groups === 0) return groups
+  throw new KerneletError(
+    'ERR_ARGUMENT',
+    `${who}: groups must divide ${inChannels} input and ${outChannels} output channels but is ${groups}`,
   )
 }

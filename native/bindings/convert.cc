@@ -182,6 +182,23 @@ std::vector<Shape> shapes_of(const Napi::Value& value, const char* what) {
   return shapes;
 }
 
+static void read_resize(const Napi::Object& from, Node& node) {
+  static const char* const coordinates[] = {"asymmetric", "half_pixel", "pytorch_half_pixel", "align_corners",
+                                            "step"};
+  static const char* const roundings[] = {"floor", "ceil", "round_prefer_floor", "round_prefer_ceil"};
+  const Napi::Value way = from.Get("coordinates"), rounding = from.Get("rounding"),
+                    scales = from.Get("scales");
+  if (given(way)) node.coordinates = static_cast<Coordinates>(choice_of(way, "coordinates", coordinates, 5));
+  if (given(rounding)) node.rounding = static_cast<Rounding>(choice_of(rounding, "rounding", roundings, 4));
+  if (!given(scales)) return;
+  const Napi::Array array = array_of(scales, "scales");
+  for (uint32_t i = 0; i < 2; ++i) {
+    const Napi::Value scale = array.Get(i);
+    if (!scale.IsNumber()) bad_argument("scales", {"two numbers"});
+    node.scales[i] = scale.As<Napi::Number>().FloatValue();
+  }
+}
+
 void read_node(const Napi::Value& value, Node& node, Arrays& arrays) {
   const Napi::Object from = object_of(value, "node");
   node.op = op_of(string_of(from.Get("op"), "op"));
@@ -219,6 +236,8 @@ void read_node(const Napi::Value& value, Node& node, Arrays& arrays) {
     node.alpha = float_of(from, "alpha", node.alpha);
     node.beta = float_of(from, "beta", node.beta);
   }
+  if (attributes & output_padding_attribute) integers_into(from, "outputPadding", node.output_padding);
+  if (attributes & resize_attributes) read_resize(from, node);
   if (attributes & value_attribute) node.value = float_of(from, "value", node.value);
   if (attributes & axes_attribute) dimensions_into(from, "axes", 1 << 30, node.axes);
   if (attributes & starts_attribute) dimensions_into(from, "starts", int64_t{1} << 31, node.starts);

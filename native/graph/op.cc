@@ -6,7 +6,7 @@ namespace kernelet {
 namespace {
 
 // Arrays, not pointers: those would be relocated at load time.
-constexpr char names[][18] = {
+constexpr char names[][19] = {
 #define KERNELET_OP(name, text, definition) text,
 #include "ops.inc"
 #undef KERNELET_OP

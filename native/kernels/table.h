@@ -91,6 +91,14 @@ struct PoolArgs {
   bool count_include_pad;
 };
 
+// src [c][ih][iw] -> dst [c][oh][ow]: where each row and column of the output lies in the input, and between two of
+// them, how far towards the next one.
+struct ResizeArgs {
+  int32_t c, ih, iw, oh, ow;
+  const int32_t *rows, *columns;  // [oh], [ow]
+  const float *down, *right;      // [oh], [ow]: shares of the next row and column; linear only
+};
+
 // dst = after(a op b), element by element of `dims`, the last innermost; dst is dense. A stride, in floats, is 0
 // where an operand is repeated along a dimension; the innermost are 0 or 1. c lies as b does.
 struct BinaryArgs {
@@ -166,6 +174,17 @@ struct PoolAlgorithm {
   void (*adaptive)(const PoolArgs&, Pool, const float* src, float* dst);
 };
 
+// Transposed convolution; a pixel is `width` floats, 1 or `lanes`.
+struct TransposedConv {
+  size_t (*weights_size)(const ConvArgs&);
+  // Input channels [begin, end) of weight [ic][oc / groups][kh][kw]; any order of calls.
+  void (*pack)(const ConvArgs&, int32_t begin, int32_t end, const float* weight, float* packed);
+  size_t (*scratch_size)(const ConvArgs&, int32_t width);
+  void (*run)(const ConvArgs&, int32_t width, const float* src, float* dst, float* scratch);
+  // Register tile, as describe() shows it.
+  int32_t tile_rows, tile_columns;
+};
+
 // Four bytes at a time (int8x4), with instructions of their own: int8/int8x4.h. conv and linear give sums of 32 bits,
 // biases are integers.
 struct Int8Kernels {
@@ -202,6 +221,9 @@ struct KernelTable {
   void (*deinterleave)(size_t n, int count, const float* src, float* dst, size_t image_stride);
 
   // Either.
+  TransposedConv transposed_conv;
+  void (*nearest)(const ResizeArgs&, int32_t width, const float* src, float* dst);
+  void (*linear_resize)(const ResizeArgs&, int32_t width, const float* src, float* dst);
   void (*activate)(const Unary&, size_t n, const float* src, float* dst);  // src may be dst
   bool (*is_bounded)(size_t n, const float* src);  // every |src[i]| < bounded_limit; false for a NaN
   void (*softmax)(const SoftmaxArgs&, const float* src, float* dst);

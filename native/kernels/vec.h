@@ -76,6 +76,16 @@ KERNELET_INLINE void transpose(reg (&row)[lanes]) {
   }
 }
 
+// a0 a1 … and b0 b1 … -> a0 b0 a1 b1 …, the first half in a: the unshuffle that undoes itself after one more round.
+KERNELET_INLINE void alternate(reg& a, reg& b) {
+  KERNELET_UNROLL
+  for (int step = 1; step < lanes; step *= 2) {
+    const reg even = F32::even(a, b);
+    b = F32::odd(a, b);
+    a = even;
+  }
+}
+
 KERNELET_INLINE reg relu(reg x) { return F32::max(F32::zero(), x); }
 
 }  // namespace

@@ -2,9 +2,9 @@
 #include "conv.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "batch_norm.h"
+#include "block_sums.h"
 #include "definition.h"
 #include "window.h"
 
@@ -154,8 +154,7 @@ class ConvTraining : public TrainStep {
         full_floats_ + std::max(k_->train.conv_dx_scratch(a), k_->train.conv_dw_scratch(a));
     scratch_floats = std::max(scratch_floats, backward);
     bias_at_ = AlignedFloats::round_up(static_cast<size_t>(rows * row_length));
-    sum_floats_ = bias_at_ + AlignedFloats::round_up(static_cast<size_t>(rows));
-    for (int n = train_block_images / k_->lanes; n > 1; n /= 2) ++levels_;
+    sums_.open(*k_, bias_at_ + AlignedFloats::round_up(static_cast<size_t>(rows)));
   }
 
   // A maximum of a window is saved with its corner, for backward.
@@ -179,24 +178,18 @@ class ConvTraining : public TrainStep {
       k_->train.conv_dx(a, run.parameters + weight.offset, grad, run.src_grad(0), scratch);
     }
     if (weight.trained || bias.trained) {
-      float* const to = slot(run);
+      float* const to = sums_.slot(run);
       k_->train.conv_dw(a, run.src(0), grad, to, bias.trained ? to + bias_at_ : nullptr, scratch);
-      add_part(run);
+      sums_.add_part(run);
     }
   }
 
   void absent(BlockRun& run) override {
-    if (!weight.trained && !bias.trained) return;
-    std::fill_n(slot(run), sum_floats_, 0.0f);
-    add_part(run);
+    if (weight.trained || bias.trained) sums_.absent(run);
   }
 
   void reserve(int batch, int threads) override {
-    if (!weight.trained && !bias.trained) return;
-    const size_t blocks = static_cast<size_t>((batch + train_block_images - 1) / train_block_images);
-    if (sums_.size() < blocks * sum_floats_) sums_ = AlignedFloats(blocks * sum_floats_);
-    const size_t slots = static_cast<size_t>(threads) * levels_ * sum_floats_;
-    if (slots_.size() < slots) slots_ = AlignedFloats(slots);
+    if (weight.trained || bias.trained) sums_.reserve(batch, threads);
   }
 
   void pack_weight(const float* w, int part) override {
@@ -209,48 +202,21 @@ class ConvTraining : public TrainStep {
 
   void weight_gradient(int batch, int begin, int end, float* dw) override {
     const size_t from = static_cast<size_t>(begin) * static_cast<size_t>(row_length);
-    add_blocks(batch, from, static_cast<size_t>(end - begin) * static_cast<size_t>(row_length), dw);
+    sums_.total(batch, from, static_cast<size_t>(end - begin) * static_cast<size_t>(row_length), dw);
   }
   void bias_gradient(int batch, float* db) override {
-    add_blocks(batch, bias_at_, static_cast<size_t>(rows), db);
+    sums_.total(batch, bias_at_, static_cast<size_t>(rows), db);
   }
 
  private:
-  // A pairwise tree over the parts of a block, in the order in which SIMD lanes are reduced: 0 and 1, 2 and 3, then
-  // those two. Part p waits at level trailing_ones(p); the last part completes the block's sum.
-  float* slot(const BlockRun& run) const { return level(run, trailing_ones(run.part)); }
-  float* level(const BlockRun& run, int level) const {
-    if (level >= levels_) return sums_.data() + static_cast<size_t>(run.block) * sum_floats_;
-    return slots_.data() +
-           (static_cast<size_t>(run.thread) * static_cast<size_t>(levels_) + static_cast<size_t>(level)) *
-               sum_floats_;
-  }
-  static int trailing_ones(int n) {
-    int count = 0;
-    for (; n & 1; n >>= 1) ++count;
-    return count;
-  }
-  void add_part(const BlockRun& run) const {
-    float* const sum = slot(run);
-    for (int i = 0; i < trailing_ones(run.part); ++i) k_->add(sum_floats_, level(run, i), sum, sum);
-  }
-
-  void add_blocks(int batch, size_t from, size_t n, float* to) const {
-    const int blocks = (batch + train_block_images - 1) / train_block_images;
-    std::memcpy(to, sums_.data() + from, n * sizeof(float));
-    for (int b = 1; b < blocks; ++b)
-      k_->add(n, to, sums_.data() + static_cast<size_t>(b) * sum_floats_ + from, to);
-  }
-
   const KernelTable* k_;
   ConvStep* conv_;
   bool pooled_ = false;
   Activation activation_ = Activation::none;
   AlignedFloats packed_, packed_bias_;
   size_t grad_floats_ = 0, full_floats_ = 0;
-  size_t sum_floats_ = 0, bias_at_ = 0;  // dW and db of a block, and where db begins
-  int levels_ = 0;
-  AlignedFloats sums_, slots_;  // of every block; of parts of blocks
+  BlockSums sums_;      // dW, then db
+  size_t bias_at_ = 0;  // where db begins
 };
 
 }  // namespace

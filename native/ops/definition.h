@@ -40,6 +40,8 @@ enum Attributes : unsigned {
   starts_attribute = 512,
   steps_attribute = 1024,
   value_attribute = 2048,
+  output_padding_attribute = 4096,
+  resize_attributes = 8192,  // coordinates, rounding, scales
 };
 
 struct OpDefinition {

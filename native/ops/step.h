@@ -52,6 +52,7 @@ struct StepRun {
 
 class ConvStep;
 class LinearStep;
+class WeightedStep;
 
 class Step {
  public:
@@ -76,6 +77,7 @@ class Step {
   // The steps with packed weights, which passes over a plan know; null for all others.
   virtual ConvStep* as_conv() { return nullptr; }
   virtual LinearStep* as_linear() { return nullptr; }
+  virtual WeightedStep* as_weighted() { return nullptr; }  // these two, and those with kernels of their own
 };
 
 // What a step is made from: nodes of a graph that it computes together. The first one decides; the others are its

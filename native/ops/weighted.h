@@ -18,6 +18,8 @@ class WeightedStep : public Step {
  public:
   std::unique_ptr<Requantization> requantization;  // int8 steps only
 
+  WeightedStep* as_weighted() override { return this; }
+
   // Floats of the packed weights, of the bias, of the kernel's scratch.
   virtual size_t weights_size() const = 0;
   virtual size_t bias_size() const = 0;

@@ -37,7 +37,7 @@ struct DraftStep {
   const Step& step() const { return *planned.step; }
   ConvStep* conv() const { return planned.step->as_conv(); }
   LinearStep* linear() const { return planned.step->as_linear(); }
-  WeightedStep* weighted() const;  // either, or null
+  WeightedStep* weighted() const { return planned.step->as_weighted(); }
 };
 
 // What steps read and write: the value of a node, in a layout.

@@ -174,11 +174,6 @@ class Lowering {
 
 }  // namespace
 
-WeightedStep* DraftStep::weighted() const {
-  if (ConvStep* const step = conv()) return step;
-  return linear();
-}
-
 void lower(Draft& draft, const std::vector<Group>& groups, const QuantizedGraph* quantized) {
   Lowering(draft, groups, quantized).run();
 }

@@ -36,6 +36,9 @@ bool twin_knows(const Net& net) {
       case Op::input:
       case Op::constant:
       case Op::conv2d:
+      case Op::conv_transpose2d:
+      case Op::upsample_nearest2d:
+      case Op::upsample_bilinear2d:
       case Op::max_pool2d:
       case Op::avg_pool2d:
       case Op::linear:
@@ -64,10 +67,30 @@ Net trainable_net(Random& random, int nodes) {
   }
 }
 
+Net upsampling_net(Random& random) {
+  const int groups = random.range(1, 2), c = groups * random.range(1, 3);
+  const int h = random.range(3, 6), w = random.range(3, 9);
+  Net net(random, shape_of({c, h, w}));
+  Window up(random.range(2, 4), random.range(1, 3), random.range(0, 1), random.range(1, 2));
+  int x = net.conv_transpose(0, 2 * groups, up, groups, random.chance(70), random.range(0, 2));
+  if (random.chance(70)) x = net.unary(Op::relu, x);
+  const Op op = random.chance(50) ? Op::upsample_nearest2d : Op::upsample_bilinear2d;
+  const Coordinates coordinates = static_cast<Coordinates>(random.range(0, 4));
+  const int oh = random.range(1, 6), ow = random.range(1, 6);
+  x = net.resize(op, x, oh, ow, coordinates, static_cast<Rounding>(random.range(0, 3)));
+  const int skip = net.resize(random.chance(50) ? Op::upsample_nearest2d : Op::upsample_bilinear2d, 0, oh, ow,
+                              Coordinates::half_pixel, Rounding::prefer_floor);
+  x = net.concat({x, skip}, 0);
+  net.conv_transpose(x, random.range(1, 3), Window(3, 2, 1), 1, true, 1);
+  return net;
+}
+
 Lesson varied_lesson(const std::string& name) {
   Random random(name);
-  const bool lenet = name == "lenet5";
-  Net net = lenet ? Net(random, shape_of({1, 28, 28})) : trainable_net(random, random.range(3, 9));
+  const bool lenet = name == "lenet5", up = name.compare(0, 2, "up") == 0;
+  Net net = lenet ? Net(random, shape_of({1, 28, 28}))
+            : up  ? upsampling_net(random)
+                  : trainable_net(random, random.range(3, 9));
   if (lenet) lenet5(net);
   Lesson lesson(random, std::move(net), lenet ? Loss::cross_entropy : Loss::mse, 131,
                 lenet ? 50 : random.range(1, 70));

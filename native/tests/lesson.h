@@ -94,7 +94,9 @@ struct Lesson {
 void check_close(const float* got, const std::vector<double>& want, double anywhere, const char* what);
 // A random net that the twin can train.
 Net trainable_net(Random& random, int nodes);
-// Of that name: LeNet-5, or a random net with a random optimizer.
+// Down and up again, with a skip: transposed convolutions and both ways to resize.
+Net upsampling_net(Random& random);
+// Of that name: LeNet-5, such a net ("up…"), or a random net with a random optimizer.
 Lesson varied_lesson(const std::string& name);
 // Of all parameters, one after another.
 std::vector<float> all_weights(const Trainer& t);

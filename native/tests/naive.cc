@@ -360,6 +360,12 @@ std::vector<std::vector<float>> naive_values(const KernelTable& t, const Graph& 
         value = accumulated(
             naive_conv(conv_args(node, in), t.has_fma, source(0).data(), node.weight.data, node.bias.data));
         break;
+      case Op::conv_transpose2d:
+        value = accumulated(naive_conv_transpose(conv_args(node, in), t.has_fma, source(0).data(),
+                                                 node.weight.data, node.bias.data));
+        break;
+      case Op::upsample_nearest2d:
+      case Op::upsample_bilinear2d: naive_resize(node, in, t.has_fma, source(0).data(), value.data()); break;
       case Op::linear: {
         LinearArgs a = LinearArgs();
         a.in = static_cast<int>(in.dims[in.rank - 1]);

@@ -29,6 +29,9 @@ struct Dot {
 // -0 counts as +0: plans pack it so.
 std::vector<Dot> naive_conv(const ConvArgs& s, bool fma, const float* src, const float* weight,
                             const float* bias);
+// Of its way back: weight [ic][oc / groups][kh][kw]; only the taps that reach an output.
+std::vector<Dot> naive_conv_transpose(const ConvArgs& s, bool fma, const float* src, const float* weight,
+                                      const float* bias);
 // [rows][out]; weight [out][in]
 std::vector<Dot> naive_linear(const LinearArgs& s, bool fma, const float* src, const float* weight,
                               const float* bias);
@@ -40,6 +43,16 @@ void naive_max_pool(const PoolArgs& s, const float* src, float* dst);
 template <class Real>
 void naive_avg_pool(const PoolArgs& s, const float* src, Real* dst);
 void naive_adaptive(const PoolArgs& s, bool average, const float* src, float* dst);
+
+// Where outputs of an axis lie in the input: a pixel, and the share of the next one.
+struct Place1d {
+  int at, next;
+  float share;
+};
+// Of one axis of an image of the node's input, in floats.
+std::vector<Place1d> naive_places(const Node& node, int axis, int in, int out);
+// dst [c][oh][ow]
+void naive_resize(const Node& node, const Shape& in, bool fma, const float* src, float* dst);
 
 double naive_activation(const Unary& f, double x);
 float naive_relu(float x);  // PyTorch's: NaN and -0 stay

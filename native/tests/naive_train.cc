@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "naive.h"
+#include "ops/window.h"
 
 namespace kernelet {
 namespace test {
@@ -30,6 +31,42 @@ void each_product(const ConvArgs& s, Tap tap) {
             }
           }
         }
+      }
+    }
+  }
+}
+
+// The same of its way back, whose outputs are a convolution's inputs.
+template <class Tap>
+void each_product_back(const Node& node, const Shape& in, Tap tap) {
+  const ConvArgs s = conv_args(node, in);
+  ConvArgs back = s;
+  back.ic = s.oc;
+  back.ih = s.oh;
+  back.iw = s.ow;
+  back.oc = s.ic;
+  back.oh = s.ih;
+  back.ow = s.iw;
+  each_product(back, [&](size_t i, size_t o, size_t w) { tap(o, i, w); });
+}
+
+// Calls share(output, input, its share) for every pixel of the input that an output is made of.
+template <class Share>
+void each_share(const Node& node, const Shape& original, Share share) {
+  const Shape in = as_image(original), out = as_image(node.shape);
+  const int ih = static_cast<int>(in.dims[1]), iw = static_cast<int>(in.dims[2]);
+  size_t o = 0;
+  for (size_t c = 0; c < static_cast<size_t>(in.dims[0]); ++c) {
+    for (const Place1d& y : naive_places(node, 0, ih, static_cast<int>(out.dims[1]))) {
+      for (const Place1d& x : naive_places(node, 1, iw, static_cast<int>(out.dims[2]))) {
+        for (int tap = 0; tap < 4; ++tap) {
+          const size_t row = static_cast<size_t>(tap / 2 ? y.next : y.at),
+                       column = static_cast<size_t>(tap % 2 ? x.next : x.at);
+          const double down = y.share, right = x.share;
+          share(o, (c * static_cast<size_t>(ih) + row) * static_cast<size_t>(iw) + column,
+                (tap / 2 ? down : 1 - down) * (tap % 2 ? right : 1 - right));
+        }
+        ++o;
       }
     }
   }
@@ -174,6 +211,17 @@ static void forward_image(const NaiveTraining& t, const float* image, std::vecto
           y[i] += t.biases[index][i / (static_cast<size_t>(s.oh) * static_cast<size_t>(s.ow))];
         break;
       }
+      case Op::conv_transpose2d: {
+        each_product_back(node, in,
+                          [&](size_t o, size_t i, size_t w) { y[o] += source(0)[i] * t.weights[index][w]; });
+        const size_t plane = y.size() / static_cast<size_t>(node.shape.dims[0]);
+        for (size_t i = 0; !t.biases[index].empty() && i < y.size(); ++i) y[i] += t.biases[index][i / plane];
+        break;
+      }
+      case Op::upsample_nearest2d:
+      case Op::upsample_bilinear2d:
+        each_share(node, in, [&](size_t o, size_t i, double share) { y[o] += source(0)[i] * share; });
+        break;
       case Op::linear: {
         const LinearArgs a = linear_args(node, in);
         for (size_t i = 0; i < y.size(); ++i) {
@@ -259,6 +307,19 @@ static void backward_image(NaiveTraining& t, const std::vector<Values>& values, 
           db[i / (static_cast<size_t>(s.oh) * static_cast<size_t>(s.ow))] += dy[i];
         break;
       }
+      case Op::conv_transpose2d: {
+        each_product_back(node, in, [&](size_t o, size_t i, size_t k) {
+          dx(0)[i] += dy[o] * w[k];
+          dw[k] += dy[o] * source(0)[i];
+        });
+        const size_t plane = dy.size() / static_cast<size_t>(node.shape.dims[0]);
+        for (size_t i = 0; !db.empty() && i < dy.size(); ++i) db[i / plane] += dy[i];
+        break;
+      }
+      case Op::upsample_nearest2d:
+      case Op::upsample_bilinear2d:
+        each_share(node, in, [&](size_t o, size_t i, double share) { dx(0)[i] += dy[o] * share; });
+        break;
       case Op::linear: {
         const LinearArgs a = linear_args(node, in);
         const size_t n = static_cast<size_t>(a.in), out = static_cast<size_t>(a.out);

@@ -81,6 +81,52 @@ int Net::conv(int from, int oc, const Window& w, int groups, bool bias) {
   return append(node);
 }
 
+int Net::conv_transpose(int from, int oc, const Window& w, int groups, bool bias, int output_padding) {
+  Node node;
+  node.op = Op::conv_transpose2d;
+  node.inputs = {from};
+  node.groups = groups;
+  const Shape in = as_image(shape(from));
+  std::copy(w.kernel, w.kernel + 2, node.kernel);
+  std::copy(w.stride, w.stride + 2, node.stride);
+  std::copy(w.dilation, w.dilation + 2, node.dilation);
+  std::copy(w.padding, w.padding + 4, node.padding);
+  node.shape = shape_of({oc, 0, 0});
+  for (int i = 0; i < 2; ++i) {
+    node.output_padding[i] = std::min(output_padding, std::max(w.stride[i], w.dilation[i]) - 1);
+    // one behind the last pixel that a tap reaches
+    int64_t end = 0;
+    for (int64_t k = 0; k < w.kernel[i]; ++k)
+      end = std::max(end, (in.dims[1 + i] - 1) * w.stride[i] + k * w.dilation[i] + 1);
+    node.shape.dims[1 + i] = end + node.output_padding[i] - w.padding[i] - w.padding[2 + i];
+    if (node.shape.dims[1 + i] < 1) return -1;
+  }
+  if (shape(from).rank == 2) {
+    if (node.shape.dims[1] != 1) return -1;
+    node.shape = shape_of({oc, node.shape.dims[2]});
+  }
+  if (node.shape.dims[0] * node.shape.dims[1] * node.shape.dims[node.shape.rank - 1] > 1 << 24) return -1;
+  node.weight = floats(static_cast<size_t>(in.dims[0] * (oc / groups) * w.kernel[0] * w.kernel[1]));
+  if (bias) node.bias = floats(static_cast<size_t>(oc));
+  return append(node);
+}
+
+int Net::resize(Op op, int from, int oh, int ow, Coordinates coordinates, Rounding rounding) {
+  Node node;
+  node.op = op;
+  node.inputs = {from};
+  node.coordinates = coordinates;
+  node.rounding = rounding;
+  const Shape in = as_image(shape(from));
+  node.shape = shape_of({in.dims[0], oh, ow});
+  for (int i = 0; i < 2; ++i) {
+    node.scales[i] = static_cast<float>(node.shape.dims[1 + i]) / static_cast<float>(in.dims[1 + i]);
+    if (coordinates == Coordinates::step) node.scales[i] = 1 / node.scales[i];
+  }
+  if (shape(from).rank == 2) node.shape = shape_of({in.dims[0], ow});
+  return append(node);
+}
+
 int Net::pool(Op op, int from, const Window& w, bool ceil_mode, bool count_include_pad) {
   Node node;
   node.op = op;

@@ -40,6 +40,9 @@ class Net {
   Graph graph;  // its output is the node appended last
 
   int conv(int from, int oc, const Window& w, int groups = 1, bool bias = true);
+  int conv_transpose(int from, int oc, const Window& w, int groups = 1, bool bias = true,
+                     int output_padding = 0);
+  int resize(Op op, int from, int oh, int ow, Coordinates coordinates, Rounding rounding = Rounding::floor);
   int pool(Op op, int from, const Window& w, bool ceil_mode = false, bool count_include_pad = true);
   int linear(int from, int out, bool bias = true);
   int unary(Op op, int from);  // any activation, with parameters of the usual sort

@@ -45,7 +45,7 @@ void grow(Net& net, Random& random, bool wild) {
   const int from = any();
   const Shape& in = net.shape(from);
   const size_t before = net.graph.nodes.size();
-  switch (random.range(0, 17)) {
+  switch (random.range(0, 20)) {
     case 0:
     case 1:
     case 2:
@@ -177,6 +177,30 @@ void grow(Net& net, Random& random, bool wild) {
         dims.push_back(std::max<int64_t>(1, in.dims[d] + begin + end));
       }
       net.pad(from, starts, dims, random.real());
+      break;
+    }
+    case 17:
+    case 18: {
+      if (in.rank != 3 && in.rank != 2) return;
+      const int ic = static_cast<int>(in.dims[0]);
+      int groups = 1;
+      if (random.chance(30)) groups = ic;
+      if (random.chance(20) && ic % 2 == 0) groups = 2;
+      const int oc = groups * random.range(1, groups > 4 ? 2 : 9);
+      const Window w = random_window(random, wild, false);
+      const bool bias = random.chance(70);
+      net.conv_transpose(from, oc, w, groups, bias, random.chance(60) ? 0 : random.range(1, 3));
+      break;
+    }
+    case 19: {
+      if (in.rank != 3 && in.rank != 2) return;
+      const Op op = random.chance(50) ? Op::upsample_nearest2d : Op::upsample_bilinear2d;
+      const int by = random.range(1, 3);
+      int oh = static_cast<int>(in.dims[1]) * by, ow = static_cast<int>(in.dims[in.rank - 1]) * by;
+      if (random.chance(50)) oh = random.range(1, 30);
+      if (random.chance(50)) ow = random.range(1, 30);
+      const Coordinates coordinates = static_cast<Coordinates>(random.range(0, 4));
+      net.resize(op, from, in.rank == 2 ? 1 : oh, ow, coordinates, static_cast<Rounding>(random.range(0, 3)));
       break;
     }
     default: {

@@ -34,7 +34,7 @@ void corrupt(Net& net, Random& random) {
     if (random.chance(10)) floats.data = nullptr;
     if (floats.data == nullptr && random.chance(50)) floats.length = random.next();
   };
-  switch (random.range(0, 23)) {
+  switch (random.range(0, 25)) {
     case 0: node.kernel[i] = nasty(node.kernel[i]); break;
     case 1: node.stride[i] = nasty(node.stride[i]); break;
     case 2: node.dilation[i] = nasty(node.dilation[i]); break;
@@ -52,6 +52,14 @@ void corrupt(Net& net, Random& random) {
       break;
     case 21: node.starts[random.range(0, 2)] += random.range(-2, 2); break;
     case 22: resized(random.chance(50) ? node.mean : node.variance); break;
+    case 23: node.output_padding[i] = nasty(node.output_padding[i]); break;
+    case 24: {
+      constexpr int bits[] = {0,          INT32_MIN,  0x3f800000, 0x40490fdb,
+                              0x7f800000, 0x7fc00000, 0x00000001, 0x7f7fffff};
+      node.scales[i] = float_of(static_cast<uint32_t>(random.pick(bits)));
+      if (random.chance(50)) node.coordinates = static_cast<Coordinates>(random.range(0, 4));
+      break;
+    }
     case 8:
       if (!node.inputs.empty()) node.inputs[random.next() % node.inputs.size()] = nasty(node.inputs[0]);
       break;
@@ -103,6 +111,23 @@ void repair(Net& net) {
       if (length > 200000) return;
       if (node.weight.length != static_cast<size_t>(length))
         node.weight = net.floats(static_cast<size_t>(length));
+    } else if (node.op == Op::conv_transpose2d) {
+      if (in.rank != 3 || node.groups < 1 || node.groups > 100) return;
+      const int64_t filters = in.dims[0] * (node.shape.dims[0] / node.groups);
+      int64_t length = filters;
+      for (int i = 0; i < 2; ++i) {
+        const bool sane = node.kernel[i] > 0 && node.kernel[i] <= 1000 && node.stride[i] > 0 &&
+                          node.dilation[i] > 0 && node.padding[i] >= 0 && node.padding[2 + i] >= 0 &&
+                          node.output_padding[i] >= 0 && in.dims[1 + i] > 0 && in.dims[1 + i] < 100000;
+        if (!sane) return;
+        length *= node.kernel[i];
+        node.shape.dims[1 + i] = (in.dims[1 + i] - 1) * node.stride[i] + 1 + node.output_padding[i] +
+                                 int64_t{node.dilation[i]} * (node.kernel[i] - 1) - node.padding[i] -
+                                 node.padding[2 + i];
+      }
+      if (filters < 1 || filters > 10000 || length > 200000) return;
+      if (node.weight.length != static_cast<size_t>(length))
+        node.weight = net.floats(static_cast<size_t>(length));
     } else if (node.op == Op::linear) {
       const int64_t features = in.dims[in.rank - 1];
       const int64_t out =
@@ -123,7 +148,8 @@ void repair(Net& net) {
       }
       node.shape.rank = in.rank;
     } else if (node.op != Op::concat && node.op != Op::constant && node.op != Op::slice &&
-               node.op != Op::pad && node.op != Op::reshape && node.op != Op::adaptive_avg_pool2d) {
+               node.op != Op::pad && node.op != Op::reshape && node.op != Op::adaptive_avg_pool2d &&
+               node.op != Op::upsample_nearest2d && node.op != Op::upsample_bilinear2d) {
       node.shape = in;
     }
   }
@@ -139,6 +165,9 @@ bool runnable(const Graph& g, const Plan& plan) {
       window = int64_t{node.kernel[0]} * node.kernel[1];
       if (node.op == Op::conv2d)
         window *= g.nodes[static_cast<size_t>(node.inputs[0])].shape.dims[0] / node.groups;
+    } else if (node.op == Op::conv_transpose2d) {
+      const int64_t channels = g.nodes[static_cast<size_t>(node.inputs[0])].shape.dims[0];
+      window = int64_t{node.kernel[0]} * node.kernel[1] * channels / node.groups;
     } else if (node.op == Op::linear) {
       const Shape& in = g.nodes[static_cast<size_t>(node.inputs[0])].shape;
       window = in.dims[in.rank - 1];

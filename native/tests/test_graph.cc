@@ -32,7 +32,7 @@ const Fault faults[] = {
     {"two inputs", "ERR_UNSUPPORTED", "flatten3",
      [](Graph& g) { g.nodes[3].op = Op::input, g.nodes[3].inputs.clear(); }},
     {"output -1", "ERR_ARGUMENT", "", [](Graph& g) { g.output = -1; }},
-    {"output beyond", "ERR_ARGUMENT", "", [](Graph& g) { g.output = 16; }},
+    {"output beyond", "ERR_ARGUMENT", "", [](Graph& g) { g.output = 18; }},
     {"rank 0", "ERR_SHAPE", "maxPool2d2", [](Graph& g) { g.nodes[2].shape.rank = 0; }},
     {"rank 7", "ERR_SHAPE", "maxPool2d2", [](Graph& g) { g.nodes[2].shape.rank = 7; }},
     {"rank -1", "ERR_SHAPE", "maxPool2d2", [](Graph& g) { g.nodes[2].shape.rank = -1; }},
@@ -110,6 +110,28 @@ const Fault faults[] = {
      [](Graph& g) {
        g.nodes[13].shape = shape_of({8, 8});
      }},
+    {"output padding of a stride", "ERR_ARGUMENT", "convTranspose2d16",
+     [](Graph& g) { g.nodes[16].output_padding[1] = 2; }},
+    {"output padding -1", "ERR_ARGUMENT", "convTranspose2d16",
+     [](Graph& g) { g.nodes[16].output_padding[0] = -1; }},
+    {"transposed weights too short", "ERR_SHAPE", "convTranspose2d16",
+     [](Graph& g) { g.nodes[16].weight.length -= 1; }},
+    {"padding that leaves nothing", "ERR_SHAPE", "convTranspose2d16",
+     [](Graph& g) { g.nodes[16].padding[3] = 17; }},
+    {"a padded output beyond 2^31", "ERR_SHAPE", "convTranspose2d16",
+     [](Graph& g) {
+       g.nodes[16].stride[0] = g.nodes[16].stride[1] = 32768;
+       g.nodes[16].padding[0] = g.nodes[16].padding[1] = 32768;
+     }},
+    {"scale 0", "ERR_ARGUMENT", "upsampleBilinear2d17", [](Graph& g) { g.nodes[17].scales[0] = 0; }},
+    {"scale NaN", "ERR_ARGUMENT", "upsampleBilinear2d17",
+     [](Graph& g) { g.nodes[17].scales[1] = float_of(0x7fc00000); }},
+    {"resized channels", "ERR_SHAPE", "upsampleBilinear2d17",
+     [](Graph& g) { g.nodes[17].shape.dims[0] = 5; }},
+    {"resized to another rank", "ERR_SHAPE", "upsampleBilinear2d17",
+     [](Graph& g) {
+       g.nodes[17].shape = shape_of({4, 4});
+     }},
     {"shapes that do not broadcast", "ERR_SHAPE", "mul14", [](Graph& g) { g.nodes[14].inputs[1] = 0; }},
     {"reshape to another length", "ERR_SHAPE", "reshape15", [](Graph& g) { g.nodes[15].shape.dims[0] += 1; }},
     {"an op on too small a rank", "ERR_SHAPE", "softmax5", [](Graph& g) { g.nodes[5].op = Op::max_pool2d; }},
@@ -132,6 +154,8 @@ Net sample(Random& random) {
   x = net.pad(x, {1, -1, 2}, {4, 4, 4}, 0.5f);
   x = net.binary(Op::mul, x, 2);
   net.reshape(x, shape_of({4, 16}));
+  x = net.conv_transpose(1, 2, Window(3, 2), 2);
+  net.resize(Op::upsample_bilinear2d, 2, 9, 5, Coordinates::half_pixel);
   net.graph.output = 7;
   return net;
 }

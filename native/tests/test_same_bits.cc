@@ -150,6 +150,7 @@ PER_TIER(nets) {
       double largest = 1, worst = 0;
       for (size_t i = 0; i < alone.size(); ++i) {
         largest = std::max(largest, std::fabs(static_cast<double>(alone[i])));
+        if (bits_of((*other)[i]) == bits_of(alone[i])) continue;  // a maximum of nothing too
         const double off = std::fabs(static_cast<double>((*other)[i]) - alone[i]);
         worst = std::max(worst, off == off ? off : 1e30);
       }

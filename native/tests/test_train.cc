@@ -80,12 +80,13 @@ PER_TIER(train_gradients) {
     lesson.choose_classes(random);
     check_gradients(t, lesson, 0);
   }
-  for (int round = 0; round < (slow ? 12 : 60); ++round) {
-    const std::string name = "net" + std::to_string(round);
+  for (int round = 0; round < (slow ? 16 : 80); ++round) {
+    const bool up = round % 4 == 3;
+    const std::string name = (up ? "up" : "net") + std::to_string(round);
     if (!begin(name)) continue;
     Random random(name);
     const Loss loss = all_losses[round % 5];
-    Net net = trainable_net(random, random.range(1, 9));
+    Net net = up ? upsampling_net(random) : trainable_net(random, random.range(1, 9));
     finish(net, loss);
     const int batch = random.range(1, 20);
     Lesson lesson(random, std::move(net), loss, batch, batch);
@@ -101,12 +102,13 @@ PER_TIER(train_gradients) {
 
 // Of the twin itself, in double: central differences of its loss.
 ONCE(train_twin) {
-  for (int round = 0; round < 30; ++round) {
-    const std::string name = "net" + std::to_string(round);
+  for (int round = 0; round < 40; ++round) {
+    const bool up = round % 4 == 3;
+    const std::string name = (up ? "up" : "net") + std::to_string(round);
     if (!begin(name)) continue;
     Random random(name);
     const Loss loss = all_losses[round % 5];
-    Net net = trainable_net(random, random.range(1, 7));
+    Net net = up ? upsampling_net(random) : trainable_net(random, random.range(1, 7));
     finish(net, loss);
     const Lesson lesson(random, std::move(net), loss, 2, 2);
     NaiveTraining twin(lesson.net.graph);
@@ -154,7 +156,7 @@ std::vector<float> everything(Trainer& t, const Lesson& lesson) {
 
 PER_TIER(train_threads) {
   for (int round = 0; round < (slow ? 4 : 16); ++round) {
-    const std::string name = round == 0 ? "lenet5" : "net" + std::to_string(round);
+    const std::string name = round == 0 ? "lenet5" : (round % 4 == 3 ? "up" : "net") + std::to_string(round);
     if (!begin(name)) continue;
     const Lesson lesson = varied_lesson(name);
     const std::vector<float> want = everything(*lesson.trainer(t.isa), lesson);
@@ -197,7 +199,7 @@ PER_TIER(train_concurrent) {
 
 ONCE(train_tiers) {
   for (int round = 0; round < (slow ? 4 : 24); ++round) {
-    const std::string name = round == 0 ? "lenet5" : "net" + std::to_string(round);
+    const std::string name = round == 0 ? "lenet5" : (round % 4 == 3 ? "up" : "net") + std::to_string(round);
     if (!begin(name)) continue;
     const Lesson lesson = varied_lesson(name);
     std::vector<float> want[2];

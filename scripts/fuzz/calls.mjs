@@ -67,6 +67,23 @@ export function callsOf(k) {
     () => x(4),
     is({ ...along, groups: 2 }),
   )
+  const up = { ...windows, stride: [2, 1], outputPadding: [1, 0] }
+  fn(
+    'convTranspose2d',
+    image,
+    () => x(2, 2, 3, 3),
+    () => x(4),
+    is({ ...up, groups: 2 }),
+  )
+  fn(
+    'convTranspose1d',
+    () => x(2, 2, 6),
+    () => x(2, 2, 3),
+    () => x(4),
+    is({ ...along, stride: 2, outputPadding: 1, groups: 2 }),
+  )
+  fn('interpolate', image, is({ size: [3, 8] }))
+  fn('interpolate', image, is({ scaleFactor: [1.5, 2], mode: 'bilinear', alignCorners: true }))
   fn(
     'linear',
     image,
@@ -139,6 +156,13 @@ export function callsOf(k) {
     () => [2, 4, { kernelSize: 3, ...copy(along), groups: 2, ...drawn() }],
     () => x(2, 2, 6),
   )
+  layer('ConvTranspose2d', () => [2, 4, { kernelSize: [3, 3], ...copy(up), groups: 2, ...drawn() }])
+  layer(
+    'ConvTranspose1d',
+    () => [2, 4, { kernelSize: 3, ...copy(along), outputPadding: 0, groups: 2, ...drawn() }],
+    () => x(2, 2, 6),
+  )
+  layer('Upsample', is([{ scaleFactor: 2, mode: 'bilinear', alignCorners: false }]))
   layer('Linear', () => [6, 3, drawn()])
   layer('LeNet5', is([1, 10]), () => x(1, 1, 28, 28))
   layer('LogisticRegression', () => [72, { generator: new k.Generator(1) }])

@@ -33,7 +33,7 @@ const activations = [
 /** Mostly one that fits; what does not fit must be refused by name. */
 function layer(random, rank) {
   const window = () => random.between(1, random.oneIn(8) ? 12 : 4)
-  switch (rank === 3 ? random.below(9) : 8) {
+  switch (rank === 3 ? random.below(11) : 10) {
     case 0:
     case 1: {
       const groups = random.oneIn(4) ? random.between(1, 4) : 1
@@ -72,6 +72,18 @@ function layer(random, rank) {
       return ['ConstantPad2d', random.below(3), random.number()]
     case 7:
       return [random.pick(activations)]
+    case 8: {
+      const stride = random.between(1, 3)
+      const more = { kernelSize: window(), stride, padding: random.below(2) }
+      return ['ConvTranspose2d', random.between(1, 5), { ...more, outputPadding: random.below(stride) }]
+    }
+    case 9: {
+      const mode = random.pick(['nearest', 'bilinear'])
+      const size = random.oneIn(2)
+        ? { size: random.between(1, 12) }
+        : { scaleFactor: random.between(1, 8) / 4 }
+      return ['Upsample', { ...size, mode }]
+    }
     default:
       return random.pick([
         ['Flatten'],
@@ -116,7 +128,8 @@ function build(kernelet, shape, layers) {
       const [out, more] = options
       const groups = count % more.groups === 0 ? more.groups : 1
       made.push(new kernelet.Conv2d(count, out, { ...more, groups }))
-    } else if (kind === 'Linear') made.push(new kernelet.Linear(now.at(-1), ...options))
+    } else if (kind === 'ConvTranspose2d') made.push(new kernelet.ConvTranspose2d(count, ...options))
+    else if (kind === 'Linear') made.push(new kernelet.Linear(now.at(-1), ...options))
     else if (kind === 'BatchNorm2d') made.push(new kernelet.BatchNorm2d(count))
     else made.push(new kernelet[kind](...options))
   }

@@ -69,6 +69,11 @@ function saved({
       new kernelet.ConstantPad2d(1, 0.5),
       new kernelet.AdaptiveAvgPool2d(1),
     ),
+    new Sequential(
+      new kernelet.ConvTranspose2d(1, 2, { kernelSize: 3, stride: 2, padding: 1, outputPadding: 1 }),
+      new kernelet.Upsample({ scaleFactor: 1.5, mode: 'bilinear' }),
+      new kernelet.Upsample({ size: [5, 7] }),
+    ),
   ]
   return nets.map((net) => saveOnnx(net, { inputShape: [1, 6, 6] }))
 }

@@ -40,8 +40,10 @@ export type Write = (to: GraphWriter, item: Item) => void
 /** By operation. */
 export type Writers = Readonly<Record<string, Write>>
 
-/** Attributes: numbers are integers, { float } is one that is not. */
-export type Attributes = Readonly<Record<string, number | readonly number[] | { readonly float: number }>>
+/** An attribute: numbers are integers, { float } is one that is not. */
+type AttributeValue = number | string | readonly number[] | { readonly float: number }
+
+export type Attributes = Readonly<Record<string, AttributeValue>>
 
 /** How a weight is written: as it is, its two dimensions exchanged, or in another shape. */
 export type Form = 'transposed' | readonly number[] | undefined
@@ -263,11 +265,9 @@ export class GraphWriter {
   }
 }
 
-function attribute(
-  name: string,
-  value: number | readonly number[] | { readonly float: number },
-): Draft<AttributeProto> {
+function attribute(name: string, value: AttributeValue): Draft<AttributeProto> {
   if (typeof value === 'number') return { name, i: value, type: 2 }
+  if (typeof value === 'string') return { name, s: new TextEncoder().encode(value), type: 3 }
   return 'float' in value ? { name, f: value.float, type: 1 } : { name, ints: [...value], type: 7 }
 }
 

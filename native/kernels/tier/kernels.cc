@@ -7,11 +7,13 @@
 #include "kernels/conv/direct_channels.h"
 #include "kernels/conv/direct_pixels.h"
 #include "kernels/conv/im2col.h"
+#include "kernels/conv/transposed.h"
 #include "kernels/conv/winograd.h"
 #include "kernels/int8/rescale.h"
 #include "kernels/linear.h"
 #include "kernels/peak.h"
 #include "kernels/pool.h"
+#include "kernels/resize.h"
 #include "kernels/softmax.h"
 #include "kernels/train/conv.h"
 #include "kernels/train/dropout.h"
@@ -170,6 +172,10 @@ constexpr KernelTable make_table() {
   t.interleave = batched::interleave;
   t.deinterleave = batched::deinterleave;
 
+  t.transposed_conv = {transposed::weights_size, transposed::pack, transposed::scratch_size,
+                       transposed::run,          tile_rows,        tile_width};
+  t.nearest = resize::nearest;
+  t.linear_resize = resize::linear;
   t.activate = activate;
   t.is_bounded = is_bounded;
   t.softmax = softmax;
@@ -185,12 +191,15 @@ constexpr KernelTable make_table() {
   t.train.conv_dx = train::conv_dx;
   t.train.conv_dw_scratch = train::conv_dw_scratch;
   t.train.conv_dw = train::conv_dw;
+  t.train.channel_sums = train::channel_sums;
   t.train.linear_dx = train::linear_dx;
   t.train.linear_panel_size = train::linear_panel_size;
   t.train.linear_panels = train::linear_panels;
   t.train.linear_dw = train::linear_dw;
   t.train.max_pool_dx = train::max_pool_dx;
   t.train.avg_pool_dx = train::avg_pool_dx;
+  t.train.nearest_dx = train::nearest_dx;
+  t.train.linear_resize_dx = train::linear_resize_dx;
   t.train.activate_dx = train::activate_dx;
   t.train.slope = train::slope;
   t.train.adaptive_dx = train::adaptive_dx;

@@ -364,6 +364,28 @@ size_t conv_dw_scratch(const ConvArgs& s) {
   return dw_padded_size(s, padded_plane(s)) + static_cast<size_t>(s.oc) * (conv_k(s) + 1) * lanes;
 }
 
+// grad [channels][pixels][lanes] -> db [channels]; sums [channels][lanes]
+void channel_sums(int32_t channels, size_t pixels, const float* grad, float* db, float* sums) {
+  // four channels side by side: one alone would wait for its own sums
+  constexpr int at_once = 4;
+  const size_t plane = pixels * lanes;
+  for (int channel = 0; channel < channels; channel += at_once) {
+    const float* from[at_once];
+    reg sum[at_once];
+    for (int c = 0; c < at_once; ++c) {
+      from[c] = grad + static_cast<size_t>(channel + c < channels ? channel + c : channel) * plane;
+      sum[c] = F32::zero();
+    }
+    for (size_t i = 0; i < plane; i += lanes) {
+      KERNELET_UNROLL
+      for (int c = 0; c < at_once; ++c) sum[c] = F32::add(sum[c], F32::load(from[c] + i));
+    }
+    for (int c = 0; c < at_once && channel + c < channels; ++c)
+      F32::store(sums + static_cast<size_t>(channel + c) * lanes, sum[c]);
+  }
+  sum_images(static_cast<size_t>(channels), sums, db);
+}
+
 // src [ic][ih][iw][lanes], grad [oc][oh][ow][lanes] -> dw [oc][k], db [oc] or null
 void conv_dw(const ConvArgs& s, const float* src, const float* grad, float* dw, float* db, float* scratch) {
   const Plane plane = padded_plane(s);
@@ -412,26 +434,9 @@ void conv_dw(const ConvArgs& s, const float* src, const float* grad, float* dw, 
     }
   }
   sum_images(static_cast<size_t>(s.oc) * k, sums, dw);
-  if (db == nullptr) return;
-  // four channels side by side: one alone would wait for its own sums
-  constexpr int channels = 4;
-  float* const bias_sums = sums + static_cast<size_t>(s.oc) * k * lanes;
-  const size_t plane_floats = static_cast<size_t>(s.oh) * s.ow * lanes;
-  for (int oc = 0; oc < s.oc; oc += channels) {
-    const float* from[channels];
-    reg sum[channels];
-    for (int c = 0; c < channels; ++c) {
-      from[c] = grad + static_cast<size_t>(oc + c < s.oc ? oc + c : oc) * plane_floats;
-      sum[c] = F32::zero();
-    }
-    for (size_t i = 0; i < plane_floats; i += lanes) {
-      KERNELET_UNROLL
-      for (int c = 0; c < channels; ++c) sum[c] = F32::add(sum[c], F32::load(from[c] + i));
-    }
-    for (int c = 0; c < channels && oc + c < s.oc; ++c)
-      F32::store(bias_sums + static_cast<size_t>(oc + c) * lanes, sum[c]);
-  }
-  sum_images(static_cast<size_t>(s.oc), bias_sums, db);
+  if (db != nullptr)
+    channel_sums(s.oc, static_cast<size_t>(s.oh) * s.ow, grad, db,
+                 sums + static_cast<size_t>(s.oc) * k * lanes);
 }
 
 }  // namespace train

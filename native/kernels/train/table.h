@@ -13,6 +13,7 @@ enum class Pool : int32_t;
 struct ConvArgs;
 struct LinearArgs;
 struct PoolArgs;
+struct ResizeArgs;
 struct SoftmaxArgs;
 struct Unary;
 
@@ -81,6 +82,8 @@ struct TrainKernels {
   // Sums over the block; db may be null.
   size_t (*conv_dw_scratch)(const ConvArgs&);
   void (*conv_dw)(const ConvArgs&, const float* src, const float* grad, float* dw, float* db, float* scratch);
+  // Sums over pixels and the block: grad [channels][pixels][lanes] -> db [channels]; scratch [channels][lanes].
+  void (*channel_sums)(int32_t channels, size_t pixels, const float* grad, float* db, float* scratch);
 
   void (*linear_dx)(const LinearArgs&, const float* weight_oi, const float* grad, float* dx);
   size_t (*linear_panel_size)(const LinearGradArgs&);
@@ -91,6 +94,8 @@ struct TrainKernels {
 
   void (*max_pool_dx)(const PoolArgs&, const float* src, const float* grad, float* dx);
   void (*avg_pool_dx)(const PoolArgs&, const float* grad, float* dx);
+  void (*nearest_dx)(const ResizeArgs&, const float* grad, float* dx);
+  void (*linear_resize_dx)(const ResizeArgs&, const float* grad, float* dx);
   void (*activate_dx)(Activation, size_t n, const float* dst, const float* grad,
                       float* dx);  // dx may be grad
   // By the input, for every activation: dx = f'(src) grad; dx may be grad.

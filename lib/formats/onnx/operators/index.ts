@@ -3,14 +3,27 @@ import type { Writers } from '../graph-writer.ts'
 import type { Operator } from '../operator.ts'
 import { arithmetic } from './arithmetic.ts'
 import { cast } from './cast.ts'
+import { transposed } from './conv-transpose.ts'
 import { elementwise } from './elementwise.ts'
 import { matrices } from './linear.ts'
 import { normalise } from './normalise.ts'
 import { padding } from './pad.ts'
+import { resizing } from './resize.ts'
 import { movement } from './shape.ts'
 import { windows } from './window.ts'
 
-const families = [arithmetic, cast, elementwise, matrices, movement, normalise, padding, windows]
+const families = [
+  arithmetic,
+  cast,
+  elementwise,
+  matrices,
+  movement,
+  normalise,
+  padding,
+  resizing,
+  transposed,
+  windows,
+]
 
 export const operators: ReadonlyMap<string, Operator> = new Map(
   families

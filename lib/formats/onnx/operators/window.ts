@@ -17,14 +17,14 @@ import { KerneletError } from '../../../util/errors.ts'
 import * as nd from '../array.ts'
 import { spend } from '../budget.ts'
 import { int64, type Scalar } from '../element.ts'
-import type { Write } from '../graph-writer.ts'
+import type { Attributes, Write } from '../graph-writer.ts'
 import type { OnnxNode } from '../node.ts'
 import type { Family } from '../operator.ts'
 import { layer } from '../slots.ts'
 import { arrayOf, isSymbolic, type Read, required, tensorOf, type Value } from '../value.ts'
 
 /** The attributes of a window, a number for each dimension it slides along. */
-interface WindowAttributes {
+export interface WindowAttributes {
   readonly autoPad: string
   readonly kernel: number[] | undefined
   readonly strides: number[] | undefined
@@ -32,7 +32,7 @@ interface WindowAttributes {
   readonly pads: number[] | undefined
 }
 
-function readWindow(node: OnnxNode): WindowAttributes {
+export function readWindow(node: OnnxNode): WindowAttributes {
   const autoPad = node.text('auto_pad', 'NOTSET')
   if (!['NOTSET', 'SAME_UPPER', 'SAME_LOWER', 'VALID'].includes(autoPad)) {
     throw node.unsupported(`attribute auto_pad=${autoPad} is not supported`)
@@ -49,7 +49,7 @@ function readWindow(node: OnnxNode): WindowAttributes {
 }
 
 /** A window over an image of a known size. */
-interface Window {
+export interface Window {
   readonly kernel: number[]
   readonly stride: number[]
   readonly dilation: number[]
@@ -57,7 +57,7 @@ interface Window {
   readonly after: number[]
 }
 
-function place(
+export function place(
   node: OnnxNode,
   attributes: WindowAttributes,
   kernel: number[],
@@ -91,7 +91,7 @@ function place(
 }
 
 /** How the functions of images take a window over two dimensions, but for its size. */
-function planar({ stride, dilation, before, after }: Window): {
+export function planar({ stride, dilation, before, after }: Window): {
   stride: [number, number]
   dilation: [number, number]
   padding: [number, number, number, number]
@@ -101,7 +101,7 @@ function planar({ stride, dilation, before, after }: Window): {
 }
 
 /** How the functions of sequences take a window over one. */
-function linear({ stride, dilation, before, after }: Window): {
+export function linear({ stride, dilation, before, after }: Window): {
   stride: number
   dilation: number
   padding: [number, number]
@@ -110,37 +110,47 @@ function linear({ stride, dilation, before, after }: Window): {
   return { stride: one(stride), dilation: one(dilation), padding: [one(before), one(after)] }
 }
 
+/** What a convolution of either way is given, checked. */
+export function operandsOf(
+  node: OnnxNode,
+  attributes: WindowAttributes,
+  inputs: readonly (Value | undefined)[],
+): { x: Tensor; weight: Tensor; bias: Tensor | undefined; kernel: number[] } {
+  const x = tensorOf(required(node, inputs, 0), node)
+  const weight = tensorOf(required(node, inputs, 1), node)
+  const bias = inputs[2] ? tensorOf(inputs[2], node) : undefined
+  const rank = x.shape.length
+  if (isSymbolic(weight) || isSymbolic(bias)) {
+    throw node.unsupported('weights that are computed from the image are for run() only')
+  }
+  if (rank !== 3 && rank !== 4) {
+    throw node.unsupported(
+      `a convolution over ${formatShape(x.shape.slice(2))} has ${rank - 2} dimensions, not 1 or 2`,
+    )
+  }
+  if (weight.shape.length !== rank) {
+    throw node.error(
+      'ERR_SHAPE',
+      `weights of ${formatShape(weight.shape)} do not fit ${formatShape(x.shape)}`,
+    )
+  }
+  const kernel = weight.shape.slice(2)
+  if (attributes.kernel?.some((size, d) => size !== kernel[d])) {
+    throw node.error(
+      'ERR_SHAPE',
+      `kernel_shape is ${formatShape(attributes.kernel)} but the weights are ${formatShape(weight.shape)}`,
+    )
+  }
+  return { x, weight, bias, kernel }
+}
+
 const Conv: Read = (node) => {
   const attributes = readWindow(node)
   const groups = node.int('group', 1)
   return (inputs) => {
-    const x = tensorOf(required(node, inputs, 0), node)
-    const weight = tensorOf(required(node, inputs, 1), node)
-    const bias = inputs[2] ? tensorOf(inputs[2], node) : undefined
-    const rank = x.shape.length
-    if (isSymbolic(weight) || isSymbolic(bias)) {
-      throw node.unsupported('weights that are computed from the image are for run() only')
-    }
-    if (rank !== 3 && rank !== 4) {
-      throw node.unsupported(
-        `a convolution over ${formatShape(x.shape.slice(2))} has ${rank - 2} dimensions, not 1 or 2`,
-      )
-    }
-    if (weight.shape.length !== rank) {
-      throw node.error(
-        'ERR_SHAPE',
-        `weights of ${formatShape(weight.shape)} do not fit ${formatShape(x.shape)}`,
-      )
-    }
-    const kernel = weight.shape.slice(2)
-    if (attributes.kernel?.some((size, d) => size !== kernel[d])) {
-      throw node.error(
-        'ERR_SHAPE',
-        `kernel_shape is ${formatShape(attributes.kernel)} but the weights are ${formatShape(weight.shape)}`,
-      )
-    }
+    const { x, weight, bias, kernel } = operandsOf(node, attributes, inputs)
     const window = place(node, attributes, kernel, x.shape.slice(2))
-    return rank === 3
+    return x.shape.length === 3
       ? conv1d(x, weight, bias, { ...linear(window), groups })
       : conv2d(x, weight, bias, { ...planar(window), groups })
   }
@@ -346,11 +356,11 @@ function globalPool(pool: (x: Tensor, size: number) => Tensor): Read {
 }
 
 /** A window over [c, l] is one over two dimensions of which ONNX wants only the second. */
-function lastOf(pair: readonly number[], flat: boolean): number[] {
+export function lastOf(pair: readonly number[], flat: boolean): number[] {
   return flat ? pair.slice(1) : [...pair]
 }
 
-function windowAttributes(node: GraphNode, flat: boolean): Record<string, number[]> {
+export function windowAttributes(node: GraphNode, flat: boolean): Record<string, number[]> {
   const { kernelSize = [1, 1], stride = [1, 1], padding: [top, left, bottom, right] = [0, 0, 0, 0] } = node
   return {
     kernel_shape: lastOf(kernelSize, flat),
@@ -359,21 +369,28 @@ function windowAttributes(node: GraphNode, flat: boolean): Record<string, number
   }
 }
 
-const writeConvolution: Write = (to, { node, inputs, shapes: [image = []], output }) => {
-  const { bias, dilation = [1, 1], groups = 1 } = node
-  const weight = to.weightOf(node)
-  const flat = image.length === 2
-  const form = flat ? [...weight.shape.slice(0, 2), ...weight.shape.slice(-1)] : undefined
-  const names = [
-    ...inputs,
-    to.weight(weight, `${node.name}.weight`, weight.shape.length === 3 ? undefined : form),
-  ]
-  if (bias) names.push(to.weight(bias, `${node.name}.bias`))
-  to.add('Conv', names, output, {
-    ...windowAttributes(node, flat),
-    dilations: lastOf(dilation, flat),
-    group: groups,
-  })
+/** A convolution of either way. */
+export function convolutionAs(
+  op: string,
+  more: (node: GraphNode, flat: boolean) => Attributes = () => ({}),
+): Write {
+  return (to, { node, inputs, shapes: [image = []], output }) => {
+    const { bias, dilation = [1, 1], groups = 1 } = node
+    const weight = to.weightOf(node)
+    const flat = image.length === 2
+    const form = flat ? [...weight.shape.slice(0, 2), ...weight.shape.slice(-1)] : undefined
+    const names = [
+      ...inputs,
+      to.weight(weight, `${node.name}.weight`, weight.shape.length === 3 ? undefined : form),
+    ]
+    if (bias) names.push(to.weight(bias, `${node.name}.bias`))
+    to.add(op, names, output, {
+      ...windowAttributes(node, flat),
+      dilations: lastOf(dilation, flat),
+      group: groups,
+      ...more(node, flat),
+    })
+  }
 }
 
 const writeMaxPool: Write = (to, { node, inputs, shapes: [image = []], output }) => {
@@ -426,7 +443,7 @@ export const windows: Family = {
     GlobalMaxPool: { read: globalPool(adaptiveMaxPool2d), isKernel: true },
   },
   writers: {
-    conv2d: writeConvolution,
+    conv2d: convolutionAs('Conv'),
     maxPool2d: writeMaxPool,
     avgPool2d: writeAveragePool,
     adaptiveAvgPool2d: adaptivePool('GlobalAveragePool', 'AveragePool'),

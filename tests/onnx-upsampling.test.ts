@@ -1,0 +1,270 @@
+/** ConvTranspose, Resize and Upsample of ONNX: beside onnxruntime where it is installed, and what is refused. */
+import { describe, expect, test } from 'vitest'
+import { compile, loadOnnx, type Tensor } from '../lib/index.ts'
+import { largestError, noise } from './helpers.ts'
+import { type AttributeValue, list, type Numbers, onnxModel, onnxruntime, runOrt } from './onnx-models.ts'
+
+const ort = onnxruntime()
+const floats = (...shape: number[]): Numbers => ({
+  shape,
+  data: noise(
+    shape.reduce((a, b) => a * b, 1),
+    3,
+  ),
+})
+
+interface Case {
+  x: Numbers
+  /** Inputs behind the first; undefined: left out. */
+  rest?: (Numbers | undefined)[]
+  attributes?: Record<string, AttributeValue>
+  opset?: number
+  /** Of x in the model; its first dimension is open by default. */
+  batch?: number
+}
+
+function modelOf(op: string, { x, rest = [], attributes = {}, opset = 18, batch }: Case): Uint8Array {
+  const initializers = Object.fromEntries(rest.flatMap((one, i) => (one ? [[`w${i}`, one]] : [])))
+  const names = rest.map((one, i) => (one ? `w${i}` : ''))
+  const shape = [batch ?? 'N', ...x.shape.slice(1)]
+  const nodes = [{ op, inputs: ['x', ...names], outputs: ['y'], attributes }]
+  return onnxModel({ opset, nodes, inputs: { x: { shape } }, outputs: ['y'], initializers })
+}
+
+/** What run() gives, and the same of a compiled model. */
+function ours(op: string, one: Case): Tensor {
+  const net = loadOnnx(modelOf(op, one))
+  const { x: input } = one
+  const y = net.run({ x: input as never }).y as Tensor
+  const data = Float32Array.from(input.data as ArrayLike<number>)
+  const compiled = compile(net, { inputShape: input.shape.slice(1) })
+  expect(largestError(compiled.run(data), y.data)).toBe(0)
+  return y
+}
+
+async function checkBeside(op: string, one: Case): Promise<void> {
+  const y = ours(op, one)
+  if (!ort) return
+  const { y: want } = await runOrt(ort, modelOf(op, one), { x: one.x })
+  expect(y.shape).toEqual(want!.shape)
+  expect(largestError(y.data, want!.data)).toBeLessThan(2e-5)
+}
+
+const refused = (op: string, one: Case, message: RegExp, code = 'ERR_UNSUPPORTED') => {
+  const run = () => loadOnnx(modelOf(op, one)).run({ x: one.x as never })
+  expect(run, JSON.stringify(one.attributes)).toThrow(
+    expect.objectContaining({ code, message: expect.stringMatching(message) }),
+  )
+}
+
+describe('ConvTranspose', () => {
+  const x = floats(2, 4, 5, 6)
+  const w = floats(4, 3, 3, 2)
+  test.each<[string, Case]>([
+    ['nothing said', { x, rest: [w] }],
+    ['a bias, strides', { x, rest: [w, floats(3)], attributes: { strides: [2, 3], kernel_shape: [3, 2] } }],
+    [
+      'pads, output_padding, dilations',
+      {
+        x,
+        rest: [w],
+        attributes: { strides: [2, 2], pads: [1, 0, 2, 1], output_padding: [1, 1], dilations: [2, 1] },
+      },
+    ],
+    ['groups', { x, rest: [w, floats(6)], attributes: { group: 2, strides: [2, 2] } }],
+    ['SAME_UPPER', { x, rest: [w], attributes: { auto_pad: 'SAME_UPPER', strides: [2, 1] } }],
+    ['SAME_LOWER', { x, rest: [w], attributes: { auto_pad: 'SAME_LOWER', strides: [2, 1] } }],
+    [
+      'SAME_UPPER of a wide window',
+      { x, rest: [floats(4, 2, 4, 5)], attributes: { auto_pad: 'SAME_UPPER', strides: [1, 2] } },
+    ],
+    [
+      'SAME_LOWER of a wide window',
+      { x, rest: [floats(4, 2, 4, 5)], attributes: { auto_pad: 'SAME_LOWER', strides: [1, 2] } },
+    ],
+    ['VALID', { x, rest: [w], attributes: { auto_pad: 'VALID', strides: [2, 2] } }],
+    ['output_shape', { x, rest: [w], attributes: { output_shape: [10, 12], strides: [2, 2] } }],
+    ['output_shape, odd', { x, rest: [w], attributes: { output_shape: [8, 11], strides: [2, 2] } }],
+    [
+      'output_shape, SAME_UPPER',
+      { x, rest: [w], attributes: { output_shape: [8, 11], strides: [2, 2], auto_pad: 'SAME_UPPER' } },
+    ],
+    [
+      'one dimension',
+      {
+        x: floats(3, 4, 9),
+        rest: [floats(4, 2, 3), floats(2)],
+        attributes: { strides: [3], output_padding: [2], pads: [1, 0] },
+      },
+    ],
+    ['opset 1', { x, rest: [w], attributes: { strides: [2, 2] }, opset: 10 }],
+  ])('%s', (_, one) => checkBeside('ConvTranspose', one))
+
+  test('is refused by name', () => {
+    refused(
+      'ConvTranspose',
+      { x: floats(1, 2, 3, 3, 3), rest: [floats(2, 1, 2, 2, 2)] },
+      /has 3 dimensions, not 1 or 2/,
+    )
+    refused(
+      'ConvTranspose',
+      { x, rest: [w], attributes: { pads: [-1, 0, 0, 0] } },
+      /pads=\[-1, 0, 0, 0\] is negative/,
+    )
+    refused(
+      'ConvTranspose',
+      { x, rest: [w], attributes: { output_padding: [1, 0] } },
+      /outputPadding must be less/,
+      'ERR_ARGUMENT',
+    )
+    refused(
+      'ConvTranspose',
+      { x, rest: [w], attributes: { output_padding: [1] } },
+      /output_padding \[1\] does not fit/,
+      'ERR_SHAPE',
+    )
+    refused(
+      'ConvTranspose',
+      { x, rest: [w], attributes: { output_shape: [30, 30] } },
+      /outputPadding must be less/,
+      'ERR_ARGUMENT',
+    )
+    refused(
+      'ConvTranspose',
+      { x, rest: [w], attributes: { kernel_shape: [2, 2] } },
+      /kernel_shape is 2×2/,
+      'ERR_SHAPE',
+    )
+    refused(
+      'ConvTranspose',
+      { x, rest: [floats(3, 3, 3, 2)] },
+      /expects 3 input channels but receives 4/,
+      'ERR_SHAPE',
+    )
+  })
+})
+
+describe('Resize', () => {
+  const x = floats(2, 3, 5, 6)
+  const scales = (...numbers: number[]) => list('float', ...numbers)
+  const sizes = (...numbers: number[]) => list('int64', ...numbers)
+  const byScales = (...numbers: number[]) => [undefined, scales(...numbers)]
+  const bySizes = (...numbers: number[]) => [undefined, undefined, sizes(...numbers)]
+
+  for (const coordinate_transformation_mode of [
+    'asymmetric',
+    'half_pixel',
+    'pytorch_half_pixel',
+    'align_corners',
+  ]) {
+    for (const nearest_mode of ['floor', 'ceil', 'round_prefer_floor', 'round_prefer_ceil']) {
+      const attributes = { coordinate_transformation_mode, nearest_mode }
+      test(`${coordinate_transformation_mode}, ${nearest_mode}`, async () => {
+        for (const factors of [
+          [2, 2],
+          [3, 1.5],
+          [0.5, 0.75],
+          [0.2, 4],
+        ] as const) {
+          await checkBeside('Resize', { x, rest: byScales(1, 1, ...factors), attributes })
+        }
+        for (const sides of [
+          [10, 3],
+          [1, 1],
+          [7, 17],
+        ] as const) {
+          await checkBeside('Resize', { x, rest: bySizes(2, 3, ...sides), attributes, batch: 2 })
+        }
+      })
+    }
+    test(`${coordinate_transformation_mode}, linear`, async () => {
+      const attributes = { coordinate_transformation_mode, mode: 'linear' }
+      for (const factors of [
+        [2, 2],
+        [3, 1.5],
+        [0.5, 0.75],
+        [0.2, 4],
+      ] as const) {
+        await checkBeside('Resize', { x, rest: byScales(1, 1, ...factors), attributes })
+      }
+      for (const sides of [
+        [10, 3],
+        [1, 1],
+        [7, 17],
+      ] as const) {
+        await checkBeside('Resize', { x, rest: bySizes(2, 3, ...sides), attributes, batch: 2 })
+      }
+    })
+  }
+
+  test('one dimension', async () => {
+    const x = floats(3, 4, 9)
+    await checkBeside('Resize', { x, rest: byScales(1, 1, 2.5) })
+    await checkBeside('Resize', { x, rest: bySizes(3, 4, 5), batch: 3, attributes: { mode: 'linear' } })
+  })
+
+  test.each([10, 11, 13, 18, 19, 21])('opset %i', async (opset) => {
+    // before opset 13 the roi must be there, empty as it may be
+    const roi = opset < 13 ? scales() : undefined
+    const rest = opset < 11 ? [scales(1, 1, 2, 3)] : [roi, scales(1, 1, 2, 3)]
+    for (const mode of ['nearest', 'linear']) {
+      await checkBeside('Resize', { x, rest, opset, attributes: { mode } })
+    }
+    if (opset < 18) return
+    await checkBeside('Resize', { x, rest: bySizes(7, 4), opset, attributes: { axes: [2, 3] } })
+    await checkBeside('Resize', { x, rest: byScales(2, 0.5), opset, attributes: { axes: [-1, 2] } })
+  })
+
+  test.each([7, 8, 9])('Upsample, opset %i', async (opset) => {
+    for (const mode of ['nearest', 'linear']) {
+      const numbers = [1, 1, 2, 3]
+      const old = opset < 9 ? { scales: { floats: numbers } } : {}
+      const rest = opset < 9 ? [] : [scales(...numbers)]
+      await checkBeside('Upsample', { x, rest, opset, attributes: { mode, ...old } })
+    }
+  })
+
+  test('is refused by name', () => {
+    const rest = byScales(1, 1, 2, 2)
+    refused(
+      'Resize',
+      { x, rest, attributes: { mode: 'cubic' } },
+      /Resize, opset 18.*mode=cubic is not supported/,
+    )
+    refused('Resize', { x, rest, attributes: { antialias: 1 } }, /antialias is not supported/)
+    refused('Resize', { x, rest, attributes: { exclude_outside: 1 } }, /exclude_outside is not supported/)
+    for (const way of ['tf_crop_and_resize', 'tf_half_pixel_for_nn', 'half_pixel_symmetric']) {
+      refused('Resize', { x, rest, attributes: { coordinate_transformation_mode: way } }, new RegExp(way))
+    }
+    refused('Resize', { x, rest, attributes: { nearest_mode: 'simple' } }, /nearest_mode=simple/)
+    refused('Resize', { x, rest: byScales(2, 1, 1, 1) }, /resizing of axis 0/)
+    refused('Resize', { x, rest: byScales(1, 2, 1, 1) }, /resizing of axis 1/)
+    refused('Resize', { x, rest: bySizes(2, 6, 5, 6) }, /resizing of axis 1/)
+    const policy = { keep_aspect_ratio_policy: 'not_larger' }
+    refused(
+      'Resize',
+      { x, rest: bySizes(2, 3, 5, 9), attributes: policy },
+      /keep_aspect_ratio_policy=not_larger/,
+    )
+    refused('Resize', { x: floats(1, 2, 3, 3, 3), rest: byScales(1, 1, 2, 2, 2) }, /no \[n, c, h, w\]/)
+    refused('Resize', { x, rest: [] }, /either scales or sizes/, 'ERR_FORMAT')
+    refused(
+      'Resize',
+      { x, rest: [undefined, scales(1, 1, 2, 2), sizes(2, 3, 10, 12)] },
+      /either/,
+      'ERR_FORMAT',
+    )
+    refused('Resize', { x, rest: byScales(1, 1, 2) }, /3 numbers do not fit the axes/, 'ERR_SHAPE')
+    refused('Resize', { x, rest: byScales(1, 1, 0, 2) }, /no numbers above 0/, 'ERR_SHAPE')
+    refused('Resize', { x, rest: byScales(1, 1, Number.NaN, 2) }, /no numbers above 0/, 'ERR_SHAPE')
+    refused('Resize', { x, rest: byScales(1, 1, 0.01, 2) }, /times 5 leaves nothing of axis 2/, 'ERR_SHAPE')
+    refused(
+      'Resize',
+      { x, rest: bySizes(2, 2), attributes: { axes: [2, 2] } },
+      /do not fit the axes/,
+      'ERR_SHAPE',
+    )
+    refused('Resize', { x, rest: bySizes(1, 1, 2 ** 40, 2) }, /no numbers above 0/, 'ERR_SHAPE')
+    refused('Upsample', { x, rest: [], opset: 8 }, /scales is missing/, 'ERR_FORMAT')
+  })
+})
