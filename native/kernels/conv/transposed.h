@@ -29,7 +29,7 @@ struct Axis {
   int before, after;  // zeros that are read around the input
 };
 
-KERNELET_COLD inline Axis axis_of(int in, int out, int k, int s, int d, int pad) {
+KERNELET_COLD KERNELET_NOINLINE Axis axis_of(int in, int out, int k, int s, int d, int pad) {
   Axis a = {in, out, k, s, d, pad, 0, 0, 0, 0};
   // Euclid: last = gcd(s, d), and times d it is from * d modulo s
   int64_t last = s, rest = d, from = 0, next = 1;
@@ -55,7 +55,7 @@ struct Taps {
   int first, count, at, back;
 };
 
-KERNELET_INLINE Taps taps_of(const Axis& a, int phase) {
+KERNELET_COLD KERNELET_NOINLINE Taps taps_of(const Axis& a, int phase) {
   const int divisor = a.s / a.step, place = phase + a.pad;
   Taps t = {0, 0, 0, a.d / divisor};
   if (place % divisor != 0) return t;
@@ -74,7 +74,7 @@ struct Grid {
   int h, w;
 };
 
-KERNELET_INLINE Grid grid_of(const ConvArgs& s) {
+KERNELET_COLD KERNELET_NOINLINE Grid grid_of(const ConvArgs& s) {
   Grid g = {axis_of(s.ih, s.oh, s.kh, s.sh, s.dh, s.pt), axis_of(s.iw, s.ow, s.kw, s.sw, s.dw, s.pl), 0, 0};
   g.h = g.y.before + s.ih + g.y.after;
   g.w = s.iw + (g.x.before > g.x.after ? g.x.before : g.x.after);
@@ -91,7 +91,7 @@ KERNELET_INLINE int rows_at_once(const Grid& g, int width) {
   const size_t row = static_cast<size_t>(g.w) * width;
   return row < 512 ? static_cast<int>(512 / row) : 1;
 }
-KERNELET_INLINE size_t sums_size(const Grid& g, int width) {
+KERNELET_COLD KERNELET_NOINLINE size_t sums_size(const Grid& g, int width) {
   int rows = rows_at_once(g, width);
   const int most = outputs_of(g.y, 0);
   if (rows > most) rows = most;
@@ -249,8 +249,9 @@ struct Part {
 };
 
 // Rows [first, first + rows) of phase (py, px) -> sums; returns how many weights it has.
-KERNELET_INLINE size_t sum_phase(const ConvArgs& s, const Grid& g, int width, const Part& p, const Taps& y,
-                                 int px, int first, int rows, const float* weights, float* sums) {
+KERNELET_COLD KERNELET_NOINLINE size_t sum_phase(const ConvArgs& s, const Grid& g, int width, const Part& p,
+                                                 const Taps& y, int px, int first, int rows,
+                                                 const float* weights, float* sums) {
   const Taps x = taps_of(g.x, px);
   const size_t row = static_cast<size_t>(g.w) * width, next_channel = sums_size(g, width);
   const size_t n = static_cast<size_t>(rows - 1) * row + static_cast<size_t>(outputs_of(g.x, px)) * width;
@@ -278,8 +279,8 @@ KERNELET_INLINE size_t sum_phase(const ConvArgs& s, const Grid& g, int width, co
   return static_cast<size_t>(t.ic) * y.count * x.count * p.channels;
 }
 
-KERNELET_INLINE void store_rows(const ConvArgs& s, const Grid& g, int width, const Part& p, int py, int px,
-                                int first, int rows, float* sums) {
+KERNELET_NOINLINE void store_rows(const ConvArgs& s, const Grid& g, int width, const Part& p, int py, int px,
+                                  int first, int rows, float* sums) {
   const size_t next_channel = sums_size(g, width);
   const reg floor = floor_of(s.epilogue.after);
   for (int m = 0; m < p.channels; ++m) {
@@ -297,7 +298,7 @@ KERNELET_INLINE void store_rows(const ConvArgs& s, const Grid& g, int width, con
   }
 }
 
-void run(const ConvArgs& s, int32_t width, const float* src, float* dst, float* scratch) {
+KERNELET_COLD void run(const ConvArgs& s, int32_t width, const float* src, float* dst, float* scratch) {
   const Grid g = grid_of(s);
   const size_t row = static_cast<size_t>(g.w) * width, plane = g.h * row, copy = copy_size(s, g, width);
   memset(scratch, 0, sizeof(float) * copy);
