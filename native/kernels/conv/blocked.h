@@ -146,7 +146,7 @@ KERNELET_INLINE void finish(const Tile& t, reg (&c)[P][N]) {
     KERNELET_UNROLL
     for (int n = 0; n < N; ++n) {
       KERNELET_UNROLL
-      for (int p = 0; p < P; ++p) c[p][n] = F32::select_gt(c[p][n], high, high, c[p][n]);
+      for (int p = 0; p < P; ++p) c[p][n] = F32::min(high, c[p][n]);
     }
   }
 }
@@ -167,13 +167,16 @@ KERNELET_NOINLINE void finish_in_memory(const Tile& t, int pixels, int blocks) {
       if (t.residual != nullptr) y = F32::add(y, F32::load(t.residual + n * t.residual_block + i));
       if (simple) {
         y = F32::max(t.floor, y);
-        y = F32::select_gt(y, high, high, y);
+        y = F32::min(high, y);
       }
       F32::store(dst + i, y);
     }
     if (!simple) activate_in_place(after, static_cast<size_t>(pixels) * lanes, dst);
   }
 }
+
+// What a tile begins with. (Loaded as sums are that go on, for less code.)
+alignas(64) const float no_sums[most_pixels * lanes] = {};
 
 // X: floats from one pixel to its neighbour. Edge: columns of taps may lie in the padding.
 template <int P, int N, int X, bool Edge>
@@ -185,10 +188,12 @@ template <int P, int N, int X, bool Edge>
 KERNELET_NOINLINE void TileKernel<P, N, X, Edge>::run(const Tile& t) {
   const int iw = t.args->iw;
   reg c[P][N];
+  const float* const from = t.first ? no_sums : t.dst;
+  const ptrdiff_t next = t.first ? 0 : t.block;
   KERNELET_UNROLL
   for (int p = 0; p < P; ++p) {
     KERNELET_UNROLL
-    for (int n = 0; n < N; ++n) c[p][n] = t.first ? F32::zero() : F32::load(t.dst + n * t.block + p * lanes);
+    for (int n = 0; n < N; ++n) c[p][n] = F32::load(from + n * next + p * lanes);
   }
   if (t.tap_count > 0) {
     const float* block = t.src;
@@ -239,41 +244,59 @@ KERNELET_NOINLINE void TileKernel<P, N, X, Edge>::run(const Tile& t) {
 using TileFunction = void (*)(const Tile&);
 
 // Compared, not looked up: a table would be relocated at load time.
+// The next smaller tile there is: of one pixel less; where few sizes do, of a power of two; of one pixel.
+constexpr int smaller(int pixels, bool few) {
+  if (one_size) return 1;
+  if (!few) return pixels - 1;
+  return pixels > 8 ? 8 : pixels > 4 ? 4 : pixels > 2 ? 2 : 1;
+}
+// Tiles that read planes, as first layers do, come in few sizes.
+constexpr bool in_few_sizes(int x) { return one_size || x == 1; }
+
 template <int N, int X, bool Edge, int P>
 TileFunction tile_from(int pixels) {
-  if constexpr (P == 1) return TileKernel<1, N, X, Edge>::run;
-  else
-    return pixels >= P ? TileKernel<P, N, X, Edge>::run : tile_from < N, X, Edge,
-           one_size ? 1 : P - 1 > (pixels);
+  if constexpr (P > 1) {
+    constexpr int next = smaller(P, in_few_sizes(X));
+    if (pixels < P) return tile_from<N, X, Edge, next>(pixels);
+  }
+  return TileKernel<P, N, X, Edge>::run;
 }
 template <int X, bool Edge>
 KERNELET_COLD TileFunction tile_of(int pixels, int blocks) {
-  return blocks == 1 ? tile_from<1, X, Edge, most_pixels>(pixels)
-                     : tile_from<2, X, Edge, most_pixels>(pixels);
+  if (blocks == 1) return tile_from<1, X, Edge, most_pixels>(pixels);
+  return tile_from<2, X, Edge, most_pixels>(pixels);
 }
 
-// Pixels of a row in tiles, as even as can be; a tier of one size has tiles of the most pixels and of one.
-template <int Most>
+// Pixels of a row in tiles, as even as can be; in few sizes whole tiles first, then smaller and smaller ones.
+template <int Most, bool Few>
 struct Tiles {
-  int n, count, base, longer;
-  explicit Tiles(int pixels) : n(pixels) {
-    if (one_size) {
-      base = Most;
-      longer = pixels / Most;
-      count = longer + pixels % Most;
-    } else {
-      count = parts_of(pixels, Most);
-      base = pixels / count;
-      longer = pixels % count;
-    }
+  int count, base, longer, rest;  // `longer` tiles first, of the most pixels or of one more than the others
+  explicit Tiles(int pixels)
+      : count(parts_of(pixels, Most)), base(pixels / count), longer(pixels % count), rest(0) {
+    if (!Few) return;
+    base = Most;
+    longer = pixels / Most;
+    rest = pixels % Most;
+    count = longer;
+    for (int left = rest; left > 0; ++count) left -= piece(left);
   }
   KERNELET_INLINE int begin(int tile) const {
-    if (one_size) return tile < longer ? tile * base : longer * base + tile - longer;
-    return tile * base + (tile < longer ? tile : longer);
+    if (!Few) return tile * base + (tile < longer ? tile : longer);
+    if (tile <= longer) return tile * base;
+    int left = rest;
+    for (int i = longer; i < tile; ++i) left -= piece(left);
+    return longer * base + rest - left;
   }
   KERNELET_INLINE int pixels(int tile) const {
-    if (one_size) return tile < longer ? base : 1;
-    return base + (tile < longer ? 1 : 0);
+    if (!Few) return base + (tile < longer ? 1 : 0);
+    return begin(tile + 1) - begin(tile);
+  }
+
+ private:
+  static int piece(int left) {
+    int size = Most;
+    while (size > left) size = smaller(size, true);
+    return size;
   }
 };
 
@@ -294,18 +317,16 @@ void convolve(const ConvArgs& s, const Stage& g, const float* src, float* dst, f
               int parts) {
   const bool flat = is_flat(s, g), pooled = s.epilogue.pool != Pool::none;
   const int rows = flat ? 1 : s.oh, width = flat ? s.oh * s.ow : s.ow, taps = taps_of(s);
-  const Tiles<most_pixels> cut(width);
+  constexpr bool few = in_few_sizes(X);
+  const Tiles<most_pixels, few> cut(width);
   const int blocks = blocks_of(s.oc), panels = parts_of(blocks, most_blocks);
   const float* const packed = s.weights + tap_floats(s);
   const int32_t* const offsets = reinterpret_cast<const int32_t*>(s.weights);
   const size_t channel_weights = static_cast<size_t>(taps) * most_blocks * lanes;
   const size_t weights = static_cast<size_t>(blocks) * lanes * s.ic * taps;
-  const int units = flat     ? cut.count
-                    : pooled ? s.ph
-                             : rows,
-            unit = flat     ? 1
-                   : pooled ? 2 * cut.count
-                            : cut.count;
+  // what is cut: single tiles, rows, or pairs of rows
+  const int unit = flat ? 1 : pooled ? 2 * cut.count : cut.count;
+  const int units = rows * cut.count / unit;
   const bool by_panels = panels >= parts && (weights > many_weights || units < parts);
   const int first_block = by_panels ? part_begin(panels, parts, part) * most_blocks : 0;
   const int panels_end = by_panels ? part_begin(panels, parts, part + 1) * most_blocks : blocks;
@@ -347,11 +368,12 @@ void convolve(const ConvArgs& s, const Stage& g, const float* src, float* dst, f
       const ptrdiff_t wide = static_cast<ptrdiff_t>(n) * lanes;
       const float* const panel = packed + static_cast<size_t>(block) * lanes * s.ic * taps;
       t.channel = block * lanes;
-      const int most = cut.base + (one_size ? 0 : 1), least = one_size ? 1 : cut.base;
-      const TileFunction longer = tile_of<X, false>(most, n), usual = tile_of<X, false>(least, n);
       // (planes are never read at an edge)
-      const TileFunction longer_edge = X == lanes ? tile_of<lanes, true>(most, n) : longer;
-      const TileFunction usual_edge = X == lanes ? tile_of<lanes, true>(least, n) : usual;
+      constexpr bool edges = X == lanes;
+      const int most = cut.base + (few ? 0 : 1);
+      const TileFunction longer = tile_of<X, false>(most, n), usual = tile_of<X, false>(cut.base, n);
+      const TileFunction longer_edge = edges ? tile_of<X, edges>(most, n) : longer;
+      const TileFunction usual_edge = edges ? tile_of<X, edges>(cut.base, n) : usual;
       for (int from = 0; from < s.ic; from += run) {
         t.channels = s.ic - from < run ? s.ic - from : run;
         t.first = from == 0;
@@ -385,7 +407,9 @@ void convolve(const ConvArgs& s, const Stage& g, const float* src, float* dst, f
             t.x = x - s.pl;
             const int right = t.x + cut.pixels(tile) - 1 + (s.kw - 1) * s.dw;
             const bool edge = !g.copied && (t.x < 0 || right >= s.iw) && !flat;
-            (tile < cut.longer ? edge ? longer_edge : longer : edge ? usual_edge : usual)(t);
+            if (tile < cut.longer) (edge ? longer_edge : longer)(t);
+            else if (!few) (edge ? usual_edge : usual)(t);
+            else (edge ? tile_of<X, edges>(cut.pixels(tile), n) : tile_of<X, false>(cut.pixels(tile), n))(t);
             t.ahead += share;
           }
         }

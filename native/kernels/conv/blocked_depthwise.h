@@ -125,7 +125,7 @@ void run_part(const ConvArgs& s, const float* src, float* dst, float* scratch, i
   const Ring ring = ring_of(s);
   const ptrdiff_t out_row = static_cast<ptrdiff_t>(s.ow) * lanes,
                   in_row = static_cast<ptrdiff_t>(s.iw) * lanes;
-  const Tiles<most_pixels> cut(s.ow);
+  const Tiles<most_pixels, one_size> cut(s.ow);
   const Kernel longer = kernel_from<most_pixels>(cut.base + (one_size ? 0 : 1));
   const Kernel usual = kernel_from<most_pixels>(one_size ? 1 : cut.base);
   float* const rows = scratch + part * ring_floats(s);

@@ -29,6 +29,8 @@ struct F32 {
   static reg muladd(reg a, reg b, reg c) { return _mm256_fmadd_ps(a, b, c); }
   // a > b ? a : b, so b where either is NaN or both are zeros: what vmaxps does
   static reg max(reg a, reg b) { return _mm256_max_ps(a, b); }
+  // a < b ? a : b, so b where either is NaN or both are zeros
+  static reg min(reg a, reg b) { return _mm256_min_ps(a, b); }
   // a > b ? x : y
   static reg select_gt(reg a, reg b, reg x, reg y) {
     return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_GT_OQ));

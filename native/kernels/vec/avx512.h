@@ -27,6 +27,8 @@ struct F32 {
   static reg muladd(reg a, reg b, reg c) { return _mm512_fmadd_ps(a, b, c); }
   // a > b ? a : b, so b where either is NaN or both are zeros: what vmaxps does
   static reg max(reg a, reg b) { return _mm512_max_ps(a, b); }
+  // a < b ? a : b, so b where either is NaN or both are zeros
+  static reg min(reg a, reg b) { return _mm512_min_ps(a, b); }
   // a > b ? x : y
   static reg select_gt(reg a, reg b, reg x, reg y) {
     return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), y, x);

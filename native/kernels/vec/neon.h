@@ -33,6 +33,8 @@ struct F32 {
   static reg muladd(reg a, reg b, reg c) { return vfmaq_f32(c, a, b); }
   // a > b ? a : b, so b where either is NaN or both are zeros; vmaxq would order them otherwise
   static reg max(reg a, reg b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
+  // a < b ? a : b, so b where either is NaN or both are zeros
+  static reg min(reg a, reg b) { return vbslq_f32(vcgtq_f32(b, a), a, b); }
   // a > b ? x : y
   static reg select_gt(reg a, reg b, reg x, reg y) { return vbslq_f32(vcgtq_f32(a, b), x, y); }
   // a is NaN ? x : y

@@ -25,6 +25,8 @@ struct F32 {
   static reg muladd(reg a, reg b, reg c) { return a * b + c; }
   // a > b ? a : b, so b where either is NaN or both are zeros
   static reg max(reg a, reg b) { return a > b ? a : b; }
+  // a < b ? a : b, so b where either is NaN or both are zeros
+  static reg min(reg a, reg b) { return a < b ? a : b; }
   // a > b ? x : y
   static reg select_gt(reg a, reg b, reg x, reg y) { return a > b ? x : y; }
   // a is NaN ? x : y

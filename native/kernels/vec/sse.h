@@ -36,6 +36,8 @@ struct F32 {
   static reg muladd(reg a, reg b, reg c) { return _mm_add_ps(_mm_mul_ps(a, b), c); }
   // a > b ? a : b, so b where either is NaN or both are zeros: what maxps does
   static reg max(reg a, reg b) { return _mm_max_ps(a, b); }
+  // a < b ? a : b, so b where either is NaN or both are zeros
+  static reg min(reg a, reg b) { return _mm_min_ps(a, b); }
   // a > b ? x : y
   static reg select_gt(reg a, reg b, reg x, reg y) { return blend(_mm_cmpgt_ps(a, b), x, y); }
   // a is NaN ? x : y
