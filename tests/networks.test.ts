@@ -91,3 +91,37 @@ describe('a network in blocks of channels', () => {
     }
   })
 })
+
+/** Another value is added before a maximum of 2x2 windows. */
+class AddedAndPooled extends Module {
+  readonly first = new Conv2d(32, 32, { kernelSize: 3, padding: 1 })
+  readonly second = new Conv2d(32, 32, { kernelSize: 3, padding: 1 })
+  readonly pool = new MaxPool2d(2)
+
+  forward(x: Tensor): Tensor {
+    const a = relu(this.first.forward(x))
+    return this.pool.forward(relu(add(this.second.forward(a), a)))
+  }
+}
+
+describe('an odd last row or column that a maximum leaves out', () => {
+  test.each([
+    [14, 14],
+    [15, 14],
+    [14, 15],
+    [15, 15],
+    [33, 33],
+  ])('%i x %i, behind a value added', (height, width) => {
+    const odd = new AddedAndPooled().eval()
+    const options = { inputShape: [32, height, width] }
+    const images = noise(2 * 32 * height * width)
+    const expected = compile(odd, { ...options, algorithm: 'im2col' })
+      .run(images)
+      .slice()
+    for (const algorithm of ['auto', 'blocked'] as const) {
+      for (const threads of [1, 3]) {
+        expect(compile(odd, { ...options, algorithm, threads }).run(images)).toEqual(expected)
+      }
+    }
+  })
+})

@@ -52,9 +52,12 @@ bool fuses_in_blocks(const Graph& graph, const std::vector<int>& nodes, const No
     added = added || node.op == Op::add;
     plain = plain && node.op != Op::batch_norm && node.op != Op::add;
   }
-  if (next.op == Op::max_pool2d)
-    return !pooled && conv.groups == 1 &&
-           fits_tile(next, graph.nodes[static_cast<size_t>(nodes.back())].shape);
+  if (next.op == Op::max_pool2d) {
+    const Shape& in = graph.nodes[static_cast<size_t>(nodes.back())].shape;
+    // The value added has its own rows, and an odd last row or column: the tile walks it as it walks its own.
+    const bool odd = in.dims[1] % 2 != 0 || in.dims[2] % 2 != 0;
+    return !pooled && !(added && odd) && conv.groups == 1 && fits_tile(next, in);
+  }
   // A ReLU behind the maximum may as well come before it, where no sum is -0.
   if (is_activation(next)) return !activated && (!pooled || (next.op == Op::relu && plain));
   if (pooled || activated) return false;

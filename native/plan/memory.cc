@@ -63,6 +63,7 @@ class Nesting {
       : inside_(draft.values.size()), offset_(draft.values.size()) {
     const size_t values = draft.values.size();
     for (size_t v = 0; v < values; ++v) inside_[v] = v;
+    const std::vector<bool> beyond = read_beyond(draft);
     std::vector<bool> made(values);
     for (size_t i = 0; i < end; ++i) {
       const DraftStep& step = draft.steps[i];
@@ -75,7 +76,7 @@ class Nesting {
         const size_t v = step.sources[j].index;
         const Shape& shape = draft.graph->nodes[static_cast<size_t>(node.inputs[j])].shape;
         const size_t floats = floats_in(draft.values[step.value].layout, shape, draft.kernels->lanes);
-        const bool free = made[v] && inside_[v] == v && v != draft.result && v != apart;
+        const bool free = made[v] && inside_[v] == v && v != draft.result && v != apart && !beyond[v];
         if (step.sources[j].kind == Source::value && free && draft.floats_of(v) == floats) {
           inside_[v] = step.value;
           offset_[v] = at;
@@ -97,6 +98,21 @@ class Nesting {
   }
 
  private:
+  // Numbers of channels in planes that a step takes for blocks: it reads a whole last block, up to where the arena
+  // rounds their place up, but what lies inside another value may end where that ends, or the caller's output.
+  static std::vector<bool> read_beyond(const Draft& draft) {
+    std::vector<bool> beyond(draft.values.size());
+    for (const DraftStep& step : draft.steps) {
+      if (step.group == nullptr || draft.values[step.value].layout != Layout::blocked) continue;
+      for (const Source& source : step.sources) {
+        if (source.kind != Source::value || draft.values[source.index].layout != Layout::planes) continue;
+        if (draft.floats_of(source.index) % static_cast<size_t>(draft.kernels->lanes) != 0)
+          beyond[source.index] = true;
+      }
+    }
+    return beyond;
+  }
+
   std::vector<size_t> inside_, offset_;
 };
 

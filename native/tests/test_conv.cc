@@ -103,6 +103,21 @@ PER_TIER(conv_blocks) {
 }
 
 // The shapes Winograd takes: tiles cut at every side, more tiles than one block holds, many channels.
+// Whether a convolution fits is asked before it is known that its input comes in blocks, in which pixels are wide.
+PER_TIER(conv_large_blocks) {
+  if (!begin("offsets of taps")) return;
+  ConvArgs s = ConvArgs();
+  s.ic = s.oc = s.groups = 1;
+  s.ih = s.iw = 20000;
+  s.kh = s.kw = 3;
+  s.sh = s.sw = s.dw = 1;
+  s.dh = 9000;
+  s.oh = s.ph = 2000;
+  s.ow = s.pw = 19998;
+  check(t.blocked_conv.fits(s) == (int64_t{s.ih} * s.iw * t.lanes < int64_t{1} << 31),
+        "offsets in a block of channels are counted by 32 bits");
+}
+
 PER_TIER(conv_winograd) {
   if (!t.has_fma) return;  // these tiers have no Winograd
   int turn = 0;

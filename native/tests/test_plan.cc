@@ -367,6 +367,23 @@ PER_TIER(plan) {
     got = run_guarded(*make_plan(same.graph, t.isa), x, 1, Place::ends_at_page);
     check_same(got.data(), value.data(), 9, "a constant as the output");
   }
+  if (begin("nested")) {
+    // the caller's output holds numbers of channels at its end that a step before reads as blocks of channels
+    const int channels = 2 * t.lanes + 1;
+    Net gated(random, shape_of({3, 5, 5}));
+    const int x = gated.conv(0, channels, Window(3, 1, 1));
+    const int gate = gated.unary(Op::sigmoid, gated.adaptive(Op::adaptive_avg_pool2d, x, 1, 1));
+    const int product = gated.binary(Op::mul, x, gate);
+    gated.concat({gated.adaptive(Op::adaptive_avg_pool2d, product, 1, 1), gate}, 0);
+    const std::vector<float> image = random_floats(random, gated.input_length());
+    const std::vector<float> want =
+        run_guarded(*make_plan(gated.graph, t.isa, true, 1, "im2col"), image, 1, Place::ends_at_page);
+    for (int threads : {1, 3}) {
+      const auto blocked = make_plan(gated.graph, t.isa, true, threads, "blocked");
+      const std::vector<float> got = run_guarded(*blocked, image, 1, Place::ends_at_page);
+      check_same(got.data(), want.data(), want.size(), "a gate that is an output as well");
+    }
+  }
 }
 
 }  // namespace test

@@ -49,7 +49,10 @@ KERNELET_INLINE bool is_flat(const ConvArgs& s, const Stage& g) {
 }
 
 bool fits(const ConvArgs& s) {
-  return s.groups == 1 && static_cast<int64_t>(stage_of(s).rows) * stage_of(s).row < (int64_t{1} << 30);
+  // offsets of taps are 32 bits, also where the input turns out to come in blocks
+  const Stage g = stage_of(s);
+  const int64_t pixels = static_cast<int64_t>(g.rows) * g.row / g.pixel;
+  return s.groups == 1 && pixels * lanes < (int64_t{1} << 31);
 }
 
 size_t weights_size(const ConvArgs& s) {
