@@ -1,7 +1,7 @@
 /**
  * Packs the package and uses it as a stranger would:
  *
- *   - the tarball: only what is meant to be in it, at most 1.5 MB, publint and attw find nothing
+ *   - the tarball: only what is meant to be in it, at most 1.7 MB, publint and attw find nothing
  *   - installed from it into an empty folder, with an empty cache, without install scripts and without a
  *     compiler on PATH: the CLI reads a digit, `import` and `require` work, TypeScript checks it strictly
  *   - with --source also compiled there by `npm run build:source`
@@ -22,8 +22,8 @@ import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { capture, die, manifest, root, run, which } from './util.mjs'
 
-const largest = 1_500_000
-const largestUnpacked = 3_000_000
+const largest = 1_700_000
+const largestUnpacked = 3_500_000
 const allowed = [
   /^package\.json$/,
   /^(README|CHANGELOG)\.md$/,
