@@ -1,6 +1,6 @@
 /**
  * Every operation, a file a family: its definition, the functions of `torch.nn.functional` in camelCase, and their
- * layers. What these files export is public. On tensors with values each is one native call (the composed ones a few);
+ * layers. What the files listed here export is public. On tensors with values each is one native call (the composed ones a few);
  * on the stand-ins of a trace each adds a node to the graph.
  *
  * All of them throw KerneletError: `ERR_ARGUMENT` for an argument of the wrong type or value, `ERR_SHAPE` for

@@ -38,7 +38,7 @@ struct Unary {
 };
 
 // What happens to a sum before it is stored: after(sum + bias), of 2x2 windows the maximum. A convolution takes
-// no pool or a maximum, nothing or ReLU; a linear layer any function, and no pool.
+// no pool or a maximum, nothing or ReLU, over blocks any function; a linear layer any function, and no pool.
 // All zero is "nothing". (No initialisers here: they would make a weak constructor under each ISA's flags.)
 struct Epilogue {
   Pool pool;

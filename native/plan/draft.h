@@ -21,7 +21,7 @@ struct Source {
 
 // One step, as the passes leave it.
 struct DraftStep {
-  const Group* group;  // null: the copy of an output that no step computes
+  const Group* group;  // null: a copy or a reorder, which no operation makes (lower.cc)
   PlannedStep planned;
   std::vector<Source> sources;
   size_t value;  // that it writes

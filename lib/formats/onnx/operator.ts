@@ -1,6 +1,7 @@
 /**
  * What there is to know of an ONNX operator and of how an operation is written as one: a file of `operators/` holds both
- * for a family, and nothing else names an operator.
+ * for a family. Nothing else names an operator, but join.ts, which joins some, graph-writer.ts, which puts some between,
+ * and constants.ts, for Constant.
  */
 import type { GraphNode } from '../../graph/graph.ts'
 import type { ElementType } from './element.ts'
@@ -20,7 +21,7 @@ export interface Operator {
   ) => ElementType | undefined
   /** Computes float32, whatever floats it is given. */
   readonly isKernel?: true
-  /** Puts numbers elsewhere and changes none. */
+  /** Puts its first input's numbers elsewhere and changes none: weights are traced through it (`Constants.places`). */
   readonly moves?: true
   /** What its inputs are to training; by default nothing. */
   readonly slot?: FindSlot
