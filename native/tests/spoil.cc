@@ -113,6 +113,8 @@ void repair(Net& net) {
         node.weight = net.floats(static_cast<size_t>(length));
     } else if (node.op == Op::conv_transpose2d) {
       if (in.rank != 3 || node.groups < 1 || node.groups > 100) return;
+      if (in.dims[0] < 1 || in.dims[0] > 10000 || node.shape.dims[0] < 1 || node.shape.dims[0] > 10000)
+        return;
       const int64_t filters = in.dims[0] * (node.shape.dims[0] / node.groups);
       int64_t length = filters;
       for (int i = 0; i < 2; ++i) {
