@@ -54,7 +54,6 @@ KERNELET_BINARY(mul_ps)
 KERNELET_BINARY(div_ps)
 KERNELET_BINARY(max_ps)
 KERNELET_BINARY(min_ps)
-KERNELET_BINARY(min_ps)
 KERNELET_TERNARY(fmadd_ps)
 KERNELET_TERNARY(fnmadd_ps)
 KERNELET_TERNARY(fmsub_ps)
@@ -167,7 +166,6 @@ static inline kernelet_m512 kernelet_mm512_permutex2var_ps(kernelet_m512 a, kern
 #define _mm512_mul_ps kernelet_mm512_mul_ps
 #define _mm512_div_ps kernelet_mm512_div_ps
 #define _mm512_max_ps kernelet_mm512_max_ps
-#define _mm512_min_ps kernelet_mm512_min_ps
 #define _mm512_min_ps kernelet_mm512_min_ps
 #define _mm512_sqrt_ps kernelet_mm512_sqrt_ps
 #define _mm512_fmadd_ps kernelet_mm512_fmadd_ps

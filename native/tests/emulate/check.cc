@@ -96,7 +96,6 @@ int main() {
   check("fmsub", false, WIDE(_mm512_fmsub_ps(LOAD(a), LOAD(b), LOAD(c))), LANE(std::fma(a, b, -c)));
   check("max", true, WIDE(_mm512_max_ps(LOAD(a), LOAD(b))), LANE(a > b ? a : b));
   check("min", true, WIDE(_mm512_min_ps(LOAD(a), LOAD(b))), LANE(a < b ? a : b));
-  check("min", true, WIDE(_mm512_min_ps(LOAD(a), LOAD(b))), LANE(a < b ? a : b));
   check("blend by gt", true,
         WIDE(_mm512_mask_blend_ps(_mm512_cmp_ps_mask(LOAD(a), LOAD(b), _CMP_GT_OQ), LOAD(c), LOAD(a))),
         LANE(a > b ? a : c));
