@@ -233,6 +233,17 @@ function checkBias(who: string, value: unknown, outputs: number): Tensor | undef
   )
 }
 
+const layerOptions = [
+  'kernelSize',
+  'stride',
+  'padding',
+  'outputPadding',
+  'groups',
+  'dilation',
+  'bias',
+  'generator',
+] as const
+
 /** Options of `ConvTranspose2d`. */
 export interface ConvTranspose2dOptions extends ConvTransposeOptions, InitOptions {
   /** Height and width of the window. */
@@ -251,16 +262,7 @@ export class ConvTranspose2d extends Module {
   constructor(inChannels: number, outChannels: number, options: ConvTranspose2dOptions) {
     super()
     const who = 'ConvTranspose2d'
-    checkOptions(who, options, [
-      'kernelSize',
-      'stride',
-      'padding',
-      'outputPadding',
-      'groups',
-      'dilation',
-      'bias',
-      'generator',
-    ])
+    checkOptions(who, options, layerOptions)
     size(inChannels, `${who}: inChannels`, 1)
     size(outChannels, `${who}: outChannels`, 1)
     const kernel = pair(options.kernelSize, `${who}: kernelSize`, 1)
@@ -300,16 +302,7 @@ export class ConvTranspose1d extends Module {
   constructor(inChannels: number, outChannels: number, options: ConvTranspose1dLayerOptions) {
     super()
     const who = 'ConvTranspose1d'
-    checkOptions(who, options, [
-      'kernelSize',
-      'stride',
-      'padding',
-      'outputPadding',
-      'groups',
-      'dilation',
-      'bias',
-      'generator',
-    ])
+    checkOptions(who, options, layerOptions)
     size(inChannels, `${who}: inChannels`, 1)
     size(outChannels, `${who}: outChannels`, 1)
     const [, kernel] = along(options.kernelSize, `${who}: kernelSize`, 1)
