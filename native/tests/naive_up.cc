@@ -56,6 +56,8 @@ std::vector<Place1d> naive_places(const Node& node, int axis, int in, int out) {
       at = at / static_cast<float>(out - 1);
     }
     if (node.op == Op::upsample_nearest2d) {
+      // a place far outside is as near to the last pixel as one just outside; distances to it would round to equals
+      at = std::fmin(std::fmax(at, -2.0f), static_cast<float>(in) + 1);
       // the nearest by distance, of equals as the rounding has it; what is not asked for is far away
       double best = std::numeric_limits<double>::infinity();
       int pixel = 0;
