@@ -202,7 +202,7 @@ struct KernelTable {
   bool has_fma;
 
   // Layout::planes, one image: values are [c][h][w].
-  ConvAlgorithm im2col, direct_pixels, direct_channels, winograd;
+  ConvAlgorithm im2col, direct_pixels, direct_channels;
   ConvAlgorithm depthwise;             // direct_channels where a channel is a group
   const ConvAlgorithm* narrow_pixels;  // direct_pixels in registers of half the width, or null
   LinearAlgorithm linear;
@@ -211,7 +211,7 @@ struct KernelTable {
 
   // Layout::blocked, an image alone: values are [ceil(c / lanes)][h][w][lanes]. Pools and what goes element by element
   // are those of the batched layout.
-  ConvAlgorithm blocked_conv, blocked_depthwise;
+  ConvAlgorithm blocked_conv, blocked_depthwise, winograd;
 
   // Layout::batched, `lanes` images at once: values are [c][h][w][lanes].
   ConvAlgorithm batched_conv;

@@ -18,7 +18,7 @@ struct FusionRules {
   bool enabled = true;
   bool int8 = false;      // sums of integers: what follows them is a ReLU alone
   bool training = false;  // backward has to find its way through
-  // Convolutions that write blocks, whose tiles take more with them; a flag a node, or null
+  // Convolutions that write blocks, whose tiles take more with them; a flag a node (InBlocks), or null
   const NodeFlags* blocked = nullptr;
 };
 

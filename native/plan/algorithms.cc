@@ -1,6 +1,7 @@
 // Pass: a kernel for each step with weights. The list below, in its order, is the policy: of the implementations that
 // fit a shape and that the option `algorithm` admits, the one that should come nearest to the peak.
 #include <algorithm>
+#include <cmath>
 
 #include "base/cpu.h"
 #include "draft.h"
@@ -78,16 +79,16 @@ double depthwise_efficiency(const Shapes& s) {
   return s.taps() / (1.25 * s.taps() + 6 * (1 + s.inputs() / s.outputs()));
 }
 
-double winograd_efficiency(const Shapes& s) {
-  const double saved = s.a.kh == 3 ? 4.0 : 6.25;
-  const int64_t tiles = int64_t{(s.a.oh + 3) / 4} * ((s.a.ow + 3) / 4), lanes = s.k.lanes;
-  const double transforms = s.m() / (s.m() + 24.0) * s.a.ic / (s.a.ic + 24.0);
-  const double border = s.outputs() / static_cast<double>(16 * tiles);
-  // whole panels of four registers, and a last one of 1, 2 or 4
-  const int64_t rest = tiles % s.algorithm.tile_columns;
-  const int64_t last = rest == 0 ? 0 : rest <= lanes ? 1 : rest <= 2 * lanes ? 2 : 4;
-  const double computed = static_cast<double>(tiles - rest + last * lanes);
-  return 0.8 * saved * transforms * border * static_cast<double>(tiles) / computed;
+// Over blocks of channels: how many times as fast as the direct sum.
+double winograd_gain(const ConvArgs& a, const KernelTable& k) {
+  const double outputs = a.kh == 3 && k.winograd.weights_size(a) < 20 * k.blocked_conv.weights_size(a) / 9 ? 2 : 4;
+  const double side = outputs + a.kh - 1, pixels = static_cast<double>(a.oh) * a.ow;
+  const double tiles = std::ceil(a.oh / outputs) * std::ceil(a.ow / outputs);
+  // weights are read from afar as fast as they are multiplied with about a register of tiles
+  const double few = k.lanes;
+  const double direct = a.kh * a.kw * std::max(pixels, few);
+  const double transforms = 1 + 12.0 / a.oc + 16.0 / a.ic;
+  return direct / (side * side * std::max(tiles, few) * transforms);
 }
 
 // ---------------------------------------------------------------- the list
@@ -96,30 +97,29 @@ struct Implementation {
   const ConvAlgorithm* (*of)(const KernelTable&);  // null where a tier has none
   // Of the options besides "auto", "fastest" and its own name: does "direct" admit it?
   bool direct;
-  // Sums in another order, for other bits: only "fastest" and its own name admit it, and int8 never.
-  bool other_bits;
   double (*efficiency)(const Shapes&);
 };
 
 // im2col comes first: it fits every shape, and is taken where no other does. Of equals the earlier wins.
 constexpr Implementation implementations[] = {
-    {[](const KernelTable& k) { return &k.im2col; }, false, false, im2col_efficiency},
-    {[](const KernelTable& k) { return &k.direct_pixels; }, true, false, direct_pixels_efficiency},
-    {[](const KernelTable& k) { return k.narrow_pixels; }, true, false, narrow_pixels_efficiency},
-    {[](const KernelTable& k) { return &k.direct_channels; }, true, false, direct_channels_efficiency},
-    {[](const KernelTable& k) { return &k.depthwise; }, true, false, depthwise_efficiency},
-    {[](const KernelTable& k) { return &k.winograd; }, false, true, winograd_efficiency},
+    {[](const KernelTable& k) { return &k.im2col; }, false, im2col_efficiency},
+    {[](const KernelTable& k) { return &k.direct_pixels; }, true, direct_pixels_efficiency},
+    {[](const KernelTable& k) { return k.narrow_pixels; }, true, narrow_pixels_efficiency},
+    {[](const KernelTable& k) { return &k.direct_channels; }, true, direct_channels_efficiency},
+    {[](const KernelTable& k) { return &k.depthwise; }, true, depthwise_efficiency},
 };
 
-const ConvAlgorithm& choose_in_planes(const KernelTable& k, const std::string& option, const ConvArgs& a,
-                                      bool int8, double& best_efficiency) {
+const ConvAlgorithm& choose(const Draft& draft, const ConvArgs& a) {
+  const KernelTable& k = *draft.kernels;
+  if (draft.is_batched()) return k.batched_conv;
+  const std::string& option = draft.options->algorithm;
   const bool any = option == "auto" || option == "fastest";
   const ConvAlgorithm* best = &k.im2col;
-  best_efficiency = 0;
+  double best_efficiency = 0;
   for (const Implementation& i : implementations) {
     const ConvAlgorithm* const algorithm = i.of(k);
-    if (algorithm == nullptr || !algorithm->fits(a) || (i.other_bits && int8)) continue;
-    const bool admitted = i.other_bits ? option == "fastest" : any || (i.direct && option == "direct");
+    if (algorithm == nullptr || !algorithm->fits(a)) continue;
+    const bool admitted = any || (i.direct && option == "direct");
     // (im2col by its name is what is taken anyway)
     if (!admitted && (algorithm == &k.im2col || option != algorithm->name)) continue;
     const double efficiency = i.efficiency({a, *algorithm, k});
@@ -131,10 +131,10 @@ const ConvAlgorithm& choose_in_planes(const KernelTable& k, const std::string& o
   return *best;
 }
 
-const ConvAlgorithm& choose(const Draft& draft, const ConvArgs& a, bool int8) {
-  if (draft.is_batched()) return draft.kernels->batched_conv;
-  double efficiency;
-  return choose_in_planes(*draft.kernels, draft.options->algorithm, a, int8, efficiency);
+const ConvAlgorithm& choose_in_blocks(const Draft& draft, const DraftStep& step) {
+  const KernelTable& k = *draft.kernels;
+  if ((*draft.blocked)[static_cast<size_t>(step.group->nodes[0])] == by_winograd) return k.winograd;
+  return step.conv()->args.groups > 1 ? k.blocked_depthwise : k.blocked_conv;
 }
 
 // int8x4: whichever fills the lanes better; direct-channels takes any number of them.
@@ -158,17 +158,26 @@ const LinearAlgorithm& choose_int8x4(const Draft& draft) {
   return draft.is_batched() ? draft.int8x4->batched_linear : draft.int8x4->linear;
 }
 
-}  // namespace
-
-bool pays_in_blocks(const ConvArgs& a, const KernelTable& k, const std::string& option) {
+// Is a convolution worth writing blocks of channels, rather than planes by the best of their kernels?
+bool pays_in_blocks(const ConvArgs& a, const KernelTable& k) {
+  if (k.lanes == 1) return false;
   if (a.groups > 1) return a.oc >= k.lanes;
   // a pixel of its own lies alike in planes and in blocks
   if (a.oh == 1 && a.ow == 1) return true;
   // lanes that compute nothing, and what little a small window leaves to do between loads and stores
-  if (filled(a.oc, k.lanes) < 0.75 || int64_t{a.ic} * a.kh * a.kw < 8) return false;
-  if (option != "fastest") return true;
-  double efficiency;
-  return &choose_in_planes(k, option, a, false, efficiency) != &k.winograd || efficiency < 1;
+  return filled(a.oc, k.lanes) >= 0.75 && int64_t{a.ic} * a.kh * a.kw >= 8;
+}
+
+}  // namespace
+
+InBlocks in_blocks(const ConvArgs& a, const KernelTable& k, const std::string& option) {
+  const ConvAlgorithm& direct = a.groups > 1 ? k.blocked_depthwise : k.blocked_conv;
+  if (!direct.fits(a)) return not_in_blocks;
+  if (option == "winograd") return k.winograd.fits(a) ? by_winograd : not_in_blocks;
+  if (option == "blocked") return directly;
+  if ((option != "auto" && option != "fastest") || !pays_in_blocks(a, k)) return not_in_blocks;
+  const bool gains = option == "fastest" && k.winograd.fits(a) && winograd_gain(a, k) > 1;
+  return gains ? by_winograd : directly;
 }
 
 void choose_algorithms(Draft& draft) {
@@ -176,10 +185,9 @@ void choose_algorithms(Draft& draft) {
     const bool int8 = step.quantized != nullptr, int8x4 = int8 && draft.int8x4 != nullptr;
     if (ConvStep* const conv = step.conv()) conv->args.parts = draft.parts;
     if (ConvStep* const conv = step.conv(); conv != nullptr && conv->blocked)
-      conv->algorithm =
-          conv->args.groups > 1 ? &draft.kernels->blocked_depthwise : &draft.kernels->blocked_conv;
+      conv->algorithm = &choose_in_blocks(draft, step);
     else if (conv != nullptr)
-      conv->algorithm = &(int8x4 ? choose_int8x4(draft, conv->args) : choose(draft, conv->args, int8));
+      conv->algorithm = &(int8x4 ? choose_int8x4(draft, conv->args) : choose(draft, conv->args));
     if (LinearStep* const layer = step.linear())
       layer->algorithm = &(int8x4 ? choose_int8x4(draft) : choose(draft, layer->args));
   }

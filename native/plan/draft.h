@@ -46,6 +46,9 @@ struct Value {
   Layout layout;
 };
 
+// A flag of a convolution. Winograd reads blocks too; the direct kernel takes either.
+enum InBlocks : uint8_t { not_in_blocks, directly, by_winograd };
+
 struct Draft {
   const Graph* graph;
   const PlanOptions* options;
@@ -53,7 +56,7 @@ struct Draft {
   const Int8Kernels* int8x4;  // kernels for four bytes a lane, or null
   Layout images;              // planes: an image alone; batched: a block of them
   int parts;                  // threads that may share an image
-  const NodeFlags* blocked;   // convolutions that write blocks of channels, or null
+  const NodeFlags* blocked;   // how convolutions write blocks of channels (InBlocks), or null
 
   std::vector<DraftStep> steps = {};
   // As the nodes whose buffers hold them; one more is the copy of an output that no step computes; then values that
@@ -83,8 +86,8 @@ void prove_bounds(Draft& draft);
 void lower_to_int8(Draft& draft);
 // A kernel for each step with weights. algorithms.cc
 void choose_algorithms(Draft& draft);
-// Is a convolution worth writing blocks of channels, rather than planes by the best of their kernels? algorithms.cc
-bool pays_in_blocks(const ConvArgs& args, const KernelTable& kernels, const std::string& option);
+// Whether a convolution writes blocks of channels, and how. algorithms.cc
+InBlocks in_blocks(const ConvArgs& args, const KernelTable& kernels, const std::string& option);
 // Linear layers that run in slices during the convolution before them. prefetch.cc
 void fuse_prefetches(Draft& draft);
 // Places in the packed weights, `size` of them so far. pack.cc

@@ -54,19 +54,16 @@ bool is_blocked(const Draft& draft, const Group& group, const std::vector<int>& 
 
 NodeFlags blocked_convolutions(const Graph& graph, const KernelTable& kernels, const PlanOptions& options) {
   NodeFlags blocked(graph.nodes.size());
-  const bool wanted = options.algorithm == "blocked";
-  if (options.int8 || !(wanted || options.algorithm == "auto" || options.algorithm == "fastest"))
-    return blocked;
+  if (options.int8) return blocked;
   int64_t work = 0;
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     if (graph.nodes[i].op != Op::conv2d) continue;
     const ConvArgs a = conv_args_of(graph, static_cast<int>(i), kernels);
-    const ConvAlgorithm& algorithm = a.groups > 1 ? kernels.blocked_depthwise : kernels.blocked_conv;
-    blocked[i] =
-        algorithm.fits(a) && (wanted || (kernels.lanes > 1 && pays_in_blocks(a, kernels, options.algorithm)));
+    blocked[i] = in_blocks(a, kernels, options.algorithm);
     work += int64_t{a.oc} * a.oh * a.ow * (a.ic / a.groups) * a.kh * a.kw;
   }
-  if (!wanted && work < least_work) std::fill(blocked.begin(), blocked.end(), uint8_t{0});
+  const bool chosen_here = options.algorithm == "auto" || options.algorithm == "fastest";
+  if (chosen_here && work < least_work) std::fill(blocked.begin(), blocked.end(), not_in_blocks);
   return blocked;
 }
 

@@ -10,7 +10,7 @@ namespace kernelet {
 // Fewest images worth running as a block; 0: there is no batched program.
 int batched_from(const Graph& graph, const KernelTable& kernels, const PlanOptions& options);
 
-// The convolutions that write blocks of channels, a flag a node.
+// How convolutions write blocks of channels: InBlocks, a flag a node.
 NodeFlags blocked_convolutions(const Graph& graph, const KernelTable& kernels, const PlanOptions& options);
 
 }  // namespace kernelet

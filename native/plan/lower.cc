@@ -77,10 +77,11 @@ class Lowering {
     const size_t value = static_cast<size_t>(group.nodes.back());
     const Layout layout = draft_.values[value].layout;
     StepSpec spec = {&graph_, &group.nodes, draft_.kernels, layout};
-    // a convolution reads planes as well as blocks, but for one channel a group
-    const bool either = first.op == Op::conv2d && first.groups == 1 && layout == Layout::blocked;
-    if (first.op == Op::conv2d && layout == Layout::blocked)
-      spec.src_layout = either ? layout_of(first.inputs[0]) : Layout::blocked;
+    // a direct convolution reads planes as well as blocks, but for one channel a group
+    const bool conv_in_blocks = first.op == Op::conv2d && layout == Layout::blocked;
+    const bool either = conv_in_blocks && first.groups == 1 &&
+                        (*draft_.blocked)[static_cast<size_t>(group.nodes[0])] == directly;
+    if (conv_in_blocks) spec.src_layout = either ? layout_of(first.inputs[0]) : Layout::blocked;
     DraftStep step;
     step.group = &group;
     step.value = value;

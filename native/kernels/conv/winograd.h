@@ -1,27 +1,38 @@
-// Winograd convolution F(4x4, 3x3) and F(4x4, 5x5) (Lavin and Gray, "Fast Algorithms for Convolutional Neural
-// Networks", 2015): 4 and 6.25 times fewer multiplications than the direct sum, at other roundings. The only
-// algorithm whose bits differ, so it runs only when asked for.
+// Winograd convolution over blocks of channels: F(2x2, 3x3), F(4x4, 3x3) and F(4x4, 5x5) (Lavin and Gray, "Fast Algorithms
+// for Convolutional Neural Networks", 2015): 2.25, 4 and 6.25 times fewer multiplications than the direct sum, at other
+// roundings. The only algorithm whose bits differ, so it runs only when asked for.
 //
-// A tile of A x A inputs (A = 4 + r - 1) gives 4 x 4 outputs: Y = A^T [ (G g G^T) . (B^T d B) ] A.
-// For up to tile_width tiles at a time, in 1, 2 or 4 registers (the width):
-//   V [A*A][ic][width]  transformed input, lanes are tiles
-//   M [A*A][oc][width]  = U [oc][ic] * V for each of the A*A points: the packed GEMM's tile
-//   Y                        transformed back, bias, activation, 2x2 pool where fused
+// A tile of A x A inputs (A = M + R - 1) gives M x M outputs: Y = A^T [ (G g G^T) . (B^T d B) ] A. Lanes are channels, so
+// that a tile is transformed by whole registers, wherever it lies. Some rows of tiles at a time (a strip):
+//   V [A A][ic / lanes][tiles][lanes]   transformed input
+//   M [A A][oc / lanes][tiles][lanes]   = U V for each of the A A points: a 1x1 convolution, by blocked.h's tile
+//   Y                                   transformed back, and what follows the sum
+// Weights U: [A A][panel][ic][N lanes], as blocked.h packs a 1x1 window.
+//
+// How large a tile is depends on the shape alone, and so do the bits.
 #pragma once
 
-#include "common.h"
+#include "blocked.h"
 
 namespace kernelet {
 namespace KERNELET_ISA {
 namespace {
 namespace winograd {
 
-constexpr int out = 4;  // outputs of a tile in each direction
+using blocked::blocks_of;
+using blocked::most_blocks;
 
 // Points 0, 1, -1, 2, -2 (and 1/2, -1/2), infinity. B^T depends on them alone; a row of G is
 // scale * (1, p, p^2, …), a column of A^T is (1, p, p^2, …); infinity picks the last.
 template <int A>
 struct Points;
+
+template <>
+struct Points<4> {
+  static constexpr float at[3] = {0, 1, -1};
+  static constexpr double scale[3] = {1, 1.0 / 2, 1.0 / 2};
+  static constexpr float b[4][4] = {{1, 0, -1, 0}, {0, 1, 1, 0}, {0, -1, 1, 0}, {0, -1, 0, 1}};
+};
 
 template <>
 struct Points<6> {
@@ -42,90 +53,116 @@ struct Points<8> {
       {0, -2, 4, 2.5f, -5, -0.5f, 1, 0},         {0, -1, 0, 5.25f, 0, -5.25f, 0, 1}};
 };
 
-// Tiles of a plane of outputs; what they read, with a register's slack behind the last row.
-struct Tiling {
-  int rows, columns, tiles;
-  Plane plane;
-};
-
-KERNELET_INLINE int side(const ConvArgs& s) { return out + s.kh - 1; }
-
-KERNELET_INLINE Tiling tiling_of(const ConvArgs& s) {
-  Tiling t;
-  t.rows = (s.oh + out - 1) / out;
-  t.columns = (s.ow + out - 1) / out;
-  t.tiles = t.rows * t.columns;
-  // never less than the input itself, of which pad() copies every row
-  const int h = t.rows * out + s.kh - 1, w = t.columns * out + s.kw - 1;
-  t.plane.h = h > s.pt + s.ih ? h : s.pt + s.ih;
-  t.plane.w = w > s.pl + s.iw ? w : s.pl + s.iw;
-  return t;
-}
-
 bool fits(const ConvArgs& s) {
   return F32::has_fma && s.groups == 1 && s.kh == s.kw && (s.kh == 3 || s.kh == 5) && s.sh == 1 &&
          s.sw == 1 && s.dh == 1 && s.dw == 1;
 }
 
-KERNELET_INLINE size_t padded(const ConvArgs& s) {
-  const Plane plane = tiling_of(s).plane;
-  return (static_cast<size_t>(s.ic) * plane.h * plane.w + lanes + 15) / 16 * 16;
+// Outputs a side. Few tiles do not make up for reading a weight's A A points: then the smaller tile has fewer of them.
+KERNELET_INLINE int outputs_of(const ConvArgs& s) {
+  if (s.kh == 5) return 4;
+  const int large = parts_of(s.oh, 4) * parts_of(s.ow, 4), small = parts_of(s.oh, 2) * parts_of(s.ow, 2);
+  constexpr int few = 12;  // tiles that take as long as the reading does
+  return 36 * (large < few ? few : large) <= 16 * (small < few ? few : small) ? 4 : 2;
+}
+KERNELET_INLINE int side_of(const ConvArgs& s) { return outputs_of(s) + s.kh - 1; }
+
+// The strips that a part of the work is cut into, and what they need of the scratch.
+struct Strips {
+  int outputs, points;
+  int rows, columns, strip;  // tiles
+  int in_blocks, blocks;
+  size_t v_point, m_point;  // floats from a point to the next; never a power of two, whose lines would share a cache set
+  size_t rows_floats;       // rows of a pooled layer's sums
+};
+
+// What lies between the transforms, to stay in the second-level cache: floats.
+constexpr size_t strip_floats = size_t{160} << 10;
+
+KERNELET_COLD KERNELET_NOINLINE Strips strips_of(const ConvArgs& s) {
+  Strips t;
+  t.outputs = outputs_of(s);
+  t.points = side_of(s) * side_of(s);
+  t.rows = parts_of(s.oh, t.outputs);
+  t.columns = parts_of(s.ow, t.outputs);
+  t.in_blocks = blocks_of(s.ic);
+  t.blocks = blocks_of(s.oc);
+  const size_t row = static_cast<size_t>(t.points) * t.columns * (t.in_blocks + t.blocks) * lanes;
+  const int wanted = row < strip_floats ? static_cast<int>(strip_floats / row) : 1;
+  const int least = parts_of(2 * blocked::most_pixels, t.columns);
+  t.strip = wanted < least ? least : wanted;
+  // as even as can be
+  t.strip = parts_of(t.rows, parts_of(t.rows, t.strip));
+  const size_t tiles = static_cast<size_t>(t.strip) * t.columns;
+  t.v_point = (t.in_blocks * tiles + 1) * lanes;
+  t.m_point = (t.blocks * tiles + 1) * lanes;
+  t.rows_floats = s.epilogue.pool == Pool::none ? 0 : static_cast<size_t>(t.outputs) * s.ow * lanes;
+  return t;
 }
 
+KERNELET_INLINE size_t part_floats(const Strips& t) {
+  return (t.points * (t.v_point + t.m_point) + t.rows_floats + 15) / 16 * 16;
+}
+
+size_t scratch_size(const ConvArgs& s) { return (s.parts > 1 ? s.parts : 1) * part_floats(strips_of(s)); }
+
+KERNELET_INLINE size_t point_weights(const ConvArgs& s) {
+  return static_cast<size_t>(blocks_of(s.oc)) * lanes * s.ic;
+}
 size_t weights_size(const ConvArgs& s) {
-  return static_cast<size_t>(side(s)) * side(s) * s.oc * s.ic + slack<tile_rows>;
+  return static_cast<size_t>(side_of(s)) * side_of(s) * point_weights(s);
 }
 
-size_t scratch_size(const ConvArgs& s) {
-  const size_t points = static_cast<size_t>(side(s)) * side(s);
-  return padded(s) + points * (s.ic + s.oc) * tile_width;
-}
-
-// U = G g G^T, in double: [point][part of oc][ic][channels of the part].
-template <int A>
+// U = G g G^T, in double.
+template <int A, int R>
 KERNELET_COLD void pack_points(const ConvArgs& s, const float* weight, float* packed) {
-  constexpr int r = A - out + 1;
-  double g[A][r];
+  double g[A][R];
   for (int i = 0; i < A; ++i) {
     double power = i < A - 1 ? Points<A>::scale[i] : 0;
-    for (int j = 0; j < r; ++j) {
-      g[i][j] = i < A - 1 ? power : j == r - 1 ? 1 : 0;
+    for (int j = 0; j < R; ++j) {
+      g[i][j] = i < A - 1 ? power : j == R - 1 ? 1 : 0;
       power *= i < A - 1 ? static_cast<double>(Points<A>::at[i]) : 0;
     }
   }
-  const RowParts cut(s.oc, tile_rows);
-  for (int part = 0; part < cut.parts; ++part) {
-    const int begin = cut.begin(part), end = cut.begin(part + 1);
+  const int blocks = blocks_of(s.oc);
+  for (int block = 0; block < blocks; block += most_blocks) {
+    const int wide = lanes * (blocks - block < most_blocks ? blocks - block : most_blocks);
+    const int first = block * lanes, there = s.oc - first < wide ? s.oc - first : wide;
+    float* const panel = packed + static_cast<size_t>(first) * s.ic;
     for (int ic = 0; ic < s.ic; ++ic) {
-      for (int o = begin; o < end; ++o) {
-        const float* w = weight + (static_cast<size_t>(o) * s.ic + ic) * r * r;
+      // the points of one input channel: rows of a panel, each written at once
+      float u[A * A][most_blocks * lanes] = {};
+      for (int o = 0; o < there; ++o) {
+        const float* const w = weight + (static_cast<size_t>(first + o) * s.ic + ic) * R * R;
         for (int i = 0; i < A; ++i) {
-          double row[r];
-          for (int x = 0; x < r; ++x) {
+          double row[R];
+          for (int x = 0; x < R; ++x) {
             row[x] = 0;
-            for (int y = 0; y < r; ++y) row[x] += g[i][y] * static_cast<double>(w[y * r + x]);
+            for (int y = 0; y < R; ++y) row[x] += g[i][y] * static_cast<double>(w[y * R + x]);
           }
           for (int j = 0; j < A; ++j) {
-            double u = 0;
-            for (int x = 0; x < r; ++x) u += row[x] * g[j][x];
-            const size_t point = static_cast<size_t>(i) * A + j;
-            packed[(point * s.oc + begin) * s.ic + static_cast<size_t>(ic) * (end - begin) + (o - begin)] =
-                static_cast<float>(u);
+            double sum = 0;
+            for (int x = 0; x < R; ++x) sum += row[x] * g[j][x];
+            u[i * A + j][o] = static_cast<float>(sum);
           }
         }
       }
+      for (int point = 0; point < A * A; ++point)
+        memcpy(panel + point * point_weights(s) + static_cast<size_t>(ic) * wide, u[point],
+               sizeof(float) * wide);
     }
   }
 }
 
 void pack(const ConvArgs& s, const float* weight, float* packed) {
   if constexpr (F32::has_fma) {
-    memset(packed + weights_size(s) - slack<tile_rows>, 0, sizeof(float) * slack<tile_rows>);
-    s.kh == 3 ? pack_points<6>(s, weight, packed) : pack_points<8>(s, weight, packed);
+    if (s.kh == 5) pack_points<8, 5>(s, weight, packed);
+    else if (outputs_of(s) == 4) pack_points<6, 3>(s, weight, packed);
+    else pack_points<4, 3>(s, weight, packed);
   }
 }
 
-// y = B^T x, for registers of lanes.
+// y = B^T x
 template <int A>
 KERNELET_INLINE void times_b(const reg (&x)[A], reg (&y)[A]) {
   KERNELET_UNROLL
@@ -143,244 +180,187 @@ KERNELET_INLINE void times_b(const reg (&x)[A], reg (&y)[A]) {
 }
 
 // y = A^T x
-template <int A>
-KERNELET_INLINE void times_a(const reg (&x)[A], reg (&y)[out]) {
+template <int A, int M>
+KERNELET_INLINE void times_a(const reg (&x)[A], reg (&y)[M]) {
   float power[A - 1];
   KERNELET_UNROLL
   for (int j = 0; j < A - 1; ++j) power[j] = 1.0f;
   KERNELET_UNROLL
-  for (int i = 0; i < out; ++i) {
+  for (int i = 0; i < M; ++i) {
     reg sum = i == 0 ? x[0] : F32::zero();
     KERNELET_UNROLL
     for (int j = 1; j < A - 1; ++j) sum = F32::muladd(F32::splat(power[j]), x[j], sum);
-    y[i] = i == out - 1 ? F32::add(sum, x[A - 1]) : sum;
+    y[i] = i == M - 1 ? F32::add(sum, x[A - 1]) : sum;
     KERNELET_UNROLL
     for (int j = 0; j < A - 1; ++j) power[j] *= Points<A>::at[j];
   }
 }
 
-// `lanes` tiles of one channel, the first inputs of tile l at tile[l] -> points [A*A], `point` floats apart.
-// Reads whole registers, up to `lanes` floats past a tile's row: the padded plane has that slack.
+// One tile of a block: its first input at src, `row` floats from a row to the next -> points, `point` floats apart.
 template <int A>
-void transform_input(const float* const* tile, int row_step, float* v, size_t point) {
-  reg rows[A][A];  // [column j][row i]: transformed along rows first
-  for (int i = 0; i < A; ++i) {
+KERNELET_NOINLINE void transform_input(const float* src, ptrdiff_t row, float* v, size_t point) {
+  reg half[A][A];  // [column][row]
+  for (int i = 0; i < A; ++i, src += row) {
     reg d[A], y[A];
     KERNELET_UNROLL
-    for (int start = 0; start < A; start += lanes) {
-      reg r[lanes];
-      KERNELET_UNROLL
-      for (int l = 0; l < lanes; ++l)
-        r[l] = F32::load(tile[l] + static_cast<ptrdiff_t>(i) * row_step + start);
-      transpose(r);
-      KERNELET_UNROLL
-      for (int j = 0; j < lanes; ++j) {
-        if (start + j < A) d[start + j] = r[j];
-      }
-    }
+    for (int j = 0; j < A; ++j) d[j] = F32::load(src + j * lanes);
     times_b<A>(d, y);
     KERNELET_UNROLL
-    for (int j = 0; j < A; ++j) rows[j][i] = y[j];
+    for (int j = 0; j < A; ++j) half[j][i] = y[j];
   }
   for (int j = 0; j < A; ++j) {
     reg y[A];
-    times_b<A>(rows[j], y);
+    times_b<A>(half[j], y);
     KERNELET_UNROLL
     for (int i = 0; i < A; ++i) F32::store(v + (static_cast<size_t>(i) * A + j) * point, y[i]);
   }
 }
 
-// Points of `lanes` tiles of one channel -> sums [out][out], a register of tiles each.
+// The same of a tile that reaches beyond the plane, with zeros there; (y, x) is its first input.
 template <int A>
-KERNELET_INLINE void transform_output(const float* m, size_t point, reg (&sums)[out * out]) {
-  reg rows[out][A];
+KERNELET_NOINLINE void transform_edge(const ConvArgs& s, const float* plane, int y, int x, float* v,
+                                      size_t point) {
+  alignas(64) float tile[A * A * lanes] = {};
+  for (int i = 0; i < A; ++i) {
+    if (y + i < 0 || y + i >= s.ih) continue;
+    for (int j = 0; j < A; ++j) {
+      if (x + j < 0 || x + j >= s.iw) continue;
+      F32::store(tile + (i * A + j) * lanes,
+                 F32::load(plane + (static_cast<ptrdiff_t>(y + i) * s.iw + x + j) * lanes));
+    }
+  }
+  transform_input<A>(tile, A * lanes, v, point);
+}
+
+// Points of one tile -> its first h x w sums.
+template <int A, int M>
+KERNELET_NOINLINE void transform_output(const float* m, size_t point, int h, int w, float* dst, ptrdiff_t row) {
+  reg half[M][A];
   for (int j = 0; j < A; ++j) {
-    reg x[A], y[out];
+    reg x[A], y[M];
     KERNELET_UNROLL
     for (int i = 0; i < A; ++i) x[i] = F32::load(m + (static_cast<size_t>(i) * A + j) * point);
-    times_a<A>(x, y);
+    times_a<A, M>(x, y);
     KERNELET_UNROLL
-    for (int i = 0; i < out; ++i) rows[i][j] = y[i];
+    for (int i = 0; i < M; ++i) half[i][j] = y[i];
   }
-  for (int i = 0; i < out; ++i) {
-    reg y[out];
-    times_a<A>(rows[i], y);
+  for (int i = 0; i < h; ++i, dst += row) {
+    reg y[M];
+    times_a<A, M>(half[i], y);
     KERNELET_UNROLL
-    for (int j = 0; j < out; ++j) sums[i * out + j] = y[j];
-  }
-}
-
-// Where the tiles of a register go: dst is their channel, `count` of them are there.
-struct Targets {
-  float* dst;
-  int first, count, columns;
-};
-
-// sums [n][n][lanes] -> the n x n outputs of each tile, cut at the plane's edge.
-[[maybe_unused]] KERNELET_COLD KERNELET_NOINLINE void store_tiles(const ConvArgs& s, const Targets& t, int n,
-                                                                  const float* sums) {
-  for (int l = 0; l < t.count; ++l) {
-    const int y0 = (t.first + l) / t.columns * n, x0 = (t.first + l) % t.columns * n;
-    const int h = s.ph - y0 < n ? s.ph - y0 : n, w = s.pw - x0 < n ? s.pw - x0 : n;
-    float* to = t.dst + static_cast<size_t>(y0) * s.pw + x0;
-    for (int y = 0; y < h; ++y) {
-      for (int x = 0; x < w; ++x) to[x] = sums[(y * n + x) * lanes + l];
-      to += s.pw;
+    for (int j = 0; j < M; ++j) {
+      if (j < w) F32::store(dst + j * lanes, y[j]);
     }
   }
 }
 
-// The same for whole tiles, bias and activation in registers: a transpose puts each tile's rows together.
-[[maybe_unused]] KERNELET_NOINLINE void store_whole_tiles(const ConvArgs& s, const Targets& t, float bias,
-                                                          reg (&sums)[out * out]) {
-  constexpr int rows = lanes / out;  // of a tile that one register holds
-  const reg floor = floor_of(s.epilogue.after), b = F32::splat(bias);
-  float* to[lanes];
-  for (int l = 0; l < lanes; ++l) {
-    to[l] =
-        t.dst + static_cast<size_t>((t.first + l) / t.columns) * out * s.pw + (t.first + l) % t.columns * out;
-  }
-  for (int y = 0; y < out; y += rows) {
-    reg r[lanes];
-    KERNELET_UNROLL
-    for (int j = 0; j < lanes; ++j) r[j] = F32::max(floor, F32::add(sums[y * out + j], b));
-    transpose(r);
-    KERNELET_UNROLL
-    for (int l = 0; l < lanes; ++l) {
-      float all[lanes];
-      F32::store(all, r[l]);
-      KERNELET_UNROLL
-      for (int row = 0; row < rows; ++row)
-        memcpy(to[l] + (y + row) * s.pw, all + row * out, sizeof(float) * out);
-    }
-  }
-}
-
-// Bias, ReLU and pool of sums [4][4][lanes]; returns outputs a side: 4, or 2 when pooled.
-KERNELET_COLD inline int finish(const ConvArgs& s, float bias, float* sums) {
-  const Epilogue& e = s.epilogue;
-  const reg floor = floor_of(e.after), b = F32::splat(bias);
-  const int n = e.pool == Pool::none ? out : out / 2;
-  for (int i = 0; i < n * n; ++i) {
-    reg sum = F32::load(sums + i * lanes);
-    if (n < out) {
-      // windows are read in front of where their result goes
-      const float* top = sums + (i / n * 2 * out + i % n * 2) * lanes;
-      sum = max4(F32::load(top), F32::load(top + lanes), F32::load(top + out * lanes),
-                 F32::load(top + (out + 1) * lanes));
-    }
-    F32::store(sums + i * lanes, F32::max(floor, F32::add(sum, b)));
-  }
-  return n;
-}
-
-// m [rows][V * lanes] = a [rows] [k] * b [k][V * lanes]: few tiles, as the last ones of a plane or all of a small one.
-template <int V>
-struct FewTiles {
-  template <int M>
-  static void run(int rows, int k, const float* a, const float* b, float* m);
-};
-
-template <int V>
-template <int M>
-void FewTiles<V>::run(int rows, int k, const float* a, const float* b, float* m) {
-  rows = rows_of<tile_rows, M>(rows);
-  reg c[M][V];
-  KERNELET_UNROLL
-  for (int row = 0; row < M; ++row) {
-    KERNELET_UNROLL
-    for (int v = 0; v < V; ++v) c[row][v] = F32::zero();
-  }
-  multiply_add<M, V>(k, a, rows, b, c);
-  KERNELET_UNROLL
-  for (int row = 0; row < M; ++row) {
-    if (!is_there<tile_rows, M>(row, rows)) continue;
-    KERNELET_UNROLL
-    for (int v = 0; v < V; ++v) F32::store(m + (row * V + v) * lanes, c[row][v]);
-  }
-}
-
-template <int A>
-void run_points(const ConvArgs& s, const float* src, float* dst, float* scratch) {
-  const Tiling tiling = tiling_of(s);
-  const Plane plane = tiling.plane;
-  pad(s, plane, src, scratch);
-  const float* padded_src = scratch;
-  float* const v = scratch + padded(s);
-  float* const m = v + static_cast<size_t>(A) * A * s.ic * tile_width;
-  const RowParts cut(s.oc, tile_rows);
-  const size_t out_plane = static_cast<size_t>(s.ph) * s.pw;
-
-  for (int first = 0; first < tiling.tiles; first += tile_width) {
-    const int count = tiling.tiles - first < tile_width ? tiling.tiles - first : tile_width;
-    const int width = count <= lanes ? lanes : count <= 2 * lanes ? 2 * lanes : tile_width;
-    const size_t v_point = static_cast<size_t>(s.ic) * width, m_point = static_cast<size_t>(s.oc) * width;
-    for (int begin = 0; begin < count; begin += lanes) {
-      size_t offset[lanes];
-      for (int l = 0; l < lanes; ++l) {
-        // past the end: the last tile again, never stored
-        const int tile = first + begin + l < tiling.tiles ? first + begin + l : tiling.tiles - 1;
-        offset[l] = (static_cast<size_t>(tile / tiling.columns) * plane.w + tile % tiling.columns) * out;
-      }
-      for (int ic = 0; ic < s.ic; ++ic) {
-        const float* tile[lanes];
-        for (int l = 0; l < lanes; ++l)
-          tile[l] = padded_src + static_cast<size_t>(ic) * plane.h * plane.w + offset[l];
-        transform_input<A>(tile, plane.w, v + static_cast<size_t>(ic) * width + begin, v_point);
+// Rows [first, first + rows) of tiles of blocks [first_block, last_block), in a scratch of its own.
+template <int A, int M>
+void strip(const ConvArgs& s, const Strips& g, const float* src, float* dst, float* scratch, int first,
+           int rows, int first_block, int last_block) {
+  const int tiles = rows * g.columns;
+  float* const v = scratch;
+  float* const m = v + A * A * g.v_point;
+  float* const pooled = s.epilogue.pool == Pool::none ? nullptr : m + A * A * g.m_point;
+  const ptrdiff_t line = static_cast<ptrdiff_t>(s.iw) * lanes;
+  for (int b = 0; b < g.in_blocks; ++b) {
+    const float* const plane = src + static_cast<ptrdiff_t>(b) * s.ih * line;
+    float* to = v + static_cast<size_t>(b) * tiles * lanes;
+    for (int r = first; r < first + rows; ++r) {
+      for (int c = 0; c < g.columns; ++c, to += lanes) {
+        const int y = r * M - s.pt, x = c * M - s.pl;
+        if (y >= 0 && x >= 0 && y + A <= s.ih && x + A <= s.iw)
+          transform_input<A>(plane + y * line + static_cast<ptrdiff_t>(x) * lanes, line, to, g.v_point);
+        else transform_edge<A>(s, plane, y, x, to, g.v_point);
       }
     }
-    for (int point = 0; point < A * A; ++point) {
-      for (int part = 0; part < cut.parts; ++part) {
-        const int begin = cut.begin(part);
-        const int rows = cut.begin(part + 1) - begin;
-        const float* const u = s.weights + (static_cast<size_t>(point) * s.oc + begin) * s.ic;
-        float* const sums = m + point * m_point + static_cast<size_t>(begin) * width;
-        if (width < tile_width) {
-          (width == lanes
-               ? kernel_of<FewTiles<1>, tile_rows>
-               : kernel_of<FewTiles<2>, tile_rows>)(rows)(rows, s.ic, u, v + point * v_point, sums);
-          continue;
-        }
-        TileArgs t;
-        t.rows = rows;
-        t.k = s.ic;
-        t.a = u;
-        t.a_row = 1;
-        t.b = v + point * v_point;
-        t.partial = sums;
-        t.first = true;
-        t.last = false;
-        kernel_of<ConvTile, tile_rows>(rows)(t);
+  }
+
+  const blocked::Tiles<blocked::most_pixels, false> cut(tiles);
+  const int32_t at_once[2] = {0, 0};
+  blocked::Tile t = blocked::Tile();
+  t.args = &s;
+  t.taps = at_once;
+  t.tap_count = 1;
+  t.channels = s.ic;
+  t.first = true;
+  t.plane = t.block = static_cast<ptrdiff_t>(tiles) * lanes;
+  for (int point = 0; point < A * A; ++point) {
+    for (int block = first_block; block < last_block; block += most_blocks) {
+      const int n = g.blocks - block < most_blocks ? g.blocks - block : most_blocks;
+      t.weights = s.weights + point * point_weights(s) + static_cast<size_t>(block) * lanes * s.ic;
+      // what the next panel reads begins where this one's weights end
+      const ptrdiff_t bytes = static_cast<ptrdiff_t>(sizeof(float)) * s.ic * n * lanes;
+      t.ahead = reinterpret_cast<const char*>(t.weights) + bytes;
+      t.ahead_step = bytes / cut.count / s.ic;
+      const auto longer = blocked::tile_of<lanes, false>(cut.base + 1, n);
+      const auto usual = blocked::tile_of<lanes, false>(cut.base, n);
+      for (int i = 0; i < cut.count; ++i) {
+        t.src = v + point * g.v_point + static_cast<ptrdiff_t>(cut.begin(i)) * lanes;
+        t.dst = m + point * g.m_point + static_cast<ptrdiff_t>(block) * t.block +
+                static_cast<ptrdiff_t>(cut.begin(i)) * lanes;
+        (i < cut.longer ? longer : usual)(t);
+        t.ahead += bytes / cut.count;
       }
     }
-    const bool whole = s.epilogue.pool == Pool::none && s.ph % out == 0 && s.pw % out == 0;
-    for (int o = 0; o < s.oc; ++o) {
-      for (int begin = 0; begin < count; begin += lanes) {
-        reg sums[out * out];
-        transform_output<A>(m + static_cast<size_t>(o) * width + begin, m_point, sums);
-        Targets t;
-        t.dst = dst + o * out_plane;
-        t.first = first + begin;
-        t.count = count - begin < lanes ? count - begin : lanes;
-        t.columns = tiling.columns;
-        if (whole && t.count == lanes) {
-          store_whole_tiles(s, t, s.bias[o], sums);
-          continue;
-        }
-        alignas(64) float all[out * out * lanes];
-        KERNELET_UNROLL
-        for (int i = 0; i < out * out; ++i) F32::store(all + i * lanes, sums[i]);
-        const int n = finish(s, s.bias[o], all);
-        store_tiles(s, t, n, all);
+  }
+
+  t.floor = blocked::floor_within(s.epilogue.after);
+  const ptrdiff_t out_line = static_cast<ptrdiff_t>(s.ow) * lanes;
+  for (int block = first_block; block < last_block; ++block) {
+    const float* from = m + static_cast<size_t>(block) * t.block;
+    t.channel = block * lanes;
+    for (int r = first; r < first + rows; ++r) {
+      const int y = r * M, h = s.oh - y < M ? s.oh - y : M;
+      const ptrdiff_t at = (static_cast<ptrdiff_t>(block) * s.oh + y) * out_line;
+      t.dst = pooled != nullptr ? pooled : dst + at;
+      for (int c = 0; c < g.columns; ++c, from += lanes) {
+        const int w = s.ow - c * M < M ? s.ow - c * M : M;
+        transform_output<A, M>(from, g.m_point, h, w, t.dst + static_cast<ptrdiff_t>(c) * M * lanes,
+                               out_line);
       }
+      t.residual = s.residual != nullptr ? s.residual + at : nullptr;
+      blocked::finish_in_memory(t, h * s.ow, 1);
+      if (pooled != nullptr)
+        blocked::pool_rows(h, s.ow, pooled,
+                           dst + (static_cast<ptrdiff_t>(block) * s.ph + y / 2) * s.pw * lanes);
     }
+  }
+}
+
+// Part `part`: some panels, where there are enough and their weights are what counts, else some rows of tiles. With panels
+// of its own each part transforms the input for itself.
+template <int A, int M>
+void run_tiles(const ConvArgs& s, const float* src, float* dst, float* scratch, int part, int parts) {
+  const Strips g = strips_of(s);
+  const int panels = parts_of(g.blocks, most_blocks);
+  const bool by_panels =
+      panels >= parts && (A * A * point_weights(s) > 4 * blocked::many_weights || g.rows < parts);
+  const int first_block = by_panels ? part_begin(panels, parts, part) * most_blocks : 0;
+  const int panels_end = by_panels ? part_begin(panels, parts, part + 1) * most_blocks : g.blocks;
+  const int last_block = panels_end < g.blocks ? panels_end : g.blocks;
+  const int begin = by_panels ? 0 : part_begin(g.rows, parts, part);
+  const int end = by_panels ? g.rows : part_begin(g.rows, parts, part + 1);
+  if (first_block >= last_block) return;
+  scratch += part * part_floats(g);
+  for (int row = begin; row < end; row += g.strip)
+    strip<A, M>(s, g, src, dst, scratch, row, end - row < g.strip ? end - row : g.strip, first_block,
+                last_block);
+}
+
+int32_t phases(const ConvArgs&) { return 1; }
+
+void run_part(const ConvArgs& s, const float* src, float* dst, float* scratch, int32_t, int32_t part,
+              int32_t parts) {
+  if constexpr (F32::has_fma) {  // without it the tier is for old machines, and its code is left out
+    if (s.kh == 5) run_tiles<8, 4>(s, src, dst, scratch, part, parts);
+    else if (outputs_of(s) == 4) run_tiles<6, 4>(s, src, dst, scratch, part, parts);
+    else run_tiles<4, 2>(s, src, dst, scratch, part, parts);
   }
 }
 
 void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
-  if constexpr (F32::has_fma) {  // without it the tier is for old machines, and its code is left out
-    s.kh == 3 ? run_points<6>(s, src, dst, scratch) : run_points<8>(s, src, dst, scratch);
-  }
+  run_part(s, src, dst, scratch, 0, 0, 1);
 }
 
 }  // namespace winograd

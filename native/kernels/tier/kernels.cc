@@ -105,17 +105,6 @@ constexpr KernelTable make_table() {
                  nullptr,
                  nullptr,
                  nullptr};
-  t.winograd = {"winograd",
-                winograd::fits,
-                winograd::weights_size,
-                winograd::pack,
-                winograd::scratch_size,
-                winograd::run,
-                tile_rows,
-                tile_width,
-                nullptr,
-                nullptr,
-                nullptr};
   t.narrow_pixels = KERNELET_NARROW_PIXELS;
   t.linear = {
       "gemm",      linear_weights_size, linear_bias_size, linear_pack,  linear, 1, row_registers * lanes,
@@ -134,6 +123,17 @@ constexpr KernelTable make_table() {
                     nullptr,
                     blocked::phases,
                     blocked::run_part};
+  t.winograd = {"winograd",
+                winograd::fits,
+                winograd::weights_size,
+                winograd::pack,
+                winograd::scratch_size,
+                winograd::run,
+                blocked::most_pixels,
+                blocked::most_blocks * lanes,
+                nullptr,
+                winograd::phases,
+                winograd::run_part};
   t.blocked_depthwise = {"blocked",
                          blocked_depthwise::fits,
                          blocked_depthwise::weights_size,
