@@ -66,7 +66,9 @@ bool fuses_in_blocks(const Graph& graph, const std::vector<int>& nodes, const No
   // the other value has to be there before the convolution
   const int other = next.inputs[next.inputs[0] == nodes.back() ? 1 : 0];
   const Node& source = graph.nodes[static_cast<size_t>(other)];
-  return other < nodes[0] && source.op != Op::constant && source.shape == next.shape;
+  // neither of the two is repeated
+  const Shape& own = graph.nodes[static_cast<size_t>(nodes.back())].shape;
+  return other < nodes[0] && source.op != Op::constant && source.shape == next.shape && own == next.shape;
 }
 
 bool fuses(const Graph& graph, const std::vector<int>& nodes, const Node& next, const FusionRules& rules) {

@@ -369,6 +369,26 @@ PER_TIER(plan) {
     got = run_guarded(*make_plan(same.graph, t.isa), x, 1, Place::ends_at_page);
     check_same(got.data(), value.data(), 9, "a constant as the output");
   }
+  if (begin("repeated")) {
+    // a convolution's value that is added to every row, column or pixel is no residual of its tile
+    for (const int rows : {1, 6}) {
+      for (const int columns : {1, 5}) {
+        Net spread(random, shape_of({3, 6, 5}));
+        const int channels = t.lanes + 1;
+        const int x = spread.conv(0, channels, Window(3, 1, 1));
+        const int pooled = spread.adaptive(Op::adaptive_avg_pool2d, x, rows, columns);
+        spread.unary(Op::relu, spread.add(x, spread.conv(pooled, channels, Window(1))));
+        const std::vector<float> image = random_floats(random, spread.input_length());
+        const std::vector<float> want =
+            run_guarded(*make_plan(spread.graph, t.isa, false, 1, "im2col"), image, 1, Place::ends_at_page);
+        for (const char* algorithm : algorithms) {
+          const auto plan = make_plan(spread.graph, t.isa, true, 1, algorithm);
+          check_same(run_guarded(*plan, image, 1, Place::ends_at_page).data(), want.data(), want.size(),
+                     "a sum that repeats a convolution's value");
+        }
+      }
+    }
+  }
   if (begin("nested")) {
     // the caller's output holds numbers of channels at its end that a step before reads as blocks of channels
     const int channels = 2 * t.lanes + 1;

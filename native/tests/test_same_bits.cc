@@ -18,6 +18,8 @@ namespace {
 // on x86-64 (avx2, scalar), to be met to the bit by every other tier, machine and compiler.
 constexpr uint64_t digest_with_fma = 0x9689cf84d9a77742;
 constexpr uint64_t digest_without_fma = 0x692aeadb664b0db5;
+constexpr uint64_t block_digest_with_fma = 0xa8b53dffdfc16fc7;
+constexpr uint64_t block_digest_without_fma = 0x2d0f86f7ccbb6ca7;
 
 // The nets of the digest: never change one, add another (and print the new digest).
 std::vector<Net> fixed_nets(Random& random) {
@@ -63,13 +65,44 @@ std::vector<Net> fixed_nets(Random& random) {
   return nets;
 }
 
+// The same of nets that run in blocks of channels.
+std::vector<Net> fixed_block_nets(Random& random) {
+  std::vector<Net> nets;
+  {  // residual blocks, with batch norm behind every convolution
+    Net net(random, shape_of({3, 18, 18}));
+    int x = net.unary(Op::relu, net.batch_norm(net.conv(0, 32, Window(3, 1, 1), 1, false)));
+    x = net.pool(Op::max_pool2d, x, Window(3, 2, 1));
+    int y = net.unary(Op::relu, net.batch_norm(net.conv(x, 32, Window(3, 1, 1), 1, false)));
+    y = net.batch_norm(net.conv(y, 32, Window(3, 1, 1), 1, false));
+    x = net.unary(Op::relu, net.add(x, y));
+    y = net.unary(Op::relu, net.conv(x, 48, Window(3, 2, 1)));
+    y = net.conv(y, 48, Window(3, 1, 1));
+    x = net.unary(Op::relu, net.add(y, net.conv(x, 48, Window(1, 2))));
+    net.linear(net.flatten(net.adaptive(Op::adaptive_avg_pool2d, x, 1, 1)), 10);
+    nets.push_back(std::move(net));
+  }
+  {  // an inverted residual with squeeze and excitation
+    Net net(random, shape_of({3, 20, 20}));
+    const int stem = net.unary(Op::hardswish, net.conv(0, 32, Window(3, 2, 1)));
+    int x = net.unary(Op::silu, net.conv(stem, 96, Window(1)));
+    x = net.unary(Op::silu, net.conv(x, 96, Window(5, 1, 2), 96));
+    int gate = net.adaptive(Op::adaptive_avg_pool2d, x, 1, 1);
+    gate = net.unary(Op::relu, net.conv(gate, 24, Window(1)));
+    gate = net.unary(Op::hardsigmoid, net.conv(gate, 96, Window(1)));
+    x = net.add(stem, net.conv(net.binary(Op::mul, x, gate), 32, Window(1)));
+    x = net.unary(Op::clip, net.conv(x, 65, Window(3, 2, 1), 1));
+    net.linear(net.flatten(net.adaptive(Op::adaptive_avg_pool2d, x, 1, 1)), 10);
+    nets.push_back(std::move(net));
+  }
+  return nets;
+}
+
 }  // namespace
 
-PER_TIER(digest) {
-  if (!begin(t.has_fma ? "with-fma" : "without-fma")) return;
-  Random random(20240501);
+// One digest of a list of nets: three images by every algorithm, which all give the same bits.
+static uint64_t digest_of(const KernelTable& t, const std::vector<Net>& nets, Random& random) {
   uint64_t hash = fnv_start;
-  for (const Net& net : fixed_nets(random)) {
+  for (const Net& net : nets) {
     constexpr int batch = 3;
     std::vector<float> input = random_floats(random, net.input_length() * batch);
     for (float& x : input) x *= 4;
@@ -86,9 +119,31 @@ PER_TIER(digest) {
     check(finite, "nothing but finite numbers in a digest");
     hash = fnv(first.data(), first.size() * sizeof(float), hash);
   }
-  const uint64_t want = t.has_fma ? digest_with_fma : digest_without_fma;
   note("%s-class digest %016" PRIx64, t.has_fma ? "FMA" : "no-FMA", hash);
-  check(hash == want, "the class's digest is %016" PRIx64, want);
+  return hash;
+}
+
+PER_TIER(digest) {
+  if (!begin(t.has_fma ? "with-fma" : "without-fma")) return;
+  Random random(20240501);
+  const std::vector<Net> nets = fixed_nets(random);
+  const uint64_t want = t.has_fma ? digest_with_fma : digest_without_fma;
+  check(digest_of(t, nets, random) == want, "the class's digest is %016" PRIx64, want);
+}
+
+// Nets large enough for blocks of channels, which "auto" takes where a tier has more than one lane.
+PER_TIER(digest_of_blocks) {
+  if (!begin(t.has_fma ? "with-fma" : "without-fma")) return;
+  Random random(20261128);
+  const std::vector<Net> nets = fixed_block_nets(random);
+  for (const Net& net : nets) {
+    bool blocked = false;
+    for (const StepDescription& step : make_plan(net.graph, t.isa)->steps())
+      blocked = blocked || std::string(step.layout) == "blocked";
+    check(blocked == (t.lanes > 1), "the plan is in blocks");
+  }
+  const uint64_t want = t.has_fma ? block_digest_with_fma : block_digest_without_fma;
+  check(digest_of(t, nets, random) == want, "the class's digest is %016" PRIx64, want);
 }
 
 // Random nets on this tier: every way to run them gives the naive twin's bits.
