@@ -1,10 +1,11 @@
 /**
- * npm run fuzz:native [-- --seconds 600] [--jobs N] [libFuzzer's own options]: builds native/fuzz with clang's
+ * npm run fuzz:native [-- --seconds 600] [--jobs N] [--runs N] [libFuzzer's own options]: builds native/fuzz with clang's
  * libFuzzer, AddressSanitizer and UndefinedBehaviorSanitizer, and runs it from the inputs in native/fuzz/corpus. What
  * it learns stays in build-fuzz/corpus, what fails is written to fuzz-failures/: put that into native/fuzz/corpus with
- * the change that mends it. `--merge` adds to native/fuzz/corpus what reaches code that nothing in it does.
+ * the change that mends it. `--runs N` with a `-seed=` takes the same N inputs every time, on a machine of any speed.
+ * `--merge` adds to native/fuzz/corpus what reaches code that nothing in it does.
  */
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { capture, die, dropForeignBuild, jobs, requireToolchain, root, run, which } from './util.mjs'
@@ -14,9 +15,13 @@ const { values, positionals } = parseArgs({
   options: {
     seconds: { type: 'string', default: '600' },
     jobs: { type: 'string', default: '1' },
+    runs: { type: 'string' },
     merge: { type: 'boolean', default: false },
   },
 })
+const runs = values.runs === undefined ? undefined : Number(values.runs)
+if (runs !== undefined && !(Number.isSafeInteger(runs) && runs > 0))
+  die(`--runs must be a whole number above 0 but is ${values.runs}`, 2)
 const seconds = Number(values.seconds)
 if (!(seconds > 0)) die(`--seconds must be a number above 0 but is ${values.seconds}`, 2)
 
@@ -40,17 +45,40 @@ const learnt = join(build, 'corpus')
 const failures = join(root, 'fuzz-failures')
 for (const folder of [kept, learnt, failures]) mkdirSync(folder, { recursive: true })
 const limits = ['-timeout=5', '-rss_limit_mb=512', '-max_len=400', `-artifact_prefix=${failures}/`]
+const empty = join(build, 'empty')
+// What it learns must not depend on the time or on addresses.
+const steady = ['-reload=0', '-use_cmp=0']
 const work = values.merge
   ? ['-set_cover_merge=1', '-use_counters=0', kept, learnt]
-  : [
-      ...[`-max_total_time=${seconds}`, '-len_control=0', '-print_final_stats=1', '-verbosity=0'],
-      ...[`-fork=${values.jobs}`, learnt, kept],
-    ]
-run(join(build, 'kernelet_fuzz'), [...limits, ...work, ...positionals], {
+  : runs !== undefined
+    ? [
+        `-runs=${runs}`,
+        ...steady,
+        '-len_control=0',
+        '-print_final_stats=1',
+        '-verbosity=0',
+        fresh(empty),
+        kept,
+      ]
+    : [
+        ...[`-max_total_time=${seconds}`, '-len_control=0', '-print_final_stats=1', '-verbosity=0'],
+        ...[`-fork=${values.jobs}`, learnt, kept],
+      ]
+const target = join(build, 'kernelet_fuzz')
+const still = runs !== undefined && which('setarch') && capture('setarch', ['-R', 'true']).status === 0
+const [program, ...prefix] = still ? ['setarch', '-R', target] : [target]
+run(program, [...prefix, ...limits, ...work, ...positionals], {
   // graphs may ask for more memory than there is: that is bad_alloc, which plans pass on
   env: { ASAN_OPTIONS: 'allocator_may_return_null=1', UBSAN_OPTIONS: 'print_stacktrace=1' },
 })
 console.log(values.merge ? 'native/fuzz/corpus is complete' : 'nothing failed')
+
+/** What was learnt before would change what comes next. */
+function fresh(folder) {
+  rmSync(folder, { recursive: true, force: true })
+  mkdirSync(folder)
+  return folder
+}
 
 /** Debian's clang comes without the libraries for it. */
 function links(name) {
