@@ -44,10 +44,17 @@ KERNELET_LARGE reg exp(reg x) {
   return F32::select_nan(x, x, e);
 }
 
-// 1 + e^-x. Below e^-87 nothing is added to 1; subnormal numbers would only take time.
+// 1 + e^-x, to the bit what exp would make of it. Below e^-80 nothing is added to 1, so 2^(n - 1) is never subnormal and
+// one step will do.
 KERNELET_INLINE reg one_and_exp(reg x) {
-  return F32::add(F32::splat(1.0f), exp(F32::max(F32::splat(-87.0f), F32::sub(F32::zero(), x))));
+  x = F32::max(F32::splat(-80.0f), F32::sub(F32::zero(), x));
+  x = F32::min(F32::splat(89.0f), x);
+  const reg n = round_to_int(F32::mul(x, F32::splat(1.44269504088896341f)));
+  const reg one = F32::splat(1.0f), p = F32::add(exp_tail(x, n), one);
+  return F32::add(one, F32::mul(F32::add(p, p), F32::pow2(F32::sub(n, one))));
 }
+
+KERNELET_INLINE reg silu(reg x) { return F32::div(x, one_and_exp(x)); }
 
 // 1 / (1 + e^-x), within 3 ulp.
 KERNELET_LARGE reg sigmoid(reg x) { return F32::div(F32::splat(1.0f), one_and_exp(x)); }
@@ -206,10 +213,7 @@ KERNELET_INLINE reg activated(const Unary& f, reg x) {
     case Activation::elu:
       return F32::mul(F32::splat(f.b),
                       F32::select_gt(zero, x, F32::mul(F32::splat(f.a), expm1_negative(x)), x));
-    case Activation::silu: {
-      const reg e = slow_exp(F32::max(F32::splat(-87.0f), F32::sub(zero, x)));
-      return F32::div(x, F32::add(F32::splat(1.0f), e));
-    }
+    case Activation::silu: return silu(x);
     case Activation::hardswish: return F32::mul(x, hardsigmoid(x, 1.0f / 6.0f, 0.5f));
     case Activation::hardsigmoid: return hardsigmoid(x, f.a, f.b);
     case Activation::clip: return clip(x, F32::splat(f.a), F32::splat(f.b));
@@ -254,7 +258,7 @@ void activate(const Unary& f, size_t n, const float* src, float* dst) {
     switch (f.f) {
       case Activation::sigmoid: return activate_each(n, src, dst, [&](reg x) { return sigmoid(x); });
       case Activation::silu:
-        return activate_each(n, src, dst, [&](reg x) { return F32::div(x, one_and_exp(x)); });
+        return activate_each(n, src, dst, [&](reg x) { return silu(x); });
       case Activation::hardswish:
         return activate_each(n, src, dst,
                              [&](reg x) { return F32::mul(x, hardsigmoid(x, 1.0f / 6.0f, 0.5f)); });
