@@ -122,6 +122,11 @@ export interface StepDescription {
   layout: 'planes' | 'blocked' | 'batched'
   /** Threads that share the step where there are fewer images than threads; 1 where it is not worth it. */
   parts: number
+  /**
+   * Of a 1×1 convolution and the depthwise one behind it that run depth first: so many rows of the output at a time, so
+   * that what lies between the two is never stored whole.
+   */
+  strip?: number | undefined
   inputShape: number[]
   outputShape: number[]
   /** Multiply-adds per image, every tap of every window counted. */

@@ -51,7 +51,7 @@ export class ModelDescription {
       ['Step', 'Algorithm', 'Tile', 'Fused', 'Problem', 'MACs', ...(int8 ? ['Bytes'] : [])],
       ...this.steps.map((step) => [
         step.names.join(' + '),
-        `${step.algorithm} ${step.isa}${step.during ? `, during ${step.during}` : ''}`,
+        `${step.algorithm} ${step.isa}${step.during ? `, during ${step.during}` : ''}${step.strip ? `, ${step.strip} rows at a time` : ''}`,
         step.tile,
         step.epilogue,
         step.problem,

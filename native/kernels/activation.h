@@ -197,6 +197,8 @@ KERNELET_INLINE reg hardsigmoid(reg x, float a, float b) {
   return clip(F32::muladd(x, F32::splat(a), F32::splat(b)), F32::zero(), F32::splat(1.0f));
 }
 
+KERNELET_INLINE reg hardswish(reg x) { return F32::mul(x, hardsigmoid(x, 1.0f / 6.0f, 0.5f)); }
+
 #if defined(KERNELET_VNNI)
 // Sums of an int8 step: nothing else is fused with one.
 KERNELET_INLINE constexpr bool is_simple(const Unary&) { return true; }
@@ -214,7 +216,7 @@ KERNELET_INLINE reg activated(const Unary& f, reg x) {
       return F32::mul(F32::splat(f.b),
                       F32::select_gt(zero, x, F32::mul(F32::splat(f.a), expm1_negative(x)), x));
     case Activation::silu: return silu(x);
-    case Activation::hardswish: return F32::mul(x, hardsigmoid(x, 1.0f / 6.0f, 0.5f));
+    case Activation::hardswish: return hardswish(x);
     case Activation::hardsigmoid: return hardsigmoid(x, f.a, f.b);
     case Activation::clip: return clip(x, F32::splat(f.a), F32::splat(f.b));
     case Activation::gelu: return F32::mul(x, normal_share(x));
@@ -260,8 +262,7 @@ void activate(const Unary& f, size_t n, const float* src, float* dst) {
       case Activation::silu:
         return activate_each(n, src, dst, [&](reg x) { return silu(x); });
       case Activation::hardswish:
-        return activate_each(n, src, dst,
-                             [&](reg x) { return F32::mul(x, hardsigmoid(x, 1.0f / 6.0f, 0.5f)); });
+        return activate_each(n, src, dst, [&](reg x) { return hardswish(x); });
       default: break;
     }
   }

@@ -148,6 +148,15 @@ struct ConvAlgorithm {
                    int32_t parts);
 };
 
+// A 1x1 convolution and the depthwise one behind it, some rows at a time (conv/depth_first.h); both read and write blocks of
+// channels. Parts are done in any order.
+struct DepthFirst {
+  int32_t (*rows)(const ConvArgs& depthwise);  // of the output, at a time
+  size_t (*scratch_size)(const ConvArgs& depthwise);
+  void (*run_part)(const ConvArgs& expand, const ConvArgs& depthwise, const float* src, float* dst,
+                   float* scratch, int32_t part, int32_t parts);
+};
+
 struct LinearAlgorithm {
   const char* name;
   size_t (*weights_size)(const LinearArgs&);
@@ -212,6 +221,7 @@ struct KernelTable {
   // Layout::blocked, an image alone: values are [ceil(c / lanes)][h][w][lanes]. Pools and what goes element by element
   // are those of the batched layout.
   ConvAlgorithm blocked_conv, blocked_depthwise, winograd;
+  DepthFirst depth_first;
 
   // Layout::batched, `lanes` images at once: values are [c][h][w][lanes].
   ConvAlgorithm batched_conv;

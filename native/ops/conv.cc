@@ -227,6 +227,7 @@ class ConvTraining : public TrainStep {
 }  // namespace
 
 void ConvStep::run(StepRun& run) const {
+  if (expand != nullptr) return run_part(run, 0, 0, 1);
   if (blocked) return algorithm->run(with_sources(run), run.src(0), run.dst(), run.scratch);
   run_kernel(run, [&](const float* src, float* dst, float* scratch) {
     const auto convolve = [&] {
@@ -246,7 +247,15 @@ void ConvStep::run(StepRun& run) const {
 }
 
 void ConvStep::run_part(StepRun& run, int phase, int part, int parts) const {
-  algorithm->run_part(with_sources(run), run.src(0), run.dst(), run.scratch, phase, part, parts);
+  const ConvArgs with = with_sources(run);
+  if (expand == nullptr)
+    return algorithm->run_part(with, run.src(0), run.dst(), run.scratch, phase, part, parts);
+  ConvArgs first = expand->args;
+  if (expand_scale_source != 0) {
+    first.scale = run.src(expand_scale_source);
+    first.shift = run.src(expand_scale_source + 1);
+  }
+  depth_first->run_part(first, with, run.src(0), run.dst(), run.scratch, part, parts);
 }
 
 ConvArgs ConvStep::with_sources(const StepRun& run) const {

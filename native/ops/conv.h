@@ -18,8 +18,16 @@ class ConvStep : public WeightedStep {
   bool blocked = false;
   size_t residual_source = 0, scale_source = 0;
 
+  // Depth first: the 1x1 convolution whose value this depthwise one alone reads, and which runs with it. Then the step's
+  // first source is that one's, and its scale and shift come last.
+  const DepthFirst* depth_first = nullptr;
+  ConvStep* expand = nullptr;
+  std::unique_ptr<Step> owned_expand;
+  size_t expand_scale_source = 0;
+
   void run(StepRun& run) const override;
   int phases() const override {
+    if (expand != nullptr) return 1;
     return blocked && algorithm->phases != nullptr ? algorithm->phases(args) : 0;
   }
   void run_part(StepRun& run, int phase, int part, int parts) const override;
@@ -31,7 +39,9 @@ class ConvStep : public WeightedStep {
     const size_t n = static_cast<size_t>(args.oc);
     return blocked ? AlignedFloats::round_up(n) : n;
   }
-  size_t scratch_size() const override { return algorithm->scratch_size(args); }
+  size_t scratch_size() const override {
+    return expand != nullptr ? depth_first->scratch_size(args) : algorithm->scratch_size(args);
+  }
   size_t outputs() const override { return static_cast<size_t>(args.oc); }
   void pack(const float* from, float* weights, const float* bias) override;
 

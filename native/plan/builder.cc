@@ -6,6 +6,7 @@
 #include "draft.h"
 #include "kernels/isa.h"
 #include "layout.h"
+#include "ops/conv.h"
 
 namespace kernelet {
 namespace {
@@ -60,6 +61,7 @@ class PlanBuilder {
       prove_bounds(d);
       lower_to_int8(d);
       choose_algorithms(d);
+      go_depth_first(d);
       fuse_prefetches(d);
       reserve_weights(d, weights);
       program.reset(new Program);
@@ -90,15 +92,16 @@ class PlanBuilder {
   static void match(const Draft& single, const Draft& batched, Program& program) {
     for (size_t i = 0; i < batched.steps.size(); ++i) {
       for (size_t j = 0; j < single.steps.size(); ++j) {
-        const Group* const group = single.steps[j].group;
-        const Group* const of = batched.steps[i].group;
-        if ((group == nullptr) != (of == nullptr)) continue;
-        if (group != nullptr &&
-            std::find(group->nodes.begin(), group->nodes.end(), of->nodes[0]) == group->nodes.end())
-          continue;
-        program.steps[i].described = j;
+        if (computes(single.steps[j], batched.steps[i].group)) program.steps[i].described = j;
       }
     }
+  }
+
+  static bool computes(const DraftStep& step, const Group* of) {
+    const Group* const group = step.group;
+    if (group == nullptr || of == nullptr) return group == of;
+    if (step.expand != nullptr && computes(*step.expand, of)) return true;
+    return std::find(group->nodes.begin(), group->nodes.end(), of->nodes[0]) != group->nodes.end();
   }
 
   // Images as floats go behind the rest of the workspace.
@@ -113,8 +116,11 @@ class PlanBuilder {
 
   static void finish(Draft& draft, Program& program, float* weights) {
     pack(draft, weights);
-    for (size_t i = 0; i < draft.steps.size(); ++i)
-      program.steps[i].step = std::move(draft.steps[i].planned.step);
+    for (size_t i = 0; i < draft.steps.size(); ++i) {
+      DraftStep& step = draft.steps[i];
+      if (step.expand != nullptr) step.conv()->owned_expand = std::move(step.expand->planned.step);
+      program.steps[i].step = std::move(step.planned.step);
+    }
   }
 };
 

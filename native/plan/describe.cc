@@ -40,6 +40,11 @@ std::vector<StepDescription> describe(const Draft& draft) {
                                        ? step.group->nodes
                                        : std::vector<int>{static_cast<int>(draft.values[step.value].node)};
     const bool reorder = step.group == nullptr && step.value != draft.copy();
+    for (size_t i = 0; step.expand != nullptr && i < step.expand->group->nodes.size(); ++i) {
+      const Node& node = graph.nodes[static_cast<size_t>(step.expand->group->nodes[i])];
+      d.names.push_back(node.name);
+      d.ops.push_back(op_name(node.op));
+    }
     for (int node : nodes) {
       d.names.push_back(graph.nodes[static_cast<size_t>(node)].name);
       d.ops.push_back(reorder ? "reorder" : op_name(graph.nodes[static_cast<size_t>(node)].op));
@@ -47,7 +52,8 @@ std::vector<StepDescription> describe(const Draft& draft) {
     d.problem = step.planned.problem;
     d.algorithm = step.planned.algorithm;
     d.isa = draft.kernels->isa;
-    const Node& first = graph.nodes[static_cast<size_t>(nodes[0])];
+    const Node& first =
+        graph.nodes[static_cast<size_t>(step.expand != nullptr ? step.expand->group->nodes[0] : nodes[0])];
     d.input = step.group != nullptr ? graph.nodes[static_cast<size_t>(first.inputs[0])].shape
                                     : draft.shape_of(step.sources[0].index);
     d.output = graph.nodes[static_cast<size_t>(nodes.back())].shape;
@@ -56,6 +62,11 @@ std::vector<StepDescription> describe(const Draft& draft) {
     d.layout = layout == Layout::planes ? "planes" : layout == Layout::blocked ? "blocked" : "batched";
     d.parts = is_divided(draft, step) ? draft.parts : 1;
     if (step.group != nullptr) d.epilogue = epilogue_text(draft, step);
+    if (step.expand != nullptr) {
+      d.problem = step.expand->planned.problem + "+" + d.problem;
+      d.epilogue = epilogue_text(draft, *step.expand) + "+conv2d" + (d.epilogue.empty() ? "" : "+" + d.epilogue);
+      d.strip = step.conv()->depth_first->rows(step.conv()->args);
+    }
     if (const ConvStep* const conv = step.conv()) {
       d.algorithm = conv->algorithm->name;
       d.tile = tile_text(conv->algorithm->tile_rows, conv->algorithm->tile_columns);

@@ -28,6 +28,8 @@ struct DraftStep {
   // int8 (quantize.h), null where the step runs on floats
   const QuantizedGroup* quantized = nullptr;
   std::unique_ptr<const Int8Layer> int8;
+  // Depth first: the 1x1 convolution that runs with this depthwise one (depth_first.cc)
+  std::unique_ptr<DraftStep> expand = nullptr;
   // Prefetch fusion: the step before, in whose tiles this one runs
   const DraftStep* during = nullptr;
   // Offsets in the packed weights
@@ -88,6 +90,8 @@ void lower_to_int8(Draft& draft);
 void choose_algorithms(Draft& draft);
 // Whether a convolution writes blocks of channels, and how. algorithms.cc
 InBlocks in_blocks(const ConvArgs& args, const KernelTable& kernels, const std::string& option);
+// 1x1 convolutions that run with the depthwise ones behind them. depth_first.cc
+void go_depth_first(Draft& draft);
 // Linear layers that run in slices during the convolution before them. prefetch.cc
 void fuse_prefetches(Draft& draft);
 // Places in the packed weights, `size` of them so far. pack.cc

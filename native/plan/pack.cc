@@ -10,7 +10,8 @@
 namespace kernelet {
 namespace {
 
-void pack_layer(const DraftStep& step, const Node& node, float* all) {
+void pack_layer(const Draft& draft, const DraftStep& step, float* all) {
+  const Node& node = draft.graph->nodes[static_cast<size_t>(step.group->nodes[0])];
   WeightedStep& layer = *step.weighted();
   float* const bias = all + step.bias;
   const size_t outputs = layer.outputs(), length = layer.bias_size();
@@ -42,10 +43,14 @@ void reserve_weights(Draft& draft, size_t& size) {
   for (size_t i = 0; i < draft.constants.size(); ++i) {
     if (draft.graph->nodes[i].op == Op::constant) draft.constants[i] = reserve(draft.floats_of(i));
   }
+  const auto reserve_layer = [&](DraftStep& step) {
+    step.weights = reserve(step.weighted()->weights_size());
+    step.bias = reserve(step.weighted()->bias_size());
+  };
   for (DraftStep& step : draft.steps) {
-    if (const WeightedStep* const layer = step.weighted()) {
-      step.weights = reserve(layer->weights_size());
-      step.bias = reserve(layer->bias_size());
+    if (step.expand != nullptr) reserve_layer(*step.expand);
+    if (step.weighted() != nullptr) {
+      reserve_layer(step);
       if (step.int8 != nullptr) {
         step.in_scale = reserve(1);
         step.out_scale = reserve(step.int8->out_scale().size());
@@ -65,8 +70,8 @@ void pack(Draft& draft, float* weights) {
       weights[draft.constants[i] + j] = node.weight.data[j / width];
   }
   for (DraftStep& step : draft.steps) {
-    if (step.weighted() != nullptr)
-      pack_layer(step, draft.graph->nodes[static_cast<size_t>(step.group->nodes[0])], weights);
+    if (step.expand != nullptr) pack_layer(draft, *step.expand, weights);
+    if (step.weighted() != nullptr) pack_layer(draft, step, weights);
     for (size_t i = 0; i < step.operands.size(); ++i) {
       const PackedOperand& operand = step.planned.operands[i];
       operand.pack(*operand.node, weights + step.operands[i]);

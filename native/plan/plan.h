@@ -46,6 +46,7 @@ struct StepDescription {
   int64_t macs = 0;                      // per image, every tap of every window counted
   const char* layout = "";               // of what it writes: planes, blocked, batched
   int parts = 1;                         // threads that share it, of one image
+  int strip = 0;                         // rows at a time of two convolutions, depth first; 0: it is one
   bool int8 = false, bytes_out = false;  // runs on bytes; hands bytes on
   Quantization in, out;
   std::string during;  // linear: the convolution between whose tiles it runs, one image at a time

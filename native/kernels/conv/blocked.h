@@ -154,12 +154,10 @@ KERNELET_INLINE void finish(const Tile& t, reg (&c)[P][N]) {
   }
 }
 
-// The same and all else from sums in memory: bias, scale and shift, the other value, any activation.
-KERNELET_NOINLINE void finish_in_memory(const Tile& t, int pixels, int blocks) {
+// The same and all else from sums in memory: bias, scale and shift, the other value, then f.
+template <class F>
+KERNELET_INLINE void finish_each(const Tile& t, int pixels, int blocks, const F& f) {
   const ConvArgs& s = *t.args;
-  const Unary& after = s.epilogue.after;
-  const reg high = F32::splat(after.f == Activation::clip ? after.b : __builtin_inff());
-  const bool simple = in_registers(after);
   for (int n = 0; n < blocks; ++n) {
     float* const dst = t.dst + n * t.block;
     const int channel = t.channel + n * lanes;
@@ -168,14 +166,22 @@ KERNELET_NOINLINE void finish_in_memory(const Tile& t, int pixels, int blocks) {
       reg y = F32::add(F32::load(dst + i), bias);
       if (s.scale != nullptr) y = F32::muladd(y, F32::load(s.scale + channel), F32::load(s.shift + channel));
       if (t.residual != nullptr) y = F32::add(y, F32::load(t.residual + n * t.residual_block + i));
-      if (simple) {
-        y = F32::max(t.floor, y);
-        y = F32::min(high, y);
-      }
-      F32::store(dst + i, y);
+      F32::store(dst + i, f(y));
     }
-    if (!simple) activate_in_place(after, static_cast<size_t>(pixels) * lanes, dst);
   }
+}
+
+KERNELET_NOINLINE void finish_in_memory(const Tile& t, int pixels, int blocks) {
+  const Unary& after = t.args->epilogue.after;
+  if constexpr (!one_size) {
+    if (after.f == Activation::silu) return finish_each(t, pixels, blocks, [](reg y) { return silu(y); });
+  }
+  const bool simple = in_registers(after);
+  const reg low = simple ? t.floor : F32::splat(-__builtin_inff());
+  const reg high = F32::splat(after.f == Activation::clip ? after.b : __builtin_inff());
+  finish_each(t, pixels, blocks, [&](reg y) { return F32::min(high, F32::max(low, y)); });
+  for (int n = 0; n < blocks && !simple; ++n)
+    activate_in_place(after, static_cast<size_t>(pixels) * lanes, t.dst + n * t.block);
 }
 
 // What a tile begins with. (Loaded as sums are that go on, for less code.)
@@ -316,15 +322,13 @@ KERNELET_INLINE void pool_rows(int rows, int ow, const float* src, float* dst) {
 
 // Part `part`: some panels, where there are enough and their weights are what counts, else some tiles.
 template <int X>
-void convolve(const ConvArgs& s, const Stage& g, const float* src, float* dst, float* sums, int part,
-              int parts) {
+void convolve(const ConvArgs& s, const Stage& g, const int32_t* offsets, const float* packed,
+              const float* src, float* dst, float* sums, int part, int parts) {
   const bool flat = is_flat(s, g), pooled = s.epilogue.pool != Pool::none;
   const int rows = flat ? 1 : s.oh, width = flat ? s.oh * s.ow : s.ow, taps = taps_of(s);
   constexpr bool few = in_few_sizes(X);
   const Tiles<most_pixels, few> cut(width);
   const int blocks = blocks_of(s.oc), panels = parts_of(blocks, most_blocks);
-  const float* const packed = s.weights + tap_floats(s);
-  const int32_t* const offsets = reinterpret_cast<const int32_t*>(s.weights);
   const size_t channel_weights = static_cast<size_t>(taps) * most_blocks * lanes;
   const size_t weights = static_cast<size_t>(blocks) * lanes * s.ic * taps;
   // what is cut: single tiles, rows, or pairs of rows
@@ -436,8 +440,8 @@ KERNELET_INLINE void run_phase(const ConvArgs& s, const float* src, float* dst, 
   const int planes = planes_of(s);
   if (g.copied && phase == 0)
     return stage<X>(s, g, src, part_begin(planes, parts, part), part_begin(planes, parts, part + 1), scratch);
-  convolve<X>(s, g, g.copied ? scratch : src, dst, scratch + staged_floats(s) + part * sums_floats(s), part,
-              parts);
+  convolve<X>(s, g, reinterpret_cast<const int32_t*>(s.weights), s.weights + tap_floats(s),
+              g.copied ? scratch : src, dst, scratch + staged_floats(s) + part * sums_floats(s), part, parts);
 }
 
 void run_part(const ConvArgs& s, const float* src, float* dst, float* scratch, int32_t phase, int32_t part,

@@ -117,18 +117,15 @@ Kernel kernel_from(int pixels) {
   else return pixels >= P ? DepthwiseKernel<P>::run : kernel_from < one_size ? 1 : P - 1 > (pixels);
 }
 
-int32_t phases(const ConvArgs&) { return 1; }
-
-// Part `part`: some blocks.
-void run_part(const ConvArgs& s, const float* src, float* dst, float* scratch, int32_t, int32_t part,
-              int32_t parts) {
+// Blocks [begin, end), whose planes of outputs lie `out_plane` floats apart. `rows` has room for a ring.
+KERNELET_NOINLINE void convolve_blocks(const ConvArgs& s, const float* src, float* dst, ptrdiff_t out_plane,
+                                       float* rows, int begin, int end) {
   const Ring ring = ring_of(s);
   const ptrdiff_t out_row = static_cast<ptrdiff_t>(s.ow) * lanes,
                   in_row = static_cast<ptrdiff_t>(s.iw) * lanes;
   const Tiles<most_pixels, one_size> cut(s.ow);
   const Kernel longer = kernel_from<most_pixels>(cut.base + (one_size ? 0 : 1));
   const Kernel usual = kernel_from<most_pixels>(one_size ? 1 : cut.base);
-  float* const rows = scratch + part * ring_floats(s);
   Tile t;
   t.args = &s;
   t.floor = floor_within(s.epilogue.after);
@@ -136,8 +133,7 @@ void run_part(const ConvArgs& s, const float* src, float* dst, float* scratch, i
   Rows r;
   r.row = ring.row;
   r.mask = ring.copied ? ring.rows - 1 : -1;
-  const int end = part_begin(blocks_of(s.oc), parts, part + 1);
-  for (int block = part_begin(blocks_of(s.oc), parts, part); block < end; ++block) {
+  for (int block = begin; block < end; ++block) {
     const float* const plane = src + static_cast<ptrdiff_t>(block) * s.ih * in_row;
     t.channel = block * lanes;
     r.first = ring.copied ? rows : plane;
@@ -156,7 +152,7 @@ void run_part(const ConvArgs& s, const float* src, float* dst, float* scratch, i
           copy_row(s, ring, plane + y * in_row, rows + (y & r.mask) * ring.row);
         copied = high > copied ? high : copied;
       }
-      const ptrdiff_t at = (static_cast<ptrdiff_t>(block) * s.oh + oy) * out_row;
+      const ptrdiff_t at = block * out_plane + oy * out_row;
       for (int tile = 0; tile < cut.count; ++tile) {
         const int x = cut.begin(tile);
         t.dst = dst + at + static_cast<ptrdiff_t>(x) * lanes;
@@ -165,6 +161,15 @@ void run_part(const ConvArgs& s, const float* src, float* dst, float* scratch, i
       }
     }
   }
+}
+
+int32_t phases(const ConvArgs&) { return 1; }
+
+// Part `part`: some blocks.
+void run_part(const ConvArgs& s, const float* src, float* dst, float* scratch, int32_t, int32_t part,
+              int32_t parts) {
+  convolve_blocks(s, src, dst, static_cast<ptrdiff_t>(s.oh) * s.ow * lanes, scratch + part * ring_floats(s),
+                  part_begin(blocks_of(s.oc), parts, part), part_begin(blocks_of(s.oc), parts, part + 1));
 }
 
 void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {

@@ -3,6 +3,7 @@
 #include "kernels/batched.h"
 #include "kernels/conv/blocked.h"
 #include "kernels/conv/blocked_depthwise.h"
+#include "kernels/conv/depth_first.h"
 #include "kernels/conv/depthwise.h"
 #include "kernels/conv/direct_channels.h"
 #include "kernels/conv/direct_pixels.h"
@@ -123,6 +124,7 @@ constexpr KernelTable make_table() {
                     nullptr,
                     blocked::phases,
                     blocked::run_part};
+  t.depth_first = {depth_first::rows, depth_first::scratch_size, depth_first::run_part};
   t.winograd = {"winograd",
                 winograd::fits,
                 winograd::weights_size,

@@ -1,0 +1,106 @@
+// A 1x1 convolution and the depthwise one behind it, depth first, over blocks of channels: of some rows and two blocks what
+// the first makes is read by the second out of the second-level cache, and never stored whole. (The expansion of an
+// inverted residual is its largest value by far: Sandler et al., "MobileNetV2", 2018.)
+//
+//   for some rows of the output (a strip):
+//     for a panel of two blocks:
+//       1x1 convolution of the rows that the strip reads  -> scratch [2][rows][iw][lanes]
+//       depthwise convolution of these                    -> dst
+//
+// Rows that two strips read are computed twice. The bits are those of the two steps alone.
+#pragma once
+
+#include "blocked.h"
+#include "blocked_depthwise.h"
+
+namespace kernelet {
+namespace KERNELET_ISA {
+namespace {
+namespace depth_first {
+
+using blocked::blocks_of;
+using blocked::most_blocks;
+
+// What lies between the two: floats.
+constexpr size_t between_floats = size_t{80} << 10;
+
+KERNELET_INLINE int reach_of(const ConvArgs& depthwise) { return (depthwise.kh - 1) * depthwise.dh + 1; }
+KERNELET_INLINE size_t row_floats(const ConvArgs& depthwise) {
+  return static_cast<size_t>(depthwise.iw) * most_blocks * lanes;
+}
+
+// Rows of the output in a strip.
+KERNELET_COLD int32_t rows(const ConvArgs& depthwise) {
+  const int wanted = static_cast<int>(between_floats / row_floats(depthwise));
+  const int reach = reach_of(depthwise);
+  const int fit = wanted > reach ? (wanted - reach) / depthwise.sh + 1 : 1;
+  return fit >= depthwise.oh ? depthwise.oh : parts_of(depthwise.oh, parts_of(depthwise.oh, fit));
+}
+
+KERNELET_INLINE size_t between_size(const ConvArgs& depthwise) {
+  const int read = (rows(depthwise) - 1) * depthwise.sh + reach_of(depthwise);
+  return (read < depthwise.ih ? read : depthwise.ih) * row_floats(depthwise);
+}
+
+KERNELET_INLINE size_t part_floats(const ConvArgs& depthwise) {
+  return between_size(depthwise) + blocked_depthwise::ring_floats(depthwise);
+}
+
+size_t scratch_size(const ConvArgs& depthwise) {
+  return (depthwise.parts > 1 ? depthwise.parts : 1) * part_floats(depthwise);
+}
+
+// The arguments of a panel alone.
+KERNELET_INLINE void narrow(ConvArgs& s, int block, int channels) {
+  s.oc = channels;
+  s.bias += block * lanes;
+  if (s.scale == nullptr) return;
+  s.scale += block * lanes;
+  s.shift += block * lanes;
+}
+
+// Part `part`: some panels of some strips.
+void run_part(const ConvArgs& expand, const ConvArgs& depthwise, const float* src, float* dst, float* scratch,
+              int32_t part, int32_t parts) {
+  const int height = rows(depthwise), strips = parts_of(depthwise.oh, height);
+  const int blocks = blocks_of(depthwise.oc), panels = parts_of(blocks, most_blocks);
+  const ptrdiff_t out_row = static_cast<ptrdiff_t>(depthwise.ow) * lanes, out_plane = depthwise.oh * out_row;
+  float* const between = scratch + part * part_floats(depthwise);
+  const int end = part_begin(strips * panels, parts, part + 1);
+  for (int unit = part_begin(strips * panels, parts, part); unit < end; ++unit) {
+    const int first = unit / panels * height, block = unit % panels * most_blocks;
+    const int n = blocks - block < most_blocks ? blocks - block : most_blocks;
+    const int left = depthwise.oc - block * lanes, channels = left < n * lanes ? left : n * lanes;
+    ConvArgs d = depthwise;
+    d.oh = d.ph = depthwise.oh - first < height ? depthwise.oh - first : height;
+    // rows [from, to) of the input are read
+    const int window = first * d.sh - d.pt, last = window + (d.oh - 1) * d.sh + reach_of(d);
+    const int from = window < 0 ? 0 : window < d.ih ? window : d.ih - 1;
+    const int to = last > d.ih ? d.ih : last > from ? last : from + 1;
+
+    ConvArgs e = expand;
+    narrow(e, block, channels);
+    e.ih = e.oh = e.ph = to - from;
+    blocked::Stage g = blocked::stage_of(e);
+    g.plane = static_cast<ptrdiff_t>(expand.ih) * g.row;
+    blocked::convolve<lanes>(
+        e, g, reinterpret_cast<const int32_t*>(e.weights),
+        e.weights + blocked::tap_floats(e) + static_cast<size_t>(block) * lanes * e.ic, src + from * g.row,
+        between, nullptr, 0, 1);
+
+    narrow(d, block, channels);
+    d.ic = d.groups = channels;
+    d.ih = to - from;
+    d.pt = from - window;
+    d.weights += static_cast<ptrdiff_t>(block) * lanes * blocked::taps_of(d);
+    const ptrdiff_t at = block * out_plane + first * out_row;
+    if (d.residual != nullptr) d.residual += at;
+    blocked_depthwise::convolve_blocks(d, between, dst + at, out_plane, between + between_size(depthwise), 0,
+                                       n);
+  }
+}
+
+}  // namespace depth_first
+}  // namespace
+}  // namespace KERNELET_ISA
+}  // namespace kernelet
