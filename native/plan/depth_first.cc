@@ -7,7 +7,7 @@ namespace kernelet {
 namespace {
 
 // Values that are read back from the second-level cache as they are: floats.
-constexpr size_t stays_near = size_t{96} << 10;
+constexpr size_t stays_near = size_t{160} << 10;
 // Of the rows, those that are computed once more for the next strip.
 constexpr double most_repeated = 0.15;
 

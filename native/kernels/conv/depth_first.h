@@ -22,7 +22,7 @@ using blocked::blocks_of;
 using blocked::most_blocks;
 
 // What lies between the two: floats.
-constexpr size_t between_floats = size_t{80} << 10;
+constexpr size_t between_floats = size_t{112} << 10;
 
 KERNELET_INLINE int reach_of(const ConvArgs& depthwise) { return (depthwise.kh - 1) * depthwise.dh + 1; }
 KERNELET_INLINE size_t row_floats(const ConvArgs& depthwise) {
