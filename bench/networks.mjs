@@ -1,12 +1,17 @@
 /**
  * Whole networks beside onnxruntime-node: ONNX files of one input, each engine in a process of its own, the two taking
  * turns, so that neither's waiting threads hold a CPU that the other needs. Prints the median time of a call, the ratio
- * (above 1 kernelet is faster), and the largest difference between outputs over the largest output.
+ * (above 1 kernelet is faster), the share of the network's bound that kernelet reaches and the ratio that the bound would
+ * give, and the largest difference between outputs over the largest output.
+ *
+ * The bound: each step's multiply-adds at the peak, or its weights at the bandwidth of the level of memory that holds all
+ * of them, whichever takes longer; both measured at the beginning, as `kernelet bench kernels` does. What is not a
+ * multiply-add costs nothing there.
  *
  *   npm --prefix bench/peers ci --ignore-scripts
  *   node bench/networks.mjs FILE.onnx … [--batch 1,8] [--threads 1,2] [--numerics fastest] [--turns 7] [--turn 150]
  */
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { basename } from 'node:path'
@@ -41,12 +46,48 @@ function pixels(length) {
   })
 }
 
+/** Floats of a step's weights, by its problem: ic64ih56iw56oc128…, a convolution more behind a +. */
+function weightsOf({ problem }) {
+  return problem.split('+').reduce((sum, text) => {
+    const of = (letters, otherwise) =>
+      Number(new RegExp(`(?:^|[0-9])${letters}([0-9]+)`).exec(text)?.[1] ?? otherwise)
+    return sum + (of('ic', 0) / of('g', 1)) * of('oc', 0) * of('kh', 1) * of('kw', 1)
+  }, 0)
+}
+
+/** GFLOP/s of one thread and GB/s by level of memory. */
+function measureMachine() {
+  const args = ['bench', 'kernels', '--problem', 'ic64ih8oc64kh3ph1', '--repetitions', 2]
+  const cli = fileURLToPath(new URL('../bin/kernelet.js', import.meta.url))
+  const { stdout } = spawnSync(process.execPath, [cli, ...args.map(String), '-o', 'json'], {
+    encoding: 'utf8',
+  })
+  const { context } = JSON.parse(stdout)
+  const { peak_gflops: peaks, isa, read_gbs: read } = context.kernelet
+  const sizes = Object.fromEntries(
+    context.caches.map(({ type, level, size }) => [type === 'Instruction' ? '' : `L${level}`, size]),
+  )
+  return { peak: peaks[isa.chosen], read, sizes }
+}
+
+/** Milliseconds that nothing on this machine can beat. */
+function boundOf(steps, batch, threads, { peak, read, sizes }) {
+  const bytes = 4 * steps.reduce((sum, { weights }) => sum + weights, 0)
+  const level = Object.keys(read).find((name) => bytes <= (sizes[name] ?? Number.POSITIVE_INFINITY))
+  return steps.reduce(
+    (sum, { macs, weights }) =>
+      sum + Math.max((2 * macs * batch) / (peak * threads), (4 * weights) / read[level]) / 1e6,
+    0,
+  )
+}
+
 const engines = {
   kernelet(file, batch, threads) {
     const network = loadOnnx(file)
     const model = network.compile({ threads, numerics: values.numerics, maxBatch: batch })
     const x = pixels(batch * elements(model.inputShape))
-    return async () => model.run(x)
+    const steps = model.describe().steps.map((step) => ({ macs: step.macs, weights: weightsOf(step) }))
+    return Object.assign(async () => model.run(x), { steps })
   },
   async onnxruntime(file, batch, threads) {
     const peers = createRequire(new URL('peers/package.json', import.meta.url))
@@ -74,7 +115,7 @@ async function answer(engine, file, batch, threads) {
   const say = (value) => process.stdout.write(`${JSON.stringify(value)}\n`)
   try {
     const run = await engines[engine](file, batch, threads)
-    say({ output: [...(await run())].slice(0, 4096) })
+    say({ output: [...(await run())].slice(0, 4096), steps: run.steps })
     for await (const line of createInterface({ input: process.stdin })) {
       const times = []
       const end = performance.now() + Number(line)
@@ -114,19 +155,32 @@ async function compare() {
   }
   const numbers = (text) => text.split(',').map(Number)
   const rows = []
-  print('network', 'batch', 'threads', 'kernelet ms', 'onnxruntime ms', 'ratio', 'difference')
+  const machine = measureMachine()
+  const gbs = Object.entries(machine.read).map(([level, gb]) => `${level} ${gb.toFixed(0)}`)
+  console.log(`one thread: ${machine.peak.toFixed(0)} GFLOP/s; GB/s: ${gbs.join(', ')}\n`)
+  print(
+    'network',
+    'batch',
+    'threads',
+    'kernelet ms',
+    'onnxruntime',
+    'ratio',
+    'of bound',
+    'bound ratio',
+    'difference',
+  )
   for (const threads of numbers(values.threads)) {
     for (const batch of numbers(values.batch)) {
-      for (const file of files) rows.push(await row(file, batch, threads))
+      for (const file of files) rows.push(await row(file, batch, threads, machine))
       const ratios = rows.filter((one) => one.batch === batch && one.threads === threads && one.ratio)
       const mean = Math.exp(ratios.reduce((sum, { ratio }) => sum + Math.log(ratio), 0) / ratios.length)
-      print(`geometric mean of ${ratios.length}`, batch, threads, '', '', mean.toFixed(2), '')
+      print(`geometric mean of ${ratios.length}`, batch, threads, '', '', mean.toFixed(2))
     }
   }
   if (values.json) writeFileSync(values.json, `${JSON.stringify(rows, null, 1)}\n`)
 }
 
-async function row(file, batch, threads) {
+async function row(file, batch, threads, machine) {
   const both = Object.keys(engines).map((engine) => start(engine, file, batch, threads))
   const [ours, theirs] = [await both[0].first(), await both[1].first()]
   const result = { network: basename(file, '.onnx'), batch, threads }
@@ -142,11 +196,13 @@ async function row(file, batch, threads) {
       for (const i of turn % 2 ? [1, 0] : [0, 1]) times[i].push(...(await both[i].times(values.turn)).times)
     }
     const [kernelet, onnxruntime] = times.map((all) => all.sort((a, b) => a - b)[all.length >> 1])
-    Object.assign(result, { kernelet, onnxruntime, ratio: onnxruntime / kernelet })
+    const bound = boundOf(ours.steps, batch, threads, machine)
+    Object.assign(result, { kernelet, onnxruntime, ratio: onnxruntime / kernelet, bound })
     result.difference = Math.max(...off) / largest
     print(
       ...[result.network, batch, threads, kernelet.toFixed(4), onnxruntime.toFixed(4)],
-      ...[result.ratio.toFixed(2), result.difference.toExponential(1)],
+      ...[result.ratio.toFixed(2), `${((100 * bound) / kernelet).toFixed(0)} %`],
+      ...[(onnxruntime / bound).toFixed(2), result.difference.toExponential(1)],
     )
   }
   for (const one of both) one.end()
@@ -155,5 +211,5 @@ async function row(file, batch, threads) {
 
 function print(network, batch, threads, ...cells) {
   const left = [String(network).padEnd(24), String(batch).padStart(5), String(threads).padStart(7)]
-  console.log([...left, ...cells.map((cell) => String(cell).padStart(15))].join(' '))
+  console.log([...left, ...cells.map((cell) => String(cell).padStart(11))].join(' '))
 }
