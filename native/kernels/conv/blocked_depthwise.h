@@ -2,7 +2,7 @@
 // lane a channel.
 //
 //   tile: P pixels of a row x 1 register of channels
-//   per tap: 1 load of weights, P loads of the input, P muladds
+//   per tap: 1 load of weights, P loads of the input, P muladds; of windows three columns wide a third of the loads
 //
 // Rows of taps that lie in the padding are left out. Where columns may lie there, the rows that a row of outputs reads
 // are copied with zeros around them, into a ring: a row is copied once, while it is near.
@@ -21,6 +21,12 @@ using namespace blocked;  // NOLINT: blocks of channels, and what ends a tile
 
 constexpr int most_pixels = one_size ? 4 : 8;
 
+// Windows of three columns next to each other, of which at most one lies in the padding at either side: each pixel is
+// loaded once for its three taps, where it lies.
+KERNELET_INLINE bool is_three_wide(const ConvArgs& s) {
+  return s.kw == 3 && s.sw == 1 && s.dw == 1 && s.pl <= 1 && s.ow + 1 - s.pl <= s.iw;
+}
+
 // Rows as the tiles read them.
 struct Ring {
   bool copied;
@@ -31,7 +37,7 @@ struct Ring {
 KERNELET_INLINE Ring ring_of(const ConvArgs& s) {
   Ring r;
   const int reach = (s.ow - 1) * s.sw + (s.kw - 1) * s.dw + 1;
-  r.copied = s.pl > 0 || reach > s.iw;
+  r.copied = (s.pl > 0 || reach > s.iw) && !is_three_wide(s);
   r.rows = 1;
   while (r.rows < (s.kh - 1) * s.dh + 1) r.rows *= 2;
   r.row = static_cast<ptrdiff_t>(r.copied ? reach : s.iw) * lanes;
@@ -111,10 +117,47 @@ KERNELET_NOINLINE void DepthwiseKernel<P>::run(const ConvArgs& s, const Rows& r,
 }
 
 using Kernel = void (*)(const ConvArgs&, const Rows&, int, const Tile&);
+
 template <int P>
+struct ThreeWide {
+  static void run(const ConvArgs& s, const Rows& r, int x, const Tile& t);
+};
+
+template <int P>
+KERNELET_NOINLINE void ThreeWide<P>::run(const ConvArgs& s, const Rows& r, int x, const Tile& t) {
+  reg c[P][1];
+  KERNELET_UNROLL
+  for (int p = 0; p < P; ++p) c[p][0] = F32::zero();
+  const int left = x - s.pl;
+  const ptrdiff_t down = s.dh * r.row;
+  const float* tap = r.first + (r.y + r.begin * s.dh) * r.row + static_cast<ptrdiff_t>(left) * lanes;
+  const float* w = r.weights + static_cast<ptrdiff_t>(r.begin) * 3 * lanes;
+  for (int kh = r.begin; kh < r.end; ++kh, tap += down, w += 3 * lanes) {
+    const reg w0 = F32::load(w), w1 = F32::load(w + lanes), w2 = F32::load(w + 2 * lanes);
+    c[0][0] = F32::muladd(w0, F32::load(left < 0 ? no_sums : tap), c[0][0]);
+    KERNELET_UNROLL
+    for (int p = 1; p < P + 2; ++p) {
+      const bool inside = p <= P || left + p < s.iw;
+      const reg v = F32::load(inside ? tap + p * lanes : no_sums);
+      if (p >= 2) c[p - 2][0] = F32::muladd(w2, v, c[p - 2][0]);
+      if (p >= 1 && p <= P) c[p - 1][0] = F32::muladd(w1, v, c[p - 1][0]);
+      if (p < P) c[p][0] = F32::muladd(w0, v, c[p][0]);
+    }
+  }
+  const bool in_memory = !ends_in_registers(t);
+  if (!in_memory) finish(t, c);
+  KERNELET_UNROLL
+  for (int p = 0; p < P; ++p) F32::store(t.dst + p * lanes, c[p][0]);
+  if (in_memory) finish_in_memory(t, P, 1);
+}
+
+template <template <int> class K, int P = most_pixels>
 Kernel kernel_from(int pixels) {
-  if constexpr (P == 1) return DepthwiseKernel<1>::run;
-  else return pixels >= P ? DepthwiseKernel<P>::run : kernel_from < one_size ? 1 : P - 1 > (pixels);
+  if constexpr (P == 1) return K<1>::run;
+  else return pixels >= P ? K<P>::run : kernel_from<K, one_size ? 1 : P - 1>(pixels);
+}
+KERNELET_COLD Kernel kernel_for(int pixels, bool three_wide) {
+  return three_wide ? kernel_from<ThreeWide>(pixels) : kernel_from<DepthwiseKernel>(pixels);
 }
 
 // Blocks [begin, end), whose planes of outputs lie `out_plane` floats apart. `rows` has room for a ring.
@@ -124,8 +167,9 @@ KERNELET_NOINLINE void convolve_blocks(const ConvArgs& s, const float* src, floa
   const ptrdiff_t out_row = static_cast<ptrdiff_t>(s.ow) * lanes,
                   in_row = static_cast<ptrdiff_t>(s.iw) * lanes;
   const Tiles<most_pixels, one_size> cut(s.ow);
-  const Kernel longer = kernel_from<most_pixels>(cut.base + (one_size ? 0 : 1));
-  const Kernel usual = kernel_from<most_pixels>(one_size ? 1 : cut.base);
+  const bool three_wide = is_three_wide(s);
+  const Kernel longer = kernel_for(cut.base + (one_size ? 0 : 1), three_wide);
+  const Kernel usual = kernel_for(one_size ? 1 : cut.base, three_wide);
   Tile t;
   t.args = &s;
   t.floor = floor_within(s.epilogue.after);
