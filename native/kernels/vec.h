@@ -57,6 +57,9 @@ constexpr bool one_size = false;
 #define KERNELET_LARGE KERNELET_INLINE
 #endif
 
+// Direct convolutions over planes. Without fused multiply-add a tier is for old machines: im2col serves there, and blocks.
+constexpr bool has_direct = F32::has_fma;
+
 // The running maximum of PyTorch's pooling: the first of equals stays, a NaN sticks.
 KERNELET_INLINE reg running_max(reg best, reg x) { return F32::select_nan(x, x, F32::max(x, best)); }
 

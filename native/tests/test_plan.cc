@@ -112,10 +112,10 @@ PER_TIER(describe) {
             "%s: 5 steps, 281,640 multiply-adds", algorithm.c_str());
       for (int i = 0; i < 2; ++i) {
         const std::string& used = other->steps()[i].algorithm;
-        const bool direct_pixels = t.lanes > 1, direct_channels = t.lanes > 1 && (i == 0 ? 6 : 16) >= t.lanes;
+        const bool direct_pixels = t.has_fma, direct_channels = t.has_fma && (i == 0 ? 6 : 16) >= t.lanes;
         bool good = used == "im2col" || used == "direct-pixels" || used == "direct-channels";
-        if (algorithm == "im2col" || t.lanes == 1) good = used == "im2col";
-        if (algorithm == "direct" && t.lanes > 1)
+        if (algorithm == "im2col" || !t.has_fma) good = used == "im2col";
+        if (algorithm == "direct" && t.has_fma)
           good = used == "direct-pixels" || (direct_channels && used == "direct-channels");
         if (algorithm == "direct-pixels") good = used == (direct_pixels ? "direct-pixels" : "im2col");
         if (algorithm == "direct-channels") good = used == (direct_channels ? "direct-channels" : "im2col");

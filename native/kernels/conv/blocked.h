@@ -119,15 +119,16 @@ struct Tile {
   int channel;               // first output
   const float* residual;     // null, or what is added here
   ptrdiff_t residual_block;  // to its next N: of planes before a pool
-  reg floor;                 // of the epilogue, where that is simple or a clip
+  reg floor, ceiling;        // of the epilogue, where that is simple or a clip; else without effect
   // Weights that come after these, fetched into the second-level cache meanwhile: bytes from one tap to the next.
   const char* ahead;
   ptrdiff_t ahead_step;
 };
 
 KERNELET_INLINE bool in_registers(const Unary& f) { return is_simple(f) || f.f == Activation::clip; }
-KERNELET_INLINE reg floor_within(const Unary& f) {
-  return f.f == Activation::clip ? F32::splat(f.a) : floor_of(f);
+KERNELET_INLINE void set_bounds(Tile& t, const Unary& f) {
+  t.floor = f.f == Activation::clip ? F32::splat(f.a) : floor_of(f);
+  t.ceiling = F32::splat(f.f == Activation::clip ? f.b : __builtin_inff());
 }
 
 // The end of a tile in registers: bias, and an activation that costs little.
@@ -137,20 +138,11 @@ KERNELET_INLINE bool ends_in_registers(const Tile& t) {
 
 template <int P, int N>
 KERNELET_INLINE void finish(const Tile& t, reg (&c)[P][N]) {
-  const Unary& after = t.args->epilogue.after;
   KERNELET_UNROLL
   for (int n = 0; n < N; ++n) {
     const reg bias = F32::load(t.args->bias + t.channel + n * lanes);
     KERNELET_UNROLL
-    for (int p = 0; p < P; ++p) c[p][n] = F32::max(t.floor, F32::add(c[p][n], bias));
-  }
-  if (after.f == Activation::clip) {
-    const reg high = F32::splat(after.b);
-    KERNELET_UNROLL
-    for (int n = 0; n < N; ++n) {
-      KERNELET_UNROLL
-      for (int p = 0; p < P; ++p) c[p][n] = F32::min(high, c[p][n]);
-    }
+    for (int p = 0; p < P; ++p) c[p][n] = F32::min(t.ceiling, F32::max(t.floor, F32::add(c[p][n], bias)));
   }
 }
 
@@ -176,11 +168,8 @@ KERNELET_NOINLINE void finish_in_memory(const Tile& t, int pixels, int blocks) {
   if constexpr (!one_size) {
     if (after.f == Activation::silu) return finish_each(t, pixels, blocks, [](reg y) { return silu(y); });
   }
-  const bool simple = in_registers(after);
-  const reg low = simple ? t.floor : F32::splat(-__builtin_inff());
-  const reg high = F32::splat(after.f == Activation::clip ? after.b : __builtin_inff());
-  finish_each(t, pixels, blocks, [&](reg y) { return F32::min(high, F32::max(low, y)); });
-  for (int n = 0; n < blocks && !simple; ++n)
+  finish_each(t, pixels, blocks, [&](reg y) { return F32::min(t.ceiling, F32::max(t.floor, y)); });
+  for (int n = 0; n < blocks && !in_registers(after); ++n)
     activate_in_place(after, static_cast<size_t>(pixels) * lanes, t.dst + n * t.block);
 }
 
@@ -362,7 +351,7 @@ void convolve(const ConvArgs& s, const Stage& g, const int32_t* offsets, const f
   Tile t;
   t.plane = g.plane;
   t.args = &s;
-  t.floor = floor_within(s.epilogue.after);
+  set_bounds(t, s.epilogue.after);
   const ptrdiff_t out_plane = static_cast<ptrdiff_t>(s.ph) * s.pw * lanes;
   t.residual_block = static_cast<ptrdiff_t>(s.oh) * s.ow * lanes;
   const ptrdiff_t strip_plane = pooled ? static_cast<ptrdiff_t>(strip / cut.count) * s.ow * lanes : out_plane;

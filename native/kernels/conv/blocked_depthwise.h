@@ -172,7 +172,7 @@ KERNELET_NOINLINE void convolve_blocks(const ConvArgs& s, const float* src, floa
   const Kernel usual = kernel_for(one_size ? 1 : cut.base, three_wide);
   Tile t;
   t.args = &s;
-  t.floor = floor_within(s.epilogue.after);
+  set_bounds(t, s.epilogue.after);
   t.block = t.residual_block = 0;
   Rows r;
   r.row = ring.row;

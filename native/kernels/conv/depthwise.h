@@ -25,7 +25,7 @@ KERNELET_INLINE size_t in_floats(const ConvArgs& s) { return static_cast<size_t>
 KERNELET_INLINE size_t out_floats(const ConvArgs& s) { return static_cast<size_t>(s.oh) * s.ow * lanes; }
 
 bool fits(const ConvArgs& s) {
-  return lanes >= 4 && s.groups == s.ic && s.oc == s.ic && s.oc >= lanes && s.epilogue.pool == Pool::none &&
+  return has_direct && s.groups == s.ic && s.oc == s.ic && s.oc >= lanes && s.epilogue.pool == Pool::none &&
          in_floats(s) + out_floats(s) <= most_floats;
 }
 
@@ -117,7 +117,7 @@ KERNELET_INLINE void tile(const ConvArgs& s, Taps rows, Taps columns, const floa
 }
 
 void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
-  if constexpr (lanes >= 4) {
+  if constexpr (has_direct) {
     float* const in = scratch;
     float* const out = scratch + in_floats(s);
     const size_t in_plane = static_cast<size_t>(s.ih) * s.iw, out_plane = static_cast<size_t>(s.oh) * s.ow;

@@ -25,7 +25,7 @@ constexpr bool many = F32::registers >= 32;
 constexpr int most_pixels = many ? 16 : 12, most_pixels_of_two = many ? 12 : 6;
 constexpr int window = 4;
 
-bool fits(const ConvArgs& s) { return lanes >= 4 && conv_m(s) >= lanes; }
+bool fits(const ConvArgs& s) { return has_direct && conv_m(s) >= lanes; }
 
 KERNELET_INLINE int panels(const ConvArgs& s) { return (conv_m(s) + width - 1) / width; }
 KERNELET_INLINE int registers_of(const ConvArgs& s, int panel) {
@@ -269,7 +269,7 @@ KERNELET_INLINE void run_tiles(const ConvArgs& s, const float* src, float* dst, 
 }
 
 void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
-  if constexpr (lanes >= 4) run_tiles<lanes>(s, src, dst, scratch);
+  if constexpr (has_direct) run_tiles<lanes>(s, src, dst, scratch);
 }
 
 }  // namespace direct_channels

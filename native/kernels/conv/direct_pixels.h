@@ -71,7 +71,7 @@ size_t scratch_size(const ConvArgs& s) {
 }
 
 bool fits(const ConvArgs& s) {
-  return lanes >= 4 && s.kw <= most_kw && s.oh >= most_rows && (depthwise || conv_m(s) > 1);
+  return has_direct && s.kw <= most_kw && s.oh >= most_rows && (depthwise || conv_m(s) > 1);
 }
 
 size_t weights_size(const ConvArgs& s) { return packed_size<most_channels>(s); }
@@ -306,7 +306,7 @@ KERNELET_INLINE int rows_at_once(const ConvArgs& s) {
 }
 
 void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
-  if constexpr (lanes >= 4) {
+  if constexpr (has_direct) {
     const Phases f = phases_of(s);
     const bool pooled = s.epilogue.pool != Pool::none;
     const int m = conv_m(s), k = conv_k(s), r = rows_at_once(s);

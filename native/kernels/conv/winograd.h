@@ -305,7 +305,7 @@ void strip(const ConvArgs& s, const Strips& g, const float* src, float* dst, flo
     }
   }
 
-  t.floor = blocked::floor_within(s.epilogue.after);
+  blocked::set_bounds(t, s.epilogue.after);
   const ptrdiff_t out_line = static_cast<ptrdiff_t>(s.ow) * lanes;
   for (int block = first_block; block < last_block; ++block) {
     const float* from = m + static_cast<size_t>(block) * t.block;
