@@ -109,7 +109,7 @@ struct Tile {
   ptrdiff_t plane;      // to the next block, or channel
   const int32_t* taps;  // of each its offset and its column
   int tap_count, channels;
-  int x;                 // column of the first pixel's first tap
+  int x, pixels;         // column of the first pixel's first tap; pixels of the tile
   const float* weights;  // of the first tap that counts
   ptrdiff_t skip;        // weights of those that do not
   bool first, last;
@@ -241,7 +241,6 @@ KERNELET_NOINLINE void TileKernel<P, N, X, Edge>::run(const Tile& t) {
 
 using TileFunction = void (*)(const Tile&);
 
-// Compared, not looked up: a table would be relocated at load time.
 // The next smaller tile there is: of one pixel less; where few sizes do, of a power of two; of one pixel.
 constexpr int smaller(int pixels, bool few) {
   if (one_size) return 1;
@@ -251,18 +250,41 @@ constexpr int smaller(int pixels, bool few) {
 // Tiles that read planes, as first layers do, come in few sizes.
 constexpr bool in_few_sizes(int x) { return one_size || x == 1; }
 
-template <int N, int X, bool Edge, int P>
+// Compared, not looked up: a table would be relocated at load time.
+template <int N, int X, bool Edge, bool Few, int P>
 TileFunction tile_from(int pixels) {
   if constexpr (P > 1) {
-    constexpr int next = smaller(P, in_few_sizes(X));
-    if (pixels < P) return tile_from<N, X, Edge, next>(pixels);
+    constexpr int next = smaller(P, Few);
+    if (pixels < P) return tile_from<N, X, Edge, Few, next>(pixels);
   }
   return TileKernel<P, N, X, Edge>::run;
 }
+
+// One block of channels, as an odd number of them leaves, in a short row: the largest tile of few sizes, then the next.
+template <int X>
+KERNELET_NOINLINE void one_block(const Tile& whole) {
+  Tile t = whole;
+  for (int left = whole.pixels; left > 0;) {
+    int size = most_pixels;
+    while (size > left) size = smaller(size, true);
+    tile_from<1, X, true, true, most_pixels>(size)(t);
+    t.src += size * X;
+    t.x += size;
+    t.dst += size * lanes;
+    if (t.residual != nullptr) t.residual += size * lanes;
+    left -= size;
+  }
+}
+
 template <int X, bool Edge>
 KERNELET_COLD TileFunction tile_of(int pixels, int blocks) {
-  if (blocks == 1) return tile_from<1, X, Edge, most_pixels>(pixels);
-  return tile_from<2, X, Edge, most_pixels>(pixels);
+  constexpr bool few = in_few_sizes(X);
+  if constexpr (Edge) {
+    if (blocks == 1) return one_block<X>;
+  } else {
+    if (blocks == 1) return tile_from<1, X, Edge, few, most_pixels>(pixels);
+  }
+  return tile_from<2, X, Edge, few, most_pixels>(pixels);
 }
 
 // Pixels of a row in tiles, as even as can be; in few sizes whole tiles first, then smaller and smaller ones.
@@ -401,11 +423,12 @@ void convolve(const ConvArgs& s, const Stage& g, const int32_t* offsets, const f
             t.dst = pooled ? sums + (static_cast<ptrdiff_t>(row - first_row) * width + x) * lanes : dst + at;
             t.ahead_step = share / (static_cast<ptrdiff_t>(t.channels) * (t.tap_count > 0 ? t.tap_count : 1));
             t.x = x - s.pl;
-            const int right = t.x + cut.pixels(tile) - 1 + (s.kw - 1) * s.dw;
+            t.pixels = cut.pixels(tile);
+            const int right = t.x + t.pixels - 1 + (s.kw - 1) * s.dw;
             const bool edge = !g.copied && (t.x < 0 || right >= s.iw) && !flat;
             if (tile < cut.longer) (edge ? longer_edge : longer)(t);
             else if (!few) (edge ? usual_edge : usual)(t);
-            else (edge ? tile_of<X, edges>(cut.pixels(tile), n) : tile_of<X, false>(cut.pixels(tile), n))(t);
+            else (edge ? tile_of<X, edges>(t.pixels, n) : tile_of<X, false>(t.pixels, n))(t);
             t.ahead += share;
           }
         }

@@ -113,10 +113,9 @@ size_t weights_size(const ConvArgs& s) {
   return static_cast<size_t>(side_of(s)) * side_of(s) * point_weights(s);
 }
 
-// U = G g G^T, in double.
+// Rows of G, in double.
 template <int A, int R>
-KERNELET_COLD void pack_points(const ConvArgs& s, const float* weight, float* packed) {
-  double g[A][R];
+KERNELET_COLD void rows_of_g(double (&g)[8][5]) {
   for (int i = 0; i < A; ++i) {
     double power = i < A - 1 ? Points<A>::scale[i] : 0;
     for (int j = 0; j < R; ++j) {
@@ -124,30 +123,37 @@ KERNELET_COLD void pack_points(const ConvArgs& s, const float* weight, float* pa
       power *= i < A - 1 ? static_cast<double>(Points<A>::at[i]) : 0;
     }
   }
-  const int blocks = blocks_of(s.oc);
+}
+
+// U = G g G^T
+KERNELET_COLD void pack_points(const ConvArgs& s, const float* weight, float* packed) {
+  double g[8][5];
+  if (s.kh == 5) rows_of_g<8, 5>(g);
+  else if (outputs_of(s) == 4) rows_of_g<6, 3>(g);
+  else rows_of_g<4, 3>(g);
+  const int side = side_of(s), r = s.kh, blocks = blocks_of(s.oc);
   for (int block = 0; block < blocks; block += most_blocks) {
     const int wide = lanes * (blocks - block < most_blocks ? blocks - block : most_blocks);
     const int first = block * lanes, there = s.oc - first < wide ? s.oc - first : wide;
     float* const panel = packed + static_cast<size_t>(first) * s.ic;
     for (int ic = 0; ic < s.ic; ++ic) {
       // the points of one input channel: rows of a panel, each written at once
-      float u[A * A][most_blocks * lanes] = {};
+      float u[64][most_blocks * lanes] = {};
       for (int o = 0; o < there; ++o) {
-        const float* const w = weight + (static_cast<size_t>(first + o) * s.ic + ic) * R * R;
-        for (int i = 0; i < A; ++i) {
-          double row[R];
-          for (int x = 0; x < R; ++x) {
-            row[x] = 0;
-            for (int y = 0; y < R; ++y) row[x] += g[i][y] * static_cast<double>(w[y * R + x]);
+        const float* const w = weight + (static_cast<size_t>(first + o) * s.ic + ic) * r * r;
+        for (int i = 0; i < side; ++i) {
+          double row[5] = {};
+          for (int x = 0; x < r; ++x) {
+            for (int y = 0; y < r; ++y) row[x] += g[i][y] * static_cast<double>(w[y * r + x]);
           }
-          for (int j = 0; j < A; ++j) {
+          for (int j = 0; j < side; ++j) {
             double sum = 0;
-            for (int x = 0; x < R; ++x) sum += row[x] * g[j][x];
-            u[i * A + j][o] = static_cast<float>(sum);
+            for (int x = 0; x < r; ++x) sum += row[x] * g[j][x];
+            u[i * side + j][o] = static_cast<float>(sum);
           }
         }
       }
-      for (int point = 0; point < A * A; ++point)
+      for (int point = 0; point < side * side; ++point)
         memcpy(panel + point * point_weights(s) + static_cast<size_t>(ic) * wide, u[point],
                sizeof(float) * wide);
     }
@@ -155,11 +161,7 @@ KERNELET_COLD void pack_points(const ConvArgs& s, const float* weight, float* pa
 }
 
 void pack(const ConvArgs& s, const float* weight, float* packed) {
-  if constexpr (F32::has_fma) {
-    if (s.kh == 5) pack_points<8, 5>(s, weight, packed);
-    else if (outputs_of(s) == 4) pack_points<6, 3>(s, weight, packed);
-    else pack_points<4, 3>(s, weight, packed);
-  }
+  if constexpr (F32::has_fma) pack_points(s, weight, packed);
 }
 
 // y = B^T x
@@ -216,22 +218,6 @@ KERNELET_NOINLINE void transform_input(const float* src, ptrdiff_t row, float* v
   }
 }
 
-// The same of a tile that reaches beyond the plane, with zeros there; (y, x) is its first input.
-template <int A>
-KERNELET_NOINLINE void transform_edge(const ConvArgs& s, const float* plane, int y, int x, float* v,
-                                      size_t point) {
-  alignas(64) float tile[A * A * lanes] = {};
-  for (int i = 0; i < A; ++i) {
-    if (y + i < 0 || y + i >= s.ih) continue;
-    for (int j = 0; j < A; ++j) {
-      if (x + j < 0 || x + j >= s.iw) continue;
-      F32::store(tile + (i * A + j) * lanes,
-                 F32::load(plane + (static_cast<ptrdiff_t>(y + i) * s.iw + x + j) * lanes));
-    }
-  }
-  transform_input<A>(tile, A * lanes, v, point);
-}
-
 // Points of one tile -> its first h x w sums.
 template <int A, int M>
 KERNELET_NOINLINE void transform_output(const float* m, size_t point, int h, int w, float* dst, ptrdiff_t row) {
@@ -254,24 +240,50 @@ KERNELET_NOINLINE void transform_output(const float* m, size_t point, int h, int
   }
 }
 
+struct Transforms {
+  int side, outputs;
+  void (*input)(const float* src, ptrdiff_t row, float* v, size_t point);
+  void (*output)(const float* m, size_t point, int h, int w, float* dst, ptrdiff_t row);
+};
+KERNELET_COLD Transforms transforms_of(const ConvArgs& s) {
+  const int outputs = outputs_of(s), side = side_of(s);
+  if (side == 8) return {side, outputs, transform_input<8>, transform_output<8, 4>};
+  if (side == 6) return {side, outputs, transform_input<6>, transform_output<6, 4>};
+  return {side, outputs, transform_input<4>, transform_output<4, 2>};
+}
+
+// The same of a tile that reaches beyond the plane, with zeros there; (y, x) is its first input.
+KERNELET_NOINLINE void transform_edge(const ConvArgs& s, const Transforms& f, const float* plane, int y,
+                                      int x, float* v, size_t point) {
+  alignas(64) float tile[8 * 8 * lanes];
+  for (int i = 0; i < f.side; ++i) {
+    for (int j = 0; j < f.side; ++j) {
+      const bool inside = y + i >= 0 && y + i < s.ih && x + j >= 0 && x + j < s.iw;
+      const ptrdiff_t at = (static_cast<ptrdiff_t>(y + i) * s.iw + x + j) * lanes;
+      F32::store(tile + (i * f.side + j) * lanes, inside ? F32::load(plane + at) : F32::zero());
+    }
+  }
+  f.input(tile, f.side * lanes, v, point);
+}
+
 // Rows [first, first + rows) of tiles of blocks [first_block, last_block), in a scratch of its own.
-template <int A, int M>
 void strip(const ConvArgs& s, const Strips& g, const float* src, float* dst, float* scratch, int first,
            int rows, int first_block, int last_block) {
+  const Transforms f = transforms_of(s);
   const int tiles = rows * g.columns;
   float* const v = scratch;
-  float* const m = v + A * A * g.v_point;
-  float* const pooled = s.epilogue.pool == Pool::none ? nullptr : m + A * A * g.m_point;
+  float* const m = v + g.points * g.v_point;
+  float* const pooled = s.epilogue.pool == Pool::none ? nullptr : m + g.points * g.m_point;
   const ptrdiff_t line = static_cast<ptrdiff_t>(s.iw) * lanes;
   for (int b = 0; b < g.in_blocks; ++b) {
     const float* const plane = src + static_cast<ptrdiff_t>(b) * s.ih * line;
     float* to = v + static_cast<size_t>(b) * tiles * lanes;
     for (int r = first; r < first + rows; ++r) {
       for (int c = 0; c < g.columns; ++c, to += lanes) {
-        const int y = r * M - s.pt, x = c * M - s.pl;
-        if (y >= 0 && x >= 0 && y + A <= s.ih && x + A <= s.iw)
-          transform_input<A>(plane + y * line + static_cast<ptrdiff_t>(x) * lanes, line, to, g.v_point);
-        else transform_edge<A>(s, plane, y, x, to, g.v_point);
+        const int y = r * f.outputs - s.pt, x = c * f.outputs - s.pl;
+        if (y >= 0 && x >= 0 && y + f.side <= s.ih && x + f.side <= s.iw)
+          f.input(plane + y * line + static_cast<ptrdiff_t>(x) * lanes, line, to, g.v_point);
+        else transform_edge(s, f, plane, y, x, to, g.v_point);
       }
     }
   }
@@ -285,7 +297,7 @@ void strip(const ConvArgs& s, const Strips& g, const float* src, float* dst, flo
   t.channels = s.ic;
   t.first = true;
   t.plane = t.block = static_cast<ptrdiff_t>(tiles) * lanes;
-  for (int point = 0; point < A * A; ++point) {
+  for (int point = 0; point < g.points; ++point) {
     for (int block = first_block; block < last_block; block += most_blocks) {
       const int n = g.blocks - block < most_blocks ? g.blocks - block : most_blocks;
       t.weights = s.weights + point * point_weights(s) + static_cast<size_t>(block) * lanes * s.ic;
@@ -296,6 +308,7 @@ void strip(const ConvArgs& s, const Strips& g, const float* src, float* dst, flo
       const auto longer = blocked::tile_of<lanes, false>(cut.base + 1, n);
       const auto usual = blocked::tile_of<lanes, false>(cut.base, n);
       for (int i = 0; i < cut.count; ++i) {
+        t.pixels = cut.pixels(i);
         t.src = v + point * g.v_point + static_cast<ptrdiff_t>(cut.begin(i)) * lanes;
         t.dst = m + point * g.m_point + static_cast<ptrdiff_t>(block) * t.block +
                 static_cast<ptrdiff_t>(cut.begin(i)) * lanes;
@@ -311,13 +324,12 @@ void strip(const ConvArgs& s, const Strips& g, const float* src, float* dst, flo
     const float* from = m + static_cast<size_t>(block) * t.block;
     t.channel = block * lanes;
     for (int r = first; r < first + rows; ++r) {
-      const int y = r * M, h = s.oh - y < M ? s.oh - y : M;
+      const int y = r * f.outputs, h = s.oh - y < f.outputs ? s.oh - y : f.outputs;
       const ptrdiff_t at = (static_cast<ptrdiff_t>(block) * s.oh + y) * out_line;
       t.dst = pooled != nullptr ? pooled : dst + at;
       for (int c = 0; c < g.columns; ++c, from += lanes) {
-        const int w = s.ow - c * M < M ? s.ow - c * M : M;
-        transform_output<A, M>(from, g.m_point, h, w, t.dst + static_cast<ptrdiff_t>(c) * M * lanes,
-                               out_line);
+        const int x = c * f.outputs, w = s.ow - x < f.outputs ? s.ow - x : f.outputs;
+        f.output(from, g.m_point, h, w, t.dst + static_cast<ptrdiff_t>(x) * lanes, out_line);
       }
       t.residual = s.residual != nullptr ? s.residual + at : nullptr;
       blocked::finish_in_memory(t, h * s.ow, 1);
@@ -330,12 +342,11 @@ void strip(const ConvArgs& s, const Strips& g, const float* src, float* dst, flo
 
 // Part `part`: some panels, where there are enough and their weights are what counts, else some rows of tiles. With panels
 // of its own each part transforms the input for itself.
-template <int A, int M>
 void run_tiles(const ConvArgs& s, const float* src, float* dst, float* scratch, int part, int parts) {
   const Strips g = strips_of(s);
   const int panels = parts_of(g.blocks, most_blocks);
   const bool by_panels =
-      panels >= parts && (A * A * point_weights(s) > 4 * blocked::many_weights || g.rows < parts);
+      panels >= parts && (g.points * point_weights(s) > 4 * blocked::many_weights || g.rows < parts);
   const int first_block = by_panels ? part_begin(panels, parts, part) * most_blocks : 0;
   const int panels_end = by_panels ? part_begin(panels, parts, part + 1) * most_blocks : g.blocks;
   const int last_block = panels_end < g.blocks ? panels_end : g.blocks;
@@ -344,7 +355,7 @@ void run_tiles(const ConvArgs& s, const float* src, float* dst, float* scratch, 
   if (first_block >= last_block) return;
   scratch += part * part_floats(g);
   for (int row = begin; row < end; row += g.strip)
-    strip<A, M>(s, g, src, dst, scratch, row, end - row < g.strip ? end - row : g.strip, first_block,
+    strip(s, g, src, dst, scratch, row, end - row < g.strip ? end - row : g.strip, first_block,
                 last_block);
 }
 
@@ -353,9 +364,7 @@ int32_t phases(const ConvArgs&) { return 1; }
 void run_part(const ConvArgs& s, const float* src, float* dst, float* scratch, int32_t, int32_t part,
               int32_t parts) {
   if constexpr (F32::has_fma) {  // without it the tier is for old machines, and its code is left out
-    if (s.kh == 5) run_tiles<8, 4>(s, src, dst, scratch, part, parts);
-    else if (outputs_of(s) == 4) run_tiles<6, 4>(s, src, dst, scratch, part, parts);
-    else run_tiles<4, 2>(s, src, dst, scratch, part, parts);
+    run_tiles(s, src, dst, scratch, part, parts);
   }
 }
 
