@@ -11,7 +11,9 @@ import {
   Linear,
   MaxPool2d,
   Module,
+  ReLU6,
   relu,
+  Sequential,
   type Tensor,
 } from '../lib/index.ts'
 import { noise } from './helpers.ts'
@@ -123,5 +125,37 @@ describe('an odd last row or column that a maximum leaves out', () => {
         expect(compile(odd, { ...options, algorithm, threads }).run(images)).toEqual(expected)
       }
     }
+  })
+})
+
+describe('a wide value between a 1×1 and a depthwise convolution', () => {
+  const expand = new Conv2d(16, 96, { kernelSize: 1 })
+  const depthwise = new Conv2d(96, 96, { kernelSize: 3, stride: 2, padding: 1, groups: 96 })
+  const model = new Sequential(
+    new Conv2d(3, 16, { kernelSize: 3, padding: 1 }),
+    expand,
+    new ReLU6(),
+    depthwise,
+  ).eval()
+  const options = { inputShape: [3, 112, 112] }
+  const image = noise(3 * 112 * 112)
+  const lanes = isa().chosen !== 'scalar'
+
+  test.skipIf(!lanes)('is one step, some rows at a time, and counts as both', () => {
+    using plan = compile(model, { ...options, threads: 1 })
+    const step = plan.describe().steps.find(({ strip }) => strip)
+    expect(step).toMatchObject({ ops: ['conv2d', 'clip', 'conv2d'], inputShape: [16, 112, 112], parts: 1 })
+    expect(step?.macs).toBe(96 * 112 * 112 * 16 + 96 * 56 * 56 * 9)
+    expect(step?.problem).toMatch(/^ic16.*\+g96ic96/)
+    expect(step?.epilogue).toBe('bias+clip+conv2d+bias')
+    expect(step?.strip).toBeLessThan(56)
+    expect(String(plan.describe())).toContain(`${step?.strip} rows at a time`)
+    const { arenaBytes } = plan.describe()
+    expect(arenaBytes).toBeLessThan(compile(model, { ...options, fuse: false }).describe().arenaBytes / 2)
+  })
+
+  test('the same bits', () => {
+    const expected = compile(model, { ...options, fuse: false }).run(image)
+    for (const threads of [1, 3]) expect(compile(model, { ...options, threads }).run(image)).toEqual(expected)
   })
 })

@@ -97,6 +97,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   options.isa = isa;
   options.threads = 1;
   options.fuse = random.chance(80);
+  if (options.fuse) options = in_small_strips(options);
   options.algorithm = exact ? algorithms[random.next() % (sizeof algorithms / sizeof *algorithms)]
                             : other_bits[random.next() % (sizeof other_bits / sizeof *other_bits)];
   options.byte_input = random.chance(15);

@@ -71,6 +71,7 @@ struct ConvArgs {
   bool src_blocked;
   const float *scale, *shift, *residual;
   int32_t parts;  // at most so many share a run (`run_part`); 0 is 1
+  int32_t strip;  // depth first only: rows of the output at a time
   // Prefetch fusion with the linear layer behind: its slices run between the tiles, and while a tile is computed, the
   // weights of the slices after it are prefetched. Null where there is none; its sums lie at scratch + sums.
   const LinearSlice* slices;
@@ -151,7 +152,6 @@ struct ConvAlgorithm {
 // A 1x1 convolution and the depthwise one behind it, some rows at a time (conv/depth_first.h); both read and write blocks of
 // channels. Parts are done in any order.
 struct DepthFirst {
-  int32_t (*rows)(const ConvArgs& depthwise);  // of the output, at a time
   size_t (*scratch_size)(const ConvArgs& depthwise);
   void (*run_part)(const ConvArgs& expand, const ConvArgs& depthwise, const float* src, float* dst,
                    float* scratch, int32_t part, int32_t parts);

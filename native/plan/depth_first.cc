@@ -1,15 +1,12 @@
 // Pass: a 1x1 convolution whose value exceeds a core's share of the caches, and which only a depthwise convolution reads,
 // runs with that one, some rows at a time (kernels/conv/depth_first.h).
+#include <algorithm>
+
 #include "draft.h"
 #include "ops/conv.h"
 
 namespace kernelet {
 namespace {
-
-// Values that are read back from the second-level cache as they are: floats.
-constexpr size_t stays_near = size_t{160} << 10;
-// Of the rows, those that are computed once more for the next strip.
-constexpr double most_repeated = 0.15;
 
 bool is_expansion(const Draft& draft, const DraftStep& step) {
   const ConvStep* const conv = step.group != nullptr ? step.conv() : nullptr;
@@ -17,14 +14,18 @@ bool is_expansion(const Draft& draft, const DraftStep& step) {
   const ConvArgs& a = conv->args;
   return a.src_blocked && a.kh == 1 && a.kw == 1 && a.sh == 1 && a.sw == 1 && a.pt == 0 && a.pl == 0 &&
          a.oh == a.ih && a.ow == a.iw && a.epilogue.pool == Pool::none && conv->residual_source == 0 &&
-         step.value != draft.result && draft.floats_of(step.value) > stays_near;
+         step.value != draft.result && draft.floats_of(step.value) > draft.options->depth_first.from;
 }
 
-bool pays(const Draft& draft, const ConvStep& conv) {
-  const ConvArgs& a = conv.args;
-  const int strips = (a.oh - 1) / draft.kernels->depth_first.rows(a) + 1;
-  const int repeated = (strips - 1) * ((a.kh - 1) * a.dh + 1 - a.sh);
-  return repeated <= most_repeated * a.ih;
+// Rows of a depthwise convolution's output that make a strip, as even as can be: what two registers of channels wide lies
+// between the two convolutions is about as much as the options say. 0 where too many rows would be computed twice.
+int32_t strip_of(const Draft& draft, const ConvArgs& a) {
+  const size_t row = static_cast<size_t>(a.iw) * 2 * static_cast<size_t>(draft.kernels->lanes);
+  const int64_t read = static_cast<int64_t>(draft.options->depth_first.strip / row), reach = int64_t{a.kh - 1} * a.dh + 1;
+  const int64_t fit = std::min<int64_t>(a.oh, read > reach ? (read - reach) / a.sh + 1 : 1);
+  const int64_t strips = (a.oh - 1) / fit + 1;
+  const double repeated = static_cast<double>((strips - 1) * (reach - a.sh));
+  return repeated <= draft.options->depth_first.most_repeated * a.ih ? static_cast<int32_t>((a.oh - 1) / strips + 1) : 0;
 }
 
 // The one step that reads a value, and that once; the end of the steps where there are several.
@@ -50,9 +51,11 @@ void go_depth_first(Draft& draft) {
     if (reader >= draft.steps.size()) continue;
     DraftStep& step = draft.steps[reader];
     ConvStep* const conv = step.conv();
-    if (conv == nullptr || conv->algorithm != &draft.kernels->blocked_depthwise || !pays(draft, *conv) ||
+    if (conv == nullptr || conv->algorithm != &draft.kernels->blocked_depthwise ||
         step.sources[0].index != draft.steps[i].value)
       continue;
+    conv->args.strip = strip_of(draft, conv->args);
+    if (conv->args.strip == 0) continue;
     DraftStep first = std::move(draft.steps[i]);
     conv->depth_first = &draft.kernels->depth_first;
     conv->expand = first.conv();

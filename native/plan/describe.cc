@@ -65,7 +65,7 @@ std::vector<StepDescription> describe(const Draft& draft) {
     if (step.expand != nullptr) {
       d.problem = step.expand->planned.problem + "+" + d.problem;
       d.epilogue = epilogue_text(draft, *step.expand) + "+conv2d" + (d.epilogue.empty() ? "" : "+" + d.epilogue);
-      d.strip = step.conv()->depth_first->rows(step.conv()->args);
+      d.strip = step.conv()->args.strip;
     }
     if (const ConvStep* const conv = step.conv()) {
       d.algorithm = conv->algorithm->name;

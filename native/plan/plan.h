@@ -24,6 +24,12 @@ struct PlanOptions {
   int threads = 0;  // 0: chosen by the amount of work
   // Multiply-adds from which several threads share a step: a barrier costs a microsecond or two. (Tests share all.)
   int64_t divide_from = 400000;
+  // Depth first (depth_first.cc): from so many floats between two convolutions on, in strips of so many, where no more than
+  // this share of the rows is computed twice. (Tests take all, in small strips.)
+  struct DepthFirst {
+    size_t from = size_t{160} << 10, strip = size_t{112} << 10;
+    double most_repeated = 0.15;
+  } depth_first = {};
   // The input is bytes (pixels as services hold them), and a value is byte * scale + shift.
   bool byte_input = false;
   float scale = 1.0f, shift = 0.0f;

@@ -314,6 +314,13 @@ int lenet5(Net& net) {
   return net.linear(x, 10);
 }
 
+PlanOptions in_small_strips(PlanOptions options) {
+  options.depth_first.from = 0;
+  options.depth_first.strip = 1000;
+  options.depth_first.most_repeated = 1e9;
+  return options;
+}
+
 std::unique_ptr<const Plan> make_plan(const Graph& graph, const char* isa, bool fuse, int threads,
                                       const char* algorithm) {
   PlanOptions options;
@@ -321,6 +328,7 @@ std::unique_ptr<const Plan> make_plan(const Graph& graph, const char* isa, bool 
   options.fuse = fuse;
   options.threads = threads;
   options.algorithm = algorithm;
+  if (options.algorithm == "blocked") options = in_small_strips(options);
   return Plan::make(graph, options);
 }
 

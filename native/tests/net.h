@@ -84,6 +84,9 @@ int lenet5(Net& net);
 // is allowed, windows larger than the plane, strides beyond it, padding as large as it may be.
 Net random_net(Random& random, int nodes, bool wild = false);
 
+// Every pair of convolutions that can go depth first does, in strips of a few rows.
+PlanOptions in_small_strips(PlanOptions options);
+// "blocked": in small strips.
 std::unique_ptr<const Plan> make_plan(const Graph& graph, const char* isa, bool fuse = true, int threads = 1,
                                       const char* algorithm = "auto");
 // Runs into guarded buffers, checks that every output was written and nothing else, returns the outputs.

@@ -140,6 +140,7 @@ ONCE(divided_images) {
         for (int threads : {2, 3, 8}) {
           options.threads = threads;
           options.divide_from = 0;
+          options = in_small_strips(options);
           const std::unique_ptr<const Plan> divided = Plan::make(net.graph, options);
           for (int round = 0; round < 3; ++round) {
             std::vector<float> got(want.size());

@@ -21,25 +21,11 @@ namespace depth_first {
 using blocked::blocks_of;
 using blocked::most_blocks;
 
-// What lies between the two: floats.
-constexpr size_t between_floats = size_t{112} << 10;
-
 KERNELET_INLINE int reach_of(const ConvArgs& depthwise) { return (depthwise.kh - 1) * depthwise.dh + 1; }
-KERNELET_INLINE size_t row_floats(const ConvArgs& depthwise) {
-  return static_cast<size_t>(depthwise.iw) * most_blocks * lanes;
-}
-
-// Rows of the output in a strip.
-KERNELET_COLD int32_t rows(const ConvArgs& depthwise) {
-  const int wanted = static_cast<int>(between_floats / row_floats(depthwise));
-  const int reach = reach_of(depthwise);
-  const int fit = wanted > reach ? (wanted - reach) / depthwise.sh + 1 : 1;
-  return fit >= depthwise.oh ? depthwise.oh : parts_of(depthwise.oh, parts_of(depthwise.oh, fit));
-}
 
 KERNELET_INLINE size_t between_size(const ConvArgs& depthwise) {
-  const int read = (rows(depthwise) - 1) * depthwise.sh + reach_of(depthwise);
-  return (read < depthwise.ih ? read : depthwise.ih) * row_floats(depthwise);
+  const int read = (depthwise.strip - 1) * depthwise.sh + reach_of(depthwise);
+  return static_cast<size_t>(read < depthwise.ih ? read : depthwise.ih) * depthwise.iw * most_blocks * lanes;
 }
 
 KERNELET_INLINE size_t part_floats(const ConvArgs& depthwise) {
@@ -62,7 +48,7 @@ KERNELET_INLINE void narrow(ConvArgs& s, int block, int channels) {
 // Part `part`: some panels of some strips.
 void run_part(const ConvArgs& expand, const ConvArgs& depthwise, const float* src, float* dst, float* scratch,
               int32_t part, int32_t parts) {
-  const int height = rows(depthwise), strips = parts_of(depthwise.oh, height);
+  const int height = depthwise.strip, strips = parts_of(depthwise.oh, height);
   const int blocks = blocks_of(depthwise.oc), panels = parts_of(blocks, most_blocks);
   const ptrdiff_t out_row = static_cast<ptrdiff_t>(depthwise.ow) * lanes, out_plane = depthwise.oh * out_row;
   float* const between = scratch + part * part_floats(depthwise);

@@ -124,7 +124,7 @@ constexpr KernelTable make_table() {
                     nullptr,
                     blocked::phases,
                     blocked::run_part};
-  t.depth_first = {depth_first::rows, depth_first::scratch_size, depth_first::run_part};
+  t.depth_first = {depth_first::scratch_size, depth_first::run_part};
   t.winograd = {"winograd",
                 winograd::fits,
                 winograd::weights_size,
