@@ -119,7 +119,7 @@ function budgetOf(folder: DataFolder): Budget {
 export const computed: WeakSet<TensorProto> = new WeakSet()
 
 /**
- * The numbers of a tensor, copied, in their own type. Its bytes count as given in the budget of the model.
+ * The numbers of a tensor, its own, in their own type. Its bytes count as given in the budget of the model.
  *
  * @param what names it in errors
  * @throws KerneletError as `storedTensor`
@@ -129,7 +129,14 @@ export function readTensor(tensor: TensorProto, what: string, folder: DataFolder
   const type = elementTypeOf(tensor.data_type) as ElementType
   const { shape, bytes, dtype } = stored
   if (!computed.has(tensor)) give(bytes.length)
-  if (type.single) return { type, shape, values: toFloat32(what, stored) }
+  if (type.single) {
+    // bytes of a file beside the model were read for this tensor alone
+    const fresh = dtype === 'F32' && tensor.data_location === 1
+    const values = fresh
+      ? new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4)
+      : toFloat32(what, stored)
+    return { type, shape, values }
+  }
   const values = type.make((bytes.length * 8) / bits[dtype])
   // Copied byte by byte: nothing says that numbers begin at a multiple of their size.
   new Uint8Array(values.buffer).set(bytes)
@@ -235,8 +242,18 @@ function count(text: string, field: string, what: string): number {
   throw new KerneletError('ERR_FORMAT', `${what}: the ${field} of its external data is ${show(text)}`)
 }
 
+/** The files that the tensors of a model named so far, by the folder that a load makes. */
+const located = new WeakMap<DataFolder, Map<string, string>>()
+
 /** The path of a file of weights, which a model may only name below its own folder, links followed. */
 function locate(location: string, what: string, folder: DataFolder): string {
+  const known = located.get(folder) ?? new Map<string, string>()
+  const path = known.get(location) ?? find(location, what, folder)
+  located.set(folder, known.set(location, path))
+  return path
+}
+
+function find(location: string, what: string, folder: DataFolder): string {
   if (folder.path === undefined) {
     throw new KerneletError(
       'ERR_ARGUMENT',
