@@ -374,6 +374,12 @@ std::vector<std::vector<float>> naive_values(const KernelTable& t, const Graph& 
         value = accumulated(naive_linear(a, t.has_fma, source(0).data(), node.weight.data, node.bias.data));
         break;
       }
+      case Op::matmul: {
+        const Shape& right = graph.nodes[static_cast<size_t>(node.inputs[1])].shape;
+        value =
+            accumulated(naive_matmul(in, right, node.shape, t.has_fma, source(0).data(), source(1).data()));
+        break;
+      }
       case Op::max_pool2d: naive_max_pool(pool_args(node, in), source(0).data(), value.data()); break;
       case Op::avg_pool2d: naive_avg_pool(pool_args(node, in), source(0).data(), value.data()); break;
       case Op::softmax:

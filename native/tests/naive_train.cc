@@ -232,6 +232,11 @@ static void forward_image(const NaiveTraining& t, const float* image, std::vecto
         }
         break;
       }
+      case Op::matmul:
+        each_matmul_product(in, t.graph.nodes[static_cast<size_t>(node.inputs[1])].shape, node.shape,
+                            [&](size_t o, size_t i, size_t j) { y[o] += source(0)[i] * source(1)[j]; });
+        break;
+      case Op::permute: each_move(node, in, [&](size_t o, size_t i) { y[o] = source(0)[i]; }); break;
       case Op::max_pool2d:
         each_window(pool_args(node, in), [&](size_t o, const std::vector<size_t>& taps, double) {
           y[o] = taps.empty() ? -INFINITY : source(0)[largest(source(0), taps)];
@@ -333,6 +338,14 @@ static void backward_image(NaiveTraining& t, const std::vector<Values>& values, 
         }
         break;
       }
+      case Op::matmul:
+        each_matmul_product(in, t.graph.nodes[static_cast<size_t>(node.inputs[1])].shape, node.shape,
+                            [&](size_t o, size_t i, size_t j) {
+                              dx(0)[i] += dy[o] * source(1)[j];
+                              dx(1)[j] += dy[o] * source(0)[i];
+                            });
+        break;
+      case Op::permute: each_move(node, in, [&](size_t o, size_t i) { dx(0)[i] += dy[o]; }); break;
       case Op::max_pool2d:
         each_window(pool_args(node, in), [&](size_t o, const std::vector<size_t>& taps, double) {
           if (!taps.empty()) dx(0)[largest(source(0), taps)] += dy[o];

@@ -202,6 +202,25 @@ int Net::binary(Op op, int a, int b) {
   return append(node);
 }
 
+int Net::matmul(int a, int b) {
+  Node node;
+  node.op = Op::matmul;
+  node.inputs = {a, b};
+  const Shape &left = shape(a), &right = shape(b);
+  if (left.rank < 2 || right.rank < 2 || left.dims[left.rank - 1] != right.dims[right.rank - 2]) return -1;
+  node.shape.rank = std::max(left.rank, right.rank);
+  const int stack = node.shape.rank - 2;
+  for (int d = 0; d < stack; ++d) {
+    const int i = d - node.shape.rank + left.rank, j = d - node.shape.rank + right.rank;
+    const int64_t x = i < 0 ? 1 : left.dims[i], y = j < 0 ? 1 : right.dims[j];
+    if (x != y && x != 1 && y != 1) return -1;
+    node.shape.dims[d] = std::max(x, y);
+  }
+  node.shape.dims[stack] = left.dims[left.rank - 2];
+  node.shape.dims[stack + 1] = right.dims[right.rank - 1];
+  return append(node);
+}
+
 int Net::prelu(int from, bool per_channel) {
   Node node;
   node.op = Op::prelu;

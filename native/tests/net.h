@@ -52,6 +52,7 @@ class Net {
   int constant(const Shape& shape);
   int add(int a, int b) { return binary(Op::add, a, b); }
   int binary(Op op, int a, int b);  // -1 where the shapes do not broadcast
+  int matmul(int a, int b);         // -1 where the shapes do not fit
   int prelu(int from, bool per_channel);
   int batch_norm(int from, bool affine = true);
   int adaptive(Op op, int from, int oh, int ow);

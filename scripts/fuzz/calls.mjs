@@ -90,6 +90,16 @@ export function callsOf(k) {
     () => x(3, 6),
     () => x(3),
   )
+  fn(
+    'matmul',
+    () => x(2, 3, 4),
+    () => x(4, 5),
+  )
+  fn(
+    'bmm',
+    () => x(2, 3, 4),
+    () => x(2, 4, 5),
+  )
   const maximum = { ...windows, padding: [1, 0, 0, 1], ceilMode: true }
   fn('maxPool2d', image, is([2, 2]), is(maximum))
   fn('avgPool2d', image, is([2, 2]), is({ ...maximum, countIncludePad: false }))

@@ -88,7 +88,8 @@ export function onlyArrays(values: readonly (Value | undefined)[]): boolean {
   )
 }
 
-function isEmpty(value: Value): boolean {
+/** A value of no element. */
+export function isEmpty(value: Value): boolean {
   return !Tensor.is(value) && value.values.length === 0
 }
 

@@ -5,8 +5,10 @@
 import type { Writers } from '../graph-writer.ts'
 import type { Operator } from '../operator.ts'
 import { arithmetic } from './arithmetic.ts'
+import { attention } from './attention.ts'
 import { cast } from './cast.ts'
 import { transposed } from './conv-transpose.ts'
+import { einsum } from './einsum.ts'
 import { elementwise } from './elementwise.ts'
 import { matrices } from './linear.ts'
 import { normalise } from './normalise.ts'
@@ -17,7 +19,9 @@ import { windows } from './window.ts'
 
 const families = [
   arithmetic,
+  attention,
   cast,
+  einsum,
   elementwise,
   matrices,
   movement,
