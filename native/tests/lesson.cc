@@ -42,7 +42,6 @@ bool twin_knows(const Net& net) {
       case Op::max_pool2d:
       case Op::avg_pool2d:
       case Op::linear:
-      case Op::matmul:
       case Op::permute:
       case Op::relu:
       case Op::tanh:

@@ -41,6 +41,9 @@ void each_matmul_product(const Shape& a, const Shape& b, const Shape& out,
                          const std::function<void(size_t, size_t, size_t)>& tap);
 std::vector<Dot> naive_matmul(const Shape& a, const Shape& b, const Shape& out, bool fma, const float* left,
                               const float* right);
+// lstm, gru … over [steps][gates · hidden]; null states are zero. The node's own shape says what is wanted.
+std::vector<float> naive_recurrent(const KernelTable& t, const Node& node, int64_t steps, const float* x,
+                                   const float* h0, const float* c0);
 // Calls move(element of the output, of the input) for every element that permute moves.
 void each_move(const Node& permute, const Shape& in, const std::function<void(size_t, size_t)>& move);
 std::vector<float> accumulated(const std::vector<Dot>& dots);

@@ -221,6 +221,21 @@ int Net::matmul(int a, int b) {
   return append(node);
 }
 
+int Net::recurrent(Op op, int from, bool bias, bool states, bool cells) {
+  const int64_t gates = op == Op::lstm ? 4 : op == Op::gru || op == Op::gru_reset_first ? 3 : 1;
+  if (shape(from).rank != 2 || shape(from).dims[1] % gates != 0) return -1;
+  const int64_t hidden = shape(from).dims[1] / gates;
+  Node node;
+  node.op = op;
+  node.inputs = {from};
+  for (int i = 0; states && i < (op == Op::lstm ? 2 : 1); ++i)
+    node.inputs.push_back(constant(shape_of({hidden})));
+  node.shape = shape_of({shape(from).dims[0], op == Op::lstm && cells ? 2 * hidden : hidden});
+  node.weight = floats(static_cast<size_t>(gates * hidden * hidden));
+  if (bias && op != Op::gru_reset_first) node.bias = floats(static_cast<size_t>(gates * hidden));
+  return append(node);
+}
+
 int Net::prelu(int from, bool per_channel) {
   Node node;
   node.op = Op::prelu;

@@ -45,7 +45,7 @@ void grow(Net& net, Random& random, bool wild) {
   const int from = any();
   const Shape& in = net.shape(from);
   const size_t before = net.graph.nodes.size();
-  switch (random.range(0, 22)) {
+  switch (random.range(0, 23)) {
     case 0:
     case 1:
     case 2:
@@ -224,6 +224,20 @@ void grow(Net& net, Random& random, bool wild) {
       if ((random.chance(70) ? net.matmul(from, other) : net.matmul(other, from)) < 0)
         net.graph.nodes.resize(before);
       net.graph.output = static_cast<int>(net.graph.nodes.size()) - 1;
+      break;
+    }
+    case 22: {
+      // steps are rows, or channels; what goes to the gates comes from a linear layer
+      int x = from;
+      if (in.rank != 2) x = net.reshape(from, shape_of({in.dims[0], in.elements() / in.dims[0]}));
+      constexpr int ops[] = {static_cast<int>(Op::lstm),     static_cast<int>(Op::lstm),
+                             static_cast<int>(Op::gru),      static_cast<int>(Op::gru_reset_first),
+                             static_cast<int>(Op::rnn_tanh), static_cast<int>(Op::rnn_relu)};
+      const Op op = static_cast<Op>(random.pick(ops));
+      const int hidden = random.range(1, 20), gates = op == Op::lstm ? 4 : op == Op::gru ? 3 : 1;
+      x = net.linear(x, (op == Op::gru_reset_first ? 3 : gates) * hidden);
+      const bool bias = random.chance(50), states = random.chance(40), cells = random.chance(30);
+      net.recurrent(op, x, bias, states, cells);
       break;
     }
     default: {

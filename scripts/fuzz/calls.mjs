@@ -174,6 +174,22 @@ export function callsOf(k) {
   )
   layer('Upsample', is([{ scaleFactor: 2, mode: 'bilinear', alignCorners: false }]))
   layer('Linear', () => [6, 3, drawn()])
+  const sequence = { numLayers: 2, bidirectional: true, batchFirst: true, dropout: 0.5 }
+  layer(
+    'LSTM',
+    () => [6, 3, { ...sequence, ...drawn() }],
+    () => x(2, 4, 6),
+  )
+  layer(
+    'GRU',
+    () => [6, 3, { ...sequence, ...drawn() }],
+    () => x(2, 4, 6),
+  )
+  layer(
+    'RNN',
+    () => [6, 3, { ...sequence, nonlinearity: 'relu', ...drawn() }],
+    () => x(2, 4, 6),
+  )
   layer('LeNet5', is([1, 10]), () => x(1, 1, 28, 28))
   layer('LogisticRegression', () => [72, { generator: new k.Generator(1) }])
   layer('Subsample2d', () => [2, { kernelSize: [2, 2], generator: new k.Generator(1) }])

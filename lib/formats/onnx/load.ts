@@ -21,6 +21,7 @@ import type { OnnxInput, OnnxResult } from './onnx-array.ts'
 import { nodesFor, type Prepared, prepare } from './prepare.ts'
 import { type PreparedNode, runNode } from './prepared-node.ts'
 import type { ModelProto } from './proto.ts'
+import { Turned } from './turned.ts'
 import { isSymbolic, type Run, tensorOf, type Value } from './value.ts'
 
 /** Options of `loadOnnx`. */
@@ -56,6 +57,7 @@ export function loadOnnx(source: FileSource, options: LoadOnnxOptions = {}): Onn
 /**
  * A model read from ONNX: `compile`, `summary`, `stateDict` and, where its operations have gradients, training are
  * those of any Module. A cast to float16 or bfloat16 rounds here; a compiled model computes such values as float32.
+ * A result whose batch is not its first dimension, [steps, n, classes], comes out of a compiled model image after image.
  * Dropout drops nothing and batch norms keep their statistics, also in training. Made by `loadOnnx`; not to be
  * constructed.
  *
@@ -151,7 +153,8 @@ export class OnnxModel extends Module {
         return [info.name, isSymbolic(input) ? input : inputValue(input, info)]
       }),
     )
-    return tensorOf(this.#run(values, this.#forward).get(this.#result) as Value)
+    const result = tensorOf(this.#run(values, this.#forward).get(this.#result) as Value)
+    return result instanceof Turned ? result.images : result
   }
 
   /**

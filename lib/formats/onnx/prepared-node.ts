@@ -7,6 +7,7 @@ import type { Operator } from './operator.ts'
 import { operators } from './operators/index.ts'
 import type { NodeProto } from './proto.ts'
 import type { DataFolder } from './tensor.ts'
+import { Turned, turnedResults } from './turned.ts'
 import type { Run, Step, Value } from './value.ts'
 
 /** One operator in its place. */
@@ -57,7 +58,8 @@ export function resultsOf(
   run: Run,
 ): readonly Value[] {
   try {
-    const results = step(inputs, run)
+    const turned = inputs.some((one) => one instanceof Turned)
+    const results = turned ? turnedResults(node, step, inputs, run) : step(inputs, run)
     return Array.isArray(results) ? (results as readonly Value[]) : [results as Value]
   } catch (cause) {
     const { message } = cause as Error

@@ -13,6 +13,7 @@ import { elementwise } from './elementwise.ts'
 import { matrices } from './linear.ts'
 import { normalise } from './normalise.ts'
 import { padding } from './pad.ts'
+import { recurrence } from './recurrent.ts'
 import { resizing } from './resize.ts'
 import { movement } from './shape.ts'
 import { windows } from './window.ts'
@@ -27,6 +28,7 @@ const families = [
   movement,
   normalise,
   padding,
+  recurrence,
   resizing,
   transposed,
   windows,

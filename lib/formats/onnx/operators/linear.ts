@@ -52,8 +52,11 @@ const Gemm: Read = (node) => {
   }
 }
 
-function checkMatrix(node: OnnxNode, { shape }: Tensor): void {
-  if (shape.length !== 2) throw node.error('ERR_SHAPE', `${formatShape(shape)} is no matrix`)
+/** In a trace the rows of a matrix may lie apart, some for each image. */
+function checkMatrix(node: OnnxNode, value: Tensor): void {
+  const { shape } = value
+  if (shape.length !== (isSymbolic(value) ? Math.max(shape.length, 2) : 2))
+    throw node.error('ERR_SHAPE', `${formatShape(shape)} is no matrix`)
 }
 
 function transposed(node: OnnxNode, a: Tensor): Tensor {

@@ -1,5 +1,5 @@
 /** Operators that move elements, or tell where they are. */
-import { cat, flatten, permute, reshape, slice } from '../../../ops/index.ts'
+import { cat, flatten, reshape, slice } from '../../../ops/index.ts'
 import { elements, formatShape, sameShape } from '../../../tensor/shape.ts'
 import { Tensor } from '../../../tensor/tensor.ts'
 import { KerneletError } from '../../../util/errors.ts'
@@ -11,6 +11,7 @@ import type { Write } from '../graph-writer.ts'
 import type { OnnxNode } from '../node.ts'
 import { axisAttribute, type Family, same } from '../operator.ts'
 import { anywhere } from '../slots.ts'
+import { transposed } from '../turned.ts'
 import {
   arrayOf,
   axisOf,
@@ -143,7 +144,7 @@ const Transpose: Read = (node) => {
     if (axes.length !== rank || axes.some((_, d) => !axes.includes(d))) {
       throw node.error('ERR_SHAPE', `perm ${show(axes)} does not order ${rank} dimensions`)
     }
-    return isSymbolic(value) ? permute(value, axes) : nd.transpose(arrayOf(node, value), axes)
+    return isSymbolic(value) ? transposed(value, axes) : nd.transpose(arrayOf(node, value), axes)
   }
 }
 
