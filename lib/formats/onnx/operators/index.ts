@@ -10,9 +10,11 @@ import { cast } from './cast.ts'
 import { transposed } from './conv-transpose.ts'
 import { einsum } from './einsum.ts'
 import { elementwise } from './elementwise.ts'
+import { integerProducts } from './integer-products.ts'
 import { matrices } from './linear.ts'
 import { normalise } from './normalise.ts'
 import { padding } from './pad.ts'
+import { quantization } from './quantize.ts'
 import { recurrence } from './recurrent.ts'
 import { resizing } from './resize.ts'
 import { movement } from './shape.ts'
@@ -24,10 +26,12 @@ const families = [
   cast,
   einsum,
   elementwise,
+  integerProducts,
   matrices,
   movement,
   normalise,
   padding,
+  quantization,
   recurrence,
   resizing,
   transposed,
