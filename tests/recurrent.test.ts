@@ -1,13 +1,19 @@
 /** LSTM, GRU and RNN: the layers, compiled, and ONNX's operators, against their formulas in double. */
 import { describe, expect, test } from 'vitest'
 import {
+  Adam,
+  flatten,
+  Generator,
   GRU,
+  Linear,
   LSTM,
   loadOnnx,
-  type Module,
+  Module,
   RNN,
   saveOnnx,
+  slice,
   Tensor,
+  Trainer,
   type Tensor as Values,
 } from '../lib/index.ts'
 import { largestError, noise } from './helpers.ts'
@@ -160,6 +166,28 @@ test('layers, both directions, and steps first', () => {
   expect(z.shape).toEqual([T, N, 2 * H])
   expect(z.data[2 * H]).toBe(y.data[T * 2 * H])
   expect(() => first.compile({ inputShape: [T, I] })).toThrow(/batchFirst: true/)
+})
+
+test.each<[string, Module]>([
+  ['LSTM', new LSTM(2, 8, { batchFirst: true, generator: new Generator(1) })],
+  ['GRU', new GRU(2, 8, { batchFirst: true, bidirectional: true, generator: new Generator(2) })],
+  ['RNN', new RNN(2, 8, { batchFirst: true, numLayers: 2, generator: new Generator(3) })],
+])('%s learns through time: the sign of the first number, told four steps later', (_, layer) => {
+  class Last extends Module {
+    readonly layer = layer
+    readonly head = new Linear(layer instanceof GRU ? 16 : 8, 2, { generator: new Generator(4) })
+    forward(x: Tensor): Tensor {
+      return this.head.forward(flatten(slice(this.layer.forward(x), 1, 4, 5), 1))
+    }
+  }
+  const net = new Last()
+  const before = new Map([...net.stateDict()].map(([name, { data }]) => [name, data.slice()]))
+  using trainer = new Trainer(net, { optimizer: new Adam({ lr: 0.02 }), seed: 1 })
+  const x = new Tensor(noise(64 * 12, 3), [64, 6, 2])
+  const y = Int32Array.from({ length: 64 }, (_unused, i) => (x.data[i * 12]! > 0 ? 1 : 0))
+  const losses = Array.from({ length: 60 }, () => trainer.step(x, y).loss)
+  expect(losses.at(-1)).toBeLessThan(0.3 * losses[0]!)
+  for (const [name, { data }] of net.stateDict()) expect(data, name).not.toEqual(before.get(name))
 })
 
 test('what does not fit is refused', () => {

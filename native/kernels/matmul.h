@@ -20,9 +20,10 @@ size_t scratch_size(const MatmulArgs& s) {
 }
 
 // b [inner][columns] from a column on, `count` of them -> [inner][tile_width]
-KERNELET_INLINE void pack_panel(const float* b, int inner, int columns, int count, float* panel) {
+KERNELET_COLD KERNELET_NOINLINE void pack_panel(const float* b, int inner, int columns, int count,
+                                                float* panel) {
   for (int k = 0; k < inner; ++k) {
-    copy_row(b + static_cast<size_t>(k) * columns, static_cast<size_t>(count), panel);
+    memcpy(panel, b + static_cast<size_t>(k) * columns, sizeof(float) * count);
     memset(panel + count, 0, sizeof(float) * (tile_width - count));
     panel += tile_width;
   }
@@ -66,7 +67,7 @@ KERNELET_COLD void planes(const MatmulArgs& s, const float* a, const float* b, f
 
 // The same by strides, every float a register of images. Beyond the last row or column a tile computes that one again.
 KERNELET_COLD void batched(const MatmulArgs& s, const float* a, const float* b, float* dst) {
-  constexpr int M = one_size ? 1 : tile_rows, V = one_size ? 1 : tile_vectors;
+  constexpr int M = one_size ? 1 : tile_rows < 4 ? tile_rows : 4, V = one_size ? 1 : 2;
   for (int row = 0; row < s.rows; row += M) {
     for (int column = 0; column < s.columns; column += V) {
       const float *as[M], *bs[V];

@@ -20,10 +20,9 @@ Shape shape(const Node& node, const InputShapes& inputs) {
   if (inputs.size() != 1 && inputs.size() != 1 + states)
     fail("ERR_ARGUMENT", {node.name, ": ", op_name(node.op), " received ", inputs.size(), " inputs"});
   const int64_t gates = gates_of(node.op);
-  if (in.rank != 2 || in.dims[1] % gates != 0)
-    bad_shape(node, {"steps and a multiple of ", gates, " numbers a step"}, {in.text()});
-  const int64_t hidden = in.dims[1] / gates;
-  if (hidden > Shape::max_elements / in.dims[1]) bad_shape(node, {"fewer numbers a step"}, {in.text()});
+  const int64_t hidden = in.rank == 2 ? in.dims[1] / gates : 0;
+  if (hidden < 1 || in.dims[1] % gates != 0 || hidden > Shape::max_elements / in.dims[1])
+    bad_shape(node, {"steps of ", gates, " gates"}, {in.text()});
   for (size_t i = 1; i < inputs.size(); ++i) {
     if (inputs[i]->elements() != hidden)
       bad_shape(node, {"a state of ", hidden, " numbers"}, {inputs[i]->text()});
@@ -180,6 +179,121 @@ void plan(const StepSpec& spec, PlannedStep& planned) {
   planned.has_bias = spec.first().bias.data != nullptr;
 }
 
+// The layer of a direction, with as many rows as there are steps.
+LinearArgs rows_of(const StepSpec& spec) {
+  const Shape& in = spec.input();
+  LinearArgs a = layer_of(in.dims[1] / gates_of(spec.first().op), in.dims[1]);
+  a.rows = int_of(in.dims[0]);
+  return a;
+}
+
+// Through time.
+class RecurrentTraining : public MatrixTraining {
+ public:
+  explicit RecurrentTraining(const TrainSpec& spec)
+      : MatrixTraining(spec, rows_of(spec)), cell_(spec), states_(spec.first().inputs.size() > 1) {
+    cell_.all.weights = args_.weights;
+    cell_.all.bias = args_.bias;
+    reads_src = spec.wants_backward && states_;
+    reads_dst = spec.wants_backward && cell_.gates == cell_.n;
+    saved_floats = static_cast<size_t>(cell_.steps) * (cell_.gates + 3 * cell_.n) + 2 * cell_.n;
+    scratch_floats = 2 * cell_.gates + 4 * cell_.n;
+  }
+
+  // Saved: h before every step, and what each step left: gates, what came with them, c. Zeros at the end.
+  void forward(BlockRun& run, int) override {
+    const size_t n = cell_.n;
+    float* const none = run.saved + saved_floats - 2 * n;
+    std::fill_n(none, 2 * n, 0.0f);
+    const float *h = states_ ? run.src(1) : none, *c = states_ && cell_.op == Op::lstm ? run.src(2) : none;
+    for (int t = 0; t < cell_.steps; ++t) {
+      float *const row = run.dst() + static_cast<size_t>(t) * cell_.row, *const left = left_of(run, t);
+      std::memcpy(before(run, t), h, n * sizeof(float));
+      float* const cell = left + cell_.gates + n;
+      cell_.step(run.src(0) + static_cast<size_t>(t) * cell_.gates, h, c, row, cell, left,
+                 left + cell_.gates);
+      if (cell_.cells) std::memcpy(row + n, cell, n * sizeof(float));
+      h = row;
+      c = cell;
+    }
+  }
+
+  void backward(BlockRun& run, int) override {
+    const size_t n = cell_.n, gates = cell_.gates;
+    float *const dh = run.scratch, *const dc = dh + n, *const kept = dc + n, *const to_h = kept + 2 * n,
+                 *const to_x = to_h + gates;
+    std::fill_n(dh, 2 * n, 0.0f);
+    const bool gru = cell_.op == Op::gru, trained = weight.trained || bias.trained;
+    for (int t = cell_.steps - 1; t >= 0; --t) {
+      const size_t at = static_cast<size_t>(t) * gates;
+      const float* const grad = run.grad + static_cast<size_t>(t) * cell_.row;
+      for (size_t i = 0; i < n; ++i) dh[i] += grad[i];
+      if (cell_.cells) {
+        for (size_t i = 0; i < n; ++i) dc[i] += grad[n + i];
+      }
+      float* const dg = trained ? gradient_of(run) + at : to_h;
+      float* const dx = run.src_grad(0) != nullptr ? run.src_grad(0) + at : to_x;
+      cell_slopes(run, t, dh, dc, dg, kept);
+      std::memcpy(dx, dg, gates * sizeof(float));
+      // the state's part of gru's last gate went through the reset gate
+      if (gru) {
+        for (size_t i = 0; i < n; ++i) dg[2 * n + i] *= left_of(run, t)[i];
+      }
+      k_->train.linear_dx(cell_.all, run.parameters + weight.offset, dg, dh);
+      if (gru) {
+        for (size_t i = 0; i < n; ++i) dh[i] += kept[i];
+      }
+    }
+    for (size_t i = 0; states_ && i < (cell_.op == Op::lstm ? 2 : 1); ++i) {
+      if (run.src_grad(1 + i) != nullptr) std::memcpy(run.src_grad(1 + i), dh + i * n, n * sizeof(float));
+    }
+    if (weight.trained) keep_rows(run, before(run, 0));
+  }
+
+ private:
+  float* before(const BlockRun& run, int t) const { return run.saved + static_cast<size_t>(t) * cell_.n; }
+  float* left_of(const BlockRun& run, int t) const {
+    return before(run, cell_.steps) + static_cast<size_t>(t) * (cell_.gates + 2 * cell_.n);
+  }
+
+  // From dh (and dc) of a step to those of what goes into its gates, and what of dh goes straight to the state before; dc
+  // becomes that of the step before.
+  void cell_slopes(const BlockRun& run, int t, const float* dh, float* dc, float* dg, float* kept) const {
+    const size_t n = cell_.n;
+    const float *const g = left_of(run, t), *const more = g + cell_.gates, *const h = before(run, t);
+    if (cell_.op == Op::lstm) {
+      const float* past = run.saved + saved_floats - 2 * n;  // zeros
+      if (t > 0) past = left_of(run, t - 1) + cell_.gates + n;
+      else if (states_) past = run.src(2);
+      for (size_t i = 0; i < n; ++i) {
+        const float in = g[i], forget = g[n + i], fresh = g[2 * n + i], out = g[3 * n + i];
+        const float all = dc[i] + dh[i] * out * (1 - more[i] * more[i]);
+        dg[i] = all * fresh * in * (1 - in);
+        dg[n + i] = all * past[i] * forget * (1 - forget);
+        dg[2 * n + i] = all * in * (1 - fresh * fresh);
+        dg[3 * n + i] = dh[i] * more[i] * out * (1 - out);
+        dc[i] = all * forget;
+      }
+    } else if (cell_.op == Op::gru) {
+      for (size_t i = 0; i < n; ++i) {
+        const float reset = g[i], update = g[n + i], fresh = g[2 * n + i];
+        const float slope = dh[i] * (1 - update) * (1 - fresh * fresh);
+        dg[i] = slope * more[i] * reset * (1 - reset);
+        dg[n + i] = dh[i] * (h[i] - fresh) * update * (1 - update);
+        dg[2 * n + i] = slope;
+        kept[i] = dh[i] * update;
+      }
+    } else {
+      const float* const y = run.dst() + static_cast<size_t>(t) * cell_.row;
+      for (size_t i = 0; i < n; ++i)
+        dg[i] = cell_.op == Op::rnn_tanh ? dh[i] * (1 - y[i] * y[i]) : y[i] > 0 ? dh[i] : 0;
+    }
+  }
+
+  Cell cell_;
+  bool states_;
+};
+
 Shape first_shape(const Node& node, const InputShapes& inputs) {
   if (node.bias.data != nullptr) bad_shape(node, {"no bias"}, {node.bias.length});
   return shape(node, inputs);
@@ -187,7 +301,8 @@ Shape first_shape(const Node& node, const InputShapes& inputs) {
 
 }  // namespace
 
-const OpDefinition ops::recurrent = {OpDefinition::any, weight_attribute | bias_attribute, shape, plan};
+const OpDefinition ops::recurrent = {OpDefinition::any, weight_attribute | bias_attribute, shape, plan,
+                                     make_train_step<RecurrentTraining>};
 // (its last gate's bias goes to the input's)
 const OpDefinition ops::recurrent_reset_first = {OpDefinition::any, weight_attribute, first_shape, plan};
 

@@ -98,6 +98,8 @@ Net trainable_net(Random& random, int nodes);
 Net upsampling_net(Random& random);
 // Attention as transformers have it, over a few tokens.
 Net attention_net(Random& random);
+// Recurrent layers over some steps.
+Net sequence_net(Random& random);
 // Of that name: LeNet-5, such a net ("up…"), or a random net with a random optimizer.
 Lesson varied_lesson(const std::string& name);
 // Of all parameters, one after another.

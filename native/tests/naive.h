@@ -44,6 +44,10 @@ std::vector<Dot> naive_matmul(const Shape& a, const Shape& b, const Shape& out, 
 // lstm, gru … over [steps][gates · hidden]; null states are zero. The node's own shape says what is wanted.
 std::vector<float> naive_recurrent(const KernelTable& t, const Node& node, int64_t steps, const float* x,
                                    const float* h0, const float* c0);
+// The same in double, of what is trained; empty: none.
+std::vector<double> naive_recurrent(const Node& node, int64_t steps, const std::vector<double>& x,
+                                    const std::vector<double>& w, const std::vector<double>& b,
+                                    const std::vector<double>& h0, const std::vector<double>& c0);
 // Calls move(element of the output, of the input) for every element that permute moves.
 void each_move(const Node& permute, const Shape& in, const std::function<void(size_t, size_t)>& move);
 std::vector<float> accumulated(const std::vector<Dot>& dots);

@@ -1,5 +1,8 @@
 // The twin of recurrent layers, gate by gate as their formulas stand in PyTorch's manual. What has an exponential in it
 // is the tier's own `activate`, which has a test of its own.
+#include <algorithm>
+#include <cmath>
+
 #include "naive.h"
 
 namespace kernelet {
@@ -56,6 +59,51 @@ std::vector<float> naive_recurrent(const KernelTable& t, const Node& node, int64
     c = cell;
     all.insert(all.end(), h.begin(), h.end());
     if (lstm && row == 2 * n) all.insert(all.end(), c.begin(), c.end());
+  }
+  return all;
+}
+
+namespace {
+
+double naive_sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
+
+}  // namespace
+
+std::vector<double> naive_recurrent(const Node& node, int64_t steps, const std::vector<double>& x,
+                                    const std::vector<double>& w, const std::vector<double>& b,
+                                    const std::vector<double>& h0, const std::vector<double>& c0) {
+  const bool lstm = node.op == Op::lstm;
+  const size_t gates = lstm                 ? 4
+                       : node.op == Op::gru ? 3
+                                            : 1,
+               row = x.size() / static_cast<size_t>(steps), n = row / gates;
+  std::vector<double> h(n, 0.0), c(n, 0.0), all;
+  if (!h0.empty()) h = h0;
+  if (!c0.empty()) c = c0;
+  for (size_t t = 0; t < static_cast<size_t>(steps); ++t) {
+    std::vector<double> next(n), cell(n);
+    for (size_t j = 0; j < n; ++j) {
+      const auto state = [&](size_t g) {
+        double sum = b.empty() ? 0 : b[g * n + j];
+        for (size_t k = 0; k < n; ++k) sum += h[k] * w[(g * n + j) * n + k];
+        return sum;
+      };
+      const auto gate = [&](size_t g) { return x[t * row + g * n + j] + state(g); };
+      if (lstm) {
+        cell[j] = naive_sigmoid(gate(1)) * c[j] + naive_sigmoid(gate(0)) * std::tanh(gate(2));
+        next[j] = naive_sigmoid(gate(3)) * std::tanh(cell[j]);
+      } else if (gates == 3) {
+        const double fresh = std::tanh(x[t * row + 2 * n + j] + naive_sigmoid(gate(0)) * state(2));
+        const double update = naive_sigmoid(gate(1));
+        next[j] = (1 - update) * fresh + update * h[j];
+      } else {
+        next[j] = node.op == Op::rnn_tanh ? std::tanh(gate(0)) : std::max(gate(0), 0.0);
+      }
+    }
+    h = next;
+    c = cell;
+    all.insert(all.end(), h.begin(), h.end());
+    if (lstm && static_cast<size_t>(node.shape.dims[1]) == 2 * n) all.insert(all.end(), c.begin(), c.end());
   }
   return all;
 }

@@ -18,10 +18,13 @@ namespace test {
 namespace {
 
 // Some rounds have nets of a kind that random ones seldom are.
-std::string kind_of(int round) { return round % 4 == 3 ? "up" : round % 8 == 5 ? "attention" : "net"; }
+std::string kind_of(int round) {
+  return round % 4 == 3 ? "up" : round % 8 == 5 ? "attention" : round % 8 == 1 ? "sequence" : "net";
+}
 Net net_of(int round, Random& random, int most) {
   const std::string kind = kind_of(round);
   if (kind == "up") return upsampling_net(random);
+  if (kind == "sequence") return sequence_net(random);
   return kind == "attention" ? attention_net(random) : trainable_net(random, random.range(1, most));
 }
 
