@@ -56,7 +56,8 @@ export function loadOnnx(source: FileSource, options: LoadOnnxOptions = {}): Onn
 
 /**
  * A model read from ONNX: `compile`, `summary`, `stateDict` and, where its operations have gradients, training are
- * those of any Module. A cast to float16 or bfloat16 rounds here; a compiled model computes such values as float32.
+ * those of any Module. What a node makes of type float16 or bfloat16 is rounded here; a compiled model
+ * computes such values as float32.
  * A result whose batch is not its first dimension, [steps, n, classes], comes out of a compiled model image after image.
  * Dropout drops nothing and batch norms keep their statistics, also in training. Made by `loadOnnx`; not to be
  * constructed.
