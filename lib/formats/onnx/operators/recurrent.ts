@@ -7,7 +7,7 @@ import { show } from '../../../util/show.ts'
 import * as nd from '../array.ts'
 import type { OnnxNode } from '../node.ts'
 import type { Family } from '../operator.ts'
-import { Turned, turned } from '../turned.ts'
+import { batchAt, Turned } from '../turned.ts'
 import { arrayOf, isSymbolic, type Read, required, tensorOf, type Value } from '../value.ts'
 import { type CellOptions, usual, walk } from './recurrent-cells.ts'
 
@@ -142,7 +142,7 @@ const Recurrent: Read = (node) => {
 /** The batch first, wherever the model has it. */
 function batchwise(node: OnnxNode, x: Tensor, axis: number): Tensor {
   if (x instanceof Turned) {
-    if (x.axis === axis && !x.merged) return x.images
+    if (x.axis === axis && x.spread === 0) return x.images
   } else if (!isSymbolic(x) || axis === 0) {
     return axis === 0 || x.shape.length !== 3 ? x : permute(x, [1, 0, 2])
   }
@@ -153,7 +153,7 @@ function batchwise(node: OnnxNode, x: Tensor, axis: number): Tensor {
 
 /** And back: dimension 0 to `axis`. */
 function back(x: Tensor, axis: number): Tensor {
-  if (isSymbolic(x)) return turned(x, axis)
+  if (isSymbolic(x)) return batchAt(x, axis)
   const rest = x.shape.map((_, d) => d).slice(1)
   return permute(x, rest.toSpliced(axis, 0, 0))
 }

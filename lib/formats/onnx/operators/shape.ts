@@ -11,7 +11,7 @@ import type { Write } from '../graph-writer.ts'
 import type { OnnxNode } from '../node.ts'
 import { axisAttribute, type Family, same } from '../operator.ts'
 import { anywhere } from '../slots.ts'
-import { transposed } from '../turned.ts'
+import { regrouped, transposed } from '../turned.ts'
 import {
   arrayOf,
   axisOf,
@@ -38,7 +38,7 @@ export function reshaped(node: OnnxNode, value: Value, shape: readonly number[])
     )
   }
   nd.checkRank(shape.length)
-  if (isSymbolic(value)) return reshape(value, shape)
+  if (isSymbolic(value)) return (shape[0] !== 1 && regrouped(value, shape)) || reshape(value, shape)
   return Tensor.is(value) ? new Tensor(value.data, shape) : { ...value, shape }
 }
 
