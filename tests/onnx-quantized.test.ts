@@ -90,6 +90,32 @@ describe('QuantizeLinear, DequantizeLinear', () => {
     ])
   })
 
+  test('numbers of other types are refused by name', () => {
+    const wide = list('int64', 1, 2)
+    for (const [op, given] of [
+      ['QuantizeLinear', [wide, scale(1)]],
+      ['QuantizeLinear', [floats(1), zero('int8', 1)]],
+      ['QuantizeLinear', [floats(1), scale(1), zero('int64', 1)]],
+      ['DequantizeLinear', [wide, scale(1)]],
+      ['DequantizeLinear', [floats(1), scale(1)]],
+      ['DynamicQuantizeLinear', [wide]],
+      ['MatMulInteger', [wide, wide]],
+      ['ConvInteger', [floats(1), floats(1)]],
+    ] as [string, Numbers[]][]) {
+      const refused = expect.objectContaining({
+        code: 'ERR_FORMAT',
+        message: expect.stringMatching(/ must be .* but is /),
+      })
+      expect(() => runOperator(op, given, {}, 21), op).toThrow(refused)
+    }
+    expect(() => runOperator('QuantizeLinear', [floats(1), scale(1)], { output_dtype: 7 }, 21)).toThrow(
+      /output_dtype=7/,
+    )
+    expect(() =>
+      runOperator('MatMulInteger', [zero('uint8', 1), zero('uint8', 1), of('uint8', [0])]),
+    ).toThrow(/do not fit/)
+  })
+
   test('DynamicQuantizeLinear takes the range that there is, with 0', () => {
     const dynamic = (...x: number[]) =>
       runOperator('DynamicQuantizeLinear', [floats(...x)], {}, 11, 3).map(({ data }) => [...data])

@@ -141,6 +141,8 @@ describe('compiled as run', () => {
       [node('Softmax', 't', 'r', { axis: 2 })],
     ]
     for (const body of bodies) compare([before, ...body, after], [5, 6], weights, 18)
+    const [zero, front] = [ints(0), node('Unsqueeze', 'x zero', 'a')]
+    compare([front, turn('a', 'y', 1, 2, 0, 3)], [5, 6], { zero })
     compare([before, node('Gather', 't last', 'y', { axis: 0 })], [5, 6], { last: index(-1) }, 18)
   })
 })

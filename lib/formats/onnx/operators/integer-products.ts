@@ -6,8 +6,8 @@ import * as nd from '../array.ts'
 import { type ElementType, float32 } from '../element.ts'
 import type { OnnxNode } from '../node.ts'
 import type { Family } from '../operator.ts'
-import { arrayOf, isSymbolic, type Read, type Run, required, type Value } from '../value.ts'
-import { centred, int32, requantized, scalesOf, stored, uint8 } from './quantize.ts'
+import { isSymbolic, type Read, type Run, required, type Value } from '../value.ts'
+import { centred, int32, quantizedOf, requantized, scalesOf, stored, uint8 } from './quantize.ts'
 import { windows } from './window.ts'
 
 /** Integers up to here are float32 numbers, and so are their sums. */
@@ -96,7 +96,7 @@ function factorsOf(node: OnnxNode, a: Value, b: Value, y: Value): Float32Array {
 
 function zeroOf(node: OnnxNode, value: Value | undefined): nd.NdArray | undefined {
   if (value === undefined) return undefined
-  const zero = arrayOf(node, value, 'a zero point')
+  const zero = quantizedOf(node, value, 'a zero point')
   if (zero.values.length === 1) return zero
   throw node.error('ERR_SHAPE', `a zero point of ${formatShape(zero.shape)} where one is taken`)
 }
@@ -138,7 +138,7 @@ const QLinearConv: Read = (node) => {
       required(node, inputs, 4),
       required(node, inputs, 6),
     )
-    const bias = inputs[8] && Float32Array.from(arrayOf(node, inputs[8], 'the bias').values as Int32Array)
+    const bias = inputs[8] && Float32Array.from(quantizedOf(node, inputs[8], 'the bias').values as Int32Array)
     const rows = w.shape[0] ?? 1
     const x = centred(node, value, inputs[2], 1)
     if (isSymbolic(x)) {
@@ -151,7 +151,7 @@ const QLinearConv: Read = (node) => {
     const product = exactConv(conv, x, w, run)
     const inner = elements(product.shape.slice(2))
     if (bias) {
-      const exact = arrayOf(node, inputs[8] as Value).values as Int32Array
+      const exact = quantizedOf(node, inputs[8] as Value, 'the bias').values as Int32Array
       product.sums.forEach((one, i) => {
         product.sums[i] = one + (exact[Math.floor(i / inner) % rows] ?? 0)
       })

@@ -23,23 +23,38 @@ function roundTensor(x: Tensor): Tensor {
   return sub(add(clamp(x, -(2 ** 22), 2 ** 22), magic), magic)
 }
 
+/** Numbers that are quantized, or stand for 0: integers of at most 32 bits, or floats of 8. */
+export function quantizedOf(node: OnnxNode, value: Value, what: string): nd.NdArray {
+  const array = arrayOf(node, value, what)
+  const { kind, wide, single, round, name } = array.type
+  if (kind === 'int' ? !wide : kind === 'float' && single && round) return array
+  throw node.error('ERR_FORMAT', `${what} must be integers of at most 32 bits but is ${name}`)
+}
+
+/** Floats, or integers that are taken as such. */
+function floatsOf(node: OnnxNode, value: Value, what: string, integersToo = false): nd.NdArray {
+  const array = arrayOf(node, value, what)
+  if (array.type.kind === 'float' || (integersToo && array.type.kind === 'int' && !array.type.wide))
+    return array
+  throw node.error('ERR_FORMAT', `${what} must be floating-point numbers but is ${array.type.name}`)
+}
+
 /**
  * Scales or zero points as they broadcast to a value of `shape`: one, one for each index of `axis`, or one for each
  * block of so many along it.
  */
 function spread(
   node: OnnxNode,
-  value: Value,
+  array: nd.NdArray,
   shape: readonly number[],
   axis: number,
   block: number,
 ): nd.NdArray {
-  const array = arrayOf(node, value, 'a scale or zero point')
   if (elements(array.shape) === 1 && array.shape.length < 2) return { ...array, shape: [] }
-  const at = axisOf(node, axis, shape.length)
+  const at = shape.length === 0 ? -1 : axisOf(node, axis, shape.length)
   const size = shape[at] ?? 0
-  if (block === 0) {
-    if (array.shape.length === 1 && array.shape[0] === size) {
+  if (block <= 0) {
+    if (at >= 0 && array.shape.length === 1 && array.shape[0] === size) {
       return { ...array, shape: [size, ...Array<number>(shape.length - 1 - at).fill(1)] }
     }
   } else if (array.shape.every((one, d) => one === (d === at ? Math.ceil(size / block) : shape[d]))) {
@@ -68,13 +83,14 @@ function isZero(array: nd.NdArray | undefined): boolean {
 const QuantizeLinear: Read = (node) => {
   const [axis, block] = [node.int('axis', 1), node.int('block_size', 0)]
   const saturate = node.flag('saturate', true)
-  const wanted = typeAsked(node)
+  const wanted = typeAsked(node, false)
   // Division is float32's in any case.
   node.ignore('precision')
   return (inputs) => {
     const value = required(node, inputs, 0)
-    const scale = spread(node, required(node, inputs, 1), value.shape, axis, block)
-    const zero = inputs[2] && spread(node, inputs[2], value.shape, axis, block)
+    const scale = spread(node, floatsOf(node, required(node, inputs, 1), 'a scale'), value.shape, axis, block)
+    const zero =
+      inputs[2] && spread(node, quantizedOf(node, inputs[2], 'a zero point'), value.shape, axis, block)
     const type = zero?.type ?? wanted ?? uint8
     if (isSymbolic(value)) {
       if (type.kind !== 'int') throw node.unsupported(`it makes ${type.name}, which is for run() only`)
@@ -84,7 +100,7 @@ const QuantizeLinear: Read = (node) => {
         type,
       )
     }
-    const array = arrayOf(node, value)
+    const array = floatsOf(node, value, 'its input', true)
     if (type.kind === 'float') {
       const narrow = (x: number, s: number) => type.round?.(Math.fround(Math.fround(x) / s), saturate) ?? x
       return { ...nd.combine<number>(float32, [array, scale], narrow), type }
@@ -96,11 +112,12 @@ const QuantizeLinear: Read = (node) => {
 }
 
 /** The type that the attribute output_dtype asks for. */
-function typeAsked(node: OnnxNode): ElementType | undefined {
+function typeAsked(node: OnnxNode, floats: boolean): ElementType | undefined {
   const code = node.int('output_dtype', 0)
   if (code === 0) return undefined
   const type = elementTypeOf(code)
-  if (type) return type
+  const narrow = type?.single && type.round
+  if (type && (floats ? type.kind === 'float' : (type.kind === 'int' && !type.wide) || narrow)) return type
   throw node.unsupported(`attribute output_dtype=${code} is not supported`)
 }
 
@@ -118,18 +135,19 @@ export function requantized(x: Tensor, zero: Tensor | undefined, { lowest, highe
 
 const DequantizeLinear: Read = (node) => {
   const [axis, block] = [node.int('axis', 1), node.int('block_size', 0)]
-  const wanted = typeAsked(node)
+  const wanted = typeAsked(node, true)
   return (inputs) => {
     const value = required(node, inputs, 0)
-    const scale = spread(node, required(node, inputs, 1), value.shape, axis, block)
-    const given = inputs[2] && spread(node, inputs[2], value.shape, axis, block)
+    const scale = spread(node, floatsOf(node, required(node, inputs, 1), 'a scale'), value.shape, axis, block)
+    const given =
+      inputs[2] && spread(node, quantizedOf(node, inputs[2], 'a zero point'), value.shape, axis, block)
     const zero = isZero(given) ? undefined : given
     const type = wanted ?? scale.type
     if (isSymbolic(value)) {
       const apart = zero ? sub(value, constantOf(node, zero, value)) : value
       return mul(apart, constantOf(node, scale, value))
     }
-    const array = arrayOf(node, value)
+    const array = quantizedOf(node, value, 'its input')
     return nd.combine<number>(type, [array, scale, zero ?? scale], (q, s, z) =>
       Math.fround(Math.fround(zero ? q - z : q) * s),
     )
@@ -137,7 +155,7 @@ const DequantizeLinear: Read = (node) => {
 }
 
 const DynamicQuantizeLinear: Read = (node) => (inputs) => {
-  const { shape, values } = arrayOf(node, required(node, inputs, 0), 'its input')
+  const { shape, values } = floatsOf(node, required(node, inputs, 0), 'its input')
   let [low, high] = [0, 0]
   for (const x of values as Float32Array) {
     if (x < low) low = x
@@ -153,9 +171,9 @@ const DynamicQuantizeLinear: Read = (node) => (inputs) => {
 
 /** Numbers less their zero point, as floats: [] or [n] zero points, of dimension `axis`. */
 export function centred(node: OnnxNode, value: Value, zero: Value | undefined, axis: number): Tensor {
-  const z = zero && spread(node, zero, value.shape, axis, 0)
+  const z = zero && spread(node, quantizedOf(node, zero, 'a zero point'), value.shape, axis, 0)
   if (isSymbolic(value)) return z && !isZero(z) ? sub(value, constantOf(node, z, value)) : value
-  const array = arrayOf(node, value)
+  const array = quantizedOf(node, value, 'an input')
   return nd.toTensor(
     nd.combine<number>(float32, [array, z ?? nd.filled(float32, [], 0)], (q, o) => q - Number(o)),
   )

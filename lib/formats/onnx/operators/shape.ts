@@ -11,7 +11,7 @@ import type { Write } from '../graph-writer.ts'
 import type { OnnxNode } from '../node.ts'
 import { axisAttribute, type Family, same } from '../operator.ts'
 import { anywhere } from '../slots.ts'
-import { regrouped, transposed } from '../turned.ts'
+import { batchAt, regrouped, transposed } from '../turned.ts'
 import {
   arrayOf,
   axisOf,
@@ -127,10 +127,13 @@ const Unsqueeze: Read = (node) => {
     const rank = value.shape.length + (given as number[]).length
     nd.checkRank(rank)
     const axes = (given as number[]).map((axis) => axisOf(node, axis, rank))
-    for (const axis of axes) keepBatch(node, value, axis)
     if (new Set(axes).size < axes.length) throw node.error('ERR_SHAPE', 'two axes are the same')
     const rest = [...value.shape]
     const shape = Array.from({ length: rank }, (_, d) => (axes.includes(d) ? 1 : (rest.shift() ?? 1)))
+    // what is put before the batch moves it
+    const batch = shape.findIndex((_, d) => !axes.includes(d))
+    if (batch > 0 && isSymbolic(value))
+      return batchAt(reshape(value, [1, ...shape.toSpliced(batch, 1)]), batch)
     return reshaped(node, value, shape)
   }
 }
