@@ -50,6 +50,7 @@ export type AttributeValue =
   | number[]
   | { float: number }
   | { floats: number[] }
+  | { strings: string[] }
   | { tensor: Numbers }
 
 export interface TestNode {
@@ -157,6 +158,7 @@ function attributeProto(name: string, value: AttributeValue): Draft<AttributePro
     return Number.isInteger(value) ? { name, i: value, type: 2 } : { name, f: value, type: 1 }
   }
   if ('tensor' in value) return { name, t: tensorProto('', value.tensor), type: 4 }
+  if ('strings' in value) return { name, strings: value.strings.map((one) => Buffer.from(one)), type: 8 }
   return 'float' in value ? { name, f: value.float, type: 1 } : { name, floats: value.floats, type: 6 }
 }
 

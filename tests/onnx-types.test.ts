@@ -272,3 +272,31 @@ describe('types that do not go together', () => {
     expect(() => runOperator(op, given, attributes)).toThrow(reason)
   })
 })
+
+describe('narrow floats', () => {
+  /** x cast, a node, and back: the numbers that the node made. */
+  const through = (to: number, op: string, x: number[], attributes: Record<string, AttributeValue> = {}) => {
+    const inputs = { x: { shape: [1, x.length], data: x } }
+    const nodes = [
+      { op: 'Cast', inputs: ['x'], outputs: ['h'], attributes: { to } },
+      { op, inputs: op === 'Add' || op === 'Mul' ? ['h', 'h'] : ['h'], outputs: ['r'], attributes },
+      { op: 'Cast', inputs: ['r'], outputs: ['y'], attributes: { to: 1 } },
+    ]
+    return [...loadOnnx(onnxModel({ opset: 20, nodes, inputs })).run({ x: inputs.x }).y!.data]
+  }
+
+  test.each([
+    ['float16', 10, 11],
+    ['bfloat16', 16, 8],
+  ])('each node rounds what it makes to %s', (_name, to, bits) => {
+    // of numbers from 1 to 2 so many bits are kept, the first of which is not written
+    const kept = (value: number, least: number) =>
+      Math.abs(value * 2 ** (bits - 1 - Math.log2(least))) % 1 === 0
+    const [x] = [1 + 2 ** (1 - bits)]
+    expect(through(to, 'Mul', [x])).toEqual([1 + 2 ** (2 - bits)]) // and not the last term of the square
+    expect(kept(through(to, 'Sigmoid', [0.3])[0]!, 0.5)).toBe(true)
+    expect(kept(through(to, 'Exp', [0.3])[0]!, 1)).toBe(true)
+    expect(through(to, 'Softmax', [0.1, 0.2, 0.5]).every((one) => kept(one, 0.25))).toBe(true)
+    expect(through(to, 'Add', [x])).toEqual([2 * x])
+  })
+})

@@ -32,9 +32,9 @@ struct Node {
   std::vector<int> inputs;  // indices of earlier nodes
   Shape shape;              // of the value, per image
 
-  // conv2d [oc][ic / groups][kh][kw], conv_transpose2d [ic][oc / groups][kh][kw], linear [out][in], constant: its value, prelu [1] or [c], batch_norm [c] or none
+  // conv2d [oc][ic / groups][kh][kw], conv_transpose2d [ic][oc / groups][kh][kw], linear [out][in], recurrent [gates h][h], constant: its value, prelu [1] or [c], batch_norm [c] or none
   Floats weight;
-  Floats bias;            // [oc], [out], [c], or none
+  Floats bias;            // [oc], [out], [gates h], [c], or none
   Floats mean, variance;  // batch_norm [c]
   int kernel[2] = {1, 1};
   int stride[2] = {1, 1};

@@ -228,6 +228,7 @@ void LinearTile::run(const TileArgs& t) {
   KERNELET_UNROLL
   for (int m = 0; m < M; ++m) row[m] = row_at<tile_rows, M>(m, rows) * t.a_row;
   multiply_add<M, tile_vectors>(t.k, t.a, row, 1, t.b, c);
+  if (!t.last) return store_accumulators<M>(rows, t.partial, c);
   alignas(64) float sums[M * tile_width];
   store_accumulators<M>(rows, sums, c);
   for (int m = 0; m < rows; ++m) {

@@ -86,6 +86,12 @@ struct LinearArgs {
   const float* bias;     // bias_size() floats, zeros beyond `out`
 };
 
+// a [rows][inner] times b [inner][columns] -> dst [rows][columns], dense. Strides in floats, of the batched layout only.
+struct MatmulArgs {
+  int32_t rows, inner, columns;
+  ptrdiff_t a_row, a_inner, b_inner, b_column;
+};
+
 // src [c][ih][iw] -> dst [c][oh][ow]
 struct PoolArgs {
   int32_t c, ih, iw, oh, ow, kh, kw, sh, sw, dh, dw, pt, pl, pb, pr;
@@ -217,6 +223,8 @@ struct KernelTable {
   LinearAlgorithm linear;
   const LinearAlgorithm* narrow_linear;  // the same in registers of half the width, or null
   PoolAlgorithm pool;
+  size_t (*matmul_scratch)(const MatmulArgs&);
+  void (*matmul)(const MatmulArgs&, const float* a, const float* b, float* dst, float* scratch);
 
   // Layout::blocked, an image alone: values are [ceil(c / lanes)][h][w][lanes]. Pools and what goes element by element
   // are those of the batched layout.
@@ -227,6 +235,7 @@ struct KernelTable {
   ConvAlgorithm batched_conv;
   LinearAlgorithm batched_linear;
   PoolAlgorithm batched_pool;
+  void (*batched_matmul)(const MatmulArgs&, const float* a, const float* b, float* dst);
   void (*interleave)(size_t n, int count, const float* src, size_t image_stride, float* dst);
   void (*deinterleave)(size_t n, int count, const float* src, float* dst, size_t image_stride);
 

@@ -45,84 +45,89 @@ void plan(const StepSpec& spec, PlannedStep& planned) {
   planned.has_bias = spec.first().bias.data != nullptr;
 }
 
-// dW is one sum over the batch, made after all blocks from panels that backward transposed.
-class LinearTraining : public TrainStep {
+class LinearTraining : public MatrixTraining {
  public:
-  explicit LinearTraining(const TrainSpec& spec) : k_(spec.kernels), linear_(new LinearStep) {
-    step_.reset(linear_);
-    linear_->algorithm = &k_->batched_linear;
-    LinearArgs& a = linear_->args = args_of(spec);
-    activation_ = a.activation.f;
-    weight = spec.weight;
-    bias = spec.bias;
-    rows = a.out;
-    row_length = a.in;
-    add_row_parts(parts, 0, rows, k_->batched_linear.tile_rows);
-    parts.push_back(rows);
-    packed_ = zeros(k_->batched_linear.weights_size(a));
-    packed_bias_ = zeros(k_->batched_linear.bias_size(a));
-    a.weights = packed_.data();
-    a.bias = packed_bias_.data();
-    dst_floats_ = static_cast<size_t>(a.rows) * static_cast<size_t>(a.out) * spec.width();
+  explicit LinearTraining(const TrainSpec& spec) : MatrixTraining(spec, args_of(spec)) {
+    LinearStep* const linear = new LinearStep;
+    step_.reset(linear);
+    linear->algorithm = &k_->batched_linear;
+    linear->args = args_;
     reads_src = spec.wants_backward && weight.trained;
-    reads_dst = spec.wants_backward && activation_ != Activation::none;
+    reads_dst = spec.wants_backward && args_.activation.f != Activation::none;
   }
 
   void backward(BlockRun& run, int) override {
+    const Activation f = args_.activation.f;
     float* grad = run.grad;
     if (weight.trained || bias.trained) {
-      // by lanes, not by blocks: the part's place among all parts of the batch
-      grad = grads_.data() + static_cast<size_t>(run.first_image / k_->lanes) * dst_floats_;
-      k_->train.activate_dx(activation_, dst_floats_, run.dst(), run.grad, grad);
-    } else if (activation_ != Activation::none) {
-      k_->train.activate_dx(activation_, dst_floats_, run.dst(), run.grad, grad);
+      grad = gradient_of(run);
+      k_->train.activate_dx(f, dst_floats_, run.dst(), run.grad, grad);
+    } else if (f != Activation::none) {
+      k_->train.activate_dx(f, dst_floats_, run.dst(), run.grad, grad);
     }
     if (run.src_grad(0) != nullptr)
-      k_->train.linear_dx(linear_->args, run.parameters + weight.offset, grad, run.src_grad(0));
-    if (weight.trained) {
-      k_->train.linear_panels(gradient_args(run.batch), run.first_image, run.count, run.src(0),
-                              panels_.data());
-    }
+      k_->train.linear_dx(args_, run.parameters + weight.offset, grad, run.src_grad(0));
+    if (weight.trained) keep_rows(run, run.src(0));
   }
-
-  void reserve(int batch, int) override {
-    if (!weight.trained && !bias.trained) return;
-    const size_t parts = static_cast<size_t>((batch + k_->lanes - 1) / k_->lanes);
-    if (grads_.size() < parts * dst_floats_) grads_ = AlignedFloats(parts * dst_floats_);
-    const size_t panels = weight.trained ? k_->train.linear_panel_size(gradient_args(batch)) : 0;
-    if (panels_.size() < panels) panels_ = AlignedFloats(panels);
-  }
-
-  void pack_weight(const float* w, int part) override {
-    const int begin = parts[static_cast<size_t>(part)];
-    const size_t at = static_cast<size_t>(begin) * static_cast<size_t>(row_length);
-    k_->train.pack_rows(parts[static_cast<size_t>(part) + 1] - begin, static_cast<int32_t>(row_length),
-                        w + at, packed_.data() + at);
-  }
-  void pack_bias(const float* b) override { copy_bias(b, static_cast<size_t>(rows), packed_bias_.data()); }
-
-  void weight_gradient(int batch, int begin, int end, float* dw) override {
-    k_->train.linear_dw(gradient_args(batch), begin, end, dw, nullptr);
-  }
-  void bias_gradient(int batch, float* db) override {
-    k_->train.linear_dw(gradient_args(batch), 0, rows, nullptr, db);
-  }
-
- private:
-  LinearGradArgs gradient_args(int batch) const {
-    const LinearArgs& a = linear_->args;
-    return {batch, a.rows, a.in, a.out, panels_.data(), grads_.data()};
-  }
-
-  const KernelTable* k_;
-  LinearStep* linear_;
-  Activation activation_;
-  AlignedFloats packed_, packed_bias_;
-  size_t dst_floats_ = 0;
-  AlignedFloats panels_, grads_;  // of the whole batch: the kernels say how
 };
 
 }  // namespace
+
+MatrixTraining::MatrixTraining(const TrainSpec& spec, const LinearArgs& args)
+    : k_(spec.kernels),
+      args_(args),
+      dst_floats_(static_cast<size_t>(args.rows) * static_cast<size_t>(args.out) * spec.width()) {
+  weight = spec.weight;
+  bias = spec.bias;
+  rows = args.out;
+  row_length = args.in;
+  add_row_parts(parts, 0, rows, k_->batched_linear.tile_rows);
+  parts.push_back(rows);
+  packed_ = zeros(k_->batched_linear.weights_size(args));
+  packed_bias_ = zeros(k_->batched_linear.bias_size(args));
+  args_.weights = packed_.data();
+  args_.bias = packed_bias_.data();
+}
+
+float* MatrixTraining::gradient_of(const BlockRun& run) const {
+  // by lanes, not by blocks: the part's place among all parts of the batch
+  return grads_.data() + static_cast<size_t>(run.first_image / k_->lanes) * dst_floats_;
+}
+
+void MatrixTraining::keep_rows(const BlockRun& run, const float* src) {
+  k_->train.linear_panels(gradient_args(run.batch), run.first_image, run.count, src, panels_.data());
+}
+
+void MatrixTraining::reserve(int batch, int) {
+  if (!weight.trained && !bias.trained) return;
+  const size_t blocks = static_cast<size_t>((batch + k_->lanes - 1) / k_->lanes);
+  if (grads_.size() < blocks * dst_floats_) grads_ = AlignedFloats(blocks * dst_floats_);
+  const size_t panels = weight.trained ? k_->train.linear_panel_size(gradient_args(batch)) : 0;
+  if (panels_.size() < panels) panels_ = AlignedFloats(panels);
+}
+
+void MatrixTraining::pack_weight(const float* w, int part) {
+  const int begin = parts[static_cast<size_t>(part)];
+  const size_t at = static_cast<size_t>(begin) * static_cast<size_t>(row_length);
+  k_->train.pack_rows(parts[static_cast<size_t>(part) + 1] - begin, static_cast<int32_t>(row_length), w + at,
+                      packed_.data() + at);
+}
+
+void MatrixTraining::pack_bias(const float* b) {
+  copy_bias(b, static_cast<size_t>(rows), packed_bias_.data());
+}
+
+void MatrixTraining::weight_gradient(int batch, int begin, int end, float* dw) {
+  k_->train.linear_dw(gradient_args(batch), begin, end, dw, nullptr);
+}
+
+void MatrixTraining::bias_gradient(int batch, float* db) {
+  k_->train.linear_dw(gradient_args(batch), 0, rows, nullptr, db);
+}
+
+LinearGradArgs MatrixTraining::gradient_args(int batch) const {
+  return {batch, args_.rows, args_.in, args_.out, panels_.data(), grads_.data()};
+}
 
 void LinearStep::run(StepRun& run) const {
   run_kernel(run, [&](const float* src, float* dst, float* scratch) {

@@ -1,6 +1,7 @@
 // The step of a linear layer, as the passes over a plan know it.
 #pragma once
 
+#include "train_step.h"
 #include "weighted.h"
 
 namespace kernelet {
@@ -28,6 +29,34 @@ class LinearStep : public WeightedStep {
   size_t scratch_size() const override { return 0; }
   size_t outputs() const override { return static_cast<size_t>(args.out); }
   void pack(const float* from, float* weights, const float* bias) override;
+};
+
+// Training of a matrix by which rows are multiplied, in the batched layout. dW is one sum over the batch, made after all
+// blocks from panels that backward transposed.
+class MatrixTraining : public TrainStep {
+ public:
+  MatrixTraining(const TrainSpec& spec, const LinearArgs& args);
+  void reserve(int batch, int threads) override;
+  void pack_weight(const float* w, int part) override;
+  void pack_bias(const float* b) override;
+  void weight_gradient(int batch, int begin, int end, float* dw) override;
+  void bias_gradient(int batch, float* db) override;
+
+ protected:
+  // Where the gradient of this block's results has to be when backward ends.
+  float* gradient_of(const BlockRun& run) const;
+  // To be called in backward, with the rows that were multiplied.
+  void keep_rows(const BlockRun& run, const float* src);
+
+  const KernelTable* k_;
+  LinearArgs args_;  // with the packed weights
+  size_t dst_floats_;
+
+ private:
+  LinearGradArgs gradient_args(int batch) const;
+
+  AlignedFloats packed_, packed_bias_, panels_,
+      grads_;  // the last two of the whole batch: the kernels say how
 };
 
 }  // namespace kernelet

@@ -58,6 +58,8 @@ class Step {
  public:
   virtual ~Step() = default;
   virtual void run(StepRun& run) const = 0;
+  // Floats of scratch that a run needs.
+  virtual size_t scratch_floats() const { return 0; }
 
   // A run by several threads has so many phases; the parts of a phase, in any order, are done before the next begins.
   // 0: the step is not divided.

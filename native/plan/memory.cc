@@ -185,6 +185,7 @@ void lay_out(Draft& draft, Program& program) {
       const Requantization* const r = layer->requantization.get();
       draft.scratch = std::max(draft.scratch, layer->scratch_size() + (r != nullptr ? r->scratch : 0));
     }
+    draft.scratch = std::max(draft.scratch, step.step().scratch_floats());
   }
   program.scratch_offset = arena.size();
   program.tail_floats = tail.size();

@@ -96,6 +96,10 @@ void check_close(const float* got, const std::vector<double>& want, double anywh
 Net trainable_net(Random& random, int nodes);
 // Down and up again, with a skip: transposed convolutions and both ways to resize.
 Net upsampling_net(Random& random);
+// Attention as transformers have it, over a few tokens.
+Net attention_net(Random& random);
+// Recurrent layers over some steps.
+Net sequence_net(Random& random);
 // Of that name: LeNet-5, such a net ("up…"), or a random net with a random optimizer.
 Lesson varied_lesson(const std::string& name);
 // Of all parameters, one after another.

@@ -374,6 +374,21 @@ std::vector<std::vector<float>> naive_values(const KernelTable& t, const Graph& 
         value = accumulated(naive_linear(a, t.has_fma, source(0).data(), node.weight.data, node.bias.data));
         break;
       }
+      case Op::matmul: {
+        const Shape& right = graph.nodes[static_cast<size_t>(node.inputs[1])].shape;
+        value =
+            accumulated(naive_matmul(in, right, node.shape, t.has_fma, source(0).data(), source(1).data()));
+        break;
+      }
+      case Op::lstm:
+      case Op::gru:
+      case Op::gru_reset_first:
+      case Op::rnn_tanh:
+      case Op::rnn_relu:
+        value = naive_recurrent(t, node, in.dims[0], source(0).data(),
+                                node.inputs.size() > 1 ? source(1).data() : nullptr,
+                                node.inputs.size() > 2 ? source(2).data() : nullptr);
+        break;
       case Op::max_pool2d: naive_max_pool(pool_args(node, in), source(0).data(), value.data()); break;
       case Op::avg_pool2d: naive_avg_pool(pool_args(node, in), source(0).data(), value.data()); break;
       case Op::softmax:

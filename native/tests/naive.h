@@ -3,6 +3,7 @@
 // contract prescribes, which a kernel has to give to the bit.
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "graph/graph.h"
@@ -35,6 +36,20 @@ std::vector<Dot> naive_conv_transpose(const ConvArgs& s, bool fma, const float* 
 // [rows][out]; weight [out][in]
 std::vector<Dot> naive_linear(const LinearArgs& s, bool fma, const float* src, const float* weight,
                               const float* bias);
+// Calls tap(element of out, of a, of b) for every product of matmul, those of an element in their order.
+void each_matmul_product(const Shape& a, const Shape& b, const Shape& out,
+                         const std::function<void(size_t, size_t, size_t)>& tap);
+std::vector<Dot> naive_matmul(const Shape& a, const Shape& b, const Shape& out, bool fma, const float* left,
+                              const float* right);
+// lstm, gru … over [steps][gates · hidden]; null states are zero. The node's own shape says what is wanted.
+std::vector<float> naive_recurrent(const KernelTable& t, const Node& node, int64_t steps, const float* x,
+                                   const float* h0, const float* c0);
+// The same in double, of what is trained; empty: none.
+std::vector<double> naive_recurrent(const Node& node, int64_t steps, const std::vector<double>& x,
+                                    const std::vector<double>& w, const std::vector<double>& b,
+                                    const std::vector<double>& h0, const std::vector<double>& c0);
+// Calls move(element of the output, of the input) for every element that permute moves.
+void each_move(const Node& permute, const Shape& in, const std::function<void(size_t, size_t)>& move);
 std::vector<float> accumulated(const std::vector<Dot>& dots);
 
 // PyTorch's: the first of equals stays, a NaN sticks.

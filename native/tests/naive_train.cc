@@ -232,6 +232,19 @@ static void forward_image(const NaiveTraining& t, const float* image, std::vecto
         }
         break;
       }
+      case Op::matmul:
+        each_matmul_product(in, t.graph.nodes[static_cast<size_t>(node.inputs[1])].shape, node.shape,
+                            [&](size_t o, size_t i, size_t j) { y[o] += source(0)[i] * source(1)[j]; });
+        break;
+      case Op::lstm:
+      case Op::gru:
+      case Op::rnn_tanh:
+      case Op::rnn_relu:
+        y = naive_recurrent(node, in.dims[0], source(0), t.weights[index], t.biases[index],
+                            node.inputs.size() > 1 ? source(1) : Values(),
+                            node.inputs.size() > 2 ? source(2) : Values());
+        break;
+      case Op::permute: each_move(node, in, [&](size_t o, size_t i) { y[o] = source(0)[i]; }); break;
       case Op::max_pool2d:
         each_window(pool_args(node, in), [&](size_t o, const std::vector<size_t>& taps, double) {
           y[o] = taps.empty() ? -INFINITY : source(0)[largest(source(0), taps)];
@@ -333,6 +346,40 @@ static void backward_image(NaiveTraining& t, const std::vector<Values>& values, 
         }
         break;
       }
+      case Op::matmul:
+        each_matmul_product(in, t.graph.nodes[static_cast<size_t>(node.inputs[1])].shape, node.shape,
+                            [&](size_t o, size_t i, size_t j) {
+                              dx(0)[i] += dy[o] * source(1)[j];
+                              dx(1)[j] += dy[o] * source(0)[i];
+                            });
+        break;
+      case Op::lstm:
+      case Op::gru:
+      case Op::rnn_tanh:
+      case Op::rnn_relu: {
+        // by differences: what is changed a little, and where its gradient is added
+        Values x = source(0), weights = w, biases = t.biases[index], h, c;
+        if (node.inputs.size() > 1) h = source(1);
+        if (node.inputs.size() > 2) c = source(2);
+        const auto differ = [&](Values& values, Values& gradient) {
+          for (size_t i = 0; i < values.size(); ++i) {
+            const double was = values[i], by = 1e-5;
+            for (const double sign : {1.0, -1.0}) {
+              values[i] = was + sign * by;
+              const Values moved = naive_recurrent(node, in.dims[0], x, weights, biases, h, c);
+              for (size_t o = 0; o < moved.size(); ++o) gradient[i] += sign * dy[o] * moved[o] / (2 * by);
+            }
+            values[i] = was;
+          }
+        };
+        differ(x, dx(0));
+        differ(weights, dw);
+        differ(biases, db);
+        if (!h.empty()) differ(h, dx(1));
+        if (!c.empty()) differ(c, dx(2));
+        break;
+      }
+      case Op::permute: each_move(node, in, [&](size_t o, size_t i) { dx(0)[i] += dy[o]; }); break;
       case Op::max_pool2d:
         each_window(pool_args(node, in), [&](size_t o, const std::vector<size_t>& taps, double) {
           if (!taps.empty()) dx(0)[largest(source(0), taps)] += dy[o];

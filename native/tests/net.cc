@@ -202,6 +202,40 @@ int Net::binary(Op op, int a, int b) {
   return append(node);
 }
 
+int Net::matmul(int a, int b) {
+  Node node;
+  node.op = Op::matmul;
+  node.inputs = {a, b};
+  const Shape &left = shape(a), &right = shape(b);
+  if (left.rank < 2 || right.rank < 2 || left.dims[left.rank - 1] != right.dims[right.rank - 2]) return -1;
+  node.shape.rank = std::max(left.rank, right.rank);
+  const int stack = node.shape.rank - 2;
+  for (int d = 0; d < stack; ++d) {
+    const int i = d - node.shape.rank + left.rank, j = d - node.shape.rank + right.rank;
+    const int64_t x = i < 0 ? 1 : left.dims[i], y = j < 0 ? 1 : right.dims[j];
+    if (x != y && x != 1 && y != 1) return -1;
+    node.shape.dims[d] = std::max(x, y);
+  }
+  node.shape.dims[stack] = left.dims[left.rank - 2];
+  node.shape.dims[stack + 1] = right.dims[right.rank - 1];
+  return append(node);
+}
+
+int Net::recurrent(Op op, int from, bool bias, bool states, bool cells) {
+  const int64_t gates = op == Op::lstm ? 4 : op == Op::gru || op == Op::gru_reset_first ? 3 : 1;
+  if (shape(from).rank != 2 || shape(from).dims[1] % gates != 0) return -1;
+  const int64_t hidden = shape(from).dims[1] / gates;
+  Node node;
+  node.op = op;
+  node.inputs = {from};
+  for (int i = 0; states && i < (op == Op::lstm ? 2 : 1); ++i)
+    node.inputs.push_back(constant(shape_of({hidden})));
+  node.shape = shape_of({shape(from).dims[0], op == Op::lstm && cells ? 2 * hidden : hidden});
+  node.weight = floats(static_cast<size_t>(gates * hidden * hidden));
+  if (bias && op != Op::gru_reset_first) node.bias = floats(static_cast<size_t>(gates * hidden));
+  return append(node);
+}
+
 int Net::prelu(int from, bool per_channel) {
   Node node;
   node.op = Op::prelu;

@@ -52,6 +52,9 @@ class Net {
   int constant(const Shape& shape);
   int add(int a, int b) { return binary(Op::add, a, b); }
   int binary(Op op, int a, int b);  // -1 where the shapes do not broadcast
+  int matmul(int a, int b);         // -1 where the shapes do not fit
+  // Of an input [steps][gates hidden], or -1; with constants for the state before the first step; with lstm's cells.
+  int recurrent(Op op, int from, bool bias, bool states, bool cells);
   int prelu(int from, bool per_channel);
   int batch_norm(int from, bool affine = true);
   int adaptive(Op op, int from, int oh, int ow);

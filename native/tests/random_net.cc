@@ -45,7 +45,7 @@ void grow(Net& net, Random& random, bool wild) {
   const int from = any();
   const Shape& in = net.shape(from);
   const size_t before = net.graph.nodes.size();
-  switch (random.range(0, 20)) {
+  switch (random.range(0, 23)) {
     case 0:
     case 1:
     case 2:
@@ -201,6 +201,43 @@ void grow(Net& net, Random& random, bool wild) {
       if (random.chance(50)) ow = random.range(1, 30);
       const Coordinates coordinates = static_cast<Coordinates>(random.range(0, 4));
       net.resize(op, from, in.rank == 2 ? 1 : oh, ow, coordinates, static_cast<Rounding>(random.range(0, 3)));
+      break;
+    }
+    case 20:
+    case 21: {
+      // by any value or constant that fits, or by itself turned
+      if (in.rank < 2) return;
+      int other = random.range(0, count - 1);
+      if (random.chance(40)) {
+        std::vector<int> axes;
+        for (int d = 0; d < in.rank; ++d) axes.push_back(d);
+        std::swap(axes[static_cast<size_t>(in.rank) - 1], axes[static_cast<size_t>(in.rank) - 2]);
+        other = net.permute(from, axes);
+      } else if (random.chance(60)) {
+        Shape shape = in;
+        shape.dims[in.rank - 2] = in.dims[in.rank - 1];
+        shape.dims[in.rank - 1] = random.range(1, 40);
+        for (int d = 0; d < in.rank - 2; ++d) shape.dims[d] = random.chance(50) ? 1 : in.dims[d];
+        if (shape.elements() > most_elements) return;
+        other = net.constant(shape);
+      }
+      if ((random.chance(70) ? net.matmul(from, other) : net.matmul(other, from)) < 0)
+        net.graph.nodes.resize(before);
+      net.graph.output = static_cast<int>(net.graph.nodes.size()) - 1;
+      break;
+    }
+    case 22: {
+      // steps are rows, or channels; what goes to the gates comes from a linear layer
+      int x = from;
+      if (in.rank != 2) x = net.reshape(from, shape_of({in.dims[0], in.elements() / in.dims[0]}));
+      constexpr int ops[] = {static_cast<int>(Op::lstm),     static_cast<int>(Op::lstm),
+                             static_cast<int>(Op::gru),      static_cast<int>(Op::gru_reset_first),
+                             static_cast<int>(Op::rnn_tanh), static_cast<int>(Op::rnn_relu)};
+      const Op op = static_cast<Op>(random.pick(ops));
+      const int hidden = random.range(1, 20), gates = op == Op::lstm ? 4 : op == Op::gru ? 3 : 1;
+      x = net.linear(x, (op == Op::gru_reset_first ? 3 : gates) * hidden);
+      const bool bias = random.chance(50), states = random.chance(40), cells = random.chance(30);
+      net.recurrent(op, x, bias, states, cells);
       break;
     }
     default: {

@@ -138,6 +138,8 @@ void repair(Net& net) {
       node.shape = in;
       node.shape.dims[in.rank - 1] = out;
       node.weight = net.floats(static_cast<size_t>(features * out));
+    } else if (node.op == Op::matmul || (node.op >= Op::lstm && node.op <= Op::rnn_relu)) {
+      return;  // its shape may be anything
     } else if (node.op == Op::flatten) {
       bool sane = true;
       for (int d = 0; d < in.rank; ++d) sane = sane && in.dims[d] > 0 && in.dims[d] < 100000;
@@ -170,7 +172,9 @@ bool runnable(const Graph& g, const Plan& plan) {
     } else if (node.op == Op::conv_transpose2d) {
       const int64_t channels = g.nodes[static_cast<size_t>(node.inputs[0])].shape.dims[0];
       window = int64_t{node.kernel[0]} * node.kernel[1] * channels / node.groups;
-    } else if (node.op == Op::linear) {
+    } else if (node.op >= Op::lstm && node.op <= Op::rnn_relu) {
+      window = static_cast<int64_t>(node.weight.length);
+    } else if (node.op == Op::linear || node.op == Op::matmul) {
       const Shape& in = g.nodes[static_cast<size_t>(node.inputs[0])].shape;
       window = in.dims[in.rank - 1];
     }

@@ -17,6 +17,17 @@ namespace kernelet {
 namespace test {
 namespace {
 
+// Some rounds have nets of a kind that random ones seldom are.
+std::string kind_of(int round) {
+  return round % 4 == 3 ? "up" : round % 8 == 5 ? "attention" : round % 8 == 1 ? "sequence" : "net";
+}
+Net net_of(int round, Random& random, int most) {
+  const std::string kind = kind_of(round);
+  if (kind == "up") return upsampling_net(random);
+  if (kind == "sequence") return sequence_net(random);
+  return kind == "attention" ? attention_net(random) : trainable_net(random, random.range(1, most));
+}
+
 // The nodes before the output make it a probability where the loss needs one.
 void finish(Net& net, Loss loss) {
   if (loss == Loss::binary_cross_entropy) net.unary(Op::sigmoid, net.graph.output);
@@ -81,12 +92,11 @@ PER_TIER(train_gradients) {
     check_gradients(t, lesson, 0);
   }
   for (int round = 0; round < (slow ? 16 : 80); ++round) {
-    const bool up = round % 4 == 3;
-    const std::string name = (up ? "up" : "net") + std::to_string(round);
+    const std::string name = kind_of(round) + std::to_string(round);
     if (!begin(name)) continue;
     Random random(name);
     const Loss loss = all_losses[round % 5];
-    Net net = up ? upsampling_net(random) : trainable_net(random, random.range(1, 9));
+    Net net = net_of(round, random, 9);
     finish(net, loss);
     const int batch = random.range(1, 20);
     Lesson lesson(random, std::move(net), loss, batch, batch);
@@ -103,12 +113,11 @@ PER_TIER(train_gradients) {
 // Of the twin itself, in double: central differences of its loss.
 ONCE(train_twin) {
   for (int round = 0; round < 40; ++round) {
-    const bool up = round % 4 == 3;
-    const std::string name = (up ? "up" : "net") + std::to_string(round);
+    const std::string name = kind_of(round) + std::to_string(round);
     if (!begin(name)) continue;
     Random random(name);
     const Loss loss = all_losses[round % 5];
-    Net net = up ? upsampling_net(random) : trainable_net(random, random.range(1, 7));
+    Net net = net_of(round, random, 7);
     finish(net, loss);
     const Lesson lesson(random, std::move(net), loss, 2, 2);
     NaiveTraining twin(lesson.net.graph);
@@ -156,7 +165,7 @@ std::vector<float> everything(Trainer& t, const Lesson& lesson) {
 
 PER_TIER(train_threads) {
   for (int round = 0; round < (slow ? 4 : 16); ++round) {
-    const std::string name = round == 0 ? "lenet5" : (round % 4 == 3 ? "up" : "net") + std::to_string(round);
+    const std::string name = round == 0 ? "lenet5" : kind_of(round) + std::to_string(round);
     if (!begin(name)) continue;
     const Lesson lesson = varied_lesson(name);
     const std::vector<float> want = everything(*lesson.trainer(t.isa), lesson);
@@ -199,7 +208,7 @@ PER_TIER(train_concurrent) {
 
 ONCE(train_tiers) {
   for (int round = 0; round < (slow ? 4 : 24); ++round) {
-    const std::string name = round == 0 ? "lenet5" : (round % 4 == 3 ? "up" : "net") + std::to_string(round);
+    const std::string name = round == 0 ? "lenet5" : kind_of(round) + std::to_string(round);
     if (!begin(name)) continue;
     const Lesson lesson = varied_lesson(name);
     std::vector<float> want[2];

@@ -90,6 +90,16 @@ export function callsOf(k) {
     () => x(3, 6),
     () => x(3),
   )
+  fn(
+    'matmul',
+    () => x(2, 3, 4),
+    () => x(4, 5),
+  )
+  fn(
+    'bmm',
+    () => x(2, 3, 4),
+    () => x(2, 4, 5),
+  )
   const maximum = { ...windows, padding: [1, 0, 0, 1], ceilMode: true }
   fn('maxPool2d', image, is([2, 2]), is(maximum))
   fn('avgPool2d', image, is([2, 2]), is({ ...maximum, countIncludePad: false }))
@@ -164,6 +174,22 @@ export function callsOf(k) {
   )
   layer('Upsample', is([{ scaleFactor: 2, mode: 'bilinear', alignCorners: false }]))
   layer('Linear', () => [6, 3, drawn()])
+  const sequence = { numLayers: 2, bidirectional: true, batchFirst: true, dropout: 0.5 }
+  layer(
+    'LSTM',
+    () => [6, 3, { ...sequence, ...drawn() }],
+    () => x(2, 4, 6),
+  )
+  layer(
+    'GRU',
+    () => [6, 3, { ...sequence, ...drawn() }],
+    () => x(2, 4, 6),
+  )
+  layer(
+    'RNN',
+    () => [6, 3, { ...sequence, nonlinearity: 'relu', ...drawn() }],
+    () => x(2, 4, 6),
+  )
   layer('LeNet5', is([1, 10]), () => x(1, 1, 28, 28))
   layer('LogisticRegression', () => [72, { generator: new k.Generator(1) }])
   layer('Subsample2d', () => [2, { kernelSize: [2, 2], generator: new k.Generator(1) }])

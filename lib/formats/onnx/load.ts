@@ -6,8 +6,8 @@ import type { CompileOptions } from '../../compile/options.ts'
 import { SymbolicTensor, type Tracer } from '../../graph/graph.ts'
 import type { Summary } from '../../graph/summary.ts'
 import { Module } from '../../nn/module.ts'
-import { formatShape } from '../../tensor/shape.ts'
-import type { Tensor } from '../../tensor/tensor.ts'
+import { elements, formatShape } from '../../tensor/shape.ts'
+import { Tensor } from '../../tensor/tensor.ts'
 import { checkOptions, objectOf } from '../../util/check.ts'
 import { KerneletError } from '../../util/errors.ts'
 import { show } from '../../util/show.ts'
@@ -21,6 +21,7 @@ import type { OnnxInput, OnnxResult } from './onnx-array.ts'
 import { nodesFor, type Prepared, prepare } from './prepare.ts'
 import { type PreparedNode, runNode } from './prepared-node.ts'
 import type { ModelProto } from './proto.ts'
+import { Turned } from './turned.ts'
 import { isSymbolic, type Run, tensorOf, type Value } from './value.ts'
 
 /** Options of `loadOnnx`. */
@@ -55,7 +56,9 @@ export function loadOnnx(source: FileSource, options: LoadOnnxOptions = {}): Onn
 
 /**
  * A model read from ONNX: `compile`, `summary`, `stateDict` and, where its operations have gradients, training are
- * those of any Module. A cast to float16 or bfloat16 rounds here; a compiled model computes such values as float32.
+ * those of any Module. What a node makes of type float16 or bfloat16 is rounded here; a compiled model
+ * computes such values as float32.
+ * A result whose batch is not its first dimension, [steps, n, classes], comes out of a compiled model image after image.
  * Dropout drops nothing and batch norms keep their statistics, also in training. Made by `loadOnnx`; not to be
  * constructed.
  *
@@ -151,7 +154,12 @@ export class OnnxModel extends Module {
         return [info.name, isSymbolic(input) ? input : inputValue(input, info)]
       }),
     )
-    return tensorOf(this.#run(values, this.#forward).get(this.#result) as Value)
+    const result = tensorOf(this.#run(values, this.#forward).get(this.#result) as Value)
+    if (!(result instanceof Turned)) return result
+    if (result.spread === 0) return result.images
+    const last = this.#forward.find(({ node }) => node.outputs.includes(this.#result as string))
+    const reason = 'the result holds the images of a batch in one dimension with others; run() computes it'
+    throw last?.node.unsupported(reason) ?? new KerneletError('ERR_UNSUPPORTED', reason)
   }
 
   /**
@@ -205,13 +213,32 @@ export class OnnxModel extends Module {
     const first = inputs.values().next().value
     const batch = first?.shape[0] ?? 1
     const { held, types } = this.#model
-    const run = { batch, declaredBatch: this.#declaredBatch, held, types }
+    const run: Run = { batch, declaredBatch: this.#declaredBatch, held, types }
     const values = new Map([...this.#model.known, ...inputs])
     const tracer = [...inputs.values()].find((value) => value instanceof SymbolicTensor)?.tracer
     const budget = tracer
       ? new Budget('load', this.#given)
       : new Budget('run', this.#given + bytesOf([...inputs.values()]))
-    return within(budget, () => this.#runNodes(nodes, values, run, tracer))
+    const traced = tracer ? { ...run, ofTwo: once(() => this.#shapesOfTwo(inputs, nodes)) } : run
+    return within(budget, () => this.#runNodes(nodes, values, traced, tracer))
+  }
+
+  /** The shapes of all values for two images; undefined where they cannot be computed. */
+  #shapesOfTwo(
+    inputs: ReadonlyMap<string, Value>,
+    nodes: readonly PreparedNode[],
+  ): ReadonlyMap<string, readonly number[]> | undefined {
+    const zeros = [...inputs].map(([name, { shape }]): [string, Value] => {
+      const two = [2 * (shape[0] ?? 1), ...shape.slice(1)]
+      return [name, new Tensor(new Float32Array(elements(two)), two)]
+    })
+    try {
+      const values = this.#run(new Map(zeros), nodes)
+      return new Map([...values].map(([name, { shape }]) => [name, shape]))
+    } catch (error) {
+      if (error instanceof KerneletError) return undefined
+      throw error
+    }
   }
 
   #runNodes(
@@ -231,6 +258,15 @@ export class OnnxModel extends Module {
       }
     }
     return values
+  }
+}
+
+/** What `make` gives, made when it is first asked for. */
+function once<T>(make: () => T): () => T {
+  let made: { value: T } | undefined
+  return () => {
+    made ??= { value: make() }
+    return made.value
   }
 }
 

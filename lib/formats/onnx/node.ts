@@ -74,6 +74,10 @@ export class OnnxNode {
     return this.#read(name, 6)?.floats
   }
 
+  texts(name: string): string[] | undefined {
+    return this.#read(name, 8)?.strings.map((one) => new TextDecoder().decode(one))
+  }
+
   tensor(name: string): NdArray | undefined {
     const attribute = this.#read(name, 4)
     if (!attribute) return undefined

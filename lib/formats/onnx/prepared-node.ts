@@ -1,13 +1,16 @@
 /** One node of a model, checked and ready to run. */
-import type { Tensor } from '../../tensor/tensor.ts'
+import { Tensor } from '../../tensor/tensor.ts'
 import { KerneletError } from '../../util/errors.ts'
 import { show } from '../../util/show.ts'
+import { spend } from './budget.ts'
+import type { ElementType } from './element.ts'
 import { OnnxNode } from './node.ts'
 import type { Operator } from './operator.ts'
 import { operators } from './operators/index.ts'
 import type { NodeProto } from './proto.ts'
 import type { DataFolder } from './tensor.ts'
-import type { Run, Step, Value } from './value.ts'
+import { Turned, turnedResults } from './turned.ts'
+import { isSymbolic, type Run, type Step, type Value } from './value.ts'
 
 /** One operator in its place. */
 export interface PreparedNode {
@@ -37,7 +40,7 @@ export function prepareNode(proto: NodeProto, opset: number, folder: DataFolder)
 
 /** Runs a node: takes its inputs from `values`, but for its weights, and puts its outputs there. */
 export function runNode(prepared: PreparedNode, values: Map<string, Value>, run: Run): void {
-  const { node, weights } = prepared
+  const { node, operator, weights } = prepared
   const inputs = node.inputs.map(
     (input, i) => weights?.get(i) ?? (input === '' ? undefined : values.get(input)),
   )
@@ -46,8 +49,19 @@ export function runNode(prepared: PreparedNode, values: Map<string, Value>, run:
     if (output === '') continue
     const value = results[i]
     if (value === undefined) throw node.unsupported(`output ${i}, ${show(output)}, is not supported`)
-    values.set(output, value)
+    values.set(output, operator.moves ? value : narrowed(value, run.types.get(output)))
   }
+}
+
+/** What kernels computed as float32, rounded to the narrow floats that it is in the model; in a trace it stays. */
+function narrowed(value: Value, type: ElementType | undefined): Value {
+  const round = type?.single ? type.round : undefined
+  if (!round || !Tensor.is(value) || isSymbolic(value)) return value
+  spend(8 * value.data.length, 4 * value.data.length)
+  return new Tensor(
+    value.data.map((one) => round(one)),
+    value.shape,
+  )
 }
 
 /** What a node makes of these inputs. */
@@ -57,7 +71,8 @@ export function resultsOf(
   run: Run,
 ): readonly Value[] {
   try {
-    const results = step(inputs, run)
+    const turned = inputs.some((one) => one instanceof Turned)
+    const results = turned ? turnedResults(node, step, inputs, run) : step(inputs, run)
     return Array.isArray(results) ? (results as readonly Value[]) : [results as Value]
   } catch (cause) {
     const { message } = cause as Error

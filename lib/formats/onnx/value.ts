@@ -19,6 +19,8 @@ export interface Run {
    * Gemm and MatMul [out, in] for [in, out], the slopes of PRelu [channels] for [channels, 1, 1].
    */
   readonly held: ReadonlyMap<Value, readonly number[]>
+  /** In a trace: the shapes that values have for two images, by name, where that can be computed. */
+  readonly ofTwo?: () => ReadonlyMap<string, readonly number[]> | undefined
   /** Element types of values in the model, by name: a Tensor may stand for doubles or narrow floats. */
   readonly types: ReadonlyMap<string, ElementType>
 }
@@ -88,7 +90,8 @@ export function onlyArrays(values: readonly (Value | undefined)[]): boolean {
   )
 }
 
-function isEmpty(value: Value): boolean {
+/** A value of no element. */
+export function isEmpty(value: Value): boolean {
   return !Tensor.is(value) && value.values.length === 0
 }
 

@@ -12,6 +12,7 @@
 #include "kernels/conv/winograd.h"
 #include "kernels/int8/rescale.h"
 #include "kernels/linear.h"
+#include "kernels/matmul.h"
 #include "kernels/peak.h"
 #include "kernels/pool.h"
 #include "kernels/resize.h"
@@ -112,6 +113,8 @@ constexpr KernelTable make_table() {
       linear_part, linear_images,       linear_slices,    linear_finish};
   t.narrow_linear = KERNELET_NARROW_LINEAR;
   t.pool = {max_pool, avg_pool, adaptive_pool};
+  t.matmul_scratch = matmul::scratch_size;
+  t.matmul = matmul::planes;
 
   t.blocked_conv = {"blocked",
                     blocked::fits,
@@ -171,6 +174,7 @@ constexpr KernelTable make_table() {
                       nullptr,
                       nullptr};
   t.batched_pool = {batched::max_pool, batched::avg_pool, batched::adaptive_pool};
+  t.batched_matmul = matmul::batched;
   t.interleave = batched::interleave;
   t.deinterleave = batched::deinterleave;
 

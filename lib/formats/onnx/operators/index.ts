@@ -5,24 +5,34 @@
 import type { Writers } from '../graph-writer.ts'
 import type { Operator } from '../operator.ts'
 import { arithmetic } from './arithmetic.ts'
+import { attention } from './attention.ts'
 import { cast } from './cast.ts'
 import { transposed } from './conv-transpose.ts'
+import { einsum } from './einsum.ts'
 import { elementwise } from './elementwise.ts'
+import { integerProducts } from './integer-products.ts'
 import { matrices } from './linear.ts'
 import { normalise } from './normalise.ts'
 import { padding } from './pad.ts'
+import { quantization } from './quantize.ts'
+import { recurrence } from './recurrent.ts'
 import { resizing } from './resize.ts'
 import { movement } from './shape.ts'
 import { windows } from './window.ts'
 
 const families = [
   arithmetic,
+  attention,
   cast,
+  einsum,
   elementwise,
+  integerProducts,
   matrices,
   movement,
   normalise,
   padding,
+  quantization,
+  recurrence,
   resizing,
   transposed,
   windows,

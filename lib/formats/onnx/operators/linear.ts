@@ -1,17 +1,18 @@
 /** Matrix products. */
-import { add, linear, mul, permute, reshape } from '../../../ops/index.ts'
+import { add, linear, matmul, mul, permute, reshape } from '../../../ops/index.ts'
 import { elements, formatShape, sameShape } from '../../../tensor/shape.ts'
 import { Tensor } from '../../../tensor/tensor.ts'
 import * as nd from '../array.ts'
 import { spend } from '../budget.ts'
-import { float32, type Scalar, type Values } from '../element.ts'
+import { float32, type Scalar } from '../element.ts'
 import type { Write } from '../graph-writer.ts'
 import type { OnnxNode } from '../node.ts'
-import type { Family } from '../operator.ts'
+import { type Family, same } from '../operator.ts'
 import { bias, type FindSlot, layer, matrix } from '../slots.ts'
 import {
   arrayOf,
   commonType,
+  isEmpty,
   isSymbolic,
   onlyArrays,
   type Read,
@@ -37,7 +38,10 @@ const Gemm: Read = (node) => {
     const c = inputs[2] ? tensorOf(inputs[2], node) : undefined
     checkMatrix(node, a)
     checkMatrix(node, b)
-    if (isSymbolic(b)) throw node.unsupported('a matrix B that is computed from the image is for run() only')
+    if (isSymbolic(b))
+      throw node.unsupported(
+        'a matrix B that is computed from the image would mix the images of a batch; run() can',
+      )
     const x = transA ? transposed(node, a) : a
     // A weight is held as the layer has it, alpha and beta in it.
     const weight = run.held.has(b) ? b : scaled(transB ? b : outIn(b, run), alpha)
@@ -48,8 +52,11 @@ const Gemm: Read = (node) => {
   }
 }
 
-function checkMatrix(node: OnnxNode, { shape }: Tensor): void {
-  if (shape.length !== 2) throw node.error('ERR_SHAPE', `${formatShape(shape)} is no matrix`)
+/** In a trace the rows of a matrix may lie apart, some for each image. */
+function checkMatrix(node: OnnxNode, value: Tensor): void {
+  const { shape } = value
+  if (shape.length !== (isSymbolic(value) ? Math.max(shape.length, 2) : 2))
+    throw node.error('ERR_SHAPE', `${formatShape(shape)} is no matrix`)
 }
 
 function transposed(node: OnnxNode, a: Tensor): Tensor {
@@ -82,13 +89,16 @@ const MatMul: Read = (node) => (inputs, run) => {
     commonType(node, factors)
     return integerProduct(node, arrayOf(node, factors[0]), arrayOf(node, factors[1]))
   }
+  if (factors.some(isEmpty) && onlyArrays(factors)) {
+    const { shape } = stacksOf(node, arrayOf(node, factors[0]), arrayOf(node, factors[1]))
+    return nd.filled(float32, shape, 0)
+  }
   const [a, b] = [tensorOf(factors[0], node), tensorOf(factors[1], node)]
   if (a.shape.length <= 2 && b.shape.length > 2 && !isSymbolic(a)) return fromLeft(node, a, b)
-  if (isSymbolic(b)) {
-    throw node.unsupported(
-      'a second factor that is computed from the image is for run() only, unless the first one is a matrix that is ' +
-        'not and multiplies each image by itself',
-    )
+  if (isSymbolic(b) || b.shape.length > 2) {
+    const stack = nd.broadcastShapes([a.shape.slice(0, -2), b.shape.slice(0, -2)])
+    spend(40 * elements(stack)) // each is a product of its own
+    return matmul(a, b)
   }
   // Only a matrix is held as a layer has it, [out, in].
   const turned = b.shape.length === 1 || (b.shape.length === 2 && run.held.has(b))
@@ -97,12 +107,8 @@ const MatMul: Read = (node) => (inputs, run) => {
     throw node.error('ERR_SHAPE', `${formatShape(a.shape)} and ${formatShape(b.shape)} cannot be multiplied`)
   }
   if (b.shape.length === 2) return linear(a, outIn(b, run), inputs[2] && tensorOf(inputs[2], node))
-  if (b.shape.length === 1) {
-    const product = linear(a, new Tensor(b.data, [1, b.shape[0] ?? 0]))
-    return reshape(product, a.shape.slice(0, -1))
-  }
-  if (isSymbolic(a)) throw node.unsupported('a second factor of more than two dimensions is for run() only')
-  return stacks(nd.fromTensor(a), nd.fromTensor(b))
+  const product = linear(a, new Tensor(b.data, [1, b.shape[0] ?? 0]))
+  return reshape(product, a.shape.slice(0, -1))
 }
 
 /** A matrix or row times each of many: what a layer makes of the rows of the other, turned. */
@@ -118,7 +124,14 @@ function fromLeft(node: OnnxNode, a: Tensor, b: Tensor): Tensor {
 }
 
 /** Two stacks of matrices, which broadcast, and the shape of their products. */
-function stacksOf(a: nd.NdArray, b: nd.NdArray) {
+function stacksOf(node: OnnxNode, a: nd.NdArray, b: nd.NdArray) {
+  if (
+    a.shape.length === 0 ||
+    b.shape.length === 0 ||
+    a.shape.at(-1) !== b.shape.at(b.shape.length === 1 ? -1 : -2)
+  ) {
+    throw node.error('ERR_SHAPE', `${formatShape(a.shape)} and ${formatShape(b.shape)} cannot be multiplied`)
+  }
   const left = a.shape.length === 1 ? { ...a, shape: [1, ...a.shape] } : a
   const right = b.shape.length === 1 ? { ...b, shape: [...b.shape, 1] } : b
   const [rows = 1, inner = 1] = left.shape.slice(-2)
@@ -127,40 +140,15 @@ function stacksOf(a: nd.NdArray, b: nd.NdArray) {
   return {
     lefts: nd.broadcastTo(left, [...stack, rows, inner]).values,
     rights: nd.broadcastTo(right, [...stack, inner, columns]).values,
-    count: elements(stack),
     sizes: [rows, inner, columns] as const,
     whole: [...stack, rows, columns],
     shape: [...stack, ...(a.shape.length === 1 ? [] : [rows]), ...(b.shape.length === 1 ? [] : [columns])],
   }
 }
 
-/** Products of two stacks of matrices of floats. */
-function stacks(a: nd.NdArray, b: nd.NdArray): Tensor {
-  const { lefts, rights, count, sizes, whole, shape } = stacksOf(a, b)
-  const [rows, inner, columns] = sizes
-  const result = nd.allocate(float32, whole)
-  const row = (values: Values, i: number, size: number) =>
-    (values as Float32Array).subarray(i * size, (i + 1) * size)
-  spend(2000 * count) // each is a call of its own
-  for (let i = 0; i < count; i++) {
-    const x = new Tensor(row(lefts, i, rows * inner), [rows, inner])
-    const y = new Tensor(row(rights, i, inner * columns), [inner, columns])
-    const product = linear(x, permute(y, [1, 0])).data
-    nd.copy(product, 0, result.values, i * rows * columns, rows * columns)
-  }
-  return nd.toTensor({ ...result, shape })
-}
-
 /** The same of integers, whose sums wrap. */
-function integerProduct(node: OnnxNode, a: nd.NdArray, b: nd.NdArray): nd.NdArray {
-  if (
-    a.shape.length === 0 ||
-    b.shape.length === 0 ||
-    a.shape.at(-1) !== b.shape.at(b.shape.length === 1 ? -1 : -2)
-  ) {
-    throw node.error('ERR_SHAPE', `${formatShape(a.shape)} and ${formatShape(b.shape)} cannot be multiplied`)
-  }
-  const { lefts, rights, sizes, whole, shape } = stacksOf(a, b)
+export function integerProduct(node: OnnxNode, a: nd.NdArray, b: nd.NdArray): nd.NdArray {
+  const { lefts, rights, sizes, whole, shape } = stacksOf(node, a, b)
   const [rows, inner, columns] = sizes
   const result = nd.allocate(a.type, whole)
   const { wide } = a.type
@@ -208,5 +196,5 @@ export const matrices: Family = {
       slot: (_node, index, shape) => (index === 1 ? matrix(shape, true, 1) : layer),
     },
   },
-  writers: { linear: writeLinear },
+  writers: { linear: writeLinear, matmul: same('MatMul') },
 }

@@ -1,5 +1,5 @@
 /** Operators that move elements, or tell where they are. */
-import { cat, flatten, permute, reshape, slice } from '../../../ops/index.ts'
+import { cat, flatten, reshape, slice } from '../../../ops/index.ts'
 import { elements, formatShape, sameShape } from '../../../tensor/shape.ts'
 import { Tensor } from '../../../tensor/tensor.ts'
 import { KerneletError } from '../../../util/errors.ts'
@@ -11,6 +11,7 @@ import type { Write } from '../graph-writer.ts'
 import type { OnnxNode } from '../node.ts'
 import { axisAttribute, type Family, same } from '../operator.ts'
 import { anywhere } from '../slots.ts'
+import { batchAt, regrouped, transposed } from '../turned.ts'
 import {
   arrayOf,
   axisOf,
@@ -37,7 +38,7 @@ export function reshaped(node: OnnxNode, value: Value, shape: readonly number[])
     )
   }
   nd.checkRank(shape.length)
-  if (isSymbolic(value)) return reshape(value, shape)
+  if (isSymbolic(value)) return (shape[0] !== 1 && regrouped(value, shape)) || reshape(value, shape)
   return Tensor.is(value) ? new Tensor(value.data, shape) : { ...value, shape }
 }
 
@@ -126,10 +127,13 @@ const Unsqueeze: Read = (node) => {
     const rank = value.shape.length + (given as number[]).length
     nd.checkRank(rank)
     const axes = (given as number[]).map((axis) => axisOf(node, axis, rank))
-    for (const axis of axes) keepBatch(node, value, axis)
     if (new Set(axes).size < axes.length) throw node.error('ERR_SHAPE', 'two axes are the same')
     const rest = [...value.shape]
     const shape = Array.from({ length: rank }, (_, d) => (axes.includes(d) ? 1 : (rest.shift() ?? 1)))
+    // what is put before the batch moves it
+    const batch = shape.findIndex((_, d) => !axes.includes(d))
+    if (batch > 0 && isSymbolic(value))
+      return batchAt(reshape(value, [1, ...shape.toSpliced(batch, 1)]), batch)
     return reshaped(node, value, shape)
   }
 }
@@ -143,7 +147,7 @@ const Transpose: Read = (node) => {
     if (axes.length !== rank || axes.some((_, d) => !axes.includes(d))) {
       throw node.error('ERR_SHAPE', `perm ${show(axes)} does not order ${rank} dimensions`)
     }
-    return isSymbolic(value) ? permute(value, axes) : nd.transpose(arrayOf(node, value), axes)
+    return isSymbolic(value) ? transposed(value, axes) : nd.transpose(arrayOf(node, value), axes)
   }
 }
 

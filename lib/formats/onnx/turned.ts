@@ -1,0 +1,275 @@
+/**
+ * Values of a trace whose batch is not dimension 0, as sequences are given to recurrent layers, [steps, n, features], or
+ * heads of attention, [n · heads, length, size]. In the graph they lie with the images apart, as all do; here it is
+ * known where the batch belongs.
+ */
+import { SymbolicTensor } from '../../graph/graph.ts'
+import { cat, permute, reshape, slice } from '../../ops/index.ts'
+import { elements } from '../../tensor/shape.ts'
+import { Tensor } from '../../tensor/tensor.ts'
+import type { KerneletError } from '../../util/errors.ts'
+import { float32 } from './element.ts'
+import type { OnnxNode } from './node.ts'
+import { integersOf, type Run, type Step, type Value } from './value.ts'
+
+export class Turned extends SymbolicTensor {
+  /** With the batch in front. Dimension `axis` is spread over those of left and right that are not 1. */
+  readonly images: SymbolicTensor
+  /** Where the batch is, in the model. */
+  readonly axis: number
+  /** That dimension holds left · n · right. */
+  readonly left: number
+  readonly right: number
+
+  constructor(images: SymbolicTensor, axis: number, left = 1, right = 1) {
+    const spread = Number(left > 1) + Number(right > 1)
+    super(images.tracer, images.node, images.shape.slice(1).toSpliced(axis, spread, left * right))
+    this.images = images
+    this.axis = axis
+    this.left = left
+    this.right = right
+  }
+
+  /** Dimensions of the images that make dimension `axis`, beside the batch. */
+  get spread(): number {
+    return Number(this.left > 1) + Number(this.right > 1)
+  }
+
+  /** How many elements of an image come before the batch. */
+  get before(): number {
+    return elements(this.shape.slice(0, this.axis)) * this.left
+  }
+
+  /** Dimensions of the images that dimension `d` of the model is. */
+  places(d: number): number[] {
+    if (d === this.axis) return Array.from({ length: this.spread }, (_, i) => 1 + d + i)
+    return [d < this.axis ? d + 1 : d + this.spread]
+  }
+}
+
+function turned(images: Tensor, axis: number, left = 1, right = 1): Tensor {
+  return axis === 0 && left * right === 1 ? images : new Turned(images as SymbolicTensor, axis, left, right)
+}
+
+/** With the batch at `axis`. */
+export function batchAt(images: Tensor, axis: number): Tensor {
+  return turned(images, axis)
+}
+
+/** Dimension i of the result is dimension `axes[i]` of a value of a trace, also of its batch. */
+export function transposed(value: SymbolicTensor, axes: readonly number[]): Tensor {
+  const from = value instanceof Turned ? value : { images: value, axis: 0, left: 1, right: 1 }
+  const places = (d: number) => (value instanceof Turned ? value.places(d) : d === 0 ? [] : [d])
+  return turned(
+    permute(from.images, [0, ...axes.flatMap(places)]),
+    axes.indexOf(from.axis),
+    from.left,
+    from.right,
+  )
+}
+
+/** In the shape of the model, in which the batch is somewhere in dimension `axis`; undefined: it cannot be. */
+function placed(images: Tensor, before: number, shape: readonly number[], axis: number): Tensor | undefined {
+  const left = before / elements(shape.slice(0, axis))
+  const right = (shape[axis] ?? 0) / left
+  if (!Number.isInteger(left) || !Number.isInteger(right)) return undefined
+  const parts = [left, right].filter((one) => one > 1)
+  const apart = [1, ...shape.toSpliced(axis, 1, ...parts)]
+  return apart.length > 7 ? undefined : turned(reshape(images, apart), axis, left, right)
+}
+
+/** A value with the batch in front in another shape, where its dimension 0 takes others in; undefined: it cannot be. */
+export function regrouped(value: SymbolicTensor, shape: readonly number[]): Tensor | undefined {
+  return placed(value, 1, shape, 0)
+}
+
+/**
+ * A turned value in another shape. Where the batch goes is not always told by numbers: [steps, 1, 8] as [steps, 2, 4] may
+ * be [steps, n · 2, 4] or [steps · n, 2, 4]; then two images tell.
+ */
+function reshaped(node: OnnxNode, first: Turned, shape: readonly number[], run: Run): Tensor {
+  const { images, before } = first
+  const ahead = (d: number) => elements(shape.slice(0, d))
+  const places = [...shape.keys()].filter(
+    (d) => ahead(d) <= before && before <= ahead(d) * (shape[d] ?? 0) && before % ahead(d) === 0,
+  )
+  const two = places.length > 1 ? run.ofTwo?.()?.get(node.outputs[0] ?? '') : undefined
+  const at = two
+    ? places.find((d) => two.every((one, i) => one === (i === d ? 2 : 1) * (shape[i] ?? 0)))
+    : places[0]
+  const value =
+    at === undefined || (places.length > 1 && !two) ? undefined : placed(images, before, shape, at)
+  if (value) return value
+  throw elsewhere(node)
+}
+
+/** Dimensions of 1 put in or taken out. */
+function withOnes(
+  node: OnnxNode,
+  first: Turned,
+  inputs: readonly (Value | undefined)[],
+  rank: number,
+): Tensor {
+  const given = node.ints('axes') ?? integersOf(node, inputs[1], 'axes')
+  const { axis, left, right, shape } = first
+  if (node.op === 'Unsqueeze') {
+    const axes = (given ?? []).map((one) => (one < 0 ? one + rank : one)).sort((a, b) => a - b)
+    let [at, images] = [axis, first.images as Tensor]
+    for (const one of axes) {
+      const place = one <= at ? one + 1 : one + first.spread
+      if (one <= at) at++
+      images = reshape(images, images.shape.toSpliced(place, 0, 1))
+    }
+    return turned(images, at, left, right)
+  }
+  const ones = shape.flatMap((size, d) => (size === 1 && d !== axis ? [d] : []))
+  const axes = given?.map((one) => (one < 0 ? one + shape.length : one)) ?? ones
+  const places = axes.map((one) => placeOf(node, one, first))
+  const images = reshape(
+    first.images,
+    first.images.shape.filter((_, d) => !places.includes(d)),
+  )
+  return turned(images, axis - axes.filter((one) => one < axis).length, left, right)
+}
+
+/** Operators that go element by element, or work on the dimensions behind the batch. */
+const behind = new Set(
+  (
+    'Abs Add Cast Clip Div Dropout Elu Erf Exp Gelu Gemm HardSigmoid HardSwish Identity LayerNormalization LeakyRelu ' +
+    'LogSoftmax MatMul Mul Neg Pow Reciprocal ReduceMean Relu Sigmoid Softmax Sqrt Sub Tanh'
+  ).split(' '),
+)
+const itself = new Set(['LSTM', 'GRU', 'RNN', 'Shape'])
+const shaping = new Set(['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze'])
+/** Whose other inputs are weights and options that no image has. */
+const weighted = new Set(['Clip', 'Dropout', 'Gemm', 'LayerNormalization', 'Pow', 'ReduceMean'])
+
+/** What a node makes of values of which some are turned. */
+export function turnedResults(
+  node: OnnxNode,
+  step: Step,
+  inputs: readonly (Value | undefined)[],
+  run: Run,
+): Value | readonly Value[] {
+  const first = inputs.find((one) => one instanceof Turned) as Turned
+  if (itself.has(node.op)) return step(inputs, run)
+  if (inputs[0] === first) {
+    const rank = first.shape.length
+    if (node.op === 'Transpose') {
+      return transposed(first, node.ints('perm') ?? first.shape.map((_, d) => rank - 1 - d))
+    }
+    if (shaping.has(node.op)) {
+      const stand = { type: float32, shape: first.shape, values: new Float32Array(0) }
+      const { shape } = step([stand, ...inputs.slice(1)], run) as Value
+      if (node.op !== 'Reshape' && node.op !== 'Flatten') return withOnes(node, first, inputs, shape.length)
+      return reshaped(node, first, shape, run)
+    }
+    if (node.op === 'Gather') return gathered(node, inputs, first)
+    if (node.op === 'Slice') return sliced(node, inputs, first)
+    if (node.op === 'Split') return split(node, inputs, first)
+    if (node.op === 'Concat') return joined(node, inputs, first)
+  }
+  if (!behind.has(node.op) || !isBehind(node, inputs, first)) throw elsewhere(node)
+  const result = step(
+    inputs.map((one, i) => imagesOf(node, one, i, first)),
+    run,
+  )
+  const [value] = Array.isArray(result) ? (result as Value[]) : [result as Value]
+  const fits = value instanceof SymbolicTensor && value.shape.length === first.images.shape.length
+  if (fits) return turned(value, first.axis, first.left, first.right)
+  throw elsewhere(node)
+}
+
+function elsewhere(node: OnnxNode): KerneletError {
+  return node.unsupported('the batch is not dimension 0 here, where a compiled model has it; run() can')
+}
+
+/** Whether the axes that a node has lie behind the batch. */
+function isBehind(node: OnnxNode, inputs: readonly (Value | undefined)[], first: Turned): boolean {
+  const rank = first.shape.length
+  if (node.op === 'ReduceMean') {
+    const axes = node.ints('axes') ?? integersOf(node, inputs[1], 'axes') ?? []
+    return axes.length > 0 && axes.every((one) => one < 0 && one + rank > first.axis)
+  }
+  if (!['Softmax', 'LogSoftmax', 'LayerNormalization'].includes(node.op)) return true
+  const old = node.op !== 'LayerNormalization' && node.opset < 13
+  const given = node.int('axis', old ? 1 : -1)
+  // before opset 13 everything from the axis on is one
+  if (old && given !== -1 && given !== rank - 1) return false
+  if (given < 0) return given + rank > first.axis
+  return first.spread === 0 && given > first.axis
+}
+
+/** An input, as it goes with the images of the first. */
+function imagesOf(node: OnnxNode, value: Value | undefined, index: number, first: Turned): Value | undefined {
+  if (value instanceof Turned) {
+    const alike = value.axis === first.axis && value.left === first.left && value.right === first.right
+    if (alike && value.shape.length === first.shape.length) return value.images
+    throw elsewhere(node)
+  }
+  if (value instanceof SymbolicTensor) throw elsewhere(node)
+  const rank = first.shape.length
+  if (value === undefined || (index > 0 && weighted.has(node.op)) || value.shape.length < rank - first.axis)
+    return value
+  if (node.op === 'MatMul' && value.shape.length <= 2) return value
+  // a constant, that is the same along the batch
+  const shape = [...Array<number>(rank - value.shape.length).fill(1), ...value.shape]
+  if (value.shape.length > rank || shape[first.axis] !== 1) throw elsewhere(node)
+  const ones = Array<number>(first.spread).fill(1)
+  const apart = [1, ...shape.toSpliced(first.axis, 1, ...ones)]
+  return Tensor.is(value) ? new Tensor(value.data, apart) : { ...value, shape: apart }
+}
+
+/** The dimension of the images that an axis of the model is; not the batch's. */
+function placeOf(node: OnnxNode, given: number, first: Turned): number {
+  const axis = given < 0 ? given + first.shape.length : given
+  if (axis >= 0 && axis < first.shape.length && axis !== first.axis) return first.places(axis)[0] as number
+  throw elsewhere(node)
+}
+
+function gathered(node: OnnxNode, inputs: readonly (Value | undefined)[], first: Turned): Value {
+  const [at, ...more] = integersOf(node, inputs[1], 'the indices') ?? []
+  if (at === undefined || more.length > 0 || inputs[1]?.shape.length !== 0) throw elsewhere(node)
+  const place = placeOf(node, node.int('axis', 0), first)
+  const size = first.images.shape[place] ?? 0
+  if (at < -size || at >= size) throw node.error('ERR_SHAPE', `index ${at} is outside a dimension of ${size}`)
+  const from = at < 0 ? at + size : at
+  const one = slice(first.images, place, from, from + 1)
+  const axis = place <= first.axis ? first.axis - 1 : first.axis
+  return turned(reshape(one, one.shape.toSpliced(place, 1)), axis, first.left, first.right)
+}
+
+function sliced(node: OnnxNode, inputs: readonly (Value | undefined)[], first: Turned): Value {
+  const list = (i: number, what: string) => integersOf(node, inputs[i], what)
+  const [starts = [], ends = []] = [list(1, 'starts'), list(2, 'ends')]
+  const [axes, steps] = [list(3, 'axes') ?? starts.map((_, i) => i), list(4, 'steps')]
+  const within = (value: number) => Math.min(Math.max(value, -(2 ** 40)), 2 ** 40)
+  const images = axes.reduce<Tensor>((value, axis, i) => {
+    const [start, end] = [within(starts[i] ?? 0), within(ends[i] ?? 0)]
+    return slice(value, placeOf(node, axis, first), start, end, steps?.[i] ?? 1)
+  }, first.images)
+  return turned(images, first.axis, first.left, first.right)
+}
+
+function split(node: OnnxNode, inputs: readonly (Value | undefined)[], first: Turned): Value[] {
+  const place = placeOf(node, node.int('axis', 0), first)
+  const size = first.images.shape[place] ?? 0
+  const count = node.outputs.length
+  const given = node.ints('split') ?? integersOf(node, inputs[1], 'the sizes')
+  const sizes = given ?? Array.from({ length: count }, () => Math.ceil(size / count))
+  let start = 0
+  return sizes.map((one) => {
+    const piece = slice(first.images, place, start, start + one)
+    start += one
+    return turned(piece, first.axis, first.left, first.right)
+  })
+}
+
+function joined(node: OnnxNode, inputs: readonly (Value | undefined)[], first: Turned): Value {
+  const place = placeOf(node, node.int('axis', 0), first)
+  const all = inputs.map((one, i) => {
+    if (one instanceof Turned) return imagesOf(node, one, i, first) as Tensor
+    throw elsewhere(node)
+  })
+  return turned(cat(all, place), first.axis, first.left, first.right)
+}

@@ -1,0 +1,166 @@
+/** Models that carry the batch elsewhere than first: compiled, they give what run() gives. */
+import { describe, expect, test } from 'vitest'
+import { loadOnnx } from '../lib/index.ts'
+import { largestError, noise } from './helpers.ts'
+import { type AttributeValue, type Numbers, of, onnxModel, type TestNode } from './onnx-models.ts'
+
+const node = (
+  op: string,
+  inputs: string,
+  output: string,
+  attributes: Record<string, AttributeValue> = {},
+): TestNode => ({
+  op,
+  inputs: inputs.split(' '),
+  outputs: output.split(' '),
+  attributes,
+})
+const turn = (x: string, y: string, ...perm: number[]) => node('Transpose', x, y, { perm })
+const count = (shape: readonly number[]) => shape.reduce((product, size) => product * size, 1)
+const weight = (shape: number[], seed: number): Numbers => ({ shape, data: noise(count(shape), seed) })
+const ints = (...data: number[]) => of('int64', [data.length], ...data)
+const index = (value: number) => of('int64', [], value)
+
+/** Three images of that shape; the result is `y`. */
+function compare(
+  nodes: TestNode[],
+  image: number[],
+  initializers: Record<string, Numbers>,
+  opset = 17,
+): void {
+  const model = loadOnnx(
+    onnxModel({ opset, nodes, inputs: { x: { shape: ['N', ...image] } }, outputs: ['y'], initializers }),
+  )
+  const x = { shape: [3, ...image], data: noise(3 * count(image), 5) }
+  const want = model.run({ x }).y!
+  using compiled = model.compile()
+  const got = compiled.run(x.data)
+  expect([3, ...compiled.outputShape]).toEqual(want.shape)
+  expect(largestError(got, want.data)).toBeLessThan(1e-6)
+  expect(new Set(want.data).size).toBeGreaterThan(10)
+}
+
+const [L, H, D] = [5, 2, 4]
+const E = H * D
+
+/** What PyTorch's MultiheadAttention is exported as: [L, n, E], heads beside the images, rows of all. */
+const attention: TestNode[] = [
+  turn('x', 't', 1, 0, 2),
+  node('MatMul', 't w', 'p'),
+  node('Add', 'p b', 'pb'),
+  node('Shape', 't', 'shape'),
+  node('Gather', 'shape one', 'n', { axis: 0 }),
+  node('Mul', 'n heads', 'nh'),
+  node('Unsqueeze', 'nh zero', 'nh1'),
+  node('Concat', 'length nh1 size', 'apart', { axis: 0 }),
+  node('Reshape', 'pb three', 'u'),
+  node('Unsqueeze', 'u zero', 'u1'),
+  turn('u1', 'u2', 3, 1, 2, 0, 4),
+  node('Squeeze', 'u2 third', 'u3'),
+  ...['q', 'k', 'v'].flatMap((name, i) => [
+    node('Gather', `u3 ${['none', 'one', 'two'][i]}`, name, { axis: 0 }),
+    node('Reshape', `${name} apart`, `${name}r`),
+    turn(`${name}r`, `${name}h`, ...(name === 'k' ? [1, 2, 0] : [1, 0, 2])),
+  ]),
+  node('MatMul', 'qh kh', 'scores'),
+  node('Softmax', 'scores', 'weights', { axis: -1 }),
+  node('MatMul', 'weights vh', 'mixed'),
+  turn('mixed', 'back', 1, 0, 2),
+  node('Mul', 'n steps', 'ln'),
+  node('Unsqueeze', 'ln zero', 'ln1'),
+  node('Concat', 'ln1 features', 'rows', { axis: 0 }),
+  node('Reshape', 'back rows', 'flat'),
+  node('Gemm', 'flat out bias', 'g', { transB: 1 }),
+  node('Unsqueeze', 'n zero', 'n1'),
+  node('Concat', 'length n1 features', 'whole', { axis: 0 }),
+  node('Reshape', 'g whole', 'z'),
+  turn('z', 'y', 1, 0, 2),
+]
+const attentionWeights = {
+  ...{ w: weight([E, 3 * E], 1), b: weight([3 * E], 2), out: weight([E, E], 3), bias: weight([E], 4) },
+  ...{
+    none: index(0),
+    one: index(1),
+    two: index(2),
+    heads: index(H),
+    steps: index(L),
+    zero: ints(0),
+    third: ints(3),
+  },
+  ...{ length: ints(L), size: ints(D), features: ints(E), three: ints(0, 0, 3, E) },
+}
+
+describe('compiled as run', () => {
+  test('attention of heads beside the images', () => compare(attention, [L, E], attentionWeights))
+
+  test('windows, which make more images of one', () => {
+    compare(
+      [
+        node('Reshape', 'x s1', 'a'),
+        turn('a', 'b', 0, 1, 3, 2, 4, 5),
+        node('Reshape', 'b s2', 'w'),
+        node('MatMul', 'w wq', 'q'),
+        turn('q', 'k', 0, 2, 1),
+        node('MatMul', 'q k', 'scores'),
+        node('Add', 'scores table', 'biased'),
+        node('Softmax', 'biased', 'at', { axis: -1 }),
+        node('MatMul', 'at w', 'o'),
+        node('Reshape', 'o s3', 'back'),
+        turn('back', 'c', 0, 1, 3, 2, 4, 5),
+        node('Reshape', 'c s4', 'y'),
+      ],
+      [4, 4, 6],
+      {
+        ...{
+          s1: ints(-1, 2, 2, 2, 2, 6),
+          s2: ints(-1, 4, 6),
+          s3: ints(-1, 2, 2, 2, 2, 6),
+          s4: ints(-1, 4, 4, 6),
+        },
+        ...{ wq: weight([6, 6], 1), table: weight([1, 4, 4], 2) },
+      },
+    )
+  })
+
+  test('what goes element by element, pieces and dimensions of one, with the steps in front', () => {
+    const before = turn('x', 't', 1, 0, 2)
+    const after = turn('r', 'y', 1, 0, 2)
+    const weights = {
+      c: weight([1, 6], 1),
+      steps: weight([5, 1, 1], 2),
+      axes: ints(1, 3),
+      from: ints(-4),
+      to: ints(-1),
+      along: ints(0),
+    }
+    const bodies: TestNode[][] = [
+      [node('Add', 't c', 'a'), node('Mul', 'a steps', 'b'), node('Sigmoid', 'b', 'r')],
+      [node('Unsqueeze', 't axes', 'a'), node('Tanh', 'a', 'b'), node('Squeeze', 'b axes', 'r')],
+      [node('Slice', 't from to along', 'r')],
+      [node('Split', 't', 'a b', { axis: 2, num_outputs: 2 }), node('Concat', 'b a t', 'r', { axis: 2 })],
+      [node('Softmax', 't', 'r', { axis: 2 })],
+    ]
+    for (const body of bodies) compare([before, ...body, after], [5, 6], weights, 18)
+    const [zero, front] = [ints(0), node('Unsqueeze', 'x zero', 'a')]
+    compare([front, turn('a', 'y', 1, 2, 0, 3)], [5, 6], { zero })
+    compare([before, node('Gather', 't last', 'y', { axis: 0 })], [5, 6], { last: index(-1) }, 18)
+  })
+})
+
+test('what cannot be is refused by name', () => {
+  const compile =
+    (nodes: TestNode[], initializers: Record<string, Numbers> = {}) =>
+    () =>
+      loadOnnx(
+        onnxModel({ nodes, inputs: { x: { shape: ['N', 5, 6] } }, outputs: ['y'], initializers }),
+      ).compile()
+  const elsewhere = /node y \(\w+, opset 17\): the batch is not dimension 0 here/
+  const first = turn('x', 't', 1, 0, 2)
+  expect(compile([first, node('ReduceMax', 't', 'y')])).toThrow(elsewhere)
+  expect(compile([first, node('Softmax', 't', 'y', { axis: 0 })])).toThrow(elsewhere)
+  expect(compile([first, node('Add', 't x', 'y')])).toThrow(elsewhere)
+  expect(compile([first, node('Add', 't c', 'y')], { c: weight([5, 2, 6], 1) })).toThrow(elsewhere)
+  expect(compile([node('Reshape', 'x all', 'y')], { all: ints(-1, 6) })).toThrow(
+    /node y \(Reshape.*the result holds the images of a batch in one dimension with others/,
+  )
+})
