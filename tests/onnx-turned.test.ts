@@ -160,6 +160,10 @@ test('what cannot be is refused by name', () => {
   expect(compile([first, node('Softmax', 't', 'y', { axis: 0 })])).toThrow(elsewhere)
   expect(compile([first, node('Add', 't x', 'y')])).toThrow(elsewhere)
   expect(compile([first, node('Add', 't c', 'y')], { c: weight([5, 2, 6], 1) })).toThrow(elsewhere)
+  expect(compile([node('Gemm', 'x c', 'y')], { c: weight([6, 2], 1) })).toThrow(
+    /node y \(Gemm.*1×5×6 is no matrix/,
+  )
+  expect(compile([first, node('Gemm', 't c', 'y')], { c: weight([6, 2], 1) })).toThrow(/is no matrix/)
   expect(compile([node('Reshape', 'x all', 'y')], { all: ints(-1, 6) })).toThrow(
     /node y \(Reshape.*the result holds the images of a batch in one dimension with others/,
   )

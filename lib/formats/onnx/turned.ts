@@ -172,7 +172,7 @@ export function turnedResults(
   if (!behind.has(node.op) || !isBehind(node, inputs, first)) throw elsewhere(node)
   const result = step(
     inputs.map((one, i) => imagesOf(node, one, i, first)),
-    run,
+    { ...run, apart: first.spread === 1 && first.shape.length === 2 },
   )
   const [value] = Array.isArray(result) ? (result as Value[]) : [result as Value]
   const fits = value instanceof SymbolicTensor && value.shape.length === first.images.shape.length

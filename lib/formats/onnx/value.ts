@@ -21,6 +21,8 @@ export interface Run {
   readonly held: ReadonlyMap<Value, readonly number[]>
   /** In a trace: the shapes that values have for two images, by name, where that can be computed. */
   readonly ofTwo?: () => ReadonlyMap<string, readonly number[]> | undefined
+  /** The rows of a matrix lie apart, some for each image, in one dimension more. */
+  readonly apart?: boolean
   /** Element types of values in the model, by name: a Tensor may stand for doubles or narrow floats. */
   readonly types: ReadonlyMap<string, ElementType>
 }

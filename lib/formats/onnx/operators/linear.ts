@@ -36,7 +36,7 @@ const Gemm: Read = (node) => {
   return (inputs, run) => {
     const [a, b] = [tensorOf(required(node, inputs, 0), node), tensorOf(required(node, inputs, 1), node)]
     const c = inputs[2] ? tensorOf(inputs[2], node) : undefined
-    checkMatrix(node, a)
+    checkMatrix(node, a, run.apart ? 3 : 2)
     checkMatrix(node, b)
     if (isSymbolic(b))
       throw node.unsupported(
@@ -52,11 +52,8 @@ const Gemm: Read = (node) => {
   }
 }
 
-/** In a trace the rows of a matrix may lie apart, some for each image. */
-function checkMatrix(node: OnnxNode, value: Tensor): void {
-  const { shape } = value
-  if (shape.length !== (isSymbolic(value) ? Math.max(shape.length, 2) : 2))
-    throw node.error('ERR_SHAPE', `${formatShape(shape)} is no matrix`)
+function checkMatrix(node: OnnxNode, { shape }: Tensor, rank = 2): void {
+  if (shape.length !== rank) throw node.error('ERR_SHAPE', `${formatShape(shape)} is no matrix`)
 }
 
 function transposed(node: OnnxNode, a: Tensor): Tensor {
