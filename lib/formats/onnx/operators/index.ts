@@ -6,6 +6,7 @@ import type { Writers } from '../graph-writer.ts'
 import type { Operator } from '../operator.ts'
 import { arithmetic } from './arithmetic.ts'
 import { cast } from './cast.ts'
+import { control } from './control.ts'
 import { transposed } from './conv-transpose.ts'
 import { elementwise } from './elementwise.ts'
 import { matrices } from './linear.ts'
@@ -26,6 +27,7 @@ const families = [
   resizing,
   transposed,
   windows,
+  control,
 ]
 
 export const operators: ReadonlyMap<string, Operator> = new Map(
