@@ -242,6 +242,20 @@ function valueInfo(
   return { name, type: { tensor_type: { elem_type: dataTypes[type], shape: { dim } } } }
 }
 
+/** One operator to compare with onnxruntime, and to compile. */
+export interface OperatorCase {
+  op: string
+  /** Inputs in order, by shape or with their numbers; null leaves one out. */
+  inputs: (number[] | Numbers | null)[]
+  attributes?: Record<string, AttributeValue>
+  opset?: number
+  outputs?: number
+  /** Not to be compiled: what run() does only. */
+  runOnly?: boolean
+  /** Largest difference, as a part of the largest number; default 2e-6. */
+  tolerance?: number
+}
+
 export interface OrtTensor {
   readonly dims: readonly number[]
   readonly type: string

@@ -2,20 +2,8 @@
 import { describe, expect, test } from 'vitest'
 import { loadOnnx, type OnnxResult, Tensor } from '../lib/index.ts'
 import { largestError, noise } from './helpers.ts'
-import { type AttributeValue, type Numbers, onnxModel, onnxruntime, runOrt } from './onnx-models.ts'
-
-interface Case {
-  op: string
-  /** Inputs in order, by shape or with their numbers; null leaves one out. */
-  inputs: (number[] | Numbers | null)[]
-  attributes?: Record<string, AttributeValue>
-  opset?: number
-  outputs?: number
-  /** Not to be compiled: what run() does only. */
-  runOnly?: boolean
-  /** Largest difference, as a part of the largest number; default 2e-6. */
-  tolerance?: number
-}
+import { type OperatorCase as Case, type Numbers, onnxModel, onnxruntime, runOrt } from './onnx-models.ts'
+import { arranging, choosing, gathering } from './onnx-moving-cases.ts'
 
 const ints = (...data: number[]): Numbers => ({ type: 'int64', shape: [data.length], data })
 const scalar = (value: number): Numbers => ({ shape: [], data: [value] })
@@ -483,7 +471,19 @@ const shapes: Case[] = [
       : one) as Case,
 )
 
-const groups = { convs, pools, matrices, unary, binary, several, normalising, shapes }
+const groups = {
+  convs,
+  pools,
+  matrices,
+  unary,
+  binary,
+  several,
+  normalising,
+  shapes,
+  arranging,
+  gathering,
+  choosing,
+}
 
 /** Numbers for the inputs of a case that only has shapes: spread over −2 … 2. */
 function numbersOf({ inputs }: Case): (Numbers | null)[] {
@@ -548,6 +548,7 @@ test('there is no operator without a case', async () => {
   const { operators } = await import('../lib/formats/onnx/operators/index.ts')
   const tested = new Set(Object.values(groups).flatMap((cases) => cases.map(({ op }) => op)))
   const elsewhere = ['Constant', 'CastLike', 'And', 'Or', 'Xor', 'Greater', 'LessOrEqual', 'Swish']
+  elsewhere.push('If', 'Loop', 'Scan') // onnx-control.test.ts
   elsewhere.push('ConvTranspose', 'Resize', 'Upsample') // onnx-upsampling.test.ts
   expect([...operators.keys()].filter((op) => !tested.has(op) && !elsewhere.includes(op))).toEqual([])
 })

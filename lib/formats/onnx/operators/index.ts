@@ -5,14 +5,18 @@
 import type { Writers } from '../graph-writer.ts'
 import type { Operator } from '../operator.ts'
 import { arithmetic } from './arithmetic.ts'
+import { arranging } from './arrange.ts'
 import { cast } from './cast.ts'
 import { control } from './control.ts'
 import { transposed } from './conv-transpose.ts'
 import { elementwise } from './elementwise.ts'
+import { generating } from './generate.ts'
+import { indexing } from './indexing.ts'
 import { matrices } from './linear.ts'
 import { normalise } from './normalise.ts'
 import { padding } from './pad.ts'
 import { resizing } from './resize.ts'
+import { selecting } from './select.ts'
 import { movement } from './shape.ts'
 import { windows } from './window.ts'
 
@@ -28,6 +32,10 @@ const families = [
   transposed,
   windows,
   control,
+  arranging,
+  generating,
+  indexing,
+  selecting,
 ]
 
 export const operators: ReadonlyMap<string, Operator> = new Map(
