@@ -105,7 +105,12 @@ export function modelProto({
   return {
     ir_version: 8,
     producer_name: 'test',
-    opset_import: [{ version: opset }, ...functions.map(({ domain }) => ({ domain, version: 1 }))],
+    opset_import: [
+      { version: opset },
+      ...[...new Set([...functions, ...nodes].map(({ domain }) => domain ?? ''))]
+        .filter((domain) => domain !== '')
+        .map((domain) => ({ domain, version: 1 })),
+    ],
     functions: functions.map((one) => ({
       name: one.name,
       domain: one.domain,
@@ -245,6 +250,7 @@ function valueInfo(
 /** One operator to compare with onnxruntime, and to compile. */
 export interface OperatorCase {
   op: string
+  domain?: string
   /** Inputs in order, by shape or with their numbers; null leaves one out. */
   inputs: (number[] | Numbers | null)[]
   attributes?: Record<string, AttributeValue>

@@ -5,16 +5,8 @@ import type { OnnxNode } from '../node.ts'
 import type { Family } from '../operator.ts'
 import { layer } from '../slots.ts'
 import type { Read } from '../value.ts'
-import {
-  convolutionAs,
-  lastOf,
-  linear,
-  operandsOf,
-  place,
-  planar,
-  readWindow,
-  type Window,
-} from './window.ts'
+import { planar, type Window } from './volume.ts'
+import { convolutionAs, lastOf, linear, operandsOf, place, readWindow } from './window.ts'
 
 const ConvTranspose: Read = (node) => {
   const attributes = readWindow(node)

@@ -9,13 +9,17 @@ import { arranging } from './arrange.ts'
 import { cast } from './cast.ts'
 import { control } from './control.ts'
 import { transposed } from './conv-transpose.ts'
+import { detection } from './detection.ts'
 import { elementwise } from './elementwise.ts'
+import { fused } from './fused.ts'
 import { generating } from './generate.ts'
 import { indexing } from './indexing.ts'
 import { matrices } from './linear.ts'
+import { moreWindows } from './more-windows.ts'
 import { normalise } from './normalise.ts'
 import { padding } from './pad.ts'
 import { resizing } from './resize.ts'
+import { sampling } from './sampling.ts'
 import { selecting } from './select.ts'
 import { movement } from './shape.ts'
 import { windows } from './window.ts'
@@ -36,6 +40,10 @@ const families = [
   generating,
   indexing,
   selecting,
+  sampling,
+  detection,
+  moreWindows,
+  fused,
 ]
 
 export const operators: ReadonlyMap<string, Operator> = new Map(
