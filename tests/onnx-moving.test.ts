@@ -172,6 +172,73 @@ describe('compiled', () => {
     for (let i = 0; i < 16; i++) expect(result[i]).toBe(special[Math.floor(i / 4)])
   })
 
+  test('places that are known, in a model of one image', () => {
+    const shape = [1, 3, 4, 2]
+    const x = new Tensor(noise(24), shape)
+    const some = of('float', [1, 4, 2], ...noise(8, 3))
+    const cases: [string, string[], Record<string, Numbers>, Record<string, number>?][] = [
+      [
+        'GatherElements',
+        ['x', 'i'],
+        { i: of('int64', [1, 3, 2, 2], 0, 3, 1, 1, 2, 0, 0, 0, 3, 3, -1, 2) },
+        { axis: 2 },
+      ],
+      ['GatherND', ['x', 'i'], { i: of('int64', [1, 2], 0, 1) }],
+      ['GatherND', ['x', 'i'], { i: of('int64', [1, 3, 3], 0, 1, 2, 0, 0, 3, 0, 2, -4) }],
+      ['GatherND', ['x', 'i'], { i: of('int64', [1, 2, 1], 2, 0) }, { batch_dims: 1 }],
+      ['ScatterND', ['x', 'i', 'u'], { i: of('int64', [1, 2], 0, 1), u: some }],
+      [
+        'ScatterND',
+        ['u', 'i', 'x'],
+        { i: of('int64', [1, 1], 0), u: new Tensor(noise(24, 9), shape) as never },
+      ],
+      [
+        'ScatterElements',
+        ['x', 'i', 'u'],
+        { i: of('int64', [1, 1, 4, 2], 0, 1, 2, 2, 1, 0, 0, 2), u: { ...some, shape: [1, 1, 4, 2] } },
+        { axis: 1 },
+      ],
+      ['Trilu', ['x'], {}],
+    ]
+    for (const [op, inputs, initializers, attributes = {}] of cases) {
+      const model = loadOnnx(
+        onnxModel({
+          opset: 18,
+          nodes: [{ op, inputs, attributes }],
+          inputs: { x: { shape } },
+          initializers,
+        }),
+      )
+      const expected = model.forward(x)
+      using plan = model.compile()
+      expect(plan.run(x), op).toEqual(expected.data)
+      expect([1, ...plan.outputShape]).toEqual(expected.shape)
+    }
+  })
+
+  test('too many places are refused', () => {
+    const length = 60 * 60
+    const model = loadOnnx(
+      onnxModel({
+        nodes: [{ op: 'GatherND', inputs: ['x', 'i'] }],
+        inputs: { x: { shape: [1, length] } },
+        initializers: {
+          i: of(
+            'int64',
+            [1, length, 2],
+            ...Array.from({ length: 2 * length }, (_, i) => (i % 2) * ((i * i) % length)),
+          ),
+        },
+      }),
+    )
+    expect(() => model.compile()).toThrow(
+      expect.objectContaining({
+        code: 'ERR_UNSUPPORTED',
+        message: expect.stringMatching(/more than 2048 places.*run\(\) can/),
+      }),
+    )
+  })
+
   test('what a compiled model cannot do is refused by the name of its node', () => {
     for (const [op, more] of Object.entries<Record<string, Numbers>>({
       GatherElements: { i: of('int64', [1, 2], 0, 1) },

@@ -111,6 +111,21 @@ describe('sampling', () => {
     expect(sample(0, 0, { mode: 'bicubic', align_corners: 1, padding_mode: 'border' })).toBeCloseTo(3.5, 6)
   })
 
+  test('GridSample by a grid that is known is compiled', () => {
+    for (const mode of ['bilinear', 'nearest', 'bicubic']) {
+      const x = new Tensor(noise(2 * 5 * 4), [1, 2, 5, 4])
+      const model = loadOnnx(
+        onnxModel({
+          nodes: [{ op: 'GridSample', inputs: ['x', 'g'], attributes: { mode } }],
+          inputs: { x: { shape: [1, 2, 5, 4] } },
+          initializers: { g: of('float', [1, 6, 3, 2], ...noise(36, 5).map((one) => 1.2 * one)) },
+        }),
+      )
+      using plan = model.compile()
+      expect(largestError(plan.run(x), model.forward(x).data)).toBeLessThan(1e-6)
+    }
+  })
+
   test('AffineGrid and GridSample together leave an image as it is, or turn it round', () => {
     for (const align_corners of [0, 1]) {
       const through = (theta: number[]) => {

@@ -21,6 +21,7 @@ import {
   type Value,
 } from '../value.ts'
 import { sizesOf } from './generate.ts'
+import { picked } from './rearrange.ts'
 import { cut, reshaped } from './shape.ts'
 
 /** Dimensions of 1 repeated: by a product with ones where the numbers are not there yet. */
@@ -147,11 +148,13 @@ const Trilu: Read = (node) => {
   const upper = node.flag('upper', true)
   return (inputs) => {
     const value = required(node, inputs, 0)
-    const { shape, type, values } = arrayOf(node, value)
+    const { shape } = value
     if (shape.length < 2) throw node.error('ERR_SHAPE', `${formatShape(shape)} holds no matrices`)
     const k = inputs[1] ? nd.first(indicesOf(node, inputs[1], 'k')) : 0
     if (k === undefined) throw node.error('ERR_SHAPE', 'k must be one number')
     const [rows = 0, columns = 0] = shape.slice(-2)
+    if (isSymbolic(value)) return triangles(node, value, upper, k)
+    const { type, values } = arrayOf(node, value)
     const result = nd.allocate(type, shape)
     const matrices = elements(shape.slice(0, -2))
     for (let m = 0; m < matrices; m++) {
@@ -164,6 +167,19 @@ const Trilu: Read = (node) => {
     }
     return result
   }
+}
+
+/** The same in a trace: places of one matrix, which all have in common. */
+function triangles(node: OnnxNode, value: Value, upper: boolean, k: number): Value {
+  const { shape } = value
+  if (shape.length === 2) throw node.unsupported('its rows are the images of a batch; run() can')
+  const [rows = 0, columns = 0] = shape.slice(-2)
+  const places = Array.from({ length: rows * columns }, (_, i) => {
+    const [row, column] = [Math.floor(i / columns), i % columns]
+    return (upper ? column >= row + k : column <= row + k) ? i : -1
+  })
+  const flat = reshaped(node, value, [1, elements(shape) / places.length, places.length])
+  return reshaped(node, picked(node, flat, 2, places), shape)
 }
 
 /** The first elements of each sequence of a batch turned round. */

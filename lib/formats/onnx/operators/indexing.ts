@@ -1,6 +1,6 @@
 /** Operators that take elements from places that an input names: Gather and its kin. */
-import { cat } from '../../../ops/index.ts'
 import { elements, formatShape, sameShape } from '../../../tensor/shape.ts'
+import type { KerneletError } from '../../../util/errors.ts'
 import * as nd from '../array.ts'
 import { spend } from '../budget.ts'
 import type { Scalar } from '../element.ts'
@@ -13,11 +13,13 @@ import {
   isSymbolic,
   keepBatch,
   type Read,
+  type Run,
   required,
-  tensorOf,
+  type Step,
   type Value,
 } from '../value.ts'
-import { cut, reshaped, tracedSteps } from './shape.ts'
+import { picked, rearranged } from './rearrange.ts'
+import { reshaped } from './shape.ts'
 
 /** An index that may count from the end. */
 export function placeOf(node: OnnxNode, index: Scalar, size: number): number {
@@ -39,33 +41,11 @@ const Gather: Read = (node) => {
     keepBatch(node, value, at)
     if (!isSymbolic(value)) return nd.gather(arrayOf(node, value), indices, at)
     const shape = [...value.shape.slice(0, at), ...indices.shape, ...value.shape.slice(at + 1)]
-    return reshaped(node, picked(node, value, at, indices), shape)
+    const size = value.shape[at] ?? 0
+    spend(indices.values.length)
+    const places = Array.from<Scalar, number>(indices.values, (index) => placeOf(node, index, size))
+    return reshaped(node, picked(node, value, at, places), shape)
   }
-}
-
-/** Rows of a dimension in a trace: those that are evenly apart are one slice. */
-function picked(node: OnnxNode, value: Value, axis: number, { values }: nd.NdArray): Value {
-  const size = value.shape[axis] ?? 0
-  spend(values.length)
-  const places = Array.from<Scalar, number>(values, (index) => placeOf(node, index, size))
-  if (places.length === 0) throw node.unsupported('a tensor without elements')
-  const pieces: Value[] = []
-  for (let from = 0; from < places.length; ) {
-    const start = places[from] ?? 0
-    const step = (places[from + 1] ?? start) - start || 1
-    let count = 1
-    while (places[from + count] === start + count * step) count++
-    // two rows far apart belong to what comes behind as well
-    if (count === 2 && Math.abs(step) > 1 && from + 2 < places.length) count = 1
-    spend(tracedSteps)
-    pieces.push(cut(node, value, axis, start, count === 1 ? 1 : step, count))
-    from += count
-  }
-  if (pieces.length === 1) return pieces[0] as Value
-  return cat(
-    pieces.map((piece) => tensorOf(piece, node)),
-    axis,
-  )
 }
 
 /** Where each index of `shape` lies in an array of other sizes, along the dimensions of both. */
@@ -119,12 +99,26 @@ function placesAlong(
 
 const GatherElements: Read = (node) => {
   const axis = node.int('axis', 0)
-  return (inputs) => {
-    const array = arrayOf(node, required(node, inputs, 0))
+  return (inputs, run) => {
+    const value = required(node, inputs, 0)
     const indices = indicesOf(node, required(node, inputs, 1), 'the indices')
-    const at = dimensionOf(node, axis, array)
-    return taken(array, placesAlong(node, array.shape, indices, at), indices.shape)
+    const at = dimensionOf(node, axis, value)
+    return moved(node, [value], run, ([array]) =>
+      taken(array, placesAlong(node, array.shape, indices, at), indices.shape),
+    )
   }
+}
+
+/** Elements moved: of a trace where that is possible, else the arrays'. */
+function moved(
+  node: OnnxNode,
+  values: readonly Value[],
+  run: Run,
+  move: (arrays: readonly [nd.NdArray, nd.NdArray]) => nd.NdArray,
+): Value {
+  const pair = (arrays: readonly nd.NdArray[]) => move(arrays as readonly [nd.NdArray, nd.NdArray])
+  if (values.some(isSymbolic)) return rearranged(node, values, run, pair)
+  return pair(values.map((value) => arrayOf(node, value)))
 }
 
 /** The elements at these places. */
@@ -177,14 +171,15 @@ function rowPlaces(
 
 const GatherND: Read = (node) => {
   const batchDims = node.int('batch_dims', 0)
-  return (inputs) => {
-    const array = arrayOf(node, required(node, inputs, 0))
+  return (inputs, run) => {
     const indices = indicesOf(node, required(node, inputs, 1), 'the indices')
-    const { places, inner } = rowPlaces(node, array.shape, indices, batchDims)
-    const result = nd.allocate(array.type, [...indices.shape.slice(0, -1), ...inner])
-    const count = elements(inner)
-    for (const [row, at] of places.entries()) nd.copy(array.values, at, result.values, row * count, count)
-    return result
+    return moved(node, [required(node, inputs, 0)], run, ([array]) => {
+      const { places, inner } = rowPlaces(node, array.shape, indices, batchDims)
+      const result = nd.allocate(array.type, [...indices.shape.slice(0, -1), ...inner])
+      const count = elements(inner)
+      for (const [row, at] of places.entries()) nd.copy(array.values, at, result.values, row * count, count)
+      return result
+    })
   }
 }
 
@@ -223,46 +218,49 @@ function scattered(
   return { result, put }
 }
 
-/** The array and its updates, of one type. */
-function operands(node: OnnxNode, inputs: readonly (Value | undefined)[]) {
-  const array = arrayOf(node, required(node, inputs, 0))
-  const indices = indicesOf(node, required(node, inputs, 1), 'the indices')
-  const updates = arrayOf(node, required(node, inputs, 2), 'the updates')
-  if (array.type !== updates.type && (array.type.kind !== 'float' || updates.type.kind !== 'float')) {
-    throw node.error('ERR_FORMAT', `updates are ${updates.type.name} but the data ${array.type.name}`)
+/** What an operator that scatters does with an array, its updates and where these go. */
+type Scatter = (array: nd.NdArray, indices: nd.NdArray, updates: nd.NdArray) => nd.NdArray
+
+/** Where numbers are put in the place of others, they may be of a trace. */
+function scatter(node: OnnxNode, make: (merge: (wide: boolean) => Merge) => Scatter): Step {
+  const plain = node.text('reduction', 'none') === 'none'
+  const put = make(mergeOf(node))
+  return (inputs, run) => {
+    const [value, update] = [required(node, inputs, 0), required(node, inputs, 2)]
+    const indices = indicesOf(node, required(node, inputs, 1), 'the indices')
+    if (plain)
+      return moved(node, [value, update], run, ([array, updates]) =>
+        put(array, indices, alike(node, array, updates)),
+      )
+    const array = arrayOf(node, value)
+    return put(array, indices, alike(node, array, arrayOf(node, update, 'the updates')))
   }
-  return { array, indices, updates }
+}
+
+/** Updates of the type that the array has. */
+function alike(node: OnnxNode, array: nd.NdArray, updates: nd.NdArray): nd.NdArray {
+  if (array.type === updates.type || (array.type.kind === 'float' && updates.type.kind === 'float'))
+    return updates
+  throw node.error('ERR_FORMAT', `updates are ${updates.type.name} but the data ${array.type.name}`)
 }
 
 const ScatterElements: Read = (node) => {
   const axis = node.int('axis', 0)
-  const merge = mergeOf(node)
-  return (inputs) => {
-    const { array, indices, updates } = operands(node, inputs)
+  return scatter(node, (merge) => (array, indices, updates) => {
     const at = dimensionOf(node, axis, array)
-    if (!sameShape(indices.shape, updates.shape)) {
-      throw node.error(
-        'ERR_SHAPE',
-        `updates of ${formatShape(updates.shape)} do not go with indices of ${formatShape(indices.shape)}`,
-      )
-    }
+    if (!sameShape(indices.shape, updates.shape)) throw updatesMisfit(node, indices, updates)
     const places = placesAlong(node, array.shape, indices, at)
     const { result, put } = scattered(array, merge)
     for (const [i, place] of places.entries()) put(place, updates.values[i] as Scalar)
     return result
-  }
+  })
 }
 
-const ScatterND: Read = (node) => {
-  const merge = mergeOf(node)
-  return (inputs) => {
-    const { array, indices, updates } = operands(node, inputs)
+const ScatterND: Read = (node) =>
+  scatter(node, (merge) => (array, indices, updates) => {
     const { places, inner } = rowPlaces(node, array.shape, indices, 0)
     if (!sameShape(updates.shape, [...indices.shape.slice(0, -1), ...inner])) {
-      throw node.error(
-        'ERR_SHAPE',
-        `updates of ${formatShape(updates.shape)} do not go with indices of ${formatShape(indices.shape)}`,
-      )
+      throw updatesMisfit(node, indices, updates)
     }
     const { result, put } = scattered(array, merge)
     const count = elements(inner)
@@ -270,7 +268,13 @@ const ScatterND: Read = (node) => {
       for (let i = 0; i < count; i++) put(at + i, updates.values[row * count + i] as Scalar)
     }
     return result
-  }
+  })
+
+function updatesMisfit(node: OnnxNode, indices: nd.NdArray, updates: nd.NdArray): KerneletError {
+  return node.error(
+    'ERR_SHAPE',
+    `updates of ${formatShape(updates.shape)} do not go with indices of ${formatShape(indices.shape)}`,
+  )
 }
 
 export const indexing: Family = {

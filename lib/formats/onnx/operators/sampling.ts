@@ -1,10 +1,24 @@
 /** Images sampled at places that are computed: GridSample, RoiAlign, AffineGrid. */
+import { add, mul } from '../../../ops/index.ts'
 import { elements, formatShape, sameShape } from '../../../tensor/shape.ts'
+import { Tensor } from '../../../tensor/tensor.ts'
 import * as nd from '../array.ts'
 import { spend } from '../budget.ts'
 import type { OnnxNode } from '../node.ts'
 import type { Family } from '../operator.ts'
-import { arrayOf, indicesOf, integersOf, type Read, required } from '../value.ts'
+import {
+  arrayOf,
+  indicesOf,
+  integersOf,
+  isSymbolic,
+  type Read,
+  type Run,
+  required,
+  tensorOf,
+  type Value,
+} from '../value.ts'
+import { onlyOneImage, picked } from './rearrange.ts'
+import { reshaped } from './shape.ts'
 
 /** A pixel of one dimension and what it counts; below 0: outside, a zero. */
 interface Tap {
@@ -86,36 +100,25 @@ function samplerOf(node: OnnxNode): Sample {
 
 const GridSample: Read = (node) => {
   const sample = samplerOf(node)
-  return (inputs) => {
-    const x = arrayOf(node, required(node, inputs, 0))
+  return (inputs, run) => {
+    const value = required(node, inputs, 0)
     const grid = arrayOf(node, required(node, inputs, 1), 'the grid')
-    const [n = 0, c = 0, ...image] = x.shape
+    const [n = 0, c = 0, ...image] = value.shape
     const rank = image.length
     if (rank < 1 || grid.shape.length !== rank + 2 || grid.shape[0] !== n || grid.shape.at(-1) !== rank) {
       throw node.error(
         'ERR_SHAPE',
-        `a grid of ${formatShape(grid.shape)} does not go with ${formatShape(x.shape)}`,
+        `a grid of ${formatShape(grid.shape)} does not go with ${formatShape(value.shape)}`,
       )
     }
     const sides = grid.shape.slice(1, -1)
+    if (isSymbolic(value)) return sampled(node, value, grid, sample, run)
+    const x = arrayOf(node, value)
     const result = nd.allocate(x.type, [n, c, ...sides])
     const [places, area] = [elements(sides), elements(image)]
-    const strides = nd.stridesOf(image)
     spend(n * places * 4 ** rank * (c + 16))
     for (let at = 0; at < n * places; at++) {
-      let taps: Tap[] = [{ at: 0, share: 1 }]
-      for (const [d, size] of image.entries()) {
-        // the last dimension comes first
-        const own = sample(Number(grid.values[at * rank + rank - 1 - d]), size)
-        const stride = strides[d] ?? 0
-        taps = taps.flatMap((tap) =>
-          own.map((one) => ({
-            at: tap.at < 0 || one.at < 0 ? -1 : tap.at + one.at * stride,
-            share: tap.share * one.share,
-          })),
-        )
-      }
-      taps = taps.filter((tap) => tap.at >= 0)
+      const taps = tapsAt(grid, at, image, sample).filter((tap) => tap.at >= 0)
       const [image0, place] = [Math.floor(at / places) * c, at % places]
       for (let k = 0; k < c; k++) {
         const plane = (image0 + k) * area
@@ -126,6 +129,62 @@ const GridSample: Read = (node) => {
     }
     return result
   }
+}
+
+/** The pixels of an image that place `at` of a grid is made of, as many for each. */
+function tapsAt(grid: nd.NdArray, at: number, image: readonly number[], sample: Sample): Tap[] {
+  const rank = image.length
+  const strides = nd.stridesOf(image)
+  let taps: Tap[] = [{ at: 0, share: 1 }]
+  for (const [d, size] of image.entries()) {
+    // the last dimension comes first
+    const own = sample(Number(grid.values[at * rank + rank - 1 - d]), size)
+    const stride = strides[d] ?? 0
+    taps = taps.flatMap((tap) =>
+      own.map((one) => ({
+        at: tap.at < 0 || one.at < 0 ? -1 : tap.at + one.at * stride,
+        share: tap.share * one.share,
+      })),
+    )
+  }
+  return taps
+}
+
+/** The same of a trace, by a grid that is known: pixels in their places, times their shares, added up. */
+function sampled(node: OnnxNode, value: Value, grid: nd.NdArray, sample: Sample, run: Run): Value {
+  onlyOneImage(node, run)
+  const [, c = 0, ...image] = value.shape
+  const sides = grid.shape.slice(1, -1)
+  const places = elements(sides)
+  spend(places * 4 ** image.length * 16)
+  const taps = Array.from({ length: places }, (_, at) => tapsAt(grid, at, image, sample))
+  const flat = reshaped(node, value, [1, c, elements(image)])
+  const [first = []] = taps
+  const sums = first.map((_, k) => {
+    const own = taps.map((each) => each[k] as Tap)
+    const pixels = tensorOf(
+      picked(
+        node,
+        flat,
+        2,
+        own.map(({ at }) => at),
+      ),
+      node,
+    )
+    if (first.length === 1) return pixels
+    return mul(
+      pixels,
+      new Tensor(
+        Float32Array.from(own, ({ share }) => share),
+        [1, 1, places],
+      ),
+    )
+  })
+  return reshaped(
+    node,
+    sums.reduce((sum, one) => add(sum, one)),
+    [1, c, ...sides],
+  )
 }
 
 /** A grid for GridSample from an affine map of the result's places to the image's. */
