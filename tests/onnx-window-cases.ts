@@ -247,6 +247,28 @@ export const fused: Case[] = [
     inputs: [[3, 5], [4, 5], [4]],
     attributes: { transB: 1, activation: 'LeakyRelu', activation_alpha: f(0.2) },
   },
+  ...['Gelu', 'BiasGelu', 'FastGelu', 'QuickGelu'].map(
+    (op): Case => ({
+      op,
+      domain: microsoft,
+      inputs: op === 'Gelu' || op === 'QuickGelu' ? [[2, 3, 8]] : [[2, 3, 8], [8]],
+      tolerance: 1e-5,
+    }),
+  ),
+  { op: 'FastGelu', domain: microsoft, inputs: [[2, 3, 8]], tolerance: 1e-5 },
+  { op: 'QuickGelu', domain: microsoft, inputs: [[2, 3, 8]], attributes: { alpha: 0.5 }, tolerance: 1e-5 },
+  {
+    op: 'Scaler',
+    domain: 'ai.onnx.ml',
+    inputs: [[4, 3]],
+    attributes: { offset: { floats: [1, 2, 3] }, scale: { floats: [0.5, 2, 3] } },
+  },
+  {
+    op: 'Scaler',
+    domain: 'ai.onnx.ml',
+    inputs: [[4, 3]],
+    attributes: { offset: { floats: [0.5] }, scale: { floats: [2] } },
+  },
   {
     op: 'FusedMatMul',
     domain: microsoft,

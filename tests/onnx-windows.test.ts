@@ -202,6 +202,21 @@ describe('rare windows', () => {
   })
 })
 
+test('ImageScaler', () => {
+  const x = of('float', [1, 2, 1, 2], 1, 2, 3, 4)
+  const attributes = { scale: f(2), bias: { floats: [0.5, -1] } }
+  expect(numbersOf('ImageScaler', [x], attributes, 7)).toEqual([2.5, 4.5, 5, 7])
+  const model = {
+    nodes: [{ op: 'ImageScaler', inputs: ['x'], attributes }],
+    inputs: { x: { shape: [1, 2, 1, 2] } },
+  }
+  expect([
+    ...loadOnnx(onnxModel(model))
+      .compile()
+      .run(Float32Array.of(1, 2, 3, 4)),
+  ]).toEqual([2.5, 4.5, 5, 7])
+})
+
 test("what onnxruntime's optimiser fuses is as the operators one by one, and learns", () => {
   const x = new Tensor(noise(2 * 3 * 16), [2, 3, 4, 4])
   const initializers = {

@@ -1,7 +1,20 @@
-/** Operators of com.microsoft that onnxruntime's optimiser writes for several of ONNX. */
-import { add, clamp, hardsigmoid, leakyRelu, mul, permute, relu, sigmoid, tanh } from '../../../ops/index.ts'
-import type { Tensor } from '../../../tensor/tensor.ts'
+/** Operators beside ONNX's own: what onnxruntime's optimiser writes for several of them, and scalers of old tools. */
+import {
+  add,
+  clamp,
+  gelu,
+  hardsigmoid,
+  leakyRelu,
+  mul,
+  permute,
+  relu,
+  sigmoid,
+  sub,
+  tanh,
+} from '../../../ops/index.ts'
+import { Tensor } from '../../../tensor/tensor.ts'
 import * as nd from '../array.ts'
+import { float32 } from '../element.ts'
 import type { OnnxNode } from '../node.ts'
 import type { Family, Operator } from '../operator.ts'
 import { arrayOf, isSymbolic, type Read, required, tensorOf, type Value } from '../value.ts'
@@ -92,8 +105,58 @@ function lastTurned(node: OnnxNode, value: Value): Value {
   return nd.transpose(arrayOf(node, value), order)
 }
 
+/** A bias that may be left out, and a function of the sum. */
+function behindBias(value: (x: Tensor, node: OnnxNode) => Tensor): Read {
+  return (node) => (inputs) => {
+    const x = required(node, inputs, 0)
+    const bias = inputs[1]
+    const sum = bias ? add(operand(node, x, bias), operand(node, bias, x)) : tensorOf(x, node)
+    return value(sum, node)
+  }
+}
+
+/** x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³))) */
+function fastGelu(x: Tensor): Tensor {
+  const inner = mul(add(mul(mul(mul(x, x), x), 0.044715), x), Math.sqrt(2 / Math.PI))
+  return mul(mul(x, 0.5), add(tanh(inner), 1))
+}
+
+const QuickGelu: Read = (node) => {
+  const alpha = node.float('alpha', Math.fround(1.702))
+  return (inputs) => {
+    const x = tensorOf(required(node, inputs, 0), node)
+    return mul(x, sigmoid(mul(x, alpha)))
+  }
+}
+
+/** What images were once brought to numbers with: a factor for all, and a bias for each channel. */
+const ImageScaler: Read = (node) => {
+  const [scale, bias] = [node.float('scale', 1), node.floats('bias') ?? []]
+  return (inputs) => {
+    const x = tensorOf(required(node, inputs, 0), node)
+    const scaled = scale === 1 ? x : mul(x, scale)
+    if (bias.length === 0) return scaled
+    const ones = x.shape.slice(2).map(() => 1)
+    return add(scaled, new Tensor(Float32Array.from(bias), [bias.length, ...ones]))
+  }
+}
+
+/** (x − offset) · scale, for each feature or all. */
+const Scaler: Read = (node) => {
+  const [offset, scale] = [node.floats('offset') ?? [0], node.floats('scale') ?? [1]]
+  const row = (numbers: readonly number[]) =>
+    numbers.length === 1 ? (numbers[0] as number) : new Tensor(Float32Array.from(numbers), [numbers.length])
+  return (inputs) => mul(sub(tensorOf(required(node, inputs, 0), node), row(offset)), row(scale))
+}
+
 export const fused: Family = {
   operators: {
+    ImageScaler: { read: ImageScaler, isKernel: true },
+    'ai.onnx.ml.Scaler': { read: Scaler, isKernel: true, type: () => float32 },
+    'com.microsoft.BiasGelu': { read: behindBias((x) => gelu(x)), isKernel: true },
+    'com.microsoft.FastGelu': { read: behindBias(fastGelu), isKernel: true },
+    'com.microsoft.Gelu': { read: behindBias((x) => gelu(x)), isKernel: true },
+    'com.microsoft.QuickGelu': { read: QuickGelu, isKernel: true },
     'com.microsoft.FusedConv': { ...conv, read: FusedConv },
     'com.microsoft.FusedGemm': { ...gemm, read: FusedGemm },
     'com.microsoft.FusedMatMul': { read: FusedMatMul, isKernel: true },
