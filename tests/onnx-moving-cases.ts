@@ -161,7 +161,8 @@ export const choosing: Case[] = [
   { op: 'NonZero', inputs: [fewInts(7)], runOnly: true },
   { op: 'NonZero', inputs: [{ type: 'bool', shape: [2, 2], data: [0, 1, 1, 0] }], runOnly: true },
   { op: 'Compress', inputs: [[3, 4], of('bool', [3], 0, 1, 1)], attributes: { axis: 0 }, runOnly: true },
-  { op: 'Compress', inputs: [[3, 4], of('bool', [2], 0, 1)], attributes: { axis: -1 }, runOnly: true },
+  { op: 'Compress', inputs: [[3, 4], of('bool', [2], 0, 1)], attributes: { axis: -1 } },
+  { op: 'Compress', inputs: [[3, 5, 2], of('bool', [5], 1, 0, 1, 1, 0)], attributes: { axis: 1 } },
   { op: 'Compress', inputs: [[3, 4], of('bool', [5], 1, 0, 0, 0, 1)], runOnly: true },
   ...[0, 1].flatMap((sorted): Case[] => [
     { op: 'Unique', inputs: [few(9)], attributes: { sorted }, outputs: 4, runOnly: true },

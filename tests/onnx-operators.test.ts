@@ -4,6 +4,7 @@ import { loadOnnx, type OnnxResult, Tensor } from '../lib/index.ts'
 import { largestError, noise } from './helpers.ts'
 import { type OperatorCase as Case, type Numbers, onnxModel, onnxruntime, runOrt } from './onnx-models.ts'
 import { arranging, choosing, gathering } from './onnx-moving-cases.ts'
+import { tableOf } from './onnx-table.ts'
 import { fused, sampling, volumes } from './onnx-window-cases.ts'
 
 const ints = (...data: number[]): Numbers => ({ type: 'int64', shape: [data.length], data })
@@ -566,4 +567,8 @@ test('there is no operator without a case', async () => {
   elsewhere.push('ImageScaler') // onnx-windows.test.ts
   elsewhere.push('ConvTranspose', 'Resize', 'Upsample') // onnx-upsampling.test.ts
   expect([...operators.keys()].filter((op) => !tested.has(op) && !elsewhere.includes(op))).toEqual([])
+})
+
+test('the table of operators is current', async () => {
+  await expect(tableOf(groups)).toMatchFileSnapshot('../docs/onnx-operators.md')
 })

@@ -4,7 +4,8 @@ import * as nd from '../array.ts'
 import { spend } from '../budget.ts'
 import { int64, type Scalar, type Values } from '../element.ts'
 import type { Family } from '../operator.ts'
-import { arrayOf, axisOf, dimensionOf, type Read, required } from '../value.ts'
+import { arrayOf, axisOf, dimensionOf, isSymbolic, keepBatch, type Read, required } from '../value.ts'
+import { picked } from './rearrange.ts'
 
 /** What a comparison costs in sorting. */
 const compareSteps = 8
@@ -77,14 +78,17 @@ const NonZero: Read = (node) => (inputs) => {
 const Compress: Read = (node) => {
   const axis = node.has('axis') ? node.int('axis', 0) : undefined
   return (inputs) => {
-    const array = arrayOf(node, required(node, inputs, 0))
+    const value = required(node, inputs, 0)
     const condition = arrayOf(node, required(node, inputs, 1), 'the condition')
     const whole = axis === undefined
-    const flat = whole ? { ...array, shape: [array.values.length] } : array
-    const at = whole ? 0 : dimensionOf(node, axis, array)
-    const size = flat.shape[at] ?? 0
+    const at = whole ? 0 : dimensionOf(node, axis, value)
+    keepBatch(node, value, at)
+    const size = whole ? elements(value.shape) : (value.shape[at] ?? 0)
     const rows: number[] = []
     for (const [i, one] of condition.values.entries()) if (i < size && Number(one) !== 0) rows.push(i)
+    if (isSymbolic(value)) return picked(node, value, at, rows)
+    const array = arrayOf(node, value)
+    const flat = whole ? { ...array, shape: [size] } : array
     return nd.gather(flat, nd.integers(rows), at)
   }
 }
