@@ -139,6 +139,36 @@ export const volumes: Case[] = [
   },
   { op: 'Conv', inputs: [volume, [3, 1, 3, 1, 1]], attributes: { group: 3, auto_pad: 'SAME_UPPER' } },
   { op: 'Conv', inputs: [volume, [2, 3, 5, 6, 4]] },
+  {
+    op: 'ConvTranspose',
+    inputs: [
+      [2, 3, 3, 4, 5],
+      [3, 2, 2, 3, 2],
+    ],
+  },
+  {
+    op: 'ConvTranspose',
+    inputs: [[2, 3, 3, 4, 5], [3, 2, 3, 3, 3], [2]],
+    attributes: { strides: [2, 1, 2], pads: [1, 0, 1, 1, 1, 1], output_padding: [1, 0, 1] },
+  },
+  {
+    op: 'ConvTranspose',
+    inputs: [[2, 4, 3, 2, 2], [4, 3, 2, 2, 2], [6]],
+    attributes: { group: 2, dilations: [2, 1, 1], strides: [3, 2, 1] },
+  },
+  {
+    op: 'ConvTranspose',
+    inputs: [[1, 2, 3, 2, 2], [2, 2, 1, 2, 2], [2]],
+    attributes: { strides: [3, 1, 1] },
+  },
+  {
+    op: 'ConvTranspose',
+    inputs: [
+      [1, 2, 3, 3, 3],
+      [2, 1, 3, 3, 3],
+    ],
+    attributes: { strides: [2, 2, 2], output_shape: [7, 6, 8] },
+  },
   { op: 'MaxPool', inputs: [volume], attributes: { kernel_shape: [2, 3, 2], strides: [2, 1, 2] } },
   {
     op: 'MaxPool',

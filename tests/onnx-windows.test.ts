@@ -65,6 +65,28 @@ describe('windows over three dimensions', () => {
     expect(shape).toEqual([2, 3, 3, 3, 3])
   })
 
+  test('ConvTranspose', () => {
+    const weight = of('float', [2, 3, 3, 2, 2], ...noise(2 * 3 * 12, 5))
+    const shape = check(
+      'ConvTranspose',
+      { pads: [1, 0, 0, 0, 1, 0], strides: [3, 1, 2], output_padding: [1, 0, 1], dilations: [1, 2, 1] },
+      [weight, list('float', 1, 2, 3)],
+      (i, k, z, y, u) => {
+        let sum = k + 1
+        for (let ic = 0; ic < 2; ic++)
+          for (let a = 0; a < 3; a++)
+            for (let b = 0; b < 2; b++)
+              for (let e = 0; e < 2; e++) {
+                const from = [(z + 1 - a) / 3, y - 2 * b, (u - e) / 2] as const
+                const value = from.every(Number.isInteger) ? at(i, ic, ...from) : undefined
+                sum += (value ?? 0) * Number(weight.data[(((ic * 3 + k) * 3 + a) * 2 + b) * 2 + e])
+              }
+        return sum
+      },
+    )
+    expect(shape).toEqual([2, 3, 12, 6, 7])
+  })
+
   const taps = (i: number, k: number, z: number, y: number, u: number) =>
     [-1, 0, 1].flatMap((a) => [0, 1].flatMap((b) => [-1, 0].map((e) => at(i, k, 2 * z + a, y + b, u + e))))
   const pool = { kernel_shape: [3, 2, 2], strides: [2, 1, 1], pads: [1, 0, 1, 0, 0, 0] }

@@ -97,7 +97,6 @@ export function operandsOf(
   node: OnnxNode,
   attributes: WindowAttributes,
   inputs: readonly (Value | undefined)[],
-  mostSides = 2,
 ): { x: Tensor; weight: Tensor; bias: Tensor | undefined; kernel: number[] } {
   const x = tensorOf(required(node, inputs, 0), node)
   const weight = tensorOf(required(node, inputs, 1), node)
@@ -106,9 +105,9 @@ export function operandsOf(
   if (isSymbolic(weight) || isSymbolic(bias)) {
     throw node.unsupported('weights that are computed from the image are for run() only')
   }
-  if (rank < 3 || rank > 2 + mostSides) {
+  if (rank < 3 || rank > 5) {
     throw node.unsupported(
-      `a convolution over ${formatShape(x.shape.slice(2))} has ${rank - 2} dimensions, not 1 ${mostSides === 2 ? 'or' : 'to'} ${mostSides}`,
+      `a convolution over ${formatShape(x.shape.slice(2))} has ${rank - 2} dimensions, not 1 to 3`,
     )
   }
   if (weight.shape.length !== rank) {
@@ -131,7 +130,7 @@ const Conv: Read = (node) => {
   const attributes = readWindow(node)
   const groups = node.int('group', 1)
   return (inputs) => {
-    const { x, weight, bias, kernel } = operandsOf(node, attributes, inputs, 3)
+    const { x, weight, bias, kernel } = operandsOf(node, attributes, inputs)
     const window = place(node, attributes, kernel, x.shape.slice(2))
     if (x.shape.length === 5) return conv3d(node, x, weight, bias, window, groups)
     return x.shape.length === 3
