@@ -46,6 +46,16 @@ const round: TestGraph = {
   outputs: ['go', 'w'],
 }
 
+const product: TestGraph = {
+  ...round,
+  nodes: [
+    { op: 'Mul', inputs: ['w', 'k'], outputs: ['u'] },
+    { op: 'Mul', inputs: ['u', 'own'], outputs: ['v'] },
+  ],
+  initializers: { own: { shape: [4], data: [4, 3, 2, 1] } },
+  outputs: ['go', 'v'],
+}
+
 /** A round that is a loop of 10,000 others. */
 const within = (graph: TestGraph): TestGraph => ({
   ...round,
@@ -358,6 +368,12 @@ const bombs: Record<string, Bomb> = {
     input: ['N', 4],
     says: /it takes \d+ (MB|steps)|more than 16,?384/,
   },
+  'a loop over the image and a constant, without end': {
+    nodes: [{ op: 'Loop', inputs: ['', '', 'x'], outputs: ['c1'], attributes: { body: { graph: product } } }],
+    initializers: { k: { shape: [4], data: [1, 2, 3, 4] } },
+    input: ['N', 4],
+    says: tooMuch,
+  },
   'loops in loops': {
     nodes: [
       {
@@ -465,6 +481,16 @@ const bombs: Record<string, Bomb> = {
     ],
     initializers: { s: ints(-1, 1, 1000000, 1, 1), w: { shape: [1, 1, 1, 1, 1], data: [1] } },
     input: ['N', 1000000],
+    says: tooMuch,
+  },
+  'a transposed convolution by any stride': {
+    nodes: [
+      { op: 'ConvTranspose', inputs: ['i', 'w'], outputs: ['c1'], attributes: { strides: [2 ** 40, 1, 1] } },
+    ],
+    initializers: {
+      i: { shape: [1, 1, 2, 1, 1], data: [1, 2] },
+      w: { shape: [1, 1, 1, 1, 1], data: [1] },
+    },
     says: tooMuch,
   },
   'unpooled to any size': {

@@ -402,7 +402,7 @@ test('everything that is missing is told at once, with its nodes and what to do'
     nodes: [
       { ...op('Foo', ['x'], ['a']), name: 'first' },
       { ...op('Foo', ['a'], ['b']), name: 'second' },
-      { ...op('QuickGelu', ['b'], ['c']), domain: 'com.microsoft' },
+      { ...op('FancyGelu', ['b'], ['c']), domain: 'com.microsoft' },
       op('Flatten', ['c'], ['d'], { shape: [1] }),
       op('Bar', ['d'], ['y']),
     ],
@@ -414,7 +414,7 @@ test('everything that is missing is told at once, with its nodes and what to do'
       message: [
         'ONNX bytes, of opset 17, has what is not supported:',
         'the operator Foo: nodes "first", "second"',
-        'the operator QuickGelu of "com.microsoft": node "c"',
+        'the operator FancyGelu of "com.microsoft": node "c"',
         'the operator Bar: node "y"',
         'node d (Flatten, opset 17): attribute "shape" is not supported',
         "Where onnxruntime's optimiser wrote them, use the model from before.",

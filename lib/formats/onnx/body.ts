@@ -1,12 +1,18 @@
 /** Graphs inside nodes, made ready to run: branches, and what loops do over and over. */
+import { elements } from '../../tensor/shape.ts'
+import { Tensor } from '../../tensor/tensor.ts'
+import { toTensor } from './array.ts'
 import { spend } from './budget.ts'
-import type { ElementType } from './element.ts'
+import { type ElementType, float32 } from './element.ts'
 import type { OnnxNode } from './node.ts'
 import type { GraphProto } from './proto.ts'
-import type { Run, Value } from './value.ts'
+import { isSymbolic, type Run, type Value } from './value.ts'
 
 /** What a node of a body costs beside what it computes. */
 const nodeSteps = 200
+
+/** The same in a trace, where it takes a name, a shape and a place in the graph. */
+const tracedSteps = 1000
 
 export interface Body {
   readonly graph: GraphProto
@@ -52,7 +58,8 @@ export class NodeBody {
    * @param around the values that it reads of the graph around it, as `capturedOf` gives them
    */
   run(inputs: readonly Value[], around: ReadonlyMap<string, Value>, run: Run): Value[] {
-    spend(nodeSteps * (this.#body.nodes + 2))
+    const traced = inputs.some(isSymbolic) || [...around.values()].some(isSymbolic)
+    spend((traced ? tracedSteps : nodeSteps) * (this.#body.nodes + 2))
     const { known } = this.#body
     const values = new Map([...known, ...around])
     for (const [i, { name }] of this.graph.input.entries()) {
@@ -98,7 +105,13 @@ export function capturedOf(node: OnnxNode, inputs: readonly (Value | undefined)[
   return new Map(
     node.inputs.slice(own).flatMap((name, i) => {
       const value = inputs[own + i]
-      return value === undefined ? [] : [[name, value] as const]
+      return value === undefined ? [] : [[name, shared(value)] as const]
     }),
   )
+}
+
+/** Floats as one Tensor for all rounds: a trace that has loops unrolled has each constant once. */
+export function shared(value: Value): Value {
+  if (Tensor.is(value) || value.type !== float32 || elements(value.shape) < 2) return value
+  return toTensor(value)
 }

@@ -1,7 +1,7 @@
 /** Nodes made ready, with the graphs inside them; what cannot be is told all at once. */
 import { KerneletError } from '../../util/errors.ts'
 import { show } from '../../util/show.ts'
-import { giveBody, hasBody } from './body.ts'
+import { giveBody, hasBody, shared } from './body.ts'
 import { Constants } from './constants.ts'
 import type { PlacedNode } from './functions.ts'
 import { inferTypes } from './infer.ts'
@@ -60,7 +60,7 @@ export class Preparer {
     const nodes = protos
       .flatMap((proto) => this.prepare(proto) ?? [])
       .filter((prepared) => !constants.fold(prepared))
-    const known = constants.keep(nodes, results)
+    const known = new Map([...constants.keep(nodes, results)].map(([name, value]) => [name, shared(value)]))
     giveBody({
       graph,
       nodes: nodes.length,

@@ -16,6 +16,9 @@ export interface Window {
   readonly after: number[]
 }
 
+/** What a plane costs beside its arithmetic. */
+const planeSteps = 200
+
 /** How the functions of images take a window over two dimensions, but for its size. */
 export function planar({ stride, dilation, before, after }: Window): {
   stride: [number, number]
@@ -58,7 +61,7 @@ export function conv3d(
   if (!(count > 0)) {
     throw node.error('ERR_SHAPE', `a window of ${layers} does not fit a depth of ${depth}`)
   }
-  if (isSymbolic(x)) spend(count * tracedSteps)
+  spend(count * (isSymbolic(x) ? tracedSteps : planeSteps))
   const deep = before + after > 0 ? pad(x, [0, 0, 0, 0, before, after]) : x
   const flat = new Tensor(weight.data, [outputs, perGroup * layers, rows, columns])
   const options = { ...planar(along(window, 1, 3)), groups }
@@ -92,7 +95,7 @@ export function convTranspose3d(
   const [before = 0, after = 0, more = 0] = [window.before[0], window.after[0], outputPadding[0]]
   const count = (depth - 1) * stride - before - after + windowExtent(layers, dilation) + more
   if (!(count > 0)) throw node.error('ERR_SHAPE', `nothing is left of a depth of ${depth}`)
-  if (isSymbolic(x)) spend(count * layers * tracedSteps)
+  spend(count * layers * (isSymbolic(x) ? tracedSteps : planeSteps))
   const [moreRows = 0, moreColumns = 0] = outputPadding.slice(1)
   const options = {
     ...planar(along(window, 1, 3)),
