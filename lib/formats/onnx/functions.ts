@@ -20,7 +20,7 @@ export interface PlacedNode extends NodeProto {
 const mostDepth = 32
 
 /** What a node costs that a function puts in the place of a call. */
-const nodeSteps = 200
+const nodeSteps = 600
 
 /** Where nodes stand. */
 interface Scope {

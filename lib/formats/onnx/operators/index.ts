@@ -1,6 +1,7 @@
 /**
- * The operators there are, and how operations are written. shape.ts moves elements (Reshape, Transpose, Concat …), linear.ts
- * multiplies matrices, window.ts slides windows (convolutions and pools); the others are what their names say.
+ * The operators there are, and how operations are written. shape.ts moves elements (Reshape, Transpose, Concat …),
+ * arrange.ts and indexing.ts do so in rarer ways, linear.ts multiplies matrices, window.ts slides windows (convolutions and pools),
+ * control.ts runs graphs inside nodes; the others are what their names say.
  */
 import type { Writers } from '../graph-writer.ts'
 import type { Operator } from '../operator.ts'
