@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
 import { loadOnnx, Tensor } from '../lib/index.ts'
-import { type Numbers, onnxModel, type TestNode } from './onnx-models.ts'
+import { type Numbers, onnxModel, type TestGraph, type TestNode } from './onnx-models.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'kernelet-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -38,6 +38,30 @@ const filled = (...shape: number[]): TestNode => ({
 const sizes = (...shape: number[]) => ({ [`s${shape}`]: ints(...shape) })
 const tooMuch =
   /^node .+ \(\w+, opset 18\): it takes \d+ (MB|steps), with which loading or compiling this model/
+
+/** A round of a loop that changes nothing, and goes on. */
+const round: TestGraph = {
+  inputs: { n: { type: 'int64', shape: [] }, go: { type: 'bool', shape: [] }, w: { shape: [] } },
+  nodes: [],
+  outputs: ['go', 'w'],
+}
+
+const product: TestGraph = {
+  ...round,
+  nodes: [
+    { op: 'Mul', inputs: ['w', 'k'], outputs: ['u'] },
+    { op: 'Mul', inputs: ['u', 'own'], outputs: ['v'] },
+  ],
+  initializers: { own: { shape: [4], data: [4, 3, 2, 1] } },
+  outputs: ['go', 'v'],
+}
+
+/** A round that is a loop of 10,000 others. */
+const within = (graph: TestGraph): TestGraph => ({
+  ...round,
+  nodes: [{ op: 'Loop', inputs: ['m', '', 'w'], outputs: ['u'], attributes: { body: { graph } } }],
+  outputs: ['go', 'u'],
+})
 
 const bombs: Record<string, Bomb> = {
   'Range of 10⁹': {
@@ -331,6 +355,160 @@ const bombs: Record<string, Bomb> = {
     ],
     initializers: { zero: whole(0), one: whole(1), m: whole(100000), size: whole(4) },
     input: ['N', 4],
+    says: /more than 2048 places/,
+  },
+  'a loop of 2⁶² rounds': {
+    nodes: [{ op: 'Loop', inputs: ['m', '', 'v'], outputs: ['c1'], attributes: { body: { graph: round } } }],
+    initializers: { m: { type: 'int64', shape: [], data: [2n ** 62n] }, v: number(1) },
+    says: tooMuch,
+  },
+  'a loop over the image without end': {
+    nodes: [{ op: 'Loop', inputs: ['', '', 'x'], outputs: ['c1'], attributes: { body: { graph: round } } }],
+    initializers: {},
+    input: ['N', 4],
+    says: /it takes \d+ (MB|steps)|more than 16,?384/,
+  },
+  'a loop over the image and a constant, without end': {
+    nodes: [{ op: 'Loop', inputs: ['', '', 'x'], outputs: ['c1'], attributes: { body: { graph: product } } }],
+    initializers: { k: { shape: [4], data: [1, 2, 3, 4] } },
+    input: ['N', 4],
+    says: tooMuch,
+  },
+  'loops in loops': {
+    nodes: [
+      {
+        op: 'Loop',
+        inputs: ['m', '', 'v'],
+        outputs: ['c1'],
+        attributes: { body: { graph: within(within(within(round))) } },
+      },
+    ],
+    initializers: { m: whole(10000), v: number(1) },
+    says: /it takes \d+ (MB|steps)/,
+  },
+  'a loop that keeps all that it makes': {
+    nodes: [
+      filled(1000, 1000),
+      {
+        op: 'Loop',
+        inputs: ['m', '', 'f1000,1000'],
+        outputs: ['v', 'c1'],
+        attributes: { body: { graph: { ...round, outputs: ['go', 'w', 'w'] } } },
+      },
+    ],
+    initializers: { ...sizes(1000, 1000), m: whole(1000000) },
+    says: /it takes \d+ (MB|steps)/,
+  },
+  'one-hot vectors of 10⁹': {
+    nodes: [{ op: 'OneHot', inputs: ['i', 'd', 'v'], outputs: ['c1'] }],
+    initializers: { i: ints(0, 1, 2), d: whole(1e9), v: { shape: [2], data: [0, 1] } },
+    says: /it takes \d+ (MB|steps)/,
+  },
+  'sorting much': {
+    nodes: [filled(2000, 5000), { op: 'TopK', inputs: ['f2000,5000', 'k'], outputs: ['c1', 'c2'] }],
+    initializers: { ...sizes(2000, 5000), k: ints(1) },
+    says: tooMuch,
+  },
+  'telling many rows apart': {
+    nodes: [filled(3000, 3000), { op: 'Unique', inputs: ['f3000,3000'], outputs: ['c1'] }],
+    initializers: sizes(3000, 3000),
+    says: tooMuch,
+  },
+  'what is not 0 of much': {
+    nodes: [filled(5000, 5000), { op: 'NonZero', inputs: ['f5000,5000'], outputs: ['c1'] }],
+    initializers: sizes(5000, 5000),
+    says: tooMuch,
+  },
+  'a region sampled at 10⁹ places': {
+    nodes: [
+      {
+        op: 'RoiAlign',
+        inputs: ['i', 'r', 'b'],
+        outputs: ['c1'],
+        attributes: { sampling_ratio: 30000, output_height: 30 },
+      },
+    ],
+    initializers: {
+      i: { shape: [1, 1, 1, 1], data: [1] },
+      r: { shape: [1, 4], data: [0, 0, 1, 1] },
+      b: ints(0),
+    },
+    says: tooMuch,
+  },
+  'a region of any size': {
+    nodes: [{ op: 'RoiAlign', inputs: ['i', 'r', 'b'], outputs: ['c1'] }],
+    initializers: {
+      i: { shape: [1, 1, 1, 1], data: [1] },
+      r: { shape: [1, 4], data: [0, 0, 1e30, 1e30] },
+      b: ints(0),
+    },
+    says: /it takes .* steps/,
+  },
+  'a grid of 10⁸ places': {
+    nodes: [
+      { op: 'AffineGrid', inputs: ['t', 's'], outputs: ['g'] },
+      { op: 'GridSample', inputs: ['i', 'g'], outputs: ['c1'] },
+    ],
+    initializers: {
+      i: { shape: [1, 1, 1, 1], data: [1] },
+      t: { shape: [1, 2, 3], data: [1, 0, 0, 0, 1, 0] },
+      s: ints(1, 1, 2000, 2000),
+    },
+    says: /it takes \d+ (MB|steps)|AffineGrid, opset 18/,
+  },
+  'a large middle of nothing': {
+    nodes: [{ op: 'CenterCropPad', inputs: ['i', 's'], outputs: ['c1'] }],
+    initializers: { i: { shape: [1, 1], data: [1] }, s: ints(10000, 10000) },
+    says: tooMuch,
+  },
+  'boxes beyond number': {
+    nodes: [
+      filled(1, 30000, 4),
+      filled(1, 1, 30000),
+      {
+        op: 'NonMaxSuppression',
+        inputs: ['f1,30000,4', 'f1,1,30000', 'm'],
+        outputs: ['c1'],
+      },
+    ],
+    initializers: { ...sizes(1, 30000, 4), ...sizes(1, 1, 30000), m: whole(1e9) },
+    says: tooMuch,
+  },
+  'a convolution of depth 10⁶': {
+    nodes: [
+      { op: 'Reshape', inputs: ['x', 's'], outputs: ['v'] },
+      { op: 'Conv', inputs: ['v', 'w'], outputs: ['c1'] },
+    ],
+    initializers: { s: ints(-1, 1, 1000000, 1, 1), w: { shape: [1, 1, 1, 1, 1], data: [1] } },
+    input: ['N', 1000000],
+    says: tooMuch,
+  },
+  'a transposed convolution by any stride': {
+    nodes: [
+      { op: 'ConvTranspose', inputs: ['i', 'w'], outputs: ['c1'], attributes: { strides: [2 ** 40, 1, 1] } },
+    ],
+    initializers: {
+      i: { shape: [1, 1, 2, 1, 1], data: [1, 2] },
+      w: { shape: [1, 1, 1, 1, 1], data: [1] },
+    },
+    says: tooMuch,
+  },
+  'unpooled to any size': {
+    nodes: [
+      { op: 'MaxUnpool', inputs: ['i', 'p', 's'], outputs: ['c1'], attributes: { kernel_shape: [1, 1] } },
+    ],
+    initializers: {
+      i: { shape: [1, 1, 1, 1], data: [1] },
+      p: { type: 'int64', shape: [1, 1, 1, 1], data: [0] },
+      s: ints(1, 1, 10000, 10000),
+    },
+    says: tooMuch,
+  },
+  'columns of an image of any size': {
+    nodes: [
+      { op: 'Col2Im', inputs: ['i', 's', 'b'], outputs: ['c1'], attributes: { strides: [10000, 10000] } },
+    ],
+    initializers: { i: { shape: [1, 1, 1], data: [1] }, s: ints(10000, 10000), b: ints(1, 1) },
     says: tooMuch,
   },
 }

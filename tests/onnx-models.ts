@@ -6,6 +6,7 @@ import { PbfWriter } from 'pbf'
 import {
   type AttributeProto,
   type Draft,
+  type GraphProto,
   type ModelProto,
   type NodeProto,
   type TensorProto,
@@ -52,6 +53,28 @@ export type AttributeValue =
   | { floats: number[] }
   | { strings: string[] }
   | { tensor: Numbers }
+  | { graph: TestGraph }
+  | { ref: string; type: number }
+
+/** A graph inside a node. */
+export interface TestGraph {
+  nodes: TestNode[]
+  inputs?: TestModel['inputs']
+  /** By name, with a type where it matters. */
+  outputs: string[] | Record<string, { type?: keyof typeof dataTypes; shape: (number | string)[] }>
+  initializers?: Record<string, Numbers>
+}
+
+export interface TestFunction {
+  domain: string
+  name: string
+  inputs: string[]
+  outputs: string[]
+  nodes: TestNode[]
+  opset?: number
+  /** Attributes and what they are where a call leaves them out. */
+  defaults?: Record<string, AttributeValue>
+}
 
 export interface TestNode {
   op: string
@@ -68,6 +91,7 @@ export interface TestModel {
   inputs: Record<string, { type?: keyof typeof dataTypes; shape: (number | string)[] }>
   outputs?: string[]
   initializers?: Record<string, Numbers>
+  functions?: TestFunction[]
 }
 
 /** A model as messages, to be changed before it is encoded. */
@@ -77,11 +101,29 @@ export function modelProto({
   inputs,
   outputs,
   initializers = {},
+  functions = [],
 }: TestModel): Draft<ModelProto> {
   return {
     ir_version: 8,
     producer_name: 'test',
-    opset_import: [{ version: opset }],
+    opset_import: [
+      { version: opset },
+      ...[...new Set([...functions, ...nodes].map(({ domain }) => domain ?? ''))]
+        .filter((domain) => domain !== '')
+        .map((domain) => ({ domain, version: 1 })),
+    ],
+    functions: functions.map((one) => ({
+      name: one.name,
+      domain: one.domain,
+      input: one.inputs,
+      output: one.outputs,
+      node: one.nodes.map(nodeProto),
+      opset_import: [
+        { version: one.opset ?? opset },
+        ...functions.map(({ domain }) => ({ domain, version: 1 })),
+      ],
+      attribute_proto: Object.entries(one.defaults ?? {}).map(([key, value]) => attributeProto(key, value)),
+    })),
     graph: {
       name: 'test',
       node: nodes.map(nodeProto),
@@ -157,9 +199,23 @@ function attributeProto(name: string, value: AttributeValue): Draft<AttributePro
   if (typeof value === 'number') {
     return Number.isInteger(value) ? { name, i: value, type: 2 } : { name, f: value, type: 1 }
   }
+  if ('graph' in value) return { name, g: graphProto(value.graph), type: 5 }
+  if ('ref' in value) return { name, ref_attr_name: value.ref, type: value.type }
   if ('tensor' in value) return { name, t: tensorProto('', value.tensor), type: 4 }
   if ('strings' in value) return { name, strings: value.strings.map((one) => Buffer.from(one)), type: 8 }
   return 'float' in value ? { name, f: value.float, type: 1 } : { name, floats: value.floats, type: 6 }
+}
+
+function graphProto({ nodes, inputs = {}, outputs, initializers = {} }: TestGraph): Draft<GraphProto> {
+  const infos = (all: NonNullable<TestGraph['inputs']>) =>
+    Object.entries(all).map(([name, { type = 'float', shape }]) => valueInfo(name, type, shape))
+  return {
+    name: 'inside',
+    node: nodes.map(nodeProto),
+    initializer: Object.entries(initializers).map(([name, numbers]) => tensorProto(name, numbers)),
+    input: infos(inputs),
+    output: Array.isArray(outputs) ? outputs.map((name) => ({ name })) : infos(outputs),
+  }
 }
 
 export function tensorProto(name: string, { type = 'float', shape, data }: Numbers): Draft<TensorProto> {
@@ -191,6 +247,21 @@ function valueInfo(
 ): Draft<ValueInfoProto> {
   const dim = shape.map((size) => (typeof size === 'string' ? { dim_param: size } : { dim_value: size }))
   return { name, type: { tensor_type: { elem_type: dataTypes[type], shape: { dim } } } }
+}
+
+/** One operator to compare with onnxruntime, and to compile. */
+export interface OperatorCase {
+  op: string
+  domain?: string
+  /** Inputs in order, by shape or with their numbers; null leaves one out. */
+  inputs: (number[] | Numbers | null)[]
+  attributes?: Record<string, AttributeValue>
+  opset?: number
+  outputs?: number
+  /** Not to be compiled: what run() does only. */
+  runOnly?: boolean
+  /** Largest difference, as a part of the largest number; default 2e-6. */
+  tolerance?: number
 }
 
 export interface OrtTensor {

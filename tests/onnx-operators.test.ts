@@ -2,20 +2,10 @@
 import { describe, expect, test } from 'vitest'
 import { loadOnnx, type OnnxResult, Tensor } from '../lib/index.ts'
 import { largestError, noise } from './helpers.ts'
-import { type AttributeValue, type Numbers, onnxModel, onnxruntime, runOrt } from './onnx-models.ts'
-
-interface Case {
-  op: string
-  /** Inputs in order, by shape or with their numbers; null leaves one out. */
-  inputs: (number[] | Numbers | null)[]
-  attributes?: Record<string, AttributeValue>
-  opset?: number
-  outputs?: number
-  /** Not to be compiled: what run() does only. */
-  runOnly?: boolean
-  /** Largest difference, as a part of the largest number; default 2e-6. */
-  tolerance?: number
-}
+import { type OperatorCase as Case, type Numbers, onnxModel, onnxruntime, runOrt } from './onnx-models.ts'
+import { arranging, choosing, gathering } from './onnx-moving-cases.ts'
+import { tableOf } from './onnx-table.ts'
+import { fused, sampling, volumes } from './onnx-window-cases.ts'
 
 const ints = (...data: number[]): Numbers => ({ type: 'int64', shape: [data.length], data })
 const scalar = (value: number): Numbers => ({ shape: [], data: [value] })
@@ -483,7 +473,22 @@ const shapes: Case[] = [
       : one) as Case,
 )
 
-const groups = { convs, pools, matrices, unary, binary, several, normalising, shapes }
+const groups = {
+  convs,
+  pools,
+  matrices,
+  unary,
+  binary,
+  several,
+  normalising,
+  shapes,
+  arranging,
+  gathering,
+  choosing,
+  sampling,
+  volumes,
+  fused,
+}
 
 /** Numbers for the inputs of a case that only has shapes: spread over −2 … 2. */
 function numbersOf({ inputs }: Case): (Numbers | null)[] {
@@ -496,7 +501,7 @@ function numbersOf({ inputs }: Case): (Numbers | null)[] {
 
 const title = ({ op, inputs, attributes, opset }: Case) => {
   const shown = inputs.map((one) =>
-    Array.isArray(one) ? `[${one}]` : one ? `(${Array.from(one.data, Number)})` : '-',
+    Array.isArray(one) ? `[${one}]` : one ? `(${Array.from(one.data, Number).slice(0, 12)})` : '-',
   )
   return `${op}-${opset ?? 17} ${shown.join(' ')} ${JSON.stringify(attributes ?? {})}`
 }
@@ -512,7 +517,13 @@ describe.skipIf(!ort)('as onnxruntime', () => {
         numbers.flatMap((each, i) => (each ? [[names[i] as string, each] as [string, Numbers]] : [])),
       )
       const outputs = Array.from({ length: one.outputs ?? 1 }, (_unused, i) => `out${i}`)
-      const node = { op: one.op, inputs: names, outputs, attributes: one.attributes ?? {} }
+      const node = {
+        op: one.op,
+        inputs: names,
+        outputs,
+        attributes: one.attributes ?? {},
+        ...(one.domain !== undefined && { domain: one.domain }),
+      }
       const opset = one.opset ?? 17
       const whole = onnxModel({ opset, nodes: [node], inputs: given, outputs })
       const expected = await runOrt(ort!, whole, given)
@@ -546,12 +557,22 @@ describe.skipIf(!ort)('as onnxruntime', () => {
 
 test('there is no operator without a case', async () => {
   const { operators } = await import('../lib/formats/onnx/operators/index.ts')
-  const tested = new Set(Object.values(groups).flatMap((cases) => cases.map(({ op }) => op)))
+  const tested = new Set(
+    Object.values(groups).flatMap((cases) =>
+      cases.map(({ op, domain }) => (domain ? `${domain}.${op}` : op)),
+    ),
+  )
   const elsewhere = ['Constant', 'CastLike', 'And', 'Or', 'Xor', 'Greater', 'LessOrEqual', 'Swish']
+  elsewhere.push('If', 'Loop', 'Scan') // onnx-control.test.ts
+  elsewhere.push('ImageScaler') // onnx-windows.test.ts
   elsewhere.push('ConvTranspose', 'Resize', 'Upsample') // onnx-upsampling.test.ts
   elsewhere.push('Attention', 'Einsum') // matmul.test.ts
   elsewhere.push('GRU', 'LSTM', 'RNN') // recurrent.test.ts
   elsewhere.push('DequantizeLinear', 'DynamicQuantizeLinear', 'QuantizeLinear') // onnx-quantized.test.ts
   elsewhere.push('ConvInteger', 'MatMulInteger', 'QLinearConv', 'QLinearMatMul') // onnx-quantized.test.ts
   expect([...operators.keys()].filter((op) => !tested.has(op) && !elsewhere.includes(op))).toEqual([])
+})
+
+test('the table of operators is current', async () => {
+  await expect(tableOf(groups)).toMatchFileSnapshot('../docs/onnx-operators.md')
 })

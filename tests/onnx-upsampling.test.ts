@@ -103,8 +103,8 @@ describe('ConvTranspose', () => {
   test('is refused by name', () => {
     refused(
       'ConvTranspose',
-      { x: floats(1, 2, 3, 3, 3), rest: [floats(2, 1, 2, 2, 2)] },
-      /has 3 dimensions, not 1 or 2/,
+      { x: floats(1, 2, 3, 3, 3, 3), rest: [floats(2, 1, 2, 2, 2, 2)] },
+      /has 4 dimensions, not 1 to 3/,
     )
     refused(
       'ConvTranspose',

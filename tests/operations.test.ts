@@ -47,9 +47,13 @@ import {
   maxPool2d,
   mean,
   mul,
+  PixelShuffle,
+  PixelUnshuffle,
   PReLU,
   pad,
   permute,
+  pixelShuffle,
+  pixelUnshuffle,
   pow,
   prelu,
   ReLU6,
@@ -269,6 +273,23 @@ describe('what arranges values', () => {
     expect(y.data[(5 * 3 + 2) * 8 + 3 * 2 + 1]).toBe(element(5, 1, 2, 3))
     expect(permute(x, [1, 0, 3, 2]).shape).toEqual([2, 17, 4, 3])
     expect(() => permute(x, [0, 1, 1, 2])).toThrow('permute: dims must name each of the 4 dimensions once')
+  })
+
+  test('pixelShuffle and pixelUnshuffle', () => {
+    const wide = tensor(17, 12, 2, 3)
+    const y = everyWay(new PixelShuffle(2), wide)
+    expect(y.shape).toEqual([17, 3, 4, 6])
+    for (const [i, value] of y.data.entries()) {
+      const [w, h, c, n] = [i % 6, Math.floor(i / 6) % 4, Math.floor(i / 24) % 3, Math.floor(i / 72)]
+      const channel = c * 4 + (h % 2) * 2 + (w % 2)
+      const at = ((n * 12 + channel) * 2 + Math.floor(h / 2)) * 3 + Math.floor(w / 2)
+      expect(value).toBe(wide.data[at])
+    }
+    expect(everyWay(new PixelUnshuffle(2), y).data).toEqual(wide.data)
+    expect(() => pixelShuffle(x, 2)).toThrow('pixelShuffle: 2 channels do not make blocks of 2×2 pixels')
+    expect(() => pixelUnshuffle(x, 2)).toThrow('an image of 3×4 has no whole blocks of 2×2 pixels')
+    expect(() => pixelShuffle(x, 0)).toThrow('pixelShuffle: upscaleFactor must be 1 or more but is 0')
+    expect(() => new PixelUnshuffle(0.5)).toThrow('PixelUnshuffle: downscaleFactor must be')
   })
 
   test('reshape, Unflatten and Flatten share data', () => {

@@ -4,15 +4,7 @@ import { checkShape, formatShape } from '../tensor/shape.ts'
 import { noData, Tensor } from '../tensor/tensor.ts'
 import { KerneletError } from '../util/errors.ts'
 import { className, show } from '../util/show.ts'
-import {
-  constantOf,
-  definitionOf,
-  inputOf,
-  isConstant,
-  isInput,
-  isView,
-  type Operation,
-} from './definition.ts'
+import { constantOf, definitionOf, inputOf, isInput, isView, type Operation } from './definition.ts'
 import type { Model } from './model.ts'
 import { inferShape } from './operation.ts'
 
@@ -166,6 +158,7 @@ export class Tracer {
   readonly input: SymbolicTensor
   readonly #uses: Map<string, number> = new Map()
   readonly #constants: Map<Tensor, Map<number, number>> = new Map()
+  #constantCount = 0
 
   constructor(inputShape: number[]) {
     this.nodes.push({ ...inputOf({}), name: 'input', inputs: [], shape: inputShape })
@@ -238,10 +231,10 @@ export class Tracer {
     if (known !== undefined) return known
     const index = this.nodes.length
     this.#constants.set(tensor, (this.#constants.get(tensor) ?? new Map()).set(rank, index))
-    const count = this.nodes.filter(isConstant).length + 1
+    this.#constantCount++
     this.nodes.push({
       ...constantOf({ weight: tensor }),
-      name: `constant_${count}`,
+      name: `constant_${this.#constantCount}`,
       inputs: [],
       shape: image.length === 0 ? [1] : [...image],
     })

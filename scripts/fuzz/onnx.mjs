@@ -4,12 +4,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { root } from '../util.mjs'
 import { integer, joined, mutateBytes, mutateList } from './mutate.mjs'
+import * as made from './onnx-seeds.mjs'
 
 export const extension = 'onnx'
 
 /** The fields of a message that are messages, by their numbers: [name of the message]. */
 const messages = {
-  Model: { 7: 'Graph', 8: 'OperatorSet', 14: 'Note' },
+  Model: { 7: 'Graph', 8: 'OperatorSet', 14: 'Note', 25: 'Function' },
+  Function: { 7: 'Node', 9: 'OperatorSet', 11: 'Attribute' },
   Graph: { 1: 'Node', 5: 'Tensor', 11: 'Value', 12: 'Value', 13: 'Value' },
   Node: { 5: 'Attribute' },
   Attribute: { 5: 'Tensor', 6: 'Graph' },
@@ -23,7 +25,11 @@ const messages = {
 export function prepare(kernelet) {
   const folder = join(root, 'tests/fixtures')
   const files = readdirSync(folder).filter((name) => name.endsWith('.onnx'))
-  const seeds = [...files.map((name) => readFileSync(join(folder, name))), ...saved(kernelet)]
+  const seeds = [
+    ...files.map((name) => readFileSync(join(folder, name))),
+    ...saved(kernelet),
+    ...made.trees().map(encode),
+  ]
   const trees = seeds.map((bytes) => parse(bytes, 'Model'))
   const pools = { Note: [] }
   for (const tree of trees) collect(tree, 'Model', pools)

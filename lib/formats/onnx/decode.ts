@@ -1,11 +1,15 @@
 /** The bytes of a model as messages. A file is not trusted: what does not fit its lengths is refused. */
 import { PbfReader } from 'pbf'
 import { KerneletError, messageOf } from '../../util/errors.ts'
+import { kindOf } from '../file-kind.ts'
 
-import { type ModelProto, readModelProto } from './proto.ts'
+import { type GraphProto, type ModelProto, readModelProto } from './proto.ts'
 
 /** Fields of all messages together: far more than a model has, far less than memory. */
 const mostFields = 1 << 20
+
+/** Graphs in nodes of graphs. */
+const mostDepth = 16
 
 /** Integers of lists that no double is, by their place. */
 const exact: WeakMap<readonly number[], Map<number, bigint>> = new WeakMap()
@@ -25,10 +29,30 @@ export function decodeModel(bytes: Uint8Array, name: string): ModelProto {
   try {
     model = readModelProto(new CheckedReader(bytes))
   } catch (cause) {
-    throw notOnnx(name, messageOf(cause), cause)
+    throw otherFile(bytes, name, cause) ?? notOnnx(name, messageOf(cause), cause)
   }
-  if (!model.graph) throw notOnnx(name, 'it has no graph')
+  if (!model.graph) throw otherFile(bytes, name) ?? notOnnx(name, 'it has no graph')
+  checkDepth(model, name)
   return model
+}
+
+/** Of bytes that were read in vain. */
+function otherFile(bytes: Uint8Array, name: string, cause?: unknown): KerneletError | undefined {
+  const kind = kindOf(bytes)
+  return kind === undefined
+    ? undefined
+    : new KerneletError('ERR_FORMAT', `${name} is not an ONNX model but ${kind}`, { cause })
+}
+
+/** Whoever goes through graphs in graphs may do so by calling itself. */
+function checkDepth(model: ModelProto, name: string): void {
+  const inside = ({ node }: Pick<GraphProto, 'node'>) =>
+    node.flatMap(({ attribute }) => attribute.flatMap(({ g }) => g ?? []))
+  let graphs: Pick<GraphProto, 'node'>[] = [model.graph as GraphProto, ...model.functions]
+  for (let depth = 0; graphs.length > 0; depth++) {
+    if (depth > mostDepth) throw notOnnx(name, `its graphs lie in each other more than ${mostDepth} deep`)
+    graphs = graphs.flatMap(inside)
+  }
 }
 
 /** pbf's reader, which trusts lengths, made to check where every message and field ends. */

@@ -1,8 +1,8 @@
 /** Nodes of a model that together are one operation of ours. */
 import { sameShape } from '../../tensor/shape.ts'
 import type { Constants } from './constants.ts'
+import type { PlacedNode } from './functions.ts'
 import type { PreparedNode } from './prepared-node.ts'
-import type { NodeProto } from './proto.ts'
 
 /**
  * Joins what exporters take apart: a MatMul by a matrix of weights with an Add of one number a column is a linear
@@ -12,11 +12,11 @@ export function joinNodes(
   nodes: readonly PreparedNode[],
   constants: Constants,
   results: readonly string[],
-  ready: (proto: NodeProto) => PreparedNode,
+  ready: (proto: PlacedNode) => PreparedNode,
 ): PreparedNode[] {
   const protos = nodes.map(({ proto }) => proto)
   // undefined: the node is part of another one
-  const joined = new Map<NodeProto, NodeProto | undefined>()
+  const joined = new Map<PlacedNode, PlacedNode | undefined>()
   joinBiases(protos, constants, results, joined)
   joinSwish(protos, results, joined)
   return nodes.flatMap((one) => {
@@ -27,10 +27,10 @@ export function joinNodes(
 }
 
 function joinBiases(
-  protos: readonly NodeProto[],
+  protos: readonly PlacedNode[],
   constants: Constants,
   results: readonly string[],
-  joined: Map<NodeProto, NodeProto | undefined>,
+  joined: Map<PlacedNode, PlacedNode | undefined>,
 ): void {
   const shapeOf = (name: string) => constants.values.get(name)?.shape
   const readers = countReaders(protos, results)
@@ -51,9 +51,9 @@ function joinBiases(
 }
 
 function joinSwish(
-  protos: readonly NodeProto[],
+  protos: readonly PlacedNode[],
   results: readonly string[],
-  joined: Map<NodeProto, NodeProto | undefined>,
+  joined: Map<PlacedNode, PlacedNode | undefined>,
 ): void {
   const readers = countReaders(protos, results)
   const makers = makersOf(protos)
@@ -70,12 +70,12 @@ function joinSwish(
 }
 
 /** The node that makes each value. */
-function makersOf(nodes: readonly NodeProto[]): Map<string, NodeProto> {
+function makersOf(nodes: readonly PlacedNode[]): Map<string, PlacedNode> {
   return new Map(nodes.flatMap((node) => node.output.map((output) => [output, node] as const)))
 }
 
 /** How many nodes and results read each value. */
-function countReaders(nodes: readonly NodeProto[], results: readonly string[]): Map<string, number> {
+function countReaders(nodes: readonly PlacedNode[], results: readonly string[]): Map<string, number> {
   const readers = new Map<string, number>()
   for (const name of [...nodes.flatMap((node) => node.input), ...results]) {
     readers.set(name, (readers.get(name) ?? 0) + 1)

@@ -42,9 +42,9 @@ export interface LoadOnnxOptions {
  * byte of weights and inputs.
  *
  * @param source the path of a file, or its bytes
- * @throws KerneletError `ERR_FORMAT` when the file is damaged; `ERR_UNSUPPORTED` for an operator or attribute that
- *   there is none of here, by node, operator and opset, and for a node that goes beyond those bounds; `ERR_IO` when
- *   the file, or one it refers to, cannot be read
+ * @throws KerneletError `ERR_FORMAT` when the file is damaged, or of another kind, which the error names;
+ *   `ERR_UNSUPPORTED` for operators and attributes that there are none of here, all of them, by node, operator and
+ *   opset, and for a node that goes beyond those bounds; `ERR_IO` when the file, or one it refers to, cannot be read
  */
 export function loadOnnx(source: FileSource, options: LoadOnnxOptions = {}): OnnxModel {
   checkOptions('loadOnnx', options, ['output', 'dataFolder'])

@@ -3,7 +3,8 @@
 import { KerneletError, type KerneletErrorCode } from '../../util/errors.ts'
 import { show } from '../../util/show.ts'
 import type { NdArray } from './array.ts'
-import type { AttributeProto, NodeProto } from './proto.ts'
+import type { PlacedNode } from './functions.ts'
+import type { AttributeProto, GraphProto } from './proto.ts'
 import { dense } from './sparse.ts'
 import { type DataFolder, readTensor } from './tensor.ts'
 
@@ -28,18 +29,21 @@ export class OnnxNode {
   readonly op: string
   readonly inputs: readonly string[]
   readonly outputs: readonly string[]
+  /** The last of its inputs, so many, are values around it that its own graphs read. */
+  readonly captured: number
   /** Version of the operator set. */
   readonly opset: number
   readonly #attributes: Map<string, AttributeProto>
   readonly #asked: Set<string> = new Set()
   readonly #folder: DataFolder
 
-  constructor(node: NodeProto, opset: number, folder: DataFolder) {
+  constructor(node: PlacedNode, opset: number, folder: DataFolder) {
     this.name = node.name || node.output.find((output) => output !== '') || node.op_type
     this.op = node.op_type
     this.inputs = node.input
     this.outputs = node.output
-    this.opset = opset
+    this.captured = node.captured ?? 0
+    this.opset = node.opset ?? opset
     this.#attributes = new Map(node.attribute.map((attribute) => [attribute.name, attribute]))
     this.#folder = folder
   }
@@ -85,6 +89,12 @@ export class OnnxNode {
     return readTensor(attribute.t, `${this.place}: attribute ${name}`, this.#folder)
   }
 
+  graph(name: string): GraphProto {
+    const graph = this.#read(name, 5)?.g
+    if (graph) return graph
+    throw this.error('ERR_FORMAT', `attribute ${name}, a graph, is missing`)
+  }
+
   /** A sparse tensor, with its zeros. */
   sparse(name: string): NdArray | undefined {
     const attribute = this.#read(name, 11)
@@ -103,7 +113,8 @@ export class OnnxNode {
   checkAttributes(): void {
     for (const [name, { ref_attr_name: reference }] of this.#attributes) {
       if (!this.#asked.has(name)) throw this.unsupported(`attribute ${show(name)} is not supported`)
-      if (reference) throw this.unsupported(`attribute ${name} refers to one of a function`)
+      if (reference)
+        throw this.unsupported(`attribute ${name} refers to one of a function, which the node is not in`)
     }
   }
 

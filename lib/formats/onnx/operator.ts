@@ -1,7 +1,7 @@
 /**
  * What there is to know of an ONNX operator and of how an operation is written as one: a file of `operators/` holds both
  * for a family. Nothing else names an operator, but join.ts, which joins some, graph-writer.ts, which puts some between,
- * and constants.ts, for Constant.
+ * constants.ts, for Constant, and prepare.ts, which takes a branch of an If.
  */
 import type { GraphNode } from '../../graph/graph.ts'
 import type { ElementType } from './element.ts'

@@ -1,16 +1,19 @@
 /** A model's graph made ready to run: nodes checked, weights read, what is known before any image computed. */
 
 import type { Buffer, Parameter } from '../../tensor/parameter.ts'
+import { elements } from '../../tensor/shape.ts'
 import { Tensor } from '../../tensor/tensor.ts'
 import { KerneletError } from '../../util/errors.ts'
 import { show } from '../../util/show.ts'
-import { Constants } from './constants.ts'
+import { arrayOfKnown, Constants } from './constants.ts'
 import { notOnnx } from './decode.ts'
 import { type ElementType, elementTypeOf, float32 } from './element.ts'
+import { flattened, identity, type PlacedNode } from './functions.ts'
 import { inferTypes } from './infer.ts'
 import { type OnnxValueInfo, valueInfo } from './info.ts'
 import { joinNodes } from './join.ts'
 import { inOrder, needed } from './order.ts'
+import { Preparer } from './prepare-body.ts'
 import { isStandard, type PreparedNode, prepareNode } from './prepared-node.ts'
 import type { GraphProto, ModelProto, NodeProto, ValueInfoProto } from './proto.ts'
 import { initializersOf } from './sparse.ts'
@@ -43,8 +46,8 @@ export interface Prepared {
 
 /** @param file what errors call the model */
 export function prepare(model: ModelProto, file: string, folder: DataFolder): Prepared {
-  const graph = model.graph as GraphProto
   const opset = opsetOf(model, file)
+  const graph = flattened(model, file)
   const initializers = initializersOf(graph)
   const results = graph.output.map(({ name }) => name)
   const given = new Set([...initializers.keys(), ...graph.input.map(({ name }) => name)])
@@ -54,12 +57,13 @@ export function prepare(model: ModelProto, file: string, folder: DataFolder): Pr
     if (type && !type.tensor_type)
       throw new KerneletError('ERR_UNSUPPORTED', `${file}: its input ${show(name)} is no tensor`)
   }
-  const ready = (proto: NodeProto) => prepareNode(proto, opset, folder)
   const types = new Map(inputs.flatMap(declaredType))
   const constants = new Constants({ batch: 1, declaredBatch: undefined, held: new Map(), types })
   const read = new Set([...protos.flatMap((proto) => proto.input), ...results])
   for (const [name, get] of initializers) if (read.has(name)) constants.read(get(folder), folder)
-  const left = protos.map(ready).filter((one) => !constants.fold(one))
+  const preparer = new Preparer(opset, folder, file)
+  const left = unfolded(protos, results, constants, preparer, file)
+  const ready = (proto: PlacedNode) => prepareNode(proto, opset, folder)
   const { nodes, tensors, held } = stateOf(joinNodes(left, constants, results, ready), constants, types)
   for (const [name, value] of constants.values) if (!Tensor.is(value)) types.set(name, value.type)
   inferTypes(nodes, types)
@@ -73,6 +77,65 @@ export function prepare(model: ModelProto, file: string, folder: DataFolder): Pr
     held,
     types,
   }
+}
+
+/** The nodes that have to wait for an image; others are run now, and of an If whose condition is known one branch stays. */
+function unfolded(
+  protos: readonly PlacedNode[],
+  results: readonly string[],
+  constants: Constants,
+  preparer: Preparer,
+  file: string,
+): PreparedNode[] {
+  const left: PreparedNode[] = []
+  const waiting = [...protos].reverse()
+  let branches = false
+  for (let proto = waiting.pop(); proto; proto = waiting.pop()) {
+    const branch = branchTaken(proto, constants)
+    if (branch) {
+      for (const [, get] of initializersOf(branch)) constants.read(get(preparer.folder), preparer.folder)
+      waiting.push(...nodesOf(branch, proto, file).reverse())
+      branches = true
+      continue
+    }
+    const prepared = preparer.prepare(proto)
+    if (prepared && !constants.fold(prepared)) left.push(prepared)
+  }
+  preparer.check()
+  if (!branches) return left
+  // what only the other branch needed
+  const kept = needed(
+    left.map(({ proto }) => proto),
+    results,
+  )
+  const same = new Map(left.map((one) => [one.proto, one]))
+  return kept.map((proto) => same.get(proto) ?? prepareNode(proto, preparer.opset, preparer.folder))
+}
+
+/** The branch that an If takes whatever the image is. */
+function branchTaken(proto: PlacedNode, constants: Constants): GraphProto | undefined {
+  const condition = constants.values.get(proto.input[0] ?? '')
+  if (proto.op_type !== 'If' || !isStandard(proto.domain) || !condition || elements(condition.shape) !== 1) {
+    return undefined
+  }
+  const name = Number(arrayOfKnown(condition).values[0]) === 0 ? 'else_branch' : 'then_branch'
+  return proto.attribute.find((one) => one.name === name)?.g
+}
+
+/** The nodes of a branch, in order, and what gives its results the names that the If gives them. */
+function nodesOf(branch: GraphProto, node: PlacedNode, file: string): NodeProto[] {
+  const given = new Set([...initializersOf(branch).keys(), ...node.input])
+  const copies = node.output.flatMap((output, i) => {
+    const from = branch.output[i]?.name
+    if (from === undefined) {
+      throw notOnnx(file, `a branch of node ${show(node.name || node.op_type)} has too few outputs`)
+    }
+    return output === '' ? [] : identity(from, output)
+  })
+  return needed(
+    [...inOrder(branch, given, file), ...copies],
+    copies.flatMap(({ output }) => output),
+  )
 }
 
 /** Name and element type of an input; where it does not say, float. */

@@ -4,17 +4,17 @@ import { KerneletError } from '../../util/errors.ts'
 import { show } from '../../util/show.ts'
 import { spend } from './budget.ts'
 import type { ElementType } from './element.ts'
+import type { PlacedNode } from './functions.ts'
 import { OnnxNode } from './node.ts'
 import type { Operator } from './operator.ts'
 import { operators } from './operators/index.ts'
-import type { NodeProto } from './proto.ts'
 import type { DataFolder } from './tensor.ts'
 import { Turned, turnedResults } from './turned.ts'
 import { isSymbolic, type Run, type Step, type Value } from './value.ts'
 
 /** One operator in its place. */
 export interface PreparedNode {
-  readonly proto: NodeProto
+  readonly proto: PlacedNode
   readonly node: OnnxNode
   readonly operator: Operator
   readonly step: Step
@@ -26,16 +26,24 @@ export function isStandard(domain: string): boolean {
   return domain === '' || domain === 'ai.onnx'
 }
 
-export function prepareNode(proto: NodeProto, opset: number, folder: DataFolder): PreparedNode {
+export function prepareNode(proto: PlacedNode, opset: number, folder: DataFolder): PreparedNode {
   const node = new OnnxNode(proto, opset, folder)
-  if (!isStandard(proto.domain)) {
-    throw node.unsupported(`operators of ${show(proto.domain)} are not supported`)
+  const operator = operatorOf(proto)
+  if (!operator) {
+    throw node.unsupported(
+      isStandard(proto.domain)
+        ? `the operator ${proto.op_type} is not supported`
+        : `operators of ${show(proto.domain)} are not supported`,
+    )
   }
-  const operator = operators.get(proto.op_type)
-  if (!operator) throw node.unsupported(`the operator ${proto.op_type} is not supported`)
   const step = operator.read(node)
   node.checkAttributes()
   return { proto, node, operator, step }
+}
+
+/** What there is to know of a node's operator; undefined: it is not supported. */
+export function operatorOf({ domain, op_type: name }: PlacedNode): Operator | undefined {
+  return operators.get(isStandard(domain) ? name : `${domain}.${name}`)
 }
 
 /** Runs a node: takes its inputs from `values`, but for its weights, and puts its outputs there. */

@@ -24,7 +24,13 @@ export interface StringStringEntryProto {
 
 export interface FunctionProto {
   name: string
+  input: string[]
+  output: string[]
+  node: NodeProto[]
+  opset_import: OperatorSetIdProto[]
   domain: string
+  attribute_proto: AttributeProto[]
+  overload: string
 }
 
 export interface GraphProto {
@@ -43,6 +49,7 @@ export interface NodeProto {
   op_type: string
   attribute: AttributeProto[]
   domain: string
+  overload: string
 }
 
 export interface AttributeProto {
@@ -51,6 +58,7 @@ export interface AttributeProto {
   i: number
   s: Uint8Array | undefined
   t: TensorProto | undefined
+  g: GraphProto | undefined
   floats: number[]
   ints: number[]
   strings: Uint8Array[]
@@ -174,17 +182,40 @@ export function writeStringStringEntryProto(obj: Draft<StringStringEntryProto>, 
 }
 
 export function readFunctionProto(pbf: PbfReader, end?: number): FunctionProto {
-  const obj: FunctionProto = { name: '', domain: '' }
+  const obj: FunctionProto = {
+    name: '',
+    input: [],
+    output: [],
+    node: [],
+    opset_import: [],
+    domain: '',
+    attribute_proto: [],
+    overload: '',
+  }
   let field: number
   while ((field = pbf.nextField(end))) {
     if (field === 1) obj.name = pbf.readString()
+    else if (field === 4) obj.input.push(pbf.readString())
+    else if (field === 5) obj.output.push(pbf.readString())
+    else if (field === 7) obj.node.push(readNodeProto(pbf, pbf.readVarint() + pbf.pos))
+    else if (field === 9) obj.opset_import.push(readOperatorSetIdProto(pbf, pbf.readVarint() + pbf.pos))
     else if (field === 10) obj.domain = pbf.readString()
+    else if (field === 11) obj.attribute_proto.push(readAttributeProto(pbf, pbf.readVarint() + pbf.pos))
+    else if (field === 13) obj.overload = pbf.readString()
   }
   return obj
 }
 export function writeFunctionProto(obj: Draft<FunctionProto>, pbf: PbfWriter): void {
   if (obj.name) pbf.writeStringField(1, obj.name)
+  if (obj.input) for (const item of obj.input) pbf.writeStringField(4, item)
+  if (obj.output) for (const item of obj.output) pbf.writeStringField(5, item)
+  if (obj.node) for (const item of obj.node) pbf.writeMessage(7, writeNodeProto, item)
+  if (obj.opset_import)
+    for (const item of obj.opset_import) pbf.writeMessage(9, writeOperatorSetIdProto, item)
   if (obj.domain) pbf.writeStringField(10, obj.domain)
+  if (obj.attribute_proto)
+    for (const item of obj.attribute_proto) pbf.writeMessage(11, writeAttributeProto, item)
+  if (obj.overload) pbf.writeStringField(13, obj.overload)
 }
 
 export function readGraphProto(pbf: PbfReader, end?: number): GraphProto {
@@ -218,7 +249,15 @@ export function writeGraphProto(obj: Draft<GraphProto>, pbf: PbfWriter): void {
 }
 
 export function readNodeProto(pbf: PbfReader, end?: number): NodeProto {
-  const obj: NodeProto = { input: [], output: [], name: '', op_type: '', attribute: [], domain: '' }
+  const obj: NodeProto = {
+    input: [],
+    output: [],
+    name: '',
+    op_type: '',
+    attribute: [],
+    domain: '',
+    overload: '',
+  }
   let field: number
   while ((field = pbf.nextField(end))) {
     if (field === 1) obj.input.push(pbf.readString())
@@ -227,6 +266,7 @@ export function readNodeProto(pbf: PbfReader, end?: number): NodeProto {
     else if (field === 4) obj.op_type = pbf.readString()
     else if (field === 5) obj.attribute.push(readAttributeProto(pbf, pbf.readVarint() + pbf.pos))
     else if (field === 7) obj.domain = pbf.readString()
+    else if (field === 8) obj.overload = pbf.readString()
   }
   return obj
 }
@@ -237,6 +277,7 @@ export function writeNodeProto(obj: Draft<NodeProto>, pbf: PbfWriter): void {
   if (obj.op_type) pbf.writeStringField(4, obj.op_type)
   if (obj.attribute) for (const item of obj.attribute) pbf.writeMessage(5, writeAttributeProto, item)
   if (obj.domain) pbf.writeStringField(7, obj.domain)
+  if (obj.overload) pbf.writeStringField(8, obj.overload)
 }
 
 export function readAttributeProto(pbf: PbfReader, end?: number): AttributeProto {
@@ -246,6 +287,7 @@ export function readAttributeProto(pbf: PbfReader, end?: number): AttributeProto
     i: 0,
     s: undefined,
     t: undefined,
+    g: undefined,
     floats: [],
     ints: [],
     strings: [],
@@ -260,6 +302,7 @@ export function readAttributeProto(pbf: PbfReader, end?: number): AttributeProto
     else if (field === 3) obj.i = pbf.readVarint(true)
     else if (field === 4) obj.s = pbf.readBytes()
     else if (field === 5) obj.t = readTensorProto(pbf, pbf.readVarint() + pbf.pos)
+    else if (field === 6) obj.g = readGraphProto(pbf, pbf.readVarint() + pbf.pos)
     else if (field === 7) pbf.readPackedFloat(obj.floats)
     else if (field === 8) pbf.readPackedVarint(obj.ints, true)
     else if (field === 9) obj.strings.push(pbf.readBytes())
@@ -275,6 +318,7 @@ export function writeAttributeProto(obj: Draft<AttributeProto>, pbf: PbfWriter):
   if (obj.i) pbf.writeVarintField(3, obj.i)
   if (obj.s != null) pbf.writeBytesField(4, obj.s)
   if (obj.t) pbf.writeMessage(5, writeTensorProto, obj.t)
+  if (obj.g) pbf.writeMessage(6, writeGraphProto, obj.g)
   if (obj.floats) for (const item of obj.floats) pbf.writeFloatField(7, item)
   if (obj.ints) for (const item of obj.ints) pbf.writeVarintField(8, item)
   if (obj.strings) for (const item of obj.strings) pbf.writeBytesField(9, item)

@@ -1,20 +1,12 @@
-/** Transposed convolution, over one or two dimensions. */
+/** Transposed convolution, over one to three dimensions. */
 import { convTranspose1d, convTranspose2d } from '../../../ops/index.ts'
 import { formatShape, windowExtent } from '../../../tensor/shape.ts'
 import type { OnnxNode } from '../node.ts'
 import type { Family } from '../operator.ts'
 import { layer } from '../slots.ts'
 import type { Read } from '../value.ts'
-import {
-  convolutionAs,
-  lastOf,
-  linear,
-  operandsOf,
-  place,
-  planar,
-  readWindow,
-  type Window,
-} from './window.ts'
+import { convTranspose3d, planar, type Window } from './volume.ts'
+import { convolutionAs, lastOf, linear, operandsOf, place, readWindow } from './window.ts'
 
 const ConvTranspose: Read = (node) => {
   const attributes = readWindow(node)
@@ -32,6 +24,7 @@ const ConvTranspose: Read = (node) => {
       ? padsFor(asked, autoPad, window, image, added)
       : { ...window, outputPadding: added }
     const all = { ...window, before, after }
+    if (x.shape.length === 5) return convTranspose3d(node, x, weight, bias, all, outputPadding, groups)
     const [first = 0, second = 0] = outputPadding
     return x.shape.length === 3
       ? convTranspose1d(x, weight, bias, { ...linear(all), groups, outputPadding: first })

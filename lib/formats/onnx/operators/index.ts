@@ -1,22 +1,32 @@
 /**
- * The operators there are, and how operations are written. shape.ts moves elements (Reshape, Transpose, Concat …), linear.ts
- * multiplies matrices, window.ts slides windows (convolutions and pools); the others are what their names say.
+ * The operators there are, and how operations are written. shape.ts moves elements (Reshape, Transpose, Concat …),
+ * arrange.ts and indexing.ts do so in rarer ways, linear.ts multiplies matrices, window.ts slides windows (convolutions and pools),
+ * control.ts runs graphs inside nodes; the others are what their names say.
  */
 import type { Writers } from '../graph-writer.ts'
 import type { Operator } from '../operator.ts'
 import { arithmetic } from './arithmetic.ts'
+import { arranging } from './arrange.ts'
 import { attention } from './attention.ts'
 import { cast } from './cast.ts'
+import { control } from './control.ts'
 import { transposed } from './conv-transpose.ts'
+import { detection } from './detection.ts'
 import { einsum } from './einsum.ts'
 import { elementwise } from './elementwise.ts'
+import { fused } from './fused.ts'
+import { generating } from './generate.ts'
+import { indexing } from './indexing.ts'
 import { integerProducts } from './integer-products.ts'
 import { matrices } from './linear.ts'
+import { moreWindows } from './more-windows.ts'
 import { normalise } from './normalise.ts'
 import { padding } from './pad.ts'
 import { quantization } from './quantize.ts'
 import { recurrence } from './recurrent.ts'
 import { resizing } from './resize.ts'
+import { sampling } from './sampling.ts'
+import { selecting } from './select.ts'
 import { movement } from './shape.ts'
 import { windows } from './window.ts'
 
@@ -36,6 +46,15 @@ const families = [
   resizing,
   transposed,
   windows,
+  control,
+  arranging,
+  generating,
+  indexing,
+  selecting,
+  sampling,
+  detection,
+  moreWindows,
+  fused,
 ]
 
 export const operators: ReadonlyMap<string, Operator> = new Map(

@@ -5,8 +5,7 @@ import { Tensor } from '../../../tensor/tensor.ts'
 import { KerneletError } from '../../../util/errors.ts'
 import { show } from '../../../util/show.ts'
 import * as nd from '../array.ts'
-import { spend } from '../budget.ts'
-import { type ElementType, float32, int64, type Scalar } from '../element.ts'
+import { type ElementType, float32, int64 } from '../element.ts'
 import type { Write } from '../graph-writer.ts'
 import type { OnnxNode } from '../node.ts'
 import { axisAttribute, type Family, same } from '../operator.ts'
@@ -17,7 +16,6 @@ import {
   axisOf,
   commonType,
   dimensionOf,
-  indicesOf,
   integersOf,
   isSymbolic,
   keepBatch,
@@ -198,9 +196,10 @@ export function cut(
       shape.map((size, d) => (d === axis ? count : size)),
     )
   }
-  if (step < 1) throw node.unsupported(`a step of ${step} is not supported when a model is compiled`)
   if (count < 1) throw node.unsupported('a slice without elements')
-  return slice(value, axis, start, start + (count - 1) * step + 1, step)
+  const last = start + (count - 1) * step
+  if (step > 0) return slice(value, axis, start, last + 1, step)
+  return slice(value, axis, start, last > 0 ? last - 1 : undefined, step)
 }
 
 const Slice: Read = (node) => {
@@ -264,37 +263,6 @@ const Split: Read = (node) => {
   }
 }
 
-const Gather: Read = (node) => {
-  const axis = node.int('axis', 0)
-  return (inputs, run) => {
-    const value = required(node, inputs, 0)
-    const at = dimensionOf(node, axis, value)
-    const indices = indicesOf(node, required(node, inputs, 1), 'the indices')
-    // The one image of a model of one, of which there is one number.
-    const only = run.declaredBatch === 1 && value.shape.length === 1 && indices.shape.length === 0
-    if (only && isSymbolic(value) && [0, -1].includes(nd.first(indices) as number)) return value
-    keepBatch(node, value, at)
-    if (!isSymbolic(value)) return nd.gather(arrayOf(node, value), indices, at)
-    if (indices.shape.length > 1) throw node.unsupported('indices of more than one dimension when compiled')
-    const size = value.shape[at] ?? 0
-    spend(indices.values.length * tracedSteps)
-    const pieces = Array.from<Scalar, number>(indices.values, Number).map((index) => {
-      const from = index < 0 ? index + size : index
-      if (!(from >= 0 && from < size)) {
-        throw node.error('ERR_SHAPE', `index ${index} is outside a dimension of ${size}`)
-      }
-      return tensorOf(cut(node, value, at, from, 1, 1), node)
-    })
-    if (pieces.length === 0) throw node.unsupported('a tensor without elements')
-    if (indices.shape.length === 1) return pieces.length === 1 ? (pieces[0] as Value) : cat(pieces, at)
-    return reshaped(
-      node,
-      pieces[0] as Value,
-      value.shape.filter((_, d) => d !== at),
-    )
-  }
-}
-
 const Shape: Read = (node) => {
   const [start, end] = [node.int('start', 0), node.has('end') ? node.int('end', 0) : undefined]
   return (inputs) => nd.integers(required(node, inputs, 0).shape.slice(start, end))
@@ -323,90 +291,6 @@ const Constant: Read = (node) => {
   node.checkAttributes()
   if (!value) throw node.error('ERR_FORMAT', 'it has no value')
   return () => value
-}
-
-const ConstantOfShape: Read = (node) => {
-  const { type, values } = node.tensor('value') ?? nd.filled(float32, [1], 0)
-  if (values.length !== 1) throw node.error('ERR_FORMAT', 'its value is not one number')
-  return (inputs) => {
-    const shape = sizesOf(node, required(node, inputs, 0), 'the shape')
-    return nd.filled(type, shape, values[0] as Scalar)
-  }
-}
-
-/** A list of sizes, none below 0. */
-function sizesOf(node: OnnxNode, value: Value, what: string): number[] {
-  const sizes = integersOf(node, value, what) as number[]
-  if (sizes.every((size) => size >= 0)) return sizes
-  throw node.error('ERR_SHAPE', `${what} ${show(sizes)} has a number below 0`)
-}
-
-const Expand: Read = (node) => (inputs) => {
-  const value = required(node, inputs, 0)
-  const target = sizesOf(node, required(node, inputs, 1), 'the shape')
-  const shape = nd.broadcastShapes([value.shape, target])
-  if (sameShape(shape, value.shape)) return value
-  if (isSymbolic(value)) throw node.unsupported('it is supported in run() only when it makes copies')
-  return nd.broadcastTo(arrayOf(node, value), shape)
-}
-
-const Tile: Read = (node) => (inputs) => {
-  const array = arrayOf(node, required(node, inputs, 0))
-  const repeats = sizesOf(node, required(node, inputs, 1), 'the repeats')
-  const { type, shape } = array
-  if (repeats.length !== shape.length) {
-    throw node.error('ERR_SHAPE', `${show(repeats)} does not repeat ${formatShape(shape)}`)
-  }
-  if (repeats.includes(0))
-    return nd.allocate(
-      type,
-      shape.map((size, d) => size * (repeats[d] ?? 0)),
-    )
-  return repeats.reduce((tiled, count, d) => {
-    if (count === 1) return tiled
-    const [before, after] = [tiled.shape.slice(0, d), tiled.shape.slice(d)]
-    // as many copies beside each other: a dimension of its own that one goes along without moving
-    const strides = nd.stridesOf(tiled.shape)
-    const steps = [...strides.slice(0, d), 0, ...strides.slice(d)]
-    const { values } = nd.view(tiled, [...before, count, ...after], 0, steps)
-    return { type, shape: [...before, count * (after[0] ?? 0), ...after.slice(1)], values }
-  }, array)
-}
-
-const Range: Read = (node) => (inputs) => {
-  const arrays = [0, 1, 2].map((i) => arrayOf(node, required(node, inputs, i))) as [
-    nd.NdArray,
-    nd.NdArray,
-    nd.NdArray,
-  ]
-  const type = commonType(node, arrays)
-  const [start, limit, delta] = arrays.map(({ values }) => values[0]) as [Scalar?, Scalar?, Scalar?]
-  if (start === undefined || limit === undefined || delta === undefined) {
-    throw node.error('ERR_SHAPE', 'start, limit and delta must each be one number')
-  }
-  const exact = [start, limit, delta].every((one) => typeof one === 'bigint')
-  const count = exact
-    ? steps(start as bigint, limit as bigint, delta as bigint)
-    : Math.max(Math.ceil((Number(limit) - Number(start)) / Number(delta)), 0)
-  if (!Number.isFinite(count)) {
-    throw node.error('ERR_SHAPE', `there is no range from ${start} to ${limit} in steps of ${delta}`)
-  }
-  const range = nd.allocate(type, [count])
-  if (exact) {
-    const values = range.values as BigInt64Array
-    for (let i = 0, one = start as bigint; i < count; i++, one += delta as bigint) values[i] = one
-  } else {
-    const values = range.values as Float64Array
-    for (let i = 0; i < count; i++) values[i] = Number(start) + i * Number(delta)
-  }
-  return range
-}
-
-/** How many integers there are from `start` to `limit`, which is none of them. */
-function steps(start: bigint, limit: bigint, delta: bigint): number {
-  if (delta === 0n) return Number.POSITIVE_INFINITY
-  const [way, step] = delta > 0n ? [limit - start, delta] : [start - limit, -delta]
-  return way <= 0n ? 0 : Number((way + step - 1n) / step)
 }
 
 /** The batch stays: 0 takes that dimension over. */
@@ -444,19 +328,14 @@ export const movement: Family = {
   operators: {
     Concat: { read: Concat, slot: anywhere },
     Constant,
-    ConstantOfShape: { read: ConstantOfShape, type: (node) => node.tensor('value')?.type ?? float32 },
-    Expand,
     Flatten: { read: Flatten, moves: true },
-    Gather: { read: Gather, moves: true },
     Identity: { read: Identity, moves: true },
-    Range,
     Reshape: { read: Reshape, moves: true },
     Shape: { read: Shape, type: () => int64 },
     Size: { read: Size, type: () => int64 },
     Slice: { read: Slice, moves: true },
     Split: { read: Split, moves: true },
     Squeeze: { read: Squeeze, moves: true },
-    Tile,
     Transpose: { read: Transpose, moves: true },
     Unsqueeze: { read: Unsqueeze, moves: true },
   },

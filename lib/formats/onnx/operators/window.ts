@@ -22,6 +22,7 @@ import type { OnnxNode } from '../node.ts'
 import type { Family } from '../operator.ts'
 import { layer } from '../slots.ts'
 import { arrayOf, isSymbolic, type Read, required, tensorOf, type Value } from '../value.ts'
+import { conv3d, planar, poolVolume, type Window } from './volume.ts'
 
 /** The attributes of a window, a number for each dimension it slides along. */
 export interface WindowAttributes {
@@ -46,15 +47,6 @@ export function readWindow(node: OnnxNode): WindowAttributes {
     dilations: node.ints('dilations'),
     pads,
   }
-}
-
-/** A window over an image of a known size. */
-export interface Window {
-  readonly kernel: number[]
-  readonly stride: number[]
-  readonly dilation: number[]
-  readonly before: number[]
-  readonly after: number[]
 }
 
 export function place(
@@ -90,16 +82,6 @@ export function place(
   return { kernel: size, stride, dilation, before: upper ? less : more, after: upper ? more : less }
 }
 
-/** How the functions of images take a window over two dimensions, but for its size. */
-export function planar({ stride, dilation, before, after }: Window): {
-  stride: [number, number]
-  dilation: [number, number]
-  padding: [number, number, number, number]
-} {
-  const two = (list: number[]) => list as [number, number]
-  return { stride: two(stride), dilation: two(dilation), padding: [...two(before), ...two(after)] }
-}
-
 /** How the functions of sequences take a window over one. */
 export function linear({ stride, dilation, before, after }: Window): {
   stride: number
@@ -123,9 +105,9 @@ export function operandsOf(
   if (isSymbolic(weight) || isSymbolic(bias)) {
     throw node.unsupported('weights that are computed from the image are for run() only')
   }
-  if (rank !== 3 && rank !== 4) {
+  if (rank < 3 || rank > 5) {
     throw node.unsupported(
-      `a convolution over ${formatShape(x.shape.slice(2))} has ${rank - 2} dimensions, not 1 or 2`,
+      `a convolution over ${formatShape(x.shape.slice(2))} has ${rank - 2} dimensions, not 1 to 3`,
     )
   }
   if (weight.shape.length !== rank) {
@@ -150,13 +132,18 @@ const Conv: Read = (node) => {
   return (inputs) => {
     const { x, weight, bias, kernel } = operandsOf(node, attributes, inputs)
     const window = place(node, attributes, kernel, x.shape.slice(2))
+    if (x.shape.length === 5) return conv3d(node, x, weight, bias, window, groups)
     return x.shape.length === 3
       ? conv1d(x, weight, bias, { ...linear(window), groups })
       : conv2d(x, weight, bias, { ...planar(window), groups })
   }
 }
 
-function readPool(node: OnnxNode): { attributes: WindowAttributes; ceilMode: boolean; kernel: number[] } {
+export function readPool(node: OnnxNode): {
+  attributes: WindowAttributes
+  ceilMode: boolean
+  kernel: number[]
+} {
   const attributes = readWindow(node)
   if (!attributes.kernel) throw node.error('ERR_FORMAT', 'attribute kernel_shape is missing')
   return { attributes, kernel: attributes.kernel, ceilMode: node.flag('ceil_mode', false) }
@@ -193,29 +180,12 @@ function nativePool(
 ): Tensor | undefined {
   if (!Tensor.is(x)) return undefined
   const image = x.shape.slice(2)
-  if (image.length === 3 && isIdle(window, 1) && isIdle(window, 2)) {
-    // As PyTorch exports local response norm: over the channels alone. The dimensions it leaves alone are one.
-    const [n = 1, c = 1, depth = 1, height = 1, width = 1] = x.shape
-    const two = (list: number[]) => list.slice(0, 2)
-    const { kernel, stride, dilation, before, after } = window
-    const merged = {
-      kernel: two(kernel),
-      stride: two(stride),
-      dilation: two(dilation),
-      before: two(before),
-      after: two(after),
-    }
-    const pooled = nativePool(reshape(x, [n, c, depth, height * width]), merged, overOne, overTwo)
-    return pooled && reshape(pooled, [n, c, pooled.shape[2] ?? 0, height, width])
+  if (image.length === 3) {
+    return poolVolume(x, window, (plane, part) => nativePool(plane, part, overOne, overTwo))
   }
   if (!fitsNative(window, image)) return undefined
   const [height = 1, width = 1] = window.kernel
   return image.length === 1 ? overOne(x, height, linear(window)) : overTwo(x, [height, width], planar(window))
-}
-
-/** Whether a window does nothing along a dimension. */
-function isIdle({ kernel, stride, before, after }: Window, d: number): boolean {
-  return kernel[d] === 1 && stride[d] === 1 && before[d] === 0 && after[d] === 0
 }
 
 /** The native pools take one or two dimensions, and less padding than the window covers. */
@@ -244,7 +214,7 @@ const AveragePool: Read = (node) => {
 }
 
 /** Positions of a window along every dimension of the image. */
-function positions(x: nd.NdArray, window: Window, ceilMode: boolean): number[] {
+export function positions(x: nd.NdArray, window: Window, ceilMode: boolean): number[] {
   const { kernel, stride, dilation, before, after } = window
   const counts = x.shape
     .slice(2)
@@ -267,7 +237,7 @@ function positions(x: nd.NdArray, window: Window, ceilMode: boolean): number[] {
 }
 
 /** Every window of a pool over any number of dimensions: `visit` gets the places in the image it covers. */
-function slide(
+export function slide(
   x: nd.NdArray,
   counts: readonly number[],
   { kernel, stride, dilation, before, after }: Window,
