@@ -2,11 +2,12 @@
 
 import { dirname } from 'node:path'
 import type { CompiledModel } from '../../compile/compiled-model.ts'
+import { type NamedCompileOptions, NamedModel, type NamedShapes } from '../../compile/named-model.ts'
 import type { CompileOptions } from '../../compile/options.ts'
 import { SymbolicTensor, type Tracer } from '../../graph/graph.ts'
 import type { Summary } from '../../graph/summary.ts'
 import { Module } from '../../nn/module.ts'
-import { elements, formatShape } from '../../tensor/shape.ts'
+import { checkShape, elements, formatShape } from '../../tensor/shape.ts'
 import { Tensor } from '../../tensor/tensor.ts'
 import { checkOptions, objectOf } from '../../util/check.ts'
 import { KerneletError } from '../../util/errors.ts'
@@ -17,12 +18,19 @@ import { Budget, within } from './budget.ts'
 import { decodeModel } from './decode.ts'
 import { list, type OnnxValueInfo } from './info.ts'
 import { bytesOf, inputValue, resultOf } from './io.ts'
+import { Joined } from './joined.ts'
 import type { OnnxInput, OnnxResult } from './onnx-array.ts'
 import { nodesFor, type Prepared, prepare } from './prepare.ts'
 import { type PreparedNode, runNode } from './prepared-node.ts'
 import type { ModelProto } from './proto.ts'
 import { Turned } from './turned.ts'
 import { isSymbolic, type Run, tensorOf, type Value } from './value.ts'
+
+/** Options of `OnnxModel.compileNamed`. */
+export interface NamedOnnxOptions extends NamedCompileOptions {
+  /** Shapes of one image, by the name of an input. */
+  inputShapes?: NamedShapes | undefined
+}
 
 /** Options of `loadOnnx`. */
 export interface LoadOnnxOptions {
@@ -154,10 +162,15 @@ export class OnnxModel extends Module {
         return [info.name, isSymbolic(input) ? input : inputValue(input, info)]
       }),
     )
-    const result = tensorOf(this.#run(values, this.#forward).get(this.#result) as Value)
+    return this.#imagesOf(this.#run(values, this.#forward).get(this.#result) as Value, this.#result)
+  }
+
+  /** A result as it comes out of a compiled model, image after image. */
+  #imagesOf(value: Value, name: string): Tensor {
+    const result = tensorOf(value)
     if (!(result instanceof Turned)) return result
     if (result.spread === 0) return result.images
-    const last = this.#forward.find(({ node }) => node.outputs.includes(this.#result as string))
+    const last = this.#model.nodes.find(({ node }) => node.outputs.includes(name))
     const reason = 'the result holds the images of a batch in one dimension with others; run() computes it'
     throw last?.node.unsupported(reason) ?? new KerneletError('ERR_UNSUPPORTED', reason)
   }
@@ -201,6 +214,39 @@ export class OnnxModel extends Module {
   override compile(options: CompileOptions = {}): CompiledModel {
     objectOf(options, 'compile: options')
     return super.compile({ ...options, inputShape: options.inputShape ?? this.inputShape })
+  }
+
+  /**
+   * A native plan of all inputs and outputs, by name: for models that have several. Inputs and results are float32, a
+   * batch first.
+   *
+   * @param options those of `compile`; `inputShapes`: shapes of one image, where the model does not fix them
+   * @throws KerneletError `ERR_SHAPE` when a shape is needed and not given, or not what the model declares;
+   *   `ERR_UNSUPPORTED` for an input that is no float, a result that is the same for every image, and as `compile`
+   */
+  compileNamed({ inputShapes, ...options }: NamedOnnxOptions = {}): NamedModel {
+    const shapes = Object.fromEntries(this.inputs.map((info) => [info.name, imageShape(info, inputShapes)]))
+    for (const name of Object.keys(inputShapes ?? {})) {
+      if (Object.hasOwn(shapes, name)) continue
+      throw new KerneletError(
+        'ERR_ARGUMENT',
+        `compileNamed: there is no input ${show(name)}; there are ${list(this.inputs)}`,
+      )
+    }
+    const joined = new Joined(shapes, (inputs) => {
+      const values = this.#run(new Map(Object.entries(inputs)), this.#model.nodes)
+      return Object.fromEntries(
+        this.outputs.map(({ name }) => {
+          const value = values.get(name) as Value
+          if (isSymbolic(value)) return [name, this.#imagesOf(value, name)]
+          throw new KerneletError(
+            'ERR_UNSUPPORTED',
+            `compileNamed: the output ${name} is the same for every image; run() gives it`,
+          )
+        }),
+      )
+    })
+    return new NamedModel(joined, shapes, () => joined.outputShapes, options)
   }
 
   /** `summary`; `inputShape` is only needed where the model does not fix it. */
@@ -259,6 +305,25 @@ export class OnnxModel extends Module {
     }
     return values
   }
+}
+
+/** Shape of one image of an input: as it was asked for, or as the model fixes it. */
+function imageShape(info: OnnxValueInfo, wanted: NamedShapes | undefined): readonly number[] {
+  if (info.dtype !== undefined && info.dtype !== 'float32') {
+    throw new KerneletError(
+      'ERR_UNSUPPORTED',
+      `compileNamed: the input ${list([info])} is not float32; run() takes it`,
+    )
+  }
+  if (wanted !== undefined && Object.hasOwn(wanted, info.name)) {
+    return checkShape(wanted[info.name] as number[], `inputShapes.${info.name}`)
+  }
+  const image = info.shape?.slice(1)
+  if (image?.every((size) => typeof size === 'number')) return image as number[]
+  throw new KerneletError(
+    'ERR_SHAPE',
+    `compileNamed: the shape of one image of ${list([info])} is needed: { inputShapes: { ${info.name}: […] } }`,
+  )
 }
 
 /** What `make` gives, made when it is first asked for. */
