@@ -226,6 +226,9 @@ const arrays: Partial<Record<string, (data: ArrayLike<number | bigint>) => unkno
   double: (data) => Float64Array.from(data as ArrayLike<number>),
 }
 
+/** What onnxruntime calls types otherwise. */
+const ortTypes: Partial<Record<Type, string>> = { float: 'float32', double: 'float64' }
+
 /** What onnxruntime makes of a model: outputs by name, numbers as numbers. */
 export async function runOrt(
   ort: Ort,
@@ -239,7 +242,7 @@ export async function runOrt(
   const feeds = Object.fromEntries(
     Object.entries(inputs).map(([name, { type = 'float', shape, data }]) => [
       name,
-      new ort.Tensor(type === 'float' ? 'float32' : type, arrays[type]!(data), shape),
+      new ort.Tensor(ortTypes[type] ?? type, arrays[type]!(data), shape),
     ]),
   )
   const results = await session.run(feeds)

@@ -233,6 +233,23 @@ describe('gradients', () => {
     }
   })
 
+  test('norms of each image by itself', () => {
+    const layers = [
+      new k.LayerNorm([4, 5]),
+      new k.LayerNorm(5, { bias: false, eps: 0.1 }),
+      new k.RMSNorm([3, 4, 5]),
+      new k.GroupNorm(2, 4),
+      new k.InstanceNorm2d(3, { affine: true }),
+      new k.InstanceNorm2d(3),
+    ]
+    for (const layer of layers) {
+      for (const [i, p] of layer.parameters().entries())
+        p.data.set(noise(p.data.length, i + 2).map((v) => v + 1.5))
+      const four = layer instanceof k.GroupNorm
+      checkGradients(new k.Sequential(layer, new k.SiLU()), input(four ? 4 : 3, 4, 5), 0.012)
+    }
+  })
+
   test('batchNorm by running statistics', () => {
     const bn = new k.BatchNorm2d(3)
     bn.runningMean.data.set(noise(3, 4))

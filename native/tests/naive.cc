@@ -423,6 +423,9 @@ std::vector<std::vector<float>> naive_values(const KernelTable& t, const Graph& 
           value[i] = t.has_fma ? std::fma(source(0)[i], scale, shift) : source(0)[i] * scale + shift;
         }
         break;
+      case Op::layer_norm:
+      case Op::group_norm:
+      case Op::rms_norm: naive_row_norm(node, t.has_fma, source(0).data(), value.data()); break;
       case Op::adaptive_avg_pool2d:
       case Op::adaptive_max_pool2d:
         naive_adaptive(pool_args(node, in), node.op == Op::adaptive_avg_pool2d, source(0).data(),

@@ -54,6 +54,21 @@ std::vector<Place1d> naive_places(const Node& node, int axis, int in, int out);
 // dst [c][oh][ow]
 void naive_resize(const Node& node, const Shape& in, bool fma, const float* src, float* dst);
 
+// layer_norm, group_norm, rms_norm
+void naive_row_norm(const Node& node, bool fma, const float* src, float* dst);
+// The same in double, before scale and shift, and its way back; factors: 1 / deviation of each row.
+struct NaiveRows {
+  size_t count, n, plane;
+  bool centred;
+  double epsilon;
+  explicit NaiveRows(const Node& node);
+  std::vector<double> normed(const std::vector<double>& x, std::vector<double>& factors) const;
+  std::vector<double> gradient(const std::vector<double>& y, const std::vector<double>& factors,
+                               const std::vector<double>& dy) const;
+  // Of element i of an image.
+  size_t scale(size_t i) const { return plane > 0 ? i / plane : i % n; }
+};
+
 double naive_activation(const Unary& f, double x);
 float naive_relu(float x);  // PyTorch's: NaN and -0 stay
 // What has an exponential in it is the tier's own `activate`, which has a test of its own.

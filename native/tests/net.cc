@@ -229,6 +229,34 @@ int Net::batch_norm(int from, bool affine) {
   return append(node);
 }
 
+int Net::layer_norm(int from, int axis, bool affine, bool rms) {
+  Node node;
+  node.op = rms ? Op::rms_norm : Op::layer_norm;
+  node.inputs = {from};
+  node.shape = shape(from);
+  node.axis = axis;
+  size_t n = 1;
+  for (int d = axis; d < node.shape.rank; ++d) n *= static_cast<size_t>(node.shape.dims[d]);
+  if (affine) {
+    node.weight = floats(n);
+    node.bias = floats(n);
+  }
+  return append(node);
+}
+
+int Net::group_norm(int from, int groups, bool affine) {
+  Node node;
+  node.op = Op::group_norm;
+  node.inputs = {from};
+  node.shape = shape(from);
+  node.groups = groups;
+  if (affine) {
+    node.weight = floats(static_cast<size_t>(node.shape.dims[0]));
+    node.bias = floats(static_cast<size_t>(node.shape.dims[0]));
+  }
+  return append(node);
+}
+
 int Net::adaptive(Op op, int from, int oh, int ow) {
   Node node;
   node.op = op;

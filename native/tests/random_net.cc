@@ -45,7 +45,7 @@ void grow(Net& net, Random& random, bool wild) {
   const int from = any();
   const Shape& in = net.shape(from);
   const size_t before = net.graph.nodes.size();
-  switch (random.range(0, 20)) {
+  switch (random.range(0, 22)) {
     case 0:
     case 1:
     case 2:
@@ -201,6 +201,18 @@ void grow(Net& net, Random& random, bool wild) {
       if (random.chance(50)) ow = random.range(1, 30);
       const Coordinates coordinates = static_cast<Coordinates>(random.range(0, 4));
       net.resize(op, from, in.rank == 2 ? 1 : oh, ow, coordinates, static_cast<Rounding>(random.range(0, 3)));
+      break;
+    }
+    case 20:
+    case 21: {
+      const bool affine = random.chance(70);
+      if (random.chance(50)) {
+        const int channels = static_cast<int>(in.dims[0]);
+        net.group_norm(from, random.chance(60) ? channels : channels % 2 == 0 ? 2 : 1, affine);
+      } else {
+        const int axis = random.range(0, in.rank - 1);
+        net.layer_norm(from, axis, affine, random.chance(30));
+      }
       break;
     }
     default: {

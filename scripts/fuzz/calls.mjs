@@ -107,6 +107,14 @@ export function callsOf(k) {
     () => x(2),
     norm,
   )
+  const affine = () => ({ weight: x(2), bias: x(2), eps: 1e-5 })
+  const ofRows =
+    (...shape) =>
+    () => ({ weight: x(...shape), bias: x(...shape), eps: 1e-5 })
+  fn('layerNorm', image, is([6, 6]), ofRows(6, 6))
+  fn('rmsNorm', image, is(6), () => ({ weight: x(6), eps: 1e-5 }))
+  fn('groupNorm', image, is(2), affine)
+  fn('instanceNorm', image, affine)
   fn('localResponseNorm', image, is(3), is({ alpha: 1e-4, beta: 0.75, k: 1, before: 1 }))
 
   // layers, made and run, by what they hold afterwards too
@@ -148,6 +156,11 @@ export function callsOf(k) {
   layer('AvgPool1d', is([2, { ...along, countIncludePad: true }]), () => x(2, 2, 6))
   layer('BatchNorm1d', is([2, { eps: 1e-5, momentum: 0.1, affine: true }]), () => x(2, 2, 6))
   layer('BatchNorm2d', is([2, { eps: 1e-5, momentum: null, affine: false }]))
+  layer('LayerNorm', is([[6, 6], { eps: 1e-5, elementwiseAffine: true, bias: true }]))
+  layer('RMSNorm', is([6, { eps: null, elementwiseAffine: true }]))
+  layer('GroupNorm', is([1, 2, { eps: 1e-5, affine: true }]))
+  layer('InstanceNorm1d', is([2, { eps: 1e-5, affine: true }]), () => x(2, 2, 6))
+  layer('InstanceNorm2d', is([2, { eps: 1e-5, affine: false }]))
   layer('LocalResponseNorm', is([3, { alpha: 1e-4, beta: 0.75, k: 1, before: 1 }]))
   const drawn = () => ({ bias: true, generator: new k.Generator(1) })
   layer('Conv2d', () => [2, 4, { kernelSize: [3, 3], ...copy(windows), groups: 2, ...drawn() }])

@@ -11,6 +11,7 @@
 #include "kernels/conv/winograd.h"
 #include "kernels/int8/rescale.h"
 #include "kernels/linear.h"
+#include "kernels/norm.h"
 #include "kernels/peak.h"
 #include "kernels/pool.h"
 #include "kernels/resize.h"
@@ -179,6 +180,7 @@ constexpr KernelTable make_table() {
   t.activate = activate;
   t.is_bounded = is_bounded;
   t.softmax = softmax;
+  t.row_norm = norm::rows;
   t.add = add;
   t.binary = binary;
   t.from_bytes = from_bytes;
@@ -207,6 +209,7 @@ constexpr KernelTable make_table() {
   t.train.moments = train::moments;
   t.train.norm_sums = train::norm_sums;
   t.train.norm_dx = train::norm_dx;
+  t.train.row_norm_dx = norm::rows_dx;
   t.train.softmax_dx = train::softmax_dx;
   t.train.dropout = train::dropout;
   t.train.loss = train::loss;

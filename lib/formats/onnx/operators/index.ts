@@ -12,6 +12,7 @@ import { matrices } from './linear.ts'
 import { normalise } from './normalise.ts'
 import { padding } from './pad.ts'
 import { resizing } from './resize.ts'
+import { rowNorms } from './row-norms.ts'
 import { movement } from './shape.ts'
 import { windows } from './window.ts'
 
@@ -24,6 +25,7 @@ const families = [
   normalise,
   padding,
   resizing,
+  rowNorms,
   transposed,
   windows,
 ]
