@@ -13,6 +13,8 @@ export interface Case {
   outputs?: number
   /** Not to be compiled: what run() does only. */
   runOnly?: boolean
+  /** onnxruntime has no such operator of this type. */
+  ownOnly?: boolean
   /** Largest difference, as a part of the largest number; default 2e-6. */
   tolerance?: number
   /** What should come out, of each output: by a plain definition, in double. */

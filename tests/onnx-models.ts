@@ -222,6 +222,8 @@ const arrays: Partial<Record<string, (data: ArrayLike<number | bigint>) => unkno
   int64: (data) => BigInt64Array.from(Array.from(data, BigInt)),
   int32: (data) => Int32Array.from(data as ArrayLike<number>),
   uint8: (data) => Uint8Array.from(data as ArrayLike<number>),
+  uint32: (data) => Uint32Array.from(data as ArrayLike<number>),
+  uint64: (data) => BigUint64Array.from(Array.from(data, BigInt)),
   bool: (data) => Uint8Array.from(data as ArrayLike<number>),
   double: (data) => Float64Array.from(data as ArrayLike<number>),
 }

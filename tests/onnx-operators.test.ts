@@ -1,6 +1,7 @@
 /** Every ONNX operator, attribute by attribute, against onnxruntime: operator by operator, and compiled. */
 import { describe, expect, test } from 'vitest'
 import { type Case, checkCase, f, index, ints, scalar, title } from './onnx-cases.ts'
+import { elementwise } from './onnx-elementwise-cases.ts'
 import { onnxruntime } from './onnx-models.ts'
 import { norms } from './onnx-norm-cases.ts'
 
@@ -482,7 +483,7 @@ test('there is no operator without a case', async () => {
   const tested = new Set(Object.values(groups).flatMap((cases) => cases.map(({ op }) => op)))
   const elsewhere = ['Constant', 'CastLike', 'And', 'Or', 'Xor', 'Greater', 'LessOrEqual', 'Swish']
   elsewhere.push('ConvTranspose', 'Resize', 'Upsample') // onnx-upsampling.test.ts
-  for (const { op } of norms) tested.add(op)
+  for (const { op } of [norms, ...Object.values(elementwise)].flat()) tested.add(op)
   elsewhere.push('SimplifiedLayerNormalization') // RMSNormalization
   expect([...operators.keys()].filter((op) => !tested.has(op) && !elsewhere.includes(op))).toEqual([])
 })

@@ -47,7 +47,7 @@ struct Node {
   int axis = 0;  // softmax, log_softmax, concat; layer_norm, rms_norm: the first one of a row
   float p = 0;   // dropout
   // leaky_relu, pow: alpha. elu: alpha; selu: alpha and beta, its scale. hardsigmoid: clip(alpha x + beta, 0, 1).
-  // clip: from alpha to beta. scaled_tanh: alpha tanh(beta x).
+  // clip: from alpha to beta. scaled_tanh: alpha tanh(beta x). softplus, threshold, shrink: activations.inc.
   float alpha = 1.0f, beta = 1.0f;
   bool training = false;  // batch_norm, while trained: by the batch's own statistics
   float momentum = 0.1f;  // batch_norm: how far running statistics move towards a batch's

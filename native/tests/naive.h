@@ -92,6 +92,11 @@ std::vector<float> naive_epilogue(const KernelTable& t, const ConvArgs& s, const
 // Every node's value for one image, node by node, in floats: the bits any plan of the graph has to give.
 std::vector<std::vector<float>> naive_values(const KernelTable& t, const Graph& graph, const float* input);
 
+// Of operations of their kinds, false for others. An element of a choice from its operands.
+bool naive_exact(const Node& node, const std::vector<float>& src, std::vector<float>& dst);
+bool naive_choice(const Node& node, const std::vector<float>& operands, float& result);
+bool naive_fold(const Node& node, const Shape& in, const std::vector<float>& src, std::vector<float>& dst);
+
 ConvArgs conv_args(const Node& node, const Shape& in);
 PoolArgs pool_args(const Node& node, const Shape& in);
 

@@ -28,6 +28,12 @@ const activations = [
   'GELU',
   'SELU',
   'ELU',
+  'Softplus',
+  'Mish',
+  'Softsign',
+  'Hardshrink',
+  'Softshrink',
+  'CELU',
 ]
 
 /** Mostly one that fits; what does not fit must be refused by name. */

@@ -22,6 +22,7 @@
 #include "kernels/train/loss.h"
 #include "kernels/train/norm.h"
 #include "kernels/train/pool.h"
+#include "kernels/train/slopes.h"
 #include "kernels/train/softmax.h"
 #include "kernels/train/update.h"
 

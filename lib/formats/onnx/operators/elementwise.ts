@@ -43,7 +43,7 @@ import {
 import { reshaped } from './shape.ts'
 
 /** A function of floats: of a tensor by its native operation, of doubles one by one. */
-function unary(
+export function unary(
   make: (node: OnnxNode) => { native: (x: Tensor) => Tensor; number: (x: number) => number },
 ): Read {
   return (node) => {
@@ -73,7 +73,7 @@ function unaryHost(compute: (x: number) => number, symbolic?: (x: Tensor) => Ten
 }
 
 /** The same of integers too. */
-function unaryNumbers(
+export function unaryNumbers(
   compute: (x: number) => number,
   wide: (x: bigint) => bigint,
   symbolic?: (x: Tensor) => Tensor,
@@ -162,8 +162,9 @@ function checkSlopes(node: OnnxNode, value: Value, slopes: readonly number[]): v
 
 const Gelu: Read = (node) => {
   const approximate = node.text('approximate', 'none')
-  if (approximate !== 'none') throw node.unsupported(`attribute approximate=${approximate} is not supported`)
-  return (inputs) => gelu(tensorOf(required(node, inputs, 0), node))
+  if (approximate !== 'none' && approximate !== 'tanh')
+    throw node.unsupported(`attribute approximate=${approximate} is not supported`)
+  return (inputs) => gelu(tensorOf(required(node, inputs, 0), node), approximate)
 }
 
 function between(x: number, low: number, high: number): number {
@@ -251,9 +252,6 @@ export const elementwise: Family = {
       (x) => 1 / x,
       (x) => div(1, x),
     ),
-    Floor: unaryHost(Math.floor),
-    Ceil: unaryHost(Math.ceil),
-    Sign: unaryNumbers(Math.sign, (x) => (x > 0n ? 1n : x < 0n ? -1n : 0n)),
   },
   writers: {
     relu: same('Relu'),

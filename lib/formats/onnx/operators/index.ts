@@ -8,9 +8,13 @@ import { arithmetic } from './arithmetic.ts'
 import { cast } from './cast.ts'
 import { transposed } from './conv-transpose.ts'
 import { elementwise } from './elementwise.ts'
+import { functions } from './functions.ts'
 import { matrices } from './linear.ts'
+import { logic } from './logic.ts'
+import { losses } from './losses.ts'
 import { normalise } from './normalise.ts'
 import { padding } from './pad.ts'
+import { reductions } from './reductions.ts'
 import { resizing } from './resize.ts'
 import { rowNorms } from './row-norms.ts'
 import { movement } from './shape.ts'
@@ -20,6 +24,10 @@ const families = [
   arithmetic,
   cast,
   elementwise,
+  functions,
+  logic,
+  losses,
+  reductions,
   matrices,
   movement,
   normalise,
