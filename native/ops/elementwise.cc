@@ -2,9 +2,8 @@
 // maxima, comparisons, logic and remainders of two, where: of three, with broadcasting. What is true is 1, else 0.
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
-#include "definition.h"
+#include "binary.h"
 #include "exact.h"
 #include "window.h"
 
@@ -103,27 +102,9 @@ Function function_of(Op op) {
   }
 }
 
-// NumPy's: aligned at the last dimension, 1 stretches.
-Shape broadcast(const Node& node, const InputShapes& inputs) {
-  Shape out = *inputs[0];
-  for (const Shape* one : inputs) {
-    const Shape a = out.rank >= one->rank ? out : *one, b = out.rank >= one->rank ? *one : out;
-    out = a;
-    for (int i = 1; i <= b.rank; ++i) {
-      int64_t& dim = out.dims[out.rank - i];
-      const int64_t with = b.dims[b.rank - i];
-      if (dim != with && dim != 1 && with != 1)
-        bad_shape(node, {"shapes that broadcast"}, {a.text(), " and ", b.text()});
-      if (dim == 1) dim = with;
-    }
-  }
-  out.check(node.name);
-  return out;
-}
-
 // Dimensions of the output, the images of a block last, and how far apart operands lie along them.
 struct Walk {
-  static constexpr int most = Shape::max_rank + 1;
+  static constexpr int most = BinaryArgs::max_rank;
   int rank;
   size_t dims[most], steps[3][most];
 
@@ -133,15 +114,8 @@ struct Walk {
     for (int d = 0; d < out.rank; ++d) dims[d] = static_cast<size_t>(out.dims[d]);
     dims[out.rank] = spec.width();
     for (size_t k = 0; k < 3; ++k) {
-      const Shape& shape = spec.input(std::min(k, spec.first().inputs.size() - 1));
-      size_t next = spec.width();
-      steps[k][out.rank] = 1;
-      for (int d = out.rank - 1; d >= 0; --d) {
-        const int i = d - out.rank + shape.rank;
-        const size_t dim = i < 0 ? 1 : static_cast<size_t>(shape.dims[i]);
-        steps[k][d] = dim == 1 ? 0 : next;
-        next *= dim;
-      }
+      strides_of({spec.input(std::min(k, spec.first().inputs.size() - 1)), true}, out.rank, spec.width(),
+                 steps[k]);
     }
   }
 
@@ -228,7 +202,9 @@ class ChoiceTraining : public TrainStep {
 const OpDefinition ops::exact = {
     1,       parameter_attributes, same_shape, plan_exact, make_train_step<ExactTraining>,
     nullptr, View::never,          by_planes};
-const OpDefinition ops::choice = {2, no_attributes, broadcast, plan_choice, make_train_step<ChoiceTraining>};
-const OpDefinition ops::where = {3, no_attributes, broadcast, plan_choice, make_train_step<ChoiceTraining>};
+const OpDefinition ops::choice = {2, no_attributes, broadcast_shape, plan_choice,
+                                  make_train_step<ChoiceTraining>};
+const OpDefinition ops::where = {3, no_attributes, broadcast_shape, plan_choice,
+                                 make_train_step<ChoiceTraining>};
 
 }  // namespace kernelet

@@ -6,7 +6,6 @@ import {
   div,
   elu,
   exp,
-  gelu,
   hardsigmoid,
   hardswish,
   leakyRelu,
@@ -160,13 +159,6 @@ function checkSlopes(node: OnnxNode, value: Value, slopes: readonly number[]): v
   )
 }
 
-const Gelu: Read = (node) => {
-  const approximate = node.text('approximate', 'none')
-  if (approximate !== 'none' && approximate !== 'tanh')
-    throw node.unsupported(`attribute approximate=${approximate} is not supported`)
-  return (inputs) => gelu(tensorOf(required(node, inputs, 0), node), approximate)
-}
-
 function between(x: number, low: number, high: number): number {
   return x < low ? low : x > high ? high : x
 }
@@ -236,7 +228,6 @@ export const elementwise: Family = {
         number: (x) => between(alpha * x + beta, 0, 1),
       }
     }),
-    Gelu: { read: Gelu, isKernel: true },
     PRelu: { read: PRelu, slot: (_node, index, shape) => (index === 1 ? slopes(shape) : undefined) },
     Clip,
     Exp: unary(() => ({ native: exp, number: Math.exp })),
@@ -259,7 +250,6 @@ export const elementwise: Family = {
     sigmoid: same('Sigmoid'),
     silu: writeSilu,
     hardswish: same('HardSwish'),
-    gelu: same('Gelu', () => ({}), 20),
     exp: same('Exp'),
     log: same('Log'),
     abs: same('Abs'),

@@ -136,6 +136,18 @@ const Celu: Read = unary((node) => {
   }
 })
 
+const Gelu: Read = unary((node) => {
+  const approximate = node.text('approximate', 'none')
+  if (approximate !== 'none' && approximate !== 'tanh')
+    throw node.unsupported(`attribute approximate=${approximate} is not supported`)
+  const inner = (x: number) => Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)
+  return {
+    native: (x) => ops.gelu(x, approximate),
+    number: (x) =>
+      (x / 2) * (1 + (approximate === 'tanh' ? Math.tanh(inner(x)) : errorFunction(x * Math.SQRT1_2))),
+  }
+})
+
 const ThresholdedRelu: Read = unary((node) => {
   const alpha = node.float('alpha', 1)
   return {
@@ -179,6 +191,7 @@ function lambdAndBias({ alpha = 1, beta = 1 }: GraphNode): Attributes {
 
 export const functions: Family = {
   operators: {
+    Gelu,
     Erf: plain(ops.erf, errorFunction),
     Softplus: plain((x) => ops.softplus(x, 1, Number.POSITIVE_INFINITY), softplus),
     Mish: plain(ops.mish, (x) => x * Math.tanh(softplus(x))),
@@ -207,6 +220,7 @@ export const functions: Family = {
   },
   writers: {
     erf: same('Erf'),
+    gelu: same('Gelu', () => ({}), 20),
     geluTanh: same('Gelu', () => ({ approximate: 'tanh' }), 20),
     softplus: writeSoftplus,
     mish: same('Mish', () => ({}), 18),
