@@ -1,6 +1,6 @@
 /** Nodes that exporters take apart, and that are one operation here. */
-import { expect, test } from 'vitest'
-import { loadOnnx, silu, Tensor } from '../lib/index.ts'
+import { describe, expect, test } from 'vitest'
+import { gelu, loadOnnx, silu, Tensor } from '../lib/index.ts'
 import { noise } from './helpers.ts'
 import { onnxModel, type TestNode } from './onnx-models.ts'
 
@@ -46,4 +46,69 @@ test('Swish is silu; another alpha is refused', () => {
   const swish = (attributes = {}) => load([{ op: 'Swish', inputs: ['x'], outputs: ['y'], attributes }])
   expect(swish().forward(x).data).toEqual(silu(x).data)
   expect(() => swish({ alpha: { float: 2 } })).toThrow(/alpha=2/)
+})
+
+describe('GELU by erf', () => {
+  const number = (value: number) => ({
+    op: 'Constant',
+    inputs: [],
+    attributes: { value: { tensor: { shape: [], data: [value] } } },
+  })
+  const constants: TestNode[] = [
+    { ...number(Math.SQRT2), outputs: ['root'] },
+    { ...number(Math.SQRT1_2), outputs: ['inverse'] },
+    { ...number(1), outputs: ['one'] },
+    { ...number(0.5), outputs: ['half'] },
+  ]
+  const inner: TestNode = { op: 'Div', inputs: ['x', 'root'], outputs: ['z'] }
+  const erf: TestNode = { op: 'Erf', inputs: ['z'], outputs: ['e'] }
+  const sum: TestNode = { op: 'Add', inputs: ['e', 'one'], outputs: ['s'] }
+  const forms: [string, TestNode[]][] = [
+    [
+      'x · (1 + erf(x / √2)) · ½',
+      [
+        inner,
+        erf,
+        sum,
+        { op: 'Mul', inputs: ['x', 's'], outputs: ['p'] },
+        { op: 'Mul', inputs: ['p', 'half'], outputs: ['y'] },
+      ],
+    ],
+    [
+      '½ · ((erf(√½ · x) + 1) · x)',
+      [
+        { op: 'Mul', inputs: ['inverse', 'x'], outputs: ['z'] },
+        erf,
+        { op: 'Add', inputs: ['one', 'e'], outputs: ['s'] },
+        { op: 'Mul', inputs: ['s', 'x'], outputs: ['p'] },
+        { op: 'Mul', inputs: ['half', 'p'], outputs: ['y'] },
+      ],
+    ],
+    [
+      '(½ · x) · (1 + erf(x / √2))',
+      [
+        inner,
+        erf,
+        sum,
+        { op: 'Mul', inputs: ['x', 'half'], outputs: ['h'] },
+        { op: 'Mul', inputs: ['h', 's'], outputs: ['y'] },
+      ],
+    ],
+  ]
+  test.each(forms)('%s', (_, nodes) => {
+    const model = load([...constants, ...nodes])
+    expect(ops(model)).toEqual(['gelu'])
+    expect(model.forward(x).data).toEqual(gelu(x).data)
+    // what others read too is still there
+    const both = load([...constants, ...nodes], ['y', 'z'])
+    expect(Object.keys(both.run({ x }))).toEqual(['y', 'z'])
+  })
+  test('with other numbers it is what it says', () => {
+    const nodes = [...constants, inner, erf, { op: 'Add', inputs: ['e', 'half'], outputs: ['s'] }]
+    const rest: TestNode[] = [
+      { op: 'Mul', inputs: ['x', 's'], outputs: ['p'] },
+      { op: 'Mul', inputs: ['p', 'half'], outputs: ['y'] },
+    ]
+    expect(ops(load([...nodes, ...rest]))).toEqual(['div', 'erf', 'add', 'mul', 'mul'])
+  })
 })

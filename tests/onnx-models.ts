@@ -295,9 +295,14 @@ const arrays: Partial<Record<string, (data: ArrayLike<number | bigint>) => unkno
   int64: (data) => BigInt64Array.from(Array.from(data, BigInt)),
   int32: (data) => Int32Array.from(data as ArrayLike<number>),
   uint8: (data) => Uint8Array.from(data as ArrayLike<number>),
+  uint32: (data) => Uint32Array.from(data as ArrayLike<number>),
+  uint64: (data) => BigUint64Array.from(Array.from(data, BigInt)),
   bool: (data) => Uint8Array.from(data as ArrayLike<number>),
   double: (data) => Float64Array.from(data as ArrayLike<number>),
 }
+
+/** What onnxruntime calls types otherwise. */
+const ortTypes: Partial<Record<Type, string>> = { float: 'float32', double: 'float64' }
 
 /** What onnxruntime makes of a model: outputs by name, numbers as numbers. */
 export async function runOrt(
@@ -312,7 +317,7 @@ export async function runOrt(
   const feeds = Object.fromEntries(
     Object.entries(inputs).map(([name, { type = 'float', shape, data }]) => [
       name,
-      new ort.Tensor(type === 'float' ? 'float32' : type, arrays[type]!(data), shape),
+      new ort.Tensor(ortTypes[type] ?? type, arrays[type]!(data), shape),
     ]),
   )
   const results = await session.run(feeds)

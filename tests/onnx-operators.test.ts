@@ -1,16 +1,12 @@
 /** Every ONNX operator, attribute by attribute, against onnxruntime: operator by operator, and compiled. */
 import { describe, expect, test } from 'vitest'
-import { loadOnnx, type OnnxResult, Tensor } from '../lib/index.ts'
-import { largestError, noise } from './helpers.ts'
-import { type OperatorCase as Case, type Numbers, onnxModel, onnxruntime, runOrt } from './onnx-models.ts'
+import { type Case, checkCase, f, index, ints, scalar, title } from './onnx-cases.ts'
+import { elementwise } from './onnx-elementwise-cases.ts'
+import { onnxruntime } from './onnx-models.ts'
 import { arranging, choosing, gathering } from './onnx-moving-cases.ts'
+import { norms } from './onnx-norm-cases.ts'
 import { tableOf } from './onnx-table.ts'
 import { fused, sampling, volumes } from './onnx-window-cases.ts'
-
-const ints = (...data: number[]): Numbers => ({ type: 'int64', shape: [data.length], data })
-const scalar = (value: number): Numbers => ({ shape: [], data: [value] })
-const index = (value: number): Numbers => ({ type: 'int64', shape: [], data: [value] })
-const f = (value: number) => ({ float: value })
 
 const image = [2, 3, 7, 6]
 
@@ -490,68 +486,13 @@ const groups = {
   fused,
 }
 
-/** Numbers for the inputs of a case that only has shapes: spread over −2 … 2. */
-function numbersOf({ inputs }: Case): (Numbers | null)[] {
-  return inputs.map((input, i) => {
-    if (!Array.isArray(input)) return input
-    const length = input.reduce((product, size) => product * size, 1)
-    return { shape: input, data: noise(length, i + 1).map((value) => 2 * value) }
-  })
-}
-
-const title = ({ op, inputs, attributes, opset }: Case) => {
-  const shown = inputs.map((one) =>
-    Array.isArray(one) ? `[${one}]` : one ? `(${Array.from(one.data, Number).slice(0, 12)})` : '-',
-  )
-  return `${op}-${opset ?? 17} ${shown.join(' ')} ${JSON.stringify(attributes ?? {})}`
-}
-
 const ort = onnxruntime()
 
 describe.skipIf(!ort)('as onnxruntime', () => {
   describe.each(Object.entries(groups))('%s', (_, cases) => {
-    test.each(cases.map((one): [string, Case] => [title(one), one]))('%s', async (_name, one) => {
-      const numbers = numbersOf(one)
-      const names = numbers.map((each, i) => (each === null ? '' : `in${i}`))
-      const given = Object.fromEntries(
-        numbers.flatMap((each, i) => (each ? [[names[i] as string, each] as [string, Numbers]] : [])),
-      )
-      const outputs = Array.from({ length: one.outputs ?? 1 }, (_unused, i) => `out${i}`)
-      const node = {
-        op: one.op,
-        inputs: names,
-        outputs,
-        attributes: one.attributes ?? {},
-        ...(one.domain !== undefined && { domain: one.domain }),
-      }
-      const opset = one.opset ?? 17
-      const whole = onnxModel({ opset, nodes: [node], inputs: given, outputs })
-      const expected = await runOrt(ort!, whole, given)
-      const check = (actual: OnnxResult, name: string) => {
-        const { shape, data } = expected[name]!
-        expect(actual.shape).toEqual(shape)
-        const scale = Math.max(...data.map(Math.abs), 1)
-        const numbers = Float32Array.from(actual.data as ArrayLike<number | bigint>, Number)
-        expect(largestError(numbers, Float32Array.from(data)) / scale).toBeLessThan(one.tolerance ?? 2e-6)
-      }
-
-      const results = loadOnnx(whole).run<OnnxResult>(given)
-      expect(Object.keys(results)).toEqual(outputs)
-      for (const name of outputs) check(results[name]!, name)
-
-      const { in0, ...initializers } = given
-      if (in0?.type !== undefined || one.inputs[0] === null) return
-      const inputs = { in0: { shape: ['N', ...in0!.shape.slice(1)] } }
-      const fixed = onnxModel({ opset, nodes: [node], inputs, initializers, outputs })
-      const x = new Tensor(Float32Array.from(in0!.data, Number), in0!.shape)
-      for (const output of outputs) {
-        const model = loadOnnx(fixed, { output })
-        check(model.forward(x), output)
-        if (one.runOnly) continue
-        using compiled = model.compile()
-        check(new Tensor(compiled.run(x), [in0!.shape[0]!, ...compiled.outputShape]), output)
-      }
-    })
+    test.each(cases.map((one): [string, Case] => [title(one), one]))('%s', (_name, one) =>
+      checkCase(one, ort),
+    )
   })
 })
 
@@ -570,9 +511,11 @@ test('there is no operator without a case', async () => {
   elsewhere.push('GRU', 'LSTM', 'RNN') // recurrent.test.ts
   elsewhere.push('DequantizeLinear', 'DynamicQuantizeLinear', 'QuantizeLinear') // onnx-quantized.test.ts
   elsewhere.push('ConvInteger', 'MatMulInteger', 'QLinearConv', 'QLinearMatMul') // onnx-quantized.test.ts
+  for (const { op } of [norms, ...Object.values(elementwise)].flat()) tested.add(op)
+  elsewhere.push('SimplifiedLayerNormalization') // RMSNormalization
   expect([...operators.keys()].filter((op) => !tested.has(op) && !elsewhere.includes(op))).toEqual([])
 })
 
 test('the table of operators is current', async () => {
-  await expect(tableOf(groups)).toMatchFileSnapshot('../docs/onnx-operators.md')
+  await expect(tableOf({ ...groups, norms, ...elementwise })).toMatchFileSnapshot('../docs/onnx-operators.md')
 })

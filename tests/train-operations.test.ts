@@ -133,6 +133,32 @@ describe('gradients', () => {
     ['selu', (x) => k.selu(x)],
     ['silu', k.silu],
     ['gelu', k.gelu],
+    ['gelu by tanh', (x) => k.gelu(x, 'tanh')],
+    ['erf', k.erf],
+    ['softplus', (x) => k.softplus(x, 1.5)],
+    ['softplus with a threshold', (x) => k.softplus(x, 1, 0.5)],
+    ['mish', k.mish],
+    ['softsign', k.softsign],
+    ['celu', (x) => k.celu(x, 0.7)],
+    ['threshold', (x) => k.threshold(x, 0.5, -1)],
+    ['softshrink', (x) => k.softshrink(x, 0.5)],
+    ['hardshrink', (x) => k.hardshrink(x, 0.5)],
+    ['sin', k.sin],
+    ['cos', k.cos],
+    ['tan', (x) => k.tan(k.mul(x, 0.2))],
+    ['asin', (x) => k.asin(k.mul(x, 0.2))],
+    ['acos', (x) => k.acos(k.mul(x, 0.2))],
+    ['atan', k.atan],
+    ['sinh', (x) => k.sinh(k.mul(x, 0.5))],
+    ['cosh', (x) => k.cosh(k.mul(x, 0.5))],
+    ['asinh', k.asinh],
+    ['acosh', (x) => k.acosh(k.add(k.abs(x), 1.5))],
+    ['atanh', (x) => k.atanh(k.mul(x, 0.2))],
+    ['maximum', (x) => k.maximum(k.mul(x, 2), k.mean(k.add(x, 1), 3, { keepdim: true }))],
+    ['minimum', (x) => k.minimum(k.mul(x, 2), 0.5)],
+    ['where', (x) => k.where(k.gt(x, 0.5), k.mul(x, x), k.mean(x, 1, { keepdim: true }))],
+    ['fmod', (x) => k.fmod(k.add(x, 0.1), 10)],
+    ['remainder', (x) => k.remainder(x, 100)],
     ['hardswish', k.hardswish],
     ['hardsigmoid', k.hardsigmoid],
     ['clamp', (x) => k.clamp(x, -3, 0.5)],
@@ -230,6 +256,23 @@ describe('gradients', () => {
         head,
       })
       checkGradients(model, input(3, 4, 5), 0.004)
+    }
+  })
+
+  test('norms of each image by itself', () => {
+    const layers = [
+      new k.LayerNorm([4, 5]),
+      new k.LayerNorm(5, { bias: false, eps: 0.1 }),
+      new k.RMSNorm([3, 4, 5]),
+      new k.GroupNorm(2, 4),
+      new k.InstanceNorm2d(3, { affine: true }),
+      new k.InstanceNorm2d(3),
+    ]
+    for (const layer of layers) {
+      for (const [i, p] of layer.parameters().entries())
+        p.data.set(noise(p.data.length, i + 2).map((v) => v + 1.5))
+      const four = layer instanceof k.GroupNorm
+      checkGradients(new k.Sequential(layer, new k.SiLU()), input(four ? 4 : 3, 4, 5), 0.012)
     }
   })
 

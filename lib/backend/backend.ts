@@ -24,14 +24,15 @@ export interface NativeNode {
   shape?: number[] | undefined
   /**
    * conv2d [oc, ic/groups, kh, kw]; convTranspose2d [ic, oc/groups, kh, kw]; linear [out, in]; constant: its value, the same for every image; prelu [1] or
-   * [channels]; batchNorm [channels] or none.
+   * [channels]; batchNorm, groupNorm [channels] or none; layerNorm, rmsNorm the dimensions from axis on, or none.
    */
   weight?: Float32Array | undefined
-  /** [oc], or batchNorm's [channels]. */
+  /** [oc]; of norms as their weight. */
   bias?: Float32Array | undefined
   /** batchNorm: [channels], dimension 0 of an image. */
   mean?: Float32Array | undefined
   variance?: Float32Array | undefined
+  /** Norms: added to the variance. */
   epsilon?: number | undefined
   /** conv2d, pools: [h, w]. An input of [channels, length] is one of [channels, 1, length]. */
   kernelSize?: [number, number] | undefined
@@ -44,11 +45,14 @@ export interface NativeNode {
   groups?: number | undefined
   ceilMode?: boolean | undefined
   countIncludePad?: boolean | undefined
-  /** softmax, logSoftmax, concat: dimension of the per-image shape. */
+  /** softmax, logSoftmax, concat, prod, argMax, argMin, cumSum: dimension of the per-image shape; layerNorm, rmsNorm: the first one of a row. */
   axis?: number | undefined
   /**
    * leakyRelu: the slope below 0; elu; selu, with beta its scale; pow: the exponent; hardsigmoid is
-   * clip(alpha·x + beta, 0, 1), clip goes from alpha to beta; scaledTanh is alpha·tanh(beta·x). 1 where not given.
+   * clip(alpha·x + beta, 0, 1), clip goes from alpha to beta; scaledTanh is alpha·tanh(beta·x);
+   * softplus: the factor alpha, the threshold beta; threshold: from alpha on, else beta; shrink: lambd, bias. isInf: whether
+   * +∞ counts, −∞. argMax, argMin: alpha 1 takes the last of equals. cumSum: alpha 1 leaves the element out, beta 1 goes
+   * from the end. 1 where not given.
    */
   alpha?: number | undefined
   beta?: number | undefined

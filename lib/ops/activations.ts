@@ -8,6 +8,7 @@ import { formatShape, size } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { checkOptions, integer, numberOf } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
+import { show } from '../util/show.ts'
 
 const reluOf = operation('relu', { title: 'ReLU', rectifies: true })
 
@@ -135,9 +136,22 @@ export function hardsigmoid(input: Tensor, options: { alpha?: number; beta?: num
 
 const geluOf = operation('gelu', { title: 'GELU' })
 
-/** `x · Φ(x)` with the normal distribution's Φ, within 10⁻⁷ · |x|; `torch.nn.functional.gelu` without its approximation. */
-export function gelu(input: Tensor): Tensor {
-  return apply(geluOf({}), [input])
+const geluTanhOf = operation('geluTanh', { title: 'GELU' })
+
+/** How `gelu` is computed. */
+export type GeluApproximation = 'none' | 'tanh'
+
+/**
+ * `x · Φ(x)` with the normal distribution's Φ, within 10⁻⁷ · |x|; with 'tanh' the approximation
+ * `x / 2 · (1 + tanh(√(2/π) · (x + 0.044715 · x³)))`. `torch.nn.functional.gelu`.
+ */
+export function gelu(input: Tensor, approximate: GeluApproximation = 'none'): Tensor {
+  return apply(approximation(approximate) === 'tanh' ? geluTanhOf({}) : geluOf({}), [input])
+}
+
+function approximation(value: unknown): GeluApproximation {
+  if (value === 'none' || value === 'tanh') return value
+  throw new KerneletError('ERR_ARGUMENT', `GELU: approximate must be 'none' or 'tanh' but is ${show(value)}`)
 }
 
 const clipOf = operation('clip', {
@@ -296,10 +310,17 @@ export class SiLU extends Module {
   }
 }
 
-/** `x · Φ(x)`, `torch.nn.GELU` without its approximation. */
+/** `x · Φ(x)`, or its approximation, `torch.nn.GELU`; see `gelu`. */
 export class GELU extends Module {
+  readonly approximate: GeluApproximation
+
+  constructor(approximate: GeluApproximation = 'none') {
+    super()
+    this.approximate = approximation(approximate)
+  }
+
   forward(x: Tensor): Tensor {
-    return gelu(x)
+    return gelu(x, this.approximate)
   }
 }
 

@@ -217,10 +217,10 @@ void read_node(const Napi::Value& value, Node& node, Arrays& arrays) {
   if (attributes & statistics_attributes) {
     floats_into(from, "mean", node.mean, arrays);
     floats_into(from, "variance", node.variance, arrays);
-    node.epsilon = float_of(from, "epsilon", node.epsilon);
     node.training = boolean_of(from, "training", false);
     node.momentum = float_of(from, "momentum", node.momentum);
   }
+  if (attributes & epsilon_attribute) node.epsilon = float_of(from, "epsilon", node.epsilon);
   if (attributes & window_attributes) {
     integers_into(from, "kernelSize", node.kernel);
     integers_into(from, "stride", node.stride);

@@ -32,9 +32,9 @@ struct Node {
   std::vector<int> inputs;  // indices of earlier nodes
   Shape shape;              // of the value, per image
 
-  // conv2d [oc][ic / groups][kh][kw], conv_transpose2d [ic][oc / groups][kh][kw], linear [out][in], recurrent [gates h][h], constant: its value, prelu [1] or [c], batch_norm [c] or none
+  // conv2d [oc][ic / groups][kh][kw], conv_transpose2d [ic][oc / groups][kh][kw], linear [out][in], recurrent [gates h][h], constant: its value, prelu [1] or [c], batch_norm and group_norm [c] or none, layer_norm and rms_norm a row or none
   Floats weight;
-  Floats bias;            // [oc], [out], [gates h], [c], or none
+  Floats bias;            // [oc], [out], [gates h], [c], a row, or none
   Floats mean, variance;  // batch_norm [c]
   int kernel[2] = {1, 1};
   int stride[2] = {1, 1};
@@ -44,14 +44,14 @@ struct Node {
   int groups = 1;
   bool ceil_mode = false;
   bool count_include_pad = true;
-  int axis = 0;  // softmax, log_softmax, concat
+  int axis = 0;  // softmax, log_softmax, concat; layer_norm, rms_norm: the first one of a row
   float p = 0;   // dropout
   // leaky_relu, pow: alpha. elu: alpha; selu: alpha and beta, its scale. hardsigmoid: clip(alpha x + beta, 0, 1).
-  // clip: from alpha to beta. scaled_tanh: alpha tanh(beta x).
+  // clip: from alpha to beta. scaled_tanh: alpha tanh(beta x). softplus, threshold, shrink: activations.inc.
   float alpha = 1.0f, beta = 1.0f;
   bool training = false;  // batch_norm, while trained: by the batch's own statistics
   float momentum = 0.1f;  // batch_norm: how far running statistics move towards a batch's
-  float epsilon = 1e-5f;  // batch_norm
+  float epsilon = 1e-5f;  // batch_norm, layer_norm, group_norm, rms_norm
   float value = 0.0f;     // pad
   Coordinates coordinates = Coordinates::asymmetric;  // upsample_*
   Rounding rounding = Rounding::floor;                // upsample_nearest2d

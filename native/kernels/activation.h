@@ -1,4 +1,4 @@
-// Activations and their slopes: a row of activations.inc has a case here in `activated` and in one of the slopes.
+// Activations: a row of activations.inc has a case here in `activated`, and its slope in train/slopes.h.
 //
 // exp, log, tanh and sigmoid out of F32 operations alone, so that every tier of a class gives the same bits.
 // Polynomials after Cephes' single-precision expf, logf and tanhf (S. Moshier); errors are stated beside
@@ -91,6 +91,11 @@ KERNELET_NOINLINE reg slow_exp(reg x) { return exp(x); }
 
 KERNELET_NOINLINE reg slow_tanh(reg x) { return tanh(x); }
 
+// one_and_exp likewise.
+KERNELET_INLINE reg one_and_slow_exp(reg x) {
+  return F32::add(F32::splat(1.0f), slow_exp(F32::max(F32::splat(-87.0f), F32::sub(F32::zero(), x))));
+}
+
 // ln x, within 1 ulp; -infinity of zeros, NaN of what is negative.
 KERNELET_COLD KERNELET_NOINLINE reg log(reg x) {
   float all[lanes], mantissa[lanes], exponents[lanes];
@@ -171,19 +176,23 @@ KERNELET_COLD KERNELET_NOINLINE reg pow(reg x, float a) {
   return F32::select_gt(zero, x, minus, F32::select_gt(zero, F32::div(one, x), minus, y));
 }
 
-// The standard normal distribution's share below x. erfc after Abramowitz and Stegun, 7.1.26: its
-// error of 1.5e-7 makes at most 0.8e-7 here.
-KERNELET_INLINE reg normal_share(reg x) {
-  const reg one = F32::splat(1.0f), half = F32::splat(0.5f);
-  const reg size = F32::max(x, F32::sub(F32::zero(), x));
-  const reg z = F32::mul(size, F32::splat(0.70710678f));
+// 1 - erf z for z >= 0, after Abramowitz and Stegun, 7.1.26: off by 1.5e-7 at most.
+KERNELET_NOINLINE reg erfc_positive(reg z) {
+  const reg one = F32::splat(1.0f);
   const reg t = F32::div(one, F32::muladd(z, F32::splat(0.3275911f), one));
   reg p = F32::splat(1.061405429f);
   p = F32::muladd(p, t, F32::splat(-1.453152027f));
   p = F32::muladd(p, t, F32::splat(1.421413741f));
   p = F32::muladd(p, t, F32::splat(-0.284496736f));
   p = F32::muladd(p, t, F32::splat(0.254829592f));
-  const reg tail = F32::mul(half, F32::mul(F32::mul(p, t), slow_exp(F32::mul(F32::sub(F32::zero(), z), z))));
+  return F32::mul(F32::mul(p, t), slow_exp(F32::mul(F32::sub(F32::zero(), z), z)));
+}
+
+// The standard normal distribution's share below x, off by 0.8e-7 at most.
+KERNELET_INLINE reg normal_share(reg x) {
+  const reg one = F32::splat(1.0f), half = F32::splat(0.5f);
+  const reg size = F32::max(x, F32::sub(F32::zero(), x));
+  const reg tail = F32::mul(half, erfc_positive(F32::mul(size, F32::splat(0.70710678f))));
   return F32::select_gt(F32::zero(), x, tail, F32::sub(one, tail));
 }
 
@@ -199,12 +208,71 @@ KERNELET_INLINE reg hardsigmoid(reg x, float a, float b) {
 
 KERNELET_INLINE reg hardswish(reg x) { return F32::mul(x, hardsigmoid(x, 1.0f / 6.0f, 0.5f)); }
 
+// 2 x times what tanh takes in GELU's approximation: sqrt(2 / pi) (x + 0.044715 x^3).
+KERNELET_INLINE reg gelu_inner(reg x) {
+  return F32::mul(F32::mul(x, F32::splat(1.59576912f)),
+                  F32::muladd(F32::mul(x, x), F32::splat(0.044715f), F32::splat(1.0f)));
+}
+
+// tanh(ln(1 + e^x)): with n = e^x (e^x + 2) it is n / (n + 2).
+KERNELET_INLINE reg tanh_of_softplus(reg x) {
+  const reg two = F32::splat(2.0f), high = F32::splat(30.0f);
+  const reg e = slow_exp(F32::select_gt(x, high, high, x));
+  const reg n = F32::mul(e, F32::add(e, two));
+  return F32::div(n, F32::add(n, two));
+}
+
+#if defined(__GNUC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic error "-Wswitch"  // of `activated`: an activation without its formula
+#endif
+
 #if defined(KERNELET_VNNI)
 // Sums of an int8 step: nothing else is fused with one.
 KERNELET_INLINE constexpr bool is_simple(const Unary&) { return true; }
 KERNELET_INLINE reg floor_of(const Unary& f) { return f.f == Activation::relu ? F32::zero() : F32::lowest(); }
 KERNELET_INLINE reg activated(const Unary& f, reg x) { return F32::max(floor_of(f), x); }
 #else
+// What few networks have: one copy, by call.
+KERNELET_COLD KERNELET_NOINLINE reg activated_rarely(const Unary& f, reg x) {
+  const reg zero = F32::zero(), one = F32::splat(1.0f), a = F32::splat(f.a), b = F32::splat(f.b);
+  const reg minus = F32::sub(zero, x), size = F32::max(x, minus);
+  switch (f.f) {
+    case Activation::erf: {
+      // near 0 a polynomial after Cephes' erff
+      const reg z = F32::mul(x, x);
+      reg p = F32::splat(7.853861353153693e-5f);
+      p = F32::muladd(p, z, F32::splat(-8.010193625184903e-4f));
+      p = F32::muladd(p, z, F32::splat(5.188327685732524e-3f));
+      p = F32::muladd(p, z, F32::splat(-2.685381193529856e-2f));
+      p = F32::muladd(p, z, F32::splat(1.128358514861418e-1f));
+      p = F32::muladd(p, z, F32::splat(-3.761262582423300e-1f));
+      p = F32::muladd(p, z, F32::splat(1.128379165726710f));
+      const reg far = F32::sub(one, erfc_positive(size));
+      const reg y =
+          F32::select_gt(size, one, F32::select_gt(zero, x, F32::sub(zero, far), far), F32::mul(x, p));
+      return F32::select_nan(x, x, y);
+    }
+    case Activation::gelu_tanh: return F32::div(x, one_and_slow_exp(gelu_inner(x)));
+    case Activation::softplus: {
+      const reg z = F32::mul(x, a), low = F32::sub(zero, F32::max(z, F32::sub(zero, z)));
+      // ln(1 + e): what 1 + e rounds away is made up for
+      const reg e = slow_exp(low), sum = F32::add(one, e), more = F32::sub(sum, one);
+      const reg rest = F32::select_gt(more, zero, F32::mul(log(sum), F32::div(e, more)), e);
+      const reg y = F32::div(F32::add(F32::select_gt(z, zero, z, zero), rest), a);
+      return F32::select_nan(x, x, F32::select_gt(z, b, x, y));
+    }
+    case Activation::mish: return F32::mul(x, tanh_of_softplus(x));
+    case Activation::softsign: return F32::div(x, F32::add(one, size));
+    case Activation::threshold: return F32::select_nan(x, x, F32::select_gt(x, a, x, b));
+    case Activation::shrink:
+      return F32::select_nan(
+          x, x, F32::select_gt(minus, a, F32::add(x, b), F32::select_gt(x, a, F32::sub(x, b), zero)));
+    default: break;
+  }
+  return x;
+}
+
 KERNELET_INLINE reg activated(const Unary& f, reg x) {
   const reg zero = F32::zero();
   switch (f.f) {
@@ -225,6 +293,13 @@ KERNELET_INLINE reg activated(const Unary& f, reg x) {
     case Activation::abs: return F32::max(x, F32::sub(zero, x));
     case Activation::pow: return pow(x, f.a);
     case Activation::scaled_tanh: return F32::mul(F32::splat(f.a), slow_tanh(F32::mul(x, F32::splat(f.b))));
+    case Activation::erf:
+    case Activation::gelu_tanh:
+    case Activation::softplus:
+    case Activation::mish:
+    case Activation::softsign:
+    case Activation::threshold:
+    case Activation::shrink: return activated_rarely(f, x);
     case Activation::none: break;
   }
   return x;
@@ -235,6 +310,10 @@ KERNELET_INLINE bool is_simple(const Unary& f) { return f.f == Activation::none 
 KERNELET_INLINE reg floor_of(const Unary& f) {
   return F32::splat(f.f == Activation::relu ? 0.0f : -__builtin_inff());
 }
+#endif
+
+#if defined(__GNUC__)
+#pragma GCC diagnostic pop
 #endif
 
 // dst[i] = f(src[i]); in place where src is dst.
@@ -277,77 +356,6 @@ void activate(const Unary& f, size_t n, const float* src, float* dst) {
     }
   }
 }
-
-#if !defined(KERNELET_VNNI)
-namespace train {
-
-// ---------------------------------------------------------------- slopes, for training
-
-// g f'(x) by the output y: relu has y > 0, tanh 1 - y^2, sigmoid y (1 - y).
-KERNELET_INLINE reg slope_by_output(Activation f, reg y, reg g) {
-  const reg one = F32::splat(1.0f);
-  switch (f) {
-    case Activation::relu: return F32::select_gt(y, F32::zero(), g, F32::zero());
-    case Activation::tanh: return F32::mul(g, F32::sub(one, F32::mul(y, y)));
-    case Activation::sigmoid: return F32::mul(F32::mul(g, F32::sub(one, y)), y);
-    default: break;
-  }
-  return g;
-}
-
-[[maybe_unused]] void activate_dx(Activation f, size_t n, const float* dst, const float* grad, float* dx) {
-  for (size_t i = 0; i < n; i += lanes)
-    F32::store(dx + i, slope_by_output(f, F32::load(dst + i), F32::load(grad + i)));
-}
-
-// g f'(x) by the input x, of any activation. At the ends of clip and hardsigmoid the slope is 0 (torch.nn.Hardtanh's; torch.clamp has 1).
-KERNELET_COLD inline reg slope_by_input(const Unary& f, reg x, reg g) {
-  const reg zero = F32::zero(), one = F32::splat(1.0f), a = F32::splat(f.a), b = F32::splat(f.b);
-  switch (f.f) {
-    case Activation::leaky_relu: return F32::select_gt(x, zero, g, F32::mul(g, a));
-    case Activation::elu:
-      return F32::mul(F32::mul(g, b),
-                      F32::select_gt(x, zero, one, F32::mul(a, slow_exp(F32::select_gt(x, zero, zero, x)))));
-    case Activation::silu: {
-      const reg s = F32::div(one, F32::add(one, slow_exp(F32::sub(zero, x))));
-      return F32::mul(F32::mul(g, s), F32::muladd(x, F32::sub(one, s), one));
-    }
-    case Activation::hardswish: {
-      const reg three = F32::splat(3.0f), inner = F32::muladd(x, F32::splat(1.0f / 3.0f), F32::splat(0.5f));
-      return F32::mul(g,
-                      F32::select_gt(F32::sub(zero, three), x, zero, F32::select_gt(x, three, one, inner)));
-    }
-    case Activation::hardsigmoid: {
-      const reg y = F32::muladd(x, a, b);
-      return F32::select_gt(y, zero, F32::select_gt(one, y, F32::mul(g, a), zero), zero);
-    }
-    case Activation::clip: return F32::select_gt(x, a, F32::select_gt(b, x, g, zero), zero);
-    case Activation::gelu: {
-      const reg density =
-          F32::mul(F32::splat(0.398942280f), slow_exp(F32::mul(F32::mul(x, x), F32::splat(-0.5f))));
-      return F32::mul(g, F32::muladd(x, density, normal_share(x)));
-    }
-    case Activation::exp: return F32::mul(g, slow_exp(x));
-    case Activation::log: return F32::div(g, x);
-    case Activation::abs: return F32::select_gt(x, zero, g, F32::select_gt(zero, x, F32::sub(zero, g), zero));
-    case Activation::pow: return F32::mul(g, F32::mul(a, pow(x, f.a - 1.0f)));
-    case Activation::scaled_tanh: {
-      const reg y = slow_tanh(F32::mul(x, b));
-      return F32::mul(F32::mul(g, F32::mul(a, b)), F32::sub(one, F32::mul(y, y)));
-    }
-    default: break;
-  }
-  return slope_by_output(f.f, activated(f, x), g);
-}
-
-[[maybe_unused]] KERNELET_COLD void slope(const Unary& f, size_t n, const float* src, const float* grad,
-                                          float* dx) {
-  for (size_t i = 0; i < n; i += lanes)
-    F32::store(dx + i, slope_by_input(f, F32::load(src + i), F32::load(grad + i)));
-}
-
-}  // namespace train
-#endif
 
 }  // namespace
 }  // namespace KERNELET_ISA

@@ -122,6 +122,17 @@ struct SoftmaxArgs {
   bool log;
 };
 
+// Rows of n elements, `width` of them side by side (1 or `lanes`): each (x - mean) / sqrt(variance + epsilon) by itself,
+// and a row of that scaled and shifted as `affine` says. `inner` neighbours have one scale and shift; those of the next
+// row lie `scales` further on: 0 where all rows have the same.
+struct RowNormArgs {
+  int32_t rows, width;
+  size_t n, inner, scales;
+  float epsilon;
+  bool centred;  // else x / sqrt(mean of squares + epsilon)
+  BinaryArgs affine;
+};
+
 // Between floats, sums and bytes of an int8 step: x * scale, for bytes cut to [low, high] and rounded to the
 // nearest integer, ties to even. A byte of 0 ... 255 stands for (byte - zero) times its scale.
 struct RescaleArgs {
@@ -246,6 +257,7 @@ struct KernelTable {
   void (*activate)(const Unary&, size_t n, const float* src, float* dst);  // src may be dst
   bool (*is_bounded)(size_t n, const float* src);  // every |src[i]| < bounded_limit; false for a NaN
   void (*softmax)(const SoftmaxArgs&, const float* src, float* dst);
+  void (*row_norm)(const RowNormArgs&, const float* src, const float* scale, const float* shift, float* dst);
   void (*add)(size_t n, const float* a, const float* b, float* dst);  // dst may be a, or b
   void (*binary)(const BinaryArgs&, const float* a, const float* b, const float* c, float* dst);
   // dst[i] = src[i] * scale + shift

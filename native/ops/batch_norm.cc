@@ -214,13 +214,14 @@ void add_scale_and_shift(const Node& node, PlannedStep& planned, size_t floats) 
   planned.operands.push_back({&node, floats, pack_shift});
 }
 
-const OpDefinition ops::batch_norm = {1,
-                                      statistics_attributes | weight_attribute | bias_attribute,
-                                      shape,
-                                      plan,
-                                      make_train_step<BatchNormTraining>,
-                                      fuses_activation,
-                                      View::never,
-                                      by_planes};
+const OpDefinition ops::batch_norm = {
+    1,
+    statistics_attributes | epsilon_attribute | weight_attribute | bias_attribute,
+    shape,
+    plan,
+    make_train_step<BatchNormTraining>,
+    fuses_activation,
+    View::never,
+    by_planes};
 
 }  // namespace kernelet

@@ -9,22 +9,6 @@
 namespace kernelet {
 namespace {
 
-// NumPy's: aligned at the last dimension, 1 stretches.
-Shape shape(const Node& node, const InputShapes& inputs) {
-  const Shape &a = *inputs[0], &b = *inputs[1];
-  Shape out = a.rank >= b.rank ? a : b;
-  const Shape& other = a.rank >= b.rank ? b : a;
-  for (int i = 1; i <= other.rank; ++i) {
-    int64_t& dim = out.dims[out.rank - i];
-    const int64_t with = other.dims[other.rank - i];
-    if (dim != with && dim != 1 && with != 1)
-      bad_shape(node, {"shapes that broadcast"}, {a.text(), " and ", b.text()});
-    if (dim == 1) dim = with;
-  }
-  out.check(node.name);
-  return out;
-}
-
 Binary function_of(Op op) {
   switch (op) {
     case Op::add: return Binary::add;
@@ -169,8 +153,25 @@ class BinaryTraining : public TrainStep {
   BinaryArgs by_[2] = {}, sums_[2] = {};
 };
 
-// Floats between neighbours along each dimension of a broadcast to `rank` dimensions: 0 where there is one
-// element. Innermost the images of a batch.
+}  // namespace
+
+Shape broadcast_shape(const Node& node, const InputShapes& inputs) {
+  Shape out = *inputs[0];
+  for (const Shape* one : inputs) {
+    const Shape a = out.rank >= one->rank ? out : *one, b = out.rank >= one->rank ? *one : out;
+    out = a;
+    for (int i = 1; i <= b.rank; ++i) {
+      int64_t& dim = out.dims[out.rank - i];
+      const int64_t with = b.dims[b.rank - i];
+      if (dim != with && dim != 1 && with != 1)
+        bad_shape(node, {"shapes that broadcast"}, {a.text(), " and ", b.text()});
+      if (dim == 1) dim = with;
+    }
+  }
+  out.check(node.name);
+  return out;
+}
+
 void strides_of(const BroadcastOperand& operand, int rank, size_t width,
                 size_t (&strides)[BinaryArgs::max_rank]) {
   size_t next = operand.batched ? width : 1;
@@ -182,8 +183,6 @@ void strides_of(const BroadcastOperand& operand, int rank, size_t width,
     next *= dim;
   }
 }
-
-}  // namespace
 
 void set_strides(BinaryArgs& s, const Shape& out, const BroadcastOperand& a, const BroadcastOperand& b,
                  size_t width) {
@@ -247,6 +246,7 @@ BinaryArgs by_channel(Binary f, const StepSpec& spec, int64_t operands) {
 }
 
 const OpDefinition ops::binary = {
-    2, no_attributes, shape, plan, make_train_step<BinaryTraining>, fuses_activation, View::never, blocked};
+    2,           no_attributes, broadcast_shape, plan, make_train_step<BinaryTraining>, fuses_activation,
+    View::never, blocked};
 
 }  // namespace kernelet

@@ -11,6 +11,14 @@ struct BroadcastOperand {
   bool batched;
 };
 
+// NumPy's: aligned at the last dimension, 1 stretches.
+Shape broadcast_shape(const Node& node, const InputShapes& inputs);
+
+// Floats between neighbours along each dimension of a broadcast to `rank` dimensions: 0 where there is one element.
+// Innermost the images of a batch.
+void strides_of(const BroadcastOperand& operand, int rank, size_t width,
+                size_t (&strides)[BinaryArgs::max_rank]);
+
 // dims, a and b of out = a op b, each neighbour of the other merged where both lie so.
 void set_strides(BinaryArgs& s, const Shape& out, const BroadcastOperand& a, const BroadcastOperand& b,
                  size_t width);

@@ -30,7 +30,7 @@ enum Attributes : unsigned {
   no_attributes = 0,
   weight_attribute = 1,
   bias_attribute = 2,
-  statistics_attributes = 4,  // mean, variance, epsilon, training, momentum
+  statistics_attributes = 4,  // mean, variance, training, momentum
   window_attributes = 8,      // kernel, stride, dilation, padding, ceil_mode, count_include_pad
   groups_attribute = 16,
   axis_attribute = 32,
@@ -42,6 +42,7 @@ enum Attributes : unsigned {
   value_attribute = 2048,
   output_padding_attribute = 4096,
   resize_attributes = 8192,  // coordinates, rounding, scales
+  epsilon_attribute = 16384,
 };
 
 struct OpDefinition {

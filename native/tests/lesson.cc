@@ -18,14 +18,15 @@ std::vector<float> all_weights(const Trainer& t) {
   return all;
 }
 
-void check_close(const float* got, const std::vector<double>& want, double anywhere, const char* what) {
+void check_close(const float* got, const std::vector<double>& want, double anywhere, const char* what,
+                 double tolerance) {
   double largest = 0.01 * anywhere, error = 0;
   for (size_t i = 0; i < want.size(); ++i) {
     largest = std::max(largest, std::fabs(want[i]));
     error = std::max(error, std::fabs(got[i] - want[i]));
     if (!std::isfinite(got[i])) error = INFINITY;
   }
-  check(error <= 2e-4 * largest, "%s: off by %g of %g", what, error, largest);
+  check(error <= tolerance * largest, "%s: off by %g of %g", what, error, largest);
 }
 
 namespace {
@@ -48,6 +49,9 @@ bool twin_knows(const Net& net) {
       case Op::softmax:
       case Op::log_softmax:
       case Op::flatten:
+      case Op::layer_norm:
+      case Op::group_norm:
+      case Op::rms_norm:
       case Op::concat: break;
       case Op::add:
         if (net.shape(node.inputs[0]) != net.shape(node.inputs[1])) return false;

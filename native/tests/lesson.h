@@ -91,7 +91,8 @@ struct Lesson {
 };
 
 // Off by a part of the largest value here, or by less of the largest anywhere.
-void check_close(const float* got, const std::vector<double>& want, double anywhere, const char* what);
+void check_close(const float* got, const std::vector<double>& want, double anywhere, const char* what,
+                 double tolerance = 5e-5);
 // A random net that the twin can train.
 Net trainable_net(Random& random, int nodes);
 // Down and up again, with a skip: transposed convolutions and both ways to resize.

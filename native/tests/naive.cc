@@ -127,6 +127,9 @@ Unary unary(Activation f) {
     case Activation::clip: return {f, -0.25f, 0.375f};
     case Activation::pow: return {f, 2.0f, 0};
     case Activation::scaled_tanh: return {f, 1.7159f, 2 / 3.0f};
+    case Activation::softplus: return {f, 1.5f, 20};
+    case Activation::threshold: return {f, 0.25f, -0.5f};
+    case Activation::shrink: return {f, 0.5f, 0.25f};
     default: return {f, 0, 0};
   }
 }
@@ -150,6 +153,14 @@ double naive_activation(const Unary& f, double x) {
     case Activation::abs: return std::fabs(x);
     case Activation::pow: return a == 0.5 ? std::sqrt(x) : std::pow(x, a);
     case Activation::scaled_tanh: return a * std::tanh(b * x);
+    case Activation::erf: return std::erf(x);
+    case Activation::gelu_tanh:
+      return x / (1 + std::exp(-2 * std::sqrt(2 / std::acos(-1.0)) * (x + 0.044715 * x * x * x)));
+    case Activation::softplus: return a * x > b ? x : std::log1p(std::exp(a * x)) / a;
+    case Activation::mish: return x * std::tanh(x > 40 ? x : std::log1p(std::exp(x)));
+    case Activation::softsign: return std::isinf(x) ? std::nan("") : x / (1 + std::fabs(x));
+    case Activation::threshold: return x > a ? x : b;
+    case Activation::shrink: return x < -a ? x + b : x > a ? x - b : 0;
     case Activation::none: break;
   }
   return x;
@@ -438,6 +449,9 @@ std::vector<std::vector<float>> naive_values(const KernelTable& t, const Graph& 
           value[i] = t.has_fma ? std::fma(source(0)[i], scale, shift) : source(0)[i] * scale + shift;
         }
         break;
+      case Op::layer_norm:
+      case Op::group_norm:
+      case Op::rms_norm: naive_row_norm(node, t.has_fma, source(0).data(), value.data()); break;
       case Op::adaptive_avg_pool2d:
       case Op::adaptive_max_pool2d:
         naive_adaptive(pool_args(node, in), node.op == Op::adaptive_avg_pool2d, source(0).data(),
@@ -471,10 +485,22 @@ std::vector<std::vector<float>> naive_values(const KernelTable& t, const Graph& 
         }
         break;
       }
-      default:
+      default: {
+        if (naive_exact(node, source(0), value) || naive_fold(node, in, source(0), value)) break;
+        size_t to = 0;
+        each_index(node.shape, [&](const int64_t* index) {
+          std::vector<float> operands;
+          for (size_t i = 0; i < node.inputs.size(); ++i) {
+            const Shape& shape = graph.nodes[static_cast<size_t>(node.inputs[i])].shape;
+            operands.push_back(source(i)[broadcast_index(shape, node.shape, index)]);
+          }
+          if (naive_choice(node, operands, value[to])) ++to;
+        });
+        if (to > 0) break;
         value = source(0);
         naive_activate(t, unary_of(node), value);
         break;
+      }
     }
     values.push_back(std::move(value));
   }

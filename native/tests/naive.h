@@ -69,6 +69,21 @@ std::vector<Place1d> naive_places(const Node& node, int axis, int in, int out);
 // dst [c][oh][ow]
 void naive_resize(const Node& node, const Shape& in, bool fma, const float* src, float* dst);
 
+// layer_norm, group_norm, rms_norm
+void naive_row_norm(const Node& node, bool fma, const float* src, float* dst);
+// The same in double, before scale and shift, and its way back; factors: 1 / deviation of each row.
+struct NaiveRows {
+  size_t count, n, plane;
+  bool centred;
+  double epsilon;
+  explicit NaiveRows(const Node& node);
+  std::vector<double> normed(const std::vector<double>& x, std::vector<double>& factors) const;
+  std::vector<double> gradient(const std::vector<double>& y, const std::vector<double>& factors,
+                               const std::vector<double>& dy) const;
+  // Of element i of an image.
+  size_t scale(size_t i) const { return plane > 0 ? i / plane : i % n; }
+};
+
 double naive_activation(const Unary& f, double x);
 float naive_relu(float x);  // PyTorch's: NaN and -0 stay
 // What has an exponential in it is the tier's own `activate`, which has a test of its own.
@@ -91,6 +106,11 @@ std::vector<float> naive_epilogue(const KernelTable& t, const ConvArgs& s, const
 
 // Every node's value for one image, node by node, in floats: the bits any plan of the graph has to give.
 std::vector<std::vector<float>> naive_values(const KernelTable& t, const Graph& graph, const float* input);
+
+// Of operations of their kinds, false for others. An element of a choice from its operands.
+bool naive_exact(const Node& node, const std::vector<float>& src, std::vector<float>& dst);
+bool naive_choice(const Node& node, const std::vector<float>& operands, float& result);
+bool naive_fold(const Node& node, const Shape& in, const std::vector<float>& src, std::vector<float>& dst);
 
 ConvArgs conv_args(const Node& node, const Shape& in);
 PoolArgs pool_args(const Node& node, const Shape& in);

@@ -264,6 +264,18 @@ static void forward_image(const NaiveTraining& t, const float* image, std::vecto
       case Op::sigmoid:
         for (size_t i = 0; i < y.size(); ++i) y[i] = 1 / (1 + std::exp(-source(0)[i]));
         break;
+      case Op::layer_norm:
+      case Op::group_norm:
+      case Op::rms_norm: {
+        const NaiveRows rows(node);
+        Values factors;
+        y = rows.normed(source(0), factors);
+        for (size_t i = 0; i < y.size(); ++i) {
+          if (!t.weights[index].empty()) y[i] *= t.weights[index][rows.scale(i)];
+          if (!t.biases[index].empty()) y[i] += t.biases[index][rows.scale(i)];
+        }
+        break;
+      }
       case Op::softmax:
       case Op::log_softmax:
         each_row(in, node.axis, [&](const std::vector<size_t>& row) {
@@ -399,6 +411,21 @@ static void backward_image(NaiveTraining& t, const std::vector<Values>& values, 
       case Op::sigmoid:
         for (size_t i = 0; i < dy.size(); ++i) dx(0)[i] += dy[i] * y[i] * (1 - y[i]);
         break;
+      case Op::layer_norm:
+      case Op::group_norm:
+      case Op::rms_norm: {
+        const NaiveRows rows(node);
+        Values factors, scaled = dy;
+        const Values normed = rows.normed(source(0), factors);
+        for (size_t i = 0; i < dy.size(); ++i) {
+          if (!w.empty()) scaled[i] *= w[rows.scale(i)];
+          if (!w.empty()) dw[rows.scale(i)] += dy[i] * normed[i];
+          if (!db.empty()) db[rows.scale(i)] += dy[i];
+        }
+        const Values back = rows.gradient(normed, factors, scaled);
+        for (size_t i = 0; i < dy.size(); ++i) dx(0)[i] += back[i];
+        break;
+      }
       case Op::softmax:
       case Op::log_softmax:
         each_row(in, node.axis, [&](const std::vector<size_t>& row) {

@@ -187,18 +187,42 @@ int Net::constant(const Shape& shape) {
   return append(node);
 }
 
+static bool broadcast(const Shape& left, const Shape& right, Shape& out) {
+  out.rank = std::max(left.rank, right.rank);
+  for (int d = 0; d < out.rank; ++d) {
+    const int i = d - out.rank + left.rank, j = d - out.rank + right.rank;
+    const int64_t x = i < 0 ? 1 : left.dims[i], y = j < 0 ? 1 : right.dims[j];
+    if (x != y && x != 1 && y != 1) return false;
+    out.dims[d] = std::max(x, y);
+  }
+  return true;
+}
+
 int Net::binary(Op op, int a, int b) {
   Node node;
   node.op = op;
   node.inputs = {a, b};
-  const Shape &left = shape(a), &right = shape(b);
-  node.shape.rank = std::max(left.rank, right.rank);
-  for (int d = 0; d < node.shape.rank; ++d) {
-    const int i = d - node.shape.rank + left.rank, j = d - node.shape.rank + right.rank;
-    const int64_t x = i < 0 ? 1 : left.dims[i], y = j < 0 ? 1 : right.dims[j];
-    if (x != y && x != 1 && y != 1) return -1;
-    node.shape.dims[d] = std::max(x, y);
-  }
+  return broadcast(shape(a), shape(b), node.shape) ? append(node) : -1;
+}
+
+int Net::where(int condition, int a, int b) {
+  Node node;
+  node.op = Op::where;
+  node.inputs = {condition, a, b};
+  Shape both;
+  const bool fits = broadcast(shape(condition), shape(a), both) && broadcast(both, shape(b), node.shape);
+  return fits ? append(node) : -1;
+}
+
+int Net::fold(Op op, int from, int axis, bool alpha, bool beta) {
+  Node node;
+  node.op = op;
+  node.inputs = {from};
+  node.shape = shape(from);
+  node.axis = axis;
+  node.alpha = alpha ? 1.0f : 0.0f;
+  node.beta = beta ? 1.0f : 0.0f;
+  if (op != Op::cum_sum) node.shape.dims[axis] = 1;
   return append(node);
 }
 
@@ -260,6 +284,34 @@ int Net::batch_norm(int from, bool affine) {
   for (float& v : variance) v = v * v + 0.125f;
   storage_.emplace_back(variance, Place::ends_at_page);
   node.variance = {storage_.back().data(), channels};
+  return append(node);
+}
+
+int Net::layer_norm(int from, int axis, bool affine, bool rms) {
+  Node node;
+  node.op = rms ? Op::rms_norm : Op::layer_norm;
+  node.inputs = {from};
+  node.shape = shape(from);
+  node.axis = axis;
+  size_t n = 1;
+  for (int d = axis; d < node.shape.rank; ++d) n *= static_cast<size_t>(node.shape.dims[d]);
+  if (affine) {
+    node.weight = floats(n);
+    node.bias = floats(n);
+  }
+  return append(node);
+}
+
+int Net::group_norm(int from, int groups, bool affine) {
+  Node node;
+  node.op = Op::group_norm;
+  node.inputs = {from};
+  node.shape = shape(from);
+  node.groups = groups;
+  if (affine) {
+    node.weight = floats(static_cast<size_t>(node.shape.dims[0]));
+    node.bias = floats(static_cast<size_t>(node.shape.dims[0]));
+  }
   return append(node);
 }
 

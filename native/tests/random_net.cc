@@ -45,7 +45,7 @@ void grow(Net& net, Random& random, bool wild) {
   const int from = any();
   const Shape& in = net.shape(from);
   const size_t before = net.graph.nodes.size();
-  switch (random.range(0, 23)) {
+  switch (random.range(0, 27)) {
     case 0:
     case 1:
     case 2:
@@ -90,6 +90,10 @@ void grow(Net& net, Random& random, bool wild) {
           static_cast<int>(Op::silu),        static_cast<int>(Op::hardswish),
           static_cast<int>(Op::gelu),        static_cast<int>(Op::abs),
           static_cast<int>(Op::hardsigmoid), static_cast<int>(Op::scaled_tanh),
+          static_cast<int>(Op::gelu_tanh),   static_cast<int>(Op::softplus),
+          static_cast<int>(Op::mish),        static_cast<int>(Op::softsign),
+          static_cast<int>(Op::erf),         static_cast<int>(Op::threshold),
+          static_cast<int>(Op::shrink),
       };
       net.unary(static_cast<Op>(random.pick(ops)), from);
       break;
@@ -238,6 +242,52 @@ void grow(Net& net, Random& random, bool wild) {
       x = net.linear(x, (op == Op::gru_reset_first ? 3 : gates) * hidden);
       const bool bias = random.chance(50), states = random.chance(40), cells = random.chance(30);
       net.recurrent(op, x, bias, states, cells);
+      break;
+    }
+    case 23:
+    case 24: {
+      const bool affine = random.chance(70);
+      if (random.chance(50)) {
+        const int channels = static_cast<int>(in.dims[0]);
+        net.group_norm(from, random.chance(60) ? channels : channels % 2 == 0 ? 2 : 1, affine);
+      } else {
+        const int axis = random.range(0, in.rank - 1);
+        net.layer_norm(from, axis, affine, random.chance(30));
+      }
+      break;
+    }
+    case 25: {
+      const int axis = random.range(0, in.rank - 1);
+      constexpr int folds[] = {static_cast<int>(Op::prod), static_cast<int>(Op::arg_max),
+                               static_cast<int>(Op::arg_min), static_cast<int>(Op::cum_sum)};
+      if (random.chance(50)) {
+        const Op op = static_cast<Op>(random.pick(folds));
+        const bool alpha = random.chance(50);
+        net.fold(op, from, axis, alpha, random.chance(50));
+      } else {
+        // (no sinh, cosh: what they overflow to would hide the rest; none that is NaN beyond some range)
+        constexpr int ops[] = {
+            static_cast<int>(Op::floor),  static_cast<int>(Op::ceil),       static_cast<int>(Op::round),
+            static_cast<int>(Op::sign),   static_cast<int>(Op::sin),        static_cast<int>(Op::cos),
+            static_cast<int>(Op::atan),   static_cast<int>(Op::asinh),      static_cast<int>(Op::is_nan),
+            static_cast<int>(Op::is_inf), static_cast<int>(Op::logical_not)};
+        net.unary(static_cast<Op>(random.pick(ops)), from);
+      }
+      break;
+    }
+    case 26: {
+      int other = random.range(0, count - 1);
+      if (random.chance(50)) {
+        Shape shape = in;
+        for (int d = 0; d < in.rank; ++d) shape.dims[d] = random.chance(50) ? 1 : in.dims[d];
+        other = net.constant(shape);
+      }
+      const int last = static_cast<int>(Op::fmod), first = static_cast<int>(Op::maximum);
+      const int made = random.chance(40)
+                           ? net.where(from, other, random.chance(50) ? from : other)
+                           : net.binary(static_cast<Op>(random.range(first, last)), from, other);
+      if (made < 0) net.graph.nodes.resize(before);
+      net.graph.output = static_cast<int>(net.graph.nodes.size()) - 1;
       break;
     }
     default: {

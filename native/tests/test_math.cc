@@ -258,6 +258,16 @@ PER_TIER(functions) {
       // b x rounds once and so does a times what tanh gives
       {{Activation::scaled_tanh, 1.7159f, 2 / 3.0f}, 5, none, never},
       {{Activation::scaled_tanh, -2.0f, 1.0f}, 3, none, never},
+      {{Activation::erf, 0, 0}, 3.5, none, never},
+      // what is taken e to is rounded, and as large as x^3
+      {{Activation::gelu_tanh, 0, 0}, 3, [](double x) { return std::fabs(x); }, never},
+      {{Activation::softplus, 1.0f, 20.0f}, 4, none, never},
+      {{Activation::softplus, 0.5f, 3.0f}, 4, none, never},
+      // (below -87 its tanh is subnormal)
+      {{Activation::mish, 0, 0}, 5, [](double x) { return x < -80 ? 1e-36 : 0.0; }, never},
+      {{Activation::softsign, 0, 0}, 1.5, none, never},
+      {{Activation::threshold, 1.0f, -2.0f}, 0, none, never},
+      {{Activation::shrink, 0.5f, 0.5f}, 0.5, none, never},
       {{Activation::pow, 2.0f, 0}, 0.5, none, never},
       {{Activation::pow, 0.0f, 0}, 0, none, never},
       // a ln x, at most 89, is rounded before its exponential is taken
@@ -299,7 +309,8 @@ PER_TIER(functions) {
       check(std::isnan(at(unary(static_cast<Activation>(i)), quiet_nan)), "function %d keeps NaN", i);
     }
     for (Activation f : {Activation::leaky_relu, Activation::elu, Activation::silu, Activation::hardswish,
-                         Activation::gelu, Activation::scaled_tanh}) {
+                         Activation::gelu, Activation::scaled_tanh, Activation::erf, Activation::gelu_tanh,
+                         Activation::mish, Activation::softsign}) {
       check(bits_of(at(unary(f), -0.0f)) == bits_of(-0.0f), "function %d keeps -0", static_cast<int>(f));
     }
     check(bits_of(at({Activation::clip, 0.0f, 6.0f}, -0.0f)) == bits_of(-0.0f), "clamp keeps -0");

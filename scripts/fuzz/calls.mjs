@@ -26,12 +26,28 @@ export function callsOf(k) {
   const copy = structuredClone
 
   // functions of tensors
-  const unary = 'abs exp gelu hardswish log relu relu6 sigmoid silu tanh hardsigmoid selu'.split(' ')
+  const unary = (
+    'abs exp gelu hardswish log relu relu6 sigmoid silu tanh hardsigmoid selu erf softplus mish softsign celu ' +
+    'hardshrink softshrink shrink floor ceil round sign sin cos tan asin acos atan sinh cosh asinh acosh atanh ' +
+    'isnan isinf isposinf isneginf logicalNot'
+  ).split(' ')
   for (const name of unary) fn(name, image)
-  for (const name of ['add', 'sub', 'mul', 'div']) {
+  const binary =
+    'add sub mul div maximum minimum lt le gt ge eq ne logicalAnd logicalOr logicalXor remainder fmod'
+  for (const name of binary.split(' ')) {
     fn(name, image, image)
     call(`${name} a number`, () => [image(), 2], k[name], ['1'])
   }
+  fn('where', image, image, image)
+  fn('where', image, is(1), is(0))
+  fn('gelu', image, is('tanh'))
+  fn('softplus', image, is(2), is(20))
+  fn('threshold', image, is(0.5), is(-1))
+  fn('celu', image, is(0.5))
+  fn('shrink', image, is(0.5), is(0.25))
+  fn('prod', image, is(1), is({ keepdim: true }))
+  for (const name of ['argmax', 'argmin']) fn(name, image, is(-1), is({ keepdim: true, last: true }))
+  fn('cumsum', image, is(2), is({ exclusive: true, reverse: true }))
   fn('hardsigmoid', image, is({ alpha: 0.2, beta: 0.5 }))
   fn('selu', image, is({ alpha: 1, scale: 1 }))
   fn('elu', image, is(1))
@@ -119,6 +135,14 @@ export function callsOf(k) {
     () => x(2),
     norm,
   )
+  const affine = () => ({ weight: x(2), bias: x(2), eps: 1e-5 })
+  const ofRows =
+    (...shape) =>
+    () => ({ weight: x(...shape), bias: x(...shape), eps: 1e-5 })
+  fn('layerNorm', image, is([6, 6]), ofRows(6, 6))
+  fn('rmsNorm', image, is(6), () => ({ weight: x(6), eps: 1e-5 }))
+  fn('groupNorm', image, is(2), affine)
+  fn('instanceNorm', image, affine)
   fn('localResponseNorm', image, is(3), is({ alpha: 1e-4, beta: 0.75, k: 1, before: 1 }))
 
   // layers, made and run, by what they hold afterwards too
@@ -129,7 +153,9 @@ export function callsOf(k) {
       if (input) made.forward(input())
       return made
     })
-  for (const name of 'GELU Hardsigmoid Hardswish Identity ReLU ReLU6 SELU SiLU Sigmoid Tanh'.split(' ')) {
+  const plain =
+    'GELU Hardsigmoid Hardswish Identity ReLU ReLU6 SELU SiLU Sigmoid Tanh Softplus Mish Softsign Hardshrink Softshrink CELU'
+  for (const name of plain.split(' ')) {
     layer(name, () => [])
     call(
       `${name}.forward`,
@@ -139,6 +165,12 @@ export function callsOf(k) {
     )
   }
   layer('ELU', is([1]))
+  layer('CELU', is([1]))
+  layer('GELU', is(['tanh']))
+  layer('Softplus', is([2, 20]))
+  layer('Threshold', is([0.5, -1]))
+  layer('Hardshrink', is([0.5]))
+  layer('Softshrink', is([0.5]))
   layer('LeakyReLU', is([0.1]))
   layer('PReLU', is([2, 0.25]))
   layer('ScaledTanh', is([1, 1]))
@@ -162,6 +194,11 @@ export function callsOf(k) {
   layer('AvgPool1d', is([2, { ...along, countIncludePad: true }]), () => x(2, 2, 6))
   layer('BatchNorm1d', is([2, { eps: 1e-5, momentum: 0.1, affine: true }]), () => x(2, 2, 6))
   layer('BatchNorm2d', is([2, { eps: 1e-5, momentum: null, affine: false }]))
+  layer('LayerNorm', is([[6, 6], { eps: 1e-5, elementwiseAffine: true, bias: true }]))
+  layer('RMSNorm', is([6, { eps: null, elementwiseAffine: true }]))
+  layer('GroupNorm', is([1, 2, { eps: 1e-5, affine: true }]))
+  layer('InstanceNorm1d', is([2, { eps: 1e-5, affine: true }]), () => x(2, 2, 6))
+  layer('InstanceNorm2d', is([2, { eps: 1e-5, affine: false }]))
   layer('LocalResponseNorm', is([3, { alpha: 1e-4, beta: 0.75, k: 1, before: 1 }]))
   const drawn = () => ({ bias: true, generator: new k.Generator(1) })
   layer('Conv2d', () => [2, 4, { kernelSize: [3, 3], ...copy(windows), groups: 2, ...drawn() }])

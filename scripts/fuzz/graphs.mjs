@@ -28,6 +28,12 @@ const activations = [
   'GELU',
   'SELU',
   'ELU',
+  'Softplus',
+  'Mish',
+  'Softsign',
+  'Hardshrink',
+  'Softshrink',
+  'CELU',
 ]
 
 /** Mostly one that fits; what does not fit must be refused by name. */
@@ -67,7 +73,7 @@ function layer(random, rank) {
     case 4:
       return ['AdaptiveAvgPool2d', random.between(1, 4)]
     case 5:
-      return ['BatchNorm2d']
+      return random.pick([['BatchNorm2d'], ['InstanceNorm2d'], ['GroupNorm'], ['LayerNorm'], ['RMSNorm']])
     case 6:
       return ['ConstantPad2d', random.below(3), random.number()]
     case 7:
@@ -131,6 +137,9 @@ function build(kernelet, shape, layers) {
     } else if (kind === 'ConvTranspose2d') made.push(new kernelet.ConvTranspose2d(count, ...options))
     else if (kind === 'Linear') made.push(new kernelet.Linear(now.at(-1), ...options))
     else if (kind === 'BatchNorm2d') made.push(new kernelet.BatchNorm2d(count))
+    else if (kind === 'InstanceNorm2d') made.push(new kernelet.InstanceNorm2d(count, { affine: true }))
+    else if (kind === 'GroupNorm') made.push(new kernelet.GroupNorm(count % 2 === 0 ? 2 : 1, count))
+    else if (kind === 'LayerNorm' || kind === 'RMSNorm') made.push(new kernelet[kind](now.slice(-2)))
     else made.push(new kernelet[kind](...options))
   }
   return new kernelet.Sequential(...made)

@@ -125,8 +125,7 @@ export class GraphWriter {
     }
     const writer = new PbfWriter()
     const model = {
-      // The version of the format that came with the opset.
-      ir_version: this.#opset > 18 ? 9 : 8,
+      ir_version: irVersion(this.#opset),
       producer_name: 'kernelet',
       producer_version: version,
       graph,
@@ -263,6 +262,11 @@ export class GraphWriter {
       raw_data: new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
     })
   }
+}
+
+/** The version of the format that came with an opset from 17 on. */
+function irVersion(opset: number): number {
+  return opset > 22 ? 11 : opset > 20 ? 10 : opset > 18 ? 9 : 8
 }
 
 function attribute(name: string, value: AttributeValue): Draft<AttributeProto> {

@@ -1,12 +1,12 @@
 /** Nodes of a model that together are one operation of ours. */
-import { sameShape } from '../../tensor/shape.ts'
-import type { Constants } from './constants.ts'
+import { elements, sameShape } from '../../tensor/shape.ts'
+import { arrayOfKnown, type Constants } from './constants.ts'
 import type { PlacedNode } from './functions.ts'
 import type { PreparedNode } from './prepared-node.ts'
 
 /**
  * Joins what exporters take apart: a MatMul by a matrix of weights with an Add of one number a column is a linear
- * layer, a Mul of x with its own Sigmoid is a Swish.
+ * layer, a Mul of x with its own Sigmoid is a Swish, x / 2 · (1 + erf(x / √2)) is a Gelu.
  */
 export function joinNodes(
   nodes: readonly PreparedNode[],
@@ -19,6 +19,7 @@ export function joinNodes(
   const joined = new Map<PlacedNode, PlacedNode | undefined>()
   joinBiases(protos, constants, results, joined)
   joinSwish(protos, results, joined)
+  joinGelu(protos, constants, results, joined)
   return nodes.flatMap((one) => {
     if (!joined.has(one.proto)) return one
     const proto = joined.get(one.proto)
@@ -66,6 +67,57 @@ function joinSwish(
       joined.set(mul, { ...mul, op_type: 'Swish', input: [x] })
       break
     }
+  }
+}
+
+/** From the Erf on: what is divided and added before and behind it, and multiplied in any order. */
+function joinGelu(
+  protos: readonly PlacedNode[],
+  constants: Constants,
+  results: readonly string[],
+  joined: Map<PlacedNode, PlacedNode | undefined>,
+): void {
+  const counts = countReaders(protos, results)
+  const makers = makersOf(protos)
+  const readers = new Map(protos.flatMap((node) => node.input.map((input) => [input, node] as const)))
+  /** The one number that a value is, where it is known. */
+  const number = (name: string) => {
+    const value = constants.values.get(name)
+    return value && elements(value.shape) === 1 ? Number(arrayOfKnown(value).values[0]) : Number.NaN
+  }
+  const near = (name: string, wanted: number) => Math.abs(number(name) - wanted) < 1e-3
+  /** The other input of a node of two, one of which is this number. */
+  const besides = (node: PlacedNode | undefined, op: string, wanted: number) =>
+    node?.op_type !== op || node.input.length !== 2
+      ? undefined
+      : near(node.input[1] ?? '', wanted)
+        ? node.input[0]
+        : op !== 'Div' && near(node.input[0] ?? '', wanted)
+          ? node.input[1]
+          : undefined
+  const only = (name: string) => (counts.get(name) === 1 ? readers.get(name) : undefined)
+  for (const erf of protos) {
+    if (erf.op_type !== 'Erf') continue
+    const inner = makers.get(erf.input[0] ?? '')
+    const x = besides(inner, 'Div', Math.SQRT2) ?? besides(inner, 'Mul', Math.SQRT1_2)
+    const sum = only(erf.output[0] ?? '')
+    if (!inner || x === undefined || !sum || besides(sum, 'Add', 1) !== erf.output[0]) continue
+    const product = only(sum.output[0] ?? '')
+    if (product?.op_type !== 'Mul' || product.input.length !== 2) continue
+    const factor = product.input[0] === sum.output[0] ? product.input[1] : product.input[0]
+    // x comes as it is and a half behind, or x / 2 comes
+    const half = makers.get(factor ?? '')
+    const last = only(product.output[0] ?? '')
+    const behind = factor === x && last && besides(last, 'Mul', 0.5) === product.output[0] ? last : undefined
+    const before = half && (besides(half, 'Mul', 0.5) ?? besides(half, 'Div', 2)) === x ? half : undefined
+    const end = behind ?? (before && product)
+    if (!end) continue
+    const parts = [inner, erf, sum, product, ...(before && !behind ? [before] : [])]
+    for (const part of parts) {
+      // what others read too stays
+      if (part !== end && counts.get(part.output[0] ?? '') === 1) joined.set(part, undefined)
+    }
+    joined.set(end, { ...end, op_type: 'Gelu', input: [x], attribute: [] })
   }
 }
 

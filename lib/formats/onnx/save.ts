@@ -21,7 +21,7 @@ export interface SaveOnnxOptions {
 }
 
 /**
- * Writes a model as ONNX, opset 17 (up to 20 for operators that came later), for batches of any size. Weights go
+ * Writes a model as ONNX, opset 17 (up to 23 for operators that came later), for batches of any size. Weights go
  * by the names of `stateDict()`.
  *
  * @param path where to, all or nothing; without it only the bytes are made

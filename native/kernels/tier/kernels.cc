@@ -13,6 +13,7 @@
 #include "kernels/int8/rescale.h"
 #include "kernels/linear.h"
 #include "kernels/matmul.h"
+#include "kernels/norm.h"
 #include "kernels/peak.h"
 #include "kernels/pool.h"
 #include "kernels/resize.h"
@@ -23,6 +24,7 @@
 #include "kernels/train/loss.h"
 #include "kernels/train/norm.h"
 #include "kernels/train/pool.h"
+#include "kernels/train/slopes.h"
 #include "kernels/train/softmax.h"
 #include "kernels/train/update.h"
 
@@ -185,6 +187,7 @@ constexpr KernelTable make_table() {
   t.activate = activate;
   t.is_bounded = is_bounded;
   t.softmax = softmax;
+  t.row_norm = norm::rows;
   t.add = add;
   t.binary = binary;
   t.from_bytes = from_bytes;
@@ -213,6 +216,7 @@ constexpr KernelTable make_table() {
   t.train.moments = train::moments;
   t.train.norm_sums = train::norm_sums;
   t.train.norm_dx = train::norm_dx;
+  t.train.row_norm_dx = norm::rows_dx;
   t.train.softmax_dx = train::softmax_dx;
   t.train.dropout = train::dropout;
   t.train.loss = train::loss;

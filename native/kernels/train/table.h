@@ -14,6 +14,7 @@ struct ConvArgs;
 struct LinearArgs;
 struct PoolArgs;
 struct ResizeArgs;
+struct RowNormArgs;
 struct SoftmaxArgs;
 struct Unary;
 
@@ -111,6 +112,9 @@ struct TrainKernels {
   // dx = a grad - b (src - mean) - c
   void (*norm_dx)(size_t n, const float* src, const float* grad, float mean, float a, float b, float c,
                   float* dx);
+  // dx may be null, or dw and db: of each image, [scales][lanes]
+  void (*row_norm_dx)(const RowNormArgs&, const float* src, const float* grad, const float* scale, float* dx,
+                      float* dw, float* db);
   void (*softmax_dx)(const SoftmaxArgs&, const float* dst, const float* grad, float* dx);
   void (*dropout)(const DropoutArgs&, size_t n, const float* src, float* dst);  // its own backward
   // losses [lanes]: of each image, summed; dx scaled by `scale` [lanes]

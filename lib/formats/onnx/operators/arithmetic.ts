@@ -1,13 +1,13 @@
 /** Arithmetic, comparisons and choices, of several values element by element. Numbers keep their type. */
-import { add, clamp, div, mul, pow, sub } from '../../../ops/index.ts'
+import { add, clamp, div, maximum, minimum, mul, pow, sub } from '../../../ops/index.ts'
 import { elements } from '../../../tensor/shape.ts'
 import { Tensor } from '../../../tensor/tensor.ts'
 import * as nd from '../array.ts'
 import { spend } from '../budget.ts'
-import { bool, convert, type ElementType, float64, int64, type Scalar } from '../element.ts'
-import type { Write } from '../graph-writer.ts'
+import { convert, type ElementType, float64, int64 } from '../element.ts'
+import type { GraphWriter, Item, Write } from '../graph-writer.ts'
 import type { OnnxNode } from '../node.ts'
-import type { Family, Operator } from '../operator.ts'
+import type { Family } from '../operator.ts'
 import { anywhere } from '../slots.ts'
 import {
   arrayOf,
@@ -24,7 +24,7 @@ import {
 import { reshaped } from './shape.ts'
 
 /** A function of two numbers, for each way in which numbers are held. */
-interface Arithmetic {
+export interface Arithmetic {
   readonly float: (a: number, b: number) => number
   /** Of integers of up to 32 bits: only the low bits of the result count. */
   readonly int: (a: number, b: number) => number
@@ -41,7 +41,7 @@ function compute(
 }
 
 /** The arithmetic of two values in their own type. */
-function host(node: OnnxNode, arithmetic: Arithmetic, values: readonly Value[]): nd.NdArray {
+export function host(node: OnnxNode, arithmetic: Arithmetic, values: readonly Value[]): nd.NdArray {
   const type = commonType(node, values)
   if (type.kind === 'bool') throw node.error('ERR_FORMAT', 'it takes numbers but gets bool')
   return compute(
@@ -107,16 +107,30 @@ function extreme(pick: (a: number, b: number) => number, lower: boolean): Read {
     const symbolic = values.filter(isSymbolic)
     if (symbolic.length === 0) return values.reduce((a, b) => host(node, arithmetic, [a, b]))
     const bounds = values.filter((value) => !isSymbolic(value)).map((value) => tensorOf(value, node).data)
+    if (values.length === 1) return values[0] as Tensor
     if (symbolic.length > 1 || bounds.some(({ length }) => length !== 1)) {
-      throw node.unsupported('when a model is compiled, all but one of its inputs must be single numbers')
+      const native = lower ? maximum : minimum
+      return values.reduce((a, b) => native(operand(node, a, b), operand(node, b, a)))
     }
-    if (bounds.length === 0) return symbolic[0] as Tensor
     const bound = bounds.map((one) => one[0] ?? 0).reduce(pick)
     return clamp(
       symbolic[0] as Tensor,
       lower ? bound : Number.NEGATIVE_INFINITY,
       lower ? Number.POSITIVE_INFINITY : bound,
     )
+  }
+}
+
+/** The mean of any number of tensors. */
+const Mean: Read = (node) => {
+  const sum = Sum(node)
+  return (inputs, run) => {
+    const total = sum(inputs, run) as Value
+    if (typeOf(total).kind !== 'float')
+      throw node.unsupported(`it takes floating-point numbers but gets ${typeOf(total).name}`)
+    if (!onlyArrays([total])) return div(tensorOf(total, node), inputs.length)
+    const array = arrayOf(node, total)
+    return nd.combine<number>(array.type, [array], (x) => x / inputs.length)
   }
 }
 
@@ -169,61 +183,23 @@ function powerOf(base: bigint, exponent: bigint): bigint {
   return result
 }
 
-/** Modulo has the sign of the divisor, with fmod=1 that of the dividend. */
-const Mod: Read = (node) => {
-  const remainder = node.flag('fmod', false)
-  const number = (a: number, b: number) => (remainder ? a % b : modulo(a, b))
-  const arithmetic: Arithmetic = {
-    float: number,
-    int: number,
-    wide: (a, b) => {
-      const rest = b === 0n ? 0n : a % b
-      return !remainder && rest !== 0n && rest < 0n !== b < 0n ? rest + b : rest
-    },
-  }
-  return (inputs) => host(node, arithmetic, [required(node, inputs, 0), required(node, inputs, 1)])
-}
-
-function modulo(a: number, b: number): number {
-  const rest = a % b
-  return rest !== 0 && rest < 0 !== b < 0 ? rest + b : rest
-}
-
-const Where: Read = (node) => (inputs) => {
-  const [condition, a, b] = [0, 1, 2].map((i) => arrayOf(node, required(node, inputs, i))) as [
-    nd.NdArray,
-    nd.NdArray,
-    nd.NdArray,
-  ]
-  return nd.combine<Scalar>(commonType(node, [a, b]), [condition, a, b], (which, x, y) => (which ? x : y))
-}
-
-function compare(of: (a: Scalar, b: Scalar) => boolean): Operator {
-  const read: Read = (node) => (inputs) => {
-    const arrays = [0, 1].map((i) => arrayOf(node, required(node, inputs, i)))
-    commonType(node, arrays)
-    return nd.combine<Scalar>(bool, arrays, (a, b) => (of(a, b) ? 1 : 0))
-  }
-  return { read, type: () => bool }
-}
-
-const Not: Read = (node) => (inputs) =>
-  nd.combine<Scalar>(bool, [arrayOf(node, required(node, inputs, 0))], (x) => (x ? 0 : 1))
-
 /** Shapes line up at the end, so that the lower rank gets ones between the batch and the rest. */
-function arithmeticOf(op: string): Write {
-  return (to, { inputs, shapes, output }) => {
-    const rank = Math.max(...shapes.map((shape) => shape.length))
-    const names = inputs.map((name, i) => {
-      const missing = rank - (shapes[i]?.length ?? rank)
-      if (missing === 0 || to.isConstant(name)) return name
-      const axes = to.integers(
-        `${output}.axes`,
-        Array.from({ length: missing }, (_, d) => d + 1),
-      )
-      return to.step('Unsqueeze', [name, axes], output)
-    })
-    to.add(op, names, output)
+export function linedUp(to: GraphWriter, { inputs, shapes, output }: Item): string[] {
+  const rank = Math.max(...shapes.map((shape) => shape.length))
+  return inputs.map((name, i) => {
+    const missing = rank - (shapes[i]?.length ?? rank)
+    if (missing === 0 || to.isConstant(name)) return name
+    const axes = to.integers(
+      `${output}.axes`,
+      Array.from({ length: missing }, (_, d) => d + 1),
+    )
+    return to.step('Unsqueeze', [name, axes], output)
+  })
+}
+
+export function arithmeticOf(op: string): Write {
+  return (to, item) => {
+    to.add(op, linedUp(to, item), item.output)
   }
 }
 
@@ -240,25 +216,17 @@ export const arithmetic: Family = {
     },
     Div: { read: binary(div, division), slot: anywhere },
     Sum: { read: Sum, slot: anywhere },
+    Mean: { read: Mean, slot: anywhere },
     Pow,
     Max: extreme(Math.max, true),
     Min: extreme(Math.min, false),
-    Mod,
-    Where: { read: Where, type: (_node, _output, input) => input(1) },
-    Equal: compare((a, b) => a === b),
-    Less: compare((a, b) => a < b),
-    LessOrEqual: compare((a, b) => a <= b),
-    Greater: compare((a, b) => a > b),
-    GreaterOrEqual: compare((a, b) => a >= b),
-    And: compare((a, b) => Boolean(a) && Boolean(b)),
-    Or: compare((a, b) => Boolean(a) || Boolean(b)),
-    Xor: compare((a, b) => Boolean(a) !== Boolean(b)),
-    Not: { read: Not, type: () => bool },
   },
   writers: {
     add: arithmeticOf('Add'),
     sub: arithmeticOf('Sub'),
     mul: arithmeticOf('Mul'),
     div: arithmeticOf('Div'),
+    maximum: arithmeticOf('Max'),
+    minimum: arithmeticOf('Min'),
   },
 }

@@ -1,9 +1,10 @@
 /** From one element type to another. */
+import { ne } from '../../../ops/index.ts'
 import { elements } from '../../../tensor/shape.ts'
 import { Tensor } from '../../../tensor/tensor.ts'
 import { allocate } from '../array.ts'
 import { spend } from '../budget.ts'
-import { convert, type ElementType, elementTypeOf, float32 } from '../element.ts'
+import { bool, convert, type ElementType, elementTypeOf, float32 } from '../element.ts'
 import type { OnnxNode } from '../node.ts'
 import type { Family } from '../operator.ts'
 import { arrayOf, isSymbolic, type Read, required, typeOf, type Value } from '../value.ts'
@@ -37,6 +38,7 @@ const computedAsFloat32 = new Set(['float', 'double', 'float16', 'bfloat16'])
 
 function castTo(node: OnnxNode, value: Value, to: ElementType, saturate: boolean): Value {
   if (isSymbolic(value) && computedAsFloat32.has(to.name)) return value
+  if (isSymbolic(value) && to === bool) return ne(value, 0)
   const from = typeOf(value)
   if (from === to) return value
   const { shape, values } = arrayOf(node, value)

@@ -6,7 +6,6 @@ import {
   div,
   elu,
   exp,
-  gelu,
   hardsigmoid,
   hardswish,
   leakyRelu,
@@ -43,7 +42,7 @@ import {
 import { reshaped } from './shape.ts'
 
 /** A function of floats: of a tensor by its native operation, of doubles one by one. */
-function unary(
+export function unary(
   make: (node: OnnxNode) => { native: (x: Tensor) => Tensor; number: (x: number) => number },
 ): Read {
   return (node) => {
@@ -73,7 +72,7 @@ function unaryHost(compute: (x: number) => number, symbolic?: (x: Tensor) => Ten
 }
 
 /** The same of integers too. */
-function unaryNumbers(
+export function unaryNumbers(
   compute: (x: number) => number,
   wide: (x: bigint) => bigint,
   symbolic?: (x: Tensor) => Tensor,
@@ -160,12 +159,6 @@ function checkSlopes(node: OnnxNode, value: Value, slopes: readonly number[]): v
   )
 }
 
-const Gelu: Read = (node) => {
-  const approximate = node.text('approximate', 'none')
-  if (approximate !== 'none') throw node.unsupported(`attribute approximate=${approximate} is not supported`)
-  return (inputs) => gelu(tensorOf(required(node, inputs, 0), node))
-}
-
 function between(x: number, low: number, high: number): number {
   return x < low ? low : x > high ? high : x
 }
@@ -235,7 +228,6 @@ export const elementwise: Family = {
         number: (x) => between(alpha * x + beta, 0, 1),
       }
     }),
-    Gelu: { read: Gelu, isKernel: true },
     PRelu: { read: PRelu, slot: (_node, index, shape) => (index === 1 ? slopes(shape) : undefined) },
     Clip,
     Exp: unary(() => ({ native: exp, number: Math.exp })),
@@ -251,9 +243,6 @@ export const elementwise: Family = {
       (x) => 1 / x,
       (x) => div(1, x),
     ),
-    Floor: unaryHost(Math.floor),
-    Ceil: unaryHost(Math.ceil),
-    Sign: unaryNumbers(Math.sign, (x) => (x > 0n ? 1n : x < 0n ? -1n : 0n)),
   },
   writers: {
     relu: same('Relu'),
@@ -261,7 +250,6 @@ export const elementwise: Family = {
     sigmoid: same('Sigmoid'),
     silu: writeSilu,
     hardswish: same('HardSwish'),
-    gelu: same('Gelu', () => ({}), 20),
     exp: same('Exp'),
     log: same('Log'),
     abs: same('Abs'),

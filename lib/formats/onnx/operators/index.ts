@@ -14,17 +14,22 @@ import { transposed } from './conv-transpose.ts'
 import { detection } from './detection.ts'
 import { einsum } from './einsum.ts'
 import { elementwise } from './elementwise.ts'
+import { functions } from './functions.ts'
 import { fused } from './fused.ts'
 import { generating } from './generate.ts'
 import { indexing } from './indexing.ts'
 import { integerProducts } from './integer-products.ts'
 import { matrices } from './linear.ts'
+import { logic } from './logic.ts'
+import { losses } from './losses.ts'
 import { moreWindows } from './more-windows.ts'
 import { normalise } from './normalise.ts'
 import { padding } from './pad.ts'
 import { quantization } from './quantize.ts'
 import { recurrence } from './recurrent.ts'
+import { reductions } from './reductions.ts'
 import { resizing } from './resize.ts'
+import { rowNorms } from './row-norms.ts'
 import { sampling } from './sampling.ts'
 import { selecting } from './select.ts'
 import { movement } from './shape.ts'
@@ -37,6 +42,10 @@ const families = [
   einsum,
   elementwise,
   integerProducts,
+  functions,
+  logic,
+  losses,
+  reductions,
   matrices,
   movement,
   normalise,
@@ -44,6 +53,7 @@ const families = [
   quantization,
   recurrence,
   resizing,
+  rowNorms,
   transposed,
   windows,
   control,

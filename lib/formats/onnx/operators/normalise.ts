@@ -8,6 +8,7 @@ import {
   mean,
   mul,
   permute,
+  prod,
   reshape,
   softmax,
 } from '../../../ops/index.ts'
@@ -138,7 +139,7 @@ const Dropout: Read = (node) => {
 }
 
 /** The dimensions that a reduction folds, from an attribute or, since the opset that says, an input. */
-function reduction(
+export function reduction(
   since: number,
   native: ((x: Tensor, dims: number[], keepDims: boolean) => Tensor | undefined) | undefined,
   foldOf: (type: ElementType) => nd.Fold,
@@ -154,8 +155,7 @@ function reduction(
         axisOf(node, axis, rank),
       )
       if (new Set(given).size < given.length) throw node.error('ERR_SHAPE', 'two axes are the same')
-      if (given.length === 0 && noop) return value
-      const axes = given.length > 0 ? given : value.shape.map((_, d) => d)
+      const axes = given.length > 0 || noop ? given : value.shape.map((_, d) => d)
       for (const axis of axes) keepBatch(node, value, axis)
       const result = onlyArrays([value]) ? undefined : native?.(tensorOf(value, node), axes, keepDims)
       return result ?? nd.reduce(arrayOf(node, value), axes, keepDims, foldOf(typeOf(value)))
@@ -279,7 +279,7 @@ export const normalise: Family = {
       onlyTraced((x, dims, keepDims) => mul(reduceMax(mul(x, -1), dims, keepDims), -1)),
       folds.min,
     ),
-    ReduceProd: reduction(18, undefined, folds.product),
+    ReduceProd: reduction(18, onlyTraced(reduceProd), folds.product),
   },
   writers: {
     softmax: same('Softmax', axisAttribute),
@@ -291,16 +291,18 @@ export const normalise: Family = {
 type Reduce = (x: Tensor, dims: number[], keepDims: boolean) => Tensor
 
 /** Made of several operations, so that real tensors are better folded here. */
-function onlyTraced(compute: Reduce): (x: Tensor, dims: number[], keepDims: boolean) => Tensor | undefined {
+export function onlyTraced(
+  compute: Reduce,
+): (x: Tensor, dims: number[], keepDims: boolean) => Tensor | undefined {
   return (x, dims, keepDims) => (isSymbolic(x) ? compute(x, dims, keepDims) : undefined)
 }
 
-function reduceSum(x: Tensor, dims: number[], keepDims: boolean): Tensor {
+export function reduceSum(x: Tensor, dims: number[], keepDims: boolean): Tensor {
   return mul(reduceMean(x, dims, keepDims), elements(dims.map((d) => x.shape[d] ?? 0)))
 }
 
 /** A pool over the folded dimensions, brought to the end. */
-function reduceMax(x: Tensor, dims: number[], keepDims: boolean): Tensor {
+export function reduceMax(x: Tensor, dims: number[], keepDims: boolean): Tensor {
   const kept = x.shape.map((_, d) => d).filter((d) => !dims.includes(d))
   const sizes = kept.map((d) => x.shape[d] ?? 0)
   const rows = reshape(permute(x, [...kept, ...dims]), [
@@ -311,6 +313,17 @@ function reduceMax(x: Tensor, dims: number[], keepDims: boolean): Tensor {
   ])
   const shape = keepDims ? x.shape.map((size, d) => (dims.includes(d) ? 1 : size)) : sizes
   return reshape(adaptiveMaxPool2d(rows, 1), shape)
+}
+
+/** One dimension after the other. */
+function reduceProd(x: Tensor, dims: number[], keepDims: boolean): Tensor {
+  const product = dims.reduce((value, dim) => prod(value, dim, { keepdim: true }), x)
+  return keepDims
+    ? product
+    : reshape(
+        product,
+        x.shape.filter((_, d) => !dims.includes(d)),
+      )
 }
 
 function reduceMean(x: Tensor, dims: number[], keepdim: boolean): Tensor {

@@ -1,0 +1,308 @@
+/**
+ * Functions of every value by itself, of two and of three that fewer networks have: rounding, trigonometry, comparisons,
+ * logic. Results are the nearest float32 but for a hundredth of a unit of the last place. What is true is 1, what is not
+ * 0; any number but 0 counts as true. Trained are those that have a slope, `where`, `maximum` and `minimum`.
+ */
+import { apply, axisMisfit, axisOf, checkTensor } from '../graph/apply.ts'
+import { type Maker, type Operation, operation, type Place } from '../graph/definition.ts'
+import { normaliseDim } from '../tensor/shape.ts'
+import { Tensor } from '../tensor/tensor.ts'
+import { checkOptions, flag } from '../util/check.ts'
+import type { Operand } from './arithmetic.ts'
+import { reshape } from './movement.ts'
+
+const one = (op: string) => operation(op, {})
+const [floorOf, ceilOf, roundOf, signOf] = [one('floor'), one('ceil'), one('round'), one('sign')]
+const [sinOf, cosOf, tanOf] = [one('sin'), one('cos'), one('tan')]
+const [asinOf, acosOf, atanOf] = [one('asin'), one('acos'), one('atan')]
+const [sinhOf, coshOf] = [one('sinh'), one('cosh')]
+const [asinhOf, acoshOf, atanhOf] = [one('asinh'), one('acosh'), one('atanh')]
+const [isNaNOf, notOf] = [one('isNaN'), one('logicalNot')]
+const isInfOf = operation('isInf', { takes: ['alpha', 'beta'], defaults: { alpha: 1, beta: 1 } })
+
+/** The largest integer that is not above x, `torch.floor`. */
+export function floor(input: Tensor): Tensor {
+  return apply(floorOf({}), [input])
+}
+
+/** The smallest integer that is not below x, `torch.ceil`. */
+export function ceil(input: Tensor): Tensor {
+  return apply(ceilOf({}), [input])
+}
+
+/** The nearest integer, halves to the even one, `torch.round`. */
+export function round(input: Tensor): Tensor {
+  return apply(roundOf({}), [input])
+}
+
+/** 1, −1, or a zero as it is, `torch.sign`. */
+export function sign(input: Tensor): Tensor {
+  return apply(signOf({}), [input])
+}
+
+/** Sine, `torch.sin`. */
+export function sin(input: Tensor): Tensor {
+  return apply(sinOf({}), [input])
+}
+
+/** Cosine, `torch.cos`. */
+export function cos(input: Tensor): Tensor {
+  return apply(cosOf({}), [input])
+}
+
+/** Tangent, `torch.tan`. */
+export function tan(input: Tensor): Tensor {
+  return apply(tanOf({}), [input])
+}
+
+/** Arc sine, `torch.asin`; NaN beyond ±1. */
+export function asin(input: Tensor): Tensor {
+  return apply(asinOf({}), [input])
+}
+
+/** Arc cosine, `torch.acos`; NaN beyond ±1. */
+export function acos(input: Tensor): Tensor {
+  return apply(acosOf({}), [input])
+}
+
+/** Arc tangent, `torch.atan`. */
+export function atan(input: Tensor): Tensor {
+  return apply(atanOf({}), [input])
+}
+
+/** Hyperbolic sine, `torch.sinh`. */
+export function sinh(input: Tensor): Tensor {
+  return apply(sinhOf({}), [input])
+}
+
+/** Hyperbolic cosine, `torch.cosh`. */
+export function cosh(input: Tensor): Tensor {
+  return apply(coshOf({}), [input])
+}
+
+/** Inverse hyperbolic sine, `torch.asinh`. */
+export function asinh(input: Tensor): Tensor {
+  return apply(asinhOf({}), [input])
+}
+
+/** Inverse hyperbolic cosine, `torch.acosh`; NaN below 1. */
+export function acosh(input: Tensor): Tensor {
+  return apply(acoshOf({}), [input])
+}
+
+/** Inverse hyperbolic tangent, `torch.atanh`; NaN beyond ±1. */
+export function atanh(input: Tensor): Tensor {
+  return apply(atanhOf({}), [input])
+}
+
+/** Whether it is NaN, `torch.isnan`. */
+export function isnan(input: Tensor): Tensor {
+  return apply(isNaNOf({}), [input])
+}
+
+/** Whether it is ∞ or −∞, `torch.isinf`. */
+export function isinf(input: Tensor): Tensor {
+  return apply(isInfOf({ alpha: 1, beta: 1 }), [input])
+}
+
+/** Whether it is ∞, `torch.isposinf`. */
+export function isposinf(input: Tensor): Tensor {
+  return apply(isInfOf({ alpha: 1, beta: 0 }), [input])
+}
+
+/** Whether it is −∞, `torch.isneginf`. */
+export function isneginf(input: Tensor): Tensor {
+  return apply(isInfOf({ alpha: 0, beta: 1 }), [input])
+}
+
+/** Whether it is 0, `torch.logical_not`. */
+export function logicalNot(input: Tensor): Tensor {
+  return apply(notOf({}), [input])
+}
+
+const two = (op: string) => operation(op, { inputs: 2, misfit: broadcastMisfit(op) })
+const [maximumOf, minimumOf] = [two('maximum'), two('minimum')]
+const [lessOf, lessEqualOf, equalOf] = [two('less'), two('lessEqual'), two('equal')]
+const [andOf, orOf, xorOf] = [two('logicalAnd'), two('logicalOr'), two('logicalXor')]
+const [remainderOf, fmodOf] = [two('remainder'), two('fmod')]
+const whereOf = operation('where', { inputs: 3, misfit: broadcastMisfit('where') })
+
+function broadcastMisfit(op: string) {
+  return (_: unknown, inputs: readonly (readonly number[])[], place: Place): string => {
+    const names = inputs.map((_shape, i) => place.origin(i))
+    return `${op} expects shapes that are equal, or 1, in every dimension, aligned at the last, but receives ${names.join(' and ')}`
+  }
+}
+
+function binary(op: string, make: Maker<never, never>, a: Operand, b: Operand): Tensor {
+  const left = typeof b === 'number' ? checkTensor(op, a) : scalar(a)
+  return apply(make({}), [left, scalar(b)])
+}
+
+function scalar(value: Operand): Tensor {
+  return typeof value === 'number' ? new Tensor(Float32Array.of(value), []) : value
+}
+
+/** The larger of two, NaN if one is, `torch.maximum`. */
+export function maximum(a: Operand, b: Operand): Tensor {
+  return binary('maximum', maximumOf, a, b)
+}
+
+/** The smaller of two, NaN if one is, `torch.minimum`. */
+export function minimum(a: Operand, b: Operand): Tensor {
+  return binary('minimum', minimumOf, a, b)
+}
+
+/** `a < b`, `torch.lt`. */
+export function lt(a: Operand, b: Operand): Tensor {
+  return binary('lt', lessOf, a, b)
+}
+
+/** `a ≤ b`, `torch.le`. */
+export function le(a: Operand, b: Operand): Tensor {
+  return binary('le', lessEqualOf, a, b)
+}
+
+/** `a > b`, `torch.gt`. */
+export function gt(a: Operand, b: Operand): Tensor {
+  return turned('gt', lessOf, a, b)
+}
+
+/** `a ≥ b`, `torch.ge`. */
+export function ge(a: Operand, b: Operand): Tensor {
+  return turned('ge', lessEqualOf, a, b)
+}
+
+function turned(op: string, make: Maker<never, never>, a: Operand, b: Operand): Tensor {
+  const left = typeof b === 'number' ? checkTensor(op, a) : scalar(a)
+  return apply(make({}), [scalar(b), left])
+}
+
+/** `a = b`, `torch.eq`. */
+export function eq(a: Operand, b: Operand): Tensor {
+  return binary('eq', equalOf, a, b)
+}
+
+/** `a ≠ b`, `torch.ne`. */
+export function ne(a: Operand, b: Operand): Tensor {
+  return logicalNot(eq(a, b))
+}
+
+/** Whether both are true, `torch.logical_and`. */
+export function logicalAnd(a: Operand, b: Operand): Tensor {
+  return binary('logicalAnd', andOf, a, b)
+}
+
+/** Whether one is true, `torch.logical_or`. */
+export function logicalOr(a: Operand, b: Operand): Tensor {
+  return binary('logicalOr', orOf, a, b)
+}
+
+/** Whether one of two is true and the other is not, `torch.logical_xor`. */
+export function logicalXor(a: Operand, b: Operand): Tensor {
+  return binary('logicalXor', xorOf, a, b)
+}
+
+/** What is left of `a` after a division by `b`, with the sign of `b`, `torch.remainder`. */
+export function remainder(a: Operand, b: Operand): Tensor {
+  return binary('remainder', remainderOf, a, b)
+}
+
+/** What is left of `a` after a division by `b`, with the sign of `a`, `torch.fmod`. */
+export function fmod(a: Operand, b: Operand): Tensor {
+  return binary('fmod', fmodOf, a, b)
+}
+
+/** `a` where the condition is not 0, else `b`, `torch.where`; shapes broadcast. */
+export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
+  return apply(whereOf({}), [checkTensor('where: condition', condition), scalar(a), scalar(b)])
+}
+
+const prodOf = operation('prod', { needs: ['axis'], defaults: { axis: 0 }, check: axisMisfit })
+const cumSumOf = operation('cumSum', {
+  needs: ['axis'],
+  takes: ['alpha', 'beta'],
+  defaults: { axis: 0, alpha: 0, beta: 0 },
+  check: axisMisfit,
+})
+const place = {
+  needs: ['axis'],
+  takes: ['alpha'],
+  defaults: { axis: 0, alpha: 0 },
+  check: axisMisfit,
+} as const
+const [argMaxOf, argMinOf] = [operation('argMax', place), operation('argMin', place)]
+
+/** Options of `prod`. */
+export interface FoldOptions {
+  /** The dimension stays, as 1; default false. */
+  keepdim?: boolean | undefined
+}
+
+/** Options of `argmax` and `argmin`. */
+export interface PlaceOptions extends FoldOptions {
+  /** The last of equals, as ONNX can have it; default false: the first. */
+  last?: boolean | undefined
+}
+
+function along(
+  who: string,
+  input: Tensor,
+  dim: number,
+  options: FoldOptions,
+  make: (axis: number) => Operation,
+): Tensor {
+  checkOptions(who, options, ['keepdim'])
+  const { shape } = checkTensor(who, input)
+  const keepdim = flag(options.keepdim ?? false, `${who}: keepdim`)
+  const result = apply(make(axisOf(input, dim, `${who}: dim`)), [input])
+  const at = normaliseDim(dim, Math.max(shape.length, 1), who)
+  return keepdim || shape.length === 0
+    ? result
+    : reshape(
+        result,
+        shape.filter((_, d) => d !== at),
+      )
+}
+
+/** The product along `dim` (negative: from the end), in order, `torch.prod`. Not trained. */
+export function prod(input: Tensor, dim: number, options: FoldOptions = {}): Tensor {
+  return along('prod', input, dim, options, (axis) => prodOf({ axis }))
+}
+
+/**
+ * Where along `dim` (negative: from the end) the largest value is, `torch.argmax`: the first of equals. An index is a
+ * float here, exact below 2²⁴.
+ */
+export function argmax(input: Tensor, dim: number, options: PlaceOptions = {}): Tensor {
+  const [alpha, rest] = lastOf(options, 'argmax')
+  return along('argmax', input, dim, rest, (axis) => argMaxOf({ axis, alpha }))
+}
+
+function lastOf(options: PlaceOptions, who: string): [number, FoldOptions] {
+  checkOptions(who, options, ['keepdim', 'last'])
+  const { last = false, ...rest } = options
+  return [flag(last, `${who}: last`) ? 1 : 0, rest]
+}
+
+/** Where along `dim` the smallest value is, `torch.argmin`; see `argmax`. */
+export function argmin(input: Tensor, dim: number, options: PlaceOptions = {}): Tensor {
+  const [alpha, rest] = lastOf(options, 'argmin')
+  return along('argmin', input, dim, rest, (axis) => argMinOf({ axis, alpha }))
+}
+
+/** Options of `cumsum` that PyTorch has not, and ONNX has. */
+export interface CumsumOptions {
+  /** Sums of what comes before, without the element itself; default false. */
+  exclusive?: boolean | undefined
+  /** From the end; default false. */
+  reverse?: boolean | undefined
+}
+
+/** Sums of the values up to each along `dim` (negative: from the end), in order, `torch.cumsum`. Not trained. */
+export function cumsum(input: Tensor, dim: number, options: CumsumOptions = {}): Tensor {
+  checkOptions('cumsum', options, ['exclusive', 'reverse'])
+  const alpha = flag(options.exclusive ?? false, 'cumsum: exclusive') ? 1 : 0
+  const beta = flag(options.reverse ?? false, 'cumsum: reverse') ? 1 : 0
+  return apply(cumSumOf({ axis: axisOf(input, dim, 'cumsum: dim'), alpha, beta }), [input])
+}

@@ -1,0 +1,93 @@
+// prod, argMax, argMin: along one axis, which is 1 then; cumSum: sums up to each element. The middle of [outer][n][inner],
+// element by element.
+#include "definition.h"
+#include "window.h"
+
+namespace kernelet {
+namespace {
+
+Shape shape(const Node& node, const InputShapes& inputs) {
+  check_axis(node, *inputs[0]);
+  Shape out = *inputs[0];
+  if (node.op != Op::cum_sum) out.dims[node.axis] = 1;
+  return out;
+}
+
+struct Fold {
+  Op op;
+  // argMax, argMin: of equals the last; cumSum: without the element itself, from the end
+  bool alpha, beta;
+  size_t outer = 1, n, inner;
+
+  explicit Fold(const StepSpec& spec)
+      : op(spec.first().op), alpha(spec.first().alpha != 0), beta(spec.first().beta != 0) {
+    const Shape& in = spec.input();
+    const int axis = spec.first().axis;
+    inner = spec.width();
+    n = static_cast<size_t>(in.dims[axis]);
+    for (int d = 0; d < in.rank; ++d)
+      if (d != axis) (d < axis ? outer : inner) *= static_cast<size_t>(in.dims[d]);
+  }
+
+  // row(first element of an input row, of the output)
+  template <class Row>
+  void each(const Row& row) const {
+    const size_t out = op == Op::cum_sum ? n : 1;
+    for (size_t o = 0; o < outer; ++o) {
+      for (size_t i = 0; i < inner; ++i) row(o * n * inner + i, o * out * inner + i);
+    }
+  }
+  void product(const float* x, float* y) const {
+    float product = 1;
+    for (size_t i = 0; i < n; ++i) product = product * x[i * inner];
+    *y = product;
+  }
+  // Of a NaN the first, as in PyTorch.
+  void place(const float* x, float* y) const {
+    size_t best = 0;
+    for (size_t i = 1; i < n; ++i) {
+      const float at = x[i * inner], of_best = x[best * inner];
+      if (of_best != of_best) break;
+      const bool beyond = op == Op::arg_max ? at > of_best : at < of_best;
+      if (beyond || at != at || (alpha && at == of_best)) best = i;
+    }
+    *y = static_cast<float>(best);
+  }
+  void sums(const float* x, float* y, bool exclusive, bool backwards) const {
+    float sum = 0;
+    for (size_t i = 0; i < n; ++i) {
+      const size_t at = (backwards ? n - 1 - i : i) * inner;
+      const float next = sum + x[at];
+      y[at] = exclusive ? sum : next;
+      sum = next;
+    }
+  }
+};
+
+class FoldStep : public Step {
+ public:
+  explicit FoldStep(const StepSpec& spec) : fold_(spec) {}
+  void run(StepRun& run) const override {
+    const float* const src = run.src(0);
+    float* const dst = run.dst();
+    fold_.each([&](size_t from, size_t to) {
+      if (fold_.op == Op::prod) fold_.product(src + from, dst + to);
+      else if (fold_.op == Op::cum_sum) fold_.sums(src + from, dst + to, fold_.alpha, fold_.beta);
+      else fold_.place(src + from, dst + to);
+    });
+  }
+
+ private:
+  Fold fold_;
+};
+
+void plan(const StepSpec& spec, PlannedStep& planned) {
+  planned.step.reset(new FoldStep(spec));
+  planned.problem = spec.input().text() + number("axis", spec.first().axis);
+}
+
+}  // namespace
+
+const OpDefinition ops::fold = {1, axis_attribute | parameter_attributes, shape, plan};
+
+}  // namespace kernelet
