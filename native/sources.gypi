@@ -23,6 +23,8 @@
     "kernelet_msvc_kernel_flags": ["/O2", "/GR-"],
     "kernelet_tiers_x64": ["scalar", "sse", "avx2", "avx512"],
     "kernelet_tiers_arm64": ["scalar", "neon"],
+    "kernelet_prebuilt_tiers_x64": ["sse", "avx2", "avx512"],
+    "kernelet_prebuilt_tiers_arm64": ["neon"],
     "kernelet_flags_scalar": ["-Os"],
     "kernelet_msvc_flags_scalar": [],
     "kernelet_flags_sse": ["-Os"],

@@ -22,10 +22,10 @@ const prefix = dirname(dirname(realpathSync(process.execPath)))
 if (!process.env.npm_config_nodedir && existsSync(join(prefix, 'include/node/node_api.h')))
   env.npm_config_nodedir = prefix
 
-// kernelet.gypi's link-time optimisation is GCC's
+// what kernelet.gypi is told: link-time optimisation, which is GCC's, and which tiers
 const gcc = capture(process.env.CXX ?? 'c++', ['--version']).stdout.includes('Free Software Foundation')
-if (gcc && process.platform === 'linux')
-  env.GYP_DEFINES = `${process.env.GYP_DEFINES ?? ''} kernelet_lto=1`.trim()
+const defines = ['kernelet_prebuilt=1', ...(gcc && process.platform === 'linux' ? ['kernelet_lto=1'] : [])]
+env.GYP_DEFINES = [process.env.GYP_DEFINES ?? '', ...defines].join(' ').trim()
 
 const targets = [{ arch: process.arch, env, options: [] }]
 if (process.platform === 'linux' && process.arch === 'x64') {

@@ -224,7 +224,18 @@ export class OnnxModel extends Module {
    * @throws KerneletError `ERR_SHAPE` when a shape is needed and not given, or not what the model declares;
    *   `ERR_UNSUPPORTED` for an input that is no float, a result that is the same for every image, and as `compile`
    */
-  compileNamed({ inputShapes, ...options }: NamedOnnxOptions = {}): NamedModel {
+  compileNamed(given: NamedOnnxOptions = {}): NamedModel {
+    checkOptions('compileNamed', given, [
+      'inputShapes',
+      'isa',
+      'algorithm',
+      'threads',
+      'maxBatch',
+      'fuse',
+      'numerics',
+    ])
+    const { inputShapes, ...options } = given
+    if (inputShapes !== undefined) objectOf(inputShapes, 'compileNamed: inputShapes')
     const shapes = Object.fromEntries(this.inputs.map((info) => [info.name, imageShape(info, inputShapes)]))
     for (const name of Object.keys(inputShapes ?? {})) {
       if (Object.hasOwn(shapes, name)) continue
