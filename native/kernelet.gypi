@@ -6,12 +6,14 @@
     # 1: core and bindings are optimised as one, which takes some thirty kilobytes off. GCC alone; the kernels stay
     # out of it, each tier compiled for itself.
     "kernelet_lto%": 0,
-    # 1: without the scalar tier, which no CPU of these kinds runs by itself.
-    "kernelet_prebuilt%": 0,
+    # 1: without the scalar tier, which no CPU of these kinds runs by itself. (Variables in variables: conditions beside
+    # them see them so.)
+    "variables": {"kernelet_prebuilt%": 0},
+    "kernelet_prebuilt%": "<(kernelet_prebuilt)",
     "conditions": [
-      ["target_arch=='x64'", {"kernelet_tiers": ["<@(kernelet_tiers_x64)"]}],
-      ["target_arch=='arm64'", {"kernelet_tiers": ["<@(kernelet_tiers_arm64)"]}],
+      ["target_arch=='x64' and kernelet_prebuilt!=1", {"kernelet_tiers": ["<@(kernelet_tiers_x64)"]}],
       ["target_arch=='x64' and kernelet_prebuilt==1", {"kernelet_tiers": ["<@(kernelet_prebuilt_tiers_x64)"]}],
+      ["target_arch=='arm64' and kernelet_prebuilt!=1", {"kernelet_tiers": ["<@(kernelet_tiers_arm64)"]}],
       ["target_arch=='arm64' and kernelet_prebuilt==1", {"kernelet_tiers": ["<@(kernelet_prebuilt_tiers_arm64)"]}]
     ]
   },
