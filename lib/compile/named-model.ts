@@ -1,6 +1,6 @@
 /** NamedModel: a plan of several named inputs or outputs. */
 
-import type { Module } from '../nn/module.ts'
+import type { Model } from '../graph/model.ts'
 import { elements, formatShape, sameShape } from '../tensor/shape.ts'
 import { received, Tensor } from '../tensor/tensor.ts'
 import { objectOf } from '../util/check.ts'
@@ -54,7 +54,7 @@ export class NamedModel {
    * @param joined takes the values of all inputs side by side, [n, values], and gives those of all outputs likewise
    * @internal
    */
-  constructor(joined: Module, inputs: NamedShapes, outputs: () => NamedShapes, options: NamedCompileOptions) {
+  constructor(joined: Model, inputs: NamedShapes, outputs: () => NamedShapes, options: NamedCompileOptions) {
     this.#inputs = partsOf(inputs)
     this.#inputLength = lengthOfAll(this.#inputs)
     this.#plan = compile(joined, { ...options, inputShape: [this.#inputLength] })

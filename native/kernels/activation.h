@@ -338,10 +338,8 @@ void activate(const Unary& f, size_t n, const float* src, float* dst) {
       !one_size) {  // what whole networks spend time in, without a choice and a call for each register
     switch (f.f) {
       case Activation::sigmoid: return activate_each(n, src, dst, [&](reg x) { return sigmoid(x); });
-      case Activation::silu:
-        return activate_each(n, src, dst, [&](reg x) { return silu(x); });
-      case Activation::hardswish:
-        return activate_each(n, src, dst, [&](reg x) { return hardswish(x); });
+      case Activation::silu: return activate_each(n, src, dst, [&](reg x) { return silu(x); });
+      case Activation::hardswish: return activate_each(n, src, dst, [&](reg x) { return hardswish(x); });
       default: break;
     }
   }

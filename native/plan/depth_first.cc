@@ -21,11 +21,14 @@ bool is_expansion(const Draft& draft, const DraftStep& step) {
 // between the two convolutions is about as much as the options say. 0 where too many rows would be computed twice.
 int32_t strip_of(const Draft& draft, const ConvArgs& a) {
   const size_t row = static_cast<size_t>(a.iw) * 2 * static_cast<size_t>(draft.kernels->lanes);
-  const int64_t read = static_cast<int64_t>(draft.options->depth_first.strip / row), reach = int64_t{a.kh - 1} * a.dh + 1;
+  const int64_t read = static_cast<int64_t>(draft.options->depth_first.strip / row),
+                reach = int64_t{a.kh - 1} * a.dh + 1;
   const int64_t fit = std::min<int64_t>(a.oh, read > reach ? (read - reach) / a.sh + 1 : 1);
   const int64_t strips = (a.oh - 1) / fit + 1;
   const double repeated = static_cast<double>((strips - 1) * (reach - a.sh));
-  return repeated <= draft.options->depth_first.most_repeated * a.ih ? static_cast<int32_t>((a.oh - 1) / strips + 1) : 0;
+  return repeated <= draft.options->depth_first.most_repeated * a.ih
+             ? static_cast<int32_t>((a.oh - 1) / strips + 1)
+             : 0;
 }
 
 // The one step that reads a value, and that once; the end of the steps where there are several.

@@ -168,37 +168,6 @@ double naive_activation(const Unary& f, double x) {
 
 float naive_relu(float x) { return x < 0 ? 0.0f : x; }
 
-void naive_softmax(const SoftmaxArgs& s, const float* src, double* dst, double* bound) {
-  const double u = 0x1p-24;
-  for (int o = 0; o < s.outer; ++o) {
-    for (int j = 0; j < s.inner; ++j) {
-      const auto at = [&](int i) { return (static_cast<size_t>(o) * s.n + i) * s.inner + j; };
-      double best = src[at(0)];
-      for (int i = 1; i < s.n; ++i) best = std::fmax(best, src[at(i)]);
-      double sum = 0, weighted = 0;
-      for (int i = 0; i < s.n; ++i) {
-        const double e = std::exp(src[at(i)] - best);
-        sum += e;
-        if (e > 0) weighted += e * std::fabs(src[at(i)] - best);
-      }
-      // x - max rounds once (relative u, so |x - max| u of the exponential), the exponential is within 2 ulp,
-      // that is 4 u; the sum rounds n times
-      const double sum_error = u * (weighted / sum + 4 + s.n);
-      for (int i = 0; i < s.n; ++i) {
-        const double x = src[at(i)] - best;
-        if (s.log) {
-          dst[at(i)] = x - std::log(sum);
-          bound[at(i)] =
-              1.01 * (u * std::fabs(x) + sum_error + 2 * u * std::log(sum) + u * std::fabs(dst[at(i)]));
-        } else {
-          dst[at(i)] = std::exp(x) / sum;
-          bound[at(i)] = 1.01 * dst[at(i)] * (u * std::fabs(x) + 4 * u + sum_error + u) + 0x1p-147;
-        }
-      }
-    }
-  }
-}
-
 double ulps(float got, double want) {
   if (std::isnan(want)) return std::isnan(got) ? 0 : HUGE_VAL;
   const double largest = std::numeric_limits<float>::max();

@@ -126,55 +126,6 @@ void softmax(const Values& x, const std::vector<size_t>& row, bool log, Values& 
   for (size_t i : row) y[i] = log ? x[i] - best - std::log(sum) : std::exp(x[i] - best) / sum;
 }
 
-double loss_of(Loss loss, const Shape& shape, double smoothing, const Values& y, const float* target,
-               int batch, Values& dy, bool& infinite) {
-  double sum = 0;
-  const double terms = static_cast<double>(y.size()) * batch;
-  dy.assign(y.size(), 0.0);
-  if (loss == Loss::cross_entropy) {
-    const double positions = static_cast<double>(shape.elements() / shape.dims[0]) * batch;
-    Values p(y.size()), log_p(y.size());
-    each_row(shape, 0, [&](const std::vector<size_t>& row) {
-      softmax(y, row, false, p);
-      softmax(y, row, true, log_p);
-      double all = 0;
-      const auto wanted = [&](size_t i) {
-        return static_cast<double>(target[i]) * (1 - smoothing) + smoothing / static_cast<double>(row.size());
-      };
-      for (size_t i : row) all += wanted(i);
-      for (size_t i : row) {
-        sum -= wanted(i) * log_p[i] / positions;
-        dy[i] = (p[i] * all - wanted(i)) / positions;
-      }
-    });
-    return sum;
-  }
-  for (size_t i = 0; i < y.size(); ++i) {
-    const double x = y[i], t = target[i];
-    switch (loss) {
-      case Loss::mse:
-        sum += (x - t) * (x - t) / terms;
-        dy[i] = 2 * (x - t) / terms;
-        break;
-      case Loss::binary_cross_entropy:
-        infinite = infinite || x < 1e-4 || x > 1 - 1e-4;  // a float has too little of 1 - x
-        sum -= (t * std::max(std::log(x), -100.0) + (1 - t) * std::max(std::log(1 - x), -100.0)) / terms;
-        dy[i] = (x - t) / std::max(x * (1 - x), 1e-12) / terms;
-        break;
-      case Loss::binary_cross_entropy_with_logits:
-        sum += (std::max(x, 0.0) - x * t + std::log1p(std::exp(-std::fabs(x)))) / terms;
-        dy[i] = (1 / (1 + std::exp(-x)) - t) / terms;
-        break;
-      case Loss::dot:
-        sum += x * t;
-        dy[i] = t;
-        break;
-      case Loss::cross_entropy: break;
-    }
-  }
-  return sum;
-}
-
 LinearArgs linear_args(const Node& node, const Shape& in) {
   LinearArgs a = LinearArgs();
   a.in = static_cast<int>(in.dims[in.rank - 1]);
@@ -470,8 +421,8 @@ double NaiveTraining::forward(const float* images, const float* targets, int bat
   const size_t out = static_cast<size_t>(graph.nodes[output].shape.elements());
   for (int image = 0; image < batch; ++image) {
     forward_image(*this, images + static_cast<size_t>(image) * in, values);
-    sum += loss_of(loss, graph.nodes[output].shape, smoothing, values[output],
-                   targets + static_cast<size_t>(image) * out, batch, dy, infinite);
+    sum += naive_loss(loss, graph.nodes[output].shape, smoothing, values[output],
+                      targets + static_cast<size_t>(image) * out, batch, dy, infinite);
   }
   return sum;
 }
@@ -492,8 +443,8 @@ double NaiveTraining::run(const float* images, const float* targets, int batch, 
   for (int image = 0; image < batch; ++image) {
     std::vector<Values> values, grads(graph.nodes.size());
     forward_image(*this, images + static_cast<size_t>(image) * in, values);
-    sum += loss_of(loss, graph.nodes[output].shape, smoothing, values[output],
-                   targets + static_cast<size_t>(image) * out, batch, grads[output], infinite);
+    sum += naive_loss(loss, graph.nodes[output].shape, smoothing, values[output],
+                      targets + static_cast<size_t>(image) * out, batch, grads[output], infinite);
     backward_image(*this, values, grads);
     for (const auto* all : {&values, &grads}) {
       for (const Values& one : *all) {

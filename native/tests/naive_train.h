@@ -9,6 +9,10 @@
 namespace kernelet {
 namespace test {
 
+// The loss of one image of a batch, and its gradient; `infinite` where it is as good as.
+double naive_loss(Loss loss, const Shape& shape, double smoothing, const std::vector<double>& y,
+                  const float* target, int batch, std::vector<double>& dy, bool& infinite);
+
 struct NaiveTraining {
   explicit NaiveTraining(const Graph& graph);
 

@@ -154,7 +154,7 @@ KERNELET_NOINLINE void ThreeWide<P>::run(const ConvArgs& s, const Rows& r, int x
 template <template <int> class K, int P = most_pixels>
 Kernel kernel_from(int pixels) {
   if constexpr (P == 1) return K<1>::run;
-  else return pixels >= P ? K<P>::run : kernel_from<K, one_size ? 1 : P - 1>(pixels);
+  else return pixels >= P ? K<P>::run : kernel_from < K, one_size ? 1 : P - 1 > (pixels);
 }
 KERNELET_COLD Kernel kernel_for(int pixels, bool three_wide) {
   return three_wide ? kernel_from<ThreeWide>(pixels) : kernel_from<DepthwiseKernel>(pixels);

@@ -72,8 +72,9 @@ struct Strips {
   int outputs, points;
   int rows, columns, strip;  // tiles
   int in_blocks, blocks;
-  size_t v_point, m_point;  // floats from a point to the next; never a power of two, whose lines would share a cache set
-  size_t rows_floats;       // rows of a pooled layer's sums
+  size_t v_point,
+      m_point;  // floats from a point to the next; never a power of two, whose lines would share a cache set
+  size_t rows_floats;  // rows of a pooled layer's sums
 };
 
 // What lies between the transforms, to stay in the second-level cache: floats.
@@ -220,7 +221,8 @@ KERNELET_NOINLINE void transform_input(const float* src, ptrdiff_t row, float* v
 
 // Points of one tile -> its first h x w sums.
 template <int A, int M>
-KERNELET_NOINLINE void transform_output(const float* m, size_t point, int h, int w, float* dst, ptrdiff_t row) {
+KERNELET_NOINLINE void transform_output(const float* m, size_t point, int h, int w, float* dst,
+                                        ptrdiff_t row) {
   reg half[M][A];
   for (int j = 0; j < A; ++j) {
     reg x[A], y[M];
@@ -355,8 +357,7 @@ void run_tiles(const ConvArgs& s, const float* src, float* dst, float* scratch, 
   if (first_block >= last_block) return;
   scratch += part * part_floats(g);
   for (int row = begin; row < end; row += g.strip)
-    strip(s, g, src, dst, scratch, row, end - row < g.strip ? end - row : g.strip, first_block,
-                last_block);
+    strip(s, g, src, dst, scratch, row, end - row < g.strip ? end - row : g.strip, first_block, last_block);
 }
 
 int32_t phases(const ConvArgs&) { return 1; }
