@@ -2,7 +2,7 @@ export type { NativeIsa, NativeThreads, StepDescription } from './backend/backen
 export { isa, setThreads, threads } from './backend/machine.ts'
 export { CompiledModel, compile, type RunAsyncOptions, type StepProfile } from './compile/compiled-model.ts'
 export { ModelDescription } from './compile/description.ts'
-export { type NamedCompileOptions, NamedModel, type NamedShapes } from './compile/named-model.ts'
+export type { NamedCompileOptions, NamedModel, NamedShapes } from './compile/named-model.ts'
 export type { CompileOptions, Input } from './compile/options.ts'
 export { type AugmentOptions, type AugmentSeed, augment, handwriting } from './data/augment.ts'
 export { Dataset, type DatasetParts } from './data/dataset.ts'
