@@ -127,7 +127,7 @@ KERNELET_COLD void rows_of_g(double (&g)[8][5]) {
 }
 
 // U = G g G^T
-KERNELET_COLD void pack_points(const ConvArgs& s, const float* weight, float* packed) {
+[[maybe_unused]] KERNELET_COLD void pack_points(const ConvArgs& s, const float* weight, float* packed) {
   double g[8][5];
   if (s.kh == 5) rows_of_g<8, 5>(g);
   else if (outputs_of(s) == 4) rows_of_g<6, 3>(g);
@@ -344,7 +344,8 @@ void strip(const ConvArgs& s, const Strips& g, const float* src, float* dst, flo
 
 // Part `part`: some panels, where there are enough and their weights are what counts, else some rows of tiles. With panels
 // of its own each part transforms the input for itself.
-void run_tiles(const ConvArgs& s, const float* src, float* dst, float* scratch, int part, int parts) {
+[[maybe_unused]] void run_tiles(const ConvArgs& s, const float* src, float* dst, float* scratch, int part,
+                                int parts) {
   const Strips g = strips_of(s);
   const int panels = parts_of(g.blocks, most_blocks);
   const bool by_panels =
