@@ -188,8 +188,8 @@ PER_TIER(describe) {
     }
     for (const char* algorithm : other_bits) {
       bool used = false;
-      for (const StepDescription& step : make_plan(net.graph, t.isa, true, 1, algorithm)->steps())
-        used = used || step.algorithm == "winograd";
+      const auto plan = make_plan(net.graph, t.isa, true, 1, algorithm);
+      for (const StepDescription& step : plan->steps()) used = used || step.algorithm == "winograd";
       check(used == t.has_fma, "%s takes it: %d", algorithm, used);
     }
   }

@@ -138,7 +138,8 @@ PER_TIER(digest_of_blocks) {
   const std::vector<Net> nets = fixed_block_nets(random);
   for (const Net& net : nets) {
     bool blocked = false;
-    for (const StepDescription& step : make_plan(net.graph, t.isa)->steps())
+    const auto plan = make_plan(net.graph, t.isa);
+    for (const StepDescription& step : plan->steps())
       blocked = blocked || std::string(step.layout) == "blocked";
     check(blocked == (t.lanes > 1), "the plan is in blocks");
   }
