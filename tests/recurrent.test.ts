@@ -193,6 +193,7 @@ test.each<[string, Module]>([
 test('what does not fit is refused', () => {
   const code = (code: string) => expect.objectContaining({ code })
   expect(() => new LSTM(0, 3)).toThrow(code('ERR_ARGUMENT'))
+  expect(() => new LSTM(1, 1, { numLayers: 32769 })).toThrow('at most 1000')
   expect(() => new GRU(3, 3, { num_layers: 2 } as never)).toThrow(/unknown option/)
   expect(() => new RNN(3, 3, { nonlinearity: 'elu' as never })).toThrow(/'tanh' or 'relu'/)
   const net = new GRU(I, H, { batchFirst: true })

@@ -25,6 +25,9 @@ export interface RecurrentOptions extends InitOptions {
   dropout?: number | undefined
 }
 
+/** Layers on top of each other: more are a slip, and would fill any memory. */
+const mostLayers = 1000
+
 /** What the layers have in common. Weights go by PyTorch's names: `weight_ih_l0`, `bias_hh_l1_reverse` … */
 abstract class Recurrent extends Module {
   readonly inputSize: number
@@ -58,6 +61,12 @@ abstract class Recurrent extends Module {
       dropout: p = 0,
     } = options
     const numLayers = size(layers, `${who}: numLayers`, 1)
+    if (numLayers > mostLayers) {
+      throw new KerneletError(
+        'ERR_ARGUMENT',
+        `${who}: numLayers: expected at most ${mostLayers} but received ${numLayers}`,
+      )
+    }
     for (const [name, value] of Object.entries({ batchFirst, bidirectional, bias }))
       flag(value, `${who}: ${name}`)
     this.options = { numLayers, batchFirst, bidirectional, bias, dropout: new Dropout(p).p }
@@ -126,7 +135,7 @@ const layerOptions = ['bias', 'generator', 'numLayers', 'batchFirst', 'bidirecti
 
 /** Long short-term memory, `torch.nn.LSTM`, without the states that it returns besides. */
 export class LSTM extends Recurrent {
-  /** @throws KerneletError `ERR_ARGUMENT` for sizes that are no positive integers. */
+  /** @throws KerneletError `ERR_ARGUMENT` for sizes that are no positive integers, or more than 1,000 layers. */
   constructor(inputSize: number, hiddenSize: number, options: RecurrentOptions = {}) {
     checkOptions('LSTM', options, layerOptions)
     super('LSTM', 'lstm', 4, inputSize, hiddenSize, options)
@@ -135,7 +144,7 @@ export class LSTM extends Recurrent {
 
 /** Gated recurrent units, `torch.nn.GRU`, without the state that it returns besides. */
 export class GRU extends Recurrent {
-  /** @throws KerneletError `ERR_ARGUMENT` for sizes that are no positive integers. */
+  /** @throws KerneletError `ERR_ARGUMENT` for sizes that are no positive integers, or more than 1,000 layers. */
   constructor(inputSize: number, hiddenSize: number, options: RecurrentOptions = {}) {
     checkOptions('GRU', options, layerOptions)
     super('GRU', 'gru', 3, inputSize, hiddenSize, options)

@@ -39,7 +39,7 @@ export function callsOf(k) {
     call(`${name} a number`, () => [image(), 2], k[name], ['1'])
   }
   fn('where', image, image, image)
-  fn('where', image, is(1), is(0))
+  call('where of numbers', () => [image(), 1, 0], k.where, ['1', '2'])
   fn('gelu', image, is('tanh'))
   fn('softplus', image, is(2), is(20))
   fn('threshold', image, is(0.5), is(-1))
