@@ -193,6 +193,21 @@ PER_TIER(describe) {
       check(used == t.has_fma, "%s takes it: %d", algorithm, used);
     }
   }
+  if (begin("depth first without a bias")) {
+    Random random(1);
+    Net net(random, shape_of({3, 9, 9}));
+    const int from = net.conv(0, 2 * t.lanes, Window(3, 1, 1));
+    const int wide = net.conv(from, 3 * t.lanes, Window(1), 1, false);
+    net.conv(wide, 3 * t.lanes, Window(3, 1, 1), 3 * t.lanes, false);
+    const auto plan = make_plan(net.graph, t.isa, true, 1, "blocked");
+    bool taken = false;
+    for (const StepDescription& step : plan->steps()) {
+      if (step.strip == 0) continue;
+      taken = true;
+      check_text(step.epilogue, "conv2d", "epilogue");
+    }
+    check(taken, "the two are one step");
+  }
   if (begin("winograd in front of a maximum")) {
     // how large a tile is does not depend on whether an odd last row or column is computed
     for (int height = 5; height < 24; ++height) {
