@@ -60,6 +60,7 @@ struct ConvArgs {
   int32_t ic, ih, iw, oc, oh, ow, kh, kw;
   int32_t sh, sw, dh, dw, pt, pl, groups;
   int32_t ph, pw;
+  int32_t odd_row, odd_column;  // 1 where a maximum leaves out the last one, which is then not among oh or ow
   Epilogue epilogue;
   bool no_nan;           // no sum can be one: a plain maximum will do
   int32_t zero;          // the byte that padding is filled with: 0 for floats

@@ -99,6 +99,9 @@ ConvArgs args_of(const StepSpec& spec) {
   a.pw = int_of(out.dims[2]);
   a.oh = side * a.ph;
   a.ow = side * a.pw;
+  const Shape whole = as_image(spec.first().shape);
+  a.odd_row = int_of(whole.dims[1]) - a.oh;
+  a.odd_column = int_of(whole.dims[2]) - a.ow;
   set_window(a, node);
   a.groups = node.groups;
   return a;

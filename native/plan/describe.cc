@@ -64,8 +64,8 @@ std::vector<StepDescription> describe(const Draft& draft) {
     if (step.group != nullptr) d.epilogue = epilogue_text(draft, step);
     if (step.expand != nullptr) {
       d.problem = step.expand->planned.problem + "+" + d.problem;
-      d.epilogue =
-          epilogue_text(draft, *step.expand) + "+conv2d" + (d.epilogue.empty() ? "" : "+" + d.epilogue);
+      const std::string own = epilogue_text(draft, *step.expand);
+      d.epilogue = (own.empty() ? "" : own + "+") + "conv2d" + (d.epilogue.empty() ? "" : "+" + d.epilogue);
       d.strip = step.conv()->args.strip;
     }
     if (const ConvStep* const conv = step.conv()) {

@@ -17,7 +17,7 @@ namespace kernelet {
 struct PlanOptions {
   std::string isa;  // empty: KERNELET_ISA, else the best supported
   // auto, or a way to convolve wherever it fits (im2col elsewhere): im2col, direct (the better of the two
-  // forms), direct-pixels, direct-channels, winograd (other bits); lanes: batched, whatever the batch. fastest: as
+  // forms), direct-pixels, direct-channels, blocked, winograd (other bits); lanes: batched, whatever the batch. fastest: as
   // auto, with winograd where it should be faster.
   std::string algorithm = "auto";
   bool fuse = true;

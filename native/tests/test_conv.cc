@@ -102,7 +102,6 @@ PER_TIER(conv_blocks) {
   }
 }
 
-// The shapes Winograd takes: tiles cut at every side, more tiles than one block holds, many channels.
 // Whether a convolution fits is asked before it is known that its input comes in blocks, in which pixels are wide.
 PER_TIER(conv_large_blocks) {
   if (!begin("offsets of taps")) return;
@@ -118,6 +117,23 @@ PER_TIER(conv_large_blocks) {
         "offsets in a block of channels are counted by 32 bits");
 }
 
+// As large as padding makes them: what is counted of such planes exceeds 32 bits.
+PER_TIER(conv_winograd_large) {
+  if (!begin("planes")) return;
+  ConvArgs s = ConvArgs();
+  s.ic = s.oc = s.groups = s.ih = s.iw = 1;
+  s.kh = s.kw = 3;
+  s.sh = s.sw = s.dh = s.dw = 1;
+  s.pt = s.pl = 14142;
+  s.oh = s.ph = s.ow = s.pw = 28284;
+  check(t.winograd.weights_size(s) == size_t{36} * static_cast<size_t>(t.lanes), "4x4 outputs of a tile");
+  check(t.winograd.fits(s) == t.has_fma, "the plane fits");
+  s.oh = s.ph = s.ih = 4;
+  s.ow = s.pw = s.iw = (1 << 29) / t.lanes;
+  check(!t.winograd.fits(s), "floats in the rows of a tile are counted by 32 bits");
+}
+
+// The shapes Winograd takes: tiles cut at every side, more tiles than one block holds, many channels.
 PER_TIER(conv_winograd) {
   if (!t.has_fma) return;  // these tiers have no Winograd
   int turn = 0;

@@ -193,6 +193,37 @@ PER_TIER(describe) {
       check(used == t.has_fma, "%s takes it: %d", algorithm, used);
     }
   }
+  if (begin("depth first without a bias")) {
+    Random random(1);
+    Net net(random, shape_of({3, 9, 9}));
+    const int from = net.conv(0, 2 * t.lanes, Window(3, 1, 1));
+    const int wide = net.conv(from, 3 * t.lanes, Window(1), 1, false);
+    net.conv(wide, 3 * t.lanes, Window(3, 1, 1), 3 * t.lanes, false);
+    const auto plan = make_plan(net.graph, t.isa, true, 1, "blocked");
+    bool taken = false;
+    for (const StepDescription& step : plan->steps()) {
+      if (step.strip == 0) continue;
+      taken = true;
+      check_text(step.epilogue, "conv2d", "epilogue");
+    }
+    check(taken, "the two are one step");
+  }
+  if (begin("winograd in front of a maximum")) {
+    // how large a tile is does not depend on whether an odd last row or column is computed
+    for (int height = 5; height < 24; ++height) {
+      for (int width : {7, 11, 16}) {
+        Random random("maximum" + std::to_string(height) + "x" + std::to_string(width));
+        Net net(random, shape_of({7, height, width}));
+        net.pool(Op::max_pool2d, net.conv(0, 5, Window(3, 1, 1)), Window(2, 2), false);
+        const std::vector<float> image = random_floats(random, net.input_length());
+        const auto fused = make_plan(net.graph, t.isa, true, 1, "winograd");
+        const auto apart = make_plan(net.graph, t.isa, false, 1, "winograd");
+        const std::vector<float> want = run_guarded(*apart, image, 1, Place::ends_at_page);
+        check_same(run_guarded(*fused, image, 1, Place::ends_at_page).data(), want.data(), want.size(),
+                   "fused or not");
+      }
+    }
+  }
   if (begin("problem")) {
     Random random(1);
     Net net(random, shape_of({6, 12, 14}));

@@ -55,13 +55,16 @@ struct Points<8> {
 
 bool fits(const ConvArgs& s) {
   return F32::has_fma && s.groups == 1 && s.kh == s.kw && (s.kh == 3 || s.kh == 5) && s.sh == 1 &&
-         s.sw == 1 && s.dh == 1 && s.dw == 1;
+         s.sw == 1 && s.dh == 1 && s.dw == 1 && int64_t{4} * s.ow * lanes < (int64_t{1} << 31);
 }
 
 // Outputs a side. Few tiles do not make up for reading a weight's A A points: then the smaller tile has fewer of them.
+// Rows and columns that a maximum leaves out count, so that the bits are the same without it.
 KERNELET_INLINE int outputs_of(const ConvArgs& s) {
   if (s.kh == 5) return 4;
-  const int large = parts_of(s.oh, 4) * parts_of(s.ow, 4), small = parts_of(s.oh, 2) * parts_of(s.ow, 2);
+  const int height = s.oh + s.odd_row, width = s.ow + s.odd_column;
+  const int64_t large = int64_t{parts_of(height, 4)} * parts_of(width, 4);
+  const int64_t small = int64_t{parts_of(height, 2)} * parts_of(width, 2);
   constexpr int few = 12;  // tiles that take as long as the reading does
   return 36 * (large < few ? few : large) <= 16 * (small < few ? few : small) ? 4 : 2;
 }
