@@ -70,7 +70,7 @@ function measureMachine() {
   return { peak: peaks[isa.chosen], read, sizes }
 }
 
-/** Milliseconds that nothing on this machine can beat. */
+/** Milliseconds that no direct sum on this machine can beat. */
 function boundOf(steps, batch, threads, { peak, read, sizes }) {
   const bytes = 4 * steps.reduce((sum, { weights }) => sum + weights, 0)
   const level = Object.keys(read).find((name) => bytes <= (sizes[name] ?? Number.POSITIVE_INFINITY))
