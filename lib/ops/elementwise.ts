@@ -4,11 +4,11 @@
  * 0; any number but 0 counts as true. Trained are those that have a slope, `where`, `maximum` and `minimum`.
  */
 import { apply, axisMisfit, axisOf, checkTensor } from '../graph/apply.ts'
-import { type Maker, type Operation, operation, type Place } from '../graph/definition.ts'
+import { type Maker, type Operation, operation } from '../graph/definition.ts'
 import { normaliseDim } from '../tensor/shape.ts'
-import { Tensor } from '../tensor/tensor.ts'
+import type { Tensor } from '../tensor/tensor.ts'
 import { checkOptions, flag } from '../util/check.ts'
-import type { Operand } from './arithmetic.ts'
+import { binary, broadcastMisfit, type Operand, scalar } from './broadcast.ts'
 import { reshape } from './movement.ts'
 
 const one = (op: string) => operation(op, {})
@@ -126,22 +126,6 @@ const [lessOf, lessEqualOf, equalOf] = [two('less'), two('lessEqual'), two('equa
 const [andOf, orOf, xorOf] = [two('logicalAnd'), two('logicalOr'), two('logicalXor')]
 const [remainderOf, fmodOf] = [two('remainder'), two('fmod')]
 const whereOf = operation('where', { inputs: 3, misfit: broadcastMisfit('where') })
-
-function broadcastMisfit(op: string) {
-  return (_: unknown, inputs: readonly (readonly number[])[], place: Place): string => {
-    const names = inputs.map((_shape, i) => place.origin(i))
-    return `${op} expects shapes that are equal, or 1, in every dimension, aligned at the last, but receives ${names.join(' and ')}`
-  }
-}
-
-function binary(op: string, make: Maker<never, never>, a: Operand, b: Operand): Tensor {
-  const left = typeof b === 'number' ? checkTensor(op, a) : scalar(a)
-  return apply(make({}), [left, scalar(b)])
-}
-
-function scalar(value: Operand): Tensor {
-  return typeof value === 'number' ? new Tensor(Float32Array.of(value), []) : value
-}
 
 /** The larger of two, NaN if one is, `torch.maximum`. */
 export function maximum(a: Operand, b: Operand): Tensor {
