@@ -241,6 +241,7 @@ struct KernelTable {
   // Layout::blocked, an image alone: values are [ceil(c / lanes)][h][w][lanes]. Pools and what goes element by element
   // are those of the batched layout.
   ConvAlgorithm blocked_conv, blocked_depthwise, winograd;
+  int32_t (*winograd_outputs)(const ConvArgs&);  // of a tile, a side
   DepthFirst depth_first;
 
   // Layout::batched, `lanes` images at once: values are [c][h][w][lanes].

@@ -81,8 +81,7 @@ double depthwise_efficiency(const Shapes& s) {
 
 // Over blocks of channels: how many times as fast as the direct sum.
 double winograd_gain(const ConvArgs& a, const KernelTable& k) {
-  const double outputs =
-      a.kh == 3 && k.winograd.weights_size(a) < 20 * k.blocked_conv.weights_size(a) / 9 ? 2 : 4;
+  const double outputs = k.winograd_outputs(a);
   const double side = outputs + a.kh - 1, pixels = static_cast<double>(a.oh) * a.ow;
   const double tiles = std::ceil(a.oh / outputs) * std::ceil(a.ow / outputs);
   // weights are read from afar as fast as they are multiplied with about a register of tiles

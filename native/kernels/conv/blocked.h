@@ -173,6 +173,19 @@ KERNELET_NOINLINE void finish_in_memory(const Tile& t, int pixels, int blocks) {
     activate_in_place(after, static_cast<size_t>(pixels) * lanes, t.dst + n * t.block);
 }
 
+// Sums go on, or are the last and get what follows them.
+template <int P, int N>
+KERNELET_INLINE void store_tile(const Tile& t, reg (&c)[P][N]) {
+  const bool in_memory = t.last && !ends_in_registers(t);
+  if (t.last && !in_memory) finish<P, N>(t, c);
+  KERNELET_UNROLL
+  for (int p = 0; p < P; ++p) {
+    KERNELET_UNROLL
+    for (int n = 0; n < N; ++n) F32::store(t.dst + n * t.block + p * lanes, c[p][n]);
+  }
+  if (in_memory) finish_in_memory(t, P, N);
+}
+
 // What a tile begins with. (Loaded as sums are that go on, for less code.)
 alignas(64) const float no_sums[most_pixels * lanes] = {};
 
@@ -229,14 +242,7 @@ KERNELET_NOINLINE void TileKernel<P, N, X, Edge>::run(const Tile& t) {
       block += t.plane;
     } while (left > 0);
   }
-  const bool in_memory = t.last && !ends_in_registers(t);
-  if (t.last && !in_memory) finish<P, N>(t, c);
-  KERNELET_UNROLL
-  for (int p = 0; p < P; ++p) {
-    KERNELET_UNROLL
-    for (int n = 0; n < N; ++n) F32::store(t.dst + n * t.block + p * lanes, c[p][n]);
-  }
-  if (in_memory) finish_in_memory(t, P, N);
+  store_tile<P, N>(t, c);
 }
 
 using TileFunction = void (*)(const Tile&);

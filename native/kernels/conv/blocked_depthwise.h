@@ -109,11 +109,7 @@ KERNELET_NOINLINE void DepthwiseKernel<P>::run(const ConvArgs& s, const Rows& r,
       for (int p = 0; p < P; ++p) c[p][0] = F32::muladd(weight, F32::load(tap + p * right), c[p][0]);
     }
   }
-  const bool in_memory = !ends_in_registers(t);
-  if (!in_memory) finish(t, c);
-  KERNELET_UNROLL
-  for (int p = 0; p < P; ++p) F32::store(t.dst + p * lanes, c[p][0]);
-  if (in_memory) finish_in_memory(t, P, 1);
+  store_tile<P, 1>(t, c);
 }
 
 using Kernel = void (*)(const ConvArgs&, const Rows&, int, const Tile&);
@@ -144,11 +140,7 @@ KERNELET_NOINLINE void ThreeWide<P>::run(const ConvArgs& s, const Rows& r, int x
       if (p < P) c[p][0] = F32::muladd(w0, v, c[p][0]);
     }
   }
-  const bool in_memory = !ends_in_registers(t);
-  if (!in_memory) finish(t, c);
-  KERNELET_UNROLL
-  for (int p = 0; p < P; ++p) F32::store(t.dst + p * lanes, c[p][0]);
-  if (in_memory) finish_in_memory(t, P, 1);
+  store_tile<P, 1>(t, c);
 }
 
 template <template <int> class K, int P = most_pixels>
@@ -174,6 +166,7 @@ KERNELET_NOINLINE void convolve_blocks(const ConvArgs& s, const float* src, floa
   t.args = &s;
   set_bounds(t, s.epilogue.after);
   t.block = t.residual_block = 0;
+  t.last = true;
   Rows r;
   r.row = ring.row;
   r.mask = ring.copied ? ring.rows - 1 : -1;

@@ -60,7 +60,7 @@ bool fits(const ConvArgs& s) {
 
 // Outputs a side. Few tiles do not make up for reading a weight's A A points: then the smaller tile has fewer of them.
 // Rows and columns that a maximum leaves out count, so that the bits are the same without it.
-KERNELET_INLINE int outputs_of(const ConvArgs& s) {
+int32_t outputs_of(const ConvArgs& s) {
   if (s.kh == 5) return 4;
   const int height = s.oh + s.odd_row, width = s.ow + s.odd_column;
   const int64_t large = int64_t{parts_of(height, 4)} * parts_of(width, 4);

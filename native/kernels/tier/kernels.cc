@@ -130,6 +130,7 @@ constexpr KernelTable make_table() {
                     blocked::phases,
                     blocked::run_part};
   t.depth_first = {depth_first::scratch_size, depth_first::run_part};
+  t.winograd_outputs = winograd::outputs_of;
   t.winograd = {"winograd",
                 winograd::fits,
                 winograd::weights_size,
