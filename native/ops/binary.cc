@@ -1,6 +1,8 @@
 // add, sub, mul, div, with broadcasting, and the activation behind them.
 #include "binary.h"
 
+#include <utility>
+
 #include <algorithm>
 #include <cstring>
 
@@ -155,18 +157,26 @@ class BinaryTraining : public TrainStep {
 
 }  // namespace
 
+bool stretch(Shape& out, const Shape& with, int from) {
+  Shape other = with;
+  if (out.rank < with.rank) std::swap(out, other);
+  for (int i = from; i <= other.rank; ++i) {
+    int64_t& dim = out.dims[out.rank - i];
+    const int64_t size = other.dims[other.rank - i];
+    if (dim != size && dim != 1 && size != 1) return false;
+    if (dim == 1) dim = size;
+  }
+  return true;
+}
+
 Shape broadcast_shape(const Node& node, const InputShapes& inputs) {
   Shape out = *inputs[0];
   for (const Shape* one : inputs) {
-    const Shape a = out.rank >= one->rank ? out : *one, b = out.rank >= one->rank ? *one : out;
-    out = a;
-    for (int i = 1; i <= b.rank; ++i) {
-      int64_t& dim = out.dims[out.rank - i];
-      const int64_t with = b.dims[b.rank - i];
-      if (dim != with && dim != 1 && with != 1)
-        bad_shape(node, {"shapes that broadcast"}, {a.text(), " and ", b.text()});
-      if (dim == 1) dim = with;
-    }
+    const Shape before = out;
+    if (stretch(out, *one)) continue;
+    const bool longer = before.rank >= one->rank;
+    const Shape &a = longer ? before : *one, &b = longer ? *one : before;
+    bad_shape(node, {"shapes that broadcast"}, {a.text(), " and ", b.text()});
   }
   out.check(node.name);
   return out;

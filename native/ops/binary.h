@@ -11,7 +11,10 @@ struct BroadcastOperand {
   bool batched;
 };
 
-// NumPy's: aligned at the last dimension, 1 stretches.
+// NumPy's: aligned at the last dimension, 1 stretches; from the `from`th dimension from behind on. False where it does not
+// fit; then `out` is of no use.
+bool stretch(Shape& out, const Shape& with, int from = 1);
+// The same of all inputs.
 Shape broadcast_shape(const Node& node, const InputShapes& inputs);
 
 // Floats between neighbours along each dimension of a broadcast to `rank` dimensions: 0 where there is one element.

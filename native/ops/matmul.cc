@@ -2,6 +2,7 @@
 // comes before the matrices broadcasts.
 #include <algorithm>
 
+#include "binary.h"
 #include "definition.h"
 #include "window.h"
 
@@ -12,15 +13,9 @@ Shape shape(const Node& node, const InputShapes& inputs) {
   const Shape &a = *inputs[0], &b = *inputs[1];
   if (a.rank < 2 || b.rank < 2 || a.dims[a.rank - 1] != b.dims[b.rank - 2])
     bad_shape(node, {"matrices whose inner dimensions are the same"}, {a.text(), " and ", b.text()});
-  Shape out = a.rank >= b.rank ? a : b;
-  const Shape& other = a.rank >= b.rank ? b : a;
-  for (int i = 3; i <= other.rank; ++i) {
-    int64_t& dim = out.dims[out.rank - i];
-    const int64_t with = other.dims[other.rank - i];
-    if (dim != with && dim != 1 && with != 1)
-      bad_shape(node, {"shapes that broadcast before the matrices"}, {a.text(), " and ", b.text()});
-    if (dim == 1) dim = with;
-  }
+  Shape out = a;
+  if (!stretch(out, b, 3))
+    bad_shape(node, {"shapes that broadcast before the matrices"}, {a.text(), " and ", b.text()});
   out.dims[out.rank - 2] = a.dims[a.rank - 2];
   out.dims[out.rank - 1] = b.dims[b.rank - 1];
   out.check(node.name);
