@@ -41,7 +41,7 @@ export interface LoadOnnxOptions {
 }
 
 /**
- * Reads an ONNX model: a CNN of opset 7 to 26, exported by PyTorch or others. float16, bfloat16 and double weights
+ * Reads an ONNX model: a CNN of opset 7 to 28, exported by PyTorch or others. float16, bfloat16 and double weights
  * of layers become float32, in which layers compute; a double beyond float32 is refused.
  *
  * What a model makes one compute is bounded, since a few bytes of a file can ask for any size. Loading and tracing

@@ -27,7 +27,7 @@ import { stateOf } from './weights.ts'
  * unless they mean the same. Of those here none has another meaning in 25 or 26, which only add element types; Range
  * has in 27.
  */
-const [oldestOpset, newestOpset] = [1, 26]
+const [oldestOpset, newestOpset] = [1, 28]
 
 export interface Prepared {
   readonly opset: number
