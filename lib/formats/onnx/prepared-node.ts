@@ -90,7 +90,7 @@ export function resultsOf(
     }
     try {
       const turned = inputs.some((one) => one instanceof Turned)
-      return listOf(turned ? turnedResults(node, step, inputs, run) : step(inputs, run))
+      return listOf(turned ? turnedResults(node, operator, step, inputs, run) : step(inputs, run))
     } catch (cause) {
       // In a model of one image all dimensions may be the image's.
       if (!tracer || run.declaredBatch !== 1 || !(cause instanceof KerneletError)) throw cause
