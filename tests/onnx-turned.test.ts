@@ -201,6 +201,9 @@ describe('compiled as run', () => {
       from: ints(-4),
       to: ints(-1),
       along: ints(0),
+      last: ints(-1),
+      two: index(2),
+      zero: weight([1], 9),
     }
     const bodies: TestNode[][] = [
       [node('Add', 't c', 'a'), node('Mul', 'a steps', 'b'), node('Sigmoid', 'b', 'r')],
@@ -208,6 +211,11 @@ describe('compiled as run', () => {
       [node('Slice', 't from to along', 'r')],
       [node('Split', 't', 'a b', { axis: 2, num_outputs: 2 }), node('Concat', 'b a t', 'r', { axis: 2 })],
       [node('Softmax', 't', 'r', { axis: 2 })],
+      [node('ReduceMax', 't last', 'm', { keepdims: 1 }), node('Sub', 't m', 'd'), node('Sin', 'd', 'r')],
+      [node('ReduceSum', 't last', 's', { keepdims: 0 }), node('Unsqueeze', 's last', 'r')],
+      [node('ArgMax', 't', 'm', { axis: -1 }), node('Cast', 'm', 'f', { to: 1 }), node('Add', 'f t', 'r')],
+      [node('Greater', 't zero', 'g'), node('Where', 'g t c', 'r')],
+      [node('CumSum', 't two', 'r')],
     ]
     for (const body of bodies) compare([before, ...body, after], [5, 6], weights, 18)
     const [zero, front] = [ints(0), node('Unsqueeze', 'x zero', 'a')]

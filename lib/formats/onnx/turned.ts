@@ -8,6 +8,7 @@ import { cat, permute, reshape, slice } from '../../ops/index.ts'
 import { elements } from '../../tensor/shape.ts'
 import { Tensor } from '../../tensor/tensor.ts'
 import type { KerneletError } from '../../util/errors.ts'
+import { fromTheEnd } from './axes.ts'
 import { float32 } from './element.ts'
 import type { OnnxNode } from './node.ts'
 import type { Operator } from './operator.ts'
@@ -134,17 +135,20 @@ function withOnes(
   return turned(images, axis - axes.filter((one) => one < axis).length, left, right)
 }
 
-/** Operators that go element by element, or work on the dimensions behind the batch. */
-const behind = new Set(
+/** Operators that go element by element. */
+export const elementwise: ReadonlySet<string> = new Set(
   (
-    'Abs Add Cast Clip Div Dropout Elu Erf Exp Gelu Gemm HardSigmoid HardSwish Identity LayerNormalization LeakyRelu ' +
-    'LogSoftmax MatMul Mul Neg Pow Reciprocal ReduceMean Relu Sigmoid Softmax Sqrt Sub Tanh'
+    'Abs Acos Acosh Add And Asin Asinh Atan Atanh Cast CastLike Ceil Celu Clip Cos Cosh Div Dropout Elu Equal Erf Exp ' +
+    'Floor Gelu Greater GreaterOrEqual HardSigmoid HardSwish Identity IsInf IsNaN LeakyRelu Less LessOrEqual Log Max ' +
+    'Mean Min Mish Mod Mul Neg Not Or Pow Reciprocal Relu Round Selu Shrink Sigmoid Sign Sin Sinh Softplus Softsign ' +
+    'Sqrt Sub Sum Swish Tan Tanh ThresholdedRelu Where Xor'
   ).split(' '),
 )
+export const products: ReadonlySet<string> = new Set(['MatMul', 'Gemm'])
 const itself = new Set(['LSTM', 'GRU', 'RNN', 'Shape'])
 const shaping = new Set(['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze'])
 /** Whose other inputs are weights and options that no image has. */
-const weighted = new Set(['Clip', 'Dropout', 'Gemm', 'LayerNormalization', 'Pow', 'ReduceMean'])
+const weighted = new Set(['Cast', 'CastLike', 'Clip', 'Dropout', 'Gemm', 'Pow', 'Shrink'])
 
 /** What a node makes of values of which some are turned. */
 export function turnedResults(
@@ -176,35 +180,24 @@ export function turnedResults(
     if (node.op === 'Split') return split(node, inputs, first)
     if (node.op === 'Concat') return joined(node, inputs, first)
   }
-  if (!behind.has(node.op) || !isBehind(node, inputs, first)) throw elsewhere(node)
-  const result = step(
-    inputs.map((one, i) => imagesOf(node, one, i, first)),
-    { ...run, apart: first.spread === 1 && first.shape.length === 2 },
+  const together = elementwise.has(node.op) || products.has(node.op)
+  const own = together ? { axes: [], step, inputs } : fromTheEnd(node, read, step, inputs)
+  const rank = first.shape.length
+  if (inputs[0] !== first && !together) throw elsewhere(node)
+  if (!own?.axes.every((one) => one + rank > first.axis)) throw elsewhere(node)
+  const result = own.step(
+    own.inputs.map((one, i) => (together || i === 0 ? imagesOf(node, one, i, first) : one)),
+    { ...run, apart: first.spread === 1 && rank === 2 },
   )
   const [value] = Array.isArray(result) ? (result as Value[]) : [result as Value]
-  const fits = value instanceof SymbolicTensor && value.shape.length === first.images.shape.length
-  if (fits) return turned(value, first.axis, first.left, first.right)
+  // of what a reduction takes away nothing lies before the batch
+  const fits = !together || value?.shape.length === first.images.shape.length
+  if (fits && value instanceof SymbolicTensor) return turned(value, first.axis, first.left, first.right)
   throw elsewhere(node)
 }
 
 function elsewhere(node: OnnxNode): KerneletError {
   return node.unsupported('the batch is not dimension 0 here, where a compiled model has it; run() can')
-}
-
-/** Whether the axes that a node has lie behind the batch. */
-function isBehind(node: OnnxNode, inputs: readonly (Value | undefined)[], first: Turned): boolean {
-  const rank = first.shape.length
-  if (node.op === 'ReduceMean') {
-    const axes = node.ints('axes') ?? integersOf(node, inputs[1], 'axes') ?? []
-    return axes.length > 0 && axes.every((one) => one < 0 && one + rank > first.axis)
-  }
-  if (!['Softmax', 'LogSoftmax', 'LayerNormalization'].includes(node.op)) return true
-  const old = node.op !== 'LayerNormalization' && node.opset < 13
-  const given = node.int('axis', old ? 1 : -1)
-  // before opset 13 everything from the axis on is one
-  if (old && given !== -1 && given !== rank - 1) return false
-  if (given < 0) return given + rank > first.axis
-  return first.spread === 0 && given > first.axis
 }
 
 /** An input, as it goes with the images of the first. */
