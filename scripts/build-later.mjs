@@ -60,14 +60,12 @@ export async function buildLater({ lib, later, entry, core, file, name, options,
     }))
   const code = [
     `import { createRequire } from 'node:module'`,
-    `import { fileURLToPath } from 'node:url'`,
     ...[...all, ...some].map(({ id, imported }) => `import ${imported} from ${JSON.stringify(id)}`),
     `const core = () => ({ ${[...all, ...some]
       .map(({ id, given }) => `${JSON.stringify(key(id))}: ${given}`)
       .join(', ')} })`,
     'let make, made',
-    // the URL is there for tools that trace the files of a program
-    `export const ${name} = () => made ??= (make ?? createRequire(import.meta.url)(fileURLToPath(new URL('./${basename(file)}', import.meta.url))).default)(core())`,
+    `export const ${name} = () => made ??= (make ?? createRequire(import.meta.url)('./${basename(file)}').default)(core())`,
     'export const provide = (factory) => { make = factory }',
   ].join('\n')
   return { name: 'later', load: (id) => (id === later ? { code, moduleType: 'js' } : undefined) }

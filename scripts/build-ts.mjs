@@ -5,7 +5,7 @@
  * long as loading one. `import 'kernelet'` is one file and the ONNX operators, which Node loads with the first model,
  * another; dist/bundler.js imports both, for bundlers. What is loaded by its name keeps a file of its own.
  */
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { appendFileSync, copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { rolldown } from 'rolldown'
 import { buildLater } from './build-later.mjs'
@@ -101,8 +101,19 @@ await build.write({
   comments,
   entryFileNames: '[name].js',
   chunkFileNames: 'chunks/[name].js',
-  codeSplitting: { groups: [{ name: 'kernelet', test: (id) => reached.has(id) }] },
+  codeSplitting: {
+    groups: [{ name: 'kernelet', test: (id) => reached.has(id) || id.includes('rolldown/runtime') }],
+  },
 })
+
+// Read by tools that trace which files a program needs (@vercel/nft), never run. Not in bundler.js: bundlers would take
+// the folders for modules.
+appendFileSync(
+  join(dist, 'index.js'),
+  `() => [${['./chunks/onnx.js', '../prebuilds/', '../models/', '../package.json']
+    .map((file) => `new URL('${file}', import.meta.url)`)
+    .join(', ')}]\n`,
+)
 
 // a package whose code is in ours brings its licence
 mkdirSync(join(dist, 'licenses'))
