@@ -67,7 +67,7 @@ const loadsLater = await buildLater({
   later,
   entry: join(lib, 'formats/onnx/reader.ts'),
   core: reached,
-  file: join(dist, 'chunks/onnx.js'),
+  file: join(dist, 'chunks/onnx.cjs'),
   name: 'onnx',
   options: { ...options, external },
   comments,
@@ -78,11 +78,11 @@ const forBundlers = {
   name: 'for bundlers',
   resolveId(id) {
     if (id === 'bundler') return id
-    if (id === './chunks/onnx.js') return { id, external: 'relative' }
+    if (id === './chunks/onnx.cjs') return { id, external: 'relative' }
   },
   load(id) {
     if (id !== 'bundler') return
-    return `import factory from './chunks/onnx.js'
+    return `import factory from './chunks/onnx.cjs'
       import { provide } from ${JSON.stringify(later)}
       provide(factory)
       export * from ${JSON.stringify(input.index)}`
@@ -106,13 +106,26 @@ await build.write({
   },
 })
 
+// For what cannot load modules by `require`, as Jest before Node 24.9: Node itself takes "module-sync", index.js.
+const common = await rolldown({
+  ...options,
+  external,
+  input: join(dist, 'bundler.js'),
+  plugins: [builtins, ascii],
+})
+await common.write({ file: join(dist, 'index.cjs'), format: 'cjs', comments })
+
 // Read by tools that trace which files a program needs (@vercel/nft), never run. Not in bundler.js: bundlers would take
-// the folders for modules.
+// them for modules.
+const binaries = ['linux', 'darwin', 'win32'].flatMap((platform) =>
+  ['x64', 'arm64'].map((arch) => `../prebuilds/${platform}-${arch}/kernelet.node`),
+)
+const models = readdirSync(join(root, 'models')).map((file) => `../models/${file}`)
 appendFileSync(
   join(dist, 'index.js'),
-  `() => [${['./chunks/onnx.js', '../prebuilds/', '../models/', '../package.json']
-    .map((file) => `new URL('${file}', import.meta.url)`)
-    .join(', ')}]\n`,
+  `() => {\n${['./chunks/onnx.cjs', '../package.json', ...binaries, ...models]
+    .map((file) => `  new URL('${file}', import.meta.url)\n`)
+    .join('')}}\n`,
 )
 
 // a package whose code is in ours brings its licence

@@ -164,7 +164,7 @@ test('ONNX operators are loaded with the first model: without their file all els
   packageWithout(
     (dist) => {
       cpSync(join(root, 'dist'), dist, { recursive: true })
-      rmSync(join(dist, 'chunks/onnx.js'))
+      rmSync(join(dist, 'chunks/onnx.cjs'))
     },
     (folder) => {
       const [shape, error] = run(`
@@ -182,15 +182,18 @@ test('ONNX operators are loaded with the first model: without their file all els
 test('bundlers and file tracers can follow every way from their entry: plain imports, JavaScript modules only', async () => {
   const dist = join(root, 'dist')
   const files = readdirSync(dist, { recursive: true, encoding: 'utf8' })
-  expect(files.filter((file) => /\.(cjs|mjs|json|wasm)$/.test(file))).toEqual([])
+  expect(files.filter((file) => /\.(cjs|mjs|json|wasm)$/.test(file)).sort()).toEqual([
+    'chunks/onnx.cjs',
+    'index.cjs',
+  ])
   const library = readFileSync(join(dist, 'chunks/kernelet.js'), 'utf8')
   expect(library).toContain('class extends Module') // it is that file
   expect([...library.matchAll(/\bimport\(([^)]*)\)/g)].map(([, what]) => what)).toEqual(['packageName']) // sharp, where it is installed
   // Node alone takes index.js, which requires the ONNX operators when they are needed; others take bundler.js
   const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
-  expect(Object.keys(exports['.'])).toEqual(['types', 'module', 'default'])
+  expect(Object.keys(exports['.'])).toEqual(['types', 'module', 'module-sync', 'require', 'default'])
   const entry = join(root, exports['.'].module)
-  expect(readFileSync(entry, 'utf8')).toMatch(/^import \w+ from "\.\/chunks\/onnx\.js";$/m)
+  expect(readFileSync(entry, 'utf8')).toMatch(/^import \w+ from "\.\/chunks\/onnx\.cjs";$/m)
   const bundled = await rolldown({
     input: entry,
     platform: 'node',

@@ -2,7 +2,7 @@
  * Where the package's own files lie. In dist/ modules share files, so that import.meta.url is not where one was
  * written: nothing else asks it for a neighbour.
  */
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
@@ -31,7 +31,8 @@ function above(file: string): URL | undefined {
     folder.pathname !== last;
     folder = new URL('..', folder)
   ) {
-    if (isOurs(new URL('package.json', folder))) return folder
+    // a bundler may bring the package.json alone
+    if (isOurs(new URL('package.json', folder)) && existsSync(new URL('models', folder))) return folder
     last = folder.pathname
   }
   return undefined
