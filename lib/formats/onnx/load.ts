@@ -24,7 +24,7 @@ import type { Prepared } from './prepare.ts'
 import type { PreparedNode } from './prepared-node.ts'
 import type { ModelProto } from './proto.ts'
 import { Turned } from './turned.ts'
-import { isSymbolic, type Run, tensorOf, type Value } from './value.ts'
+import { isSymbolic, type Known, type Run, tensorOf, type Value } from './value.ts'
 
 /** Options of `OnnxModel.compileNamed`. */
 export interface NamedOnnxOptions extends NamedCompileOptions {
@@ -276,22 +276,24 @@ export class OnnxModel extends Module {
     const budget = tracer
       ? new Budget('load', this.#given)
       : new Budget('run', this.#given + bytesOf([...inputs.values()]))
-    const traced = tracer ? { ...run, ofTwo: once(() => this.#shapesOfTwo(inputs, nodes)) } : run
+    const traced = tracer ? { ...run, ofTwo: once(() => this.#ofTwo(inputs, nodes)) } : run
     return within(budget, () => this.#runNodes(nodes, values, traced, tracer))
   }
 
-  /** The shapes of all values for two images; undefined where they cannot be computed. */
-  #shapesOfTwo(
+  /** What all values are for two images; undefined where they cannot be computed. */
+  #ofTwo(
     inputs: ReadonlyMap<string, Value>,
     nodes: readonly PreparedNode[],
-  ): ReadonlyMap<string, readonly number[]> | undefined {
+  ): ReadonlyMap<string, Known> | undefined {
     const zeros = [...inputs].map(([name, { shape }]): [string, Value] => {
       const two = [2 * (shape[0] ?? 1), ...shape.slice(1)]
       return [name, new Tensor(new Float32Array(elements(two)), two)]
     })
     try {
       const values = this.#run(new Map(zeros), nodes)
-      return new Map([...values].map(([name, { shape }]) => [name, shape]))
+      return new Map(
+        [...values].map(([name, value]) => [name, Tensor.is(value) ? { shape: value.shape } : value]),
+      )
     } catch (error) {
       if (error instanceof KerneletError) return undefined
       throw error
