@@ -5,7 +5,7 @@ import { elementwise } from './onnx-elementwise-cases.ts'
 import { onnxruntime } from './onnx-models.ts'
 import { arranging, choosing, gathering } from './onnx-moving-cases.ts'
 import { norms } from './onnx-norm-cases.ts'
-import { tableOf } from './onnx-table.ts'
+import { abilitiesOf, rowsOf, tableOf } from './onnx-table.ts'
 import { fused, sampling, volumes } from './onnx-window-cases.ts'
 
 const image = [2, 3, 7, 6]
@@ -517,5 +517,7 @@ test('there is no operator without a case', async () => {
 })
 
 test('the table of operators is current', async () => {
-  await expect(tableOf({ ...groups, norms, ...elementwise })).toMatchFileSnapshot('../docs/onnx-operators.md')
+  const rows = rowsOf({ ...groups, norms, ...elementwise })
+  await expect(tableOf(rows)).toMatchFileSnapshot('../docs/onnx-operators.md')
+  await expect(abilitiesOf(rows)).toMatchFileSnapshot('../lib/formats/onnx/abilities.ts')
 })

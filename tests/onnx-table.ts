@@ -75,6 +75,38 @@ const more: OperatorCase[] = [
     opset: 13,
   },
   { op: 'ScatterND', inputs: [[1, 3], of('int64', [1, 2], 0, 1), of('float', [1], 5)], opset: 13 },
+  ...[
+    ['LSTM', 4],
+    ['GRU', 3],
+    ['RNN', 1],
+  ].map(([op, gates]): OperatorCase => {
+    const rows = 2 * Number(gates)
+    const inputs = [
+      [2, 3, 4],
+      [1, rows, 4],
+      [1, rows, 2],
+    ]
+    return {
+      op: String(op),
+      inputs,
+      attributes: { hidden_size: 2, layout: 1, ...(op === 'GRU' && { linear_before_reset: 1 }) },
+      opset: 14,
+    }
+  }),
+  {
+    op: 'Einsum',
+    inputs: [
+      [2, 3, 4],
+      [4, 5],
+    ],
+    attributes: { equation: 'bij,jk->bik' },
+  },
+  { op: 'QuantizeLinear', inputs: [[2, 3], of('float', [], 0.1), of('uint8', [], 3)], opset: 13 },
+  {
+    op: 'DequantizeLinear',
+    inputs: [of('uint8', [2], 1, 2), of('float', [], 0.1), of('uint8', [], 3)],
+    opset: 13,
+  },
   {
     op: 'GridSample',
     inputs: [[1, 2, 3, 3], of('float', [1, 2, 2, 2], -1, -1, 0, 0, 0.5, 0.25, 1, 0)],
@@ -181,24 +213,55 @@ function trains(one: OperatorCase): void {
 
 const yes = (one: boolean) => (one ? '✓' : '–')
 
-/** The page. */
-export function tableOf(groups: Readonly<Record<string, readonly OperatorCase[]>>): string {
+/** What becomes of each operator. */
+interface Row {
+  readonly name: string
+  readonly opsets: readonly number[]
+  readonly compile: boolean
+  readonly train: boolean
+}
+
+export function rowsOf(groups: Readonly<Record<string, readonly OperatorCase[]>>): Row[] {
   const cases = new Map<string, OperatorCase[]>()
   for (const one of [...Object.values(groups).flat(), ...more]) {
     const name = one.domain ? `${one.domain}.${one.op}` : one.op
     cases.set(name, [...(cases.get(name) ?? []), one])
   }
-  const rows = [...operators.keys()].sort().map((name) => {
+  return [...operators.keys()].sort().map((name) => {
     const own = cases.get(name) ?? []
     const opsets = [...new Set(own.map(({ opset }) => opset ?? 17))].sort((a, b) => a - b)
-    return `| ${name} | ${opsets.join(', ')} | ✓ | ${yes(works(own, compiles))} | ${yes(works(own, trains))} |`
+    return { name, opsets, compile: works(own, compiles), train: works(own, trains) }
   })
+}
+
+/** The page. */
+export function tableOf(rows: readonly Row[]): string {
+  const lines = rows.map(
+    ({ name, opsets, compile, train }) =>
+      `| ${name} | ${opsets.join(', ')} | ✓ | ${yes(compile)} | ${yes(train)} |`,
+  )
   return `# ONNX operators
 
-Made by \`npm run onnx:table\` of what the tests try; \`tests/onnx-operators.test.ts\` checks that it is current. Compiled and trained are floats of an image; what is known without an image (shapes, indices, constants) is computed when the model is loaded, by any of these. An attribute, or a way to use an operator, that is not supported is refused by the name of its node.
+Made by \`npm run onnx:table\` of what the tests try; \`tests/onnx-operators.test.ts\` checks that it is current. Compiled and trained are floats of an image; what is known without an image (shapes, indices, constants) is computed when the model is loaded, by any of these. An attribute, or a way to use an operator, that is not supported is refused by the name of its node. \`kernelet inspect FILE.onnx\` says it of a model.
 
 | operator | opsets tried | \`run\` | \`compile\` | trained through |
 | --- | --- | --- | --- | --- |
-${rows.join('\n')}
+${lines.join('\n')}
 `
+}
+
+/** They take an image's shape at most: what they make is known when the model is loaded. */
+const known = ['Constant', 'ConstantOfShape', 'EyeLike', 'Range', 'Shape', 'Size']
+
+/** The same for `kernelet inspect`. */
+export function abilitiesOf(rows: readonly Row[]): string {
+  const set = (name: string, says: string, without: (row: Row) => boolean) =>
+    `/** ${says} */
+export const ${name}: ReadonlySet<string> = new Set([
+${rows.flatMap((row) => (without(row) && !known.includes(row.name) ? [`  '${row.name}',\n`] : [])).join('')}])
+`
+  return `/** Made by \`npm run onnx:table\`, of what the tests try: operators that can do less than others. */
+
+${set('uncompiled', 'A compiled model does not compute them of an image.', ({ compile }) => !compile)}
+${set('untrained', 'Training does not go through them.', ({ train }) => !train)}`
 }
