@@ -5,7 +5,7 @@ import { elementwise } from './onnx-elementwise-cases.ts'
 import { onnxruntime } from './onnx-models.ts'
 import { arranging, choosing, gathering } from './onnx-moving-cases.ts'
 import { norms } from './onnx-norm-cases.ts'
-import { abilitiesOf, rowsOf, tableOf } from './onnx-table.ts'
+import { abilitiesOf, quantized, rowsOf, tableOf } from './onnx-table.ts'
 import { fused, sampling, volumes } from './onnx-window-cases.ts'
 
 const image = [2, 3, 7, 6]
@@ -511,6 +511,7 @@ test('there is no operator without a case', async () => {
   elsewhere.push('GRU', 'LSTM', 'RNN') // recurrent.test.ts
   elsewhere.push('DequantizeLinear', 'DynamicQuantizeLinear', 'QuantizeLinear') // onnx-quantized.test.ts
   elsewhere.push('ConvInteger', 'MatMulInteger', 'QLinearConv', 'QLinearMatMul') // onnx-quantized.test.ts
+  for (const { op } of quantized) elsewhere.push(op, `com.microsoft.${op}`) // onnx-qoperator.test.ts
   for (const { op } of [norms, ...Object.values(elementwise)].flat()) tested.add(op)
   elsewhere.push('SimplifiedLayerNormalization') // RMSNormalization
   expect([...operators.keys()].filter((op) => !tested.has(op) && !elsewhere.includes(op))).toEqual([])

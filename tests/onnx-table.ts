@@ -114,6 +114,62 @@ const more: OperatorCase[] = [
   },
 ]
 
+const [unit, nought] = [of('float', [], 0.1), of('uint8', [], 3)]
+const weightOf = (...shape: number[]) =>
+  of('int8', shape, ...noise(elements(shape), 2).map((x) => Math.round(90 * x)))
+const [weightUnit, weightNought] = [of('float', [], 0.02), of('int8', [], 0)]
+
+/** Of an image that is quantized before. */
+export const quantized: OperatorCase[] = [
+  { op: 'DequantizeLinear', inputs: [[2, 3], unit, nought], opset: 13 },
+  {
+    op: 'QLinearConv',
+    inputs: [[2, 3, 4, 4], unit, nought, weightOf(2, 3, 3, 3), weightUnit, weightNought, unit, nought],
+    opset: 13,
+  },
+  {
+    op: 'QLinearMatMul',
+    inputs: [[2, 3], unit, nought, weightOf(3, 4), weightUnit, weightNought, unit, nought],
+    opset: 13,
+  },
+  ...[
+    {
+      op: 'QGemm',
+      inputs: [[2, 3], unit, nought, weightOf(3, 4), weightUnit, weightNought, null, unit, nought],
+    },
+    { op: 'MatMulIntegerToFloat', inputs: [[2, 3], weightOf(3, 4), unit, weightUnit, nought, weightNought] },
+    {
+      op: 'QLinearAdd',
+      inputs: [[2, 3], unit, nought, of('uint8', [3], 1, 2, 9), unit, nought, unit, nought],
+    },
+    {
+      op: 'QLinearMul',
+      inputs: [[2, 3], unit, nought, of('uint8', [3], 1, 2, 9), unit, nought, unit, nought],
+    },
+    ...['QLinearSigmoid', 'QLinearLeakyRelu', 'QLinearSoftmax'].map((op) => ({
+      op,
+      inputs: [[2, 3], unit, nought, unit, nought],
+    })),
+    { op: 'QLinearReduceMean', inputs: [[2, 3, 4], unit, nought, unit, nought], attributes: { axes: [2] } },
+    { op: 'QLinearGlobalAveragePool', inputs: [[2, 3, 4, 4], unit, nought, unit, nought] },
+    {
+      op: 'QLinearAveragePool',
+      inputs: [[2, 3, 4, 4], unit, nought, unit, nought],
+      attributes: { kernel_shape: [2, 2] },
+    },
+  ].map((one): OperatorCase => ({ ...one, domain: 'com.microsoft', opset: 13 })),
+  {
+    op: 'QLinearConcat',
+    domain: 'com.microsoft',
+    inputs: [unit, nought, [1, 3], unit, nought, of('uint8', [1, 2], 1, 2), unit, nought],
+    attributes: { axis: 1 },
+    opset: 13,
+  },
+  ...['QuantizeLinear', 'DequantizeLinear'].map(
+    (op): OperatorCase => ({ op, domain: 'com.microsoft', inputs: [[2, 3], unit, nought], opset: 13 }),
+  ),
+]
+
 /** Its model: the operator on the image, which is multiplied by a weight first where it is to learn. */
 function modelOf(one: OperatorCase, learns: boolean) {
   const numbers = one.inputs.map((each, i): Numbers | null => {
@@ -133,7 +189,8 @@ function modelOf(one: OperatorCase, learns: boolean) {
   const at = shaped < 0 ? floats : shaped
   const image = numbers[at]
   if (!image) return undefined
-  const x = learns ? 'x' : `in${at}`
+  const isQuantized = quantized.includes(one) && one.op !== 'QuantizeLinear'
+  const x = learns || isQuantized ? 'x' : `in${at}`
   const names = numbers.map((each, i) => (each ? `in${i}` : ''))
   // A loop's values come behind its count and condition.
   if (one.op === 'Loop') names.push(names.shift() as string)
@@ -157,18 +214,22 @@ function modelOf(one: OperatorCase, learns: boolean) {
     shape: size,
     data: noise(elements(size), 9).map(positive),
   }
+  const before: TestNode = { op: 'QuantizeLinear', inputs: ['x', 'u', 'n'], outputs: [`in${at}`] }
+  if (isQuantized) Object.assign(rest, { u: unit, n: nought })
   const bytes = onnxModel({
     opset: one.opset ?? 17,
-    nodes: learns
-      ? [
-          { op: 'Mul', inputs: ['x', 'weight'], outputs: [`in${at}`] },
-          node,
-          { op: 'Flatten', inputs: ['y'], outputs: ['z'] },
-        ]
-      : [node],
+    nodes: isQuantized
+      ? [before, node]
+      : learns
+        ? [
+            { op: 'Mul', inputs: ['x', 'weight'], outputs: [`in${at}`] },
+            node,
+            { op: 'Flatten', inputs: ['y'], outputs: ['z'] },
+          ]
+        : [node],
     inputs: { [x]: { shape: [image.shape[0] === 1 ? 1 : 'N', ...size] } },
     initializers: learns ? { ...rest, weight } : rest,
-    outputs: [learns ? 'z' : 'y'],
+    outputs: [learns && !isQuantized ? 'z' : 'y'],
   })
   return { model: loadOnnx(bytes), inputShape: size }
 }
@@ -223,7 +284,7 @@ interface Row {
 
 export function rowsOf(groups: Readonly<Record<string, readonly OperatorCase[]>>): Row[] {
   const cases = new Map<string, OperatorCase[]>()
-  for (const one of [...Object.values(groups).flat(), ...more]) {
+  for (const one of [...Object.values(groups).flat(), ...more, ...quantized]) {
     const name = one.domain ? `${one.domain}.${one.op}` : one.op
     cases.set(name, [...(cases.get(name) ?? []), one])
   }

@@ -26,6 +26,7 @@ import { moreWindows } from './more-windows.ts'
 import { normalise } from './normalise.ts'
 import { padding } from './pad.ts'
 import { quantization } from './quantize.ts'
+import { quantized } from './quantized.ts'
 import { recurrence } from './recurrent.ts'
 import { reductions } from './reductions.ts'
 import { resizing } from './resize.ts'
@@ -51,6 +52,7 @@ const families = [
   normalise,
   padding,
   quantization,
+  quantized,
   recurrence,
   resizing,
   rowNorms,
