@@ -6,6 +6,7 @@ import { onnxruntime } from './onnx-models.ts'
 import { arranging, choosing, gathering } from './onnx-moving-cases.ts'
 import { norms } from './onnx-norm-cases.ts'
 import { abilitiesOf, quantized, rowsOf, tableOf } from './onnx-table.ts'
+import { transformers } from './onnx-transformer-cases.ts'
 import { fused, sampling, volumes } from './onnx-window-cases.ts'
 
 const image = [2, 3, 7, 6]
@@ -484,6 +485,7 @@ const groups = {
   sampling,
   volumes,
   fused,
+  transformers,
 }
 
 const ort = onnxruntime()

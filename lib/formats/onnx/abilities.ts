@@ -30,6 +30,7 @@ export const uncompiled: ReadonlySet<string> = new Set([
   'TopK',
   'Unique',
   'Xor',
+  'com.microsoft.EmbedLayerNormalization',
 ])
 
 /** Training does not go through them. */
@@ -85,6 +86,7 @@ export const untrained: ReadonlySet<string> = new Set([
   'Unique',
   'Xor',
   'com.microsoft.DequantizeLinear',
+  'com.microsoft.EmbedLayerNormalization',
   'com.microsoft.MatMulIntegerToFloat',
   'com.microsoft.QGemm',
   'com.microsoft.QLinearAdd',

@@ -34,6 +34,7 @@ import { rowNorms } from './row-norms.ts'
 import { sampling } from './sampling.ts'
 import { selecting } from './select.ts'
 import { movement } from './shape.ts'
+import { transformers } from './transformers.ts'
 import { windows } from './window.ts'
 
 const families = [
@@ -67,6 +68,7 @@ const families = [
   detection,
   moreWindows,
   fused,
+  transformers,
 ]
 
 export const operators: ReadonlyMap<string, Operator> = new Map(
