@@ -5,6 +5,7 @@ import { elementwise } from './onnx-elementwise-cases.ts'
 import { onnxruntime } from './onnx-models.ts'
 import { arranging, choosing, gathering } from './onnx-moving-cases.ts'
 import { norms } from './onnx-norm-cases.ts'
+import { pipelines, signals } from './onnx-pipeline-cases.ts'
 import { abilitiesOf, quantized, rowsOf, tableOf } from './onnx-table.ts'
 import { transformers } from './onnx-transformer-cases.ts'
 import { fused, sampling, volumes } from './onnx-window-cases.ts'
@@ -486,6 +487,8 @@ const groups = {
   volumes,
   fused,
   transformers,
+  pipelines,
+  signals,
 }
 
 const ort = onnxruntime()
@@ -515,6 +518,7 @@ test('there is no operator without a case', async () => {
   elsewhere.push('ConvInteger', 'MatMulInteger', 'QLinearConv', 'QLinearMatMul') // onnx-quantized.test.ts
   for (const { op } of quantized) elsewhere.push(op, `com.microsoft.${op}`) // onnx-qoperator.test.ts
   for (const { op } of [norms, ...Object.values(elementwise)].flat()) tested.add(op)
+  elsewhere.push('ai.onnx.ml.ZipMap') // onnx-pipelines.test.ts
   elsewhere.push('SimplifiedLayerNormalization') // RMSNormalization
   expect([...operators.keys()].filter((op) => !tested.has(op) && !elsewhere.includes(op))).toEqual([])
 })
