@@ -72,6 +72,7 @@ export {
   type ClassifierOptions,
   type ClassifierResult,
   type ClassifyOptions,
+  setPictureThreads,
 } from './vision/classifier/classifier.ts'
 export type { Preparation } from './vision/classifier/preparation.ts'
 export {

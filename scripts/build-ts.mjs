@@ -8,7 +8,7 @@
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { rolldown } from 'rolldown'
-import { ascii, builtins } from './bundle-plugins.mjs'
+import { ascii, builtins, neighbours } from './bundle-plugins.mjs'
 import { root, run } from './util.mjs'
 
 const lib = join(root, 'lib')
@@ -33,8 +33,12 @@ const commands = sources
   .map((file) => file.slice(0, -3))
 const known = new Set(sources.map((file) => file.slice(0, -3).replaceAll('\\', '/')))
 const entries = ['index', 'cli/main', ...commands, ...named].map((path) => path.replaceAll('\\', '/'))
+// what runs as a thread stands alone, so that a bundler that only copies the file has all of it
+const threads = ['vision/classifier/worker']
 const input = Object.fromEntries(
-  entries.filter((path) => known.has(path)).map((path) => [path, join(lib, `${path}.ts`)]),
+  entries
+    .filter((path) => known.has(path) && !threads.includes(path))
+    .map((path) => [path, join(lib, `${path}.ts`)]),
 )
 
 // Read with the first ONNX model. A package of its own would be loaded with the library, in a millisecond and a half.
@@ -58,7 +62,7 @@ const seen = {
 const alone = await rolldown({ ...options, external, input: input.index, plugins: [seen] })
 await alone.generate({ format: 'esm' })
 
-const build = await rolldown({ ...options, external, input, plugins: [builtins, ascii] })
+const build = await rolldown({ ...options, external, input, plugins: [neighbours, builtins, ascii] })
 await build.write({
   dir: dist,
   format: 'esm',
@@ -67,6 +71,16 @@ await build.write({
   chunkFileNames: 'chunks/[name].js',
   codeSplitting: { groups: [{ name: 'kernelet', test: (id) => reached.has(id) }] },
 })
+
+for (const path of threads) {
+  const thread = await rolldown({
+    ...options,
+    external,
+    input: join(lib, `${path}.ts`),
+    plugins: [neighbours, builtins, ascii],
+  })
+  await thread.write({ file: join(dist, `${path}.js`), format: 'esm', comments, codeSplitting: false })
+}
 
 // a package whose code is in ours brings its licence
 mkdirSync(join(dist, 'licenses'))

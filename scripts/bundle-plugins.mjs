@@ -24,6 +24,16 @@ export const builtins = {
     }),
 }
 
+/**
+ * A thread's file by its place beside the library's, in the words that bundlers and file tracers look for: they copy
+ * it. `moduleUrl` asks the file system, which they cannot follow.
+ */
+export const neighbours = {
+  name: 'neighbours',
+  transform: (code) =>
+    code.replace(/moduleUrl\('(vision\/classifier\/worker)'\)/g, "new URL('../$1.js', import.meta.url)"),
+}
+
 /** Characters past ASCII as escapes; all are in strings. One past Latin-1 would double what V8 holds of a file. */
 export const ascii = {
   name: 'ascii',

@@ -43,6 +43,7 @@ const required = [
   'LICENSE',
   'dist/index.js',
   'dist/index.d.ts',
+  'dist/vision/classifier/worker.js',
   'bin/kernelet.js',
   `prebuilds/${process.platform}-${process.arch}/kernelet.node`,
   'models/lenet5-mnist.safetensors',

@@ -5,8 +5,8 @@ import { afterAll, describe, expect, test, vi } from 'vitest'
 import { encodeSafetensors, loadSafetensors, readSafetensors } from '../lib/formats/safetensors.ts'
 import { LeNet5 } from '../lib/models/lenet5.ts'
 import { DigitClassifier } from '../lib/vision/digits/classifier.ts'
-import { normalizeDigit } from '../lib/vision/digits/normalize.ts'
-import { decodePicture } from '../lib/vision/picture/decode.ts'
+import { digitReduction, normalizeDigit } from '../lib/vision/digits/normalize.ts'
+import { decodePicture, decodePictureAsync, decodeReducedAsync } from '../lib/vision/picture/decode.ts'
 import type { Gray, Pixels } from '../lib/vision/picture/pixels.ts'
 import { enlarged, gray, grayPng, placed, two } from './digits-pictures.ts'
 import { argmax, mnistTest, root } from './helpers.ts'
@@ -218,61 +218,146 @@ describe('other formats', () => {
     )
   })
 
-  test('need sharp, and say so', async () => {
+  const absent = Object.assign(new Error("Cannot find package 'sharp' imported from here"), {
+    code: 'ERR_MODULE_NOT_FOUND',
+  })
+  /** What `import('sharp')` gives; vitest calls the library that is asked for in vain an error of its own. */
+  const withSharp = async (sharp: object | Error, use: () => Promise<void>) => {
     vi.doMock('sharp', () => {
-      throw new Error('Cannot find package')
+      if (!(sharp instanceof Error)) return sharp
+      return {
+        get default() {
+          throw sharp
+        },
+      }
     })
-    await expect(classifier.classifyAsync(jpeg)).rejects.toThrow(
-      expect.objectContaining({
-        code: 'ERR_UNSUPPORTED',
-        message:
-          'the picture is a JPEG; kernelet reads PNG itself and other formats through sharp: npm install sharp',
-      }),
-    )
+    await use()
     vi.doUnmock('sharp')
+  }
+
+  test('need sharp, and say so', async () => {
+    await withSharp(absent, () =>
+      expect(decodePictureAsync(jpeg)).rejects.toThrow(
+        expect.objectContaining({
+          code: 'ERR_UNSUPPORTED',
+          message:
+            'the picture is a JPEG; kernelet reads PNG and BMP itself and other formats through sharp: npm install sharp',
+        }),
+      ),
+    )
   })
 
-  test('are decoded by sharp, upright and in 8-bit sRGB', async () => {
+  test('a sharp that cannot be loaded is told from none', async () => {
+    await withSharp(
+      new Error('Could not load the "sharp" module using the linux-x64 runtime\nand so on'),
+      () =>
+        expect(decodePictureAsync(jpeg)).rejects.toThrow(
+          expect.objectContaining({
+            code: 'ERR_UNSUPPORTED',
+            message:
+              'the picture is a JPEG, for which sharp is needed; it is installed but cannot be loaded: ' +
+              'Could not load the "sharp" module using the linux-x64 runtime',
+          }),
+        ),
+    )
+  })
+
+  /** A sharp that knows one picture, in eight megapixels, and notes what it is asked for. */
+  function sharpOf(page: Gray, size: { width: number; height: number; orientation?: number }) {
     const calls: unknown[] = []
-    const page = enlarged(two, 2)
-    vi.doMock('sharp', () => ({
-      default: (bytes: Uint8Array, options: object) => {
-        calls.push(bytes, options)
-        const note = (name: string) => (argument?: unknown) => {
-          calls.push([name, argument])
+    const sharp = (bytes: Uint8Array, options: object) => {
+      calls.push(bytes, options)
+      const note =
+        (name: string) =>
+        (...given: unknown[]) => {
+          calls.push([name, ...given])
           return picture
         }
-        const picture = {
-          rotate: note('rotate'),
-          toColourspace: note('toColourspace'),
-          raw: note('raw'),
-          toBuffer: async () => ({ data: Buffer.from(page.data), info: { ...page, channels: 1 } }),
-        }
-        return picture
-      },
-    }))
-    expect(await classifier.classifyAsync(jpeg)).toEqual(classifier.classify(pixels(page)))
+      const picture = {
+        metadata: async () => size,
+        rotate: note('rotate'),
+        resize: note('resize'),
+        toColourspace: note('toColourspace'),
+        raw: note('raw'),
+        toBuffer: async () => ({ data: Buffer.from(page.data), info: { ...page, channels: 1 } }),
+      }
+      return picture
+    }
+    return { calls, module: { default: sharp } }
+  }
+
+  test('are decoded by sharp, upright and in 8-bit sRGB', async () => {
+    const page = enlarged(two, 2)
+    const { calls, module } = sharpOf(page, page)
+    await withSharp(module, async () => {
+      expect(await decodePictureAsync(jpeg)).toEqual({ ...page, data: Buffer.from(page.data), channels: 1 })
+    })
     expect(calls).toEqual([
       new Uint8Array(jpeg),
+      { limitInputPixels: false },
+      new Uint8Array(jpeg),
       { limitInputPixels: 64_000_000 },
-      ['rotate', undefined],
+      ['rotate'],
       ['toColourspace', 'srgb'],
       ['raw', { depth: 'uchar' }],
     ])
-    vi.doUnmock('sharp')
   })
 
-  test('are known by their first bytes', () => {
+  test('large ones are made smaller by sharp, those held upright too; too large ones are not begun', async () => {
+    const page = enlarged(two, 2)
+    const size = { width: 3000, height: 2001, orientation: 6 }
+    const { calls, module } = sharpOf(page, size)
+    await withSharp(module, async () => {
+      const { pixels: _, ...was } = await decodeReducedAsync(jpeg, 'it', { reduction: digitReduction })
+      expect(was).toEqual({ width: 2001, height: 3000, factor: 3 })
+      await expect(decodeReducedAsync(jpeg, 'it', { maxPixels: 6e6 })).rejects.toThrow(
+        'Expected at most 6 megapixels but it has 3000×2001, 6.0 megapixels; make it smaller first',
+      )
+    })
+    expect(calls).toContainEqual(['resize', 667, 1000, { fit: 'fill', kernel: 'linear' }])
+    expect(calls.filter((call) => Array.isArray(call) && call[0] === 'raw')).toHaveLength(1)
+  })
+
+  test('are known by their first bytes', async () => {
     const starts = {
-      WebP: 'RIFF\x10\0\0\0WEBPVP8 ',
-      GIF: 'GIF89a',
-      AVIF: '\0\0\0\x20ftypavif',
-      HEIC: '\0\0\0\x20ftypheic',
-      TIFF: 'II*\0',
-      SVG: '<svg xmlns=',
+      'a WebP': 'RIFF\x10\0\0\0WEBPVP8 ',
+      'a GIF': 'GIF89a',
+      'an AVIF': '\0\0\0\x20ftypavif',
+      'a HEIC': '\0\0\0\x20ftypheic',
+      'a TIFF': 'II*\0',
+      'an SVG': '<svg xmlns=',
+      'a JPEG XL': '\xff\x0a\xfa',
+      'an ICO': '\0\0\x01\0\x01\0',
+      'a PDF': '%PDF-1.7',
+      'a PSD': '8BPS\0\x01',
     }
     for (const [format, start] of Object.entries(starts)) {
-      expect(() => decodePicture(Buffer.from(start, 'latin1'))).toThrow(new RegExp(`is an? ${format};`))
+      expect(() => decodePicture(Buffer.from(start, 'latin1'))).toThrow(
+        expect.objectContaining({
+          code: 'ERR_UNSUPPORTED',
+          message: expect.stringContaining(`is ${format}; `),
+        }),
+      )
+    }
+    // what sharp of npm does not read either is not a matter of installing it
+    await withSharp(absent, () =>
+      expect(decodePictureAsync(Buffer.from(starts['a HEIC'], 'latin1'))).rejects.toThrow(
+        'the picture is a HEIC; neither kernelet nor sharp reads it: save it as PNG or JPEG',
+      ),
+    )
+  })
+
+  test('SVG is known behind a declaration, comments and a document type', () => {
+    for (const start of [
+      '<?xml version="1.0"?>\n<svg>',
+      '\xef\xbb\xbf<!-- a -- > b --><!----><svg ',
+      '<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" [ <!ENTITY a "b"> ]>\n<svg:svg>',
+    ]) {
+      expect(() => decodePicture(Buffer.from(start, 'latin1'))).toThrow(/is an SVG;/)
+    }
+    const hostile = ['<!-- -->'.repeat(512), '<?xml ?>'.repeat(512), '<!DOCTYPE a>'.repeat(400)]
+    for (const start of [...hostile, '<html><svg>', 'svg']) {
+      expect(() => decodePicture(Buffer.from(start))).toThrow(expect.objectContaining({ code: 'ERR_FORMAT' }))
     }
   })
 })

@@ -3,7 +3,7 @@
 import { checkOptions, numberOf, objectOf } from '../../util/check.ts'
 import { toLuma } from '../picture/luma.ts'
 import { type Box, checkPixels, type Pixels } from '../picture/pixels.ts'
-import { shrink } from '../picture/resample.ts'
+import { type Reduced, type Reduction, reduce } from '../picture/reduce.ts'
 import { evenBackground } from './background.ts'
 import { components, dropSpecks } from './components.ts'
 import { fitDigit, maximumToOne, placeByMass, standardize } from './field.ts'
@@ -42,9 +42,19 @@ export function normalizeDigit(pixels: Pixels, options: NormalizeOptions = {}): 
   objectOf(pixels, 'normalizeDigit: pixels')
   const picture = { ...pixels, channels: pixels.channels ?? 4 }
   checkPixels(picture)
-  const luma = toLuma(picture)
-  const factor = Math.ceil(Math.max(luma.width, luma.height) / LONGEST)
-  const gray = evenBackground(inkUp(factor > 1 ? shrink(luma, factor) : luma))
+  return normalizeReduced(reduce(picture, digitReduction), mean, std)
+}
+
+/** To which a picture is made smaller. */
+export const digitReduction: Reduction = (width, height) => Math.ceil(Math.max(width, height) / LONGEST)
+
+/** `normalizeDigit` for a picture that may have been made smaller. */
+export function normalizeReduced(
+  { pixels, width, height, factor }: Reduced,
+  mean: number,
+  std: number,
+): NormalizedDigit {
+  const gray = evenBackground(inkUp(toLuma(pixels)))
   const split = threshold(gray)
   if (!split) return { status: 'no digit', image: null, boxes: [] }
   const ink = keepInk(gray, split)
@@ -53,8 +63,8 @@ export function normalizeDigit(pixels: Pixels, options: NormalizeOptions = {}): 
   const boxOf = ({ left, top, right, bottom }: StrokeGroup): Box => ({
     x: left * factor,
     y: top * factor,
-    width: Math.min(picture.width, right * factor) - left * factor,
-    height: Math.min(picture.height, bottom * factor) - top * factor,
+    width: Math.min(width, right * factor) - left * factor,
+    height: Math.min(height, bottom * factor) - top * factor,
   })
   if (digits.length > 1) return { status: 'several digits', image: null, boxes: digits.map(boxOf) }
   const digit = digits[0]
