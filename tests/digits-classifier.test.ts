@@ -5,6 +5,7 @@ import { afterAll, describe, expect, test, vi } from 'vitest'
 import { encodeSafetensors, loadSafetensors, readSafetensors } from '../lib/formats/safetensors.ts'
 import { LeNet5 } from '../lib/models/lenet5.ts'
 import { DigitClassifier } from '../lib/vision/digits/classifier.ts'
+import { colourContrast } from '../lib/vision/digits/contrast.ts'
 import { digitReduction, normalizeDigit } from '../lib/vision/digits/normalize.ts'
 import { decodePicture, decodePictureAsync, decodeReducedAsync } from '../lib/vision/picture/decode.ts'
 import type { Gray, Pixels } from '../lib/vision/picture/pixels.ts'
@@ -153,6 +154,93 @@ describe('classify', () => {
     own.dispose()
     own.dispose()
     expect(() => own.classify(pixels(two))).toThrow(expect.objectContaining({ code: 'ERR_DISPOSED' }))
+  })
+})
+
+describe('ink as light as its paper', () => {
+  type Colour = readonly [number, number, number]
+  const page = placed(enlarged(two, 3), 120, 100, 40, 20)
+  /** The page in two colours, with grain of its own in every channel. */
+  const inColours = (ink: Colour, paper: Colour, alpha?: number): Pixels => {
+    let seed = 7
+    const bytes = [...page.data].flatMap((level) => {
+      const grain = () => {
+        seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0
+        return (seed >>> 24) % 5
+      }
+      const colour = paper.map((p, c) => p + ((ink[c]! - p) * level) / 255 + grain())
+      return alpha === undefined ? colour : [...colour, alpha]
+    })
+    const data = Uint8ClampedArray.from(bytes)
+    return { data, width: 120, height: 100, channels: alpha === undefined ? 3 : 4 }
+  }
+  const pairs: Record<string, [ink: Colour, paper: Colour]> = {
+    'red on green': [
+      [200, 30, 30],
+      [30, 140, 30],
+    ],
+    'green on red': [
+      [30, 140, 30],
+      [200, 30, 30],
+    ],
+    'blue on dark grey': [
+      [40, 60, 220],
+      [70, 70, 70],
+    ],
+    'orange on light blue': [
+      [255, 165, 60],
+      [150, 190, 240],
+    ],
+    'magenta on green': [
+      [210, 40, 210],
+      [80, 140, 60],
+    ],
+    'cyan on grey': [
+      [60, 170, 170],
+      [128, 128, 128],
+    ],
+    'purple on brown': [
+      [120, 60, 180],
+      [120, 80, 40],
+    ],
+    'blue on red': [
+      [60, 60, 230],
+      [170, 40, 40],
+    ],
+    'pink on light green': [
+      [255, 150, 180],
+      [170, 200, 150],
+    ],
+    'yellow on white': [
+      [240, 230, 40],
+      [250, 250, 250],
+    ],
+  }
+
+  test.each(Object.keys(pairs))('%s', (name) => {
+    const [ink, paper] = pairs[name]!
+    for (const alpha of [undefined, 255, 200]) {
+      const result = classifier.classify(inColours(ink, paper, alpha))
+      expect(result).toMatchObject({ status: 'digit', digit: 2 })
+      expect(result.confidence).toBeGreaterThan(0.9)
+    }
+  })
+
+  test('paper of one colour shows none, whatever its grain', () => {
+    for (const [, paper] of Object.values(pairs)) {
+      expect(classifier.classify(inColours(paper, paper)).status).toBe('no digit')
+    }
+  })
+
+  test('grey ink is looked for in grey', () => {
+    const grey = inColours([30, 30, 30], [220, 220, 220])
+    expect(classifier.classify(grey)).toMatchObject({ digit: 2 })
+    expect(colourContrast(grey as Required<Pixels>)!.gain).toBeLessThan(1.1)
+    expect(colourContrast({ ...(grey as Required<Pixels>), data: new Uint8Array(36_000) })).toBeUndefined()
+    const { axis, gain } = colourContrast(inColours(...pairs['red on green']!) as Required<Pixels>)!
+    expect(gain).toBeGreaterThan(5)
+    expect(Math.abs(axis[0]) + Math.abs(axis[1]) + Math.abs(axis[2])).toBeCloseTo(1)
+    expect(Math.sign(axis[0])).toBe(-Math.sign(axis[1]))
   })
 })
 
