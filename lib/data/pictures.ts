@@ -8,6 +8,7 @@ import { checkFilePath, type FilePath } from '../util/source.ts'
 import { normalizeDigit } from '../vision/digits/normalize.ts'
 import { readPicture } from '../vision/picture/decode.ts'
 import { toLuma } from '../vision/picture/luma.ts'
+import { pictureName } from '../vision/picture/names.ts'
 import type { Pixels } from '../vision/picture/pixels.ts'
 import { Dataset, mostClasses } from './dataset.ts'
 
@@ -26,8 +27,6 @@ export interface LoadPicturesOptions {
    */
   onSkip?: ((file: string, reason: string) => void) | undefined
 }
-
-const extensions = /\.(?:png|jpe?g|webp|gif|avif|tiff?|svg|heic)$/i
 
 /**
  * Reads pictures from folders that are named after their classes. PNG is decoded here, other formats by the
@@ -65,7 +64,7 @@ export async function loadPictures(from: FilePath, options: LoadPicturesOptions 
   const names: string[] = []
   let size: { width: number; height: number } | undefined
   for (const name of found) {
-    const files = list(join(folder, name)).filter((entry) => entry.isFile() && extensions.test(entry.name))
+    const files = list(join(folder, name)).filter((entry) => entry.isFile() && pictureName.test(entry.name))
     for (const { name: file } of files.sort((a, b) => (a.name < b.name ? -1 : 1))) {
       const path = join(folder, name, file)
       try {

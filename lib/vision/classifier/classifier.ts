@@ -16,7 +16,7 @@ import { bytesOf, checkFilePath, type FilePath, type FileSource } from '../../ut
 import { largestFile } from '../picture/decode.ts'
 import { type Box, checkPixels, MAX_PIXELS, type Pixels } from '../picture/pixels.ts'
 import { type KnownNetwork, knownOf, readNetwork } from './network.ts'
-import { PicturePool } from './pool.ts'
+import { pictures } from './pool.ts'
 import { type Preparation, type PreparationParts, preparationFor } from './preparation.ts'
 import type { Prepared } from './prepare.ts'
 import { type Limits, type Picture, prepareNow, type Work } from './work.ts'
@@ -209,7 +209,7 @@ export class Classifier {
     checkOptions(who, options, ['signal', 'transfer'])
     const signal = signalOf(options.signal, `${who}: signal`)
     const handOver = flag(options.transfer ?? false, `${who}: transfer`)
-    const prepared = await pool.prepare(this.#work(picture), signal, handOver)
+    const prepared = await pictures.prepare(this.#work(picture), signal, handOver)
     if (prepared.image === null || this.#macs <= MOST_HERE) return this.#result(prepared)
     return this.#judged(await this.#model.runAsync(prepared.image), prepared.boxes)
   }
@@ -282,9 +282,6 @@ class Parts {
   }
 }
 
-/** One for all classifiers. */
-const pool = new PicturePool()
-
 /**
  * How many threads decode pictures for `classifyAsync` and `classifyFile`, at most; default: as many as the machine has
  * cores. A process of several that share the machine, as of node:cluster, takes fewer.
@@ -298,7 +295,7 @@ export function setPictureThreads(count: number): void {
       `setPictureThreads: expected an integer from 1 to 256 but received ${show(count)}`,
     )
   }
-  pool.size = count
+  pictures.size = count
 }
 
 /** Multiply-adds of a network that runs on the event loop: a fraction of a millisecond. Others run beside it. */

@@ -252,6 +252,9 @@ export class PicturePool {
   }
 }
 
+/** One for all that read pictures. */
+export const pictures: PicturePool = new PicturePool()
+
 /** libuv's threads, for which sharp asks. */
 function uvThreads(): number {
   const count = Number(process.env.UV_THREADPOOL_SIZE)
