@@ -7,6 +7,7 @@ const slow = [
   'ends',
   'examples',
   'fuzz',
+  'picture-threads',
   'robustness',
   'start',
   'train-cli',

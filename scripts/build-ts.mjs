@@ -34,8 +34,12 @@ const commands = sources
   .map((file) => file.slice(0, -3))
 const known = new Set(sources.map((file) => file.slice(0, -3).replaceAll('\\', '/')))
 const entries = ['index', 'cli/main', ...commands, ...named].map((path) => path.replaceAll('\\', '/'))
+// what runs as a thread stands alone: a thread starts with one file
+const threads = ['vision/classifier/worker']
 const input = Object.fromEntries(
-  entries.filter((path) => known.has(path)).map((path) => [path, join(lib, `${path}.ts`)]),
+  entries
+    .filter((path) => known.has(path) && !threads.includes(path))
+    .map((path) => [path, join(lib, `${path}.ts`)]),
 )
 
 // Read with the first ONNX model. A package of its own would be loaded with the library, in a millisecond and a half.
@@ -123,10 +127,26 @@ const binaries = ['linux', 'darwin', 'win32'].flatMap((platform) =>
 const models = readdirSync(join(root, 'models')).map((file) => `../models/${file}`)
 appendFileSync(
   join(dist, 'index.js'),
-  `() => {\n${['./chunks/onnx.cjs', '../package.json', ...binaries, ...models]
+  `() => {\n${[
+    './chunks/onnx.cjs',
+    ...threads.map((path) => `./${path}.js`),
+    '../package.json',
+    ...binaries,
+    ...models,
+  ]
     .map((file) => `  new URL('${file}', import.meta.url)\n`)
     .join('')}}\n`,
 )
+
+for (const path of threads) {
+  const thread = await rolldown({
+    ...options,
+    external,
+    input: join(lib, `${path}.ts`),
+    plugins: [builtins, ascii],
+  })
+  await thread.write({ file: join(dist, `${path}.js`), format: 'esm', comments, codeSplitting: false })
+}
 
 // a package whose code is in ours brings its licence
 mkdirSync(join(dist, 'licenses'))

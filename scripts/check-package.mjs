@@ -45,6 +45,7 @@ const required = [
   'dist/index.d.ts',
   'dist/index.cjs',
   'dist/bundler.js',
+  'dist/vision/classifier/worker.js',
   'bin/kernelet.js',
   `prebuilds/${process.platform}-${process.arch}/kernelet.node`,
   'models/lenet5-mnist.safetensors',

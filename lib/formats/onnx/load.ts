@@ -94,6 +94,7 @@ export class OnnxModel extends Module {
   readonly #declaredBatch: number | undefined
   /** Bytes of the model's weights. */
   readonly #given: number
+  readonly #metadata: ReadonlyMap<string, string>
 
   /** @internal its types are pbf's, which is no dependency of the package */
   constructor(model: ModelProto, file: string, folder: { path: string | undefined }, output?: string) {
@@ -101,6 +102,7 @@ export class OnnxModel extends Module {
     const budget = new Budget('load')
     this.#model = within(budget, () => onnx().prepare(model, file, folder))
     this.#given = budget.given
+    this.#metadata = new Map(model.metadata_props.map(({ key, value }) => [key, value]))
     const { nodes, outputs } = this.#model
     const result = chosen(outputs, output, file)
     this.#result = result
@@ -120,6 +122,11 @@ export class OnnxModel extends Module {
   /** Version of the operator set the model was written for. */
   get opset(): number {
     return this.#model.opset
+  }
+
+  /** What the file says of itself (`metadata_props`), by key. */
+  get metadata(): ReadonlyMap<string, string> {
+    return this.#metadata
   }
 
   /** What the model must be given. */
