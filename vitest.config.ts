@@ -7,6 +7,7 @@ const slow = [
   'ends',
   'examples',
   'fuzz',
+  'profile-cli',
   'robustness',
   'start',
   'train-cli',

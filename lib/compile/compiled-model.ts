@@ -25,6 +25,7 @@ import {
 } from './buffers.ts'
 import { ModelDescription } from './description.ts'
 import { algorithmOf, type CompileOptions, checkBytes, graphOf, type Input, rangesOf } from './options.ts'
+import { isVerbose, tellCompiled, tellRun } from './verbose.ts'
 
 /** Options of `CompiledModel.runAsync`. */
 export interface RunAsyncOptions {
@@ -85,6 +86,7 @@ export class CompiledModel {
   readonly #outputLength: number
   readonly #maxBatch: number
   readonly #counts: { macs: number; parameters: number }
+  readonly #verbose: boolean = isVerbose()
   #disposed = false
   /** The output handed back when the caller brings none: a view of the first images of #space. */
   #own: Float32Array
@@ -116,6 +118,7 @@ export class CompiledModel {
     const { macs, parameters } = new Summary(graph)
     this.#counts = { macs, parameters }
     const nodes = graph.nodes.map((node) => toNative(node, node.name, node.inputs, node.shape))
+    const begin = performance.now()
     this.#plan = native().compile(
       { nodes, output: graph.output },
       {
@@ -130,6 +133,10 @@ export class CompiledModel {
         ranges,
       },
     )
+    if (this.#verbose) {
+      const between = `${formatShape(shapes.input)} → ${formatShape(shapes.output)}`
+      tellCompiled(this.#plan, between, performance.now() - begin)
+    }
     this.#space = zeros(
       [maxBatch ?? 1, ...shapes.output],
       'compile: output for maxBatch',
@@ -164,6 +171,7 @@ export class CompiledModel {
       return this.#output
     }
     this.#bind(input, output)
+    if (this.#verbose) this.#tell(this.#input, lengthOf(this.#input) / this.#inputLength)
     this.#plan.execute()
     return this.#output
   }
@@ -191,7 +199,14 @@ export class CompiledModel {
       this.#input = values
       this.#output = target
     }
-    this.#source = input
+    // (a call that tells what it does is never the short one)
+    this.#source = this.#verbose ? undefined : input
+  }
+
+  /** The times of all steps, from a run of their own. */
+  #tell(values: Values, batch: number): void {
+    const output = new Float32Array(batch * this.#outputLength)
+    tellRun(this.#plan.describe(), this.#plan.profile(values, output, batch, 1), batch)
   }
 
   /**
@@ -213,6 +228,7 @@ export class CompiledModel {
         cause: signal.reason,
       })
     }
+    if (this.#verbose) this.#tell(values, batch)
     if (output === undefined) {
       const fresh = new Float32Array(batch * this.#outputLength)
       await this.#plan.runAsync(values, fresh, batch)

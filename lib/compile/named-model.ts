@@ -9,7 +9,7 @@ import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
 import { lengthOf } from '../util/typed-array.ts'
 import { checkFloats } from './buffers.ts'
-import { type CompiledModel, compile, type RunAsyncOptions } from './compiled-model.ts'
+import { type CompiledModel, compile, type RunAsyncOptions, type StepProfile } from './compiled-model.ts'
 import type { ModelDescription } from './description.ts'
 import type { CompileOptions } from './options.ts'
 
@@ -88,6 +88,15 @@ export class NamedModel {
   ): Promise<Record<string, Float32Array>> {
     const batch = this.#join(inputs)
     return this.#apart(await this.#plan.runAsync(this.#side, undefined, options), batch)
+  }
+
+  /** Measures every step on its own, as `CompiledModel.profile` does. */
+  profile(
+    inputs: Readonly<Record<string, Float32Array | Tensor>>,
+    options: { iterations?: number } = {},
+  ): StepProfile[] {
+    this.#join(inputs)
+    return this.#plan.profile(this.#side, options)
   }
 
   /** What the plan does, step by step, and what it takes. */

@@ -1,4 +1,5 @@
 /** An ONNX model as it is measured: compiled, one input in, the first of its outputs out. */
+import type { StepProfile } from '../../compile/compiled-model.ts'
 import type { ModelDescription } from '../../compile/description.ts'
 import type { CompileOptions } from '../../compile/options.ts'
 import type { OnnxModel } from '../../formats/onnx/load.ts'
@@ -27,6 +28,7 @@ export function imageShapeOf(model: OnnxModel, given?: readonly number[]): reado
 
 export interface Compiled {
   run(input: Float32Array): Float32Array
+  profile(input: Float32Array, iterations: number): StepProfile[]
   describe(): ModelDescription
   dispose(): void
 }
@@ -37,13 +39,19 @@ export function compiled(model: OnnxModel, options: CompileOptions): Compiled {
   const [output] = model.outputs
   if (model.outputs.length === 1 || !input || !output) {
     const net = model.compile(options)
-    return { run: (x) => net.run(x), describe: () => net.describe(), dispose: () => net.dispose() }
+    return {
+      run: (x) => net.run(x),
+      profile: (x, iterations) => net.profile(x, { iterations }),
+      describe: () => net.describe(),
+      dispose: () => net.dispose(),
+    }
   }
   const { inputShape, isa, threads, numerics } = options
   const shapes = inputShape && { [input.name]: inputShape }
   const net = model.compileNamed({ isa, threads, numerics, ...(shapes && { inputShapes: shapes }) })
   return {
     run: (x) => net.run({ [input.name]: x })[output.name]!,
+    profile: (x, iterations) => net.profile({ [input.name]: x }, { iterations }),
     describe: () => net.describe(),
     dispose: () => net.dispose(),
   }
