@@ -303,10 +303,10 @@ describe('bench models', () => {
 
   test('a list of layers beside a peer that speaks JSON lines', { timeout: LONG_TEST }, () => {
     const args = ['models', 'tiny.txt', '--peer', 'none', '--command', peer('twin.mjs', ''), '--batch', '1,3']
-    const report = measured([...args, '--numerics', 'exact,fastest'])
+    const report = measured([...args, '--numerics', 'exact,fastest', '--tune'])
     expect(namesOf(report)).toEqual(
       [1, 3].flatMap((batch) =>
-        ['kernelet', 'kernelet/fastest', 'command'].map(
+        ['kernelet', 'kernelet/tuned', 'kernelet/fastest', 'kernelet/fastest/tuned', 'command'].map(
           (name) => `models/tiny/batch:${batch}/threads:1/${name}`,
         ),
       ),
@@ -316,7 +316,7 @@ describe('bench models', () => {
       expect(one).toMatchObject({ difference: 0, start_ms: expect.any(Number), bound_ns: expect.any(Number) })
       if (one.contender !== 'command') expect(one.ratio_command).toBeGreaterThan(0)
     }
-    expect(medians[2]).toMatchObject({ runtime: 'command twin 1.2' })
+    expect(medians[4]).toMatchObject({ runtime: 'command twin 1.2' })
   })
 
   test('for people: columns, and the picture', { timeout: LONG_TEST }, () => {

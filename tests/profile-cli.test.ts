@@ -102,6 +102,30 @@ describe('kernelet profile', () => {
   })
 })
 
+describe('kernelet tune', () => {
+  const tune = (...args: string[]) => node([join(root, 'bin/kernelet.js'), 'tune', 'tiny.txt', ...args])
+
+  test('writes a tuning that compile takes, and says what it found', { timeout: LONG_TEST }, () => {
+    const { status, stdout } = tune('--out', 'tiny.json', '--threads', '1')
+    expect(status).toBe(0)
+    expect(stdout).toMatch(/^tiny\.txt: .* a call(; nothing was faster|, tuned .* less)/)
+    const text = readFileSync(join(folder, 'tiny.json'), 'utf8')
+    expect(JSON.parse(text)).toMatchObject({ format: 1, threads: 1, batch: 1, numerics: 'exact' })
+    const printed = tune('--out', '-', '--batch', '2')
+    expect(printed).toMatchObject({ status: 0, stderr: '' })
+    expect(JSON.parse(printed.stdout)).toMatchObject({ batch: 2, graph: JSON.parse(text).graph })
+  })
+
+  test.each([
+    [[], /tune: expected --out FILE\.json/],
+    [['b.onnx', '--out', 'x'], /tune: expected one file/],
+    [['--out', 'x', '--numerics', 'exact,fastest'], /expected one instruction set and one kind of numerics/],
+    [['--out', 'x', '--batch', 'no'], /--batch: expected a number from 1 up/],
+  ])('%j: exit code 2', (args, message) => {
+    expect(tune(...args)).toMatchObject({ status: 2, stderr: expect.stringMatching(message) })
+  })
+})
+
 describe('KERNELET_VERBOSE', () => {
   const script = join(folder, 'run.mjs')
   writeFileSync(

@@ -1,6 +1,6 @@
 /** compile: a model as one native plan, and CompiledModel, what there is to do with it. */
 
-import type { NativePlan, StepDescription } from '../backend/backend.ts'
+import type { NativeCompileOptions, NativeGraph, NativePlan, StepDescription } from '../backend/backend.ts'
 import { native } from '../backend/node-addon.ts'
 import { type Graph, graphShapes } from '../graph/graph.ts'
 import type { Model } from '../graph/model.ts'
@@ -24,7 +24,16 @@ import {
   viewOf,
 } from './buffers.ts'
 import { ModelDescription } from './description.ts'
-import { algorithmOf, type CompileOptions, checkBytes, graphOf, type Input, rangesOf } from './options.ts'
+import {
+  algorithmOf,
+  type CompileOptions,
+  checkBytes,
+  graphOf,
+  type Input,
+  rangesOf,
+  tuneBatchOf,
+} from './options.ts'
+import { type Tuning, tuningGiven, tuningKey, tuningOf, unfit } from './tuning.ts'
 import { isVerbose, tellCompiled, tellRun } from './verbose.ts'
 
 /** Options of `CompiledModel.runAsync`. */
@@ -63,8 +72,37 @@ export function compile(model: Model | Graph, options: CompileOptions = {}): Com
     'shift',
     'precision',
     'calibration',
+    'tune',
+    'tuned',
   ])
   return new CompiledModel(graphOf(model, options.inputShape), options)
+}
+
+/** The plan, tuned where that is asked for, or as a tuning says. */
+function planOf(
+  nodes: NativeGraph,
+  graph: Graph,
+  options: NativeCompileOptions,
+  { tuned, ...asked }: CompileOptions,
+): { plan: NativePlan; tuning?: Tuning; tuned?: string } {
+  const compile = (more: NativeCompileOptions): NativePlan => native().compile(nodes, { ...options, ...more })
+  const batch = tuneBatchOf({ ...asked, tuned })
+  if (batch === undefined && tuned === undefined) return { plan: native().compile(nodes, options) }
+  const key = tuningKey(graph, asked, asked.numerics ?? 'exact')
+  if (batch !== undefined) {
+    const plan = compile({ tuneBatch: batch })
+    return { plan, tuning: tuningOf(plan, graph, key, batch), tuned: 'measured' }
+  }
+  const given = tuningGiven(tuned, key)
+  if ('reason' in given) return { plan: compile({}), tuned: `not used: ${given.reason}` }
+  try {
+    return { plan: compile(given.choices), tuning: given.tuning, tuned: 'given' }
+  } catch (error) {
+    // (what no tuning on this machine gave)
+    if (!(error instanceof KerneletError && error.message.startsWith('tuned: '))) throw error
+    const { reason } = unfit(error.message.slice('tuned: '.length), given.tuning.strict ?? true)
+    return { plan: compile({}), tuned: `not used: ${reason}` }
+  }
 }
 
 /**
@@ -85,6 +123,8 @@ export class CompiledModel {
   readonly #inputLength: number
   readonly #outputLength: number
   readonly #maxBatch: number
+  readonly #tuning: Tuning | undefined
+  readonly #tuned: string | undefined
   readonly #counts: { macs: number; parameters: number }
   readonly #verbose: boolean = isVerbose()
   #disposed = false
@@ -119,20 +159,21 @@ export class CompiledModel {
     this.#counts = { macs, parameters }
     const nodes = graph.nodes.map((node) => toNative(node, node.name, node.inputs, node.shape))
     const begin = performance.now()
-    this.#plan = native().compile(
-      { nodes, output: graph.output },
-      {
-        isa,
-        algorithm,
-        threads,
-        fuse,
-        byteInput: inputType === 'uint8',
-        scale: scale ?? 1 / 255,
-        shift: shift ?? 0,
-        int8: ranges !== undefined,
-        ranges,
-      },
-    )
+    const native = {
+      isa,
+      algorithm,
+      threads,
+      fuse,
+      byteInput: inputType === 'uint8',
+      scale: scale ?? 1 / 255,
+      shift: shift ?? 0,
+      int8: ranges !== undefined,
+      ranges,
+    }
+    const made = planOf({ nodes, output: graph.output }, graph, native, options)
+    this.#plan = made.plan
+    this.#tuning = made.tuning
+    this.#tuned = made.tuned
     if (this.#verbose) {
       const between = `${formatShape(shapes.input)} → ${formatShape(shapes.output)}`
       tellCompiled(this.#plan, between, performance.now() - begin)
@@ -275,8 +316,15 @@ export class CompiledModel {
       arenaBytes,
       weightBytes,
       ...this.#counts,
+      tuning: this.#tuned,
       steps: this.#plan.describe(),
     })
+  }
+
+  /** What tuning found, as plain JSON for `compile({ tuned })`; undefined where nothing was tuned. */
+  tuning(): Tuning | undefined {
+    this.#checkAlive()
+    return structuredClone(this.#tuning)
   }
 
   /** Frees the native memory; every later call throws `ERR_DISPOSED`, except this one. */

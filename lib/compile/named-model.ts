@@ -12,6 +12,7 @@ import { checkFloats } from './buffers.ts'
 import { type CompiledModel, compile, type RunAsyncOptions, type StepProfile } from './compiled-model.ts'
 import type { ModelDescription } from './description.ts'
 import type { CompileOptions } from './options.ts'
+import type { Tuning } from './tuning.ts'
 
 /** Shapes of one image, by the name of an input or output. */
 export type NamedShapes = Readonly<Record<string, readonly number[]>>
@@ -102,6 +103,11 @@ export class NamedModel {
   /** What the plan does, step by step, and what it takes. */
   describe(): ModelDescription {
     return this.#plan.describe()
+  }
+
+  /** What tuning found, as `CompiledModel.tuning` gives it. */
+  tuning(): Tuning | undefined {
+    return this.#plan.tuning()
   }
 
   /** Frees the native memory; every later call throws `ERR_DISPOSED`, except this one. */

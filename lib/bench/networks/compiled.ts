@@ -46,9 +46,9 @@ export function compiled(model: OnnxModel, options: CompileOptions): Compiled {
       dispose: () => net.dispose(),
     }
   }
-  const { inputShape, isa, threads, numerics } = options
+  const { inputShape, isa, threads, numerics, tune } = options
   const shapes = inputShape && { [input.name]: inputShape }
-  const net = model.compileNamed({ isa, threads, numerics, ...(shapes && { inputShapes: shapes }) })
+  const net = model.compileNamed({ isa, threads, numerics, tune, ...(shapes && { inputShapes: shapes }) })
   return {
     run: (x) => net.run({ [input.name]: x })[output.name]!,
     profile: (x, iterations) => net.profile({ [input.name]: x }, { iterations }),

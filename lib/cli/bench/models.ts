@@ -45,6 +45,7 @@ result, in this process; MB: resident memory then, over a bare Node.`,
     threads: { ...choices.threads, help: 'threads of a call; default 1' },
     isa: choices.isa,
     numerics: { type: 'string', value: 'LIST', help: 'exact (the default), fastest' },
+    tune: { type: 'boolean', help: 'a tuned model too, for the first of the batches' },
     peer: { type: 'string', value: 'LIST', help: 'only these, by the name of their adapter; none for none' },
     command: { type: 'string', value: 'LINE', help: 'one more peer: a command that speaks JSON lines' },
     ...measuring,
@@ -69,14 +70,20 @@ result, in this process; MB: resident memory then, over a bare Node.`,
     if (values.command !== undefined) {
       peers.push({ name: 'command', adapter: undefined, command: String(values.command) })
     }
+    const tunes = values.tune ? [false, true] : [false]
     const own = tiers.flatMap((isa) =>
-      numerics.map(
-        (kind): Contender => ({
-          ...KERNELET,
-          name: ['kernelet', ...(tiers.length > 1 ? [isa] : []), ...(kind === 'exact' ? [] : [kind])].join(
-            ' ',
-          ),
-          network: { isa, numerics: kind, ...(inputShape && { inputShape }) },
+      numerics.flatMap((kind) =>
+        tunes.map((tuned): Contender => {
+          const words = [tiers.length > 1 && isa, kind !== 'exact' && kind, tuned && 'tuned']
+          return {
+            ...KERNELET,
+            name: ['kernelet', ...words.filter((word) => word !== false)].join(' '),
+            network: {
+              ...{ isa, numerics: kind },
+              ...(inputShape && { inputShape }),
+              ...(tuned && { tune: { batch: batches[0] } }),
+            },
+          }
         }),
       ),
     )

@@ -233,6 +233,8 @@ export class OnnxModel extends Module {
       'maxBatch',
       'fuse',
       'numerics',
+      'tune',
+      'tuned',
     ])
     const { inputShapes, ...options } = given
     if (inputShapes !== undefined) objectOf(inputShapes, 'compileNamed: inputShapes')
