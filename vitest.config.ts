@@ -8,6 +8,7 @@ const slow = [
   'examples',
   'fuzz',
   'picture-threads',
+  'profile-cli',
   'robustness',
   'start',
   'train-cli',

@@ -249,6 +249,8 @@ export class OnnxModel extends Module {
       'maxBatch',
       'fuse',
       'numerics',
+      'tune',
+      'tuned',
     ])
     const { inputShapes, ...options } = given
     if (inputShapes !== undefined) objectOf(inputShapes, 'compileNamed: inputShapes')
