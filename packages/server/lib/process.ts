@@ -1,7 +1,8 @@
 /** A process that serves: sockets, limits against slow clients, and an end that loses no request. */
 import { randomUUID } from 'node:crypto'
 import { rm } from 'node:fs/promises'
-import type { Socket } from 'node:net'
+import { Server, type Socket } from 'node:net'
+import { setTimeout as pause } from 'node:timers/promises'
 import fastify, { type FastifyInstance, LogController } from 'fastify'
 import type { Core, Log } from './core.ts'
 import { serveGrpc } from './grpc/server.ts'
@@ -11,8 +12,11 @@ import type { Settings } from './settings.ts'
 /** Milliseconds that a client may take to send its headers, and a whole request. */
 const HEADERS = 10_000
 const REQUEST = 30_000
-/** Milliseconds that connections are told to close before idle ones are closed. */
+/** Milliseconds that an end is announced, and that idle connections have to hear of it. */
 const FAREWELL = 150
+
+/** Without what HTTP's own does: close idle connections at once. */
+const stopListening = Server.prototype.close
 
 export interface Serving {
   core: Core
@@ -35,15 +39,17 @@ export async function serveHere(settings: Settings, options: Surroundings = {}):
     requestTimeout: REQUEST,
     keepAliveTimeout: 72_000,
     forceCloseConnections: false,
+    return503OnClosing: false,
     requestIdHeader: 'x-request-id',
     genReqId: () => randomUUID(),
     routerOptions: { maxParamLength: 256 },
     http: { headersTimeout: HEADERS, connectionsCheckingInterval: 1000 },
     clientErrorHandler: (error, socket) => answerBrokenRequest(error.code, socket),
   })
+  let farewell = false
   const { core, plugin } = partsOf(settings, { ...options, alone: true })
   app.addHook('onSend', (_request, reply, payload, done) => {
-    if (core.draining) reply.header('connection', 'close')
+    if (farewell) reply.header('connection', 'close')
     done(null, payload)
   })
   await app.register(plugin)
@@ -59,18 +65,28 @@ export async function serveHere(settings: Settings, options: Surroundings = {}):
   const drain = async (): Promise<boolean> => {
     core.draining = true
     const begin = performance.now()
-    // Those who talk are told to close in an answer; a connection closed while its next request is on the way would
-    // lose that.
-    await new Promise((resolve) => setTimeout(resolve, Math.min(FAREWELL, settings.grace)))
-    const left = Math.max(0, settings.grace - (performance.now() - begin))
+    // Who asks whether it is ready hears that it is not, before anybody is refused.
+    await pause(Math.min(FAREWELL, settings.grace / 4))
+    // No more connections, in all processes; then those there are, are told to close in an answer: nobody is sent away
+    // to come back at a closing door. One closed while its next request is on the way would lose that, so idle ones
+    // stay for a moment.
+    const closed = new Promise<void>((resolve) => stopListening.call(app.server, () => resolve()))
+    await pause(Math.min(FAREWELL, settings.grace / 4))
+    farewell = true
+    await pause(Math.min(FAREWELL, settings.grace / 4))
+    app.server.closeIdleConnections()
     let whole = true
-    const timer = setTimeout(() => {
-      whole = false
-      app.server.closeAllConnections()
-      grpc?.stop()
-    }, left)
-    await Promise.all([app.close(), grpc?.drain()])
+    const timer = setTimeout(
+      () => {
+        whole = false
+        app.server.closeAllConnections()
+        grpc?.stop()
+      },
+      Math.max(0, settings.grace - (performance.now() - begin)),
+    )
+    await Promise.all([closed, grpc?.drain()])
     clearTimeout(timer)
+    await app.close()
     if (socket !== undefined) await rm(socket, { force: true })
     return whole
   }

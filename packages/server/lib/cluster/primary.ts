@@ -52,6 +52,9 @@ class Primary {
   constructor(settings: Settings) {
     this.#settings = settings
     this.log = pino({ level: settings.logLevel })
+    // Workers accept connections themselves: one that this process had accepted, and was handing to a worker that is
+    // killed just then, would neither be answered nor closed.
+    cluster.schedulingPolicy = cluster.SCHED_NONE
     cluster.setupPrimary({ exec: fileURLToPath(new URL('./worker.js', import.meta.url)), args: [] })
     cluster.on('exit', (worker, code, signal) => this.#died(worker, code, signal))
   }
