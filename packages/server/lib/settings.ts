@@ -24,7 +24,7 @@ const bytes = (description: string, byDefault: number) =>
 export const SettingsSchema = Type.Object(
   {
     model: Type.Record(Type.String(), Type.String(), {
-      description: 'a model: ONNX, or safetensors of kernelet; may be given several times',
+      description: 'a model: ONNX, or safetensors of kernelet; several times for several',
       default: {},
       value: 'NAME=FILE',
     }),
@@ -41,18 +41,13 @@ export const SettingsSchema = Type.Object(
     threads: integer(1, 256, 'threads that share a batch', 1),
     maxBatch: integer(1, 65536, 'images of a batch at most', 64),
     maxDelay: duration('how long a batch may wait for more images under load', 0.2),
-    queue: integer(1, 2 ** 24, 'images that may wait, for each model and process; beyond it 503', 1024),
+    queue: integer(1, 2 ** 24, 'images that may wait, a model and process; beyond it 503', 1024),
     timeout: duration('how long a request may wait that does not say', 30_000, 1),
     grace: duration('how long requests in flight may take after SIGTERM', 30_000),
     maxBody: bytes('largest body of a request', 16 * 2 ** 20),
     maxPixels: integer(1, 64_000_000, 'largest picture', 4_000_000),
     maxFiles: integer(1, 10_000, 'most pictures of a request', 100),
-    tokenFile: Type.Optional(
-      text(
-        'file of tokens, one a line: every route but live and ready wants one, and models can be loaded',
-        'FILE',
-      ),
-    ),
+    tokenFile: Type.Optional(text('tokens, one a line: all routes but live and ready want one', 'FILE')),
     trustProxy: flag('take the address of the client from X-Forwarded-For'),
     watch: flag('load model files anew when they are replaced'),
     logLevel: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'], {
@@ -237,22 +232,31 @@ function parseModels(what: string, words: readonly string[]): Record<string, str
 
 /** What --help prints. */
 export function help(): string {
-  const rows = properties.map(([key, property]) => {
+  const rows = properties.map(([key, property]): [option: string, meaning: string] => {
     const { type, description, default: byDefault, unit, value } = property
     const word =
       type === 'boolean' ? '' : ` ${value ?? (unit === 'duration' ? 'TIME' : unit === 'size' ? 'SIZE' : 'N')}`
-    return [`--${optionOf(key)}${word}`, `${description}${defaultOf(byDefault, unit)}`] as const
+    return [`--${optionOf(key)}${word}`, `${description}${defaultOf(byDefault, unit)}`]
   })
-  rows.push(['--config FILE', 'a JSON file of these settings, named as maxBatch'])
+  rows.push(
+    ['--config FILE', 'a JSON file of these settings, named as maxBatch'],
+    ['-h, --help', 'show this help'],
+  )
   const width = Math.max(...rows.map(([option]) => option.length))
   return `Usage: kernelet serve [options]
 
-Serves models over HTTP in the Open Inference Protocol (v2), and pictures of digits at /v1/digits. Without a model it
-serves the digits that come with kernelet.
+Serves models over HTTP in the Open Inference Protocol (v2), and pictures of digits at /v1/digits.
+Without a model it serves the digits that come with kernelet. Every option is an environment
+variable too: --max-batch is KERNELET_SERVE_MAX_BATCH.
 
+Options:
 ${rows.map(([option, meaning]) => `  ${option.padEnd(width)}  ${meaning}`).join('\n')}
 
-Every option is an environment variable too: --max-batch is KERNELET_SERVE_MAX_BATCH.`
+Examples:
+  kernelet serve
+      the shipped digits: http://127.0.0.1:8080/v1/digits
+  kernelet serve --models DIR --watch --workers 4 --token-file FILE
+      a folder of models, by four processes, for those who have a token`
 }
 
 function defaultOf(value: unknown, unit: Property['unit']): string {

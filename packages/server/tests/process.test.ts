@@ -195,6 +195,7 @@ test('several processes act as one: killed ones are replaced, metrics are sums, 
       .trim()
       .split('\n')
     process.kill(Number(workers[i % workers.length]), 'SIGKILL')
+    await expect.poll(() => log.filter(({ pid }) => pid === child.pid).length, { timeout: 5000 }).toBe(i + 2)
     await expect
       .poll(async () => (await fetch(`${address}/v2/health/ready`).catch(() => undefined))?.status, {
         timeout: 15_000,

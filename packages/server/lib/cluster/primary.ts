@@ -1,5 +1,7 @@
 /** Several processes that act as one server: starts them, replaces those that die, and does for all what one is asked. */
 import cluster, { type Worker } from 'node:cluster'
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { type Logger, pino } from 'pino'
 import { AggregatorRegistry, type MetricObject } from 'prom-client'
@@ -27,9 +29,28 @@ interface Member {
 
 /** @throws Error when the first workers cannot start */
 export async function serveWorkers(settings: Settings): Promise<ClusterServing> {
-  const primary = new Primary(settings)
+  const primary = new Primary(await withPorts(settings))
   const { address, grpcPort } = await primary.start()
   return { log: primary.log, address, grpcPort, drain: () => primary.drain() }
+}
+
+/** Any port that is free is chosen once: all workers, and those that come later, are to be found there. */
+async function withPorts(settings: Settings): Promise<Settings> {
+  const { host, port, grpcPort } = settings
+  return {
+    ...settings,
+    ...(port === 0 && { port: await freePort(host) }),
+    ...(grpcPort === 0 && { grpcPort: await freePort(host) }),
+  }
+}
+
+async function freePort(host: string): Promise<number> {
+  const server = createServer().listen(0, host)
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
 }
 
 class Primary {
@@ -108,7 +129,10 @@ class Primary {
   #fork(): Worker {
     // One of them looks at the files, and asks for what has changed to be loaded by all.
     const watch = this.#settings.watch && !this.#members.has(this.#watcher)
-    const start: Start = { settings: { ...this.#settings, watch }, except: [...this.#unloaded] }
+    const start: Start = {
+      settings: { ...this.#settings, watch },
+      except: [...this.#unloaded],
+    }
     const worker = cluster.fork({ [START]: JSON.stringify(start) })
     if (watch) this.#watcher = worker.id
     this.#members.set(worker.id, { worker, ready: false, born: performance.now() })
@@ -127,7 +151,7 @@ class Primary {
       }
     }
     if (this.#ending || !member) return
-    this.log.error({ pid: worker.process.pid, code, signal }, 'a worker died; another takes its place')
+    this.log.error({ worker: worker.process.pid, code, signal }, 'a worker died; another takes its place')
     this.#tellReady()
     const age = performance.now() - member.born
     setTimeout(() => this.#ending || this.#fork(), age < YOUNG ? YOUNG : 0)
@@ -143,7 +167,7 @@ class Primary {
         this.#tellReady()
         break
       case 'failed':
-        this.log.error({ pid: worker.process.pid, reason: message.message }, 'a worker could not start')
+        this.log.error({ worker: worker.process.pid, reason: message.message }, 'a worker could not start')
         this.#started?.(message)
         break
       case 'done':
