@@ -14,6 +14,7 @@ const slow = [
   'train-cli',
   'vm-pools',
 ].map((name) => `tests/${name}.test.ts`)
+slow.push('packages/server/tests/process.test.ts')
 
 export default defineConfig({
   test: {
@@ -23,7 +24,10 @@ export default defineConfig({
     hookTimeout: 60_000,
     teardownTimeout: 10_000,
     projects: [
-      { extends: true, test: { name: 'fast', include: ['tests/**/*.test.ts'], exclude: slow } },
+      {
+        extends: true,
+        test: { name: 'fast', include: ['{.,packages/*}/tests/**/*.test.ts'], exclude: slow },
+      },
       { extends: true, test: { name: 'slow', include: slow } },
     ],
   },

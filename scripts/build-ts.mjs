@@ -154,6 +154,17 @@ for (const name of bundled) {
   copyFileSync(join(root, 'node_modules', name, 'LICENSE'), join(dist, `licenses/${name}.txt`))
 }
 
+// the packages beside the core: they import it by its name, as it has just been built
+for (const name of readdirSync(join(root, 'packages'))) {
+  const folder = join(root, 'packages', name)
+  rmSync(join(folder, 'dist'), { recursive: true, force: true })
+  run(process.execPath, [
+    join(root, 'node_modules/typescript/bin/tsc'),
+    '-p',
+    join(folder, 'tsconfig.build.json'),
+  ])
+}
+
 function filesOf(folder, ending) {
   return readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith(ending))
 }
