@@ -1,7 +1,6 @@
 /** compile: a model as one native plan, and CompiledModel, what there is to do with it. */
 
-import type { NativeCompileOptions, NativeGraph, NativePlan, StepDescription } from '../backend/backend.ts'
-import { native } from '../backend/node-addon.ts'
+import type { NativePlan, StepDescription } from '../backend/backend.ts'
 import { type Graph, graphShapes, trace } from '../graph/graph.ts'
 import type { Model } from '../graph/model.ts'
 import { attached, toNative } from '../graph/operation.ts'
@@ -24,17 +23,10 @@ import {
   viewOf,
 } from './buffers.ts'
 import { ModelDescription } from './description.ts'
-import {
-  algorithmOf,
-  type CompileOptions,
-  checkBytes,
-  graphOf,
-  type Input,
-  rangesOf,
-  tuneBatchOf,
-} from './options.ts'
+import { algorithmOf, type CompileOptions, checkBytes, graphOf, type Input, rangesOf } from './options.ts'
+import { planOf } from './planned.ts'
 import { fitsPattern, formatPattern, isFree, outputPatterns, Sizes, sameWeights, sized } from './sizes.ts'
-import { type Tuning, tuningGiven, tuningKey, tuningOf, unfit } from './tuning.ts'
+import type { Tuning } from './tuning.ts'
 import { isVerbose, tellCompiled, tellRun } from './verbose.ts'
 
 /** Options of `CompiledModel.runAsync`. */
@@ -109,33 +101,6 @@ function freeSizes(model: Model | Graph, input: readonly number[], options: Comp
   const plans = new Sizes((shape) => new CompiledModel(checked(trace(model as Model, shape)), rest))
   const outputs = outputPatterns((size) => [graphShapes(trace(model as Model, sized(input, size))).output])
   return { input, output: outputs?.[0] ?? [], plans }
-}
-
-/** The plan, tuned where that is asked for, or as a tuning says. */
-function planOf(
-  nodes: NativeGraph,
-  graph: Graph,
-  options: NativeCompileOptions,
-  { tuned, ...asked }: CompileOptions,
-): { plan: NativePlan; tuning?: Tuning; tuned?: string } {
-  const compile = (more: NativeCompileOptions): NativePlan => native().compile(nodes, { ...options, ...more })
-  const batch = tuneBatchOf({ ...asked, tuned })
-  if (batch === undefined && tuned === undefined) return { plan: native().compile(nodes, options) }
-  const key = tuningKey(graph, asked, asked.numerics ?? 'exact')
-  if (batch !== undefined) {
-    const plan = compile({ tuneBatch: batch })
-    return { plan, tuning: tuningOf(plan, graph, key, batch), tuned: 'measured' }
-  }
-  const given = tuningGiven(tuned, key)
-  if ('reason' in given) return { plan: compile({}), tuned: `not used: ${given.reason}` }
-  try {
-    return { plan: compile(given.choices), tuning: given.tuning, tuned: 'given' }
-  } catch (error) {
-    // (what no tuning on this machine gave)
-    if (!(error instanceof KerneletError && error.message.startsWith('tuned: '))) throw error
-    const { reason } = unfit(error.message.slice('tuned: '.length), given.tuning.strict ?? true)
-    return { plan: compile({}), tuned: `not used: ${reason}` }
-  }
 }
 
 /**
