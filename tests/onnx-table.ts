@@ -50,6 +50,32 @@ const more: OperatorCase[] = [
   { op: 'Constant', inputs: [], attributes: { value_floats: { floats: [1, 2] } }, opset: 13 },
   { op: 'Swish', inputs: [[2, 3]], opset: 24 },
   {
+    op: 'SwiGLU',
+    inputs: [
+      [2, 3],
+      [2, 3],
+    ],
+    opset: 28,
+  },
+  { op: 'CumProd', inputs: [[2, 3], scalar('int64', 1)], opset: 26 },
+  { op: 'BitCast', inputs: [[2, 3]], attributes: { to: 6 }, opset: 26 },
+  {
+    op: 'CausalConvWithState',
+    inputs: [
+      [2, 3, 5],
+      [3, 1, 3],
+    ],
+    opset: 27,
+  },
+  {
+    op: 'TensorScatter',
+    inputs: [
+      [1, 4, 3],
+      [1, 2, 3],
+    ],
+    opset: 24,
+  },
+  {
     op: 'ConvTranspose',
     inputs: [
       [2, 3, 4, 4],

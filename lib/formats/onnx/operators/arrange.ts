@@ -126,6 +126,8 @@ const DepthToSpace: Read = (node) => {
 
 const SpaceToDepth: Read = (node) => {
   const block = blockOf(node)
+  const mode = node.text('mode', 'DCR')
+  if (mode !== 'DCR' && mode !== 'CRD') throw node.unsupported(`attribute mode=${mode} is not supported`)
   return (inputs) => {
     const value = required(node, inputs, 0)
     const [n, c, h, w] = imageOf(node, value)
@@ -137,7 +139,7 @@ const SpaceToDepth: Read = (node) => {
       node,
       value,
       [n, c, rows, block, columns, block],
-      [0, 3, 5, 1, 2, 4],
+      mode === 'DCR' ? [0, 3, 5, 1, 2, 4] : [0, 1, 3, 5, 2, 4],
       [n, c * block ** 2, rows, columns],
     )
   }

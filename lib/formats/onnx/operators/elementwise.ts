@@ -199,8 +199,8 @@ export const elementwise: Family = {
     Tanh: unary(() => ({ native: tanh, number: Math.tanh })),
     Swish: unary((node) => {
       const alpha = node.float('alpha', 1)
-      if (alpha !== 1) throw node.unsupported(`attribute alpha=${alpha} is not supported`)
-      return { native: silu, number: (x) => x / (1 + Math.exp(-x)) }
+      const native = alpha === 1 ? silu : (x: Tensor) => mul(x, sigmoid(mul(x, alpha)))
+      return { native, number: (x) => x / (1 + Math.exp(-alpha * x)) }
     }),
     HardSwish: unary(() => ({ native: hardswish, number: (x) => x * between(x / 6 + 0.5, 0, 1) })),
     LeakyRelu: unary((node) => {

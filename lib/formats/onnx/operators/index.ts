@@ -24,6 +24,7 @@ import { matrices } from './linear.ts'
 import { logic } from './logic.ts'
 import { losses } from './losses.ts'
 import { moreWindows } from './more-windows.ts'
+import { newer } from './newer.ts'
 import { normalise } from './normalise.ts'
 import { padding } from './pad.ts'
 import { pipelines } from './pipelines.ts'
@@ -70,6 +71,7 @@ const families = [
   sampling,
   detection,
   moreWindows,
+  newer,
   fused,
   transformers,
   pipelines,

@@ -111,16 +111,26 @@ const BitShift: Read = (node) => {
   const direction = node.text('direction', '')
   if (direction !== 'LEFT' && direction !== 'RIGHT')
     throw node.error('ERR_FORMAT', `attribute direction=${direction} should be LEFT or RIGHT`)
-  const left = direction === 'LEFT'
-  const shifted = bits(
-    (a, b) => (b > 31 ? 0 : left ? a << b : a >>> b),
-    (a, b) => (b > 63n ? 0n : left ? a << b : a >> b),
+  const leftwards = bits(
+    (a, b) => (b < 0 || b > 31 ? 0 : a << b),
+    (a, b) => (b < 0n || b > 63n ? 0n : a << b),
+    2,
+  )(node)
+  // the sign goes on to the right, however far; of unsigned ones there is none
+  const signed = bits(
+    (a, b) => a >> (b < 0 || b > 31 ? 31 : b),
+    (a, b) => a >> (b < 0n || b > 63n ? 63n : b),
+    2,
+  )(node)
+  const unsigned = bits(
+    (a, b) => (b > 31 ? 0 : a >>> b),
+    (a, b) => (b > 63n ? 0n : a >> b),
     2,
   )(node)
   return (inputs, run) => {
     const { name } = typeOf(required(node, inputs, 0))
-    if (!name.startsWith('u')) throw node.error('ERR_FORMAT', `it takes unsigned integers but gets ${name}`)
-    return shifted(inputs, run)
+    if (direction === 'LEFT') return leftwards(inputs, run)
+    return (name.startsWith('u') ? unsigned : signed)(inputs, run)
   }
 }
 

@@ -1,6 +1,6 @@
 /** Reductions but for the plain ones (normalise.ts), places of largest values, running sums. */
 import type { GraphNode } from '../../../graph/graph.ts'
-import { abs, add, argmax, argmin, cumsum, exp, log, mul, pow, sub } from '../../../ops/index.ts'
+import { abs, add, argmax, argmin, cat, cumsum, exp, log, mul, pow, slice, sub } from '../../../ops/index.ts'
 import { elements } from '../../../tensor/shape.ts'
 import type { Tensor } from '../../../tensor/tensor.ts'
 import * as nd from '../array.ts'
@@ -8,6 +8,7 @@ import { spend } from '../budget.ts'
 import { type ElementType, int64, type Scalar, type Values } from '../element.ts'
 import type { Attributes, Write } from '../graph-writer.ts'
 import type { Family, Operator } from '../operator.ts'
+import { tracedSteps } from '../pieces.ts'
 import { arrayOf, dimensionOf, indicesOf, isSymbolic, keepBatch, type Read, required } from '../value.ts'
 import { onlyTraced, reduceMax, reduceSum, reduction } from './normalise.ts'
 
@@ -94,36 +95,57 @@ function places(largest: boolean): Operator {
   return { read, type: () => int64 }
 }
 
-const CumSum: Read = (node) => {
-  const [exclusive, reverse] = [node.flag('exclusive', false), node.flag('reverse', false)]
-  return (inputs) => {
-    const value = required(node, inputs, 0)
-    const given = indicesOf(node, required(node, inputs, 1), 'the axis')
-    if (given.values.length !== 1)
-      throw node.error('ERR_SHAPE', `axis should be one number but is ${given.values.length}`)
-    const at = dimensionOf(node, Number(given.values[0]), value)
-    keepBatch(node, value, at)
-    if (isSymbolic(value)) return cumsum(value, at, { exclusive, reverse })
-    const x = arrayOf(node, value)
-    const result = nd.allocate(x.type, x.shape)
-    const [n, inner] = [x.shape[at] ?? 0, elements(x.shape.slice(at + 1))]
-    const { round, wide } = x.type
-    const target = result.values as Float64Array
-    spend((wide ? 16 : 1) * target.length)
-    for (let row = 0; row < target.length / Math.max(n, 1); row++) {
-      const start = Math.floor(row / inner) * n * inner + (row % inner)
-      let sum: Scalar = wide ? 0n : 0
-      for (let i = 0; i < n; i++) {
-        const index = start + (reverse ? n - 1 - i : i) * inner
-        const next = ((sum as number) + (x.values[index] as number)) as number
-        const stored = (exclusive ? sum : next) as number
-        target[index] = round ? round(stored) : stored
-        // as a number of the type: a float of its own precision, an integer that wraps when it is stored
-        sum = next
+/** Sums, or products, of all up to each element of a dimension. */
+function running(product: boolean): Read {
+  return (node) => {
+    const [exclusive, reverse] = [node.flag('exclusive', false), node.flag('reverse', false)]
+    return (inputs) => {
+      const value = required(node, inputs, 0)
+      const given = indicesOf(node, required(node, inputs, 1), 'the axis')
+      if (given.values.length !== 1)
+        throw node.error('ERR_SHAPE', `axis should be one number but is ${given.values.length}`)
+      const at = dimensionOf(node, Number(given.values[0]), value)
+      keepBatch(node, value, at)
+      if (isSymbolic(value) && !product) return cumsum(value, at, { exclusive, reverse })
+      if (isSymbolic(value)) return products(value, at, exclusive, reverse)
+      const x = arrayOf(node, value)
+      const result = nd.allocate(x.type, x.shape)
+      const [n, inner] = [x.shape[at] ?? 0, elements(x.shape.slice(at + 1))]
+      const { round, wide } = x.type
+      const target = result.values as Float64Array
+      spend((wide ? 16 : 1) * target.length)
+      for (let row = 0; row < target.length / Math.max(n, 1); row++) {
+        const start = Math.floor(row / inner) * n * inner + (row % inner)
+        let sum: Scalar = wide ? BigInt(product) : Number(product)
+        for (let i = 0; i < n; i++) {
+          const index = start + (reverse ? n - 1 - i : i) * inner
+          const one = x.values[index] as number
+          const next: number = product ? (sum as number) * one : (sum as number) + one
+          const stored = (exclusive ? sum : next) as number
+          target[index] = round ? round(stored) : stored
+          // as a number of the type: a float of its own precision, an integer that wraps when it is stored
+          sum = next
+        }
       }
+      return result
     }
-    return result
   }
+}
+
+/** The same of a trace: each product is a step. */
+function products(x: Tensor, axis: number, exclusive: boolean, reverse: boolean): Tensor {
+  const size = x.shape[axis] ?? 1
+  spend(2 * size * tracedSteps)
+  const order = Array.from({ length: size }, (_, i) => (reverse ? size - 1 - i : i))
+  const pieces: Tensor[] = []
+  let all: Tensor | undefined
+  for (const at of order) {
+    const one = slice(x, axis, at, at + 1)
+    if (exclusive) pieces.push(all ?? add(mul(one, 0), 1))
+    all = all ? mul(all, one) : one
+    if (!exclusive) pieces.push(all)
+  }
+  return cat(reverse ? pieces.reverse() : pieces, axis)
 }
 
 /** Along a dimension of one image, which stays. */
@@ -186,7 +208,8 @@ export const reductions: Family = {
     ReduceLogSumExp: reduction(18, onlyTraced(tracedLogSumExp), logSumExp),
     ArgMax: places(true),
     ArgMin: places(false),
-    CumSum,
+    CumProd: running(true),
+    CumSum: running(false),
   },
   writers: {
     prod: writeProd,
