@@ -1,6 +1,7 @@
 /** Operators of opsets 24 to 28, which onnxruntime does not have yet, by their definitions. */
 import { expect, test } from 'vitest'
 import { loadOnnx, type OnnxArray, type OnnxInput } from '../lib/index.ts'
+import { largestError } from './helpers.ts'
 import { type Case, checkCase, f, ints } from './onnx-cases.ts'
 import { type Numbers, of, onnxModel } from './onnx-models.ts'
 
@@ -156,6 +157,41 @@ test('BitShift of signed integers', () => {
   expect([...wide.data]).toEqual([-4n, -1n, 0n])
 })
 
+test.each(['linear', 'gated', 'delta', 'gated_delta'])(
+  'LinearAttention, %s: a state of one number a head',
+  (rule) => {
+    const [gated, delta] = [rule.startsWith('gated'), rule.endsWith('delta')]
+    const [q, k, v] = [
+      of('float', [1, 2, 2], 1, -2, 3, 0.5),
+      of('float', [1, 2, 1], 0.5, 2),
+      of('float', [1, 2, 1], 4, -1),
+    ]
+    const [past, decay, beta] = [
+      of('float', [1, 1, 1, 1], 3),
+      of('float', [1, 2, 1], -1, -0.5),
+      of('float', [1, 2, 1], 0.25, 0.75),
+    ]
+    const inputs = { q, k, v, past, ...(gated && { decay }), ...(delta && { beta }) }
+    const node = {
+      op: 'LinearAttention',
+      inputs: ['q', 'k', 'v', 'past', gated ? 'decay' : '', delta ? 'beta' : ''],
+      outputs: ['y', 'present'],
+      attributes: { q_num_heads: 2, kv_num_heads: 1, update_rule: rule, scale: f(0.5) },
+    }
+    const model = loadOnnx(onnxModel({ opset: 27, nodes: [node], inputs, outputs: ['y', 'present'] }))
+    const result = model.run(inputs as never)
+    let state = 3
+    const want = [0, 1].flatMap((t) => {
+      if (gated) state *= Math.exp(data(decay)[t]!)
+      const [key, value] = [data(k)[t]!, data(v)[t]!]
+      state += (delta ? data(beta)[t]! : 1) * key * (value - (delta ? state * key : 0))
+      return [0, 1].map((h) => 0.5 * data(q)[2 * t + h]! * state)
+    })
+    expect(largestError(result.y!.data as Float32Array, want)).toBeLessThan(1e-6)
+    expect([...(result.present!.data as Float32Array)][0]).toBeCloseTo(state, 6)
+  },
+)
+
 test('what does not fit is refused by name', () => {
   const refused = (message: RegExp, ...call: Parameters<typeof run>) =>
     expect(() => run(...call)).toThrow(
@@ -183,5 +219,11 @@ test('what does not fit is refused by name', () => {
     floats(2),
     floats(1, 2, 1),
   ])
+  const attention = { q_num_heads: 2, kv_num_heads: 1 }
+  const one = floats(1, 2, 2)
+  refused(/takes decay/, 'LinearAttention', [one, floats(1, 2, 1), floats(1, 2, 1)], attention)
+  refused(/do not go with 2 and 1 heads/, 'LinearAttention', [one, one, one], attention)
+  refused(/should be a multiple/, 'LinearAttention', [one, one, one], { q_num_heads: 3, kv_num_heads: 2 })
+  refused(/update_rule=ema/, 'LinearAttention', [one, one, one], { ...attention, update_rule: 'ema' })
   refused(/mode=XYZ/, 'SpaceToDepth', [floats(1, 1, 2, 2)], { blocksize: 2, mode: 'XYZ' })
 })

@@ -57,6 +57,16 @@ const more: OperatorCase[] = [
     ],
     opset: 28,
   },
+  {
+    op: 'LinearAttention',
+    inputs: [
+      [1, 2, 4],
+      [1, 2, 4],
+      [1, 2, 6],
+    ],
+    attributes: { q_num_heads: 2, kv_num_heads: 2, update_rule: 'linear' },
+    opset: 27,
+  },
   { op: 'CumProd', inputs: [[2, 3], scalar('int64', 1)], opset: 26 },
   { op: 'BitCast', inputs: [[2, 3]], attributes: { to: 6 }, opset: 26 },
   {

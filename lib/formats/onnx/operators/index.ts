@@ -21,6 +21,7 @@ import { generating } from './generate.ts'
 import { indexing } from './indexing.ts'
 import { integerProducts } from './integer-products.ts'
 import { matrices } from './linear.ts'
+import { linearAttention } from './linear-attention.ts'
 import { logic } from './logic.ts'
 import { losses } from './losses.ts'
 import { moreWindows } from './more-windows.ts'
@@ -71,6 +72,7 @@ const families = [
   sampling,
   detection,
   moreWindows,
+  linearAttention,
   newer,
   fused,
   transformers,
