@@ -68,6 +68,15 @@ export { KerneletError, type KerneletErrorCode } from './util/errors.ts'
 export type { FilePath, FileSource } from './util/source.ts'
 export { version } from './util/version.ts'
 export {
+  Classifier,
+  type ClassifierLoadOptions,
+  type ClassifierOptions,
+  type ClassifierResult,
+  type ClassifyOptions,
+  setPictureThreads,
+} from './vision/classifier/classifier.ts'
+export type { Preparation } from './vision/classifier/preparation.ts'
+export {
   type Classification,
   DigitClassifier,
   type DigitClassifierOptions,

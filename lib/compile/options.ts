@@ -15,7 +15,10 @@ export type Input = Float32Array | Tensor | Uint8Array | Uint8ClampedArray
 
 /** Options of `compile`. */
 export interface CompileOptions {
-  /** Shape of one image, without the batch: `[1, 28, 28]`. Needed for a Module, known to a Graph. */
+  /**
+   * Shape of one image, without the batch: `[1, 28, 28]`. Needed for a Module, known to a Graph. −1 leaves a size free:
+   * `[3, -1, -1]`.
+   */
   inputShape?: readonly number[] | undefined
   /** Instruction set, by name: one of `isa().supported`. Default: KERNELET_ISA, else the best there is. */
   isa?: string | undefined

@@ -98,9 +98,12 @@ class PlanBuilder {
     }
     if (options.byte_input) place_bytes(*plan, options, quantized);
 
-    plan->weights_ = zeros(weights);
-    finish(single, *plan->single_, plan->weights_.data());
-    if (plan->batched_from_ > 0) finish(batched, *plan->batched_, plan->weights_.data());
+    AlignedFloats packed = zeros(weights);
+    pack(single, packed.data());
+    pack(batched, packed.data());
+    plan->weights_ = shared(std::move(packed));
+    finish(single, *plan->single_, plan->weights());
+    if (plan->batched_from_ > 0) finish(batched, *plan->batched_, plan->weights());
     return plan;
   }
 
@@ -131,8 +134,8 @@ class PlanBuilder {
     plan.workspace_floats_ = plan.bytes_offset_ + static_cast<size_t>(images * plan.input_length_);
   }
 
-  static void finish(Draft& draft, Program& program, float* weights) {
-    pack(draft, weights);
+  static void finish(Draft& draft, Program& program, const float* weights) {
+    place(draft, weights);
     for (size_t i = 0; i < draft.steps.size(); ++i) {
       DraftStep& step = draft.steps[i];
       if (step.expand != nullptr) step.conv()->owned_expand = std::move(step.expand->planned.step);

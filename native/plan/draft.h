@@ -105,7 +105,12 @@ void reserve_weights(Draft& draft, size_t& size);
 // Places of values in one arena. memory.cc
 void lay_out(Draft& draft, Program& program);
 // The weights, where they were reserved. pack.cc
-void pack(Draft& draft, float* weights);
+void pack(const Draft& draft, float* weights);
+// Tells steps where that is. pack.cc
+void place(const Draft& draft, const float* weights);
+// The block of another plan that holds the same, or this one: a network planned for several sizes keeps its weights once.
+// pack.cc
+std::shared_ptr<const AlignedFloats> shared(AlignedFloats&& packed);
 // Do several threads share the step, of one image? memory.cc
 bool is_divided(const Draft& draft, const DraftStep& step);
 // What describe() tells. describe.cc

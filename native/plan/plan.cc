@@ -83,7 +83,7 @@ StepRun Plan::start(const Program& program, const float* input, float* output, f
   run.bases[Location::input] = const_cast<float*>(input);  // as sources alone
   run.bases[Location::output] = output;
   run.bases[Location::arena] = arena;
-  run.bases[Location::weights] = weights_.data();
+  run.bases[Location::weights] = weights_->data();
   run.bases[Location::tail] = arena + program.tail_offset;
   run.scratch = arena + program.scratch_offset;
   run.bounded = true;

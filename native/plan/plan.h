@@ -100,7 +100,9 @@ class Plan {
   // Images of a block that runs side by side, one a SIMD lane; 0 where every image runs alone.
   int batch_lanes() const { return batched_from_ > 0 ? kernels_->lanes : 0; }
   size_t arena_bytes() const { return workspace_floats_ * sizeof(float); }
-  size_t weight_bytes() const { return weights_.size() * sizeof(float); }
+  size_t weight_bytes() const { return weights_->size() * sizeof(float); }
+  // Packed; of plans of equal weights one block for all, while any of them lives.
+  const float* weights() const { return weights_->data(); }
 
  private:
   friend class PlanBuilder;
@@ -133,7 +135,7 @@ class Plan {
   std::unique_ptr<Program> single_, batched_;
   int batched_from_ = 0;  // fewest images worth a block of their own; 0: none are
   std::vector<StepDescription> descriptions_;
-  AlignedFloats weights_;
+  std::shared_ptr<const AlignedFloats> weights_;
   size_t workspace_floats_ = 0;
   int64_t input_length_ = 0, macs_ = 0;
   Shape output_shape_;
