@@ -246,7 +246,7 @@ export class PicturePool {
     this.#here = true
     process.emitWarning(
       `Pictures are decoded on the thread that asks for it, as no other can be started: ${messageOf(error)}. ` +
-        'In a bundle, keep kernelet out of it (external), or copy dist/vision/classifier/worker.js beside it.',
+        'In a bundle, keep kernelet out of it (external), or have dist/vision/classifier/worker.js copied along.',
       { type: 'KerneletWarning', code: 'KERNELET_NO_THREADS' },
     )
   }
