@@ -26,8 +26,8 @@ export function evenBackground(gray: Gray): Gray {
     const row = y * width
     for (let x = 0; x < width; x++) {
       const level = levels[x]!
-      const above = data[row + x]! - level
-      if (above > 0) out[row + x] = (above * 255) / (255 - level) + 0.5
+      // Grain is on either side of the level as it comes, which no branch foresees.
+      out[row + x] = (Math.max(0, data[row + x]! - level) * 255) / (255 - level) + 0.5
     }
   }
   return { data: out, width, height }
