@@ -97,7 +97,7 @@ const build = await rolldown({
   ...options,
   external,
   input: { ...input, bundler: 'bundler' },
-  plugins: [loadsLater, forBundlers, neighbours, builtins, ascii],
+  plugins: [loadsLater, forBundlers, builtins, ascii],
 })
 await build.write({
   dir: dist,
