@@ -6,6 +6,7 @@ export type { NamedCompileOptions, NamedModel, NamedShapes } from './compile/nam
 export type { CompileOptions, Input } from './compile/options.ts'
 export type { TunedStep, TuneOptions, Tuning } from './compile/tuning.ts'
 export { type AugmentOptions, type AugmentSeed, augment, handwriting } from './data/augment.ts'
+export { loadCsv } from './data/csv.ts'
 export { Dataset, type DatasetParts } from './data/dataset.ts'
 export { type DownloadOptions, type DownloadProgress, downloadMnist } from './data/download.ts'
 export { type Idx, loadIdx } from './data/idx.ts'

@@ -306,6 +306,13 @@ describe('resampling', () => {
     const bytes = (...data: number[]): Gray => ({ data: Uint8Array.from(data), width: 2, height: 2 })
     const colours = bytes(0, 10, 20, 40, 50, 60, 80, 90, 100, 120, 130, 140)
     expect([...byTwo(colours, 3).pixels.data]).toEqual([60, 70, 80])
+    // by two, odd at the right and below, as by any factor
+    const odd = Uint8Array.from({ length: 5 * 3 * 3 }, (_, i) => (i * 37) % 251)
+    const halves = byTwo({ data: odd, width: 5, height: 3 }, 3).pixels.data
+    const mean = (c: number, ...at: number[]) =>
+      Math.floor(at.reduce((sum, i) => sum + odd[3 * i + c]!, 0) / at.length + 0.5)
+    const groups = [[0, 1, 5, 6], [2, 3, 7, 8], [4, 9], [10, 11], [12, 13], [14]]
+    expect([...halves]).toEqual(groups.flatMap((at) => [0, 1, 2].map((c) => mean(c, ...at))))
     // clear pixels have no colour
     expect([...byTwo(bytes(200, 255, 9, 0, 100, 255, 9, 0), 2).pixels.data]).toEqual([150, 128])
     expect([...byTwo(bytes(9, 0, 9, 0, 9, 0, 9, 0), 2).pixels.data]).toEqual([0, 0])

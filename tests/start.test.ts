@@ -188,6 +188,9 @@ test('bundlers and file tracers can follow every way from their entry: plain imp
   ])
   const library = readFileSync(join(dist, 'chunks/kernelet.js'), 'utf8')
   expect(library).toContain('class extends Module') // it is that file
+  // what runs as a thread is whole where it lies
+  const thread = readFileSync(join(dist, 'vision/classifier/worker.js'), 'utf8')
+  expect([...thread.matchAll(/^(?:import|export) .*/gm)].map(([line]) => line)).toEqual(['export {};'])
   expect([...library.matchAll(/\bimport\(([^)]*)\)/g)].map(([, what]) => what)).toEqual(['packageName']) // sharp, where it is installed
   // Node alone takes index.js, which requires the ONNX operators when they are needed; others take bundler.js
   const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
@@ -214,6 +217,15 @@ test('bundlers and file tracers can follow every way from their entry: plain imp
         const kernelet = await import(${JSON.stringify(join(folder, 'dist/bundle.js'))})
         print(kernelet.loadOnnx(${JSON.stringify(join(fixtures, 'residual.dynamo.onnx'))}).compile().outputShape)`)
       expect(shape).toEqual(lib.loadOnnx(join(fixtures, 'residual.dynamo.onnx')).compile().outputShape)
+      // a package without the thread's file leaves its work to the caller
+      const [digit, warnings] = run(`
+        const { DigitClassifier } = await import(${JSON.stringify(join(folder, 'dist/bundle.js'))})
+        const warnings = []
+        process.on('warning', ({ code }) => warnings.push(code))
+        const { digit } = await DigitClassifier.load().classifyFile(${JSON.stringify(picture)})
+        print([digit, warnings])`) as [number, string[]]
+      expect(digit).toBe(Number(picture.split('/').at(-1)?.[0]))
+      expect(warnings).toEqual(['KERNELET_NO_THREADS'])
     },
   )
 })

@@ -321,6 +321,20 @@ describe('classes of your own', () => {
     expect(rows).toHaveLength(12)
   })
 
+  test('tables', () => {
+    const names = readdirSync(join(place, 'shapes')).flatMap((kind) =>
+      readdirSync(join(place, 'shapes', kind)).map((file) => `shapes/${kind}/${file},${kind}`),
+    )
+    writeFileSync(join(place, 'files.csv'), `file,label\n${names.join('\n')}\n`)
+    const options = ['--epochs', '30', '-o']
+    expect(here('train', '--data', 'files.csv', ...options, 'table.safetensors').stderr).toBe('')
+    here('train', '--data', 'shapes', ...options, 'folder.safetensors')
+    const weights = (file: string) => readSafetensors(join(place, file)).tensors
+    expect(weights('table.safetensors')).toEqual(weights('folder.safetensors'))
+    expect(here('eval', '--data', 'files.csv', '--weights', 'table.safetensors').stdout).toMatch(/0 of 36/)
+    expect(JSON.parse(here('data', '--data', 'files.csv', '--json').stdout)).toBeTruthy()
+  })
+
   test('what does not go together is said', () => {
     const wrong = (...args: string[]) => here('train', '--data', 'shapes', ...args).stderr
     expect(wrong('--fit', 'cover')).toMatch(/--fit: expected digit, crop, pad, stretch but received 'cover'/)

@@ -1,9 +1,10 @@
 /** Where commands get labelled images from: a folder of IDX files or of pictures. */
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
+import { loadCsv } from '../data/csv.ts'
 import type { Dataset } from '../data/dataset.ts'
 import { findIdx, loadMnist, mnistFolder, type Part } from '../data/mnist.ts'
-import { loadPictures } from '../data/pictures.ts'
+import { type LoadPicturesOptions, loadPictures } from '../data/pictures.ts'
 import { colours, fits, type Preparation } from '../vision/classifier/preparation.ts'
 import { type Option, UsageError, type Values } from './command.ts'
 import { complain } from './terminal.ts'
@@ -11,8 +12,8 @@ import { complain } from './terminal.ts'
 /** Of every command that reads data. */
 export const dataOption: Option = {
   type: 'string',
-  value: 'DIR',
-  help: "MNIST's files, or a folder of pictures a class; default KERNELET_MNIST, data/mnist",
+  value: 'DATA',
+  help: "MNIST's files, a folder of pictures a class, or a .csv; default KERNELET_MNIST, data/mnist",
 }
 
 /** Of every command that reads pictures. */
@@ -44,7 +45,7 @@ export interface Found {
   /** How their pictures were, or are to be, brought to this form. */
   form: Pick<Preparation, 'fit' | 'colour'>
   folder: string
-  kind: 'IDX' | 'pictures'
+  kind: 'IDX' | 'pictures' | 'pixels'
   /** Whether the folder keeps what is learnt from and what is reported on apart. */
   parted: boolean
 }
@@ -65,6 +66,7 @@ export async function readData(
 ): Promise<Found | undefined> {
   const form = formOf(values, known)
   const folder = mnistFolder(values.data as string | undefined)
+  if (/\.(?:csv|tsv)$/i.test(folder) && !isFolder(folder)) return readTable(values, folder, form, classes)
   const other = part === 'train' ? 'test' : 'train'
   if (findIdx(folder, part)) {
     const data = loadMnist(folder, part)
@@ -75,16 +77,9 @@ export async function readData(
   if (findIdx(folder, other)) return undefined
   const [own, others] = [join(folder, part), join(folder, other)].map(isFolder)
   if (others && !own) return undefined
-  let skipped = 0
-  const data = await loadPictures(own ? join(folder, part) : folder, {
-    classes,
-    ...(values.raw === true ? { normalize: false } : form),
-    onSkip: (_file, reason) => {
-      skipped++
-      if (skipped <= mostTold) complain(`left out: ${reason}`)
-    },
-  })
-  if (skipped > mostTold) complain(`and ${skipped - mostTold} more were left out`)
+  const data = await tellingOfSkipped((onSkip) =>
+    loadPictures(own ? join(folder, part) : folder, { classes, ...howOf(values, form), onSkip }),
+  )
   const asTheyAre = { fit: 'stretch', colour: 'grey' } as const
   const done = values.raw === true ? asTheyAre : { fit: form.fit ?? 'digit', colour: form.colour ?? 'grey' }
   return { data, form: done, folder, kind: 'pictures', parted: own === true }
@@ -109,6 +104,36 @@ function formOf(values: Values, known: Form): Form {
     )
   }
   return { ...(fit && { fit }), ...(colour && { colour }) }
+}
+
+function howOf(values: Values, form: Form): LoadPicturesOptions {
+  return values.raw === true ? { normalize: false } : form
+}
+
+async function readTable(
+  values: Values,
+  file: string,
+  form: Form,
+  classes: readonly string[] | undefined,
+): Promise<Found> {
+  const data = await tellingOfSkipped((onSkip) => loadCsv(file, { classes, ...howOf(values, form), onSkip }))
+  const ofPixels = data.names === undefined
+  const isField = data.shape.join() === '1,28,28'
+  const fit = form.fit ?? (ofPixels && !isField ? 'stretch' : 'digit')
+  const colour = data.shape[0] === 1 ? 'grey' : (form.colour ?? 'rgb')
+  return { data, form: { fit, colour }, folder: file, kind: ofPixels ? 'pixels' : 'pictures', parted: false }
+}
+
+async function tellingOfSkipped(
+  load: (onSkip: (file: string, reason: string) => void) => Promise<Dataset>,
+): Promise<Dataset> {
+  let skipped = 0
+  const data = await load((_file, reason) => {
+    skipped++
+    if (skipped <= mostTold) complain(`left out: ${reason}`)
+  })
+  if (skipped > mostTold) complain(`and ${skipped - mostTold} more were left out`)
+  return data
 }
 
 const mostTold = 5

@@ -50,20 +50,10 @@ export interface LoadPicturesOptions {
  */
 export async function loadPictures(from: FilePath, options: LoadPicturesOptions = {}): Promise<Dataset> {
   const folder = checkFilePath(from, 'loadPictures: folder')
-  checkOptions('loadPictures', options, ['normalize', 'fit', 'colour', 'size', 'classes', 'onSkip'])
-  const preparation = preparationOf(options)
-  const onSkip = callbackOf(options.onSkip, 'loadPictures: onSkip')
-  const given = options.classes === undefined ? undefined : namesOf(options.classes)
-  if (options.classes !== undefined && !given) {
-    throw new KerneletError(
-      'ERR_ARGUMENT',
-      `loadPictures: classes must be names but is ${show(options.classes)}`,
-    )
-  }
+  checkLoadOptions('loadPictures', options)
   const folders = list(folder).filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'))
-  // Numbers in the order of numbers: 10 after 9.
-  const found = folders.map(({ name }) => name).sort(new Intl.Collator('en', { numeric: true }).compare)
-  const classes = given ?? found
+  const found = sortedNames(folders.map(({ name }) => name))
+  const classes = options.classes ?? found
   const stray = found.find((name) => !classes.includes(name))
   if (stray !== undefined) {
     throw new KerneletError(
@@ -71,12 +61,50 @@ export async function loadPictures(from: FilePath, options: LoadPicturesOptions 
       `${join(folder, stray)}: the folders must be named after the classes ${classes.join(', ')}`,
     )
   }
-  const files = found.flatMap((name) =>
-    list(join(folder, name))
+  const files = found.flatMap((label) =>
+    list(join(folder, label))
       .filter((entry) => entry.isFile() && pictureName.test(entry.name))
       .sort((a, b) => (a.name < b.name ? -1 : 1))
-      .map((entry) => ({ path: join(folder, name, entry.name), label: classes.indexOf(name) })),
+      .map((entry) => ({ path: join(folder, label, entry.name), label })),
   )
+  return loadLabelled('loadPictures', files, folder, { ...options, classes })
+}
+
+/** Numbers in the order of numbers: 10 after 9. */
+export function sortedNames(names: Iterable<string>): string[] {
+  return [...names].sort(new Intl.Collator('en', { numeric: true }).compare)
+}
+
+/** @throws KerneletError ERR_ARGUMENT */
+export function checkLoadOptions(who: string, options: LoadPicturesOptions): void {
+  checkOptions(who, options, ['normalize', 'fit', 'colour', 'size', 'classes', 'onSkip'])
+  if (options.classes === undefined || namesOf(options.classes)) return
+  throw new KerneletError('ERR_ARGUMENT', `${who}: classes must be names but is ${show(options.classes)}`)
+}
+
+/**
+ * The pictures with their labels, in their order.
+ *
+ * @param place where they were looked for
+ * @throws KerneletError (by rejection) as `loadPictures`
+ */
+export async function loadLabelled(
+  who: string,
+  files: readonly File[],
+  place: string,
+  options: LoadPicturesOptions & { classes: readonly string[] },
+): Promise<Dataset> {
+  checkLoadOptions(who, options)
+  const preparation = preparationOf(who, options)
+  const onSkip = callbackOf(options.onSkip, `${who}: onSkip`)
+  const classes = namesOf(options.classes) as string[]
+  const stray = files.find(({ label }) => !classes.includes(label))
+  if (stray) {
+    throw new KerneletError(
+      'ERR_ARGUMENT',
+      `${place}: the label ${show(stray.label)} is none of the classes ${classes.join(', ')}`,
+    )
+  }
   const images: Uint8Array[] = []
   const labels: number[] = []
   const names: string[] = []
@@ -87,7 +115,7 @@ export async function loadPictures(from: FilePath, options: LoadPicturesOptions 
       shape ??= image.shape
       if (!sameShape(image.shape, shape)) throw otherSize(path, image.shape, names[0] ?? '', shape)
       images.push(image.data)
-      labels.push(label)
+      labels.push(classes.indexOf(label))
       names.push(path)
     } catch (reason) {
       if (!(reason instanceof KerneletError) || !onSkip) throw reason
@@ -97,8 +125,8 @@ export async function loadPictures(from: FilePath, options: LoadPicturesOptions 
   if (!shape) {
     throw new KerneletError(
       'ERR_FORMAT',
-      `${folder} has no pictures: expected a folder a class with pictures in it, such as ` +
-        `${join(basename(folder), '7', 'photo.png')}`,
+      `${place} has no pictures: expected a folder a class with pictures in it, such as ` +
+        `${join(basename(place), '7', 'photo.png')}`,
     )
   }
   const pixels = new Uint8Array(images.length * elements(shape))
@@ -107,8 +135,10 @@ export async function loadPictures(from: FilePath, options: LoadPicturesOptions 
 }
 
 /** undefined: as they are. @throws KerneletError ERR_ARGUMENT */
-function preparationOf({ normalize, fit, colour, size }: LoadPicturesOptions): Preparation | undefined {
-  const who = 'loadPictures'
+function preparationOf(
+  who: string,
+  { normalize, fit, colour, size }: LoadPicturesOptions,
+): Preparation | undefined {
   const asTheyAre = !flag(normalize ?? true, `${who}: normalize`)
   if (asTheyAre && fit === undefined && colour === undefined && size === undefined) return undefined
   if (normalize !== undefined && fit !== undefined) {
@@ -133,7 +163,7 @@ interface Image {
 /** A picture on its way. */
 interface File {
   path: string
-  label: number
+  label: string
 }
 
 /** So many pictures are on their way at a time. */

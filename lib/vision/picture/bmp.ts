@@ -57,13 +57,16 @@ export function decodeBmp(
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const channels = header.fields.length === 4 ? 4 : 3
   const reducer = new Reducer(width, height, channels, reduction(width, height))
-  const row = new Uint8Array(width * channels)
+  // Two in turn: the one before is still wanted.
+  const two = new Uint8Array(2 * width * channels)
   for (let y = 0; y < height; y++) {
+    const from = (y % 2) * width * channels
+    const row = two.subarray(from, from + width * channels)
     const at = start + (downwards ? y : height - 1 - y) * rowBytes
     if (depth <= 8) readIndexed(row, bytes, at, header, name)
     else if (depth === 24) readColours(row, bytes, at)
     else readFields(row, view, at, header)
-    reducer.add(row, 0)
+    reducer.add(two, from)
   }
   return reducer.reduced
 }

@@ -37,6 +37,8 @@ export class Reducer {
   readonly #sums: Float64Array
   readonly #columns: number
   #row = 0
+  /** Where the row before began. */
+  #above = 0
 
   constructor(width: number, height: number, channels: number, factor: number) {
     this.#columns = Math.ceil(width / factor)
@@ -47,11 +49,22 @@ export class Reducer {
     this.reduced = { pixels, width, height, factor }
   }
 
-  /** The next row, whose first byte lies at `from`. */
+  /** The next row, whose first byte lies at `from`. It must stay as it is until the next one was added. */
   add(bytes: Uint8Array, from: number): void {
     const { width, height, factor, pixels } = this.reduced
     const { channels } = pixels
     const sums = this.#sums
+    if (factor === 2 && channels === 3) {
+      // Most photographs that are large at all: both rows at once, in half the time.
+      const isSecond = this.#row % 2 === 1
+      if (isSecond || this.#row === height - 1) {
+        const to = (this.#row >> 1) * this.#columns * channels
+        halve(this.#out, to, bytes, isSecond ? this.#above : from, from, width)
+      }
+      this.#above = from
+      this.#row++
+      return
+    }
     if (channels === 3) addColours(sums, bytes, from, width, factor)
     else if (channels === 1) addLevels(sums, bytes, from, width, factor)
     else addClear(sums, bytes, from, width, factor, channels)
@@ -71,6 +84,28 @@ export class Reducer {
       }
     }
     sums.fill(0)
+  }
+}
+
+/** Two rows of RGB, the same one twice at an odd end, to one of half the width. */
+function halve(
+  out: Uint8Array,
+  to: number,
+  bytes: Uint8Array,
+  above: number,
+  below: number,
+  width: number,
+): void {
+  const pairs = width >> 1
+  for (let pair = 0, o = to, p = above, q = below; pair < pairs; pair++, o += 3, p += 6, q += 6) {
+    out[o] = (bytes[p]! + bytes[p + 3]! + bytes[q]! + bytes[q + 3]! + 2) >> 2
+    out[o + 1] = (bytes[p + 1]! + bytes[p + 4]! + bytes[q + 1]! + bytes[q + 4]! + 2) >> 2
+    out[o + 2] = (bytes[p + 2]! + bytes[p + 5]! + bytes[q + 2]! + bytes[q + 5]! + 2) >> 2
+  }
+  if (width % 2 === 0) return
+  for (let c = 0; c < 3; c++) {
+    const from = pairs * 6 + c
+    out[to + pairs * 3 + c] = (bytes[above + from]! + bytes[below + from]! + 1) >> 1
   }
 }
 
