@@ -51,9 +51,8 @@ export interface Judged {
   fastest?: number | undefined
 }
 
-/** Shares of its limit from which on a step is as good as can be, and below which it is not at its limit at all. */
+/** The share of its limit from which on a step is as good as can be. */
 const GOOD = 0.8
-const POOR = 0.5
 const SHORT_NS = 3000
 
 /**
@@ -72,7 +71,7 @@ export function adviceOf({ step, limit, ns, fastest }: Judged, lanes: number, ba
       : '',
     ...(step.macs === 0
       ? [withoutMultiplyAdds(step)]
-      : limit.kind === 'weights' && reached > POOR
+      : limit.kind === 'weights'
         ? [
             `its weights, ${megabytes(limit.costs.weights)}, come from ${limit.name.slice(9, -1)} at ${percent(reached)} of ` +
               `its bandwidth: ${batch === 1 ? 'several images a call read them once' : 'int8 weights are a quarter'}`,

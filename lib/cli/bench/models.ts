@@ -7,7 +7,6 @@ import type { Task } from '../../bench/contender.ts'
 import { uniform } from '../../bench/inputs.ts'
 import { compiled, imageShapeOf } from '../../bench/networks/compiled.ts'
 import { networkNames, readNetwork } from '../../bench/networks/network.ts'
-import { shapeOf } from '../../bench/networks/parse.ts'
 import { drawBars } from '../../bench/report/bars.ts'
 import { type Column, columns, formatTime, label } from '../../bench/report/markdown.ts'
 import { geometricMean } from '../../bench/statistics.ts'
@@ -18,7 +17,7 @@ import { elements } from '../../tensor/shape.ts'
 import { KerneletError, messageOf } from '../../util/errors.ts'
 import { type Command, EXIT, UsageError, type Values } from '../command.ts'
 import { didYouMean } from '../suggest.ts'
-import { choices, counts, isas, measuring, oneOf, output, plot, words } from './options.ts'
+import { choices, counts, isas, measuring, oneOf, output, plot, shapeOption, words } from './options.ts'
 import { type Contender, INSTALL, idleBytes, installed, KERNELET, race, type Trial } from './race.ts'
 import { type Section, Session, skipped } from './session.ts'
 
@@ -64,7 +63,7 @@ result, in this process; MB: resident memory then, over a bare Node.`,
     const tiers = isas(values)
     const batches = counts(values, 'batch', [1])
     const threads = counts(values, 'threads', [1])
-    const inputShape = values.input === undefined ? undefined : imageShape(String(values.input))
+    const inputShape = shapeOption(values)
     const names = modelsOf(values, files)
     const peers = values.peer === 'none' ? [] : await installed(values, true)
     if (values.command !== undefined) {
@@ -123,14 +122,6 @@ result, in this process; MB: resident memory then, over a bare Node.`,
 }
 
 const isOwn = (contender: string): boolean => contender.split(' ')[0] === 'kernelet'
-
-function imageShape(text: string): number[] {
-  try {
-    return shapeOf(text, '--input')
-  } catch (error) {
-    throw new UsageError(messageOf(error))
-  }
-}
 
 /** Of --models and of the words behind the command; all lists where there is neither. */
 function modelsOf(values: Values, files: readonly string[]): string[] {

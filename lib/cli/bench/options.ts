@@ -1,6 +1,7 @@
 /** The options that the bench commands share, and how their values are read. */
 
 import { native } from '../../backend/node-addon.ts'
+import { shapeOf } from '../../bench/networks/parse.ts'
 import { messageOf } from '../../util/errors.ts'
 import { type Option, UsageError, type Values } from '../command.ts'
 import { didYouMean } from '../suggest.ts'
@@ -99,6 +100,16 @@ export function regex(values: Values, option: string): RegExp | undefined {
     return new RegExp(text as string)
   } catch (error) {
     throw new UsageError(`--${option}: ${messageOf(error)}`)
+  }
+}
+
+/** `--input 3x224x224`: the shape of an image, where a file leaves it open. */
+export function shapeOption(values: Values): number[] | undefined {
+  if (values.input === undefined) return undefined
+  try {
+    return shapeOf(String(values.input), '--input')
+  } catch (error) {
+    throw new UsageError(messageOf(error))
   }
 }
 

@@ -7,7 +7,6 @@ import type { Benchmark, Facts, Source } from '../../bench/benchmark.ts'
 import { uniform } from '../../bench/inputs.ts'
 import { type Compiled, compiled, imageShapeOf } from '../../bench/networks/compiled.ts'
 import { networkNames, readNetwork } from '../../bench/networks/network.ts'
-import { shapeOf } from '../../bench/networks/parse.ts'
 import { flameBody, pathOf } from '../../bench/report/flame.ts'
 import type { Findings } from '../../bench/report/json.ts'
 import { columns, formatPercent, formatTime, label } from '../../bench/report/markdown.ts'
@@ -19,9 +18,8 @@ import type { CompileOptions } from '../../compile/options.ts'
 import { loadOnnx, type OnnxModel } from '../../formats/onnx/load.ts'
 import { saveOnnx } from '../../formats/onnx/save.ts'
 import { elements } from '../../tensor/shape.ts'
-import { messageOf } from '../../util/errors.ts'
 import { svgDocument, text } from '../../util/svg.ts'
-import { choices, count, isas, measuring, oneOf, output, plot } from '../bench/options.ts'
+import { choices, count, isas, measuring, oneOf, output, plot, shapeOption } from '../bench/options.ts'
 import { type Section, Session } from '../bench/session.ts'
 import { type Command, UsageError } from '../command.ts'
 
@@ -61,7 +59,7 @@ would help. FILE may also be a list of layers (.txt) or a name of kernelet bench
     }
     const batch = count(String(values.batch ?? 1), 'batch')
     const top = count(String(values.top ?? 20), 'top')
-    const inputShape = values.input === undefined ? undefined : imageShape(String(values.input))
+    const inputShape = shapeOption(values)
     const model = networkNames().includes(file) || file.endsWith('.txt') ? listed(file) : loadOnnx(file)
     const shape = imageShapeOf(model, inputShape)
     const input = uniform(batch * elements(shape), -1, 1, 7)
@@ -89,14 +87,6 @@ would help. FILE may also be a list of layers (.txt) or a name of kernelet bench
       draw(subject.name, findings, steps),
     )
   },
-}
-
-function imageShape(given: string): number[] {
-  try {
-    return shapeOf(given, '--input')
-  } catch (error) {
-    throw new UsageError(messageOf(error))
-  }
 }
 
 /** As `bench models` measures it: written as ONNX, and read again. */

@@ -1,14 +1,12 @@
 /** `kernelet tune`: a model's tuning on this machine, as a file. */
 import { networkNames, readNetwork } from '../../bench/networks/network.ts'
-import { shapeOf } from '../../bench/networks/parse.ts'
 import { formatPercent, formatTime } from '../../bench/report/markdown.ts'
 import type { TunedStep, Tuning } from '../../compile/tuning.ts'
 import { writeAtomically } from '../../formats/atomic-write.ts'
 import { loadOnnx } from '../../formats/onnx/load.ts'
 import { saveOnnx } from '../../formats/onnx/save.ts'
-import { messageOf } from '../../util/errors.ts'
 import { formatTable } from '../../util/text-table.ts'
-import { choices, count, isas, oneOf } from '../bench/options.ts'
+import { choices, count, isas, oneOf, shapeOption } from '../bench/options.ts'
 import { type Command, EXIT, UsageError } from '../command.ts'
 import { print, printable, printJson } from '../terminal.ts'
 
@@ -51,7 +49,7 @@ same to the bit (by --numerics fastest: as near). The machine should be idle; it
     }
     const batch = count(String(values.batch ?? 1), 'batch')
     const threads = values.threads === undefined ? undefined : count(String(values.threads), 'threads')
-    const inputShape = values.input === undefined ? undefined : imageShape(String(values.input))
+    const inputShape = shapeOption(values)
     const listed = networkNames().includes(file) || file.endsWith('.txt')
     const model = loadOnnx(listed ? saveOnnx(readNetwork(file)) : file)
     const single = model.inputs.length === 1 && model.outputs.length === 1
@@ -66,14 +64,6 @@ same to the bit (by --numerics fastest: as near). The machine should be idle; it
     else if (out !== '-') print(inWords(file, tuning))
     return EXIT.ok
   },
-}
-
-function imageShape(given: string): number[] {
-  try {
-    return shapeOf(given, '--input')
-  } catch (error) {
-    throw new UsageError(messageOf(error))
-  }
 }
 
 function inWords(file: string, { steps, untunedNs, tunedNs, lanes, divideFrom }: Tuning): string {
