@@ -18,6 +18,7 @@ import { didYouMean } from '../lib/cli/suggest.ts'
 import { loadSafetensors, loadTorch, saveSafetensors, Tensor, version } from '../lib/index.ts'
 import { grayPng, two } from './digits-pictures.ts'
 import { fixtures, root } from './helpers.ts'
+import { onnxModel } from './onnx-models.ts'
 
 const program = join(root, 'bin/kernelet.js')
 const examples = join(root, 'examples/digits')
@@ -405,6 +406,71 @@ describe('inspect', () => {
     const json = JSON.parse(run(['inspect', join(fixtures, 'bn_depthwise.dynamo.onnx'), '--json']).stdout)
     expect(json).toMatchObject({ format: 'onnx', outputs: [{ name: 'output', shape: ['N', 7] }] })
     expect(json.nodes[1]).toMatchObject({ op: 'Clip', outputs: ['hardtanh'] })
+  })
+
+  test('what of an ONNX model loads, compiles and trains', () => {
+    const path = join(fixtures, 'residual.torchscript.onnx')
+    const { stdout } = run(['inspect', path])
+    expect(stdout).toMatch(/^Operator +Nodes +run +compile +train$/m)
+    expect(stdout).toMatch(/^Size [\d,]+ bytes$/m)
+    expect(stdout).toMatch(/^Conv +3 +yes +yes +yes$/m)
+    expect(stdout).toMatch(/^Shape +1 +yes +yes +yes$/m)
+    expect(stdout).toMatch(/^Loads +yes\nCompiles +yes\nTrains +yes$/m)
+    const json = JSON.parse(run(['inspect', path, '--json']).stdout)
+    expect(json.operators.find(({ op }: { op: string }) => op === 'Relu')).toEqual({
+      op: 'Relu',
+      count: 2,
+      nodes: ['/Relu', '/Relu_1'],
+      run: true,
+      compile: true,
+      train: true,
+    })
+    expect(json).toMatchObject({ loads: { ok: true }, compiles: { ok: true }, trains: { ok: true } })
+  })
+
+  test('all that an ONNX model lacks, at once, and what only run() does', () => {
+    const lacking = join(folder, 'lacking.onnx')
+    const nodes = [
+      { op: 'Nope', domain: 'ai.example', name: 'first', inputs: ['x'], outputs: ['a'] },
+      { op: 'Relu', inputs: ['a'], outputs: ['b'] },
+      { op: 'Never', name: 'second', inputs: ['b'], outputs: ['c'] },
+      { op: 'Never', name: 'third', inputs: ['c'], outputs: ['y'] },
+    ]
+    writeFileSync(
+      lacking,
+      onnxModel({ opset: 17, nodes, inputs: { x: { shape: ['N', 3] } }, outputs: ['y'] }),
+    )
+    const { status, stdout } = run(['inspect', lacking])
+    expect(status).toBe(0)
+    expect(stdout).toMatch(/^Never +2 +no +no +no$/m)
+    expect(stdout).toMatch(/^ai\.example\.Nope +1 +no +no +no$/m)
+    expect(stdout).toMatch(/^Loads +no: .*not supported:$/m)
+    expect(stdout).toMatch(/the operator Never: nodes "second", "third"/)
+    expect(stdout).toMatch(/the operator Nope of "ai\.example": node "first"/)
+    const json = JSON.parse(run(['inspect', lacking, '--json']).stdout)
+    expect(json.operators).toContainEqual(
+      expect.objectContaining({ op: 'Never', count: 2, nodes: ['second', 'third'], run: false }),
+    )
+    const running = join(folder, 'running.onnx')
+    const free = { x: { shape: ['N', 3, 'H', 'W'] } }
+    writeFileSync(
+      running,
+      onnxModel({
+        opset: 17,
+        nodes: [
+          { op: 'Relu', inputs: ['x'], outputs: ['a'] },
+          { op: 'NonZero', name: 'places', inputs: ['a'], outputs: ['y'] },
+        ],
+        inputs: free,
+        outputs: ['y'],
+      }),
+    )
+    const other = JSON.parse(run(['inspect', running, '--json']).stdout)
+    expect(other).toMatchObject({
+      loads: { ok: true },
+      compiles: { ok: false, reason: expect.stringContaining('places') },
+      trains: { ok: false, reason: expect.stringContaining('no weights') },
+    })
   })
 
   test('names that would steer the terminal', () => {

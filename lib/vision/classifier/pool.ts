@@ -246,7 +246,7 @@ export class PicturePool {
     this.#here = true
     process.emitWarning(
       `Pictures are decoded on the thread that asks for it, as no other can be started: ${messageOf(error)}. ` +
-        'In a bundle, keep kernelet out of it (external), or have dist/vision/classifier/worker.js copied along.',
+        'Keep kernelet out of bundles (external).',
       { type: 'KerneletWarning', code: 'KERNELET_NO_THREADS' },
     )
   }
