@@ -54,13 +54,18 @@ const { digit } = DigitClassifier.load().classify(readFileSync(${JSON.stringify(
 const net = loadOnnx(${JSON.stringify(model)}).compile()
 const image = Float32Array.from({ length: net.inputShape.reduce((a, b) => a * b) }, (_, i) => Math.sin(i))
 const said = digit + ' ' + Buffer.from(new Float32Array(net.run(image)).buffer).toString('hex')`
+// on a thread of its own, whose file must be found as well
+const later = `
+DigitClassifier.load()
+  .classifyAsync(readFileSync(${JSON.stringify(picture)}))
+  .then((late) => console.log(late.digit === digit ? said : 'another digit'))`
 write(
   'main.mjs',
-  `import { readFileSync } from 'node:fs'\nimport { DigitClassifier, loadOnnx } from 'kernelet'${work}\nconsole.log(said)\n`,
+  `import { readFileSync } from 'node:fs'\nimport { DigitClassifier, loadOnnx } from 'kernelet'${work}${later}\n`,
 )
 write(
   'main.cjs',
-  `const { readFileSync } = require('node:fs')\nconst { DigitClassifier, loadOnnx } = require('kernelet')${work}\nconsole.log(said)\n`,
+  `const { readFileSync } = require('node:fs')\nconst { DigitClassifier, loadOnnx } = require('kernelet')${work}${later}\n`,
 )
 write('package.json', '{ "private": true, "type": "module" }')
 const bunVersion = JSON.parse(readFileSync(join(tools, 'package.json'), 'utf8')).optionalDependencies[

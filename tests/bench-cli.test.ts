@@ -1,6 +1,6 @@
 /** `kernelet bench …` as users run it, with the fewest iterations; dist/ must be built. No test looks at a time. */
 import { type SpawnSyncOptions, spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -199,7 +199,34 @@ describe('bench kernels', () => {
           )
       }
     }
-    for (const { algorithm, ran } of report.benchmarks) if (algorithm === 'im2col') expect(ran).toBe('im2col')
+    for (const { algorithm, ran, predicted } of report.benchmarks) {
+      if (algorithm !== 'im2col') continue
+      expect(ran).toBe('im2col')
+      expect(predicted ?? 0.5).toBeGreaterThan(0)
+      expect(predicted ?? 0.5).toBeLessThan(1)
+    }
+  })
+
+  test('what the choice loses against the best; stored for the fit, which reads it', {
+    timeout: LONG_TEST,
+  }, () => {
+    const algorithms = ['--algorithm', 'auto,im2col,direct-pixels,blocked', '--out', 'kernels.json']
+    const { stdout } = run(['kernels', '--problem', 'ic3ih20oc8kh3,ic16ih9oc40kh3', ...algorithms, ...SHORT])
+    expect(stdout).toMatch(/\| +predicted \|/)
+    expect(stdout).toMatch(
+      /auto loses [\d.]+ % in the mean of 2 against the best .*; at worst [\d.]+ %: mb1ic/,
+    )
+    const fitted = (...args: string[]) =>
+      spawnSync(process.execPath, [join(root, 'bench/fit.mjs'), ...args], { encoding: 'utf8', cwd: folder })
+    expect(fitted('store', 'machine.json', 'kernels.json')).toMatchObject({ status: 0, stderr: '' })
+    expect(fitted('machine.json')).toMatchObject({
+      status: 0,
+      stdout: expect.stringMatching(
+        /^machine: 2 problems\n[\s\S]*auto loses [\s\S]*% lost in the mean of \d/,
+      ),
+    })
+    expect(fitted()).toMatchObject({ status: 0, stdout: expect.stringMatching(/^zen5: \d+ problems/) })
+    expect(fitted('store')).toMatchObject({ status: 2 })
   })
 
   test('a file of shapes, and the roofline', { timeout: LONG_TEST }, () => {
@@ -394,6 +421,43 @@ describe('bench compare', () => {
     expect(run(['compare', 'old.json', 'new.json', '--fail-above', '15']).status).toBe(0)
     expect(run(['compare', 'old.json', 'new.json', '--fail-above', '1', '--filter', '^b$']).status).toBe(0)
     expect(run(['compare', 'new.json', 'old.json', '--fail-above', '5%']).status).toBe(0)
+  })
+
+  test('a folder: medians by date, machine by machine, and a picture', () => {
+    const history = join(folder, 'history')
+    mkdirSync(history)
+    const entry = (name: string, date: string, cpu: string, times: Record<string, number[]>) => {
+      const benchmarks = Object.entries(times).flatMap(([key, all]) =>
+        all.map((real_time) => ({ name: key, run_type: 'iteration', real_time, time_unit: 'us' })),
+      )
+      writeFileSync(join(history, name), JSON.stringify({ context: { date, kernelet: { cpu } }, benchmarks }))
+    }
+    entry('b.json', '2026-02-01', 'one', { run: [8, 9, 10], fresh: [3] })
+    entry('a.json', '2026-03-01', 'one', { run: [4, 5, 6] })
+    entry('c.json', '2026-01-01', 'two', { run: [7] })
+    const { status, stdout } = run(['compare', 'history', '--plot', 'history.svg'])
+    expect(status).toBe(0)
+    expect(stdout).toMatch(/## one\n\n\| benchmark \| +b \| +a \| last \/ first \|/)
+    expect(stdout).toMatch(/\| run +\| 9\.00 µs \| 5\.00 µs \| +0\.556 \|/)
+    expect(stdout).toMatch(/\| fresh +\| 3\.00 µs \| +– \| +\|/)
+    expect(stdout).toContain('## two')
+    const svg = readFileSync(join(folder, 'history.svg'), 'utf8')
+    expect(svg.match(/<circle/g)).toHaveLength(4)
+    const [one] = JSON.parse(run(['compare', 'history', '--json']).stdout)
+    expect(one).toMatchObject({
+      machine: 'one',
+      benchmarks: [{ name: 'run', ns: [9000, 5000] }, { name: 'fresh' }],
+    })
+    expect(run(['compare', 'history', '-o', 'csv', '--filter', 'fresh']).stdout).toMatch(
+      /"one","b","2026-02-01","fresh","3000"/,
+    )
+    expect(run(['compare', 'history', '--filter', 'none'])).toMatchObject({ status: 2 })
+    expect(run(['compare', 'history', '--fail-above', '5'])).toMatchObject({ status: 2 })
+    expect(run(['compare', 'old.json', 'new.json', '--plot', 'x.svg'])).toMatchObject({ status: 2 })
+  })
+
+  test('the reports of the repository can be read', () => {
+    expect(run(['compare', join(root, 'bench/history')])).toMatchObject({ status: 0, stderr: '' })
   })
 
   test('JSON and CSV', () => {

@@ -220,7 +220,7 @@ test('bundlers and file tracers can follow every way from their entry: plain imp
         const kernelet = await import(${JSON.stringify(join(folder, 'dist/bundle.js'))})
         print(kernelet.loadOnnx(${JSON.stringify(join(fixtures, 'residual.dynamo.onnx'))}).compile().outputShape)`)
       expect(shape).toEqual(lib.loadOnnx(join(fixtures, 'residual.dynamo.onnx')).compile().outputShape)
-      // without the thread's file, which lies in the package, the work is left to the caller
+      // a package without the thread's file leaves its work to the caller
       const [digit, warnings] = run(`
         const { DigitClassifier } = await import(${JSON.stringify(join(folder, 'dist/bundle.js'))})
         const warnings = []

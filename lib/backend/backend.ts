@@ -149,6 +149,8 @@ export interface StepDescription {
    * that what lies between the two is never stored whole.
    */
   strip?: number | undefined
+  /** Of a convolution over planes: the share of a core's peak that the cost model expects. */
+  predicted?: number | undefined
   inputShape: number[]
   outputShape: number[]
   /** Multiply-adds per image, every tap of every window counted. */

@@ -15,7 +15,7 @@ namespace {
 //
 // An efficiency is the share of a core's peak that an algorithm should reach at a shape: how full its lanes and tiles
 // are, and what it does besides. The constants are fitted to `kernelet bench kernels` over bench/shapes on Zen 3 (16
-// registers) and Zen 4 (32); only their order matters.
+// registers) and Zen 4 (32), their ratios with 32 registers to Zen 5 since, by bench/fit.mjs; only their order matters.
 
 struct Shapes {
   const ConvArgs& a;
@@ -57,7 +57,7 @@ double pixels_efficiency(const Shapes& s, int lanes, double share) {
   if (!s.many_registers()) return 0.83 * full * s.window() / (s.window() + 0.5);
   // a 1x1 window reads each channel of a large plane once for every few outputs, from beyond the nearest cache
   const double far = s.window() == 1 && s.outputs() > 1500 ? 0.78 : 1;
-  return 0.9 * far * full * filled(s.a.oh, rows) * s.taps() / (s.taps() + 3) * s.outputs() /
+  return 0.81 * far * full * filled(s.a.oh, rows) * s.taps() / (s.taps() + 3) * s.outputs() /
          (s.outputs() + 15);
 }
 
@@ -72,7 +72,7 @@ double direct_channels_efficiency(const Shapes& s) {
   if (!s.many_registers()) return 0.92 * full * s.window() / (s.window() + 0.8) / (1 + stores);
   const double tiles =
       filled(static_cast<int64_t>(s.outputs()), s.pooled() ? 4 : 2) * s.outputs() / (s.outputs() + 8);
-  return 0.86 * full * tiles / (1 + stores);
+  return 0.82 * full * tiles / (1 + stores);
 }
 
 double depthwise_efficiency(const Shapes& s) {
@@ -237,6 +237,10 @@ void choose_algorithms(Draft& draft) {
         conv->args.strip = std::max(choice->strip, 0);
     } else if (conv != nullptr) {
       conv->algorithm = &(int8x4 ? choose_int8x4(draft, conv->args) : choose(draft, conv->args, choice));
+      const KernelTable& k = *draft.kernels;
+      const int32_t number = implementation_of(k, *conv->algorithm);
+      if (number > 0)
+        step.predicted = implementations[number - 1].efficiency({conv->args, *conv->algorithm, k});
     }
     if (LinearStep* const layer = step.linear())
       layer->algorithm = &(int8x4 ? choose_int8x4(draft) : choose(draft, layer->args, choice));

@@ -30,6 +30,7 @@ struct DraftStep {
   std::unique_ptr<const Int8Layer> int8;
   // Depth first: the 1x1 convolution that runs with this depthwise one (depth_first.cc)
   std::unique_ptr<DraftStep> expand = nullptr;
+  double predicted = 0;  // share of a core's peak, where the cost model has a word on it
   // Prefetch fusion: the step before, in whose tiles this one runs
   const DraftStep* during = nullptr;
   // Offsets in the packed weights

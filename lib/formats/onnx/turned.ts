@@ -13,7 +13,7 @@ import { float32 } from './element.ts'
 import type { OnnxNode } from './node.ts'
 import type { Operator } from './operator.ts'
 import { picked } from './pieces.ts'
-import { indicesOf, integersOf, type Read, type Run, type Step, type Value } from './value.ts'
+import { indicesOf, integersOf, isSymbolic, type Read, type Run, type Step, type Value } from './value.ts'
 
 export class Turned extends SymbolicTensor {
   /** With the batch in front. Dimension `axis` is spread over those of left and right that are not 1. */
@@ -179,6 +179,10 @@ export function turnedResults(
     if (node.op === 'Slice') return sliced(node, inputs, first)
     if (node.op === 'Split') return split(node, inputs, first)
     if (node.op === 'Concat') return joined(node, inputs, first)
+  }
+  // rows of a table that is known, by indices of a trace
+  if (node.op === 'Gather' && inputs[1] === first && !isSymbolic(inputs[0])) {
+    return turned(step([inputs[0], first.images], run) as Tensor, first.axis, first.left, first.right)
   }
   const together = elementwise.has(node.op) || products.has(node.op)
   const own = together ? { axes: [], step, inputs } : fromTheEnd(node, read, step, inputs)
