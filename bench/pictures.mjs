@@ -95,7 +95,7 @@ for (const [name, width, height] of [
 const digits = DigitClassifier.load()
 setPictureThreads(1)
 for (const [name, path] of large) {
-  for (let i = 0; i < 5; i++) await digits.classifyFile(path)
+  for (let i = 0; i < 15; i++) await digits.classifyFile(path)
   const count = 20
   const before = process.cpuUsage()
   for (let i = 0; i < count; i++) await digits.classifyFile(path)

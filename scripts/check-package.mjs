@@ -175,6 +175,15 @@ step('require', () => {
   writeFileSync(join(home, 'require.cjs'), `const kernelet = require('kernelet')\n${use}`)
   expect(node, ['--no-warnings', 'require.cjs'], { cwd: home, env: bare }, /^works$/m)
 })
+step('pictures are read on threads', () => {
+  const program = `import { DigitClassifier } from 'kernelet'
+process.on('warning', (warning) => { throw warning })
+const { digit } = await DigitClassifier.load().classifyFile('picture.png')
+setImmediate(() => console.log(digit === null ? 'none' : 'works'))
+`
+  writeFileSync(join(home, 'pictures.mjs'), program)
+  expect(node, ['pictures.mjs'], { cwd: home, env: bare }, /^works$/m)
+})
 step('TypeScript, strict, nodenext, skipLibCheck off', () => {
   cpSync(bin('@types/node', '.'), join(home, 'node_modules/@types/node'), { recursive: true })
   cpSync(bin('undici-types', '.'), join(home, 'node_modules/undici-types'), { recursive: true })

@@ -2,7 +2,9 @@
 import { gzipSync } from 'node:zlib'
 import { decode, encode } from 'fast-png'
 import { describe, expect, test } from 'vitest'
+import { Generator } from '../lib/index.ts'
 import { decodePicture } from '../lib/vision/picture/decode.ts'
+import { unfilter } from '../lib/vision/picture/unfilter.ts'
 import { gray, grayPng, type PngParts, png, two } from './digits-pictures.ts'
 
 /** Channels and bytes of a decoded picture. */
@@ -10,6 +12,40 @@ function decoded(parts: PngParts): [channels: number, ...bytes: number[]] {
   const { data, channels } = decodePicture(png(parts))
   return [channels, ...data]
 }
+
+/** The filters as the specification writes them, a byte at a time. */
+function unfiltered(
+  filter: number,
+  row: readonly number[],
+  above: readonly number[],
+  left: number,
+): number[] {
+  const out: number[] = []
+  for (const [i, value] of row.entries()) {
+    const [a, b, c] = [out[i - left] ?? 0, above[i] ?? 0, i < left ? 0 : (above[i - left] ?? 0)]
+    const [pa, pb, pc] = [a, b, c].map((one) => Math.abs(a + b - c - one)) as [number, number, number]
+    const paeth = pa <= pb && pa <= pc ? a : pb <= pc ? b : c
+    out.push((value + [0, a, b, Math.floor((a + b) / 2), paeth][filter]!) & 255)
+  }
+  return out
+}
+
+test('every filter at every distance, with a row above and without', () => {
+  const random = new Generator(3)
+  for (let left = 1; left <= 8; left++) {
+    for (let filter = 0; filter <= 4; filter++) {
+      const [above, row] = [0, 1].map(() =>
+        Array.from({ length: 12 * left }, () => random.random() % 256),
+      ) as [number[], number[]]
+      const raw = Uint8Array.from([...above, 99, ...row])
+      unfilter(raw, filter, above.length + 1, row.length, above.length + 1, left)
+      expect([...raw]).toEqual([...above, 99, ...unfiltered(filter, row, above, left)])
+      const first = Uint8Array.from(row)
+      unfilter(first, filter, 0, row.length, 0, left)
+      expect([...first]).toEqual(unfiltered(filter, row, [], left))
+    }
+  }
+})
 
 describe('colour types and depths', () => {
   test('grey, 1 to 16 bits, becomes 0 to 255; rows begin at whole bytes', () => {

@@ -191,6 +191,9 @@ test('bundlers and file tracers can follow every way from their entry: plain imp
   // what runs as a thread is whole where it lies
   const thread = readFileSync(join(dist, 'vision/classifier/worker.js'), 'utf8')
   expect([...thread.matchAll(/^(?:import|export) .*/gm)].map(([line]) => line)).toEqual(['export {};'])
+  expect(readFileSync(join(dist, 'index.js'), 'utf8')).toContain(
+    "new URL('./vision/classifier/worker.js', import.meta.url)",
+  )
   expect([...library.matchAll(/\bimport\(([^)]*)\)/g)].map(([, what]) => what)).toEqual(['packageName']) // sharp, where it is installed
   // Node alone takes index.js, which requires the ONNX operators when they are needed; others take bundler.js
   const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))

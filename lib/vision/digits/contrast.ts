@@ -2,7 +2,7 @@
 import type { Gray, Pixels } from '../picture/pixels.ts'
 
 /** Pixels looked at, about. */
-const SAMPLES = 16_384
+const SAMPLES = 4096
 
 /** A direction of colour: what a pixel's level is made of. Its parts add up to 1, signs aside, as those of luma do. */
 export interface Contrast {

@@ -20,6 +20,8 @@ export function unfilter(
   // Without a row above, up is nothing, and whichever of left, 0 and 0 is nearest to left is left.
   if (filter === 1 || (filter === 4 && above === 0)) fromLeft(raw, at + left, end, left)
   else if (filter === 2) fromAbove(raw, at, end, above)
+  else if (filter === 3 && left === 3 && above > 0) fromMean3(raw, at, end, above)
+  else if (filter === 3 && left === 4 && above > 0) fromMean4(raw, at, end, above)
   else if (filter === 3) fromMean(raw, at, end, above, left)
   else if (filter === 4 && left === 3) fromNearest3(raw, at, end, above)
   else if (filter === 4 && left === 4) fromNearest4(raw, at, end, above)
@@ -41,21 +43,45 @@ function fromMean(raw: Uint8Array, at: number, end: number, above: number, left:
   }
 }
 
+/** RGB and RGBA, of which most pictures are: the channels side by side, as none waits for another. */
+function fromMean3(raw: Uint8Array, at: number, end: number, above: number): void {
+  let [a0, a1, a2] = [0, 0, 0]
+  for (let i = at; i < end; i += 3) {
+    a0 = (raw[i]! + ((a0 + raw[i - above]!) >> 1)) & 255
+    a1 = (raw[i + 1]! + ((a1 + raw[i - above + 1]!) >> 1)) & 255
+    a2 = (raw[i + 2]! + ((a2 + raw[i - above + 2]!) >> 1)) & 255
+    raw[i] = a0
+    raw[i + 1] = a1
+    raw[i + 2] = a2
+  }
+}
+
+function fromMean4(raw: Uint8Array, at: number, end: number, above: number): void {
+  let [a0, a1, a2, a3] = [0, 0, 0, 0]
+  for (let i = at; i < end; i += 4) {
+    a0 = (raw[i]! + ((a0 + raw[i - above]!) >> 1)) & 255
+    a1 = (raw[i + 1]! + ((a1 + raw[i - above + 1]!) >> 1)) & 255
+    a2 = (raw[i + 2]! + ((a2 + raw[i - above + 2]!) >> 1)) & 255
+    a3 = (raw[i + 3]! + ((a3 + raw[i - above + 3]!) >> 1)) & 255
+    raw[i] = a0
+    raw[i + 1] = a1
+    raw[i + 2] = a2
+    raw[i + 3] = a3
+  }
+}
+
 /**
- * Whichever of left, above and above left is nearest to left + above − above left, the first of equals. Without
- * branches: which it is changes from byte to byte, and no processor guesses that.
+ * Whichever of left, above and above left is nearest to left + above − above left, the first of equals: the larger of
+ * left and above where above left is small, the smaller where it is large, else above left. Without branches: which it
+ * is changes from byte to byte, and no processor guesses that.
  */
 function nearest(a: number, b: number, c: number): number {
-  const ofA = b - c
-  const ofB = a - c
-  const ofC = ofA + ofB
-  const toA = (ofA ^ (ofA >> 31)) - (ofA >> 31)
-  const toB = (ofB ^ (ofB >> 31)) - (ofB >> 31)
-  const toC = (ofC ^ (ofC >> 31)) - (ofC >> 31)
-  const ifB = (toB - toA) >> 31
-  const aOrB = a ^ ((a ^ b) & ifB)
-  const ifC = (toC - (toA ^ ((toA ^ toB) & ifB))) >> 31
-  return aOrB ^ ((aOrB ^ c) & ifC)
+  const less = (a - b) & ((a - b) >> 31)
+  const low = b + less
+  const high = a - less
+  const threshold = 3 * c - a - b
+  const lowOrC = low ^ ((low ^ c) & ((threshold - high) >> 31))
+  return high ^ ((high ^ lowOrC) & ((low - threshold) >> 31))
 }
 
 function fromNearest(raw: Uint8Array, at: number, end: number, above: number, left: number): void {
@@ -71,7 +97,6 @@ function fromNearest(raw: Uint8Array, at: number, end: number, above: number, le
   }
 }
 
-/** RGB and RGBA, of which most pictures are: the channels side by side, as none waits for another. */
 function fromNearest3(raw: Uint8Array, at: number, end: number, above: number): void {
   let [a0, a1, a2, c0, c1, c2] = [0, 0, 0, 0, 0, 0]
   for (let i = at; i < end; i += 3) {
