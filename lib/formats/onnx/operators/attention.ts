@@ -1,12 +1,14 @@
-/** Attention and RotaryEmbedding of opset 23: softmax(scale · Q · Kᵀ + mask) · V, made of the operations there are. */
+/**
+ * Attention of opset 23 to 25, softmax(scale · Q · Kᵀ + mask) · V, and RotaryEmbedding, made of the operations there are.
+ */
 import { add, cat, matmul, mul, permute, reshape, slice, softmax, sub, tanh } from '../../../ops/index.ts'
 import { formatShape } from '../../../tensor/shape.ts'
-import { Tensor } from '../../../tensor/tensor.ts'
+import type { Tensor } from '../../../tensor/tensor.ts'
 import * as nd from '../array.ts'
-import { float32 } from '../element.ts'
 import type { OnnxNode } from '../node.ts'
 import type { Family } from '../operator.ts'
-import { arrayOf, indicesOf, type Read, required, tensorOf, typeOf, type Value } from '../value.ts'
+import { arrayOf, indicesOf, type Read, required, tensorOf, type Value } from '../value.ts'
+import { masked, type Sight } from './attention-mask.ts'
 
 /** [n, length, heads · size] or [n, heads, length, size] → [n, heads, length, size] */
 export function inHeads(node: OnnxNode, value: Value, count: string): Tensor {
@@ -20,43 +22,19 @@ export function inHeads(node: OnnxNode, value: Value, count: string): Tensor {
   return permute(reshape(x, [n, length, heads, features / heads]), [0, 2, 1, 3])
 }
 
-/** What is added to scores: the mask itself, or −∞ where a mask of booleans says no. */
-function maskOf(node: OnnxNode, value: Value): Tensor {
-  if (typeOf(value).kind !== 'bool') return tensorOf(value, node)
-  return nd.toTensor(
-    nd.combine<number>(float32, [arrayOf(node, value)], (one) => (one === 0 ? Number.NEGATIVE_INFINITY : 0)),
-  )
-}
-
-/** Queries see the keys up to their own place, which is `before` keys on. */
-function triangle(queries: number, keys: number, before: number): Tensor {
-  const { values } = nd.allocate(float32, [queries, keys])
-  for (let i = 0; i < queries; i++) {
-    ;(values as Float32Array).fill(
-      Number.NEGATIVE_INFINITY,
-      Math.min(i * keys + i + before + 1, (i + 1) * keys),
-      (i + 1) * keys,
-    )
-  }
-  return new Tensor(values as Float32Array, [queries, keys])
-}
-
 /** How scores are made of queries and keys. */
 export interface Scoring {
   readonly scale: number | undefined
   readonly softcap: number
-  /** Are added. */
-  readonly masks: readonly Tensor[]
-  readonly causal: boolean
-  /** Keys before those of the first query. */
-  readonly before: number
+  readonly sight: Sight
 }
 
 /** What attention gives, and the scores on the way to it. */
 interface Attended {
   readonly y: Tensor
   readonly raw: Tensor
-  readonly masked: Tensor
+  readonly capped: Tensor
+  readonly bias: Tensor | undefined
   readonly weights: Tensor
 }
 
@@ -73,18 +51,18 @@ export function attended(node: OnnxNode, q: Tensor, k: Tensor, v: Tensor, scorin
   // Each head of keys serves heads / groups of queries, which are so many times as many rows.
   const rows = (heads / groups) * queries
   const grouped = groups === heads ? q : reshape(q, [n, groups, rows, size])
-  const { scale = 1 / Math.sqrt(size), softcap, causal, before } = scoring
+  const { scale = 1 / Math.sqrt(size), softcap, sight } = scoring
   const factor = Math.sqrt(scale)
   const product = matmul(mul(grouped, factor), mul(permute(k, [0, 1, 3, 2]), factor))
   const raw = groups === heads ? product : reshape(product, [n, heads, queries, keys])
-  const masks = [...scoring.masks, ...(causal ? [triangle(queries, keys, before)] : [])]
+  const { bias, forSoftmax, seen } = masked(node, sight, [n, heads, queries, keys])
   const capped = softcap > 0 ? mul(tanh(mul(raw, 1 / softcap)), softcap) : raw
-  const masked = masks.reduce(add, capped)
-  const weights = softmax(masked, -1)
+  const shares = softmax(forSoftmax ? add(capped, forSoftmax) : capped, -1)
+  const weights = seen ? mul(shares, seen) : shares
   const wide = groups === heads ? weights : reshape(weights, [n, groups, rows, keys])
   const result = matmul(wide, v)
   const y = groups === heads ? result : reshape(result, [n, heads, queries, width])
-  return { y, raw, masked, weights }
+  return { y, raw, capped, bias, weights }
 }
 
 /** [n, heads, length, size] → [n, length, heads · size] */
@@ -97,9 +75,8 @@ const Attention: Read = (node) => {
   const causal = node.flag('is_causal', false)
   const softcap = node.float('softcap', 0)
   const mode = node.int('qk_matmul_output_mode', 0)
-  if (mode < 0 || mode > 3 || ((mode === 1 || mode === 2) && softcap > 0)) {
-    throw node.unsupported(`attribute qk_matmul_output_mode=${mode} is not supported with softcap=${softcap}`)
-  }
+  if (mode < 0 || mode > 3) throw node.unsupported(`attribute qk_matmul_output_mode=${mode} is not supported`)
+  const [left, right] = [node.int('left_window_size', -1), node.int('right_window_size', -1)]
   const scale = node.has('scale') ? node.float('scale', 1) : undefined
   // Sums are float32 whatever is asked for.
   node.ignore('softmax_precision')
@@ -111,14 +88,17 @@ const Attention: Read = (node) => {
       inputs[i] ? cat([tensorOf(inputs[i], node), value], 2) : value
     const k = past(inHeads(node, required(node, inputs, 1), 'kv_num_heads'), 4)
     const v = past(inHeads(node, required(node, inputs, 2), 'kv_num_heads'), 5)
-    const { y, raw, masked, weights } = attended(node, q, k, v, {
+    const { y, raw, capped, bias, weights } = attended(node, q, k, v, {
       scale,
       softcap,
-      masks: inputs[3] ? [maskOf(node, inputs[3])] : [],
-      causal,
-      before: inputs[4]?.shape[2] ?? 0,
+      sight: { causal, left, right, mask: inputs[3], lengths: inputs[6], past: inputs[4]?.shape[2] ?? 0 },
     })
-    return [flat ? joinedHeads(y) : y, k, v, mode === 3 ? weights : mode === 0 ? raw : masked]
+    return [
+      flat ? joinedHeads(y) : y,
+      k,
+      v,
+      mode === 3 ? weights : mode === 2 && bias ? add(capped, bias) : mode === 0 ? raw : capped,
+    ]
   }
 }
 

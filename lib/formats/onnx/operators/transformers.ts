@@ -9,6 +9,7 @@ import type { Family } from '../operator.ts'
 import { arrayOf, indicesOf, isSymbolic, type Read, required, tensorOf, type Value } from '../value.ts'
 import { operand } from './arithmetic.ts'
 import { attended, inHeads, joinedHeads } from './attention.ts'
+import type { Sight } from './attention-mask.ts'
 import { int32 } from './quantize.ts'
 
 type Inputs = readonly (Value | undefined)[]
@@ -176,9 +177,7 @@ const Attention: Read = (node) => {
     const { y } = attended(node, q, keys, values, {
       scale: attributes.scale,
       softcap: 0,
-      causal: attributes.causal,
-      before: past?.shape[3] ?? 0,
-      masks: masksOf(node, inputs[3], inputs[5], keys.shape[2] ?? 0, attributes.filler),
+      sight: sightOf(node, attributes, inputs[3], inputs[5], keys, past?.shape[3] ?? 0),
     })
     if (!node.outputs[1]) return joinedHeads(y)
     if (isSymbolic(keys)) throw node.unsupported('output 1, keys and values, is for run() only')
@@ -192,14 +191,18 @@ const Attention: Read = (node) => {
   }
 }
 
-function masksOf(
+/** @param keys [n, heads, keys, size] */
+function sightOf(
   node: OnnxNode,
+  { causal, filler }: Attributes,
   mask: Value | undefined,
   bias: Value | undefined,
-  keys: number,
-  filler: number,
-): Tensor[] {
-  return [...(mask ? [paddingMask(node, mask, keys, filler)] : []), ...(bias ? [tensorOf(bias, node)] : [])]
+  keys: Tensor,
+  past: number,
+): Sight {
+  const padding = mask && paddingMask(node, mask, keys.shape[2] ?? 0, filler)
+  const both = padding && bias ? add(padding, tensorOf(bias, node)) : (padding ?? bias)
+  return { causal, left: -1, right: -1, mask: both, lengths: undefined, past }
 }
 
 /** Attention over queries, keys and values. */
@@ -225,9 +228,7 @@ const MultiHeadAttention: Read = (node) => {
     const { y } = attended(node, q, keys, values, {
       scale: attributes.scale,
       softcap: 0,
-      causal: attributes.causal,
-      before: inputs[6]?.shape[2] ?? 0,
-      masks: masksOf(node, inputs[4], inputs[5], keys.shape[2] ?? 0, attributes.filler),
+      sight: sightOf(node, attributes, inputs[4], inputs[5], keys, inputs[6]?.shape[2] ?? 0),
     })
     return [joinedHeads(y), keys, values]
   }
