@@ -131,6 +131,8 @@ const functions: [name: string, compute: (x: Tensor) => Tensor, inputShape?: num
   ['batchNorm without weights', (x) => k.batchNorm(x, weights(4), positive(4))],
   ['mean', (x) => k.mean(x, [2, 3])],
   ['localResponseNorm', (x) => k.localResponseNorm(x, 3)],
+  ['sort', (x) => k.sort(x, 2)],
+  ['argsort, the largest first', (x) => k.argsort(x, -1, { descending: true })],
   ['scaledTanh', (x) => k.scaledTanh(x, 1.5, 0.7)],
   ['LSTM', (x) => new k.LSTM(3, 4, { batchFirst: true }).forward(x), [5, 3]],
   [

@@ -210,11 +210,17 @@ export class GraphWriter {
     this.#opset = Math.max(this.#opset, opset)
   }
 
-  /** Adds a node whose value is `output`, which it returns. */
-  add(op: string, inputs: readonly string[], output: string, attributes: Attributes = {}): string {
+  /** Adds a node whose value is `output`, which it returns; `outputs`: all that it has, where it has more. */
+  add(
+    op: string,
+    inputs: readonly string[],
+    output: string,
+    attributes: Attributes = {},
+    outputs: readonly string[] = [output],
+  ): string {
     this.#nodes.push({
       input: [...inputs],
-      output: [output],
+      output: [...outputs],
       name: output,
       op_type: op,
       attribute: Object.entries(attributes).map(([name, value]) => attribute(name, value)),
@@ -225,6 +231,11 @@ export class GraphWriter {
   /** Adds a node on the way to `output`. */
   step(op: string, inputs: readonly string[], output: string, attributes: Attributes = {}): string {
     return this.add(op, inputs, this.#unused(`${output}.${op.toLowerCase()}`), attributes)
+  }
+
+  /** A name that no value has. */
+  unused(name: string): string {
+    return this.#unused(name)
   }
 
   /**
