@@ -7,11 +7,14 @@ const slow = [
   'ends',
   'examples',
   'fuzz',
+  'picture-threads',
+  'profile-cli',
   'robustness',
   'start',
   'train-cli',
   'vm-pools',
 ].map((name) => `tests/${name}.test.ts`)
+slow.push('packages/server/tests/process.test.ts')
 
 export default defineConfig({
   test: {
@@ -21,7 +24,14 @@ export default defineConfig({
     hookTimeout: 60_000,
     teardownTimeout: 10_000,
     projects: [
-      { extends: true, test: { name: 'fast', include: ['tests/**/*.test.ts'], exclude: slow } },
+      {
+        extends: true,
+        test: {
+          name: 'fast',
+          include: ['tests/**/*.test.ts', 'packages/*/tests/**/*.test.ts'],
+          exclude: [...slow, '**/node_modules/**'],
+        },
+      },
       { extends: true, test: { name: 'slow', include: slow } },
     ],
   },

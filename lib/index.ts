@@ -4,6 +4,7 @@ export { CompiledModel, compile, type RunAsyncOptions, type StepProfile } from '
 export { ModelDescription } from './compile/description.ts'
 export type { NamedCompileOptions, NamedModel, NamedShapes } from './compile/named-model.ts'
 export type { CompileOptions, Input } from './compile/options.ts'
+export type { TunedStep, TuneOptions, Tuning } from './compile/tuning.ts'
 export { type AugmentOptions, type AugmentSeed, augment, handwriting } from './data/augment.ts'
 export { Dataset, type DatasetParts } from './data/dataset.ts'
 export { type DownloadOptions, type DownloadProgress, downloadMnist } from './data/download.ts'
@@ -66,6 +67,15 @@ export { type StepReport, Trainer } from './train/trainer.ts'
 export { KerneletError, type KerneletErrorCode } from './util/errors.ts'
 export type { FilePath, FileSource } from './util/source.ts'
 export { version } from './util/version.ts'
+export {
+  Classifier,
+  type ClassifierLoadOptions,
+  type ClassifierOptions,
+  type ClassifierResult,
+  type ClassifyOptions,
+  setPictureThreads,
+} from './vision/classifier/classifier.ts'
+export type { Preparation } from './vision/classifier/preparation.ts'
 export {
   type Classification,
   DigitClassifier,

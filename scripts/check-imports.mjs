@@ -36,7 +36,31 @@ const native = [
   ['bench', 'tests', 'fuzz'],
 ]
 
+/** Folders of the server, likewise. */
+const server = [
+  'errors.ts', // refusals
+  'protocol', // the Open Inference Protocol's tensors, calls and answers
+  'models', // files as engines, batches, the registry
+  ['settings.ts', 'metrics.ts', 'pictures.ts'],
+  ['tokens.ts', 'tracing.ts'],
+  'core.ts', // all of it without a protocol
+  'http', // routes
+  'grpc',
+  'server.ts', // the routes as a plugin
+  'process.ts', // a process that serves
+  'cluster', // several
+  'serve.ts', // the program
+  'client.ts',
+  'index.ts', // public names
+]
+
 const trees = [
+  {
+    folder: 'packages/server/lib',
+    floors: server,
+    files: /\.ts$/,
+    imports: /(?:\bfrom|\bimport|\bimport\()\s*['"](\.[^'"]+)['"]/g,
+  },
   {
     folder: 'lib',
     floors: lib,

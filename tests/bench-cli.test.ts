@@ -3,6 +3,7 @@ import { type SpawnSyncOptions, spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
 import { root } from './helpers.ts'
 
@@ -49,19 +50,22 @@ describe('--help', () => {
   test('lists the commands below', () => {
     const { status, stdout } = run(['--help'])
     expect(status).toBe(0)
-    for (const command of ['kernels', 'layers', 'train', 'peers', 'compare'])
+    for (const command of ['kernels', 'layers', 'train', 'models', 'peers', 'compare'])
       expect(stdout).toContain(`  bench ${command} `)
     expect(stdout).toMatch(/^Usage: kernelet bench \[COMMAND\] \[options\]/)
     expect(stdout).toContain('-o, --output FORMAT')
   })
 
-  test.each(['kernels', 'layers', 'train', 'peers', 'compare'])('%s: usage, options, examples', (command) => {
-    const { status, stdout, stderr } = run([command, '--help'])
-    expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
-    expect(stdout).toMatch(new RegExp(`^Usage: kernelet bench ${command} `))
-    expect(stdout).toMatch(/Options:\n {2}--[\s\S]*-h, --help[\s\S]*Examples:\n {2}kernelet bench /)
-    for (const line of stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(115)
-  })
+  test.each(['kernels', 'layers', 'train', 'models', 'peers', 'compare'])(
+    '%s: usage, options, examples',
+    (command) => {
+      const { status, stdout, stderr } = run([command, '--help'])
+      expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
+      expect(stdout).toMatch(new RegExp(`^Usage: kernelet bench ${command} `))
+      expect(stdout).toMatch(/Options:\n {2}--[\s\S]*-h, --help[\s\S]*Examples:\n {2}kernelet bench /)
+      for (const line of stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(115)
+    },
+  )
 })
 
 describe('a wrong command line: exit code 2, one line, nothing measured', () => {
@@ -82,6 +86,11 @@ describe('a wrong command line: exit code 2, one line, nothing measured', () => 
     [['kernels', '--problem', 'ic1ih8'], /problem 'ic1ih8': oc is missing/],
     [['kernels', '--problem', 'ic1ih8oc1', '--algorithm', 'fft'], /algorithm: expected one of .* 'fft'/],
     [['peers', '--peer', 'tensorfow'], /--peer: tensorfow is unknown; there are onnxruntime-node/],
+    [['models', 'resnet19'], /--models: resnet19 is unknown; there are .*; did you mean resnet18\?/],
+    [
+      ['models', '--input', '3xx3', 'a.onnx'],
+      /--input: expected a shape such as 3x224x224 but received '3xx3'/,
+    ],
     [['compare', 'one.json'], /expected two files/],
     [['compare', 'a', 'b', '--fail-above', 'much'], /--fail-above: expected a percentage such as 5%/],
   ])('bench %j', (args, message) => {
@@ -256,6 +265,105 @@ describe('bench peers', () => {
       'peers/conv/mb2g2ic4ih8iw8oc6oh4ow4kh3kw3sh2sw2ph1pw1/threads:1/kernelet',
       ...(there ? ['peers/conv/mb2g2ic4ih8iw8oc6oh4ow4kh3kw3sh2sw2ph1pw1/threads:1/onnxruntime-node'] : []),
     ])
+  })
+})
+
+describe('bench models', () => {
+  writeFileSync(join(folder, 'tiny.txt'), 'input 2x6x6\nconv 4 k3 relu\nmean\nlinear 3\n')
+  /** A peer that is kernelet itself, over JSON lines; `spoil` changes its answers. */
+  const peer = (name: string, spoil: string) => {
+    writeFileSync(
+      join(folder, name),
+      `import { readFileSync } from 'node:fs'
+      import { createInterface } from 'node:readline'
+      import { loadOnnx } from ${JSON.stringify(pathToFileURL(join(root, 'dist/index.js')).href)}
+      let model
+      const inputs = {}
+      for await (const line of createInterface({ input: process.stdin })) {
+        const { do: what, key, onnx, input } = JSON.parse(line)
+        const answer = {}
+        if (what === 'open') {
+          model = loadOnnx(onnx).compile()
+          answer.version = 'twin 1.2'
+        } else if (what === 'prepare') {
+          const bytes = readFileSync(input)
+          inputs[key] = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length))
+          answer.output = [...model.run(inputs[key])]
+        } else {
+          const begin = process.hrtime.bigint()
+          model.run(inputs[key])
+          answer.ns = [Number(process.hrtime.bigint() - begin)]
+        }
+        ${spoil}
+        console.log(JSON.stringify(answer))
+      }`,
+    )
+    return `"${process.execPath}" ${name}`
+  }
+
+  test('a list of layers beside a peer that speaks JSON lines', { timeout: LONG_TEST }, () => {
+    const args = ['models', 'tiny.txt', '--peer', 'none', '--command', peer('twin.mjs', ''), '--batch', '1,3']
+    const report = measured([...args, '--numerics', 'exact,fastest', '--tune'])
+    expect(namesOf(report)).toEqual(
+      [1, 3].flatMap((batch) =>
+        ['kernelet', 'kernelet/tuned', 'kernelet/fastest', 'kernelet/fastest/tuned', 'command'].map(
+          (name) => `models/tiny/batch:${batch}/threads:1/${name}`,
+        ),
+      ),
+    )
+    const medians = report.benchmarks.filter(({ name }) => name.endsWith('_median'))
+    for (const one of medians) {
+      expect(one).toMatchObject({ difference: 0, start_ms: expect.any(Number), bound_ns: expect.any(Number) })
+      if (one.contender !== 'command') expect(one.ratio_command).toBeGreaterThan(0)
+    }
+    expect(medians[4]).toMatchObject({ runtime: 'command twin 1.2' })
+  })
+
+  test('for people: columns, and the picture', { timeout: LONG_TEST }, () => {
+    const args = ['models', '--models', 'tiny.txt', '--peer', 'none', '--plot', 'models.svg']
+    const { status, stdout } = run([...args, ...SHORT])
+    expect(status).toBe(0)
+    for (const title of ['network', 'p50', 'p90', 'img/s', 'GFLOP/s', '% of peak', 'bound', 'start', 'MB'])
+      expect(stdout).toMatch(new RegExp(`\\| *${title} *\\|`))
+    expect(readFileSync(join(folder, 'models.svg'), 'utf8')).toContain('tiny, batch 1, 1 thread')
+  })
+
+  test('a peer that computes something else ends the run', { timeout: LONG_TEST }, () => {
+    const wrong = peer('wrong.mjs', 'if (answer.output) answer.output[1] += 1')
+    expect(run(['models', 'tiny.txt', '--peer', 'none', '--command', wrong, ...SHORT])).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(
+        /tiny: command twin 1\.2: value 1 is .* where kernelet has .*; nothing was timed/,
+      ),
+    })
+  })
+
+  test.each([
+    ['ends', 'process.exit(3)', /command, 1 thread is left out: ended\./],
+    [
+      'babbles',
+      'console.log("hello")',
+      /command, 1 thread is left out: expected a line of JSON but received hello/,
+    ],
+    ['cannot', 'answer.error = "no such operator"', /command, 1 thread is left out: no such operator/],
+    [
+      'forgets',
+      'delete answer.output',
+      /command, 1 thread is left out: expected output to be a list of numbers/,
+    ],
+  ])('a peer that %s is left out; the others count', { timeout: LONG_TEST }, (name, spoil, message) => {
+    const args = ['models', 'tiny.txt', '--peer', 'none', '--command', peer(`${name}.mjs`, spoil)]
+    const { status, stdout, stderr } = run([...args, ...SHORT])
+    expect(status).toBe(0)
+    expect(stderr).toMatch(message)
+    expect(stdout).toMatch(/\| tiny .*\| kernelet \d/)
+  })
+
+  test('a file that is not there: exit code 1; among others it is left out', { timeout: LONG_TEST }, () => {
+    expect(run(['models', 'none.onnx', ...SHORT])).toMatchObject({ status: 1 })
+    const { status, stderr } = run(['models', 'none.onnx', 'tiny.txt', '--peer', 'none', ...SHORT])
+    expect(status).toBe(0)
+    expect(stderr).toMatch(/none\.onnx is left out: /)
   })
 })
 

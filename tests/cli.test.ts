@@ -8,6 +8,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -137,7 +138,7 @@ describe('classify', () => {
     mkdirSync(join(folder, 'folder.png'))
     const files: Record<string, [content: Uint8Array | string | null, message: RegExp]> = {
       'missing.png': [null, /missing\.png cannot be read: there is no such file/],
-      'folder.png': [null, /folder\.png cannot be read: it is a folder/],
+      'folder.png': [null, /folder\.png has no pictures in it/],
       'text.png': ['Dear reader,\n', /text\.png is not a picture: it begins with "Dear reader/],
       'empty.png': ['', /empty\.png is empty/],
       'half.png': [whole.subarray(0, whole.length / 2), /half\.png is not a whole PNG: it ends too early/],
@@ -157,6 +158,62 @@ describe('classify', () => {
       expect(lines[i]).toMatch(/^kernelet: /)
       expect(lines[i]).toMatch(message)
     })
+  })
+
+  test('folders, lists and the standard input', () => {
+    mkdirSync(join(folder, 'tree/b/c'), { recursive: true })
+    const four = readFileSync(join(folder, '4.png'))
+    for (const name of ['b/c/4.png', 'b/3,"x".png', 'a.txt', 'z.PNG'])
+      writeFileSync(join(folder, 'tree', name), four)
+    symlinkSync('..', join(folder, 'tree/b/up'))
+    writeFileSync(join(folder, 'names.txt'), '4.png\r\n\nblank.png\n')
+    const csv = (...args: string[]) => run(['classify', '--csv', ...args]).stdout.split('\n')
+    const [head, ...rows] = csv('tree', '4.png')
+    expect(head).toBe('file,status,label,confidence,error')
+    expect(rows).toEqual([
+      expect.stringMatching(/^"tree\/b\/3,""x""\.png",digit,4,[01]\.\d{4},$/),
+      expect.stringMatching(/^tree\/b\/c\/4\.png,digit,4,/),
+      expect.stringMatching(/^tree\/z\.PNG,digit,4,/),
+      expect.stringMatching(/^4\.png,digit,4,/),
+      '',
+    ])
+    expect(csv('--list', 'names.txt').slice(1, 3)).toEqual([
+      expect.stringMatching(/^4\.png,digit,4/),
+      'blank.png,no digit,,0.0000,',
+    ])
+    const piped = run(['classify', '-', 'missing.png', '--ndjson'], { input: four })
+    const lines = piped.stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    expect(piped.status).toBe(1)
+    expect(lines).toEqual([
+      expect.objectContaining({ file: '-', status: 'digit', digit: 4 }),
+      { file: 'missing.png', error: { code: 'ERR_IO', message: expect.stringMatching(/no such file/) } },
+    ])
+    expect(run(['classify', '--list', '-'], { input: '4.png\n' }).stdout).toMatch(/^4\.png {2}4 /)
+    expect(JSON.parse(run(['classify', '--json', '--list', '-'], { input: '' }).stdout)).toEqual([])
+    expect(run(['classify', '--list', 'none.txt']).stderr).toMatch(
+      /none\.txt cannot be read: there is no such file/,
+    )
+    expect(misused('classify', '4.png', '--csv', '--json')).toMatch(/--json and --csv do not go together/)
+    expect(misused('classify', '-', '--list', '-')).toMatch(/can be read once/)
+    expect(misused('classify', '4.png', '--threshold', '2')).toMatch(/from 0 to 1/)
+  })
+
+  test('results come in order, however many there are', () => {
+    const names = Array.from({ length: 700 }, (_, i) =>
+      i % 7 === 0 ? 'blank.png' : i % 5 === 0 ? '3-blue-pen.png' : '4.png',
+    )
+    const { stdout } = run(['classify', '--ndjson', '--list', '-'], { input: names.join('\n') })
+    const said = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    expect(said.map(({ file }) => file)).toEqual(names)
+    for (const { file, digit } of said) {
+      expect(digit).toBe(file === '4.png' ? 4 : file === 'blank.png' ? null : 3)
+    }
   })
 
   test.skipIf(process.getuid?.() === 0 || process.platform === 'win32')('no permission', () => {

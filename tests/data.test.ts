@@ -236,6 +236,25 @@ describe('folders of pictures', () => {
     expect(data.images.filter((level) => level > 0).length).toBeGreaterThan(50)
   })
 
+  test('photographs: cut, filled up or stretched to one size, in grey or colour', async () => {
+    const path = place({ '1/a.png': picture(6, 3, 51), '2/b.png': picture(3, 3, 102) })
+    const crop = await loadPictures(path, { fit: 'crop', size: 2, colour: 'rgb' })
+    expect(crop).toMatchObject({ length: 2, shape: [3, 2, 2], classes: ['1', '2'] })
+    expect([...crop.image(0), ...crop.image(1)]).toEqual([...Array(12).fill(51), ...Array(12).fill(102)])
+    const pad = await loadPictures(path, { fit: 'pad', size: 4 })
+    expect([...pad.image(0)]).toEqual([...Array(4).fill(0), ...Array(8).fill(51), ...Array(4).fill(0)])
+    for (const options of [
+      { fit: 'digit', size: 4 },
+      { size: 4 },
+      { colour: 'rgb' },
+      { fit: 'crop', size: 0 },
+    ]) {
+      await expect(loadPictures(path, options as object)).rejects.toMatchObject({ code: 'ERR_ARGUMENT' })
+    }
+    const both = loadPictures(path, { fit: 'crop', normalize: false })
+    await expect(both).rejects.toThrow(/normalize and fit do not go together/)
+  })
+
   test('what cannot be used is an error, or left out and told', async () => {
     const path = place({
       '1/blank.png': picture(30, 30, 255),

@@ -35,6 +35,8 @@ export interface Command {
   positionals: boolean
   /** Commands below this one, loaded when asked for: `kernelet bench kernels`. */
   subcommands?: Readonly<Record<string, () => Promise<Command>>>
+  /** In place of `run`, for a command whose arguments are another package's: they are handed on as they are. */
+  raw?(args: readonly string[]): Promise<number>
   /** @returns the exit code */
   run(values: Values, positionals: string[]): number | Promise<number>
 }

@@ -38,6 +38,7 @@ export async function main(args: readonly string[]): Promise<number> {
       throw new UsageError(`unknown command ${name}${didYouMean(name, commandNames())}`)
     }
     let command = await load(name)
+    if (command.raw) return await command.raw(rest)
     let left = rest
     about = `${name} `
     // `bench kernels …`: a word that is no option names a command below

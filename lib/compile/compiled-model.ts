@@ -1,7 +1,6 @@
 /** compile: a model as one native plan, and CompiledModel, what there is to do with it. */
 
 import type { NativePlan, StepDescription } from '../backend/backend.ts'
-import { native } from '../backend/node-addon.ts'
 import { type Graph, graphShapes, trace } from '../graph/graph.ts'
 import type { Model } from '../graph/model.ts'
 import { attached, toNative } from '../graph/operation.ts'
@@ -25,7 +24,10 @@ import {
 } from './buffers.ts'
 import { ModelDescription } from './description.ts'
 import { algorithmOf, type CompileOptions, checkBytes, graphOf, type Input, rangesOf } from './options.ts'
+import { planOf } from './planned.ts'
 import { fitsPattern, formatPattern, isFree, outputPatterns, Sizes, sameWeights, sized } from './sizes.ts'
+import type { Tuning } from './tuning.ts'
+import { isVerbose, tellCompiled, tellRun } from './verbose.ts'
 
 /** Options of `CompiledModel.runAsync`. */
 export interface RunAsyncOptions {
@@ -66,6 +68,8 @@ export function compile(model: Model | Graph, options: CompileOptions = {}): Com
     'shift',
     'precision',
     'calibration',
+    'tune',
+    'tuned',
   ])
   const { inputShape } = options
   if (isFree(inputShape)) return new CompiledModel(freeSizes(model, [...inputShape], options), options)
@@ -119,7 +123,10 @@ export class CompiledModel {
   readonly #inputLength: number
   readonly #outputLength: number
   readonly #maxBatch: number
+  #tuning: Tuning | undefined
+  #tuned: string | undefined
   readonly #counts: { macs: number; parameters: number } = { macs: 0, parameters: 0 }
+  readonly #verbose: boolean = isVerbose()
   #disposed = false
   /** The output handed back when the caller brings none: a view of the first images of #space. */
   #own: Float32Array = noData
@@ -154,20 +161,26 @@ export class CompiledModel {
     const { macs, parameters } = new Summary(graph)
     this.#counts = { macs, parameters }
     const nodes = graph.nodes.map((node) => toNative(node, node.name, node.inputs, node.shape))
-    this.#plan = native().compile(
-      { nodes, output: graph.output },
-      {
-        isa,
-        algorithm,
-        threads,
-        fuse,
-        byteInput: inputType === 'uint8',
-        scale: scale ?? 1 / 255,
-        shift: shift ?? 0,
-        int8: ranges !== undefined,
-        ranges,
-      },
-    )
+    const begin = performance.now()
+    const native = {
+      isa,
+      algorithm,
+      threads,
+      fuse,
+      byteInput: inputType === 'uint8',
+      scale: scale ?? 1 / 255,
+      shift: shift ?? 0,
+      int8: ranges !== undefined,
+      ranges,
+    }
+    const made = planOf({ nodes, output: graph.output }, graph, native, options)
+    this.#plan = made.plan
+    this.#tuning = made.tuning
+    this.#tuned = made.tuned
+    if (this.#verbose) {
+      const between = `${formatShape(shapes.input)} → ${formatShape(shapes.output)}`
+      tellCompiled(this.#plan, between, performance.now() - begin)
+    }
     this.#space = zeros(
       [maxBatch ?? 1, ...shapes.output],
       'compile: output for maxBatch',
@@ -203,6 +216,7 @@ export class CompiledModel {
     }
     if (this.#sizes) return this.#sized(input).run(input, output)
     this.#bind(input, output)
+    if (this.#verbose) this.#tell(this.#input, lengthOf(this.#input) / this.#inputLength)
     this.#plan.execute()
     return this.#output
   }
@@ -268,7 +282,14 @@ export class CompiledModel {
       this.#input = values
       this.#output = target
     }
-    this.#source = input
+    // (a call that tells what it does is never the short one)
+    this.#source = this.#verbose ? undefined : input
+  }
+
+  /** The times of all steps, from a run of their own. */
+  #tell(values: Values, batch: number): void {
+    const output = new Float32Array(batch * this.#outputLength)
+    tellRun(this.#plan.describe(), this.#plan.profile(values, output, batch, 1), batch)
   }
 
   /**
@@ -291,6 +312,7 @@ export class CompiledModel {
         cause: signal.reason,
       })
     }
+    if (this.#verbose) this.#tell(values, batch)
     if (output === undefined) {
       const fresh = new Float32Array(batch * this.#outputLength)
       await this.#plan.runAsync(values, fresh, batch)
@@ -346,8 +368,19 @@ export class CompiledModel {
       arenaBytes,
       weightBytes,
       ...this.#counts,
+      tuning: this.#tuned,
       steps: this.#plan.describe(),
     })
+  }
+
+  /**
+   * What tuning found, as plain JSON for `compile({ tuned })`; undefined where nothing was tuned. Where sizes are free:
+   * for the last one.
+   */
+  tuning(): Tuning | undefined {
+    this.#checkAlive()
+    if (this.#sizes) return this.#sizes.last?.tuning()
+    return structuredClone(this.#tuning)
   }
 
   /** Frees the native memory; every later call throws `ERR_DISPOSED`, except this one. */

@@ -10,10 +10,11 @@ import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
 import { lengthOf } from '../util/typed-array.ts'
 import { checkFloats } from './buffers.ts'
-import { CompiledModel, type RunAsyncOptions } from './compiled-model.ts'
+import { CompiledModel, type RunAsyncOptions, type StepProfile } from './compiled-model.ts'
 import type { ModelDescription } from './description.ts'
 import type { CompileOptions } from './options.ts'
 import { fitsPattern, formatPattern, isFree, outputPatterns, Sizes, sameWeights, sized } from './sizes.ts'
+import type { Tuning } from './tuning.ts'
 
 /** Shapes of one image, by the name of an input or output. */
 export type NamedShapes = Readonly<Record<string, readonly number[]>>
@@ -122,11 +123,26 @@ export class NamedModel {
     return this.#apart(await (this.#plan as CompiledModel).runAsync(this.#side, undefined, options), batch)
   }
 
+  /** Measures every step on its own, as `CompiledModel.profile` does. */
+  profile(
+    inputs: Readonly<Record<string, Float32Array | Tensor>>,
+    options: { iterations?: number } = {},
+  ): StepProfile[] {
+    this.#join(inputs)
+    if (this.#sizes) return this.#sized(this.#sizes, inputs).profile(inputs, options)
+    return (this.#plan as CompiledModel).profile(this.#side, options)
+  }
+
   /** What the plan does, step by step, and what it takes; where sizes are free, the plan of the last one. */
   describe(): ModelDescription {
     const model = this.#sizes ? this.#sizes.last : this
     if (model) return (model.#plan as CompiledModel).describe()
     throw new KerneletError('ERR_ARGUMENT', 'describe: no size is planned yet: run it first')
+  }
+
+  /** What tuning found, as `CompiledModel.tuning` gives it; where sizes are free, for the last one. */
+  tuning(): Tuning | undefined {
+    return this.#sizes ? this.#sizes.last?.tuning() : this.#plan?.tuning()
   }
 
   /** Frees the native memory; every later call throws `ERR_DISPOSED`, except this one. */

@@ -73,7 +73,8 @@ struct ConvArgs {
   bool src_blocked;
   const float *scale, *shift, *residual;
   int32_t parts;  // at most so many share a run (`run_part`); 0 is 1
-  int32_t strip;  // depth first only: rows of the output at a time
+  // Depth first: rows of the output at a time. Over blocks: tiles between two changes of weights; 0: as many as seem best.
+  int32_t strip;
   // Prefetch fusion with the linear layer behind: its slices run between the tiles, and while a tile is computed, the
   // weights of the slices after it are prefetched. Null where there is none; its sums lie at scratch + sums.
   const LinearSlice* slices;

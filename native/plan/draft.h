@@ -90,6 +90,11 @@ void lower_to_int8(Draft& draft);
 void choose_algorithms(Draft& draft);
 // Whether a convolution writes blocks of channels, and how. algorithms.cc
 InBlocks in_blocks(const ConvArgs& args, const KernelTable& kernels, const std::string& option);
+// The same where it was chosen; what it cannot, or must not, be is refused.
+InBlocks in_blocks(const Graph& graph, const Choice& choice, const ConvArgs& args, const KernelTable& kernels,
+                   const std::string& option);
+// The number of a kernel over planes in Choice::algorithm, 0 where it has none. algorithms.cc
+int32_t implementation_of(const KernelTable& kernels, const ConvAlgorithm& algorithm);
 // 1x1 convolutions that run with the depthwise ones behind them. depth_first.cc
 void go_depth_first(Draft& draft);
 // Linear layers that run in slices during the convolution before them. prefetch.cc
@@ -109,6 +114,9 @@ std::shared_ptr<const AlignedFloats> shared(AlignedFloats&& packed);
 bool is_divided(const Draft& draft, const DraftStep& step);
 // What describe() tells. describe.cc
 std::vector<StepDescription> describe(const Draft& draft);
+
+// The passes, in order. builder.cc
+std::unique_ptr<Plan> build_plan(const Graph& graph, const PlanOptions& options);
 
 // prefetch.cc, once weights are packed
 void cut_slices(ConvStep& conv, const LinearStep& layer);

@@ -25,7 +25,7 @@ import type { Prepared } from './prepare.ts'
 import type { PreparedNode } from './prepared-node.ts'
 import type { ModelProto } from './proto.ts'
 import { Turned } from './turned.ts'
-import { isSymbolic, type Run, tensorOf, type Value } from './value.ts'
+import { isSymbolic, type Known, type Run, tensorOf, type Value } from './value.ts'
 
 /** Options of `OnnxModel.compileNamed`. */
 export interface NamedOnnxOptions extends NamedCompileOptions {
@@ -94,6 +94,7 @@ export class OnnxModel extends Module {
   readonly #declaredBatch: number | undefined
   /** Bytes of the model's weights. */
   readonly #given: number
+  readonly #metadata: ReadonlyMap<string, string>
 
   /** @internal its types are pbf's, which is no dependency of the package */
   constructor(model: ModelProto, file: string, folder: { path: string | undefined }, output?: string) {
@@ -101,6 +102,7 @@ export class OnnxModel extends Module {
     const budget = new Budget('load')
     this.#model = within(budget, () => onnx().prepare(model, file, folder))
     this.#given = budget.given
+    this.#metadata = new Map(model.metadata_props.map(({ key, value }) => [key, value]))
     const { nodes, outputs } = this.#model
     const result = chosen(outputs, output, file)
     this.#result = result
@@ -120,6 +122,11 @@ export class OnnxModel extends Module {
   /** Version of the operator set the model was written for. */
   get opset(): number {
     return this.#model.opset
+  }
+
+  /** What the file says of itself (`metadata_props`), by key. */
+  get metadata(): ReadonlyMap<string, string> {
+    return this.#metadata
   }
 
   /** What the model must be given. */
@@ -242,6 +249,8 @@ export class OnnxModel extends Module {
       'maxBatch',
       'fuse',
       'numerics',
+      'tune',
+      'tuned',
     ])
     const { inputShapes, ...options } = given
     if (inputShapes !== undefined) objectOf(inputShapes, 'compileNamed: inputShapes')
@@ -286,22 +295,24 @@ export class OnnxModel extends Module {
     const budget = tracer
       ? new Budget('load', this.#given)
       : new Budget('run', this.#given + bytesOf([...inputs.values()]))
-    const traced = tracer ? { ...run, ofTwo: once(() => this.#shapesOfTwo(inputs, nodes)) } : run
+    const traced = tracer ? { ...run, ofTwo: once(() => this.#ofTwo(inputs, nodes)) } : run
     return within(budget, () => this.#runNodes(nodes, values, traced, tracer))
   }
 
-  /** The shapes of all values for two images; undefined where they cannot be computed. */
-  #shapesOfTwo(
+  /** What all values are for two images; undefined where they cannot be computed. */
+  #ofTwo(
     inputs: ReadonlyMap<string, Value>,
     nodes: readonly PreparedNode[],
-  ): ReadonlyMap<string, readonly number[]> | undefined {
+  ): ReadonlyMap<string, Known> | undefined {
     const zeros = [...inputs].map(([name, { shape }]): [string, Value] => {
       const two = [2 * (shape[0] ?? 1), ...shape.slice(1)]
       return [name, new Tensor(new Float32Array(elements(two)), two)]
     })
     try {
       const values = this.#run(new Map(zeros), nodes)
-      return new Map([...values].map(([name, { shape }]) => [name, shape]))
+      return new Map(
+        [...values].map(([name, value]) => [name, Tensor.is(value) ? { shape: value.shape } : value]),
+      )
     } catch (error) {
       if (error instanceof KerneletError) return undefined
       throw error

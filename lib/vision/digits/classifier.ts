@@ -1,36 +1,41 @@
 /** DigitClassifier: a picture in, a digit out. */
 
-import { type CompiledModel, compile } from '../../compile/compiled-model.ts'
 import { toTensors } from '../../formats/dtype.ts'
 import { readSafetensors } from '../../formats/safetensors.ts'
 import { LeNet5 } from '../../models/lenet5.ts'
 import { withoutInit } from '../../nn/init.ts'
-import { Sequential } from '../../nn/sequential.ts'
-import { Softmax } from '../../ops/activations.ts'
 import { checkOptions } from '../../util/check.ts'
 import { disposable } from '../../util/dispose.ts'
 import { KerneletError } from '../../util/errors.ts'
 import { packageFile } from '../../util/package-files.ts'
 import { show } from '../../util/show.ts'
-import { bytesOf, type FilePath, type FileSource } from '../../util/source.ts'
-import { decodePicture, decodePictureAsync, readPicture } from '../picture/decode.ts'
+import type { FilePath, FileSource } from '../../util/source.ts'
+import { Classifier, type ClassifierResult, type ClassifyOptions } from '../classifier/classifier.ts'
 import type { Box, Pixels } from '../picture/pixels.ts'
 import { FIELD } from './field.ts'
-import { type NormalizeOptions, normalizeDigit } from './normalize.ts'
+import type { NormalizeOptions } from './normalize.ts'
 
-/** What a picture shows. */
-export interface Classification {
-  /** Only for 'digit' was the network asked. */
-  status: 'digit' | 'no digit' | 'several digits'
-  /** 0 to 9, or null. */
-  digit: number | null
-  /** The digit's probability as the network sees it (calibrated, see the model card), 0 to 1; 0 where there is no digit. */
-  confidence: number
-  /** Of the ten digits, adding up to 1; null where there is no digit. */
-  probabilities: Float32Array | null
-  /** Where the ink is, in the picture's pixels: one box for a digit, none, or one for each of several. */
-  boxes: Box[]
-}
+/** What a picture shows; `status` tells which of these it is. Only for 'digit' was the network asked. */
+export type Classification =
+  | {
+      status: 'digit'
+      /** 0 to 9. */
+      digit: number
+      /** The digit's probability as the network sees it (calibrated, see the model card), 0 to 1. */
+      confidence: number
+      /** Of the ten digits, adding up to 1. */
+      probabilities: Float32Array
+      /** Where the digit is, in the picture's pixels: one box. */
+      boxes: Box[]
+    }
+  | {
+      status: 'no digit' | 'several digits'
+      digit: null
+      confidence: 0
+      probabilities: null
+      /** None, or one for each of several, in the picture's pixels. */
+      boxes: Box[]
+    }
 
 export interface DigitClassifierOptions {
   /**
@@ -56,12 +61,10 @@ const shippedWeights = 'models/lenet5-mnist.safetensors'
 export class DigitClassifier {
   /** `dispose`, at the end of a `using` block. */
   declare readonly [Symbol.dispose]: () => void
-  readonly #model: CompiledModel
-  readonly #form: NormalizeOptions
+  readonly #classifier: Classifier
 
-  private constructor(model: CompiledModel, form: NormalizeOptions) {
-    this.#model = model
-    this.#form = form
+  private constructor(classifier: Classifier) {
+    this.#classifier = classifier
   }
 
   /**
@@ -72,38 +75,39 @@ export class DigitClassifier {
     checkOptions('DigitClassifier.load', options, ['weights', 'isa', 'threads'])
     const { weights, isa, threads } = options
     const { network, form } = loadNetwork(weights)
-    const model = compile(new Sequential(network, new Softmax(1)), {
-      inputShape: [1, FIELD, FIELD],
-      isa,
-      threads,
-    })
-    return new DigitClassifier(model, form)
+    const { mean, std } = form
+    const inputShape = [1, FIELD, FIELD]
+    return new DigitClassifier(
+      Classifier.from(network, { inputShape, fit: 'digit', mean, std, isa, threads }),
+    )
   }
 
   /**
    * Classifies at once, on the calling thread.
    *
-   * @param picture the bytes of a PNG file, or pixels
-   * @throws KerneletError ERR_FORMAT for bytes that are no PNG or a damaged one; ERR_UNSUPPORTED for another
+   * @param picture the bytes of a PNG or BMP file, or pixels
+   * @throws KerneletError ERR_FORMAT for bytes that are no picture or a damaged one; ERR_UNSUPPORTED for another
    *   format (see `classifyAsync`) or a picture above 64 megapixels; ERR_SHAPE where the pixels do not fill
    *   width × height × channels; ERR_ARGUMENT; ERR_DISPOSED
    */
   classify(picture: Uint8Array | ArrayBuffer | Pixels): Classification {
-    const bytes = bytesOf(picture)
-    return this.#classify(bytes ? decodePicture(bytes) : checkedPixels(picture, 'classify'))
+    return digitOf(this.#classifier.classify(picture))
   }
 
   /**
    * Classifies a picture of any format that sharp reads (JPEG, WebP, AVIF, GIF, TIFF, SVG), where the package
-   * `sharp` is installed; PNG and pixels without it. Decoding by sharp is off this thread; the rest, some
-   * microseconds to a few milliseconds, is on it.
+   * `sharp` is installed; PNG, BMP and pixels without it. All but some microseconds of it is done on another thread,
+   * as by `Classifier.classifyAsync`.
    *
-   * @param picture the bytes of a picture file, or pixels
-   * @throws KerneletError (by rejection) as `classify`; ERR_UNSUPPORTED where sharp is needed but not installed
+   * @param picture the bytes of a picture file, or pixels; they must stay as they are until the promise settles
+   * @throws KerneletError (by rejection) as `classify`; ERR_UNSUPPORTED where sharp is needed but not installed;
+   *   ERR_ABORTED
    */
-  async classifyAsync(picture: Uint8Array | ArrayBuffer | Pixels): Promise<Classification> {
-    const bytes = bytesOf(picture)
-    return this.#classify(bytes ? await decodePictureAsync(bytes) : checkedPixels(picture, 'classifyAsync'))
+  async classifyAsync(
+    picture: Uint8Array | ArrayBuffer | Pixels,
+    options: ClassifyOptions = {},
+  ): Promise<Classification> {
+    return digitOf(await this.#classifier.classifyAsync(picture, options))
   }
 
   /**
@@ -111,24 +115,23 @@ export class DigitClassifier {
    *
    * @throws KerneletError (by rejection) as `classifyAsync`; ERR_IO for a file that cannot be read
    */
-  async classifyFile(path: FilePath): Promise<Classification> {
-    return this.#classify(await readPicture(path))
-  }
-
-  #classify(pixels: Pixels): Classification {
-    const { status, image, boxes } = normalizeDigit(pixels, this.#form)
-    if (image === null) return { status, digit: null, confidence: 0, probabilities: null, boxes }
-    const probabilities = this.#model.run(image).slice()
-    const confidence = Math.max(...probabilities)
-    return { status, digit: probabilities.indexOf(confidence), confidence, probabilities, boxes }
+  async classifyFile(path: FilePath, options: ClassifyOptions = {}): Promise<Classification> {
+    return digitOf(await this.#classifier.classifyFile(path, options))
   }
 
   /** Frees the network's native memory; classifying then throws ERR_DISPOSED. */
   dispose(): void {
-    this.#model.dispose()
+    this.#classifier.dispose()
   }
 }
 disposable(DigitClassifier)
+
+/** In the words of digits. */
+function digitOf({ status, index, confidence, probabilities, boxes }: ClassifierResult): Classification {
+  if (status === 'class') return { status: 'digit', digit: index, confidence, probabilities, boxes }
+  const none = status === 'several' ? 'several digits' : 'no digit'
+  return { status: none, digit: null, confidence: 0, probabilities: null, boxes }
+}
 
 /** A LeNet5 with its weights (default: those shipped), its scores calibrated, and the form its training images had. */
 export function loadNetwork(weights?: FileSource): {
@@ -147,16 +150,6 @@ export function loadNetwork(weights?: FileSource): {
     network,
     form: { mean: readNumber(metadata, 'mean', 0), std: readNumber(metadata, 'std', 1) },
   }
-}
-
-function checkedPixels(picture: unknown, who: string): Pixels {
-  if (typeof picture === 'object' && picture !== null && 'data' in picture) return picture as Pixels
-  const hint = typeof picture === 'string' ? '; classifyFile reads a file by its path' : ''
-  throw new KerneletError(
-    'ERR_ARGUMENT',
-    `${who}: expected the bytes of a picture file or { data, width, height, channels } but received ` +
-      `${show(picture)}${hint}`,
-  )
 }
 
 function readNumber(metadata: Map<string, string>, name: string, fallback: number): number {

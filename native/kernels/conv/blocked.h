@@ -367,6 +367,7 @@ void convolve(const ConvArgs& s, const Stage& g, const float* packed, const floa
   } else if (weights / many_weights < static_cast<size_t>(panels) || pooled) {
     strip = strip_rows(s) * cut.count;
   }
+  if (s.strip > 0 && !pooled) strip = s.strip;
   strip = strip < 1 ? 1 : strip > all ? all : strip;
   // whole blocks of channels, fewer where several tiles share what is near
   int run = s.ic;

@@ -1,6 +1,4 @@
-/**
- * Attention of opset 23 to 25, softmax(scale · Q · Kᵀ + mask) · V, and RotaryEmbedding, made of the operations there are.
- */
+/** Attention of opset 23 to 25 and RotaryEmbedding: softmax(scale · Q · Kᵀ + mask) · V, made of the operations there are. */
 import { add, cat, matmul, mul, permute, reshape, slice, softmax, sub, tanh } from '../../../ops/index.ts'
 import { formatShape } from '../../../tensor/shape.ts'
 import type { Tensor } from '../../../tensor/tensor.ts'
@@ -55,8 +53,8 @@ export function attended(node: OnnxNode, q: Tensor, k: Tensor, v: Tensor, scorin
   const factor = Math.sqrt(scale)
   const product = matmul(mul(grouped, factor), mul(permute(k, [0, 1, 3, 2]), factor))
   const raw = groups === heads ? product : reshape(product, [n, heads, queries, keys])
-  const { bias, forSoftmax, seen } = masked(node, sight, [n, heads, queries, keys])
   const capped = softcap > 0 ? mul(tanh(mul(raw, 1 / softcap)), softcap) : raw
+  const { bias, forSoftmax, seen } = masked(node, sight, [n, heads, queries, keys])
   const shares = softmax(forSoftmax ? add(capped, forSoftmax) : capped, -1)
   const weights = seen ? mul(shares, seen) : shares
   const wide = groups === heads ? weights : reshape(weights, [n, groups, rows, keys])
@@ -91,14 +89,17 @@ const Attention: Read = (node) => {
     const { y, raw, capped, bias, weights } = attended(node, q, k, v, {
       scale,
       softcap,
-      sight: { causal, left, right, mask: inputs[3], lengths: inputs[6], past: inputs[4]?.shape[2] ?? 0 },
+      sight: {
+        causal,
+        left,
+        right,
+        masks: inputs[3] ? [inputs[3]] : [],
+        lengths: inputs[6],
+        past: inputs[4]?.shape[2] ?? 0,
+      },
     })
-    return [
-      flat ? joinedHeads(y) : y,
-      k,
-      v,
-      mode === 3 ? weights : mode === 2 && bias ? add(capped, bias) : mode === 0 ? raw : capped,
-    ]
+    const scores = mode === 0 ? raw : mode === 1 ? capped : mode === 2 && bias ? add(capped, bias) : capped
+    return [flat ? joinedHeads(y) : y, k, v, mode === 3 ? weights : scores]
   }
 }
 

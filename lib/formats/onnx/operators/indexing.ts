@@ -6,6 +6,7 @@ import { spend } from '../budget.ts'
 import type { Scalar } from '../element.ts'
 import type { OnnxNode } from '../node.ts'
 import type { Family } from '../operator.ts'
+import { picked } from '../pieces.ts'
 import {
   arrayOf,
   dimensionOf,
@@ -18,7 +19,7 @@ import {
   type Step,
   type Value,
 } from '../value.ts'
-import { picked, rearranged } from './rearrange.ts'
+import { rearranged } from './rearrange.ts'
 import { reshaped } from './shape.ts'
 
 /** An index that may count from the end. */

@@ -22,9 +22,9 @@ import { spend } from '../budget.ts'
 import { type ElementType, float32, int64, type Scalar } from '../element.ts'
 import type { OnnxNode } from '../node.ts'
 import type { Family } from '../operator.ts'
+import { picked } from '../pieces.ts'
 import { arrayOf, indicesOf, isSymbolic, type Read, required, tensorOf } from '../value.ts'
 import { reduceMax, reduceSum } from './normalise.ts'
-import { picked } from './rearrange.ts'
 
 /** Each row divided by its largest number, or by its norm. */
 const Normalizer: Read = (node) => {

@@ -6,6 +6,7 @@ import * as nd from '../array.ts'
 import { spend } from '../budget.ts'
 import type { OnnxNode } from '../node.ts'
 import type { Family } from '../operator.ts'
+import { picked } from '../pieces.ts'
 import {
   arrayOf,
   indicesOf,
@@ -17,7 +18,7 @@ import {
   tensorOf,
   type Value,
 } from '../value.ts'
-import { onlyOneImage, picked } from './rearrange.ts'
+import { onlyOneImage } from './rearrange.ts'
 import { reshaped } from './shape.ts'
 
 /** A pixel of one dimension and what it counts; below 0: outside, a zero. */

@@ -9,7 +9,6 @@ import type { Family } from '../operator.ts'
 import { arrayOf, indicesOf, isSymbolic, type Read, required, tensorOf, type Value } from '../value.ts'
 import { operand } from './arithmetic.ts'
 import { attended, inHeads, joinedHeads } from './attention.ts'
-import type { Sight } from './attention-mask.ts'
 import { int32 } from './quantize.ts'
 
 type Inputs = readonly (Value | undefined)[]
@@ -125,6 +124,9 @@ function paddingMask(node: OnnxNode, value: Value, keys: number, filler: number)
   return nd.toTensor({ ...added, shape: wide })
 }
 
+/** No window, no lengths. */
+const everywhere = { left: -1, right: -1, lengths: undefined }
+
 interface Attributes {
   readonly scale: number | undefined
   readonly filler: number
@@ -177,7 +179,12 @@ const Attention: Read = (node) => {
     const { y } = attended(node, q, keys, values, {
       scale: attributes.scale,
       softcap: 0,
-      sight: sightOf(node, attributes, inputs[3], inputs[5], keys, past?.shape[3] ?? 0),
+      sight: {
+        ...everywhere,
+        causal: attributes.causal,
+        past: past?.shape[3] ?? 0,
+        masks: masksOf(node, inputs[3], inputs[5], keys.shape[2] ?? 0, attributes.filler),
+      },
     })
     if (!node.outputs[1]) return joinedHeads(y)
     if (isSymbolic(keys)) throw node.unsupported('output 1, keys and values, is for run() only')
@@ -191,18 +198,14 @@ const Attention: Read = (node) => {
   }
 }
 
-/** @param keys [n, heads, keys, size] */
-function sightOf(
+function masksOf(
   node: OnnxNode,
-  { causal, filler }: Attributes,
   mask: Value | undefined,
   bias: Value | undefined,
-  keys: Tensor,
-  past: number,
-): Sight {
-  const padding = mask && paddingMask(node, mask, keys.shape[2] ?? 0, filler)
-  const both = padding && bias ? add(padding, tensorOf(bias, node)) : (padding ?? bias)
-  return { causal, left: -1, right: -1, mask: both, lengths: undefined, past }
+  keys: number,
+  filler: number,
+): Tensor[] {
+  return [...(mask ? [paddingMask(node, mask, keys, filler)] : []), ...(bias ? [tensorOf(bias, node)] : [])]
 }
 
 /** Attention over queries, keys and values. */
@@ -228,7 +231,12 @@ const MultiHeadAttention: Read = (node) => {
     const { y } = attended(node, q, keys, values, {
       scale: attributes.scale,
       softcap: 0,
-      sight: sightOf(node, attributes, inputs[4], inputs[5], keys, inputs[6]?.shape[2] ?? 0),
+      sight: {
+        ...everywhere,
+        causal: attributes.causal,
+        past: inputs[6]?.shape[2] ?? 0,
+        masks: masksOf(node, inputs[4], inputs[5], keys.shape[2] ?? 0, attributes.filler),
+      },
     })
     return [joinedHeads(y), keys, values]
   }

@@ -1,0 +1,259 @@
+/** Several processes that act as one server: starts them, replaces those that die, and does for all what one is asked. */
+import cluster, { type Worker } from 'node:cluster'
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import { type Logger, pino } from 'pino'
+import { AggregatorRegistry, type MetricObject } from 'prom-client'
+import type { Settings } from '../settings.ts'
+import { type Act, type Fault, type FromPrimary, type FromWorker, START, type Start } from './messages.ts'
+
+/** Milliseconds that all workers have for an act, and for their metrics. */
+const ACT = 120_000
+const COLLECT = 5_000
+/** A worker that dies younger than this, in milliseconds, was not well: its successor waits as long. */
+const YOUNG = 1_000
+
+export interface ClusterServing {
+  log: Logger
+  address: string
+  grpcPort: number | undefined
+  drain(): Promise<boolean>
+}
+
+interface Member {
+  worker: Worker
+  ready: boolean
+  born: number
+}
+
+/** @throws Error when the first workers cannot start */
+export async function serveWorkers(settings: Settings): Promise<ClusterServing> {
+  const primary = new Primary(await withPorts(settings))
+  const { address, grpcPort } = await primary.start()
+  return { log: primary.log, address, grpcPort, drain: () => primary.drain() }
+}
+
+/** Any port that is free is chosen once: all workers, and those that come later, are to be found there. */
+async function withPorts(settings: Settings): Promise<Settings> {
+  const { host, port, grpcPort } = settings
+  return {
+    ...settings,
+    ...(port === 0 && { port: await freePort(host) }),
+    ...(grpcPort === 0 && { grpcPort: await freePort(host) }),
+  }
+}
+
+async function freePort(host: string): Promise<number> {
+  const server = createServer().listen(0, host)
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+class Primary {
+  readonly log: Logger
+  readonly #settings: Settings
+  readonly #members = new Map<number, Member>()
+  /** Answers that are waited for, by id and worker. */
+  readonly #pending = new Map<string, (message: FromWorker | undefined) => void>()
+  /** Models that the repository's unload took out. */
+  readonly #unloaded = new Set<string>()
+  /** Acts run one after another, so that all workers see them in one order. */
+  #last: Promise<unknown> = Promise.resolve()
+  #next = 0
+  #watcher = 0
+  #ending = false
+  #whole = true
+  #wasReady = false
+  #started: ((message: FromWorker) => void) | undefined
+
+  constructor(settings: Settings) {
+    this.#settings = settings
+    this.log = pino({ level: settings.logLevel })
+    // Workers accept connections themselves: one that this process had accepted, and was handing to a worker that is
+    // killed just then, would neither be answered nor closed.
+    cluster.schedulingPolicy = cluster.SCHED_NONE
+    cluster.setupPrimary({ exec: fileURLToPath(new URL('./worker.js', import.meta.url)), args: [] })
+    cluster.on('exit', (worker, code, signal) => this.#died(worker, code, signal))
+  }
+
+  async start(): Promise<{ address: string; grpcPort: number | undefined }> {
+    const all = Array.from({ length: this.#settings.workers }, () => this.#fork())
+    let place = { address: '', grpcPort: undefined as number | undefined }
+    let left = all.length
+    await new Promise<void>((resolve, reject) => {
+      this.#started = (message) => {
+        if (message.kind === 'failed') {
+          this.#ending = true
+          for (const { worker } of this.#members.values()) worker.process.kill('SIGKILL')
+          reject(new Error(message.message))
+        }
+        if (message.kind === 'state' && --left === 0) {
+          place = message
+          resolve()
+        }
+      }
+    })
+    this.#started = undefined
+    return place
+  }
+
+  async drain(): Promise<boolean> {
+    this.#ending = true
+    this.#tellReady()
+    const { grace } = this.#settings
+    const members = [...this.#members.values()]
+    for (const { worker } of members) this.#tell(worker, { kind: 'drain' })
+    await Promise.all(
+      members.map(
+        ({ worker }) =>
+          new Promise<void>((resolve) => {
+            if (worker.isDead()) return resolve()
+            const timer = setTimeout(() => {
+              this.#whole = false
+              worker.process.kill('SIGKILL')
+            }, grace + 5000)
+            worker.once('exit', () => {
+              clearTimeout(timer)
+              resolve()
+            })
+          }),
+      ),
+    )
+    return this.#whole
+  }
+
+  #fork(): Worker {
+    // One of them looks at the files, and asks for what has changed to be loaded by all.
+    const watch = this.#settings.watch && !this.#members.has(this.#watcher)
+    const start: Start = {
+      settings: { ...this.#settings, watch },
+      except: [...this.#unloaded],
+    }
+    const worker = cluster.fork({ [START]: JSON.stringify(start) })
+    if (watch) this.#watcher = worker.id
+    this.#members.set(worker.id, { worker, ready: false, born: performance.now() })
+    worker.on('message', (message: FromWorker) => this.#hear(worker, message))
+    worker.on('error', () => undefined)
+    return worker
+  }
+
+  #died(worker: Worker, code: number, signal: string): void {
+    const member = this.#members.get(worker.id)
+    this.#members.delete(worker.id)
+    for (const [key, answer] of this.#pending) {
+      if (key.startsWith(`${worker.id} `)) {
+        this.#pending.delete(key)
+        answer(undefined)
+      }
+    }
+    if (this.#ending || !member) return
+    this.log.error({ worker: worker.process.pid, code, signal }, 'a worker died; another takes its place')
+    this.#tellReady()
+    const age = performance.now() - member.born
+    setTimeout(() => this.#ending || this.#fork(), age < YOUNG ? YOUNG : 0)
+  }
+
+  #hear(worker: Worker, message: FromWorker): void {
+    const member = this.#members.get(worker.id)
+    if (!member) return
+    switch (message.kind) {
+      case 'state':
+        member.ready = message.ready
+        this.#started?.(message)
+        this.#tellReady()
+        break
+      case 'failed':
+        this.log.error({ worker: worker.process.pid, reason: message.message }, 'a worker could not start')
+        this.#started?.(message)
+        break
+      case 'done':
+      case 'collected':
+        this.#pending.get(`${worker.id} ${message.id}`)?.(message)
+        break
+      case 'ask':
+        void this.#answer(worker, message)
+        break
+      case 'drained':
+        this.#whole &&= message.whole
+        break
+    }
+  }
+
+  async #answer(worker: Worker, ask: FromWorker & { kind: 'ask' }): Promise<void> {
+    if (ask.verb === 'metrics') {
+      return this.#tell(worker, { kind: 'answer', id: ask.id, text: await this.#metrics() })
+    }
+    const error = await this.#act({ verb: ask.verb, name: ask.name })
+    this.#tell(worker, { kind: 'answer', id: ask.id, error })
+  }
+
+  /** Done by all workers, or why it was not. */
+  async #act(act: Act): Promise<Fault | undefined> {
+    const turn = this.#last.then(async () => {
+      const answers = await this.#everywhere({ kind: 'act', ...act }, ACT)
+      const fault = answers
+        .map((answer) => (answer?.kind === 'done' ? answer.error : undefined))
+        .find(Boolean)
+      if (fault) return fault
+      if (act.verb === 'unload') this.#unloaded.add(act.name)
+      else this.#unloaded.delete(act.name)
+      // A worker that was starting meanwhile read the old list.
+      const late = [...this.#members.values()].filter(({ ready }) => !ready)
+      for (const { worker } of late) {
+        worker.once('message', () => this.#tell(worker, { kind: 'act', id: this.#next++, ...act }))
+      }
+      return undefined
+    })
+    this.#last = turn.catch(() => undefined)
+    return turn
+  }
+
+  async #metrics(): Promise<string> {
+    const answers = await this.#everywhere({ kind: 'collect' }, COLLECT)
+    const all = answers.flatMap((answer) =>
+      answer?.kind === 'collected' ? [answer.metrics as MetricObject[]] : [],
+    )
+    return AggregatorRegistry.aggregate(all).metrics()
+  }
+
+  /** Asks all workers that are up; undefined for one that died or did not answer. */
+  #everywhere(
+    message: { kind: 'collect' } | ({ kind: 'act' } & Act),
+    patience: number,
+  ): Promise<(FromWorker | undefined)[]> {
+    const id = this.#next++
+    const up = [...this.#members.values()].filter(({ ready }) => ready)
+    return Promise.all(
+      up.map(
+        ({ worker }) =>
+          new Promise<FromWorker | undefined>((resolve) => {
+            const key = `${worker.id} ${id}`
+            const timer = setTimeout(() => this.#pending.get(key)?.(undefined), patience)
+            this.#pending.set(key, (answer) => {
+              clearTimeout(timer)
+              this.#pending.delete(key)
+              resolve(answer)
+            })
+            this.#tell(worker, { ...message, id } as FromPrimary)
+          }),
+      ),
+    )
+  }
+
+  #tellReady(): void {
+    const members = [...this.#members.values()]
+    const ready =
+      !this.#ending && members.length === this.#settings.workers && members.every((member) => member.ready)
+    if (ready === this.#wasReady && !ready) return
+    this.#wasReady = ready
+    for (const { worker } of members) this.#tell(worker, { kind: 'ready', ready })
+  }
+
+  #tell(worker: Worker, message: FromPrimary): void {
+    if (worker.isConnected() && !worker.isDead()) worker.send(message, () => undefined)
+  }
+}

@@ -1,0 +1,82 @@
+/** Pictures to classes: a raw body, several files of a form, or base64 in JSON. */
+import type { FastifyRequest } from 'fastify'
+import type { Core } from '../core.ts'
+import { badRequest, RequestError, refusalOf } from '../errors.ts'
+import type { ServedModel } from '../models/registry.ts'
+import { answerOf, classifierOf, classify, classifyAll, type PictureAnswer } from '../pictures.ts'
+import { shown } from '../protocol/datatypes.ts'
+import { fieldsOf, parseJson } from '../protocol/read.ts'
+
+/** One answer for one picture, a list for several. */
+export async function classifyRequest(
+  core: Core,
+  served: ServedModel,
+  request: FastifyRequest,
+  digits: boolean,
+): Promise<PictureAnswer | { results: PictureAnswer[] }> {
+  classifierOf(served)
+  const { settings } = core
+  const begin = performance.now()
+  const given = await picturesOf(request, settings.maxFiles, settings.maxBody)
+  const metrics = core.metrics.of(served.name)
+  const answer =
+    given instanceof Uint8Array
+      ? answerOf(await classify(served, given, settings), digits)
+      : { results: await classifyAll(served, given, settings, digits) }
+  metrics.succeeded({ queue: 0, compute: 0 }, 1000 * (performance.now() - begin))
+  return answer
+}
+
+async function picturesOf(
+  request: FastifyRequest,
+  most: number,
+  largest: number,
+): Promise<Uint8Array | Uint8Array[]> {
+  if (request.isMultipart()) return filesOf(request, most, largest)
+  const { body } = request
+  if (!(body instanceof Uint8Array) || body.length === 0) throw badRequest('The request has no picture')
+  if (!/^application\/json/i.test(request.headers['content-type'] ?? '')) return body
+  const { image, images } = fieldsOf(parseJson(body), 'The body')
+  if (typeof image === 'string' && images === undefined) return base64(image, 'image')
+  if (!Array.isArray(images) || image !== undefined) {
+    throw badRequest('The body must be { "image": BASE64 } or { "images": [BASE64, …] }')
+  }
+  if (images.length > most) throw tooMany(most)
+  return images.map((one, i) => base64(one, `images[${i}]`))
+}
+
+function base64(text: unknown, what: string): Uint8Array {
+  if (typeof text !== 'string') throw badRequest(`${what} must be a picture in base64 but is ${shown(text)}`)
+  // a data: URL as browsers make them
+  return Buffer.from(text.replace(/^data:[^,]{0,100},/, ''), 'base64')
+}
+
+async function filesOf(request: FastifyRequest, most: number, largest: number): Promise<Uint8Array[]> {
+  const files: Uint8Array[] = []
+  let left = largest
+  try {
+    const parts = request.parts({
+      limits: { files: most, fileSize: largest, fields: 16, fieldSize: 1024, parts: most + 16 },
+    })
+    for await (const part of parts) {
+      if (part.type !== 'file') continue
+      const bytes = await part.toBuffer()
+      left -= bytes.length
+      if (left < 0)
+        throw new RequestError('too_large', `The pictures have more than ${largest} bytes (--max-body)`)
+      files.push(bytes)
+    }
+  } catch (error) {
+    const refusal = refusalOf(error)
+    // What the parser of forms throws is about the form.
+    throw refusal.reason === 'internal'
+      ? badRequest(`The form cannot be read: ${(error as Error).message}`)
+      : refusal
+  }
+  if (files.length === 0) throw badRequest('The form has no file')
+  return files
+}
+
+function tooMany(most: number): RequestError {
+  return new RequestError('too_large', `At most ${most} pictures are taken at once (--max-files)`)
+}

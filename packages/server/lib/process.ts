@@ -1,0 +1,122 @@
+/** A process that serves: sockets, limits against slow clients, and an end that loses no request. */
+import { randomUUID } from 'node:crypto'
+import { rm } from 'node:fs/promises'
+import { Server, type Socket } from 'node:net'
+import { setTimeout as pause } from 'node:timers/promises'
+import fastify, { type FastifyInstance, LogController } from 'fastify'
+import type { Core, Log } from './core.ts'
+import { serveGrpc } from './grpc/server.ts'
+import { partsOf, type Surroundings } from './server.ts'
+import type { Settings } from './settings.ts'
+
+/** Milliseconds that a client may take to send its headers, and a whole request. */
+const HEADERS = 10_000
+const REQUEST = 30_000
+/** Milliseconds that an end is announced, and that idle connections have to hear of it. */
+const FAREWELL = 150
+
+/** Without what HTTP's own does: close idle connections at once. */
+const stopListening = Server.prototype.close
+
+export interface Serving {
+  core: Core
+  app: FastifyInstance
+  log: Log
+  /** http://127.0.0.1:8080, or the path of a socket. */
+  address: string
+  grpcPort: number | undefined
+  /** Ends: no more requests are taken, those that came are answered. Resolves to whether all were within `grace`. */
+  drain(): Promise<boolean>
+}
+
+export async function serveHere(settings: Settings, options: Surroundings = {}): Promise<Serving> {
+  const app = fastify({
+    logger: settings.logLevel === 'silent' ? false : { level: settings.logLevel },
+    logController: new LogController({ disableRequestLogging: true }),
+    trustProxy: settings.trustProxy,
+    bodyLimit: settings.maxBody,
+    connectionTimeout: 0,
+    requestTimeout: REQUEST,
+    keepAliveTimeout: 72_000,
+    forceCloseConnections: false,
+    return503OnClosing: false,
+    requestIdHeader: 'x-request-id',
+    genReqId: () => randomUUID(),
+    routerOptions: { maxParamLength: 256 },
+    http: { headersTimeout: HEADERS, connectionsCheckingInterval: 1000 },
+    clientErrorHandler: (error, socket) => answerBrokenRequest(error.code, socket),
+  })
+  let farewell = false
+  const { core, plugin } = partsOf(settings, { ...options, alone: true })
+  app.addHook('onSend', (_request, reply, payload, done) => {
+    if (farewell) reply.header('connection', 'close')
+    done(null, payload)
+  })
+  await app.register(plugin)
+  const { host, port, socket } = settings
+  const address = await app.listen(
+    socket === undefined
+      ? { host, port, listenTextResolver: quiet }
+      : { path: socket, listenTextResolver: quiet },
+  )
+  const grpc = settings.grpcPort === undefined ? undefined : await serveGrpc(core, settings)
+
+  let ending: Promise<boolean> | undefined
+  const drain = async (): Promise<boolean> => {
+    core.draining = true
+    const begin = performance.now()
+    // Who asks whether it is ready hears that it is not, before anybody is refused.
+    await pause(Math.min(FAREWELL, settings.grace / 4))
+    // No more connections, in all processes; then those there are, are told to close in an answer: nobody is sent away
+    // to come back at a closing door. One closed while its next request is on the way would lose that, so idle ones
+    // stay for a moment.
+    const closed = new Promise<void>((resolve) => stopListening.call(app.server, () => resolve()))
+    await pause(Math.min(FAREWELL, settings.grace / 4))
+    farewell = true
+    await pause(Math.min(FAREWELL, settings.grace / 4))
+    app.server.closeIdleConnections()
+    let whole = true
+    const timer = setTimeout(
+      () => {
+        whole = false
+        app.server.closeAllConnections()
+        grpc?.stop()
+      },
+      Math.max(0, settings.grace - (performance.now() - begin)),
+    )
+    await Promise.all([closed, grpc?.drain()])
+    clearTimeout(timer)
+    await app.close()
+    if (socket !== undefined) await rm(socket, { force: true })
+    return whole
+  }
+  return {
+    core,
+    app,
+    log: app.log,
+    address: socket ?? address,
+    grpcPort: grpc?.port,
+    drain: () => (ending ??= drain()),
+  }
+}
+
+const quiet = (): string => 'listening'
+
+/** Answers what was no request of HTTP, or did not come in time. */
+function answerBrokenRequest(code: string, socket: Socket): void {
+  if (code === 'ECONNRESET' || socket.destroyed || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const [status, message] =
+    code === 'HPE_HEADER_OVERFLOW'
+      ? ['431 Request Header Fields Too Large', 'The headers of the request are too large']
+      : code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? ['408 Request Timeout', 'The request did not come in time']
+        : ['400 Bad Request', 'The request is not HTTP']
+  const body = JSON.stringify({ error: message })
+  socket.end(
+    `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
+    () => socket.destroy(),
+  )
+}

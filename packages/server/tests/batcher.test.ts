@@ -1,0 +1,171 @@
+import { describe, expect, test } from 'vitest'
+import { RequestError } from '../lib/errors.ts'
+import { Batcher, type BatcherOptions, type Job, type Plan } from '../lib/models/batcher.ts'
+import { unmeasured } from '../lib/models/measures.ts'
+import { bytesOf } from '../lib/protocol/datatypes.ts'
+
+/** Doubles one number an image; tells how large the batches were. */
+function doubling(options: { slow?: boolean; fault?: (batch: number) => boolean } = {}): Plan & {
+  sizes: number[]
+  release(): void
+} {
+  const sizes: number[] = []
+  const held: (() => void)[] = []
+  let warm = true
+  const run = (x: Float32Array): Float32Array[] => {
+    if (!warm && options.fault?.(x.length)) throw new Error('broken')
+    return [x.map((value) => 2 * value)]
+  }
+  return {
+    type: 'FP32',
+    inputBytes: [4],
+    outputLengths: [1],
+    sizes,
+    run(inputs) {
+      // a model is slow where its warm-up is
+      const end = performance.now() + (options.slow ? 1 : 0)
+      while (performance.now() < end);
+      sizes.push((inputs[0] as Float32Array).length)
+      return run(inputs[0] as Float32Array)
+    },
+    async runAsync(inputs) {
+      warm = false
+      const copy = (inputs[0] as Float32Array).slice()
+      sizes.push(copy.length)
+      await new Promise<void>((resolve) => held.push(resolve))
+      return run(copy)
+    },
+    release() {
+      held.shift()?.()
+    },
+  }
+}
+
+const defaults: BatcherOptions = { maxBatch: 8, maxDelay: 0, queue: 100 }
+
+function batcherOf(plan: ReturnType<typeof doubling>, options: Partial<BatcherOptions> = {}): Batcher {
+  const batcher = new Batcher(plan, { ...defaults, ...options }, unmeasured)
+  plan.sizes.length = 0
+  return batcher
+}
+
+function submit(batcher: Batcher, values: number[], parts: Partial<Job> = {}): Promise<number[]> {
+  return new Promise((resolve, reject) => {
+    batcher.submit({
+      inputs: [bytesOf(Float32Array.from(values))],
+      images: values.length,
+      deadline: Number.POSITIVE_INFINITY,
+      alive: () => true,
+      done: (error, outputs) => (error ? reject(error) : resolve(Array.from(outputs[0] as Float32Array))),
+      ...parts,
+    })
+  })
+}
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
+describe('a quick model', () => {
+  test('runs what came in one turn as one batch, each with its own results', async () => {
+    const plan = doubling()
+    const batcher = batcherOf(plan)
+    const results = await Promise.all([submit(batcher, [1]), submit(batcher, [2, 3]), submit(batcher, [4])])
+    expect(results).toEqual([[2], [4, 6], [8]])
+    expect(plan.sizes).toEqual([4])
+  })
+
+  test('cuts batches at maxBatch, and requests that are larger', async () => {
+    const plan = doubling()
+    const batcher = batcherOf(plan)
+    const large = Array.from({ length: 19 }, (_, i) => i)
+    const results = await Promise.all([
+      submit(batcher, [1, 2, 3]),
+      submit(batcher, large),
+      submit(batcher, [7]),
+    ])
+    expect(results).toEqual([[2, 4, 6], large.map((value) => 2 * value), [14]])
+    expect(Math.max(...plan.sizes)).toBeLessThanOrEqual(8)
+    expect(plan.sizes.reduce((a, b) => a + b)).toBe(23)
+  })
+
+  test('takes bytes at any offset', async () => {
+    const bytes = new Uint8Array(9)
+    bytes.set(bytesOf(Float32Array.of(3, 5)), 1)
+    const plan = doubling()
+    expect(await submit(batcherOf(plan), [0, 0], { inputs: [bytes.subarray(1)] })).toEqual([6, 10])
+  })
+})
+
+describe('a slow model', () => {
+  test('leaves the event loop; what comes meanwhile shares the next batch', async () => {
+    const plan = doubling({ slow: true })
+    const batcher = batcherOf(plan)
+    const first = submit(batcher, [1])
+    await turn()
+    await turn()
+    const others = [submit(batcher, [2]), submit(batcher, [3])]
+    plan.release()
+    expect(await first).toEqual([2])
+    await turn()
+    await turn()
+    plan.release()
+    expect(await Promise.all(others)).toEqual([[4], [6]])
+    expect(plan.sizes).toEqual([1, 2])
+  })
+
+  test('refuses beyond the queue, at once, and makes room when somebody hangs up', async () => {
+    const plan = doubling({ slow: true })
+    const batcher = batcherOf(plan, { queue: 2, maxBatch: 1 })
+    const first = submit(batcher, [1])
+    await turn()
+    await turn()
+    let there = true
+    const gone = submit(batcher, [2], { alive: () => there })
+    const second = submit(batcher, [3])
+    await expect(submit(batcher, [4])).rejects.toMatchObject({ statusCode: 503, reason: 'overloaded' })
+    await expect(submit(batcher, [4, 5, 6])).rejects.toMatchObject({ statusCode: 413 })
+    there = false
+    const third = submit(batcher, [5])
+    await expect(gone).rejects.toMatchObject({ reason: 'hung_up' })
+    expect(batcher.waiting).toBe(2)
+    for (let i = 0; i < 12; i++) {
+      plan.release()
+      await turn()
+    }
+    expect(await Promise.all([first, second, third])).toEqual([[2], [6], [10]])
+    expect(plan.sizes).toEqual([1, 1, 1])
+  })
+
+  test('answers one whose time is over while a batch runs, and never runs it', async () => {
+    const plan = doubling({ slow: true })
+    const batcher = batcherOf(plan)
+    const first = submit(batcher, [1])
+    await turn()
+    await turn()
+    const late = submit(batcher, [2], { deadline: performance.now() + 5 })
+    await expect(late).rejects.toMatchObject({ statusCode: 504 })
+    plan.release()
+    await first
+    await batcher.drained()
+    expect(plan.sizes).toEqual([1])
+  })
+
+  test('hands a fault to those of the batch, and goes on', async () => {
+    const plan = doubling({ slow: true, fault: (batch) => batch === 2 })
+    const batcher = batcherOf(plan)
+    const both = [submit(batcher, [1]), submit(batcher, [2])]
+    await turn()
+    plan.release()
+    for (const one of both) await expect(one).rejects.toThrow('broken')
+    const next = submit(batcher, [3])
+    await turn()
+    await turn()
+    plan.release()
+    expect(await next).toEqual([6])
+    await batcher.drained()
+  })
+})
+
+test('drained resolves at once when nothing waits', async () => {
+  await batcherOf(doubling()).drained()
+  expect(new RequestError('overloaded', '').statusCode).toBe(503)
+})

@@ -1,0 +1,283 @@
+import { execFileSync, spawnSync } from 'node:child_process'
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import { Agent, request } from 'node:http'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { malform } from '../bench/malformed.mjs'
+import { InferenceClient } from '../lib/client.ts'
+import { binary, folder, noise, root, saveSmall, writeToken } from './helpers.ts'
+import { start } from './programs.ts'
+
+const pixels = Uint8Array.from({ length: 784 }, (_, i) => (i * 31) % 256)
+const call = binary(
+  {
+    inputs: [
+      { name: 'image', datatype: 'UINT8', shape: [1, 1, 28, 28], parameters: { binary_data_size: 784 } },
+    ],
+  },
+  pixels,
+)
+
+/** One inference on a connection of the agent: its status, or what broke. */
+function infer(address: string, agent: Agent): Promise<number | string> {
+  return new Promise((resolve) => {
+    const sent = request(
+      `${address}/v2/models/digits/infer`,
+      { agent, method: 'POST', headers: call.headers },
+      (response) => {
+        response.resume()
+        response.on('end', () => resolve(response.statusCode ?? 0))
+        response.on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message))
+      },
+    )
+    sent.on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message))
+    sent.end(call.payload)
+  })
+}
+
+/** Asks until it is told to stop; gives all that came, and the longest wait in milliseconds. */
+function load(address: string, clients: number) {
+  const agent = new Agent({ keepAlive: true, maxSockets: clients })
+  const came = new Map<number | string, number>()
+  let running = true
+  let longest = 0
+  const all = Promise.all(
+    Array.from({ length: clients }, async () => {
+      while (running) {
+        const begin = performance.now()
+        const status = await infer(address, agent)
+        longest = Math.max(longest, performance.now() - begin)
+        came.set(status, (came.get(status) ?? 0) + 1)
+        // nothing listens any more
+        if (status === 'ECONNREFUSED') break
+      }
+    }),
+  )
+  return {
+    async stop() {
+      running = false
+      await all
+      agent.destroy()
+      return { came: Object.fromEntries(came), longest }
+    },
+    all,
+  }
+}
+
+/** JSON whose numbers have six digits: the last bits are those of a CPU with fused multiply-add. */
+function rounded(text: string): unknown {
+  return JSON.parse(text, (_, value) => (typeof value === 'number' ? Number(value.toFixed(6)) : value))
+}
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+
+test('the lines of the README are answered as printed there', async () => {
+  const readme = readFileSync(join(root, 'packages/server/README.md'), 'utf8')
+  const blocks = [...readme.matchAll(/```sh\n(curl [\s\S]*?)```\n```json\n([\s\S]*?)```/g)]
+  expect(blocks.length).toBeGreaterThanOrEqual(4)
+  const { address, child, ended } = await start()
+  for (const [, command = '', printed = ''] of blocks) {
+    const line = command.replaceAll('http://127.0.0.1:8080', address)
+    const came = execFileSync('sh', ['-c', line], {
+      cwd: root,
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+    expect(rounded(came)).toEqual(rounded(printed))
+  }
+  child.kill('SIGTERM')
+  expect(await ended).toBe(0)
+})
+
+describe('the command', () => {
+  const serve = (...args: string[]) =>
+    spawnSync(process.execPath, [join(root, 'bin/kernelet.js'), 'serve', ...args], {
+      encoding: 'utf8',
+      timeout: 20_000,
+    })
+
+  test('--help, and settings that are none', () => {
+    expect(serve('--help')).toMatchObject({
+      status: 0,
+      stdout: expect.stringMatching(/--max-batch N .*\(64\)/),
+    })
+    expect(serve('--prot', '1')).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(/kernelet: serve: .*--prot/),
+    })
+    expect(serve('--model', 'a=/none.onnx', '--log-level', 'silent')).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/none\.onnx/),
+    })
+    expect(serve('--token-file', join(folder(), 'none'))).toMatchObject({ status: 2 })
+  })
+
+  test('a socket that is the owner of its path, and gone at the end', async () => {
+    const socket = join(folder(), 'kernelet.sock')
+    const { child, ended } = await start('--socket', socket)
+    expect(statSync(socket).isSocket()).toBe(true)
+    const came = execFileSync('curl', ['-s', '--unix-socket', socket, 'http://x/v2/health/ready'], {
+      encoding: 'utf8',
+    })
+    expect(came).toBe('{"ready":true}')
+    child.kill('SIGTERM')
+    expect(await ended).toBe(0)
+    expect(() => statSync(socket)).toThrow()
+  })
+
+  test('warns of a server for everybody without a token', async () => {
+    const { log, child } = await start('--host', '0.0.0.0')
+    expect(log.map(({ msg }) => msg)).toContainEqual(expect.stringMatching(/anybody who reaches 0\.0\.0\.0/))
+    child.kill('SIGTERM')
+  })
+})
+
+test('the client of TypeScript', async () => {
+  const path = join(folder(), 'small.onnx')
+  const model = saveSmall(path).compile({ inputShape: [1, 8, 8] })
+  const tokenFile = writeToken(join(folder(), 'token'), 'secret')
+  const { address, child } = await start('--model', `small=${path}`, '--token-file', tokenFile)
+  const client = new InferenceClient(address, { token: 'secret' })
+  expect(await client.ready()).toBe(true)
+  const data = noise(128)
+  const { outputs, modelVersion, id } = await client.infer(
+    'small',
+    { shape: [2, 1, 8, 8], data },
+    { id: 'x' },
+  )
+  expect([modelVersion, id]).toEqual(['1', 'x'])
+  expect(outputs).toEqual([{ name: 'output', datatype: 'FP32', shape: [2, 3], data: model.run(data) }])
+  await expect(client.infer('small', { shape: [1, 2], data: noise(2) })).rejects.toMatchObject({
+    status: 400,
+    message: expect.stringMatching(/\[1,2\]/),
+  })
+  await expect(new InferenceClient(address).metadata('small')).rejects.toMatchObject({ status: 401 })
+  child.kill('SIGTERM')
+})
+
+test.each([1, 2])('SIGTERM under load with %i processes: no request is lost, exit 0', async (workers) => {
+  for (let i = 0; i < 2; i++) {
+    const { address, child, ended, log } = await start('--workers', String(workers))
+    const { stop } = load(address, 8)
+    await pause(300)
+    child.kill('SIGTERM')
+    expect(await ended).toBe(0)
+    const { came } = await stop()
+    expect(Object.keys(came).filter((key) => key !== '200' && key !== 'ECONNREFUSED')).toEqual([])
+    expect(came[200]).toBeGreaterThan(10)
+    expect(log.at(-1)).toMatchObject({ msg: 'all requests answered' })
+  }
+})
+
+test('several processes act as one: killed ones are replaced, metrics are sums, models change in all', async () => {
+  const models = folder()
+  saveSmall(join(models, 'small.onnx'), 1)
+  const tokenFile = writeToken(join(folder(), 'token'), 'secret')
+  const shipped = join(root, 'models/lenet5-mnist.safetensors')
+  const { address, child, ended, log } = await start(
+    '--workers',
+    '2',
+    '--models',
+    models,
+    '--model',
+    `digits=${shipped}`,
+    '--token-file',
+    tokenFile,
+  )
+  const headers = { authorization: 'Bearer secret' }
+  Object.assign(call.headers, headers)
+  const text = async (url: string, method = 'GET') => (await fetch(address + url, { method, headers })).text()
+  const { stop } = load(address, 8)
+  for (let i = 0; i < 3; i++) {
+    await pause(400)
+    const workers = execFileSync('pgrep', ['-P', String(child.pid)], { encoding: 'utf8' })
+      .trim()
+      .split('\n')
+    process.kill(Number(workers[i % workers.length]), 'SIGKILL')
+    await expect.poll(() => log.filter(({ pid }) => pid === child.pid).length, { timeout: 5000 }).toBe(i + 2)
+    await expect
+      .poll(async () => (await fetch(`${address}/v2/health/ready`).catch(() => undefined))?.status, {
+        timeout: 15_000,
+      })
+      .toBe(200)
+  }
+  const { came, longest } = await stop()
+  expect(
+    Object.keys(came).filter((key) => !['200', 'ECONNRESET', 'EPIPE', 'socket hang up'].includes(key)),
+  ).toEqual([])
+  expect(came[200]).toBeGreaterThan(10)
+  expect(longest).toBeLessThan(5000)
+  expect(log.filter(({ msg }) => String(msg).startsWith('a worker died')).length).toBe(3)
+
+  // asked on many connections, of whichever process
+  const states = async (url: string) =>
+    new Set(
+      await Promise.all(
+        Array.from(
+          { length: 20 },
+          async () => (await fetch(address + url, { headers: { ...headers, connection: 'close' } })).status,
+        ),
+      ),
+    )
+  expect(await states('/v2/models/small')).toEqual(new Set([200]))
+  expect(await text('/v2/repository/models/small/unload', 'POST')).toBe('{}')
+  expect(await states('/v2/models/small')).toEqual(new Set([404]))
+  expect(await text('/v2/repository/models/small/load', 'POST')).toBe('{}')
+  expect(await states('/v2/models/small')).toEqual(new Set([200]))
+  writeFileSync(join(models, 'small.onnx'), 'broken')
+  expect(await text('/v2/repository/models/small/load', 'POST')).toMatch(/small\.onnx/)
+  expect(await states('/v2/models/small')).toEqual(new Set([200]))
+
+  const count = async () =>
+    Number(/kernelet_requests_total\{model="digits"\} (\d+)/.exec(await text('/metrics'))?.[1])
+  const before = await count()
+  const agent = new Agent()
+  const statuses = await Promise.all(Array.from({ length: 30 }, () => infer(address, agent)))
+  expect(new Set(statuses)).toEqual(new Set([200]))
+  expect(await count()).toBe(before + 30)
+  child.kill('SIGTERM')
+  expect(await ended).toBe(0)
+  delete call.headers.authorization
+}, 90_000)
+
+test('malformed requests: no crash, nothing of ours among the statuses', async () => {
+  const { address, child, ended, log } = await start()
+  const { statuses, hung } = await malform(address, {
+    count: 400,
+    seed: 1,
+    picture: readFileSync(join(root, 'examples/digits/5-dotted-pen.png')),
+  })
+  expect(hung).toBe(0)
+  expect(
+    Object.keys(statuses).filter((status) => /^5/.test(status) && status !== '503' && status !== '504'),
+  ).toEqual([])
+  expect(Number(statuses[400])).toBeGreaterThan(50)
+  expect(log.filter(({ level }) => Number(level) >= 50)).toEqual([])
+  expect((await fetch(`${address}/v2/health/ready`)).status).toBe(200)
+  child.kill('SIGTERM')
+  expect(await ended).toBe(0)
+})
+
+describe('broken HTTP', () => {
+  const say = async (address: string, text: string): Promise<string> => {
+    const { port } = new URL(address)
+    const socket = connect(Number(port), '127.0.0.1')
+    socket.write(text)
+    let came = ''
+    for await (const bytes of socket) came += bytes
+    return came
+  }
+
+  test('is answered in sentences', async () => {
+    const { address, child } = await start()
+    expect(await say(address, 'hello\r\n\r\n')).toMatch(
+      /^HTTP\/1\.1 400 [\s\S]*\{"error":"The request is not HTTP"\}$/,
+    )
+    const huge = `GET / HTTP/1.1\r\nhost: x\r\nx: ${'x'.repeat(20_000)}\r\n\r\n`
+    expect(await say(address, huge)).toMatch(
+      /^HTTP\/1\.1 431 [\s\S]*\{"error":"The headers of the request are too large"\}$/,
+    )
+    child.kill('SIGTERM')
+  })
+})
