@@ -134,6 +134,23 @@ describe('folds', () => {
       [3, 5],
     )
   })
+  test('sort and argsort: of equals the first, NaN as the largest', () => {
+    const values = [2, -1, Number.NaN, 2, 0, Number.NEGATIVE_INFINITY, -0]
+    const line = new Tensor(Float32Array.from(values), [1, values.length])
+    expect([...k.argsort(line, 1).data]).toEqual([5, 1, 4, 6, 0, 3, 2])
+    expect([...k.sort(line, 1).data]).toEqual([5, 1, 4, 6, 0, 3, 2].map((i) => values[i]))
+    expect([...k.argsort(line, -1, { descending: true }).data]).toEqual([2, 0, 3, 4, 6, 1, 5])
+    for (const descending of [false, true]) {
+      const wanted = Array.from(x.data, (_, i) => {
+        const [plane, c] = [Math.floor(i / 20), Math.floor(i / 5) % 4]
+        const one = [...rows[plane * 5 + (i % 5)]!].sort((a, b) => (descending ? b - a : a - b))
+        return one[c]!
+      })
+      check((v) => k.sort(v, 2, { descending }), wanted, shape)
+    }
+    expect(() => k.sort(line, 2)).toThrow(expect.objectContaining({ code: 'ERR_ARGUMENT' }))
+    expect(() => k.sort(line, 1, { descending: 1 as never })).toThrow('descending')
+  })
   test('cumsum', () => {
     for (const exclusive of [false, true]) {
       for (const reverse of [false, true]) {

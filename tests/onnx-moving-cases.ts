@@ -138,13 +138,12 @@ export const gathering: Case[] = [
 
 export const choosing: Case[] = [
   ...[1, 0].flatMap((largest): Case[] => [
-    { op: 'TopK', inputs: [[2, 7], ints(3)], attributes: { largest }, outputs: 2, runOnly: true },
+    { op: 'TopK', inputs: [[2, 7], ints(3)], attributes: { largest }, outputs: 2 },
     {
       op: 'TopK',
       inputs: [few(3, 5, 2), ints(4)],
       attributes: { largest, axis: 1 },
       outputs: 2,
-      runOnly: true,
     },
     {
       op: 'TopK',
@@ -155,8 +154,8 @@ export const choosing: Case[] = [
     },
     { op: 'TopK', inputs: [fewInts(2, 4), ints(0)], attributes: { largest }, outputs: 2, runOnly: true },
   ]),
-  { op: 'TopK', inputs: [[2, 7]], attributes: { k: 2 }, opset: 9, outputs: 2, runOnly: true },
-  { op: 'TopK', inputs: [[2, 7], ints(7)], opset: 10, outputs: 2, runOnly: true },
+  { op: 'TopK', inputs: [[2, 7]], attributes: { k: 2 }, opset: 9, outputs: 2 },
+  { op: 'TopK', inputs: [[2, 7], ints(7)], opset: 10, outputs: 2 },
   { op: 'NonZero', inputs: [few(3, 4, 2)], runOnly: true },
   { op: 'NonZero', inputs: [fewInts(7)], runOnly: true },
   { op: 'NonZero', inputs: [{ type: 'bool', shape: [2, 2], data: [0, 1, 1, 0] }], runOnly: true },
@@ -182,6 +181,18 @@ export const choosing: Case[] = [
       runOnly: true,
     },
   ]),
+  ...[0, 1, 2, -1].map(
+    (axis): Case => ({
+      op: 'OneHot',
+      inputs: [
+        { shape: [2, 3], data: [0, 2, -1, 3, -3, 1] },
+        { shape: [], data: [3] },
+        { shape: [2], data: [0.5, 2] },
+      ],
+      attributes: { axis },
+      runOnly: axis === 0,
+    }),
+  ),
   { op: 'OneHot', inputs: [ints(0, 2, -1, 5, -4), index(3), { shape: [2], data: [0.5, 2] }], runOnly: true },
   {
     op: 'OneHot',

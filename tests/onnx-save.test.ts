@@ -84,6 +84,8 @@ const functions: [name: string, compute: (x: Tensor) => Tensor, inputShape?: num
   ['avgPool2d, hanging over', (x) => k.avgPool2d(x, [4, 3], { stride: 3, ceilMode: true })],
   ['adaptiveAvgPool2d, global', (x) => k.adaptiveAvgPool2d(x, 1)],
   ['adaptiveAvgPool2d', (x) => k.adaptiveAvgPool2d(x, [3, 4])],
+  ['adaptiveAvgPool2d, uneven', (x) => k.adaptiveAvgPool2d(x, [4, 5])],
+  ['adaptiveMaxPool2d, uneven in one direction', (x) => k.adaptiveMaxPool2d(x, [6, 3])],
   ['adaptiveMaxPool2d, global', (x) => k.adaptiveMaxPool2d(x, 1)],
   ['adaptiveMaxPool2d', (x) => k.adaptiveMaxPool2d(x, [2, 2])],
   ['linear', (x) => k.linear(x, weights(5, 7), weights(5)), [7]],
@@ -129,6 +131,18 @@ const functions: [name: string, compute: (x: Tensor) => Tensor, inputShape?: num
   ['batchNorm without weights', (x) => k.batchNorm(x, weights(4), positive(4))],
   ['mean', (x) => k.mean(x, [2, 3])],
   ['localResponseNorm', (x) => k.localResponseNorm(x, 3)],
+  ['sort', (x) => k.sort(x, 2)],
+  ['argsort, the largest first', (x) => k.argsort(x, -1, { descending: true })],
+  ['scaledTanh', (x) => k.scaledTanh(x, 1.5, 0.7)],
+  ['LSTM', (x) => new k.LSTM(3, 4, { batchFirst: true }).forward(x), [5, 3]],
+  [
+    'LSTM, two layers, both directions, no biases',
+    (x) => new k.LSTM(3, 4, { batchFirst: true, numLayers: 2, bidirectional: true, bias: false }).forward(x),
+    [5, 3],
+  ],
+  ['GRU', (x) => new k.GRU(3, 4, { batchFirst: true }).forward(x), [5, 3]],
+  ['RNN', (x) => new k.RNN(3, 4, { batchFirst: true }).forward(x), [5, 3]],
+  ['RNN, ReLU', (x) => new k.RNN(3, 4, { batchFirst: true, nonlinearity: 'relu' }).forward(x), [5, 3]],
   ['the input', (x) => x],
 ]
 
@@ -284,6 +298,35 @@ test('a graph made by hand: ranks that line up at the end', () => {
   using model = compile(graph)
   const again = loadOnnx(saveOnnx(graph))
   expect(again.run({ input: { data: x, shape: [2, 2, 3, 4] } }).output!.data).toEqual(model.run(x))
+})
+
+test('gates that something else reads too', async () => {
+  const lstm = new k.LSTM(3, 4, { batchFirst: true })
+  const { nodes, output } = trace(new Inline((x) => k.cat([lstm.forward(x), lstm.forward(x)], 2)), [5, 3])
+  const gates = nodes.findIndex(({ op }) => op === 'linear')
+  const [first = 0] = nodes[output]?.inputs ?? []
+  const graph = {
+    nodes: nodes.map((node, i) =>
+      i === output ? { ...node, inputs: [first, gates], shape: [5, 20] } : node,
+    ),
+    output,
+  }
+  const bytes = saveOnnx(graph)
+  const x = noise(2 * 15)
+  using model = compile(graph)
+  const expected = model.run(x).slice()
+  using again = loadOnnx(bytes).compile()
+  expect(again.run(x)).toEqual(expected)
+  if (!ort) return
+  const { output: y } = await runOrt(ort, bytes, { input: { shape: [2, 5, 3], data: x } })
+  expect(largestError(Float32Array.from(y!.data), expected)).toBeLessThan(1e-6)
+})
+
+test('LeNet-5 as of 1998 goes through a file', () => {
+  const net = new k.LeNet5Original()
+  const x = new Tensor(noise(1024), [1, 1, 32, 32])
+  const again = loadOnnx(saveOnnx(net, { inputShape: [1, 32, 32] }))
+  expect(largestError(again.forward(x).data, net.forward(x).data)).toBeLessThan(1e-5)
 })
 
 describe('files', () => {

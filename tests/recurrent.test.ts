@@ -10,7 +10,6 @@ import {
   loadOnnx,
   Module,
   RNN,
-  saveOnnx,
   slice,
   Tensor,
   Trainer,
@@ -201,7 +200,6 @@ test('what does not fit is refused', () => {
     /GRU expects \[n, steps, features\] but receives 4/,
   )
   expect(() => net.compile({ inputShape: [T, I + 1] })).toThrow(code('ERR_SHAPE'))
-  expect(() => saveOnnx(net, { inputShape: [T, I] })).toThrow(code('ERR_UNSUPPORTED'))
 })
 
 // ---- ONNX, whose gates are i o f c, and z r h

@@ -45,13 +45,14 @@ export interface NativeNode {
   groups?: number | undefined
   ceilMode?: boolean | undefined
   countIncludePad?: boolean | undefined
-  /** softmax, logSoftmax, concat, prod, argMax, argMin, cumSum: dimension of the per-image shape; layerNorm, rmsNorm: the first one of a row. */
+  /** softmax, logSoftmax, concat, prod, argMax, argMin, cumSum, sort: dimension of the per-image shape; layerNorm, rmsNorm: the first one of a row. */
   axis?: number | undefined
   /**
    * leakyRelu: the slope below 0; elu; selu, with beta its scale; pow: the exponent; hardsigmoid is
    * clip(alpha·x + beta, 0, 1), clip goes from alpha to beta; scaledTanh is alpha·tanh(beta·x);
    * softplus: the factor alpha, the threshold beta; threshold: from alpha on, else beta; shrink: lambd, bias. isInf: whether
-   * +∞ counts, −∞. argMax, argMin: alpha 1 takes the last of equals. cumSum: alpha 1 leaves the element out, beta 1 goes
+   * +∞ counts, −∞. argMax, argMin: alpha 1 takes the last of equals. sort: alpha 1 puts the largest first, beta 1 gives places.
+   * cumSum: alpha 1 leaves the element out, beta 1 goes
    * from the end. 1 where not given.
    */
   alpha?: number | undefined

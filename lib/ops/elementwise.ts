@@ -209,6 +209,12 @@ const cumSumOf = operation('cumSum', {
   defaults: { axis: 0, alpha: 0, beta: 0 },
   check: axisMisfit,
 })
+const sortOf = operation('sort', {
+  needs: ['axis'],
+  takes: ['alpha', 'beta'],
+  defaults: { axis: 0, alpha: 0, beta: 0 },
+  check: axisMisfit,
+})
 const place = {
   needs: ['axis'],
   takes: ['alpha'],
@@ -289,4 +295,29 @@ export function cumsum(input: Tensor, dim: number, options: CumsumOptions = {}):
   const alpha = flag(options.exclusive ?? false, 'cumsum: exclusive') ? 1 : 0
   const beta = flag(options.reverse ?? false, 'cumsum: reverse') ? 1 : 0
   return apply(cumSumOf({ axis: axisOf(input, dim, 'cumsum: dim'), alpha, beta }), [input])
+}
+
+/** Options of `sort` and `argsort`. */
+export interface SortOptions {
+  /** The largest first; default false. */
+  descending?: boolean | undefined
+}
+
+function sorted(who: string, input: Tensor, dim: number, options: SortOptions, beta: number): Tensor {
+  checkOptions(who, options, ['descending'])
+  const alpha = flag(options.descending ?? false, `${who}: descending`) ? 1 : 0
+  return apply(sortOf({ axis: axisOf(checkTensor(who, input), dim, `${who}: dim`), alpha, beta }), [input])
+}
+
+/**
+ * The values along `dim` (negative: from the end) in order, those of `torch.sort`; of equals the first comes first, and a
+ * NaN counts as larger than all. Up to 2²⁴ of them. Not trained.
+ */
+export function sort(input: Tensor, dim: number, options: SortOptions = {}): Tensor {
+  return sorted('sort', input, dim, options, 0)
+}
+
+/** Where the values that `sort` gives are, `torch.argsort` with `stable`: an index is a float here. */
+export function argsort(input: Tensor, dim: number, options: SortOptions = {}): Tensor {
+  return sorted('argsort', input, dim, options, 1)
 }

@@ -1,21 +1,28 @@
-// prod, argMax, argMin: along one axis, which is 1 then; cumSum: sums up to each element. The middle of [outer][n][inner],
-// element by element.
+// prod, argMax, argMin: along one axis, which is 1 then; cumSum: sums up to each element; sort: the elements in order. The
+// middle of [outer][n][inner], element by element.
+#include <utility>
+
 #include "definition.h"
 #include "window.h"
 
 namespace kernelet {
 namespace {
 
+bool keeps_length(Op op) { return op == Op::cum_sum || op == Op::sort; }
+
 Shape shape(const Node& node, const InputShapes& inputs) {
   check_axis(node, *inputs[0]);
   Shape out = *inputs[0];
-  if (node.op != Op::cum_sum) out.dims[node.axis] = 1;
+  if (!keeps_length(node.op)) out.dims[node.axis] = 1;
+  if (node.op == Op::sort && out.dims[node.axis] > (int64_t{1} << 24)) {
+    fail("ERR_SHAPE", {node.name, ": it sorts up to 2^24 elements but there are ", out.dims[node.axis]});
+  }
   return out;
 }
 
 struct Fold {
   Op op;
-  // argMax, argMin: of equals the last; cumSum: without the element itself, from the end
+  // argMax, argMin: of equals the last; cumSum: without the element itself, from the end; sort: the largest first, places
   bool alpha, beta;
   size_t outer = 1, n, inner;
 
@@ -32,7 +39,7 @@ struct Fold {
   // row(first element of an input row, of the output)
   template <class Row>
   void each(const Row& row) const {
-    const size_t out = op == Op::cum_sum ? n : 1;
+    const size_t out = keeps_length(op) ? n : 1;
     for (size_t o = 0; o < outer; ++o) {
       for (size_t i = 0; i < inner; ++i) row(o * n * inner + i, o * out * inner + i);
     }
@@ -62,6 +69,34 @@ struct Fold {
       sum = next;
     }
   }
+  // Of two places the one that comes first: by their values, a NaN counting as the largest, of equals by themselves.
+  bool before(const float* x, float a, float b) const {
+    const float one = x[static_cast<size_t>(a) * inner], other = x[static_cast<size_t>(b) * inner];
+    const bool is_nan = one != one, other_nan = other != other;
+    if (is_nan != other_nan) return is_nan == alpha;
+    if (one < other) return !alpha;
+    if (one > other) return alpha;
+    return a < b;
+  }
+  // A heap of places in y itself, then, where they are wanted, what lies there.
+  void sort(const float* x, float* y) const {
+    const auto sink = [&](size_t at, size_t size) {
+      const float place = y[at * inner];
+      for (size_t child; (child = 2 * at + 1) < size; at = child) {
+        if (child + 1 < size && before(x, y[child * inner], y[(child + 1) * inner])) ++child;
+        if (!before(x, place, y[child * inner])) break;
+        y[at * inner] = y[child * inner];
+      }
+      y[at * inner] = place;
+    };
+    for (size_t i = 0; i < n; ++i) y[i * inner] = static_cast<float>(i);
+    for (size_t i = n / 2; i-- > 0;) sink(i, n);
+    for (size_t size = n; size-- > 1;) {
+      std::swap(y[0], y[size * inner]);
+      sink(0, size);
+    }
+    for (size_t i = 0; !beta && i < n; ++i) y[i * inner] = x[static_cast<size_t>(y[i * inner]) * inner];
+  }
 };
 
 class FoldStep : public Step {
@@ -73,6 +108,7 @@ class FoldStep : public Step {
     fold_.each([&](size_t from, size_t to) {
       if (fold_.op == Op::prod) fold_.product(src + from, dst + to);
       else if (fold_.op == Op::cum_sum) fold_.sums(src + from, dst + to, fold_.alpha, fold_.beta);
+      else if (fold_.op == Op::sort) fold_.sort(src + from, dst + to);
       else fold_.place(src + from, dst + to);
     });
   }

@@ -80,7 +80,8 @@ CopyArgs args_of(const StepSpec& spec) {
       s.src_offset += (begin - node.starts[i]) * in[i];
     }
   }
-  // the innermost dimensions that are whole on both sides go together
+  // a loop of one turn is none, and the innermost dimensions that are whole on both sides go together
+  while (s.rank > 1 && s.dims[s.rank - 1] == 1) --s.rank;
   while (s.rank > 1 && s.src[s.rank - 2] == s.dims[s.rank - 1] * s.src[s.rank - 1] &&
          s.dst[s.rank - 2] == s.dims[s.rank - 1] * s.dst[s.rank - 1]) {
     --s.rank;

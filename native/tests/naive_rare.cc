@@ -48,7 +48,7 @@ bool naive_exact(const Node& node, const std::vector<float>& src, std::vector<fl
 }
 
 bool naive_fold(const Node& node, const Shape& in, const std::vector<float>& src, std::vector<float>& dst) {
-  if (node.op < Op::prod || node.op > Op::cum_sum) return false;
+  if (node.op < Op::prod || node.op > Op::sort) return false;
   size_t inner = 1;
   for (int d = node.axis + 1; d < in.rank; ++d) inner *= static_cast<size_t>(in.dims[d]);
   const size_t n = static_cast<size_t>(in.dims[node.axis]);
@@ -66,6 +66,20 @@ bool naive_fold(const Node& node, const Shape& in, const std::vector<float>& src
         if (from == k) break;
       }
       dst.push_back(result);
+      continue;
+    }
+    if (node.op == Op::sort) {
+      // the element that has k before it
+      const auto precedes = [&](size_t a, size_t b) {
+        if (std::isnan(x(a)) || std::isnan(x(b)))
+          return std::isnan(x(a)) && std::isnan(x(b)) ? a < b : std::isnan(x(a)) == (node.alpha != 0);
+        return x(a) == x(b) ? a < b : (x(a) > x(b)) == (node.alpha != 0);
+      };
+      for (size_t i = 0; i < n; ++i) {
+        size_t rank = 0;
+        for (size_t j = 0; j < n; ++j) rank += precedes(j, i) ? 1 : 0;
+        if (rank == k) dst.push_back(node.beta != 0 ? static_cast<float>(i) : x(i));
+      }
       continue;
     }
     if (k > 0) continue;

@@ -222,7 +222,7 @@ int Net::fold(Op op, int from, int axis, bool alpha, bool beta) {
   node.axis = axis;
   node.alpha = alpha ? 1.0f : 0.0f;
   node.beta = beta ? 1.0f : 0.0f;
-  if (op != Op::cum_sum) node.shape.dims[axis] = 1;
+  if (op != Op::cum_sum && op != Op::sort) node.shape.dims[axis] = 1;
   return append(node);
 }
 

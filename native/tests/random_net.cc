@@ -259,7 +259,8 @@ void grow(Net& net, Random& random, bool wild) {
     case 25: {
       const int axis = random.range(0, in.rank - 1);
       constexpr int folds[] = {static_cast<int>(Op::prod), static_cast<int>(Op::arg_max),
-                               static_cast<int>(Op::arg_min), static_cast<int>(Op::cum_sum)};
+                               static_cast<int>(Op::arg_min), static_cast<int>(Op::cum_sum),
+                               static_cast<int>(Op::sort)};
       if (random.chance(50)) {
         const Op op = static_cast<Op>(random.pick(folds));
         const bool alpha = random.chance(50);

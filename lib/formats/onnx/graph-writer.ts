@@ -32,7 +32,12 @@ export interface Item {
   readonly shapes: readonly (readonly number[])[]
   /** The name its value must have. */
   readonly output: string
+  /** Of what goes from step to step: the linear layer that makes its first input, which nobody else reads. */
+  readonly layer?: GraphNode | undefined
 }
+
+/** ONNX joins these with the linear layer before. */
+const stepping: ReadonlySet<string> = new Set(['lstm', 'gru', 'gruResetFirst', 'rnnTanh', 'rnnRelu'])
 
 /** How an operation is written. */
 export type Write = (to: GraphWriter, item: Item) => void
@@ -41,7 +46,12 @@ export type Write = (to: GraphWriter, item: Item) => void
 export type Writers = Readonly<Record<string, Write>>
 
 /** An attribute: numbers are integers, { float } is one that is not. */
-type AttributeValue = number | string | readonly number[] | { readonly float: number }
+type AttributeValue =
+  | number
+  | string
+  | readonly number[]
+  | { readonly float: number }
+  | { readonly strings: readonly string[] }
 
 export type Attributes = Readonly<Record<string, AttributeValue>>
 
@@ -88,6 +98,7 @@ export class GraphWriter {
     const shapes = graphShapes(this.#graph)
     const [source, result] = [this.#unused(inputName), this.#unused(outputName)]
     const live = this.#live()
+    const absorbed = this.#absorbed(live)
     this.#values[0] = source
     for (const [i, node] of nodes.entries()) {
       if (i === 0 || !live.has(i)) continue
@@ -100,12 +111,13 @@ export class GraphWriter {
         this.#constants.add(this.#values[i])
         continue
       }
-      if (definitionOf(node.op).view === 'unless trained') {
+      if (definitionOf(node.op).view === 'unless trained' || absorbed.has(i)) {
         this.#values[i] = this.#values[node.inputs[0] ?? 0] ?? ''
         continue
       }
       this.#values[i] = i === output ? result : this.#unused(node.name)
-      this.#writeNode(node, this.#values[i] ?? '')
+      const before = node.inputs[0] ?? 0
+      this.#writeNode(node, this.#values[i] ?? '', absorbed.has(before) ? nodes[before] : undefined)
     }
     if (this.#values[output] !== result) this.add('Identity', [this.#values[output] ?? ''], result)
     return this.#encode(
@@ -144,7 +156,23 @@ export class GraphWriter {
     return live
   }
 
-  #writeNode(node: GraphNode, output: string): void {
+  /** Linear layers that only an operation of `stepping` reads, as its first input. */
+  #absorbed(live: ReadonlySet<number>): ReadonlySet<number> {
+    const { nodes, output } = this.#graph
+    const readers = new Map<number, GraphNode[]>()
+    for (const i of live) {
+      const node = nodes[i] as GraphNode
+      for (const input of node.inputs) readers.set(input, [...(readers.get(input) ?? []), node])
+    }
+    const isAbsorbed = (i: number) => {
+      const [reader, ...more] = readers.get(i) ?? []
+      const steps = reader !== undefined && more.length === 0 && stepping.has(reader.op)
+      return nodes[i]?.op === 'linear' && i !== output && steps && reader.inputs[0] === i
+    }
+    return new Set([...live].filter(isAbsorbed))
+  }
+
+  #writeNode(node: GraphNode, output: string, layer: GraphNode | undefined): void {
     const write = Object.hasOwn(this.#writers, node.op) ? this.#writers[node.op] : undefined
     if (!write) {
       throw new KerneletError(
@@ -154,7 +182,7 @@ export class GraphWriter {
     }
     const inputs = node.inputs.map((input) => this.#values[input] ?? '')
     const shapes = node.inputs.map((input) => (this.#graph.nodes[input] as GraphNode).shape)
-    write(this, { node, inputs, shapes, output })
+    write(this, { node, inputs, shapes, output, layer })
   }
 
   #unused(name: string): string {
@@ -182,11 +210,17 @@ export class GraphWriter {
     this.#opset = Math.max(this.#opset, opset)
   }
 
-  /** Adds a node whose value is `output`, which it returns. */
-  add(op: string, inputs: readonly string[], output: string, attributes: Attributes = {}): string {
+  /** Adds a node whose value is `output`, which it returns; `outputs`: all that it has, where it has more. */
+  add(
+    op: string,
+    inputs: readonly string[],
+    output: string,
+    attributes: Attributes = {},
+    outputs: readonly string[] = [output],
+  ): string {
     this.#nodes.push({
       input: [...inputs],
-      output: [output],
+      output: [...outputs],
       name: output,
       op_type: op,
       attribute: Object.entries(attributes).map(([name, value]) => attribute(name, value)),
@@ -197,6 +231,11 @@ export class GraphWriter {
   /** Adds a node on the way to `output`. */
   step(op: string, inputs: readonly string[], output: string, attributes: Attributes = {}): string {
     return this.add(op, inputs, this.#unused(`${output}.${op.toLowerCase()}`), attributes)
+  }
+
+  /** A name that no value has. */
+  unused(name: string): string {
+    return this.#unused(name)
   }
 
   /**
@@ -242,7 +281,7 @@ export class GraphWriter {
     return made
   }
 
-  floats(name: string, shape: readonly number[], values: readonly number[]): string {
+  floats(name: string, shape: readonly number[], values: ArrayLike<number>): string {
     const unused = this.#unused(name)
     this.#initialize(unused, shape, Float32Array.from(values))
     return unused
@@ -272,6 +311,9 @@ function irVersion(opset: number): number {
 function attribute(name: string, value: AttributeValue): Draft<AttributeProto> {
   if (typeof value === 'number') return { name, i: value, type: 2 }
   if (typeof value === 'string') return { name, s: new TextEncoder().encode(value), type: 3 }
+  if ('strings' in value) {
+    return { name, strings: value.strings.map((one) => new TextEncoder().encode(one)), type: 8 }
+  }
   return 'float' in value ? { name, f: value.float, type: 1 } : { name, ints: [...value], type: 7 }
 }
 

@@ -163,6 +163,13 @@ function between(x: number, low: number, high: number): number {
   return x < low ? low : x > high ? high : x
 }
 
+/** alpha · tanh(beta · x) */
+const writeScaledTanh: Write = (to, { node: { alpha = 1, beta = 1 }, inputs, output }) => {
+  const number = (value: number) => to.floats(`${output}.factor`, [], [value])
+  const inner = to.step('Tanh', [to.step('Mul', [...inputs, number(beta)], output)], output)
+  to.add('Mul', [inner, number(alpha)], output)
+}
+
 const writeSilu: Write = (to, { inputs, output }) => {
   to.add('Mul', [...inputs, to.step('Sigmoid', inputs, output)], output)
 }
@@ -248,6 +255,7 @@ export const elementwise: Family = {
     relu: same('Relu'),
     tanh: same('Tanh'),
     sigmoid: same('Sigmoid'),
+    scaledTanh: writeScaledTanh,
     silu: writeSilu,
     hardswish: same('HardSwish'),
     exp: same('Exp'),

@@ -3,8 +3,10 @@ import { cat, permute, reshape, slice } from '../../../ops/index.ts'
 import { type RecurrentKind, type RecurrentWeights, recurrent } from '../../../ops/recurrence.ts'
 import { formatShape } from '../../../tensor/shape.ts'
 import { Tensor } from '../../../tensor/tensor.ts'
+import { KerneletError } from '../../../util/errors.ts'
 import { show } from '../../../util/show.ts'
 import * as nd from '../array.ts'
+import type { Attributes, Write } from '../graph-writer.ts'
 import { Loose } from '../loose.ts'
 import type { OnnxNode } from '../node.ts'
 import type { Family } from '../operator.ts'
@@ -207,7 +209,65 @@ function activationsOf(node: OnnxNode, count: number): string[] {
   throw node.error('ERR_FORMAT', `it has ${all.length} activations but takes ${own.length * count}`)
 }
 
+/** The same rows in ONNX's order. */
+function onnxOrder(op: string, from: Float32Array): Float32Array {
+  const order = orders[op] as readonly number[]
+  const size = from.length / order.length
+  const to = new Float32Array(from.length)
+  for (const [i, gate] of order.entries()) to.set(from.subarray(i * size, (i + 1) * size), gate * size)
+  return to
+}
+
+/** A matrix that changes nothing. */
+function identityOf(size: number): Float32Array {
+  return new Float32Array(size * size).map((_, i) => (i % (size + 1) === 0 ? 1 : 0))
+}
+
+/** Steps come first in ONNX, and Y has a dimension of directions behind them. */
+function writing(op: string, attributes: Attributes = {}, texts: readonly string[] = []): Write {
+  return (to, { node, inputs, output, layer }) => {
+    const weight = to.weightOf(node)
+    const [rows = 1, hidden = 1] = weight.shape
+    const refused = (what: string) =>
+      new KerneletError('ERR_UNSUPPORTED', `saveOnnx: ${node.name}: ONNX has no ${op} ${what}`)
+    if (node.shape[1] !== hidden) throw refused('that gives the cells of every step')
+    if (inputs.slice(1).some((name) => to.isConstant(name)))
+      throw refused('whose first state is one for any batch')
+    const own = layer && to.weightOf(layer)
+    const features = own?.shape[1] ?? rows
+    const w = to.floats(`${node.name}.W`, [1, rows, features], onnxOrder(op, own?.data ?? identityOf(rows)))
+    const r = to.floats(`${node.name}.R`, [1, rows, hidden], onnxOrder(op, weight.data))
+    const biases = [layer?.bias, node.bias].map((one) => onnxOrder(op, one?.data ?? new Float32Array(rows)))
+    const b =
+      layer?.bias || node.bias
+        ? to.floats(
+            `${node.name}.B`,
+            [1, 2 * rows],
+            biases.flatMap((one) => [...one]),
+          )
+        : ''
+    const turned = (name: string) => to.step('Transpose', [name], output, { perm: [1, 0, 2] })
+    const [x = '', ...states] = inputs.map(turned)
+    const names = [x, w, r, b, '', ...states]
+    while (names.at(-1) === '') names.pop()
+    const y = to.step(op, names, output, {
+      hidden_size: hidden,
+      ...attributes,
+      ...(texts.length > 0 && { activations: { strings: texts } }),
+    })
+    const steps = to.step('Squeeze', [y, to.integers(`${node.name}.axes`, [1])], output)
+    to.add('Transpose', [steps], output, { perm: [1, 0, 2] })
+  }
+}
+
 export const recurrence: Family = {
+  writers: {
+    lstm: writing('LSTM'),
+    gru: writing('GRU', { linear_before_reset: 1 }),
+    gruResetFirst: writing('GRU', { linear_before_reset: 0 }),
+    rnnTanh: writing('RNN'),
+    rnnRelu: writing('RNN', {}, ['Relu']),
+  },
   operators: {
     GRU: { read: Recurrent, isKernel: true },
     LSTM: { read: Recurrent, isKernel: true },

@@ -172,6 +172,19 @@ const writeCumSum: Write = (to, { node, inputs, output }) => {
   to.add('CumSum', [...inputs, at], output, { exclusive: alpha === 0 ? 0 : 1, reverse: beta === 0 ? 0 : 1 })
 }
 
+/** All of a dimension in order are the largest, or smallest, of as many. */
+const writeSort: Write = (to, { node: { axis = 0, alpha = 0, beta = 0, shape }, inputs, output }) => {
+  const attributes = { axis: axis + 1, largest: alpha === 0 ? 0 : 1, sorted: 1 }
+  const names = [...inputs, to.integers(`${output}.k`, [shape[axis] ?? 1])]
+  const other = to.unused(`${output}.topk`)
+  if (beta === 0) {
+    to.add('TopK', names, output, attributes, [output, other])
+  } else {
+    to.add('TopK', names, other, attributes, [to.unused(`${output}.topk`), other])
+    to.add('Cast', [other], output, { to: 1 })
+  }
+}
+
 export const reductions: Family = {
   operators: {
     ReduceL1: reduction(
@@ -216,5 +229,6 @@ export const reductions: Family = {
     argMax: writePlace('ArgMax'),
     argMin: writePlace('ArgMin'),
     cumSum: writeCumSum,
+    sort: writeSort,
   },
 }

@@ -1,8 +1,10 @@
 /** Operators that choose elements by their values: the largest, those that are not 0, each one once. */
+import { add, argsort, eq, reshape, slice, sort, where } from '../../../ops/index.ts'
 import { elements } from '../../../tensor/shape.ts'
+import { Tensor } from '../../../tensor/tensor.ts'
 import * as nd from '../array.ts'
 import { spend } from '../budget.ts'
-import { int64, type Scalar, type Values } from '../element.ts'
+import { float32, int64, type Scalar, type Values } from '../element.ts'
 import type { Family } from '../operator.ts'
 import { picked } from '../pieces.ts'
 import { arrayOf, axisOf, dimensionOf, isSymbolic, keepBatch, type Read, required } from '../value.ts'
@@ -17,14 +19,22 @@ const TopK: Read = (node) => {
   node.ignore('sorted')
   const fixed = node.opset < 10 ? node.int('k', -1) : undefined
   return (inputs) => {
-    const array = arrayOf(node, required(node, inputs, 0))
-    const { shape, type, values } = array
-    const at = dimensionOf(node, axis, array)
+    const value = required(node, inputs, 0)
+    const { shape } = value
+    const at = dimensionOf(node, axis, value)
     const count = fixed ?? nd.first(arrayOf(node, required(node, inputs, 1), 'k'))
     const size = shape[at] ?? 0
     if (count === undefined || !(count >= 0 && count <= size)) {
       throw node.error('ERR_SHAPE', `k is ${count} of a dimension of ${size}`)
     }
+    if (isSymbolic(value)) {
+      keepBatch(node, value, at)
+      if (count === 0) throw node.unsupported('a tensor without elements')
+      const first = (x: Tensor) => (count === size ? x : slice(x, at, 0, count))
+      const way = { descending: largest }
+      return [first(sort(value, at, way)), node.outputs[1] ? first(argsort(value, at, way)) : value]
+    }
+    const { type, values } = arrayOf(node, value)
     const kept = shape.map((one, d) => (d === at ? count : one))
     const [best, places] = [nd.allocate(type, kept), nd.allocate(int64, kept)]
     const inner = elements(shape.slice(at + 1))
@@ -143,18 +153,37 @@ function hasNaN(rows: Values, place: number, length: number): boolean {
   return false
 }
 
+/** Of indices in a trace, which are whole floats. */
+function tracedOneHot(places: Tensor, at: number, size: number, off: number, on: number): Tensor {
+  const rank = places.shape.length + 1
+  const x = reshape(places, places.shape.toSpliced(at, 0, 1))
+  const row = (first: number) => {
+    const numbers = nd.allocate(float32, [size]).values as Float32Array
+    for (let i = 0; i < size; i++) numbers[i] = first + i
+    return new Tensor(numbers, [size, ...Array<number>(rank - 1 - at).fill(1)])
+  }
+  // −1 is the last
+  const hit = add(eq(x, row(0)), eq(x, row(-size)))
+  return where(hit, on, off)
+}
+
 /** A vector for each index, `on` at its place and `off` elsewhere. */
 const OneHot: Read = (node) => {
   const axis = node.int('axis', -1)
   return (inputs) => {
-    const indices = arrayOf(node, required(node, inputs, 0), 'the indices')
+    const places = required(node, inputs, 0)
     const depth = nd.first(arrayOf(node, required(node, inputs, 1), 'the depth'))
     const { type, values } = arrayOf(node, required(node, inputs, 2), 'the values')
     if (depth === undefined || !(Math.trunc(depth) >= 1) || values.length !== 2) {
       throw node.error('ERR_SHAPE', `depth ${depth} must be 1 or more, and values two numbers`)
     }
     const size = Math.trunc(depth)
-    const at = axisOf(node, axis, indices.shape.length + 1)
+    const at = axisOf(node, axis, places.shape.length + 1)
+    if (isSymbolic(places)) {
+      keepBatch(node, places, at)
+      return tracedOneHot(places, at, size, Number(values[0]), Number(values[1]))
+    }
+    const indices = arrayOf(node, places, 'the indices')
     const [before, after] = [indices.shape.slice(0, at), indices.shape.slice(at)]
     const result = nd.filled(type, [...before, size, ...after], values[0] as Scalar)
     const inner = elements(after)

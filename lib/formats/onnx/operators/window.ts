@@ -17,7 +17,7 @@ import { KerneletError } from '../../../util/errors.ts'
 import * as nd from '../array.ts'
 import { spend } from '../budget.ts'
 import { int64, type Scalar } from '../element.ts'
-import type { Attributes, Write } from '../graph-writer.ts'
+import type { Attributes, GraphWriter, Write } from '../graph-writer.ts'
 import type { OnnxNode } from '../node.ts'
 import type { Family } from '../operator.ts'
 import { layer } from '../slots.ts'
@@ -385,8 +385,27 @@ const writeAveragePool: Write = (to, { node, inputs, shapes: [image = []], outpu
   })
 }
 
-/** To one value a channel, or to a size that windows of one size tile. */
-function adaptivePool(globalOp: string, op: string): Write {
+/** A dimension cut into `size` windows, as adaptive pools cut it, each reduced to one. */
+function reducedStrips(
+  to: GraphWriter,
+  op: string,
+  from: string,
+  axis: number,
+  length: number,
+  size: number,
+  output: string,
+): string {
+  const axes = to.integers(`${output}.axes`, [axis])
+  const strips = Array.from({ length: size }, (_, i) => {
+    const [begin, end] = [Math.floor((i * length) / size), Math.ceil(((i + 1) * length) / size)]
+    const bounds = [begin, end].map((one) => to.integers(`${output}.bound`, [one]))
+    return to.step(op, [to.step('Slice', [from, ...bounds, axes], output), axes], output, { keepdims: 1 })
+  })
+  return strips.length === 1 ? (strips[0] as string) : to.step('Concat', strips, output, { axis })
+}
+
+/** To one value a channel, to a size that windows of one size tile, or strip by strip. */
+function adaptivePool(globalOp: string, op: string, reduce: string): Write {
   return (to, { node, inputs, shapes: [image = []], output }) => {
     const [from, size] = [image.slice(1), node.shape.slice(1)]
     if (size.every((one) => one === 1)) {
@@ -395,10 +414,15 @@ function adaptivePool(globalOp: string, op: string): Write {
     }
     const kernel = from.map((one, d) => one / (size[d] ?? 1))
     if (!kernel.every(Number.isInteger)) {
-      throw new KerneletError(
-        'ERR_UNSUPPORTED',
-        `saveOnnx: ${node.name}: ONNX has no operator for an adaptive pool from ${formatShape(from)} to ${formatShape(size)}`,
+      // these take their axes as an input since
+      to.need(18)
+      const made = size.reduce(
+        (name, one, d) =>
+          one === from[d] ? name : reducedStrips(to, reduce, name, d + 2, from[d] ?? 1, one, output),
+        inputs[0] ?? '',
       )
+      to.add('Identity', [made], output)
+      return
     }
     to.add(op, inputs, output, { kernel_shape: kernel, strides: kernel })
   }
@@ -416,7 +440,7 @@ export const windows: Family = {
     conv2d: convolutionAs('Conv'),
     maxPool2d: writeMaxPool,
     avgPool2d: writeAveragePool,
-    adaptiveAvgPool2d: adaptivePool('GlobalAveragePool', 'AveragePool'),
-    adaptiveMaxPool2d: adaptivePool('GlobalMaxPool', 'MaxPool'),
+    adaptiveAvgPool2d: adaptivePool('GlobalAveragePool', 'AveragePool', 'ReduceMean'),
+    adaptiveMaxPool2d: adaptivePool('GlobalMaxPool', 'MaxPool', 'ReduceMax'),
   },
 }
