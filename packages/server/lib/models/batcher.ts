@@ -64,7 +64,11 @@ interface Waiting {
 }
 
 /** Batches expected to take longer, in microseconds, leave the event loop. */
-export const ON_LOOP = 200
+const ON_LOOP = 200
+/** What takes no longer is run when it comes: it is less than a request costs on its way through HTTP. */
+const AT_ONCE = 25
+/** Milliseconds of batches in one turn of the event loop: after these, sockets have theirs. */
+const TURN = 1
 /** Milliseconds between looks at who still waits while a batch is away. */
 const LOOK = 10
 /** A request alone in its batch is not copied beyond so many bytes. */
@@ -115,7 +119,16 @@ export class Batcher {
    * @throws RequestError too_large for a job that no queue would hold, overloaded when it is full
    */
   submit(job: Job): void {
-    const { queue } = this.#options
+    const { queue, maxBatch } = this.#options
+    const since = performance.now()
+    const free = this.#waiting.length === 0 && !this.#away && job.images <= maxBatch
+    if (free && this.#expected(job.images) <= AT_ONCE && since <= job.deadline) {
+      this.#start(
+        [{ waiting: { job, since, ran: job.images, outputs: undefined }, from: 0, count: job.images }],
+        since,
+      )
+      return
+    }
     if (job.images > queue) {
       throw new RequestError(
         'too_large',
@@ -128,7 +141,7 @@ export class Batcher {
         throw overloaded(this.#images, queue)
       }
     }
-    this.#waiting.push({ job, since: performance.now(), ran: 0, outputs: undefined })
+    this.#waiting.push({ job, since, ran: 0, outputs: undefined })
     this.#images += job.images
     this.#wake()
   }
@@ -177,24 +190,26 @@ export class Batcher {
 
   #run(): void {
     this.#scheduled = false
-    const first = this.#waiting[0]
-    if (!first) {
-      this.#settle()
-      return
+    const end = performance.now() + TURN
+    while (this.#waiting.length > 0 && !this.#away) {
+      const begin = performance.now()
+      if (begin > end || this.#waitsForMore(begin)) break
+      const batch = this.#take(begin)
+      if (batch.length > 0) this.#start(batch, begin)
     }
-    const begin = performance.now()
-    const { maxBatch, maxDelay } = this.#options
-    const full = this.#images >= maxBatch
-    const long = this.#expected(Math.min(this.#images, maxBatch)) > ON_LOOP
-    // Answers just given to several bring their next requests at once; timers are too coarse to wait for these.
-    if (long && !full && begin - first.since < maxDelay && begin - this.#shared < 1) {
-      this.#wake()
-      return
-    }
+    this.#next()
+  }
 
-    const batch = this.#take(begin)
-    if (batch.length > 0) this.#start(batch, begin)
-    else this.#next()
+  /** Answers just given to several bring their next requests at once; timers are too coarse to wait for these. */
+  #waitsForMore(now: number): boolean {
+    const { maxBatch, maxDelay } = this.#options
+    const since = this.#waiting[0]?.since ?? now
+    return (
+      this.#images < maxBatch &&
+      now - since < maxDelay &&
+      now - this.#shared < 1 &&
+      this.#expected(this.#images) > ON_LOOP
+    )
   }
 
   #start(batch: readonly Piece[], begin: number): void {
@@ -208,7 +223,6 @@ export class Batcher {
         this.#fail(batch, error)
       }
       if (outputs) this.#finish(batch, images, outputs, begin, true)
-      this.#next()
       return
     }
     this.#away = true
@@ -226,11 +240,11 @@ export class Batcher {
   }
 
   #next(): void {
-    if (this.#waiting.length > 0) this.#wake()
-    else this.#settle()
-  }
-
-  #settle(): void {
+    if (this.#away) return
+    if (this.#waiting.length > 0) {
+      this.#wake()
+      return
+    }
     clearInterval(this.#look)
     this.#look = undefined
     for (const resolve of this.#idle.splice(0)) resolve()

@@ -1,0 +1,214 @@
+/**
+ * `npm run bench -w @kernelet/server [-- --seconds 4]`: what the server costs and what it is worth, on two cores: the
+ * server has one, the load the other. Load is made by wrk where it is installed, since autocannon itself is slower than
+ * the server on one core; a line says which. Only to loopback.
+ */
+import { execFile, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs, promisify } from 'node:util'
+import autocannon from 'autocannon'
+import { LeNet5, saveOnnx } from 'kernelet'
+
+const { values: options } = parseArgs({
+  options: { seconds: { type: 'string', default: '4' }, rounds: { type: 'string', default: '3' } },
+})
+const seconds = Number(options.seconds)
+const rounds = Number(options.rounds)
+const folder = mkdtempSync(join(tmpdir(), 'kernelet-bench-'))
+const here = (path) => fileURLToPath(new URL(path, import.meta.url))
+const has = (program) => spawnSync('sh', ['-c', `command -v ${program}`]).status === 0
+const pinned = has('taskset')
+const wrk = has('wrk')
+const file = join(folder, 'lenet5.onnx')
+const network = LeNet5.pretrained()
+saveOnnx(network, file, { inputShape: [1, 28, 28] })
+const pixels = Uint8Array.from({ length: 784 }, (_, i) => (i * 31) % 256)
+
+/** A request of so many images. */
+function binary(images) {
+  const input = {
+    name: 'input',
+    datatype: 'UINT8',
+    shape: [images, 1, 28, 28],
+    parameters: { binary_data_size: 784 * images },
+  }
+  const head = Buffer.from(JSON.stringify({ inputs: [input], parameters: { binary_data_output: true } }))
+  return {
+    body: Buffer.concat([head, ...Array(images).fill(pixels)]),
+    headers: {
+      'Content-Type': 'application/octet-stream',
+      'Inference-Header-Content-Length': String(head.length),
+    },
+  }
+}
+
+function json() {
+  const data = Array.from(pixels, (pixel) => Math.fround(pixel / 255))
+  const input = { name: 'input', datatype: 'FP32', shape: [1, 1, 28, 28], data }
+  return {
+    body: Buffer.from(JSON.stringify({ inputs: [input] })),
+    headers: { 'Content-Type': 'application/json' },
+  }
+}
+
+let nextPort = 18100
+
+/** Runs `work` with a server of a kind. */
+async function withServer(kind, settings, work) {
+  const port = nextPort++
+  const args = [here('server.mjs'), kind, String(port), file, JSON.stringify(settings)]
+  const child = pinned
+    ? spawn('taskset', ['-c', '0', process.execPath, ...args])
+    : spawn(process.execPath, args)
+  child.stderr.pipe(process.stderr)
+  await once(child.stdout, 'data')
+  try {
+    return await work(`http://127.0.0.1:${port}`)
+  } finally {
+    child.kill('SIGKILL')
+    await once(child, 'close')
+  }
+}
+
+/** Requests a second, and milliseconds of the median and of the slowest hundredth. */
+async function load(url, request, connections) {
+  if (!wrk) {
+    const { requests, latency, non2xx } = await autocannon({
+      url,
+      method: 'POST',
+      ...request,
+      connections,
+      duration: seconds,
+    })
+    if (non2xx > 0) throw new Error(`${non2xx} requests failed`)
+    return { rate: requests.average, p50: latency.p50, p99: latency.p99 }
+  }
+  const body = join(folder, 'body')
+  writeFileSync(body, request.body)
+  const lines = Object.entries(request.headers).map(([name, value]) => `wrk.headers["${name}"] = "${value}"`)
+  const script = join(folder, 'load.lua')
+  writeFileSync(
+    script,
+    `wrk.method = "POST"\nwrk.body = io.open("${body}", "rb"):read("*all")\n${lines.join('\n')}
+done = function(summary, latency)
+  io.write(string.format("%f %f %f %d", summary.requests / summary.duration * 1e6, latency:percentile(50) / 1000, latency:percentile(99) / 1000, summary.errors.status))
+end\n`,
+  )
+  const args = ['wrk', '-t1', `-c${connections}`, `-d${seconds}s`, '-s', script, url]
+  const [program, ...rest] = pinned ? ['taskset', '-c', '1', ...args] : args
+  const { stdout } = await promisify(execFile)(program, rest)
+  const [rate, p50, p99, failed] = stdout.trim().split('\n').pop().split(' ').map(Number)
+  if (failed > 0) throw new Error(`${failed} requests failed`)
+  return { rate, p50, p99 }
+}
+
+/** Means of the server's own histograms, in microseconds. */
+async function inside(address) {
+  const text = await (await fetch(`${address}/metrics`)).text()
+  const mean = (name) => {
+    const of = (end) => Number(new RegExp(`^${name}_${end}\\{model="lenet5"\\} (\\S+)`, 'm').exec(text)?.[1])
+    return (1e6 * of('sum')) / of('count')
+  }
+  return { queue: mean('kernelet_queue_seconds'), compute: mean('kernelet_compute_seconds') }
+}
+
+const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)]
+
+/** Medians of rounds in which the contenders take turns. */
+async function turns(contenders, request, connections) {
+  const results = new Map(contenders.map(([name]) => [name, []]))
+  for (let round = 0; round < rounds; round++) {
+    for (const [name, kind, settings] of contenders) {
+      const result = await withServer(kind, settings, async (address) => {
+        const url = `${address}/v2/models/lenet5/infer`
+        await load(url, request, connections)
+        const came = await load(url, request, connections)
+        return { ...came, ...(kind === 'constant' ? {} : await inside(address)) }
+      })
+      results.get(name).push(result)
+    }
+  }
+  return new Map(
+    [...results].map(([name, list]) => [
+      name,
+      Object.fromEntries(Object.keys(list[0]).map((key) => [key, median(list.map((one) => one[key]))])),
+    ]),
+  )
+}
+
+const number = (value, digits = 0) => (Number.isFinite(value) ? value.toFixed(digits) : '')
+function row(name, { rate, p50, p99, queue, compute }, ratio) {
+  console.log(
+    `| ${name} | ${number(rate)} | ${number(p50, 2)} | ${number(p99, 2)} | ${number(queue, 1)} | ${number(compute, 1)} | ${ratio} |`,
+  )
+}
+
+console.log(
+  `load by ${wrk ? 'wrk' : 'autocannon'}, ${pinned ? 'one core each' : 'cores shared'}, ${rounds} rounds of ${seconds} s, medians\n`,
+)
+console.log(
+  '| | requests/s | p50, ms | p99, ms | queue, µs | compute, µs | |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: |',
+)
+const alone = { maxBatch: 1 }
+const peers = existsSync(here('../../../bench/peers/node_modules/onnxruntime-node'))
+
+const one = await turns(
+  [
+    ['constant', 'constant', {}],
+    ['kernelet', 'kernelet', {}],
+  ],
+  binary(1),
+  16,
+)
+row('one image, binary: a constant', one.get('constant'), '')
+row(
+  'one image, binary: kernelet',
+  one.get('kernelet'),
+  `${number((100 * one.get('kernelet').rate) / one.get('constant').rate)} % of the constant`,
+)
+
+for (const [name, request] of [
+  ['binary', binary(1)],
+  ['JSON', json()],
+]) {
+  for (const [how, settings] of [
+    ['batches', {}],
+    ['no batches', alone],
+  ]) {
+    if (!peers) continue
+    const both = await turns(
+      [
+        ['kernelet', 'kernelet', settings],
+        ['onnxruntime-node', 'onnxruntime', settings],
+      ],
+      request,
+      16,
+    )
+    const [ours, theirs] = [both.get('kernelet'), both.get('onnxruntime-node')]
+    row(
+      `${name}, ${how}: kernelet`,
+      ours,
+      `${number(ours.rate / theirs.rate, 2)}×; queue + compute ${number((theirs.queue + theirs.compute) / (ours.queue + ours.compute), 1)}× shorter`,
+    )
+    row(`${name}, ${how}: onnxruntime-node`, theirs, '')
+  }
+}
+if (!peers) console.log('(bench/peers is not installed: nothing to compare with)')
+
+const model = network.compile({ inputShape: [1, 28, 28], inputType: 'uint8', threads: 1 })
+const batch = new Uint8Array(64 * 784)
+for (let i = 0; i < 1000; i++) model.run(batch)
+const begin = performance.now()
+for (let i = 0; i < 2000; i++) model.run(batch)
+const bare = 2000 / ((performance.now() - begin) / 1000)
+const large = (await turns([['kernelet', 'kernelet', {}]], binary(64), 4)).get('kernelet')
+row(
+  '64 images a request: kernelet',
+  large,
+  `${number(64 * large.rate)} images/s, ${number((100 * large.rate) / bare)} % of run()`,
+)
+rmSync(folder, { recursive: true })
