@@ -77,6 +77,7 @@ describe('gRPC', () => {
       name: 'small',
       versions: ['1'],
       platform: 'kernelet',
+      properties: {},
       inputs: [{ name: 'input', datatype: 'FP32', shape: [-1, 1, 8, 8] }],
       outputs: [{ name: 'output', datatype: 'FP32', shape: [-1, 3] }],
     })

@@ -151,15 +151,14 @@ function health(app: FastifyInstance, core: Core): void {
       return { ready }
     },
   )
-  app.get(
-    '/v2',
-    { schema: { summary: 'The server', tags, response: { 200: schemas.Server } } },
-    async () => ({
-      name: 'kernelet',
-      version,
-      extensions,
-    }),
-  )
+  // The protocol's description has it with the slash, its clients ask without.
+  for (const path of ['/v2', '/v2/']) {
+    app.get(
+      path,
+      { schema: { summary: 'The server', tags, hide: path !== '/v2', response: { 200: schemas.Server } } },
+      async () => ({ name: 'kernelet', version, extensions }),
+    )
+  }
 }
 
 function models(app: FastifyInstance, core: Core, tracing: Tracing | undefined): void {
