@@ -2,12 +2,13 @@
  * Compiles lib/ to dist/, which it empties first: a file of yesterday must not get into the package.
  *
  * Types file by file (tsc); code in few files (rolldown): loading a hundred small modules takes three times as
- * long as loading one. All of `import 'kernelet'` is one file of plain imports and exports, which every bundler and
- * file tracer can follow; what is loaded by its name keeps a file of its own.
+ * long as loading one. `import 'kernelet'` is one file and the ONNX operators, which Node loads with the first model,
+ * another; dist/bundler.js imports both, for bundlers. What is loaded by its name keeps a file of its own.
  */
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { rolldown } from 'rolldown'
+import { buildLater } from './build-later.mjs'
 import { ascii, builtins } from './bundle-plugins.mjs'
 import { root, run } from './util.mjs'
 
@@ -47,10 +48,12 @@ const external = [/^node:/, ...names.map((name) => new RegExp(`^${name}(/|$)`))]
 const comments = { annotation: false, jsdoc: false, legal: true }
 const options = { platform: 'node', transform: { target: 'es2022' }, logLevel: 'warn' }
 
-// everything that index.ts reaches
+// everything that index.ts reaches, but for what is loaded later
+const later = join(lib, 'formats/onnx/later.ts')
 const reached = new Set()
 const seen = {
   name: 'seen',
+  load: (id) => (id === later ? 'export const onnx = 0' : undefined),
   moduleParsed({ id }) {
     reached.add(id)
   },
@@ -58,7 +61,40 @@ const seen = {
 const alone = await rolldown({ ...options, external, input: input.index, plugins: [seen] })
 await alone.generate({ format: 'esm' })
 
-const build = await rolldown({ ...options, external, input, plugins: [builtins, ascii] })
+mkdirSync(join(dist, 'chunks'), { recursive: true })
+const loadsLater = await buildLater({
+  lib,
+  later,
+  entry: join(lib, 'formats/onnx/reader.ts'),
+  core: reached,
+  file: join(dist, 'chunks/onnx.js'),
+  name: 'onnx',
+  options: { ...options, external },
+  comments,
+  plugins: [builtins, ascii],
+})
+/** The package for bundlers. */
+const forBundlers = {
+  name: 'for bundlers',
+  resolveId(id) {
+    if (id === 'bundler') return id
+    if (id === './chunks/onnx.js') return { id, external: 'relative' }
+  },
+  load(id) {
+    if (id !== 'bundler') return
+    return `import factory from './chunks/onnx.js'
+      import { provide } from ${JSON.stringify(later)}
+      provide(factory)
+      export * from ${JSON.stringify(input.index)}`
+  },
+}
+
+const build = await rolldown({
+  ...options,
+  external,
+  input: { ...input, bundler: 'bundler' },
+  plugins: [loadsLater, forBundlers, builtins, ascii],
+})
 await build.write({
   dir: dist,
   format: 'esm',

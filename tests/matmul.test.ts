@@ -233,7 +233,12 @@ describe('Einsum', () => {
 
 describe('Attention', () => {
   /** By the formula, in double. [n, heads, length, size] */
-  function naive(q: Numbers, k: Numbers, v: Numbers, score: (s: number, i: number, j: number) => number) {
+  function naive(
+    q: Numbers,
+    k: Numbers,
+    v: Numbers,
+    score: (s: number, i: number, j: number, image: number) => number,
+  ) {
     const [n, heads, queries, size] = q.shape as [number, number, number, number]
     const [, groups, keys, width] = v.shape as [number, number, number, number]
     const data = new Float64Array(n * heads * queries * width)
@@ -248,7 +253,7 @@ describe('Attention', () => {
         let sum = 0
         for (let d = 0; d < size; d++)
           sum += Number(q.data[at * size + d]) * Number(k.data[(row + j) * size + d])
-        return Math.exp(score(sum / Math.sqrt(size), i, j))
+        return Math.exp(score(sum / Math.sqrt(size), i, j, image))
       })
       const total = scores.reduce((sum, one) => sum + one, 0)
       for (let d = 0; d < width; d++) {
@@ -285,6 +290,58 @@ describe('Attention', () => {
         largestError(y!.data as Float32Array, naive(given[0]!, given[1]!, given[2]!, score)),
       ).toBeLessThan(2e-6)
     }
+  })
+
+  test('windows, keys that are padding, masks shorter than the keys, of opset 24 and 25', () => {
+    const never = Number.NEGATIVE_INFINITY
+    const short = numbers([4, 4], 4)
+    const lengths = of('int64', [2], 5, 3)
+    const cases: [
+      (Numbers | undefined)[],
+      object,
+      (s: number, i: number, j: number, image: number) => number,
+    ][] = [
+      [[...qkv()], { left_window_size: 1 }, (s, i, j) => (j < i - 1 ? never : s)],
+      [
+        [...qkv()],
+        { left_window_size: 2, right_window_size: 1 },
+        (s, i, j) => (j < i - 2 || j > i + 1 ? never : s),
+      ],
+      [[...qkv(), short], {}, (s, i, j) => (j > 3 ? never : s + Number(short.data[i * 4 + j]))],
+      [
+        [...qkv(), undefined, undefined, undefined, lengths],
+        {},
+        (s, _i, j, image) => (j >= [5, 3][image]! ? never : s),
+      ],
+      [
+        [...qkv(), undefined, undefined, undefined, of('int64', [2], 5, 4)],
+        { is_causal: 1 },
+        (s, i, j, image) => (j > i + [1, 0][image]! ? never : s),
+      ],
+    ]
+    for (const [given, attributes, score] of cases) {
+      const [y] = runOperator('Attention', given, attributes as never, 25)
+      const expected = naive(given[0]!, given[1]!, given[2]!, score)
+      expect(largestError(y!.data as Float32Array, expected)).toBeLessThan(2e-6)
+    }
+  })
+
+  test('a query that sees no key makes zeros, not NaN', () => {
+    const seen = of('bool', [4, 6], ...Array.from({ length: 24 }, (_, i) => (i < 6 ? 0 : 1)))
+    const [y, , , weights] = runOperator(
+      'Attention',
+      [...qkv(), seen],
+      { qk_matmul_output_mode: 3 } as never,
+      24,
+      4,
+    )
+    expect(y!.shape).toEqual([2, 3, 4, 5])
+    const rows = Array.from({ length: 2 * 3 * 4 }, (_, row) =>
+      Array.from(y!.data.slice(row * 5, row * 5 + 5), Number).every((one) => one === 0),
+    )
+    expect(rows).toEqual(Array.from({ length: 2 * 3 * 4 }, (_, row) => row % 4 === 0))
+    expect(Array.from(weights!.data, Number).slice(0, 6)).toEqual([0, 0, 0, 0, 0, 0])
+    expect(Array.from(weights!.data, Number).every(Number.isFinite)).toBe(true)
   })
 
   test('compiled, of one value, and as exporters write it out', () => {

@@ -158,14 +158,16 @@ export const int64s = (...data: number[]): Numbers => list('int64', ...data)
 /** The outputs of one operator. */
 export function runOperator(
   op: string,
-  given: Numbers[],
+  given: (Numbers | undefined)[],
   attributes: Record<string, AttributeValue> = {},
   opset = 18,
   outputs = 1,
 ): OnnxResult[] {
-  const inputs = Object.fromEntries(given.map((one, i) => [`in${i}`, one]))
+  // what is undefined is an input that is left out
+  const names = given.map((one, i) => (one ? `in${i}` : ''))
+  const inputs = Object.fromEntries(given.flatMap((one, i) => (one ? [[`in${i}`, one]] : [])))
   const made = Array.from({ length: outputs }, (_, i) => `y${i}`)
-  const node = { op, inputs: Object.keys(inputs), outputs: made, attributes }
+  const node = { op, inputs: names, outputs: made, attributes }
   const bytes = onnxModel({ opset, nodes: [node], inputs, outputs: made })
   return Object.values(loadOnnx(bytes).run<OnnxResult>(inputs))
 }

@@ -1,7 +1,19 @@
 /** What `import 'kernelet'` loads and what it leaves for later, in the built package; dist/ must be built. */
 import { execFileSync } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { rolldown } from 'rolldown'
 import { expect, test } from 'vitest'
 import * as lib from '../lib/index.ts'
 import { fixtures, root } from './helpers.ts'
@@ -104,10 +116,71 @@ test('the same where a tool loads modules in its own way, as vitest does here', 
   expect(() => kernelet.loadIdx('/nowhere')).toThrow(kernelet.KerneletError)
 })
 
-test('bundlers and file tracers can follow every way from the entry: plain imports, no code but JavaScript modules', () => {
-  const files = readdirSync(join(root, 'dist'), { recursive: true, encoding: 'utf8' })
+/** A folder with the package's files but for its code, for a `dist` of one's own. */
+function packageWithout(dist: (folder: string) => void, then: (folder: string) => void): void {
+  const folder = mkdtempSync(join(tmpdir(), 'kernelet-dist-'))
+  try {
+    for (const name of ['package.json', 'build', 'prebuilds', 'node_modules', 'models']) {
+      if (existsSync(join(root, name))) symlinkSync(join(root, name), join(folder, name))
+    }
+    dist(join(folder, 'dist'))
+    then(folder)
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+test('ONNX operators are loaded with the first model: without their file all else works', () => {
+  packageWithout(
+    (dist) => {
+      cpSync(join(root, 'dist'), dist, { recursive: true })
+      rmSync(join(dist, 'chunks/onnx.js'))
+    },
+    (folder) => {
+      const [shape, error] = run(`
+        const { LeNet5, loadOnnx } = await import(${JSON.stringify(join(folder, 'dist/index.js'))})
+        const { outputShape } = LeNet5.pretrained().compile({ inputShape: [1, 28, 28] })
+        let message
+        try { loadOnnx(${JSON.stringify(join(fixtures, 'residual.dynamo.onnx'))}) } catch (error) { message = error.code }
+        print([outputShape, message])`) as [number[], string]
+      expect(shape).toEqual([10])
+      expect(error).toMatch(/MODULE_NOT_FOUND/)
+    },
+  )
+})
+
+test('bundlers and file tracers can follow every way from their entry: plain imports, JavaScript modules only', async () => {
+  const dist = join(root, 'dist')
+  const files = readdirSync(dist, { recursive: true, encoding: 'utf8' })
   expect(files.filter((file) => /\.(cjs|mjs|json|wasm)$/.test(file))).toEqual([])
-  const library = readFileSync(join(root, 'dist/chunks/kernelet.js'), 'utf8')
+  const library = readFileSync(join(dist, 'chunks/kernelet.js'), 'utf8')
   expect(library).toContain('class extends Module') // it is that file
   expect([...library.matchAll(/\bimport\(([^)]*)\)/g)].map(([, what]) => what)).toEqual(['packageName']) // sharp, where it is installed
+  // Node alone takes index.js, which requires the ONNX operators when they are needed; others take bundler.js
+  const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  expect(Object.keys(exports['.'])).toEqual(['types', 'module', 'default'])
+  const entry = join(root, exports['.'].module)
+  expect(readFileSync(entry, 'utf8')).toMatch(/^import \w+ from "\.\/chunks\/onnx\.js";$/m)
+  const bundled = await rolldown({
+    input: entry,
+    platform: 'node',
+    external: /^(node:|node-gyp-build)/,
+    logLevel: 'silent',
+  })
+  const { output } = await bundled.generate({ format: 'esm' })
+  expect(output.map(({ fileName }) => fileName)).toEqual(['bundler.js'])
+  const program = (output[0] as { code: string }).code
+  expect(program.includes('GraphWriter = class')).toBe(true)
+  packageWithout(
+    (dist) => {
+      mkdirSync(dist)
+      writeFileSync(join(dist, 'bundle.js'), program)
+    },
+    (folder) => {
+      const shape = run(`
+        const kernelet = await import(${JSON.stringify(join(folder, 'dist/bundle.js'))})
+        print(kernelet.loadOnnx(${JSON.stringify(join(fixtures, 'residual.dynamo.onnx'))}).compile().outputShape)`)
+      expect(shape).toEqual(lib.loadOnnx(join(fixtures, 'residual.dynamo.onnx')).compile().outputShape)
+    },
+  )
 })

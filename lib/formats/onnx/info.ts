@@ -1,8 +1,4 @@
 /** Inputs and outputs of a model, as it declares them. */
-import { type ElementType, elementTypeNamed } from './element.ts'
-import type { ValueInfoProto } from './proto.ts'
-import { typeName } from './tensor.ts'
-
 /** An input or output of a model, as it declares it. */
 export interface OnnxValueInfo {
   readonly name: string
@@ -15,23 +11,6 @@ export interface OnnxValueInfo {
   readonly dtype: string | undefined
   /** Dimensions, the batch first; a name or undefined where they are not fixed. undefined: of any rank. */
   readonly shape: readonly (number | string | undefined)[] | undefined
-}
-
-/**
- * @param inferred the type that follows from the model
- * @internal
- */
-export function valueInfo({ name, type }: ValueInfoProto, inferred?: ElementType): OnnxValueInfo {
-  const tensor = type?.tensor_type
-  const declared = tensor ? typeName(tensor.elem_type) : 'unknown'
-  return {
-    name,
-    type: declared,
-    dtype: (inferred ?? elementTypeNamed(declared))?.dtype,
-    shape: tensor?.shape?.dim.map(({ value, dim_value: size, dim_param: symbol }) =>
-      value === 'dim_value' && size > 0 ? size : value === 'dim_param' && symbol !== '' ? symbol : undefined,
-    ),
-  }
 }
 
 /** `image: float[N,1,28,28]`, and more of them. */

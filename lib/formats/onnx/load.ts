@@ -15,13 +15,13 @@ import { show } from '../../util/show.ts'
 import { checkFilePath, type FileSource } from '../../util/source.ts'
 import { readSource } from '../source.ts'
 import { Budget, within } from './budget.ts'
-import { decodeModel } from './decode.ts'
 import { list, type OnnxValueInfo } from './info.ts'
 import { bytesOf, inputValue, resultOf } from './io.ts'
 import { Joined } from './joined.ts'
+import { onnx } from './later.ts'
 import type { OnnxInput, OnnxResult } from './onnx-array.ts'
-import { nodesFor, type Prepared, prepare } from './prepare.ts'
-import { type PreparedNode, runNode } from './prepared-node.ts'
+import type { Prepared } from './prepare.ts'
+import type { PreparedNode } from './prepared-node.ts'
 import type { ModelProto } from './proto.ts'
 import { Turned } from './turned.ts'
 import { isSymbolic, type Run, tensorOf, type Value } from './value.ts'
@@ -41,7 +41,7 @@ export interface LoadOnnxOptions {
 }
 
 /**
- * Reads an ONNX model: a CNN of opset 7 to 26, exported by PyTorch or others. float16, bfloat16 and double weights
+ * Reads an ONNX model: a CNN of opset 7 to 28, exported by PyTorch or others. float16, bfloat16 and double weights
  * of layers become float32, in which layers compute; a double beyond float32 is refused.
  *
  * What a model makes one compute is bounded, since a few bytes of a file can ask for any size. Loading and tracing
@@ -59,7 +59,7 @@ export function loadOnnx(source: FileSource, options: LoadOnnxOptions = {}): Onn
   const { bytes, name, path: file } = readSource('loadOnnx', source, 'ONNX')
   const folder = options.dataFolder
   const path = folder === undefined ? file && dirname(file) : checkFilePath(folder, 'loadOnnx: dataFolder')
-  return new OnnxModel(decodeModel(bytes, name), name, { path }, options.output)
+  return new OnnxModel(onnx().decodeModel(bytes, name), name, { path }, options.output)
 }
 
 /**
@@ -99,7 +99,7 @@ export class OnnxModel extends Module {
   constructor(model: ModelProto, file: string, folder: { path: string | undefined }, output?: string) {
     super()
     const budget = new Budget('load')
-    this.#model = within(budget, () => prepare(model, file, folder))
+    this.#model = within(budget, () => onnx().prepare(model, file, folder))
     this.#given = budget.given
     this.#metadata = new Map(model.metadata_props.map(({ key, value }) => [key, value]))
     const { nodes, outputs } = this.#model
@@ -108,7 +108,7 @@ export class OnnxModel extends Module {
     this.#forward =
       result === undefined || outputs.length === 1
         ? nodes
-        : within(budget, () => nodesFor(this.#model, result, folder))
+        : within(budget, () => onnx().nodesFor(this.#model, result, folder))
     const batch = this.#model.inputs[0]?.shape?.[0]
     this.#declaredBatch = typeof batch === 'number' ? batch : undefined
     for (const [name, value] of this.#model.state) {
@@ -311,6 +311,7 @@ export class OnnxModel extends Module {
     run: Run,
     tracer: Tracer | undefined,
   ): Map<string, Value> {
+    const { runNode } = onnx()
     const around = tracer?.scopes.at(-1)?.path ?? ''
     for (const prepared of nodes) {
       const name = prepared.node.name.replace(/^\//, '')

@@ -6,11 +6,12 @@ import { Tensor } from '../../tensor/tensor.ts'
 import { KerneletError } from '../../util/errors.ts'
 import { show } from '../../util/show.ts'
 import { arrayOfKnown, Constants } from './constants.ts'
+import { valueInfo } from './declared.ts'
 import { notOnnx } from './decode.ts'
 import { type ElementType, elementTypeOf, float32 } from './element.ts'
 import { flattened, identity, type PlacedNode } from './functions.ts'
 import { inferTypes } from './infer.ts'
-import { type OnnxValueInfo, valueInfo } from './info.ts'
+import type { OnnxValueInfo } from './info.ts'
 import { joinNodes } from './join.ts'
 import { inOrder, needed } from './order.ts'
 import { Preparer } from './prepare-body.ts'
@@ -26,7 +27,7 @@ import { stateOf } from './weights.ts'
  * unless they mean the same. Of those here none has another meaning in 25 or 26, which only add element types; Range
  * has in 27.
  */
-const [oldestOpset, newestOpset] = [1, 26]
+const [oldestOpset, newestOpset] = [1, 28]
 
 export interface Prepared {
   readonly opset: number

@@ -1,12 +1,11 @@
-/** Attention of opset 23: softmax(scale · Q · Kᵀ + mask) · V, made of the operations there are. */
+/** Attention of opset 23 to 25: softmax(scale · Q · Kᵀ + mask) · V, made of the operations there are. */
 import { add, cat, matmul, mul, permute, reshape, softmax, tanh } from '../../../ops/index.ts'
 import { formatShape } from '../../../tensor/shape.ts'
-import { Tensor } from '../../../tensor/tensor.ts'
-import * as nd from '../array.ts'
-import { float32 } from '../element.ts'
+import type { Tensor } from '../../../tensor/tensor.ts'
 import type { OnnxNode } from '../node.ts'
 import type { Family } from '../operator.ts'
-import { arrayOf, type Read, required, tensorOf, typeOf, type Value } from '../value.ts'
+import { type Read, required, tensorOf, type Value } from '../value.ts'
+import { masked } from './attention-mask.ts'
 
 /** [n, length, heads · size] or [n, heads, length, size] → [n, heads, length, size] */
 function inHeads(node: OnnxNode, value: Value, count: string): Tensor {
@@ -20,34 +19,12 @@ function inHeads(node: OnnxNode, value: Value, count: string): Tensor {
   return permute(reshape(x, [n, length, heads, features / heads]), [0, 2, 1, 3])
 }
 
-/** What is added to scores: the mask itself, or −∞ where a mask of booleans says no. */
-function maskOf(node: OnnxNode, value: Value): Tensor {
-  if (typeOf(value).kind !== 'bool') return tensorOf(value, node)
-  return nd.toTensor(
-    nd.combine<number>(float32, [arrayOf(node, value)], (one) => (one === 0 ? Number.NEGATIVE_INFINITY : 0)),
-  )
-}
-
-/** Queries see the keys up to their own place, which is `before` keys on. */
-function triangle(queries: number, keys: number, before: number): Tensor {
-  const { values } = nd.allocate(float32, [queries, keys])
-  for (let i = 0; i < queries; i++) {
-    ;(values as Float32Array).fill(
-      Number.NEGATIVE_INFINITY,
-      Math.min(i * keys + i + before + 1, (i + 1) * keys),
-      (i + 1) * keys,
-    )
-  }
-  return new Tensor(values as Float32Array, [queries, keys])
-}
-
 const Attention: Read = (node) => {
   const causal = node.flag('is_causal', false)
   const softcap = node.float('softcap', 0)
   const mode = node.int('qk_matmul_output_mode', 0)
-  if (mode < 0 || mode > 3 || ((mode === 1 || mode === 2) && softcap > 0)) {
-    throw node.unsupported(`attribute qk_matmul_output_mode=${mode} is not supported with softcap=${softcap}`)
-  }
+  if (mode < 0 || mode > 3) throw node.unsupported(`attribute qk_matmul_output_mode=${mode} is not supported`)
+  const [left, right] = [node.int('left_window_size', -1), node.int('right_window_size', -1)]
   const scale = node.has('scale') ? node.float('scale', 1) : undefined
   // Sums are float32 whatever is asked for.
   node.ignore('softmax_precision')
@@ -73,19 +50,21 @@ const Attention: Read = (node) => {
     const factor = Math.sqrt(scale ?? 1 / Math.sqrt(size))
     const product = matmul(mul(grouped, factor), mul(permute(k, [0, 1, 3, 2]), factor))
     const raw = groups === heads ? product : reshape(product, [n, heads, queries, keys])
-    const before = inputs[4]?.shape[2] ?? 0
-    const masks = [
-      ...(inputs[3] ? [maskOf(node, inputs[3])] : []),
-      ...(causal ? [triangle(queries, keys, before)] : []),
-    ]
+    const sight = { causal, left, right, mask: inputs[3], lengths: inputs[6], past: inputs[4]?.shape[2] ?? 0 }
+    const { bias, forSoftmax, seen } = masked(node, sight, [n, heads, queries, keys])
     const capped = softcap > 0 ? mul(tanh(mul(raw, 1 / softcap)), softcap) : raw
-    const masked = masks.reduce(add, capped)
-    const weights = softmax(masked, -1)
+    const shares = softmax(forSoftmax ? add(capped, forSoftmax) : capped, -1)
+    const weights = seen ? mul(shares, seen) : shares
     const wide = groups === heads ? weights : reshape(weights, [n, groups, rows, keys])
     const result = matmul(wide, v)
     const apart = groups === heads ? result : reshape(result, [n, heads, queries, width])
     const y = flat ? reshape(permute(apart, [0, 2, 1, 3]), [n, queries, heads * width]) : apart
-    return [y, k, v, mode === 3 ? weights : mode === 0 ? raw : masked]
+    return [
+      y,
+      k,
+      v,
+      mode === 3 ? weights : mode === 2 && bias ? add(capped, bias) : mode === 0 ? raw : capped,
+    ]
   }
 }
 
