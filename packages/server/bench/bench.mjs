@@ -1,5 +1,5 @@
 /**
- * `npm run bench -w @kernelet/server [-- --seconds 4]`: what the server costs and what it is worth, on two cores: the
+ * `npm run bench -w @kernelet/server [-- --seconds 4 --rounds 3 --only constant,large]`: what the server costs and what it is worth, on two cores: the
  * server has one, the load the other. Load is made by wrk where it is installed, since autocannon itself is slower than
  * the server on one core; a line says which. Only to loopback.
  */
@@ -14,7 +14,11 @@ import autocannon from 'autocannon'
 import { LeNet5, saveOnnx } from 'kernelet'
 
 const { values: options } = parseArgs({
-  options: { seconds: { type: 'string', default: '4' }, rounds: { type: 'string', default: '3' } },
+  options: {
+    seconds: { type: 'string', default: '4' },
+    rounds: { type: 'string', default: '3' },
+    only: { type: 'string' },
+  },
 })
 const seconds = Number(options.seconds)
 const rounds = Number(options.rounds)
@@ -75,14 +79,14 @@ async function withServer(kind, settings, work) {
 }
 
 /** Requests a second, and milliseconds of the median and of the slowest hundredth. */
-async function load(url, request, connections) {
+async function load(url, request, connections, duration = seconds) {
   if (!wrk) {
     const { requests, latency, non2xx } = await autocannon({
       url,
       method: 'POST',
       ...request,
       connections,
-      duration: seconds,
+      duration,
     })
     if (non2xx > 0) throw new Error(`${non2xx} requests failed`)
     return { rate: requests.average, p50: latency.p50, p99: latency.p99 }
@@ -98,7 +102,7 @@ done = function(summary, latency)
   io.write(string.format("%f %f %f %d", summary.requests / summary.duration * 1e6, latency:percentile(50) / 1000, latency:percentile(99) / 1000, summary.errors.status))
 end\n`,
   )
-  const args = ['wrk', '-t1', `-c${connections}`, `-d${seconds}s`, '-s', script, url]
+  const args = ['wrk', '-t1', `-c${connections}`, `-d${duration}s`, '-s', script, url]
   const [program, ...rest] = pinned ? ['taskset', '-c', '1', ...args] : args
   const { stdout } = await promisify(execFile)(program, rest)
   const [rate, p50, p99, failed] = stdout.trim().split('\n').pop().split(' ').map(Number)
@@ -125,7 +129,7 @@ async function turns(contenders, request, connections) {
     for (const [name, kind, settings] of contenders) {
       const result = await withServer(kind, settings, async (address) => {
         const url = `${address}/v2/models/lenet5/infer`
-        await load(url, request, connections)
+        await load(url, request, connections, 1)
         const came = await load(url, request, connections)
         return { ...came, ...(kind === 'constant' ? {} : await inside(address)) }
       })
@@ -147,68 +151,63 @@ function row(name, { rate, p50, p99, queue, compute }, ratio) {
   )
 }
 
+async function constant() {
+  const contenders = [
+    ['constant', 'constant', {}],
+    ['kernelet', 'kernelet', {}],
+  ]
+  const results = await turns(contenders, binary(1), 16)
+  const [bare, ours] = [results.get('constant'), results.get('kernelet')]
+  row('one image, binary: a constant', bare, '')
+  row('one image, binary: kernelet', ours, `${number((100 * ours.rate) / bare.rate)} % of the constant`)
+}
+
+async function peer(name, request, how, settings) {
+  if (!existsSync(here('../../../bench/peers/node_modules/onnxruntime-node'))) {
+    console.log(`| ${name}, ${how}: bench/peers is not installed | | | | | | |`)
+    return
+  }
+  const contenders = [
+    ['kernelet', 'kernelet', settings],
+    ['onnxruntime-node', 'onnxruntime', settings],
+  ]
+  const results = await turns(contenders, request, 16)
+  const [ours, theirs] = [results.get('kernelet'), results.get('onnxruntime-node')]
+  const inside = (theirs.queue + theirs.compute) / (ours.queue + ours.compute)
+  const ratio = `${number(ours.rate / theirs.rate, 2)}×; queue + compute ${number(inside, 1)}× shorter`
+  row(`${name}, ${how}: kernelet`, ours, ratio)
+  row(`${name}, ${how}: onnxruntime-node`, theirs, '')
+}
+
+async function large() {
+  const model = network.compile({ inputShape: [1, 28, 28], inputType: 'uint8', threads: 1 })
+  const batch = new Uint8Array(64 * 784)
+  for (let i = 0; i < 1000; i++) model.run(batch)
+  const times = Array.from({ length: 2000 }, () => {
+    const begin = performance.now()
+    model.run(batch)
+    return performance.now() - begin
+  })
+  const bare = 1000 / median(times)
+  const ours = (await turns([['kernelet', 'kernelet', {}]], binary(64), 4)).get('kernelet')
+  const share = `${number(64 * ours.rate)} images/s, ${number((100 * ours.rate) / bare)} % of run()`
+  row('64 images a request: kernelet', ours, share)
+}
+
+const alone = { maxBatch: 1 }
+const sections = {
+  constant,
+  large,
+  binary: () => peer('binary', binary(1), 'batches', {}),
+  'binary-alone': () => peer('binary', binary(1), 'no batches', alone),
+  json: () => peer('JSON', json(), 'batches', {}),
+  'json-alone': () => peer('JSON', json(), 'no batches', alone),
+}
+const wanted = options.only?.split(',') ?? Object.keys(sections)
 console.log(
   `load by ${wrk ? 'wrk' : 'autocannon'}, ${pinned ? 'one core each' : 'cores shared'}, ${rounds} rounds of ${seconds} s, medians\n`,
 )
-console.log(
-  '| | requests/s | p50, ms | p99, ms | queue, µs | compute, µs | |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: |',
-)
-const alone = { maxBatch: 1 }
-const peers = existsSync(here('../../../bench/peers/node_modules/onnxruntime-node'))
-
-const one = await turns(
-  [
-    ['constant', 'constant', {}],
-    ['kernelet', 'kernelet', {}],
-  ],
-  binary(1),
-  16,
-)
-row('one image, binary: a constant', one.get('constant'), '')
-row(
-  'one image, binary: kernelet',
-  one.get('kernelet'),
-  `${number((100 * one.get('kernelet').rate) / one.get('constant').rate)} % of the constant`,
-)
-
-for (const [name, request] of [
-  ['binary', binary(1)],
-  ['JSON', json()],
-]) {
-  for (const [how, settings] of [
-    ['batches', {}],
-    ['no batches', alone],
-  ]) {
-    if (!peers) continue
-    const both = await turns(
-      [
-        ['kernelet', 'kernelet', settings],
-        ['onnxruntime-node', 'onnxruntime', settings],
-      ],
-      request,
-      16,
-    )
-    const [ours, theirs] = [both.get('kernelet'), both.get('onnxruntime-node')]
-    row(
-      `${name}, ${how}: kernelet`,
-      ours,
-      `${number(ours.rate / theirs.rate, 2)}×; queue + compute ${number((theirs.queue + theirs.compute) / (ours.queue + ours.compute), 1)}× shorter`,
-    )
-    row(`${name}, ${how}: onnxruntime-node`, theirs, '')
-  }
-}
-if (!peers) console.log('(bench/peers is not installed: nothing to compare with)')
-
-const model = network.compile({ inputShape: [1, 28, 28], inputType: 'uint8', threads: 1 })
-const batch = new Uint8Array(64 * 784)
-for (let i = 0; i < 1000; i++) model.run(batch)
-const begin = performance.now()
-for (let i = 0; i < 2000; i++) model.run(batch)
-const bare = 2000 / ((performance.now() - begin) / 1000)
-const large = (await turns([['kernelet', 'kernelet', {}]], binary(64), 4)).get('kernelet')
-row(
-  '64 images a request: kernelet',
-  large,
-  `${number(64 * large.rate)} images/s, ${number((100 * large.rate) / bare)} % of run()`,
-)
+console.log('| | requests/s | p50, ms | p99, ms | queue, µs | compute, µs | |')
+console.log('| --- | ---: | ---: | ---: | ---: | ---: | ---: |')
+for (const name of wanted) await sections[name]()
 rmSync(folder, { recursive: true })

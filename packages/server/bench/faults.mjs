@@ -6,14 +6,13 @@
  * `node packages/server/bench/faults.mjs overload 60`: twice the load that it can take, for so many seconds
  * `node packages/server/bench/faults.mjs malformed 100000`: requests that are wrong
  */
-import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { Agent } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { BatchNorm2d, Conv2d, Module, mean, relu, saveOnnx } from 'kernelet'
-import { clients, oneImage, send, start } from './load.mjs'
+import { clients, oneImage, send, start, workersOf } from './load.mjs'
 import { malform } from './malformed.mjs'
 
 const infer = (address) => `${address}/v2/models/digits/infer`
@@ -23,16 +22,23 @@ function memory(pid) {
   return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
 }
 
+/** One that has died already is as good. */
+function kill(pid) {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch (error) {
+    if (error.code !== 'ESRCH') throw error
+  }
+}
+
 async function kills(count) {
-  const { child, address, ended } = await start('--workers', '4')
+  const { child, address, log, ended } = await start('--workers', '4')
   const { stop } = clients(infer(address), 16)
   for (let i = 0; i < count; i++) {
     await pause(300)
-    const workers = execFileSync('pgrep', ['-P', String(child.pid)], { encoding: 'utf8' })
-      .trim()
-      .split('\n')
-    const victim = Number(workers[Math.floor(Math.random() * workers.length)])
-    if (victim > 0) process.kill(victim, 'SIGKILL')
+    const workers = workersOf(log)
+    const victim = workers[Math.floor(Math.random() * workers.length)]
+    if (victim !== undefined) kill(victim)
   }
   const { came, longest } = await stop()
   child.kill('SIGTERM')

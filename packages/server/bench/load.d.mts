@@ -23,4 +23,6 @@ export interface Program {
   /** Resolves to the exit code. */
   ended: Promise<number | null>
 }
+/** Processes that serve, as the log tells. */
+export function workersOf(log: readonly Record<string, unknown>[]): number[]
 export function start(...args: string[]): Promise<Program>

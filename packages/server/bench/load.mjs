@@ -65,6 +65,12 @@ export function clients(url, count, call = digit) {
   }
 }
 
+/** Processes that serve, as the log tells. */
+export function workersOf(log) {
+  const dead = new Set(log.map(({ worker }) => worker))
+  return log.flatMap(({ msg, pid }) => (msg === 'listening' && !dead.has(pid) ? [Number(pid)] : []))
+}
+
 /** Starts `kernelet serve` on any port; resolves when it serves. */
 export async function start(...args) {
   const child = spawn(process.execPath, [`${root}bin/kernelet.js`, 'serve', '--port', '0', ...args], {
