@@ -5,7 +5,7 @@
  */
 import { execFile, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -71,10 +71,20 @@ async function withServer(kind, settings, work) {
   child.stderr.pipe(process.stderr)
   await once(child.stdout, 'data')
   try {
-    return await work(`http://127.0.0.1:${port}`)
+    return await work(`http://127.0.0.1:${port}`, child.pid)
   } finally {
     child.kill('SIGKILL')
     await once(child, 'close')
+  }
+}
+
+/** Microseconds that a process has computed; NaN where the system does not tell. */
+function cpu(pid) {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ')
+    return (Number(fields[11]) + Number(fields[12])) * 10_000
+  } catch {
+    return Number.NaN
   }
 }
 
@@ -127,11 +137,13 @@ async function turns(contenders, request, connections) {
   const results = new Map(contenders.map(([name]) => [name, []]))
   for (let round = 0; round < rounds; round++) {
     for (const [name, kind, settings] of contenders) {
-      const result = await withServer(kind, settings, async (address) => {
+      const result = await withServer(kind, settings, async (address, pid) => {
         const url = `${address}/v2/models/lenet5/infer`
         await load(url, request, connections, 1)
+        const before = cpu(pid)
         const came = await load(url, request, connections)
-        return { ...came, ...(kind === 'constant' ? {} : await inside(address)) }
+        const used = (cpu(pid) - before) / (came.rate * seconds)
+        return { ...came, used, ...(kind === 'constant' ? {} : await inside(address)) }
       })
       results.get(name).push(result)
     }
@@ -145,9 +157,9 @@ async function turns(contenders, request, connections) {
 }
 
 const number = (value, digits = 0) => (Number.isFinite(value) ? value.toFixed(digits) : '')
-function row(name, { rate, p50, p99, queue, compute }, ratio) {
+function row(name, { rate, used, p50, p99, queue, compute }, ratio) {
   console.log(
-    `| ${name} | ${number(rate)} | ${number(p50, 2)} | ${number(p99, 2)} | ${number(queue, 1)} | ${number(compute, 1)} | ${ratio} |`,
+    `| ${name} | ${number(rate)} | ${number(used, 1)} | ${number(p50, 2)} | ${number(p99, 2)} | ${number(queue, 1)} | ${number(compute, 1)} | ${ratio} |`,
   )
 }
 
@@ -207,7 +219,7 @@ const wanted = options.only?.split(',') ?? Object.keys(sections)
 console.log(
   `load by ${wrk ? 'wrk' : 'autocannon'}, ${pinned ? 'one core each' : 'cores shared'}, ${rounds} rounds of ${seconds} s, medians\n`,
 )
-console.log('| | requests/s | p50, ms | p99, ms | queue, µs | compute, µs | |')
-console.log('| --- | ---: | ---: | ---: | ---: | ---: | ---: |')
+console.log('| | requests/s | CPU, µs | p50, ms | p99, ms | queue, µs | compute, µs | |')
+console.log('| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |')
 for (const name of wanted) await sections[name]()
 rmSync(folder, { recursive: true })

@@ -5,9 +5,7 @@ import { unmeasured } from '../lib/models/measures.ts'
 import { bytesOf } from '../lib/protocol/datatypes.ts'
 
 /** Doubles one number an image; tells how large the batches were. */
-function doubling(
-  options: { slow?: boolean; light?: boolean; fault?: (batch: number) => boolean } = {},
-): Plan & {
+function doubling(options: { slow?: boolean; fault?: (batch: number) => boolean } = {}): Plan & {
   sizes: number[]
   release(): void
 } {
@@ -25,7 +23,7 @@ function doubling(
     sizes,
     run(inputs) {
       // a model is slow where its warm-up is
-      const end = performance.now() + (options.slow ? 1 : options.light ? 0 : 0.05)
+      const end = performance.now() + (options.slow ? 1 : 0)
       while (performance.now() < end);
       sizes.push((inputs[0] as Float32Array).length)
       return run(inputs[0] as Float32Array)
@@ -65,25 +63,6 @@ function submit(batcher: Batcher, values: number[], parts: Partial<Job> = {}): P
 }
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
-
-test('a light model answers at once, without a turn of the loop', () => {
-  const plan = doubling({ light: true })
-  const batcher = batcherOf(plan)
-  const came: number[] = []
-  for (const value of [1, 2]) {
-    batcher.submit({
-      inputs: [bytesOf(Float32Array.of(value))],
-      images: 1,
-      deadline: Number.POSITIVE_INFINITY,
-      alive: () => true,
-      done: (_, [output]) => came.push(output?.[0] ?? 0),
-    })
-  }
-  expect([came, plan.sizes]).toEqual([
-    [2, 4],
-    [1, 1],
-  ])
-})
 
 describe('a quick model', () => {
   test('runs what came in one turn as one batch, each with its own results', async () => {

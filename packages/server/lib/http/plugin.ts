@@ -70,7 +70,6 @@ export function routes(
         },
       )
     }
-    await app.register(multipart)
     app.setErrorHandler((error: FastifyError, request, reply) => {
       refuse(core, request, reply, refusalOf(error))
     })
@@ -96,7 +95,11 @@ export function routes(
     health(app, core)
     models(app, core, tracing)
     repository(app, core, tokens !== undefined)
-    pictures(app, core)
+    // what forms take is done for each request of its context
+    await app.register(async (below) => {
+      await below.register(multipart)
+      pictures(below, core)
+    })
     app.get(
       '/metrics',
       { schema: { summary: 'For Prometheus', tags: ['server'] } },
