@@ -7,6 +7,8 @@ const slow = [
   'ends',
   'examples',
   'fuzz',
+  'picture-threads',
+  'profile-cli',
   'robustness',
   'start',
   'train-cli',
@@ -24,7 +26,11 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: 'fast', include: ['{.,packages/*}/tests/**/*.test.ts'], exclude: slow },
+        test: {
+          name: 'fast',
+          include: ['tests/**/*.test.ts', 'packages/*/tests/**/*.test.ts'],
+          exclude: [...slow, '**/node_modules/**'],
+        },
       },
       { extends: true, test: { name: 'slow', include: slow } },
     ],

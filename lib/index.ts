@@ -4,7 +4,9 @@ export { CompiledModel, compile, type RunAsyncOptions, type StepProfile } from '
 export { ModelDescription } from './compile/description.ts'
 export type { NamedCompileOptions, NamedModel, NamedShapes } from './compile/named-model.ts'
 export type { CompileOptions, Input } from './compile/options.ts'
+export type { TunedStep, TuneOptions, Tuning } from './compile/tuning.ts'
 export { type AugmentOptions, type AugmentSeed, augment, handwriting } from './data/augment.ts'
+export { loadCsv } from './data/csv.ts'
 export { Dataset, type DatasetParts } from './data/dataset.ts'
 export { type DownloadOptions, type DownloadProgress, downloadMnist } from './data/download.ts'
 export { type Idx, loadIdx } from './data/idx.ts'
@@ -72,6 +74,7 @@ export {
   type ClassifierOptions,
   type ClassifierResult,
   type ClassifyOptions,
+  setPictureThreads,
 } from './vision/classifier/classifier.ts'
 export type { Preparation } from './vision/classifier/preparation.ts'
 export {

@@ -20,6 +20,8 @@
   "target_defaults": {
     "include_dirs": ["<(module_root_dir)/native"],
     "cflags": ["-ffunction-sections", "-fdata-sections", "-U_FORTIFY_SOURCE"],
+    # node-gyp's, for 32 bits; it would take fopen64, which musl only has for the binaries of old
+    "defines!": ["_FILE_OFFSET_BITS=64", "_LARGEFILE_SOURCE"],
     "conditions": [
       # node-gyp's own common.gypi asks for the newest macOS it knows; this is Node 20's floor
       ["OS=='mac'", {"xcode_settings": {"MACOSX_DEPLOYMENT_TARGET": "11.0"}}]

@@ -9,7 +9,8 @@
       "native/bindings/errors.cc",
       "native/bindings/measure.cc",
       "native/bindings/plan_object.cc",
-      "native/bindings/trainer_object.cc"
+      "native/bindings/trainer_object.cc",
+      "native/bindings/tuning.cc"
     ],
     "kernelet_core_folders": ["base", "kernels", "graph", "ops", "plan", "train"],
     "kernelet_tier_folder": "kernels/tier",

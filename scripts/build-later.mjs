@@ -1,8 +1,8 @@
 /**
- * Code that is loaded when it is first used, in one file of its own: `export default (core) => its exports`. What it
- * takes of the library is handed to it, not imported, so that there is one copy of every class, also where a test
- * runner loads modules in its own way. Node loads the file by `require` when `later.ts` is first called; bundlers, which
- * would not follow that, take the package's condition "module": dist/bundler.js, which imports the file.
+ * Code that is loaded when it is first used, in one CommonJS file of its own: `module.exports = (core) => its exports`.
+ * What it takes of the library is handed to it, not imported, so that there is one copy of every class, also where a
+ * test runner loads modules in its own way. Node loads the file by `require` when `later.ts` is first called; bundlers,
+ * which would not follow that, take the package's condition "module": dist/bundler.js, which imports the file.
  */
 import { writeFileSync } from 'node:fs'
 import { basename, relative } from 'node:path'
@@ -44,7 +44,7 @@ export async function buildLater({ lib, later, entry, core, file, name, options,
   const left = /^(import|export) .*$/m.exec(body)
   if (left) throw new Error(`build-later: in ${basename(file)}: ${left[0]}`)
   // in parentheses: V8 then compiles it at once, where it would skim it first and read it again when it is called
-  writeFileSync(file, `export default (function (core) {\n${body}});\n`)
+  writeFileSync(file, `module.exports = (function (core) {\n${body}});\n`)
 
   function key(id) {
     return relative(lib, id).replaceAll('\\', '/').replace(/\.ts$/, '')
@@ -60,14 +60,12 @@ export async function buildLater({ lib, later, entry, core, file, name, options,
     }))
   const code = [
     `import { createRequire } from 'node:module'`,
-    `import { fileURLToPath } from 'node:url'`,
     ...[...all, ...some].map(({ id, imported }) => `import ${imported} from ${JSON.stringify(id)}`),
     `const core = () => ({ ${[...all, ...some]
       .map(({ id, given }) => `${JSON.stringify(key(id))}: ${given}`)
       .join(', ')} })`,
     'let make, made',
-    // the URL is there for tools that trace the files of a program
-    `export const ${name} = () => made ??= (make ?? createRequire(import.meta.url)(fileURLToPath(new URL('./${basename(file)}', import.meta.url))).default)(core())`,
+    `export const ${name} = () => made ??= (make ?? createRequire(import.meta.url)('./${basename(file)}'))(core())`,
     'export const provide = (factory) => { make = factory }',
   ].join('\n')
   return { name: 'later', load: (id) => (id === later ? { code, moduleType: 'js' } : undefined) }

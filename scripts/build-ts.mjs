@@ -5,7 +5,7 @@
  * long as loading one. `import 'kernelet'` is one file and the ONNX operators, which Node loads with the first model,
  * another; dist/bundler.js imports both, for bundlers. What is loaded by its name keeps a file of its own.
  */
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { appendFileSync, copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { rolldown } from 'rolldown'
 import { buildLater } from './build-later.mjs'
@@ -34,8 +34,12 @@ const commands = sources
   .map((file) => file.slice(0, -3))
 const known = new Set(sources.map((file) => file.slice(0, -3).replaceAll('\\', '/')))
 const entries = ['index', 'cli/main', ...commands, ...named].map((path) => path.replaceAll('\\', '/'))
+// what runs as a thread stands alone: a thread starts with one file
+const threads = ['vision/classifier/worker']
 const input = Object.fromEntries(
-  entries.filter((path) => known.has(path)).map((path) => [path, join(lib, `${path}.ts`)]),
+  entries
+    .filter((path) => known.has(path) && !threads.includes(path))
+    .map((path) => [path, join(lib, `${path}.ts`)]),
 )
 
 // Read with the first ONNX model. A package of its own would be loaded with the library, in a millisecond and a half.
@@ -67,7 +71,7 @@ const loadsLater = await buildLater({
   later,
   entry: join(lib, 'formats/onnx/reader.ts'),
   core: reached,
-  file: join(dist, 'chunks/onnx.js'),
+  file: join(dist, 'chunks/onnx.cjs'),
   name: 'onnx',
   options: { ...options, external },
   comments,
@@ -78,11 +82,11 @@ const forBundlers = {
   name: 'for bundlers',
   resolveId(id) {
     if (id === 'bundler') return id
-    if (id === './chunks/onnx.js') return { id, external: 'relative' }
+    if (id === './chunks/onnx.cjs') return { id, external: 'relative' }
   },
   load(id) {
     if (id !== 'bundler') return
-    return `import factory from './chunks/onnx.js'
+    return `import factory from './chunks/onnx.cjs'
       import { provide } from ${JSON.stringify(later)}
       provide(factory)
       export * from ${JSON.stringify(input.index)}`
@@ -101,8 +105,48 @@ await build.write({
   comments,
   entryFileNames: '[name].js',
   chunkFileNames: 'chunks/[name].js',
-  codeSplitting: { groups: [{ name: 'kernelet', test: (id) => reached.has(id) }] },
+  codeSplitting: {
+    groups: [{ name: 'kernelet', test: (id) => reached.has(id) || id.includes('rolldown/runtime') }],
+  },
 })
+
+// For what cannot load modules by `require`, as Jest before Node 24.9: Node itself takes "module-sync", index.js.
+const common = await rolldown({
+  ...options,
+  external,
+  input: join(dist, 'bundler.js'),
+  plugins: [builtins, ascii],
+})
+await common.write({ file: join(dist, 'index.cjs'), format: 'cjs', comments })
+
+// Read by tools that trace which files a program needs (@vercel/nft), never run. Not in bundler.js: bundlers would take
+// them for modules.
+const binaries = ['linux', 'darwin', 'win32'].flatMap((platform) =>
+  ['x64', 'arm64'].map((arch) => `../prebuilds/${platform}-${arch}/kernelet.node`),
+)
+const models = readdirSync(join(root, 'models')).map((file) => `../models/${file}`)
+appendFileSync(
+  join(dist, 'index.js'),
+  `() => {\n${[
+    './chunks/onnx.cjs',
+    ...threads.map((path) => `./${path}.js`),
+    '../package.json',
+    ...binaries,
+    ...models,
+  ]
+    .map((file) => `  new URL('${file}', import.meta.url)\n`)
+    .join('')}}\n`,
+)
+
+for (const path of threads) {
+  const thread = await rolldown({
+    ...options,
+    external,
+    input: join(lib, `${path}.ts`),
+    plugins: [builtins, ascii],
+  })
+  await thread.write({ file: join(dist, `${path}.js`), format: 'esm', comments, codeSplitting: false })
+}
 
 // a package whose code is in ours brings its licence
 mkdirSync(join(dist, 'licenses'))

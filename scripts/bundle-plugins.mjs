@@ -1,5 +1,6 @@
 /** What build-ts.mjs does to the code besides putting it into few files: all of it spares `import 'kernelet'` work. */
 
+const nodes = '20.19, 22.12 or newer'
 const imports = /^import \{([^}]*)\} from "(node:[^"]+)";$/gm
 
 /** Node's own modules that take milliseconds to load and that few programs need. */
@@ -13,7 +14,7 @@ const slow = new Set(['node:fs/promises', 'node:zlib'])
 export const builtins = {
   name: 'builtins',
   renderChunk: (code) =>
-    code.replace(imports, (_, names, id) => {
+    tooOld(code).replace(imports, (_, names, id) => {
       const module = `process.getBuiltinModule("${id}")`
       if (!slow.has(id)) return `const {${names.replaceAll(' as ', ': ')}} = ${module};`
       return names
@@ -22,6 +23,13 @@ export const builtins = {
         .map(([name, local = name]) => `const ${local} = (...args) => ${module}.${name}(...args);`)
         .join('\n')
     }),
+}
+
+/** A Node that cannot run the package says so, before the first line that it would not understand. */
+function tooOld(code) {
+  if (!imports.test(code)) return code
+  imports.lastIndex = 0
+  return `if (!process.getBuiltinModule) throw new Error('kernelet needs Node.js ${nodes}; this is ' + process.version);\n${code}`
 }
 
 /** Characters past ASCII as escapes; all are in strings. One past Latin-1 would double what V8 holds of a file. */

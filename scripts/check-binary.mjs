@@ -14,8 +14,8 @@ import { join } from 'node:path'
 import { capture, die, dropForeignBuild, jobs, requireToolchain, root, run, which } from './util.mjs'
 
 const limits = { GLIBC: '2.28', GLIBCXX: '3.4.25', CXXABI: '1.3.11', GCC: '7.0.0' }
-const libraries =
-  /^(libc\.so\.6|libm\.so\.6|libgcc_s\.so\.1|libstdc\+\+\.so\.6|libpthread\.so\.0|ld-linux-aarch64\.so\.1)$/
+/** What glibc and musl both have beside them; no C library is named, see prebuilds.mjs. */
+const libraries = /^(libgcc_s\.so\.1|libstdc\+\+\.so\.6)$/
 // arm64 grows in steps of 64 kB: the part that is read-only after relocation ends on a page, and pages may be so large
 const largest = { x64: 900_000, arm64: 650_000 }
 const exported = ['napi_register_module_v1', 'node_api_module_get_api_version_v1']

@@ -17,6 +17,7 @@ const extensions = {
   torch: 'pt',
   safetensors: 'safetensors',
   png: 'png',
+  bmp: 'bmp',
   idx: 'idx',
   arguments: 'json',
   nearly: 'json',

@@ -2,12 +2,18 @@
  * Makes prebuilds/<platform>-<arch>/kernelet.node with prebuildify: for this machine, and on linux-x64 also for
  * linux-arm64 where aarch64-linux-gnu-g++ is installed. Works in build-prebuilds/, because node-gyp would
  * empty build/, where the development build lies.
+ *
+ * A binary for Linux serves glibc and musl. It asks for libstdc++ and libgcc_s, which every Node brings; the C library
+ * it finds in the process, in glibc by the versions of its symbols, which musl does not heed, and names none: Bun
+ * for musl refuses a library that names glibc's. Nothing in it depends on the layout of what differs between the two.
  */
 import { cpSync, existsSync, mkdirSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
 import { capture, die, manifest, requireToolchain, root, run, which } from './util.mjs'
 
 requireToolchain()
+const patchelf = which('patchelf')
+if (process.platform === 'linux' && !patchelf) die('prebuilds: patchelf is not installed (Debian: patchelf)')
 const stage = join(root, 'build-prebuilds')
 rmSync(stage, { recursive: true, force: true })
 mkdirSync(stage)
@@ -55,6 +61,9 @@ for (const target of targets) {
   )
   const made = join(stage, folder, 'kernelet.node')
   if (!existsSync(made)) die(`prebuildify did not make ${folder}/kernelet.node`)
+  if (process.platform === 'linux') {
+    run(patchelf, ['--remove-needed', 'libc.so.6', '--remove-needed', 'libm.so.6', made])
+  }
   rmSync(join(root, folder), { recursive: true, force: true })
   mkdirSync(join(root, folder), { recursive: true })
   cpSync(made, join(root, folder, 'kernelet.node'))

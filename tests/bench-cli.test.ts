@@ -1,8 +1,9 @@
 /** `kernelet bench …` as users run it, with the fewest iterations; dist/ must be built. No test looks at a time. */
 import { type SpawnSyncOptions, spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
 import { root } from './helpers.ts'
 
@@ -49,19 +50,22 @@ describe('--help', () => {
   test('lists the commands below', () => {
     const { status, stdout } = run(['--help'])
     expect(status).toBe(0)
-    for (const command of ['kernels', 'layers', 'train', 'peers', 'compare'])
+    for (const command of ['kernels', 'layers', 'train', 'models', 'peers', 'compare'])
       expect(stdout).toContain(`  bench ${command} `)
     expect(stdout).toMatch(/^Usage: kernelet bench \[COMMAND\] \[options\]/)
     expect(stdout).toContain('-o, --output FORMAT')
   })
 
-  test.each(['kernels', 'layers', 'train', 'peers', 'compare'])('%s: usage, options, examples', (command) => {
-    const { status, stdout, stderr } = run([command, '--help'])
-    expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
-    expect(stdout).toMatch(new RegExp(`^Usage: kernelet bench ${command} `))
-    expect(stdout).toMatch(/Options:\n {2}--[\s\S]*-h, --help[\s\S]*Examples:\n {2}kernelet bench /)
-    for (const line of stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(115)
-  })
+  test.each(['kernels', 'layers', 'train', 'models', 'peers', 'compare'])(
+    '%s: usage, options, examples',
+    (command) => {
+      const { status, stdout, stderr } = run([command, '--help'])
+      expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
+      expect(stdout).toMatch(new RegExp(`^Usage: kernelet bench ${command} `))
+      expect(stdout).toMatch(/Options:\n {2}--[\s\S]*-h, --help[\s\S]*Examples:\n {2}kernelet bench /)
+      for (const line of stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(115)
+    },
+  )
 })
 
 describe('a wrong command line: exit code 2, one line, nothing measured', () => {
@@ -82,6 +86,11 @@ describe('a wrong command line: exit code 2, one line, nothing measured', () => 
     [['kernels', '--problem', 'ic1ih8'], /problem 'ic1ih8': oc is missing/],
     [['kernels', '--problem', 'ic1ih8oc1', '--algorithm', 'fft'], /algorithm: expected one of .* 'fft'/],
     [['peers', '--peer', 'tensorfow'], /--peer: tensorfow is unknown; there are onnxruntime-node/],
+    [['models', 'resnet19'], /--models: resnet19 is unknown; there are .*; did you mean resnet18\?/],
+    [
+      ['models', '--input', '3xx3', 'a.onnx'],
+      /--input: expected a shape such as 3x224x224 but received '3xx3'/,
+    ],
     [['compare', 'one.json'], /expected two files/],
     [['compare', 'a', 'b', '--fail-above', 'much'], /--fail-above: expected a percentage such as 5%/],
   ])('bench %j', (args, message) => {
@@ -190,7 +199,34 @@ describe('bench kernels', () => {
           )
       }
     }
-    for (const { algorithm, ran } of report.benchmarks) if (algorithm === 'im2col') expect(ran).toBe('im2col')
+    for (const { algorithm, ran, predicted } of report.benchmarks) {
+      if (algorithm !== 'im2col') continue
+      expect(ran).toBe('im2col')
+      expect(predicted ?? 0.5).toBeGreaterThan(0)
+      expect(predicted ?? 0.5).toBeLessThan(1)
+    }
+  })
+
+  test('what the choice loses against the best; stored for the fit, which reads it', {
+    timeout: LONG_TEST,
+  }, () => {
+    const algorithms = ['--algorithm', 'auto,im2col,direct-pixels,blocked', '--out', 'kernels.json']
+    const { stdout } = run(['kernels', '--problem', 'ic3ih20oc8kh3,ic16ih9oc40kh3', ...algorithms, ...SHORT])
+    expect(stdout).toMatch(/\| +predicted \|/)
+    expect(stdout).toMatch(
+      /auto loses [\d.]+ % in the mean of 2 against the best .*; at worst [\d.]+ %: mb1ic/,
+    )
+    const fitted = (...args: string[]) =>
+      spawnSync(process.execPath, [join(root, 'bench/fit.mjs'), ...args], { encoding: 'utf8', cwd: folder })
+    expect(fitted('store', 'machine.json', 'kernels.json')).toMatchObject({ status: 0, stderr: '' })
+    expect(fitted('machine.json')).toMatchObject({
+      status: 0,
+      stdout: expect.stringMatching(
+        /^machine: 2 problems\n[\s\S]*auto loses [\s\S]*% lost in the mean of \d/,
+      ),
+    })
+    expect(fitted()).toMatchObject({ status: 0, stdout: expect.stringMatching(/^zen5: \d+ problems/) })
+    expect(fitted('store')).toMatchObject({ status: 2 })
   })
 
   test('a file of shapes, and the roofline', { timeout: LONG_TEST }, () => {
@@ -259,6 +295,105 @@ describe('bench peers', () => {
   })
 })
 
+describe('bench models', () => {
+  writeFileSync(join(folder, 'tiny.txt'), 'input 2x6x6\nconv 4 k3 relu\nmean\nlinear 3\n')
+  /** A peer that is kernelet itself, over JSON lines; `spoil` changes its answers. */
+  const peer = (name: string, spoil: string) => {
+    writeFileSync(
+      join(folder, name),
+      `import { readFileSync } from 'node:fs'
+      import { createInterface } from 'node:readline'
+      import { loadOnnx } from ${JSON.stringify(pathToFileURL(join(root, 'dist/index.js')).href)}
+      let model
+      const inputs = {}
+      for await (const line of createInterface({ input: process.stdin })) {
+        const { do: what, key, onnx, input } = JSON.parse(line)
+        const answer = {}
+        if (what === 'open') {
+          model = loadOnnx(onnx).compile()
+          answer.version = 'twin 1.2'
+        } else if (what === 'prepare') {
+          const bytes = readFileSync(input)
+          inputs[key] = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length))
+          answer.output = [...model.run(inputs[key])]
+        } else {
+          const begin = process.hrtime.bigint()
+          model.run(inputs[key])
+          answer.ns = [Number(process.hrtime.bigint() - begin)]
+        }
+        ${spoil}
+        console.log(JSON.stringify(answer))
+      }`,
+    )
+    return `"${process.execPath}" ${name}`
+  }
+
+  test('a list of layers beside a peer that speaks JSON lines', { timeout: LONG_TEST }, () => {
+    const args = ['models', 'tiny.txt', '--peer', 'none', '--command', peer('twin.mjs', ''), '--batch', '1,3']
+    const report = measured([...args, '--numerics', 'exact,fastest', '--tune'])
+    expect(namesOf(report)).toEqual(
+      [1, 3].flatMap((batch) =>
+        ['kernelet', 'kernelet/tuned', 'kernelet/fastest', 'kernelet/fastest/tuned', 'command'].map(
+          (name) => `models/tiny/batch:${batch}/threads:1/${name}`,
+        ),
+      ),
+    )
+    const medians = report.benchmarks.filter(({ name }) => name.endsWith('_median'))
+    for (const one of medians) {
+      expect(one).toMatchObject({ difference: 0, start_ms: expect.any(Number), bound_ns: expect.any(Number) })
+      if (one.contender !== 'command') expect(one.ratio_command).toBeGreaterThan(0)
+    }
+    expect(medians[4]).toMatchObject({ runtime: 'command twin 1.2' })
+  })
+
+  test('for people: columns, and the picture', { timeout: LONG_TEST }, () => {
+    const args = ['models', '--models', 'tiny.txt', '--peer', 'none', '--plot', 'models.svg']
+    const { status, stdout } = run([...args, ...SHORT])
+    expect(status).toBe(0)
+    for (const title of ['network', 'p50', 'p90', 'img/s', 'GFLOP/s', '% of peak', 'bound', 'start', 'MB'])
+      expect(stdout).toMatch(new RegExp(`\\| *${title} *\\|`))
+    expect(readFileSync(join(folder, 'models.svg'), 'utf8')).toContain('tiny, batch 1, 1 thread')
+  })
+
+  test('a peer that computes something else ends the run', { timeout: LONG_TEST }, () => {
+    const wrong = peer('wrong.mjs', 'if (answer.output) answer.output[1] += 1')
+    expect(run(['models', 'tiny.txt', '--peer', 'none', '--command', wrong, ...SHORT])).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(
+        /tiny: command twin 1\.2: value 1 is .* where kernelet has .*; nothing was timed/,
+      ),
+    })
+  })
+
+  test.each([
+    ['ends', 'process.exit(3)', /command, 1 thread is left out: ended\./],
+    [
+      'babbles',
+      'console.log("hello")',
+      /command, 1 thread is left out: expected a line of JSON but received hello/,
+    ],
+    ['cannot', 'answer.error = "no such operator"', /command, 1 thread is left out: no such operator/],
+    [
+      'forgets',
+      'delete answer.output',
+      /command, 1 thread is left out: expected output to be a list of numbers/,
+    ],
+  ])('a peer that %s is left out; the others count', { timeout: LONG_TEST }, (name, spoil, message) => {
+    const args = ['models', 'tiny.txt', '--peer', 'none', '--command', peer(`${name}.mjs`, spoil)]
+    const { status, stdout, stderr } = run([...args, ...SHORT])
+    expect(status).toBe(0)
+    expect(stderr).toMatch(message)
+    expect(stdout).toMatch(/\| tiny .*\| kernelet \d/)
+  })
+
+  test('a file that is not there: exit code 1; among others it is left out', { timeout: LONG_TEST }, () => {
+    expect(run(['models', 'none.onnx', ...SHORT])).toMatchObject({ status: 1 })
+    const { status, stderr } = run(['models', 'none.onnx', 'tiny.txt', '--peer', 'none', ...SHORT])
+    expect(status).toBe(0)
+    expect(stderr).toMatch(/none\.onnx is left out: /)
+  })
+})
+
 describe('bench compare', () => {
   const report = (file: string, times: Record<string, number[]>, cpu = 'one') => {
     const benchmarks = Object.entries(times).flatMap(([name, all]) =>
@@ -286,6 +421,43 @@ describe('bench compare', () => {
     expect(run(['compare', 'old.json', 'new.json', '--fail-above', '15']).status).toBe(0)
     expect(run(['compare', 'old.json', 'new.json', '--fail-above', '1', '--filter', '^b$']).status).toBe(0)
     expect(run(['compare', 'new.json', 'old.json', '--fail-above', '5%']).status).toBe(0)
+  })
+
+  test('a folder: medians by date, machine by machine, and a picture', () => {
+    const history = join(folder, 'history')
+    mkdirSync(history)
+    const entry = (name: string, date: string, cpu: string, times: Record<string, number[]>) => {
+      const benchmarks = Object.entries(times).flatMap(([key, all]) =>
+        all.map((real_time) => ({ name: key, run_type: 'iteration', real_time, time_unit: 'us' })),
+      )
+      writeFileSync(join(history, name), JSON.stringify({ context: { date, kernelet: { cpu } }, benchmarks }))
+    }
+    entry('b.json', '2026-02-01', 'one', { run: [8, 9, 10], fresh: [3] })
+    entry('a.json', '2026-03-01', 'one', { run: [4, 5, 6] })
+    entry('c.json', '2026-01-01', 'two', { run: [7] })
+    const { status, stdout } = run(['compare', 'history', '--plot', 'history.svg'])
+    expect(status).toBe(0)
+    expect(stdout).toMatch(/## one\n\n\| benchmark \| +b \| +a \| last \/ first \|/)
+    expect(stdout).toMatch(/\| run +\| 9\.00 µs \| 5\.00 µs \| +0\.556 \|/)
+    expect(stdout).toMatch(/\| fresh +\| 3\.00 µs \| +– \| +\|/)
+    expect(stdout).toContain('## two')
+    const svg = readFileSync(join(folder, 'history.svg'), 'utf8')
+    expect(svg.match(/<circle/g)).toHaveLength(4)
+    const [one] = JSON.parse(run(['compare', 'history', '--json']).stdout)
+    expect(one).toMatchObject({
+      machine: 'one',
+      benchmarks: [{ name: 'run', ns: [9000, 5000] }, { name: 'fresh' }],
+    })
+    expect(run(['compare', 'history', '-o', 'csv', '--filter', 'fresh']).stdout).toMatch(
+      /"one","b","2026-02-01","fresh","3000"/,
+    )
+    expect(run(['compare', 'history', '--filter', 'none'])).toMatchObject({ status: 2 })
+    expect(run(['compare', 'history', '--fail-above', '5'])).toMatchObject({ status: 2 })
+    expect(run(['compare', 'old.json', 'new.json', '--plot', 'x.svg'])).toMatchObject({ status: 2 })
+  })
+
+  test('the reports of the repository can be read', () => {
+    expect(run(['compare', join(root, 'bench/history')])).toMatchObject({ status: 0, stderr: '' })
   })
 
   test('JSON and CSV', () => {

@@ -479,6 +479,7 @@ describe('reports', () => {
 describe('compare', () => {
   const times = (values: Record<string, number[]>) => ({
     machine: 'm',
+    date: '',
     times: new Map(Object.entries(values)),
   })
 

@@ -214,7 +214,11 @@ test('what does not fit is named', () => {
     [save({ fit: 'huge' }), 'ERR_ARGUMENT', /fit must be/],
     [() => Classifier.load(join(folder, 'none.onnx')), 'ERR_IO', /no such file/],
     [() => Classifier.load(Buffer.from('PK\u0003\u0004')), 'ERR_UNSUPPORTED', /torch\.save/],
-    [() => Classifier.load(Buffer.from('hello, world, how are you')), 'ERR_FORMAT', /not a(n| valid) ONNX model/],
+    [
+      () => Classifier.load(Buffer.from('hello, world, how are you')),
+      'ERR_FORMAT',
+      /not a(n| valid) ONNX model/,
+    ],
   ]
   for (const [make, code, message] of cases) {
     expect(make).toThrow(expect.objectContaining({ code, message: expect.stringMatching(message) }))

@@ -8,6 +8,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -17,6 +18,7 @@ import { didYouMean } from '../lib/cli/suggest.ts'
 import { loadSafetensors, loadTorch, saveSafetensors, Tensor, version } from '../lib/index.ts'
 import { grayPng, two } from './digits-pictures.ts'
 import { fixtures, root } from './helpers.ts'
+import { onnxModel } from './onnx-models.ts'
 
 const program = join(root, 'bin/kernelet.js')
 const examples = join(root, 'examples/digits')
@@ -136,7 +138,7 @@ describe('classify', () => {
     mkdirSync(join(folder, 'folder.png'))
     const files: Record<string, [content: Uint8Array | string | null, message: RegExp]> = {
       'missing.png': [null, /missing\.png cannot be read: there is no such file/],
-      'folder.png': [null, /folder\.png cannot be read: it is a folder/],
+      'folder.png': [null, /folder\.png has no pictures in it/],
       'text.png': ['Dear reader,\n', /text\.png is not a picture: it begins with "Dear reader/],
       'empty.png': ['', /empty\.png is empty/],
       'half.png': [whole.subarray(0, whole.length / 2), /half\.png is not a whole PNG: it ends too early/],
@@ -156,6 +158,62 @@ describe('classify', () => {
       expect(lines[i]).toMatch(/^kernelet: /)
       expect(lines[i]).toMatch(message)
     })
+  })
+
+  test('folders, lists and the standard input', () => {
+    mkdirSync(join(folder, 'tree/b/c'), { recursive: true })
+    const four = readFileSync(join(folder, '4.png'))
+    for (const name of ['b/c/4.png', 'b/3,"x".png', 'a.txt', 'z.PNG'])
+      writeFileSync(join(folder, 'tree', name), four)
+    symlinkSync('..', join(folder, 'tree/b/up'))
+    writeFileSync(join(folder, 'names.txt'), '4.png\r\n\nblank.png\n')
+    const csv = (...args: string[]) => run(['classify', '--csv', ...args]).stdout.split('\n')
+    const [head, ...rows] = csv('tree', '4.png')
+    expect(head).toBe('file,status,label,confidence,error')
+    expect(rows).toEqual([
+      expect.stringMatching(/^"tree\/b\/3,""x""\.png",digit,4,[01]\.\d{4},$/),
+      expect.stringMatching(/^tree\/b\/c\/4\.png,digit,4,/),
+      expect.stringMatching(/^tree\/z\.PNG,digit,4,/),
+      expect.stringMatching(/^4\.png,digit,4,/),
+      '',
+    ])
+    expect(csv('--list', 'names.txt').slice(1, 3)).toEqual([
+      expect.stringMatching(/^4\.png,digit,4/),
+      'blank.png,no digit,,0.0000,',
+    ])
+    const piped = run(['classify', '-', 'missing.png', '--ndjson'], { input: four })
+    const lines = piped.stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    expect(piped.status).toBe(1)
+    expect(lines).toEqual([
+      expect.objectContaining({ file: '-', status: 'digit', digit: 4 }),
+      { file: 'missing.png', error: { code: 'ERR_IO', message: expect.stringMatching(/no such file/) } },
+    ])
+    expect(run(['classify', '--list', '-'], { input: '4.png\n' }).stdout).toMatch(/^4\.png {2}4 /)
+    expect(JSON.parse(run(['classify', '--json', '--list', '-'], { input: '' }).stdout)).toEqual([])
+    expect(run(['classify', '--list', 'none.txt']).stderr).toMatch(
+      /none\.txt cannot be read: there is no such file/,
+    )
+    expect(misused('classify', '4.png', '--csv', '--json')).toMatch(/--json and --csv do not go together/)
+    expect(misused('classify', '-', '--list', '-')).toMatch(/can be read once/)
+    expect(misused('classify', '4.png', '--threshold', '2')).toMatch(/from 0 to 1/)
+  })
+
+  test('results come in order, however many there are', () => {
+    const names = Array.from({ length: 700 }, (_, i) =>
+      i % 7 === 0 ? 'blank.png' : i % 5 === 0 ? '3-blue-pen.png' : '4.png',
+    )
+    const { stdout } = run(['classify', '--ndjson', '--list', '-'], { input: names.join('\n') })
+    const said = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    expect(said.map(({ file }) => file)).toEqual(names)
+    for (const { file, digit } of said) {
+      expect(digit).toBe(file === '4.png' ? 4 : file === 'blank.png' ? null : 3)
+    }
   })
 
   test.skipIf(process.getuid?.() === 0 || process.platform === 'win32')('no permission', () => {
@@ -348,6 +406,71 @@ describe('inspect', () => {
     const json = JSON.parse(run(['inspect', join(fixtures, 'bn_depthwise.dynamo.onnx'), '--json']).stdout)
     expect(json).toMatchObject({ format: 'onnx', outputs: [{ name: 'output', shape: ['N', 7] }] })
     expect(json.nodes[1]).toMatchObject({ op: 'Clip', outputs: ['hardtanh'] })
+  })
+
+  test('what of an ONNX model loads, compiles and trains', () => {
+    const path = join(fixtures, 'residual.torchscript.onnx')
+    const { stdout } = run(['inspect', path])
+    expect(stdout).toMatch(/^Operator +Nodes +run +compile +train$/m)
+    expect(stdout).toMatch(/^Size [\d,]+ bytes$/m)
+    expect(stdout).toMatch(/^Conv +3 +yes +yes +yes$/m)
+    expect(stdout).toMatch(/^Shape +1 +yes +yes +yes$/m)
+    expect(stdout).toMatch(/^Loads +yes\nCompiles +yes\nTrains +yes$/m)
+    const json = JSON.parse(run(['inspect', path, '--json']).stdout)
+    expect(json.operators.find(({ op }: { op: string }) => op === 'Relu')).toEqual({
+      op: 'Relu',
+      count: 2,
+      nodes: ['/Relu', '/Relu_1'],
+      run: true,
+      compile: true,
+      train: true,
+    })
+    expect(json).toMatchObject({ loads: { ok: true }, compiles: { ok: true }, trains: { ok: true } })
+  })
+
+  test('all that an ONNX model lacks, at once, and what only run() does', () => {
+    const lacking = join(folder, 'lacking.onnx')
+    const nodes = [
+      { op: 'Nope', domain: 'ai.example', name: 'first', inputs: ['x'], outputs: ['a'] },
+      { op: 'Relu', inputs: ['a'], outputs: ['b'] },
+      { op: 'Never', name: 'second', inputs: ['b'], outputs: ['c'] },
+      { op: 'Never', name: 'third', inputs: ['c'], outputs: ['y'] },
+    ]
+    writeFileSync(
+      lacking,
+      onnxModel({ opset: 17, nodes, inputs: { x: { shape: ['N', 3] } }, outputs: ['y'] }),
+    )
+    const { status, stdout } = run(['inspect', lacking])
+    expect(status).toBe(0)
+    expect(stdout).toMatch(/^Never +2 +no +no +no$/m)
+    expect(stdout).toMatch(/^ai\.example\.Nope +1 +no +no +no$/m)
+    expect(stdout).toMatch(/^Loads +no: .*not supported:$/m)
+    expect(stdout).toMatch(/the operator Never: nodes "second", "third"/)
+    expect(stdout).toMatch(/the operator Nope of "ai\.example": node "first"/)
+    const json = JSON.parse(run(['inspect', lacking, '--json']).stdout)
+    expect(json.operators).toContainEqual(
+      expect.objectContaining({ op: 'Never', count: 2, nodes: ['second', 'third'], run: false }),
+    )
+    const running = join(folder, 'running.onnx')
+    const free = { x: { shape: ['N', 3, 'H', 'W'] } }
+    writeFileSync(
+      running,
+      onnxModel({
+        opset: 17,
+        nodes: [
+          { op: 'Relu', inputs: ['x'], outputs: ['a'] },
+          { op: 'NonZero', name: 'places', inputs: ['a'], outputs: ['y'] },
+        ],
+        inputs: free,
+        outputs: ['y'],
+      }),
+    )
+    const other = JSON.parse(run(['inspect', running, '--json']).stdout)
+    expect(other).toMatchObject({
+      loads: { ok: true },
+      compiles: { ok: false, reason: expect.stringContaining('places') },
+      trains: { ok: false, reason: expect.stringContaining('no weights') },
+    })
   })
 
   test('names that would steer the terminal', () => {

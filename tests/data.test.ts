@@ -12,6 +12,7 @@ import {
   downloadMnist,
   Generator,
   KerneletError,
+  loadCsv,
   loadIdx,
   loadMnist,
   loadPictures,
@@ -236,6 +237,25 @@ describe('folders of pictures', () => {
     expect(data.images.filter((level) => level > 0).length).toBeGreaterThan(50)
   })
 
+  test('photographs: cut, filled up or stretched to one size, in grey or colour', async () => {
+    const path = place({ '1/a.png': picture(6, 3, 51), '2/b.png': picture(3, 3, 102) })
+    const crop = await loadPictures(path, { fit: 'crop', size: 2, colour: 'rgb' })
+    expect(crop).toMatchObject({ length: 2, shape: [3, 2, 2], classes: ['1', '2'] })
+    expect([...crop.image(0), ...crop.image(1)]).toEqual([...Array(12).fill(51), ...Array(12).fill(102)])
+    const pad = await loadPictures(path, { fit: 'pad', size: 4 })
+    expect([...pad.image(0)]).toEqual([...Array(4).fill(0), ...Array(8).fill(51), ...Array(4).fill(0)])
+    for (const options of [
+      { fit: 'digit', size: 4 },
+      { size: 4 },
+      { colour: 'rgb' },
+      { fit: 'crop', size: 0 },
+    ]) {
+      await expect(loadPictures(path, options as object)).rejects.toMatchObject({ code: 'ERR_ARGUMENT' })
+    }
+    const both = loadPictures(path, { fit: 'crop', normalize: false })
+    await expect(both).rejects.toThrow(/normalize and fit do not go together/)
+  })
+
   test('what cannot be used is an error, or left out and told', async () => {
     const path = place({
       '1/blank.png': picture(30, 30, 255),
@@ -257,6 +277,79 @@ describe('folders of pictures', () => {
       code: 'ERR_ARGUMENT',
     })
     await expect(loadPictures(join(folder, 'none'))).rejects.toMatchObject({ code: 'ERR_IO' })
+  })
+})
+
+describe('tables', () => {
+  const table = (text: string): string => {
+    const path = join(mkdtempSync(join(folder, 'table-')), 'data.csv')
+    writeFileSync(path, text)
+    return path
+  }
+
+  test('a label and pixels a row, with headings or without, in any of the usual forms', async () => {
+    const plain = await loadCsv(table('1,0,51,102,255\n3,1,2,3,4\n'))
+    expect(plain).toMatchObject({
+      length: 2,
+      shape: [1, 2, 2],
+      classes: ['0', '1', '2', '3'],
+      names: undefined,
+    })
+    expect([...plain.labels]).toEqual([1, 3])
+    expect([...plain.images]).toEqual([0, 51, 102, 255, 1, 2, 3, 4])
+    const headed = await loadCsv(table('\uFEFFp0;p1;p2;p3;class\r\n0;0.4;0.6;9;"b; ""c"""\r\n\r\n4;3;2;1;a'))
+    expect(headed).toMatchObject({ classes: ['a', 'b; "c"'] })
+    expect([...headed.images]).toEqual([0, 0, 1, 9, 4, 3, 2, 1])
+    expect([...headed.labels]).toEqual([1, 0])
+    const colours = await loadCsv(table('x,1,2,3,4,5,6,7,8,9,10,11,12'), { classes: ['w', 'x'] })
+    expect(colours).toMatchObject({ shape: [3, 2, 2], classes: ['w', 'x'] })
+    expect([...colours.images]).toEqual([1, 4, 7, 10, 2, 5, 8, 11, 3, 6, 9, 12])
+  })
+
+  test('a label and a file a row', async () => {
+    const three = readFileSync(join(root, 'examples/digits/3-blue-pen-on-yellow-paper.png'))
+    for (const text of ['label,file\nthree,x.png', 'x.png,three\nx.png,tree', 'three\tsub/../x.png']) {
+      const path = table(text)
+      writeFileSync(join(path, '../x.png'), three)
+      const data = await loadCsv(path)
+      expect(data).toMatchObject({ shape: [1, 28, 28], length: text.includes('tree') ? 2 : 1 })
+      expect(data.classes[data.labels[0]!]).toBe('three')
+      expect(data.names![0]).toBe(join(path, '../x.png'))
+    }
+    const skipped: string[] = []
+    const path = table('a,x.png\nb,none.png')
+    writeFileSync(join(path, '../x.png'), three)
+    const data = await loadCsv(path, { onSkip: (file) => skipped.push(file) })
+    expect([data.length, skipped]).toEqual([1, [join(path, '../none.png')]])
+  })
+
+  test('what does not fit is named by line', async () => {
+    const cases: [text: string, code: string, message: RegExp][] = [
+      ['', 'ERR_FORMAT', /is empty/],
+      ['one\n', 'ERR_FORMAT', /line 1 is "one"/],
+      ['label,a,b,c,d\n', 'ERR_FORMAT', /a heading and nothing else/],
+      ['1,2,3,4,5,6,7\n', 'ERR_FORMAT', /pixels of a square image, grey or RGB, in a row, but there are 6/],
+      ['1,2,3,4,5\n\n1,2,3,4\n', 'ERR_FORMAT', /a label and 4 pixels in line 3/],
+      ['1,2,3,4,5\n1,2,256,4,5\n', 'ERR_FORMAT', /levels from 0 to 255, not "256" in line 2/],
+      ['1,2,,4,5\n', 'ERR_FORMAT', /levels from 0 to 255, not "" in line 1/],
+      [',2,3,4,5\n', 'ERR_FORMAT', /expected a label in line 1/],
+      ['a,"b.png\n', 'ERR_FORMAT', /a quote in line 1 is not closed/],
+      ['a,x.png\nb\n', 'ERR_FORMAT', /a picture's file and its label in line 2/],
+      ['a,none.png\n', 'ERR_IO', /none\.png cannot be read: there is no such file/],
+    ]
+    for (const [text, code, message] of cases) {
+      await expect(loadCsv(table(text))).rejects.toMatchObject({
+        code,
+        message: expect.stringMatching(message),
+      })
+    }
+    const given = loadCsv(table('1,2,3,4,5\n'), { classes: ['a'] })
+    await expect(given).rejects.toMatchObject({ code: 'ERR_ARGUMENT' })
+    await expect(loadCsv(table('1,2'), { classes: 'a' } as object)).rejects.toMatchObject({
+      code: 'ERR_ARGUMENT',
+    })
+    await expect(loadCsv(7 as never)).rejects.toMatchObject({ code: 'ERR_ARGUMENT' })
+    await expect(loadCsv(join(folder, 'none.csv'))).rejects.toMatchObject({ code: 'ERR_IO' })
   })
 })
 

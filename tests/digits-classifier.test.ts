@@ -5,8 +5,9 @@ import { afterAll, describe, expect, test, vi } from 'vitest'
 import { encodeSafetensors, loadSafetensors, readSafetensors } from '../lib/formats/safetensors.ts'
 import { LeNet5 } from '../lib/models/lenet5.ts'
 import { DigitClassifier } from '../lib/vision/digits/classifier.ts'
-import { normalizeDigit } from '../lib/vision/digits/normalize.ts'
-import { decodePicture } from '../lib/vision/picture/decode.ts'
+import { colourContrast } from '../lib/vision/digits/contrast.ts'
+import { digitReduction, normalizeDigit } from '../lib/vision/digits/normalize.ts'
+import { decodePicture, decodePictureAsync, decodeReducedAsync } from '../lib/vision/picture/decode.ts'
 import type { Gray, Pixels } from '../lib/vision/picture/pixels.ts'
 import { enlarged, gray, grayPng, placed, two } from './digits-pictures.ts'
 import { argmax, mnistTest, root } from './helpers.ts'
@@ -156,6 +157,93 @@ describe('classify', () => {
   })
 })
 
+describe('ink as light as its paper', () => {
+  type Colour = readonly [number, number, number]
+  const page = placed(enlarged(two, 3), 120, 100, 40, 20)
+  /** The page in two colours, with grain of its own in every channel. */
+  const inColours = (ink: Colour, paper: Colour, alpha?: number): Pixels => {
+    let seed = 7
+    const bytes = [...page.data].flatMap((level) => {
+      const grain = () => {
+        seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0
+        return (seed >>> 24) % 5
+      }
+      const colour = paper.map((p, c) => p + ((ink[c]! - p) * level) / 255 + grain())
+      return alpha === undefined ? colour : [...colour, alpha]
+    })
+    const data = Uint8ClampedArray.from(bytes)
+    return { data, width: 120, height: 100, channels: alpha === undefined ? 3 : 4 }
+  }
+  const pairs: Record<string, [ink: Colour, paper: Colour]> = {
+    'red on green': [
+      [200, 30, 30],
+      [30, 140, 30],
+    ],
+    'green on red': [
+      [30, 140, 30],
+      [200, 30, 30],
+    ],
+    'blue on dark grey': [
+      [40, 60, 220],
+      [70, 70, 70],
+    ],
+    'orange on light blue': [
+      [255, 165, 60],
+      [150, 190, 240],
+    ],
+    'magenta on green': [
+      [210, 40, 210],
+      [80, 140, 60],
+    ],
+    'cyan on grey': [
+      [60, 170, 170],
+      [128, 128, 128],
+    ],
+    'purple on brown': [
+      [120, 60, 180],
+      [120, 80, 40],
+    ],
+    'blue on red': [
+      [60, 60, 230],
+      [170, 40, 40],
+    ],
+    'pink on light green': [
+      [255, 150, 180],
+      [170, 200, 150],
+    ],
+    'yellow on white': [
+      [240, 230, 40],
+      [250, 250, 250],
+    ],
+  }
+
+  test.each(Object.keys(pairs))('%s', (name) => {
+    const [ink, paper] = pairs[name]!
+    for (const alpha of [undefined, 255, 200]) {
+      const result = classifier.classify(inColours(ink, paper, alpha))
+      expect(result).toMatchObject({ status: 'digit', digit: 2 })
+      expect(result.confidence).toBeGreaterThan(0.9)
+    }
+  })
+
+  test('paper of one colour shows none, whatever its grain', () => {
+    for (const [, paper] of Object.values(pairs)) {
+      expect(classifier.classify(inColours(paper, paper)).status).toBe('no digit')
+    }
+  })
+
+  test('grey ink is looked for in grey', () => {
+    const grey = inColours([30, 30, 30], [220, 220, 220])
+    expect(classifier.classify(grey)).toMatchObject({ digit: 2 })
+    expect(colourContrast(grey as Required<Pixels>)!.gain).toBeLessThan(1.1)
+    expect(colourContrast({ ...(grey as Required<Pixels>), data: new Uint8Array(36_000) })).toBeUndefined()
+    const { axis, gain } = colourContrast(inColours(...pairs['red on green']!) as Required<Pixels>)!
+    expect(gain).toBeGreaterThan(5)
+    expect(Math.abs(axis[0]) + Math.abs(axis[1]) + Math.abs(axis[2])).toBeCloseTo(1)
+    expect(Math.sign(axis[0])).toBe(-Math.sign(axis[1]))
+  })
+})
+
 describe('options', () => {
   const shipped = join(root, 'models/lenet5-mnist.safetensors')
 
@@ -218,61 +306,146 @@ describe('other formats', () => {
     )
   })
 
-  test('need sharp, and say so', async () => {
+  const absent = Object.assign(new Error("Cannot find package 'sharp' imported from here"), {
+    code: 'ERR_MODULE_NOT_FOUND',
+  })
+  /** What `import('sharp')` gives; vitest calls the library that is asked for in vain an error of its own. */
+  const withSharp = async (sharp: object | Error, use: () => Promise<void>) => {
     vi.doMock('sharp', () => {
-      throw new Error('Cannot find package')
+      if (!(sharp instanceof Error)) return sharp
+      return {
+        get default() {
+          throw sharp
+        },
+      }
     })
-    await expect(classifier.classifyAsync(jpeg)).rejects.toThrow(
-      expect.objectContaining({
-        code: 'ERR_UNSUPPORTED',
-        message:
-          'the picture is a JPEG; kernelet reads PNG itself and other formats through sharp: npm install sharp',
-      }),
-    )
+    await use()
     vi.doUnmock('sharp')
+  }
+
+  test('need sharp, and say so', async () => {
+    await withSharp(absent, () =>
+      expect(decodePictureAsync(jpeg)).rejects.toThrow(
+        expect.objectContaining({
+          code: 'ERR_UNSUPPORTED',
+          message:
+            'the picture is a JPEG; kernelet reads PNG and BMP itself and other formats through sharp: npm install sharp',
+        }),
+      ),
+    )
   })
 
-  test('are decoded by sharp, upright and in 8-bit sRGB', async () => {
+  test('a sharp that cannot be loaded is told from none', async () => {
+    await withSharp(
+      new Error('Could not load the "sharp" module using the linux-x64 runtime\nand so on'),
+      () =>
+        expect(decodePictureAsync(jpeg)).rejects.toThrow(
+          expect.objectContaining({
+            code: 'ERR_UNSUPPORTED',
+            message:
+              'the picture is a JPEG, for which sharp is needed; it is installed but cannot be loaded: ' +
+              'Could not load the "sharp" module using the linux-x64 runtime',
+          }),
+        ),
+    )
+  })
+
+  /** A sharp that knows one picture, in eight megapixels, and notes what it is asked for. */
+  function sharpOf(page: Gray, size: { width: number; height: number; orientation?: number }) {
     const calls: unknown[] = []
-    const page = enlarged(two, 2)
-    vi.doMock('sharp', () => ({
-      default: (bytes: Uint8Array, options: object) => {
-        calls.push(bytes, options)
-        const note = (name: string) => (argument?: unknown) => {
-          calls.push([name, argument])
+    const sharp = (bytes: Uint8Array, options: object) => {
+      calls.push(bytes, options)
+      const note =
+        (name: string) =>
+        (...given: unknown[]) => {
+          calls.push([name, ...given])
           return picture
         }
-        const picture = {
-          rotate: note('rotate'),
-          toColourspace: note('toColourspace'),
-          raw: note('raw'),
-          toBuffer: async () => ({ data: Buffer.from(page.data), info: { ...page, channels: 1 } }),
-        }
-        return picture
-      },
-    }))
-    expect(await classifier.classifyAsync(jpeg)).toEqual(classifier.classify(pixels(page)))
+      const picture = {
+        metadata: async () => size,
+        rotate: note('rotate'),
+        resize: note('resize'),
+        toColourspace: note('toColourspace'),
+        raw: note('raw'),
+        toBuffer: async () => ({ data: Buffer.from(page.data), info: { ...page, channels: 1 } }),
+      }
+      return picture
+    }
+    return { calls, module: { default: sharp } }
+  }
+
+  test('are decoded by sharp, upright and in 8-bit sRGB', async () => {
+    const page = enlarged(two, 2)
+    const { calls, module } = sharpOf(page, page)
+    await withSharp(module, async () => {
+      expect(await decodePictureAsync(jpeg)).toEqual({ ...page, data: Buffer.from(page.data), channels: 1 })
+    })
     expect(calls).toEqual([
       new Uint8Array(jpeg),
+      { limitInputPixels: false },
+      new Uint8Array(jpeg),
       { limitInputPixels: 64_000_000 },
-      ['rotate', undefined],
+      ['rotate'],
       ['toColourspace', 'srgb'],
       ['raw', { depth: 'uchar' }],
     ])
-    vi.doUnmock('sharp')
   })
 
-  test('are known by their first bytes', () => {
+  test('large ones are made smaller by sharp, those held upright too; too large ones are not begun', async () => {
+    const page = enlarged(two, 2)
+    const size = { width: 3000, height: 2001, orientation: 6 }
+    const { calls, module } = sharpOf(page, size)
+    await withSharp(module, async () => {
+      const { pixels: _, ...was } = await decodeReducedAsync(jpeg, 'it', { reduction: digitReduction })
+      expect(was).toEqual({ width: 2001, height: 3000, factor: 3 })
+      await expect(decodeReducedAsync(jpeg, 'it', { maxPixels: 6e6 })).rejects.toThrow(
+        'Expected at most 6 megapixels but it has 3000×2001, 6.0 megapixels; make it smaller first',
+      )
+    })
+    expect(calls).toContainEqual(['resize', 667, 1000, { fit: 'fill', kernel: 'linear' }])
+    expect(calls.filter((call) => Array.isArray(call) && call[0] === 'raw')).toHaveLength(1)
+  })
+
+  test('are known by their first bytes', async () => {
     const starts = {
-      WebP: 'RIFF\x10\0\0\0WEBPVP8 ',
-      GIF: 'GIF89a',
-      AVIF: '\0\0\0\x20ftypavif',
-      HEIC: '\0\0\0\x20ftypheic',
-      TIFF: 'II*\0',
-      SVG: '<svg xmlns=',
+      'a WebP': 'RIFF\x10\0\0\0WEBPVP8 ',
+      'a GIF': 'GIF89a',
+      'an AVIF': '\0\0\0\x20ftypavif',
+      'a HEIC': '\0\0\0\x20ftypheic',
+      'a TIFF': 'II*\0',
+      'an SVG': '<svg xmlns=',
+      'a JPEG XL': '\xff\x0a\xfa',
+      'an ICO': '\0\0\x01\0\x01\0',
+      'a PDF': '%PDF-1.7',
+      'a PSD': '8BPS\0\x01',
     }
     for (const [format, start] of Object.entries(starts)) {
-      expect(() => decodePicture(Buffer.from(start, 'latin1'))).toThrow(new RegExp(`is an? ${format};`))
+      expect(() => decodePicture(Buffer.from(start, 'latin1'))).toThrow(
+        expect.objectContaining({
+          code: 'ERR_UNSUPPORTED',
+          message: expect.stringContaining(`is ${format}; `),
+        }),
+      )
+    }
+    // what sharp of npm does not read either is not a matter of installing it
+    await withSharp(absent, () =>
+      expect(decodePictureAsync(Buffer.from(starts['a HEIC'], 'latin1'))).rejects.toThrow(
+        'the picture is a HEIC; neither kernelet nor sharp reads it: save it as PNG or JPEG',
+      ),
+    )
+  })
+
+  test('SVG is known behind a declaration, comments and a document type', () => {
+    for (const start of [
+      '<?xml version="1.0"?>\n<svg>',
+      '\xef\xbb\xbf<!-- a -- > b --><!----><svg ',
+      '<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" [ <!ENTITY a "b"> ]>\n<svg:svg>',
+    ]) {
+      expect(() => decodePicture(Buffer.from(start, 'latin1'))).toThrow(/is an SVG;/)
+    }
+    const hostile = ['<!-- -->'.repeat(512), '<?xml ?>'.repeat(512), '<!DOCTYPE a>'.repeat(400)]
+    for (const start of [...hostile, '<html><svg>', 'svg']) {
+      expect(() => decodePicture(Buffer.from(start))).toThrow(expect.objectContaining({ code: 'ERR_FORMAT' }))
     }
   })
 })

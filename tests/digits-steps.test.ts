@@ -9,7 +9,8 @@ import { inkIsDark, inkUp } from '../lib/vision/digits/polarity.ts'
 import { digitLike, dropFrames, groupStrokes, penWidth } from '../lib/vision/digits/strokes.ts'
 import { toLuma } from '../lib/vision/picture/luma.ts'
 import type { Gray } from '../lib/vision/picture/pixels.ts'
-import { resample, shrink } from '../lib/vision/picture/resample.ts'
+import { reduce } from '../lib/vision/picture/reduce.ts'
+import { resample } from '../lib/vision/picture/resample.ts'
 import { art, enlarged, gray, placed, two } from './digits-pictures.ts'
 
 const inverted = ({ data, width, height }: Gray): Gray => ({ data: data.map((v) => 255 - v), width, height })
@@ -291,13 +292,32 @@ describe('strokes', () => {
 })
 
 describe('resampling', () => {
-  test('shrinking averages, leftovers at the edges by themselves', () => {
-    expect([
-      ...shrink(
-        gray(5, 3, (x, y) => x * 10 + y * 50),
-        2,
-      ).data,
-    ]).toEqual([30, 50, 65, 105, 125, 140])
+  const byTwo = (picture: Gray, channels = 1) => reduce({ ...picture, channels }, () => 2)
+
+  test('making smaller averages, leftovers at the edges by themselves', () => {
+    const picture = gray(5, 3, (x, y) => x * 10 + y * 50)
+    const { pixels, ...was } = byTwo(picture)
+    expect(was).toEqual({ width: 5, height: 3, factor: 2 })
+    expect(pixels).toMatchObject({ width: 3, height: 2, channels: 1 })
+    expect([...pixels.data]).toEqual([30, 50, 65, 105, 125, 140])
+  })
+
+  test('colours channel by channel, by their alpha where they have some', () => {
+    const bytes = (...data: number[]): Gray => ({ data: Uint8Array.from(data), width: 2, height: 2 })
+    const colours = bytes(0, 10, 20, 40, 50, 60, 80, 90, 100, 120, 130, 140)
+    expect([...byTwo(colours, 3).pixels.data]).toEqual([60, 70, 80])
+    // by two, odd at the right and below, as by any factor
+    const odd = Uint8Array.from({ length: 5 * 3 * 3 }, (_, i) => (i * 37) % 251)
+    const halves = byTwo({ data: odd, width: 5, height: 3 }, 3).pixels.data
+    const mean = (c: number, ...at: number[]) =>
+      Math.floor(at.reduce((sum, i) => sum + odd[3 * i + c]!, 0) / at.length + 0.5)
+    const groups = [[0, 1, 5, 6], [2, 3, 7, 8], [4, 9], [10, 11], [12, 13], [14]]
+    expect([...halves]).toEqual(groups.flatMap((at) => [0, 1, 2].map((c) => mean(c, ...at))))
+    // clear pixels have no colour
+    expect([...byTwo(bytes(200, 255, 9, 0, 100, 255, 9, 0), 2).pixels.data]).toEqual([150, 128])
+    expect([...byTwo(bytes(9, 0, 9, 0, 9, 0, 9, 0), 2).pixels.data]).toEqual([0, 0])
+    const half = bytes(1, 2, 3, 255, 9, 9, 9, 0, 9, 9, 9, 0, 5, 6, 7, 255)
+    expect([...byTwo(half, 4).pixels.data]).toEqual([3, 4, 5, 128])
   })
 
   test('by area: exact shares of the pixels', () => {

@@ -29,6 +29,7 @@ test.each([
   ['torch', 4000],
   ['safetensors', 4000],
   ['png', 4000],
+  ['bmp', 4000],
   ['idx', 4000],
   ['graphs', 600],
   ['pictures', 600],

@@ -110,7 +110,7 @@ export function modelProto({
       { version: opset },
       ...[...new Set([...functions, ...nodes].map(({ domain }) => domain ?? ''))]
         .filter((domain) => domain !== '')
-        .map((domain) => ({ domain, version: 1 })),
+        .map((domain) => ({ domain, version: domain === 'ai.onnx.ml' ? 3 : 1 })),
     ],
     functions: functions.map((one) => ({
       name: one.name,

@@ -5,7 +5,9 @@ import { elementwise } from './onnx-elementwise-cases.ts'
 import { onnxruntime } from './onnx-models.ts'
 import { arranging, choosing, gathering } from './onnx-moving-cases.ts'
 import { norms } from './onnx-norm-cases.ts'
-import { tableOf } from './onnx-table.ts'
+import { pipelines, signals } from './onnx-pipeline-cases.ts'
+import { abilitiesOf, quantized, rowsOf, tableOf } from './onnx-table.ts'
+import { transformers } from './onnx-transformer-cases.ts'
 import { fused, sampling, volumes } from './onnx-window-cases.ts'
 
 const image = [2, 3, 7, 6]
@@ -484,6 +486,9 @@ const groups = {
   sampling,
   volumes,
   fused,
+  transformers,
+  pipelines,
+  signals,
 }
 
 const ort = onnxruntime()
@@ -511,11 +516,15 @@ test('there is no operator without a case', async () => {
   elsewhere.push('GRU', 'LSTM', 'RNN') // recurrent.test.ts
   elsewhere.push('DequantizeLinear', 'DynamicQuantizeLinear', 'QuantizeLinear') // onnx-quantized.test.ts
   elsewhere.push('ConvInteger', 'MatMulInteger', 'QLinearConv', 'QLinearMatMul') // onnx-quantized.test.ts
+  for (const { op } of quantized) elsewhere.push(op, `com.microsoft.${op}`) // onnx-qoperator.test.ts
   for (const { op } of [norms, ...Object.values(elementwise)].flat()) tested.add(op)
+  elsewhere.push('ai.onnx.ml.ZipMap') // onnx-pipelines.test.ts
   elsewhere.push('SimplifiedLayerNormalization') // RMSNormalization
   expect([...operators.keys()].filter((op) => !tested.has(op) && !elsewhere.includes(op))).toEqual([])
 })
 
 test('the table of operators is current', async () => {
-  await expect(tableOf({ ...groups, norms, ...elementwise })).toMatchFileSnapshot('../docs/onnx-operators.md')
+  const rows = rowsOf({ ...groups, norms, ...elementwise })
+  await expect(tableOf(rows)).toMatchFileSnapshot('../docs/onnx-operators.md')
+  await expect(abilitiesOf(rows)).toMatchFileSnapshot('../lib/formats/onnx/abilities.ts')
 })

@@ -297,7 +297,7 @@ describe('compiled', () => {
         ).compile()
     const wide = of('int8', [4, 3, 3, 3], ...Array<number>(108).fill(127))
     expect(compile({}, there, conv)).not.toThrow()
-    const large = list('int32', 2 ** 25, 0, 0, 0)
+    const large = list('int32', 2 ** 30, 0, 0, 0)
     expect(compile({ w: wide, b: large }, there, conv)).toThrow(/node c \(QLinearConv.*beyond 2\^24/)
     expect(compile({}, node('DynamicQuantizeLinear', 'x', 'y'))).toThrow(/node y \(DynamicQuantizeLinear/)
     expect(compile({}, there, node('ConvInteger', 'q w z1 wz', 'y'))).toThrow(

@@ -75,11 +75,99 @@ const more: OperatorCase[] = [
     opset: 13,
   },
   { op: 'ScatterND', inputs: [[1, 3], of('int64', [1, 2], 0, 1), of('float', [1], 5)], opset: 13 },
+  ...[
+    ['LSTM', 4],
+    ['GRU', 3],
+    ['RNN', 1],
+  ].map(([op, gates]): OperatorCase => {
+    const rows = 2 * Number(gates)
+    const inputs = [
+      [2, 3, 4],
+      [1, rows, 4],
+      [1, rows, 2],
+    ]
+    return {
+      op: String(op),
+      inputs,
+      attributes: { hidden_size: 2, layout: 1, ...(op === 'GRU' && { linear_before_reset: 1 }) },
+      opset: 14,
+    }
+  }),
+  {
+    op: 'Einsum',
+    inputs: [
+      [2, 3, 4],
+      [4, 5],
+    ],
+    attributes: { equation: 'bij,jk->bik' },
+  },
+  { op: 'QuantizeLinear', inputs: [[2, 3], of('float', [], 0.1), of('uint8', [], 3)], opset: 13 },
+  {
+    op: 'DequantizeLinear',
+    inputs: [of('uint8', [2], 1, 2), of('float', [], 0.1), of('uint8', [], 3)],
+    opset: 13,
+  },
   {
     op: 'GridSample',
     inputs: [[1, 2, 3, 3], of('float', [1, 2, 2, 2], -1, -1, 0, 0, 0.5, 0.25, 1, 0)],
     opset: 16,
   },
+]
+
+const [unit, nought] = [of('float', [], 0.1), of('uint8', [], 3)]
+const weightOf = (...shape: number[]) =>
+  of('int8', shape, ...noise(elements(shape), 2).map((x) => Math.round(90 * x)))
+const [weightUnit, weightNought] = [of('float', [], 0.02), of('int8', [], 0)]
+
+/** Of an image that is quantized before. */
+export const quantized: OperatorCase[] = [
+  { op: 'DequantizeLinear', inputs: [[2, 3], unit, nought], opset: 13 },
+  {
+    op: 'QLinearConv',
+    inputs: [[2, 3, 4, 4], unit, nought, weightOf(2, 3, 3, 3), weightUnit, weightNought, unit, nought],
+    opset: 13,
+  },
+  {
+    op: 'QLinearMatMul',
+    inputs: [[2, 3], unit, nought, weightOf(3, 4), weightUnit, weightNought, unit, nought],
+    opset: 13,
+  },
+  ...[
+    {
+      op: 'QGemm',
+      inputs: [[2, 3], unit, nought, weightOf(3, 4), weightUnit, weightNought, null, unit, nought],
+    },
+    { op: 'MatMulIntegerToFloat', inputs: [[2, 3], weightOf(3, 4), unit, weightUnit, nought, weightNought] },
+    {
+      op: 'QLinearAdd',
+      inputs: [[2, 3], unit, nought, of('uint8', [3], 1, 2, 9), unit, nought, unit, nought],
+    },
+    {
+      op: 'QLinearMul',
+      inputs: [[2, 3], unit, nought, of('uint8', [3], 1, 2, 9), unit, nought, unit, nought],
+    },
+    ...['QLinearSigmoid', 'QLinearLeakyRelu', 'QLinearSoftmax'].map((op) => ({
+      op,
+      inputs: [[2, 3], unit, nought, unit, nought],
+    })),
+    { op: 'QLinearReduceMean', inputs: [[2, 3, 4], unit, nought, unit, nought], attributes: { axes: [2] } },
+    { op: 'QLinearGlobalAveragePool', inputs: [[2, 3, 4, 4], unit, nought, unit, nought] },
+    {
+      op: 'QLinearAveragePool',
+      inputs: [[2, 3, 4, 4], unit, nought, unit, nought],
+      attributes: { kernel_shape: [2, 2] },
+    },
+  ].map((one): OperatorCase => ({ ...one, domain: 'com.microsoft', opset: 13 })),
+  {
+    op: 'QLinearConcat',
+    domain: 'com.microsoft',
+    inputs: [unit, nought, [1, 3], unit, nought, of('uint8', [1, 2], 1, 2), unit, nought],
+    attributes: { axis: 1 },
+    opset: 13,
+  },
+  ...['QuantizeLinear', 'DequantizeLinear'].map(
+    (op): OperatorCase => ({ op, domain: 'com.microsoft', inputs: [[2, 3], unit, nought], opset: 13 }),
+  ),
 ]
 
 /** Its model: the operator on the image, which is multiplied by a weight first where it is to learn. */
@@ -101,7 +189,8 @@ function modelOf(one: OperatorCase, learns: boolean) {
   const at = shaped < 0 ? floats : shaped
   const image = numbers[at]
   if (!image) return undefined
-  const x = learns ? 'x' : `in${at}`
+  const isQuantized = quantized.includes(one) && one.op !== 'QuantizeLinear'
+  const x = learns || isQuantized ? 'x' : `in${at}`
   const names = numbers.map((each, i) => (each ? `in${i}` : ''))
   // A loop's values come behind its count and condition.
   if (one.op === 'Loop') names.push(names.shift() as string)
@@ -125,18 +214,22 @@ function modelOf(one: OperatorCase, learns: boolean) {
     shape: size,
     data: noise(elements(size), 9).map(positive),
   }
+  const before: TestNode = { op: 'QuantizeLinear', inputs: ['x', 'u', 'n'], outputs: [`in${at}`] }
+  if (isQuantized) Object.assign(rest, { u: unit, n: nought })
   const bytes = onnxModel({
     opset: one.opset ?? 17,
-    nodes: learns
-      ? [
-          { op: 'Mul', inputs: ['x', 'weight'], outputs: [`in${at}`] },
-          node,
-          { op: 'Flatten', inputs: ['y'], outputs: ['z'] },
-        ]
-      : [node],
+    nodes: isQuantized
+      ? [before, node]
+      : learns
+        ? [
+            { op: 'Mul', inputs: ['x', 'weight'], outputs: [`in${at}`] },
+            node,
+            { op: 'Flatten', inputs: ['y'], outputs: ['z'] },
+          ]
+        : [node],
     inputs: { [x]: { shape: [image.shape[0] === 1 ? 1 : 'N', ...size] } },
     initializers: learns ? { ...rest, weight } : rest,
-    outputs: [learns ? 'z' : 'y'],
+    outputs: [learns && !isQuantized ? 'z' : 'y'],
   })
   return { model: loadOnnx(bytes), inputShape: size }
 }
@@ -181,24 +274,55 @@ function trains(one: OperatorCase): void {
 
 const yes = (one: boolean) => (one ? '✓' : '–')
 
-/** The page. */
-export function tableOf(groups: Readonly<Record<string, readonly OperatorCase[]>>): string {
+/** What becomes of each operator. */
+interface Row {
+  readonly name: string
+  readonly opsets: readonly number[]
+  readonly compile: boolean
+  readonly train: boolean
+}
+
+export function rowsOf(groups: Readonly<Record<string, readonly OperatorCase[]>>): Row[] {
   const cases = new Map<string, OperatorCase[]>()
-  for (const one of [...Object.values(groups).flat(), ...more]) {
+  for (const one of [...Object.values(groups).flat(), ...more, ...quantized]) {
     const name = one.domain ? `${one.domain}.${one.op}` : one.op
     cases.set(name, [...(cases.get(name) ?? []), one])
   }
-  const rows = [...operators.keys()].sort().map((name) => {
+  return [...operators.keys()].sort().map((name) => {
     const own = cases.get(name) ?? []
     const opsets = [...new Set(own.map(({ opset }) => opset ?? 17))].sort((a, b) => a - b)
-    return `| ${name} | ${opsets.join(', ')} | ✓ | ${yes(works(own, compiles))} | ${yes(works(own, trains))} |`
+    return { name, opsets, compile: works(own, compiles), train: works(own, trains) }
   })
+}
+
+/** The page. */
+export function tableOf(rows: readonly Row[]): string {
+  const lines = rows.map(
+    ({ name, opsets, compile, train }) =>
+      `| ${name} | ${opsets.join(', ')} | ✓ | ${yes(compile)} | ${yes(train)} |`,
+  )
   return `# ONNX operators
 
-Made by \`npm run onnx:table\` of what the tests try; \`tests/onnx-operators.test.ts\` checks that it is current. Compiled and trained are floats of an image; what is known without an image (shapes, indices, constants) is computed when the model is loaded, by any of these. An attribute, or a way to use an operator, that is not supported is refused by the name of its node.
+Made by \`npm run onnx:table\` of what the tests try; \`tests/onnx-operators.test.ts\` checks that it is current. Compiled and trained are floats of an image; what is known without an image (shapes, indices, constants) is computed when the model is loaded, by any of these. An attribute, or a way to use an operator, that is not supported is refused by the name of its node. \`kernelet inspect FILE.onnx\` says it of a model.
 
 | operator | opsets tried | \`run\` | \`compile\` | trained through |
 | --- | --- | --- | --- | --- |
-${rows.join('\n')}
+${lines.join('\n')}
 `
+}
+
+/** They take an image's shape at most: what they make is known when the model is loaded. */
+const known = ['Constant', 'ConstantOfShape', 'EyeLike', 'Range', 'Shape', 'Size']
+
+/** The same for `kernelet inspect`. */
+export function abilitiesOf(rows: readonly Row[]): string {
+  const set = (name: string, says: string, without: (row: Row) => boolean) =>
+    `/** ${says} */
+export const ${name}: ReadonlySet<string> = new Set([
+${rows.flatMap((row) => (without(row) && !known.includes(row.name) ? [`  '${row.name}',\n`] : [])).join('')}])
+`
+  return `/** Made by \`npm run onnx:table\`, of what the tests try: operators that can do less than others. */
+
+${set('uncompiled', 'A compiled model does not compute them of an image.', ({ compile }) => !compile)}
+${set('untrained', 'Training does not go through them.', ({ train }) => !train)}`
 }

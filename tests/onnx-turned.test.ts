@@ -122,6 +122,75 @@ describe('compiled as run', () => {
     )
   })
 
+  test('elements taken by several indices', () => {
+    // the mean of planes as PyTorch strides it: rows of all images in one dimension, taken apart again
+    compare(
+      [
+        node('ReduceMean', 'x', 'a', { axes: [2, 3], keepdims: 1 }),
+        node('Reshape', 'a all', 'b'),
+        node('Shape', 'x', 'shape'),
+        node('Gather', 'shape zero', 'n', { axis: 0 }),
+        node('Range', 'start n step', 'each'),
+        node('Unsqueeze', 'each behind', 'each4'),
+        node('Mul', 'each4 rows', 'begin'),
+        node('Add', 'begin rest', 'places'),
+        node('Gather', 'b places', 'c'),
+        node('Reshape', 'c flat', 'y'),
+      ],
+      [150, 2, 3],
+      {
+        ...{ all: ints(-1), zero: index(0), start: index(0), step: index(1), rows: index(150) },
+        ...{ flat: ints(-1, 150), behind: ints(1, 2, 3) },
+        rest: of('int64', [1, 150, 1, 1], ...Array.from({ length: 150 }, (_, i) => (i * 7) % 150)),
+      },
+    )
+    // windows of an uneven pool, [h, w, n, c]
+    compare(
+      [
+        turn('x', 't', 2, 3, 0, 1),
+        node('GatherND', 't places', 'g'),
+        turn('g', 'u', 3, 4, 0, 1, 2),
+        node('ReduceMean', 'u', 'y', { axes: [-1], keepdims: 0 }),
+      ],
+      [4, 3, 5],
+      {
+        places: of(
+          'int64',
+          [2, 2, 3, 2],
+          0,
+          0,
+          0,
+          1,
+          1,
+          0,
+          0,
+          3,
+          0,
+          4,
+          -1,
+          4,
+          2,
+          0,
+          2,
+          1,
+          1,
+          -5,
+          2,
+          3,
+          2,
+          4,
+          1,
+          3,
+        ),
+      },
+    )
+    compare(
+      [turn('x', 't', 1, 0, 2), node('Gather', 't order', 'g', { axis: 0 }), turn('g', 'y', 2, 0, 1, 3)],
+      [5, 6],
+      { order: of('int64', [2, 3], 4, 0, 0, -1, 2, 3) },
+    )
+  })
+
   test('what goes element by element, pieces and dimensions of one, with the steps in front', () => {
     const before = turn('x', 't', 1, 0, 2)
     const after = turn('r', 'y', 1, 0, 2)
@@ -132,6 +201,9 @@ describe('compiled as run', () => {
       from: ints(-4),
       to: ints(-1),
       along: ints(0),
+      last: ints(-1),
+      two: index(2),
+      zero: weight([1], 9),
     }
     const bodies: TestNode[][] = [
       [node('Add', 't c', 'a'), node('Mul', 'a steps', 'b'), node('Sigmoid', 'b', 'r')],
@@ -139,6 +211,11 @@ describe('compiled as run', () => {
       [node('Slice', 't from to along', 'r')],
       [node('Split', 't', 'a b', { axis: 2, num_outputs: 2 }), node('Concat', 'b a t', 'r', { axis: 2 })],
       [node('Softmax', 't', 'r', { axis: 2 })],
+      [node('ReduceMax', 't last', 'm', { keepdims: 1 }), node('Sub', 't m', 'd'), node('Sin', 'd', 'r')],
+      [node('ReduceSum', 't last', 's', { keepdims: 0 }), node('Unsqueeze', 's last', 'r')],
+      [node('ArgMax', 't', 'm', { axis: -1 }), node('Cast', 'm', 'f', { to: 1 }), node('Add', 'f t', 'r')],
+      [node('Greater', 't zero', 'g'), node('Where', 'g t c', 'r')],
+      [node('CumSum', 't two', 'r')],
     ]
     for (const body of bodies) compare([before, ...body, after], [5, 6], weights, 18)
     const [zero, front] = [ints(0), node('Unsqueeze', 'x zero', 'a')]
@@ -159,6 +236,17 @@ test('what cannot be is refused by name', () => {
   expect(compile([first, node('ReduceMax', 't', 'y')])).toThrow(elsewhere)
   expect(compile([first, node('Softmax', 't', 'y', { axis: 0 })])).toThrow(elsewhere)
   expect(compile([first, node('Add', 't x', 'y')])).toThrow(elsewhere)
+  expect(
+    compile([node('Reshape', 'x flat', 'f'), node('Gather', 'f places', 'y')], {
+      flat: ints(-1),
+      places: of('int64', [1, 2], 3, 4),
+    }),
+  ).toThrow(elsewhere)
+  expect(
+    compile([turn('x', 'u', 1, 2, 0), node('GatherND', 'u places', 'y')], {
+      places: of('int64', [1, 2], 5, 0),
+    }),
+  ).toThrow(/index 5 is outside a dimension of 5/)
   expect(compile([first, node('Add', 't c', 'y')], { c: weight([5, 2, 6], 1) })).toThrow(elsewhere)
   expect(compile([node('Gemm', 'x c', 'y')], { c: weight([6, 2], 1) })).toThrow(
     /node y \(Gemm.*1×5×6 is no matrix/,

@@ -197,6 +197,74 @@ describe('Resize', () => {
     })
   }
 
+  const sums: [string, Record<string, AttributeValue>][] = [
+    ['cubic', { mode: 'cubic' }],
+    ['cubic, of another slope', { mode: 'cubic', cubic_coeff_a: { float: -0.5 } }],
+    ['cubic, within the image', { mode: 'cubic', exclude_outside: 1 }],
+    ['cubic, asymmetric', { mode: 'cubic', coordinate_transformation_mode: 'asymmetric' }],
+    ['cubic, aligned corners', { mode: 'cubic', coordinate_transformation_mode: 'align_corners' }],
+    ['linear, smoothed', { mode: 'linear', antialias: 1 }],
+    ['cubic, smoothed', { mode: 'cubic', antialias: 1 }],
+    ['cubic, smoothed within the image', { mode: 'cubic', antialias: 1, exclude_outside: 1 }],
+    ['linear, symmetric', { mode: 'linear', coordinate_transformation_mode: 'half_pixel_symmetric' }],
+  ]
+  test.each(sums)('%s', async (_, attributes) => {
+    for (const factors of [
+      [2, 2],
+      [3, 1.5],
+      [0.6, 0.75],
+      [0.2, 4],
+    ] as const) {
+      await checkBeside('Resize', { x, rest: byScales(1, 1, ...factors), attributes })
+    }
+    for (const sides of [
+      [10, 3],
+      [1, 1],
+      [7, 17],
+    ] as const) {
+      await checkBeside('Resize', { x, rest: bySizes(2, 3, ...sides), attributes, batch: 2 })
+    }
+  })
+
+  test.each(['nearest', 'linear', 'cubic'])('of a part of the image, %s', async (mode) => {
+    const attributes = { mode, coordinate_transformation_mode: 'tf_crop_and_resize' }
+    for (const [rows, columns] of [
+      [0.2, 0.9],
+      [-0.5, 1.5],
+    ] as const) {
+      const roi = scales(0, 0, rows, 0.1, 1, 1, columns, 0.7)
+      for (const extrapolation_value of [0, 7]) {
+        const all = { ...attributes, extrapolation_value: { float: extrapolation_value } }
+        await checkBeside('Resize', {
+          x,
+          rest: [roi, undefined, sizes(2, 3, 6, 4)],
+          attributes: all,
+          batch: 2,
+        })
+      }
+    }
+  })
+
+  test.each(['not_larger', 'not_smaller'])('%s', async (keep_aspect_ratio_policy) => {
+    for (const mode of ['nearest', 'linear']) {
+      const attributes = { keep_aspect_ratio_policy, axes: [2, 3], mode }
+      await checkBeside('Resize', { x, rest: bySizes(7, 8), attributes, opset: 18 })
+      await checkBeside('Resize', { x, rest: bySizes(3, 9), attributes, opset: 18 })
+    }
+  })
+
+  test('any dimension', async () => {
+    await checkBeside('Resize', { x: floats(1, 2, 3, 4, 5), rest: byScales(1, 1, 2, 1.5, 2) })
+    await checkBeside('Resize', {
+      x: floats(1, 2, 3, 4, 5),
+      rest: byScales(1, 1, 2, 1.5, 2),
+      attributes: { mode: 'linear' },
+    })
+    await checkBeside('Resize', { x, rest: byScales(1, 2, 1, 1) })
+    const y = loadOnnx(modelOf('Resize', { x, rest: byScales(2, 1, 1, 1) })).run({ x: x as never }).y
+    expect((y as Tensor).shape).toEqual([4, 3, 5, 6])
+  })
+
   test('one dimension', async () => {
     const x = floats(3, 4, 9)
     await checkBeside('Resize', { x, rest: byScales(1, 1, 2.5) })
@@ -226,27 +294,25 @@ describe('Resize', () => {
 
   test('is refused by name', () => {
     const rest = byScales(1, 1, 2, 2)
-    refused(
-      'Resize',
-      { x, rest, attributes: { mode: 'cubic' } },
-      /Resize, opset 18.*mode=cubic is not supported/,
-    )
-    refused('Resize', { x, rest, attributes: { antialias: 1 } }, /antialias is not supported/)
-    refused('Resize', { x, rest, attributes: { exclude_outside: 1 } }, /exclude_outside is not supported/)
-    for (const way of ['tf_crop_and_resize', 'tf_half_pixel_for_nn', 'half_pixel_symmetric']) {
-      refused('Resize', { x, rest, attributes: { coordinate_transformation_mode: way } }, new RegExp(way))
-    }
+    refused('Resize', { x, rest, attributes: { mode: 'lanczos' } }, /opset 18.*mode=lanczos is not supported/)
+    refused('Resize', { x, rest, attributes: { coordinate_transformation_mode: 'tf' } }, /mode=tf /)
     refused('Resize', { x, rest, attributes: { nearest_mode: 'simple' } }, /nearest_mode=simple/)
-    refused('Resize', { x, rest: byScales(2, 1, 1, 1) }, /resizing of axis 0/)
-    refused('Resize', { x, rest: byScales(1, 2, 1, 1) }, /resizing of axis 1/)
-    refused('Resize', { x, rest: bySizes(2, 6, 5, 6) }, /resizing of axis 1/)
-    const policy = { keep_aspect_ratio_policy: 'not_larger' }
+    const policy = { keep_aspect_ratio_policy: 'wide' }
+    refused('Resize', { x, rest: bySizes(2, 3, 5, 9), attributes: policy }, /keep_aspect_ratio_policy=wide/)
+    const crop = { coordinate_transformation_mode: 'tf_crop_and_resize' }
     refused(
       'Resize',
-      { x, rest: bySizes(2, 3, 5, 9), attributes: policy },
-      /keep_aspect_ratio_policy=not_larger/,
+      { x, rest: [scales(0, 1), scales(1, 1, 2, 2)], attributes: crop },
+      /roi is 2 numbers, not 8/,
+      'ERR_SHAPE',
     )
-    refused('Resize', { x: floats(1, 2, 3, 3, 3), rest: byScales(1, 1, 2, 2, 2) }, /no \[n, c, h, w\]/)
+    refused(
+      'Resize',
+      { x: floats(1, 1, 3, 40000), rest: bySizes(1, 1, 3, 40001), attributes: { mode: 'cubic' } },
+      /MB of values|may be/,
+    )
+    const batch = loadOnnx(modelOf('Resize', { x, rest: byScales(2, 1, 1, 1) }))
+    expect(() => compile(batch, { inputShape: [3, 5, 6] })).toThrow(/dimension 0, the batch/)
     refused('Resize', { x, rest: [] }, /either scales or sizes/, 'ERR_FORMAT')
     refused(
       'Resize',

@@ -30,12 +30,13 @@ function isPng(file: string): boolean {
 }
 
 /** Runs a program in a process of its own; what it passes to print() comes back. */
-function run(program: string, type: 'module' | 'commonjs' = 'module'): unknown {
+function run(program: string, type: 'module' | 'commonjs' = 'module', flags: string[] = []): unknown {
   const print = 'const print = (value) => process.stdout.write(JSON.stringify(value));'
   const { NODE_OPTIONS: _, ...env } = process.env
   return JSON.parse(
-    execFileSync(process.execPath, [`--input-type=${type}`, '-e', print + program], {
+    execFileSync(process.execPath, [...flags, `--input-type=${type}`, '-e', print + program], {
       encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
       env,
     }),
   )
@@ -66,6 +67,35 @@ test('the built package has every export, of the same kind', () => {
   const kinds = run(`${first}
     print(Object.fromEntries(Object.entries(kernelet).map(([name, one]) => [name, typeof one])))`)
   expect(kinds).toEqual(Object.fromEntries(Object.entries(lib).map(([name, one]) => [name, typeof one])))
+})
+
+test('functions and classes of the built package go by the names of their exports', () => {
+  const others = run(`${first}
+    print(Object.entries(kernelet).filter(([name, one]) => typeof one === 'function' && one.name !== name)
+      .map(([name, one]) => [name, one.name]))`)
+  expect(others).toEqual([])
+})
+
+test('a Node that is too old, and the permissions that are missing, are named', () => {
+  const old = `process.getBuiltinModule = undefined
+    const error = await import(${JSON.stringify(built)}).catch((error) => error)
+    process.stdout.write(JSON.stringify(error.message))`
+  expect(run(old)).toBe(`kernelet needs Node.js 20.19, 22.12 or newer; this is ${process.version}`)
+  const permission = process.version.startsWith('v20.') ? '--experimental-permission' : '--permission'
+  const allowed = (...flags: string[]) => {
+    const program = `
+      const { LeNet5 } = await import(${JSON.stringify(built)})
+      let word = 'it runs'
+      try { LeNet5.pretrained().compile({ inputShape: [1, 28, 28] }) } catch ({ code, message }) { word = code + ' ' + message }
+      print(word)`
+    return run(program, 'module', [permission, ...flags])
+  }
+  const files = `--allow-fs-read=${join(root, '/*')}`
+  expect(allowed('--allow-addons', files)).toBe('it runs')
+  expect(allowed(files)).toMatch(/^ERR_NATIVE_LOAD .*--allow-addons/)
+  expect(allowed('--allow-addons', `--allow-fs-read=${join(root, 'dist')}/*`)).toMatch(
+    /^ERR_NATIVE_LOAD .*--allow-fs-read=/,
+  )
 })
 
 test('files, pictures and models are of the same classes and errors, by import and by require', () => {
@@ -134,7 +164,7 @@ test('ONNX operators are loaded with the first model: without their file all els
   packageWithout(
     (dist) => {
       cpSync(join(root, 'dist'), dist, { recursive: true })
-      rmSync(join(dist, 'chunks/onnx.js'))
+      rmSync(join(dist, 'chunks/onnx.cjs'))
     },
     (folder) => {
       const [shape, error] = run(`
@@ -152,15 +182,21 @@ test('ONNX operators are loaded with the first model: without their file all els
 test('bundlers and file tracers can follow every way from their entry: plain imports, JavaScript modules only', async () => {
   const dist = join(root, 'dist')
   const files = readdirSync(dist, { recursive: true, encoding: 'utf8' })
-  expect(files.filter((file) => /\.(cjs|mjs|json|wasm)$/.test(file))).toEqual([])
+  expect(files.filter((file) => /\.(cjs|mjs|json|wasm)$/.test(file)).sort()).toEqual([
+    'chunks/onnx.cjs',
+    'index.cjs',
+  ])
   const library = readFileSync(join(dist, 'chunks/kernelet.js'), 'utf8')
   expect(library).toContain('class extends Module') // it is that file
+  // what runs as a thread is whole where it lies
+  const thread = readFileSync(join(dist, 'vision/classifier/worker.js'), 'utf8')
+  expect([...thread.matchAll(/^(?:import|export) .*/gm)].map(([line]) => line)).toEqual(['export {};'])
   expect([...library.matchAll(/\bimport\(([^)]*)\)/g)].map(([, what]) => what)).toEqual(['packageName']) // sharp, where it is installed
   // Node alone takes index.js, which requires the ONNX operators when they are needed; others take bundler.js
   const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
-  expect(Object.keys(exports['.'])).toEqual(['types', 'module', 'default'])
+  expect(Object.keys(exports['.'])).toEqual(['types', 'module', 'module-sync', 'require', 'default'])
   const entry = join(root, exports['.'].module)
-  expect(readFileSync(entry, 'utf8')).toMatch(/^import \w+ from "\.\/chunks\/onnx\.js";$/m)
+  expect(readFileSync(entry, 'utf8')).toMatch(/^import \w+ from "\.\/chunks\/onnx\.cjs";$/m)
   const bundled = await rolldown({
     input: entry,
     platform: 'node',
@@ -181,6 +217,15 @@ test('bundlers and file tracers can follow every way from their entry: plain imp
         const kernelet = await import(${JSON.stringify(join(folder, 'dist/bundle.js'))})
         print(kernelet.loadOnnx(${JSON.stringify(join(fixtures, 'residual.dynamo.onnx'))}).compile().outputShape)`)
       expect(shape).toEqual(lib.loadOnnx(join(fixtures, 'residual.dynamo.onnx')).compile().outputShape)
+      // a package without the thread's file leaves its work to the caller
+      const [digit, warnings] = run(`
+        const { DigitClassifier } = await import(${JSON.stringify(join(folder, 'dist/bundle.js'))})
+        const warnings = []
+        process.on('warning', ({ code }) => warnings.push(code))
+        const { digit } = await DigitClassifier.load().classifyFile(${JSON.stringify(picture)})
+        print([digit, warnings])`) as [number, string[]]
+      expect(digit).toBe(Number(picture.split('/').at(-1)?.[0]))
+      expect(warnings).toEqual(['KERNELET_NO_THREADS'])
     },
   )
 })

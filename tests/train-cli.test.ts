@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { Generator, readSafetensors } from '../lib/index.ts'
+import { gray, grayPng, png } from './digits-pictures.ts'
 import { root } from './helpers.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'kernelet-train-cli-'))
@@ -229,4 +230,118 @@ describe('interrupted', () => {
     expect(bytesOf('parts').equals(bytesOf('whole'))).toBe(true)
     expect(existsSync(join(folder, 'parts.checkpoint'))).toBe(false)
   }, 60_000)
+})
+
+describe('classes of your own', () => {
+  /** A sign of some size and place, drawn on a page. */
+  const sign = (kind: string, seed: number) => {
+    const random = new Generator(seed)
+    const from = (low: number, high: number) => low + (random.random() % (high - low))
+    const [side, pen, left, top] = [from(24, 40), from(4, 7), from(4, 16), from(4, 16)]
+    return gray(60, 60, (x, y) => {
+      const [u, v] = [x - left, y - top]
+      if (u < 0 || v < 0 || u >= side || v >= side) return 250
+      const radius = Math.hypot(u - side / 2, v - side / 2)
+      const ink = {
+        circle: Math.abs(radius - side / 2 + pen / 2) < pen / 2,
+        cross: Math.abs(u - v) < pen * 0.7 || Math.abs(side - u - v) < pen * 0.7,
+        corner: u < pen || v > side - pen,
+      }[kind]
+      return ink ? 30 : 250
+    })
+  }
+  const place = join(folder, 'own')
+  for (const [k, kind] of ['circle', 'cross', 'corner'].entries()) {
+    mkdirSync(join(place, 'shapes', kind), { recursive: true })
+    for (let i = 0; i < 12; i++) {
+      writeFileSync(join(place, 'shapes', kind, `${i}.png`), grayPng(sign(kind, 100 * k + i + 1)))
+    }
+  }
+  writeFileSync(join(place, 'new.png'), grayPng(sign('cross', 4711)))
+  const here = (...args: string[]) =>
+    spawnSync(process.execPath, [program, ...args], { encoding: 'utf8', cwd: place })
+
+  test('the README’s paragraph: train, eval, classify, load', async () => {
+    const readme = readFileSync(join(root, 'README.md'), 'utf8')
+    const [, paragraph] = readme.split('### Classes of your own')
+    const [, shell, js] = paragraph!.match(/```sh\n([^`]*)```\n```js\n([^`]*)```/)!
+    const said = shell!
+      .trim()
+      .split('\n')
+      .map((line) => here(...line.split(' ').slice(1)))
+    for (const { status, stderr } of said) expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
+    expect(said[1]!.stdout).toMatch(/^0\.00 % error: 0 of 36 labelled images are misread/)
+    expect(said[1]!.stdout).toMatch(/circle +corner +cross/)
+    expect(said[2]!.stdout).toMatch(/^new\.png {2}cross {2}[ \d]+\.\d %\n$/)
+    const { metadata } = readSafetensors(join(place, 'shapes.safetensors'))
+    expect(Object.fromEntries(metadata)).toMatchObject({
+      ...{ fit: 'digit', colour: 'grey', input: '1x28x28', classes: 'circle,corner,cross' },
+    })
+    const program = `${js!.replace("'kernelet'", JSON.stringify(join(root, 'dist/index.js')))}
+      console.log(status, label, confidence > 0.5)`
+    const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
+      encoding: 'utf8',
+      cwd: place,
+    })
+    expect(stdout).toBe('class cross true\n')
+    const [json] = JSON.parse(here('classify', '--json', '--weights', 'shapes.safetensors', 'new.png').stdout)
+    expect(json).toMatchObject({ file: 'new.png', status: 'class', label: 'cross', index: 2 })
+  })
+
+  test('photographs in colour', () => {
+    const tint = { dusk: [200, 90, 60], noon: [120, 180, 230] }
+    for (const [name, colour] of Object.entries(tint)) {
+      mkdirSync(join(place, 'sky', name), { recursive: true })
+      for (let i = 0; i < 6; i++) {
+        const random = new Generator(i + 1)
+        const [width, height] = [40 + 3 * i, 36]
+        const raw = Array.from({ length: height }, () => [
+          0,
+          ...Array.from({ length: width }, () => colour.map((c) => c - 20 + (random.random() % 40))).flat(),
+        ]).flat()
+        const file = png({ width, height, depth: 8, colour: 2, raw: Uint8Array.from(raw) })
+        writeFileSync(join(place, 'sky', name, `${i}.png`), file)
+      }
+    }
+    const form = ['--fit', 'crop', '--colour', 'rgb']
+    const trained = here('train', '--data', 'sky', ...form, '--epochs', '40', '-o', 'sky.safetensors')
+    expect(trained).toMatchObject({
+      status: 0,
+      stdout: expect.stringMatching(/12 images of 3×28×28, 2 classes/),
+    })
+    // eval and classify know from the file how pictures are prepared
+    expect(here('eval', '--data', 'sky', '--weights', 'sky.safetensors').stdout).toMatch(/^0\.00 % error/)
+    const { stdout } = here('classify', '--weights', 'sky.safetensors', '--csv', 'sky')
+    const rows = stdout
+      .trimEnd()
+      .split('\n')
+      .slice(1)
+      .map((line) => line.split(','))
+    for (const [file, status, label] of rows) expect([status, label]).toEqual(['class', file!.split('/')[1]])
+    expect(rows).toHaveLength(12)
+  })
+
+  test('tables', () => {
+    const names = readdirSync(join(place, 'shapes')).flatMap((kind) =>
+      readdirSync(join(place, 'shapes', kind)).map((file) => `shapes/${kind}/${file},${kind}`),
+    )
+    writeFileSync(join(place, 'files.csv'), `file,label\n${names.join('\n')}\n`)
+    const options = ['--epochs', '30', '-o']
+    expect(here('train', '--data', 'files.csv', ...options, 'table.safetensors').stderr).toBe('')
+    here('train', '--data', 'shapes', ...options, 'folder.safetensors')
+    const weights = (file: string) => readSafetensors(join(place, file)).tensors
+    expect(weights('table.safetensors')).toEqual(weights('folder.safetensors'))
+    expect(here('eval', '--data', 'files.csv', '--weights', 'table.safetensors').stdout).toMatch(/0 of 36/)
+    expect(JSON.parse(here('data', '--data', 'files.csv', '--json').stdout)).toBeTruthy()
+  })
+
+  test('what does not go together is said', () => {
+    const wrong = (...args: string[]) => here('train', '--data', 'shapes', ...args).stderr
+    expect(wrong('--fit', 'cover')).toMatch(/--fit: expected digit, crop, pad, stretch but received 'cover'/)
+    expect(wrong('--colour', 'rgb')).toMatch(/--colour rgb goes with --fit crop, pad, stretch/)
+    expect(wrong('--raw', '--fit', 'pad')).toMatch(/--raw takes pictures as they are/)
+    // ten outputs are ten digits
+    const shipped = join(root, 'models/lenet5-mnist.safetensors')
+    expect(wrong('--init', shipped)).toMatch(/must be named after the classes 0, 1, 2, 3, 4, 5, 6, 7, 8, 9/)
+  })
 })

@@ -232,8 +232,38 @@ describe('interpolate', () => {
     expect(numbers(k.interpolate(line, { size: 1, mode: 'linear', alignCorners: true }))).toEqual([0])
   })
 
+  test("sums of neighbours, with PyTorch's numbers", () => {
+    const x = new Tensor(Float32Array.of(3, -1, 4, 1, 5, -9, 2, 6, 5, -3, 5, 8), [1, 1, 3, 4])
+    const cases: [k.InterpolateOptions, number[]][] = [
+      [{ mode: 'bicubic', size: [2, 3] }, [2.41138, -0.26892, 2.37263, 3.52226, -1.43127, 7.37861]],
+      [
+        { mode: 'bicubic', scaleFactor: 1.5 },
+        [
+          3.09826, 0.84049, 0.12805, 3.78956, 2.78971, 0.25281, 4.83008, -1.55762, -5.21437, 1.31268, 3.79199,
+          3.36404, 6.38949, -2.86957, -8.53506, 0.0346, 5.52872, 7.10857, 5.81899, -0.28277, -3.61606,
+          2.86956, 6.96738, 8.08319,
+        ],
+      ],
+      [
+        { mode: 'bicubic', size: [4, 5], alignCorners: true },
+        [
+          3, -0.62109, 1.40625, 3.84766, 1, 4.37037, -5.53458, -3.68461, 3.72454, 4.2037, 5.22222, -6.1352,
+          -4.29688, 4.86422, 7.18518, 5, -2.03125, -0.03125, 6.52344, 8,
+        ],
+      ],
+      [{ mode: 'bilinear', size: 2, antialias: true }, [0.35714, 2.05357, 0.44643, 4.01786]],
+      [{ mode: 'bicubic', size: 2, antialias: true }, [0.12569, 2.06111, 0.02872, 4.37702]],
+    ]
+    for (const [options, want] of cases) {
+      expect(largestError(k.interpolate(x, options).data, Float32Array.from(want))).toBeLessThan(1e-5)
+    }
+  })
+
   test.each([
     ['nearest, twice', { scaleFactor: 2 }],
+    ['bicubic, twice', { scaleFactor: 2, mode: 'bicubic' }],
+    ['bicubic, smaller', { size: [3, 4], mode: 'bicubic', antialias: true }],
+    ['bilinear, smoothed', { scaleFactor: 0.6, mode: 'bilinear', antialias: true }],
     ['nearest, smaller and larger', { size: [3, 11] }],
     ['bilinear, twice', { scaleFactor: 2, mode: 'bilinear' }],
     ['bilinear, to a size', { size: [4, 13], mode: 'bilinear' }],
@@ -270,9 +300,11 @@ describe('interpolate', () => {
       [{ size: [1, 2, 3] }, /one or two/],
       [{ size: [2] }, /with 1 side does not go with the shape 1×3×4×5/],
       [{ size: 2, mode: 'linear' }, /'linear' takes \[n, c, l\]/],
-      [{ size: 2, mode: 'bicubic' as never }, /mode must be 'nearest', 'linear' or 'bilinear'/],
+      [{ size: 2, mode: 'lanczos' as never }, /mode must be 'nearest', 'linear', 'bilinear' or 'bicubic'/],
       [{ size: 2, alignCorners: true }, /alignCorners goes with/],
-      [{ size: 2, antialias: true } as never, /unknown option/],
+      [{ size: 2, antialias: true }, /antialias goes with 'bilinear' and 'bicubic'/],
+      [{ size: 2, mode: 'bicubic', antialias: 1 as never }, /antialias must be/],
+      [{ size: 2, smooth: true } as never, /unknown option/],
       [{ size: 2 }, /does not go with the shape 5/, values(5)],
       [{ size: [2, 2], mode: 'bilinear' }, /does not go with/, values(2, 3, 4, 5, 6)],
     ]
@@ -282,6 +314,8 @@ describe('interpolate', () => {
       )
     }
     expect(() => k.interpolate(x, { scaleFactor: 1e9 })).toThrow(k.KerneletError)
+    const large = { size: [1, 2 ** 25], mode: 'bicubic' } as const
+    expect(() => k.interpolate(x, large)).toThrow(code('ERR_UNSUPPORTED', /sums of neighbours/))
     expect(() => new k.Upsample({ size: 0 })).toThrow(code('ERR_ARGUMENT'))
   })
 })

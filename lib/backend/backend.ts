@@ -100,6 +100,24 @@ export interface NativeCompileOptions {
   /** Convolutions and linear layers run on bytes where they can. `ranges`: least and largest value of each node. */
   int8?: boolean | undefined
   ranges?: Float32Array | undefined
+  /** Of tuning: node, way, algorithm, strip of each step that is not left to the cost model. */
+  choices?: Int32Array | undefined
+  /** 1: images of a batch side by side; 0: never. */
+  lanes?: number | undefined
+  /** Multiply-adds from which threads share a step. */
+  divideFrom?: number | undefined
+  /** Tunes the plan for so many images a call: runs it for a second or two. */
+  tuneBatch?: number | undefined
+}
+
+/** What tuning found: `choices`, `lanes` (−1: as the cost model says), `divideFrom` as in the options. */
+export interface NativeTuning {
+  choices: Int32Array
+  lanes: number
+  divideFrom: number
+  /** Of a call. */
+  untunedNs: number
+  tunedNs: number
 }
 
 /** What a plan reads: floats, or bytes where it was compiled with byteInput. */
@@ -131,6 +149,8 @@ export interface StepDescription {
    * that what lies between the two is never stored whole.
    */
   strip?: number | undefined
+  /** Of a convolution over planes: the share of a core's peak that the cost model expects. */
+  predicted?: number | undefined
   inputShape: number[]
   outputShape: number[]
   /** Multiply-adds per image, every tap of every window counted. */
@@ -162,6 +182,8 @@ export interface NativePlan {
   readonly batchLanes: number
   readonly arenaBytes: number
   readonly weightBytes: number
+  /** Where it was tuned. */
+  readonly tuning?: NativeTuning | undefined
   /** Registers the buffers `execute` works on. Throws ERR_SHAPE where they are too short for `batch`. */
   bind(input: NativeInput, output: Float32Array, batch: number): void
   /** Runs the registered buffers: no argument, no look-up. The caller has checked they are not detached. */

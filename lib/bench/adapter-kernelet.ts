@@ -1,10 +1,12 @@
 /** kernelet as a contender among its peers: through its public API, in a process like theirs. */
+import type { CompileOptions } from '../compile/options.ts'
 import { LeNet5 } from '../models/lenet5.ts'
 import { version } from '../util/version.ts'
 import type { Runtime, Task } from './contender.ts'
 
-export async function open({ problem, threads }: Task): Promise<Runtime> {
+export async function open({ onnx, problem, network, threads }: Task): Promise<Runtime> {
   if (problem !== null) return openConvolution(problem, threads)
+  if (network !== null) return openNetwork(onnx, { ...network, threads })
   const net = LeNet5.pretrained().compile({ inputShape: [1, 28, 28], threads })
   return {
     version,
@@ -32,4 +34,11 @@ async function openConvolution(text: string, threads: number): Promise<Runtime> 
       }
     },
   }
+}
+
+/** As users run it: one output is an array of the model's own. Of several all are computed, and the first is given. */
+async function openNetwork(file: string, options: CompileOptions): Promise<Runtime> {
+  const { loadOnnx } = await import('../formats/onnx/load.ts')
+  const { runnerOf } = await import('./networks/compiled.ts')
+  return { version, prepare: runnerOf(loadOnnx(file), options) }
 }

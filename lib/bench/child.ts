@@ -4,10 +4,11 @@ import { fileURLToPath } from 'node:url'
 import { KerneletError } from '../util/errors.ts'
 import { moduleUrl } from '../util/package-files.ts'
 import type { Replies, Request } from './contender.ts'
+import type { Runner } from './runner.ts'
 
 const program = fileURLToPath(moduleUrl('bench/contender'))
 
-export class Child {
+export class Child implements Runner {
   readonly name: string
   readonly #process: ChildProcess
   /** What it wrote to stderr, for the message when it dies. */

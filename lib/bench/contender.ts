@@ -1,7 +1,8 @@
 /**
- * A process of its own for a runtime that takes part in `kernelet bench peers`: loads the adapter it is told,
+ * A process of its own for a runtime that takes part in `kernelet bench peers` or `models`: loads the adapter it is told,
  * and does what the parent asks. Between requests it waits, so contenders do not disturb each other.
  */
+import type { CompileOptions } from '../compile/options.ts'
 import { type Sampler, timeCalls, timePromises } from './stopwatch.ts'
 
 /** What every adapter exports; kernelet's own is adapter-kernelet.ts, the others are in bench/peers/adapters. */
@@ -17,12 +18,14 @@ export interface Task {
   weights: string
   /** The convolution, if that is the model. */
   problem: string | null
+  /** How kernelet compiles the file, if the model is neither of these. */
+  network: CompileOptions | null
   threads: number
 }
 
 export interface Runtime {
   version: string
-  /** Takes the input, shape with the batch in front; returns what is timed: one inference, result readable. */
+  /** Takes the first input, shape with the batch in front; returns what is timed: one inference, its first result readable. */
   prepare(input: Float32Array, shape: readonly number[]): () => Float32Array | Promise<Float32Array>
 }
 

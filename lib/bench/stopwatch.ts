@@ -71,6 +71,26 @@ export function timeNatively(time: (iterations: number) => Float64Array): Sample
   }
 }
 
+const MOST_PROFILES = 100_000
+
+/**
+ * Times all steps of a plan at once through `profile(n)`, which makes n runs and returns each step's median.
+ *
+ * @returns for about `ms` milliseconds: a repetition of each step
+ */
+export function timeSteps(
+  profile: (iterations: number) => readonly { ns: number }[],
+): (ms: number) => Repetition[] {
+  let iterations = 0
+  return (ms) => {
+    if (iterations === 0) {
+      const ns = warmUp(ms / WARM_UP, () => void profile(1))
+      iterations = Math.max(3, Math.min(MOST_PROFILES, callsIn(ms, ns)))
+    }
+    return profile(iterations).map(({ ns }) => ({ iterations, samples: Float64Array.of(ns), cpu: ns }))
+  }
+}
+
 /** Calls for a while; returns the nanoseconds that a call takes. */
 function warmUp(ms: number, call: () => void): number {
   let calls = 0

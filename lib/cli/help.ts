@@ -20,6 +20,7 @@ Environment:
 ${table([
   ['KERNELET_ISA', 'instruction set: scalar, sse, avx2, avx512 or neon'],
   ['KERNELET_THREADS', 'threads of a model that is not told how many'],
+  ['KERNELET_VERBOSE', '1: a line a step on stderr, with its time, for every run of a compiled model'],
   ['NO_COLOR', 'set it to have no colours'],
 ])}
 

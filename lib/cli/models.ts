@@ -6,6 +6,7 @@ import { KerneletError } from '../util/errors.ts'
 import { packageFile } from '../util/package-files.ts'
 import { knownFrom } from '../vision/classifier/network.ts'
 import { UsageError } from './command.ts'
+import type { Form } from './data.ts'
 import { didYouMean } from './suggest.ts'
 
 /** For --help. */
@@ -41,6 +42,8 @@ export interface WeightFile {
   temperature: number
   /** Names of the classes, where the file has them. */
   classes: string[] | undefined
+  /** How its pictures are brought to their form, where the file says so. */
+  form: Form
 }
 
 /**
@@ -60,6 +63,7 @@ export function loadModel(file: string, name?: string): WeightFile {
     std: single(known.std, 1, 'std', file),
     temperature,
     classes: labels && [...labels],
+    form: { ...(known.fit && { fit: known.fit }), ...(known.colour && { colour: known.colour }) },
   }
 }
 

@@ -1,13 +1,12 @@
 /** compile: a model as one native plan, and CompiledModel, what there is to do with it. */
 
 import type { NativePlan, StepDescription } from '../backend/backend.ts'
-import { native } from '../backend/node-addon.ts'
-import { type Graph, graphShapes } from '../graph/graph.ts'
+import { type Graph, graphShapes, trace } from '../graph/graph.ts'
 import type { Model } from '../graph/model.ts'
 import { attached, toNative } from '../graph/operation.ts'
 import { Summary } from '../graph/summary.ts'
 import { zeros } from '../tensor/allocate.ts'
-import { elements, formatShape, looksLikeNhwc, sameShape, size } from '../tensor/shape.ts'
+import { checkShape, elements, formatShape, looksLikeNhwc, sameShape, size } from '../tensor/shape.ts'
 import { noData, received, Tensor } from '../tensor/tensor.ts'
 import { checkOptions, signalOf } from '../util/check.ts'
 import { disposable } from '../util/dispose.ts'
@@ -25,6 +24,10 @@ import {
 } from './buffers.ts'
 import { ModelDescription } from './description.ts'
 import { algorithmOf, type CompileOptions, checkBytes, graphOf, type Input, rangesOf } from './options.ts'
+import { planOf } from './planned.ts'
+import { fitsPattern, formatPattern, isFree, outputPatterns, Sizes, sameWeights, sized } from './sizes.ts'
+import type { Tuning } from './tuning.ts'
+import { isVerbose, tellCompiled, tellRun } from './verbose.ts'
 
 /** Options of `CompiledModel.runAsync`. */
 export interface RunAsyncOptions {
@@ -45,6 +48,9 @@ export interface StepProfile extends StepDescription {
  *
  * The weights are copied: train or load first, or compile again.
  *
+ * Where `inputShape` leaves sizes free, as [3, -1, -1] does, `run` takes Tensors of any size: each is planned when it first
+ * comes, the plans of the last eight are kept, and those whose kernels want the same order share their packed weights.
+ *
  * @throws KerneletError `ERR_SHAPE` when a layer does not fit, by its name; `ERR_ISA` for an instruction set
  *   that is not there; `ERR_ARGUMENT` for a wrong option; otherwise as `trace`
  */
@@ -62,8 +68,39 @@ export function compile(model: Model | Graph, options: CompileOptions = {}): Com
     'shift',
     'precision',
     'calibration',
+    'tune',
+    'tuned',
   ])
-  return new CompiledModel(graphOf(model, options.inputShape), options)
+  const { inputShape } = options
+  if (isFree(inputShape)) return new CompiledModel(freeSizes(model, [...inputShape], options), options)
+  return new CompiledModel(graphOf(model, inputShape), options)
+}
+
+/** What a model of free sizes is made of. */
+interface FreeSizes {
+  readonly input: readonly number[]
+  readonly output: readonly number[]
+  readonly plans: Sizes<CompiledModel>
+}
+
+function freeSizes(model: Model | Graph, input: readonly number[], options: CompileOptions): FreeSizes {
+  if (typeof model === 'object' && model !== null && 'nodes' in model && !('forward' in model)) {
+    throw new KerneletError(
+      'ERR_ARGUMENT',
+      'compile: a graph is of one size; free sizes need the model itself',
+    )
+  }
+  if (options.precision === 'int8' || options.calibration !== undefined) {
+    throw new KerneletError(
+      'ERR_UNSUPPORTED',
+      "compile: precision 'int8' needs an inputShape without free sizes: its ranges are those of one size",
+    )
+  }
+  const rest = { ...options, inputShape: undefined }
+  const checked = sameWeights()
+  const plans = new Sizes((shape) => new CompiledModel(checked(trace(model as Model, shape)), rest))
+  const outputs = outputPatterns((size) => [graphShapes(trace(model as Model, sized(input, size))).output])
+  return { input, output: outputs?.[0] ?? [], plans }
 }
 
 /**
@@ -74,21 +111,26 @@ export function compile(model: Model | Graph, options: CompileOptions = {}): Com
 export class CompiledModel {
   /** `dispose`, at the end of a `using` block. */
   declare readonly [Symbol.dispose]: () => void
-  /** Per image. */
+  /** Per image; −1 where a size is free. */
   readonly inputShape: readonly number[]
-  /** Per image. */
+  /** Per image; −1 where it follows from a free size: `at(…).outputShape` says it. [] where nothing is known of it. */
   readonly outputShape: readonly number[]
   /** What `run` takes: a Float32Array or Tensor, or bytes. */
   readonly inputType: 'float32' | 'uint8'
-  readonly #plan: NativePlan
+  /** The models for each size, where sizes are free: then there is no plan here, and nothing is ever bound. */
+  readonly #sizes: Sizes<CompiledModel> | undefined
+  readonly #plan!: NativePlan
   readonly #inputLength: number
   readonly #outputLength: number
   readonly #maxBatch: number
-  readonly #counts: { macs: number; parameters: number }
+  #tuning: Tuning | undefined
+  #tuned: string | undefined
+  readonly #counts: { macs: number; parameters: number } = { macs: 0, parameters: 0 }
+  readonly #verbose: boolean = isVerbose()
   #disposed = false
   /** The output handed back when the caller brings none: a view of the first images of #space. */
-  #own: Float32Array
-  #space: Float32Array
+  #own: Float32Array = noData
+  #space: Float32Array = noData
   /** The input as it was given. */
   #source: Input | undefined
   /** The arrays that the plan is bound to, views of them, and the views' lengths when they were bound. */
@@ -99,12 +141,13 @@ export class CompiledModel {
   #inputSize = 0
   #outputSize = 0
 
-  constructor(graph: Graph, options: CompileOptions) {
+  constructor(of: Graph | FreeSizes, options: CompileOptions) {
     const { isa, threads, maxBatch, fuse, inputType = 'float32', scale, shift } = options
     const algorithm = algorithmOf(options)
     checkBytes(inputType, scale, shift)
     this.inputType = inputType
-    const shapes = graphShapes(graph)
+    this.#sizes = 'plans' in of ? of.plans : undefined
+    const shapes = 'plans' in of ? of : graphShapes(of)
     this.inputShape = shapes.input
     this.outputShape = shapes.output
     this.#inputLength = elements(shapes.input)
@@ -112,24 +155,32 @@ export class CompiledModel {
     this.#maxBatch =
       maxBatch === undefined ? Number.POSITIVE_INFINITY : size(maxBatch, 'compile: maxBatch', 1)
     if (threads !== undefined) size(threads, 'compile: threads', 0)
+    if ('plans' in of) return
+    const graph = of
     const ranges = rangesOf(graph, options)
     const { macs, parameters } = new Summary(graph)
     this.#counts = { macs, parameters }
     const nodes = graph.nodes.map((node) => toNative(node, node.name, node.inputs, node.shape))
-    this.#plan = native().compile(
-      { nodes, output: graph.output },
-      {
-        isa,
-        algorithm,
-        threads,
-        fuse,
-        byteInput: inputType === 'uint8',
-        scale: scale ?? 1 / 255,
-        shift: shift ?? 0,
-        int8: ranges !== undefined,
-        ranges,
-      },
-    )
+    const begin = performance.now()
+    const native = {
+      isa,
+      algorithm,
+      threads,
+      fuse,
+      byteInput: inputType === 'uint8',
+      scale: scale ?? 1 / 255,
+      shift: shift ?? 0,
+      int8: ranges !== undefined,
+      ranges,
+    }
+    const made = planOf({ nodes, output: graph.output }, graph, native, options)
+    this.#plan = made.plan
+    this.#tuning = made.tuning
+    this.#tuned = made.tuned
+    if (this.#verbose) {
+      const between = `${formatShape(shapes.input)} → ${formatShape(shapes.output)}`
+      tellCompiled(this.#plan, between, performance.now() - begin)
+    }
     this.#space = zeros(
       [maxBatch ?? 1, ...shapes.output],
       'compile: output for maxBatch',
@@ -143,7 +194,7 @@ export class CompiledModel {
    * call is two comparisons and the work.
    *
    * @param input batch × values per image, or a Tensor of the input shape with or without a batch in front;
-   *   with inputType 'uint8' a Uint8Array, Uint8ClampedArray or Buffer
+   *   with inputType 'uint8' a Uint8Array, Uint8ClampedArray or Buffer. Where sizes are free: a Tensor, which says them
    * @param output batch × values per output. Without it the model hands back an array of its own that the
    *   **next call overwrites**: copy it (`.slice()`) or bring your own to keep it.
    * @returns `output`, or the model's own array
@@ -163,9 +214,49 @@ export class CompiledModel {
       this.#plan.execute()
       return this.#output
     }
+    if (this.#sizes) return this.#sized(input).run(input, output)
     this.#bind(input, output)
+    if (this.#verbose) this.#tell(this.#input, lengthOf(this.#input) / this.#inputLength)
     this.#plan.execute()
     return this.#output
+  }
+
+  /**
+   * The model for images of one size, where sizes are free; otherwise this one. It is one of the last eight that are kept:
+   * it ends with this model, or when eight other sizes have come after it.
+   *
+   * @param inputShape of one image: [3, 480, 640]
+   * @throws KerneletError `ERR_SHAPE` for a shape that does not fit `inputShape` or the network; `ERR_DISPOSED`
+   */
+  at(inputShape: readonly number[]): CompiledModel {
+    this.#checkAlive()
+    const shape = checkShape(inputShape, 'at: inputShape')
+    if (!fitsPattern(shape, this.inputShape)) {
+      throw new KerneletError(
+        'ERR_SHAPE',
+        `at: expected ${formatPattern(this.inputShape)} but received ${formatShape(shape)}`,
+      )
+    }
+    return this.#sizes ? this.#sizes.of(shape) : this
+  }
+
+  /** The model for the size of an input. */
+  #sized(input: Input): CompiledModel {
+    this.#checkAlive()
+    const wanted = formatPattern(this.inputShape)
+    if (!Tensor.is(input)) {
+      throw new KerneletError(
+        'ERR_ARGUMENT',
+        `Sizes are free (${wanted}): bring a Tensor, which says them, or name them: at([…]).run(…)`,
+      )
+    }
+    const { shape } = input
+    const image = shape.length === this.inputShape.length ? shape : shape.slice(1)
+    if (fitsPattern(image, this.inputShape)) return (this.#sizes as Sizes<CompiledModel>).of(image)
+    throw new KerneletError(
+      'ERR_SHAPE',
+      `Expected a tensor of shape ${wanted} or batch×${wanted} for input but received ${formatShape(shape)}`,
+    )
   }
 
   #bind(input: Input, output: Float32Array | undefined): void {
@@ -191,7 +282,14 @@ export class CompiledModel {
       this.#input = values
       this.#output = target
     }
-    this.#source = input
+    // (a call that tells what it does is never the short one)
+    this.#source = this.#verbose ? undefined : input
+  }
+
+  /** The times of all steps, from a run of their own. */
+  #tell(values: Values, batch: number): void {
+    const output = new Float32Array(batch * this.#outputLength)
+    tellRun(this.#plan.describe(), this.#plan.profile(values, output, batch, 1), batch)
   }
 
   /**
@@ -205,6 +303,7 @@ export class CompiledModel {
    */
   async runAsync(input: Input, output?: Float32Array, options: RunAsyncOptions = {}): Promise<Float32Array> {
     checkOptions('runAsync', options, ['signal'])
+    if (this.#sizes) return this.#sized(input).runAsync(input, output, options)
     const values = this.#checkInput(input)
     const batch = lengthOf(values) / this.#inputLength
     const signal = signalOf(options.signal, 'runAsync: signal')
@@ -213,6 +312,7 @@ export class CompiledModel {
         cause: signal.reason,
       })
     }
+    if (this.#verbose) this.#tell(values, batch)
     if (output === undefined) {
       const fresh = new Float32Array(batch * this.#outputLength)
       await this.#plan.runAsync(values, fresh, batch)
@@ -235,6 +335,7 @@ export class CompiledModel {
    */
   profile(input: Input, options: { iterations?: number } = {}): StepProfile[] {
     checkOptions('profile', options, ['iterations'])
+    if (this.#sizes) return this.#sized(input).profile(input, options)
     const iterations = size(options.iterations ?? 100, 'profile: iterations', 1)
     const values = this.#checkInput(input)
     const batch = lengthOf(values) / this.#inputLength
@@ -246,9 +347,17 @@ export class CompiledModel {
     })
   }
 
-  /** What the plan does, step by step, and what it takes. */
+  /** What the plan does, step by step, and what it takes; where sizes are free, the plan of the last one. */
   describe(): ModelDescription {
     this.#checkAlive()
+    if (this.#sizes) {
+      const { last } = this.#sizes
+      if (last) return last.describe()
+      throw new KerneletError(
+        'ERR_ARGUMENT',
+        `describe: no size of ${formatPattern(this.inputShape)} is planned yet: at([…]).describe()`,
+      )
+    }
     const { isa, threads, batchLanes, arenaBytes, weightBytes } = this.#plan
     return new ModelDescription({
       inputShape: this.inputShape,
@@ -259,8 +368,19 @@ export class CompiledModel {
       arenaBytes,
       weightBytes,
       ...this.#counts,
+      tuning: this.#tuned,
       steps: this.#plan.describe(),
     })
+  }
+
+  /**
+   * What tuning found, as plain JSON for `compile({ tuned })`; undefined where nothing was tuned. Where sizes are free:
+   * for the last one.
+   */
+  tuning(): Tuning | undefined {
+    this.#checkAlive()
+    if (this.#sizes) return this.#sizes.last?.tuning()
+    return structuredClone(this.#tuning)
   }
 
   /** Frees the native memory; every later call throws `ERR_DISPOSED`, except this one. */
@@ -271,7 +391,8 @@ export class CompiledModel {
     this.#output = noData
     this.#inputView = noData
     this.#outputView = noData
-    this.#plan.dispose()
+    this.#sizes?.dispose()
+    this.#plan?.dispose()
   }
 
   #checkAlive(): void {

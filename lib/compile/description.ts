@@ -21,6 +21,8 @@ export class ModelDescription {
   /** Multiply-adds per image, padding included, as `summary` counts them. */
   readonly macs: number
   readonly parameters: number
+  /** Of a model compiled with `tune` or `tuned`: 'measured', 'given', or 'not used: ' and why. */
+  readonly tuning?: string | undefined
   readonly steps: readonly StepDescription[]
 
   constructor(facts: Omit<ModelDescription, 'toString'>) {
@@ -33,6 +35,7 @@ export class ModelDescription {
     this.weightBytes = facts.weightBytes
     this.macs = facts.macs
     this.parameters = facts.parameters
+    this.tuning = facts.tuning
     this.steps = facts.steps
   }
 
@@ -45,6 +48,7 @@ export class ModelDescription {
       `${formatCount(this.macs)} MACs`,
       `weights ${formatCount(this.weightBytes)} bytes`,
       `arena ${formatCount(this.arenaBytes)} bytes`,
+      ...(this.tuning === undefined ? [] : [`tuning ${this.tuning}`]),
     ].join(', ')
     const int8 = this.steps.some((step) => step.int8)
     const rows = [

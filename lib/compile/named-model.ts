@@ -1,5 +1,6 @@
 /** NamedModel: a plan of several named inputs or outputs. */
 
+import { type Graph, trace } from '../graph/graph.ts'
 import type { Model } from '../graph/model.ts'
 import { elements, formatShape, sameShape } from '../tensor/shape.ts'
 import { received, Tensor } from '../tensor/tensor.ts'
@@ -9,9 +10,11 @@ import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
 import { lengthOf } from '../util/typed-array.ts'
 import { checkFloats } from './buffers.ts'
-import { type CompiledModel, compile, type RunAsyncOptions } from './compiled-model.ts'
+import { CompiledModel, type RunAsyncOptions, type StepProfile } from './compiled-model.ts'
 import type { ModelDescription } from './description.ts'
 import type { CompileOptions } from './options.ts'
+import { fitsPattern, formatPattern, isFree, outputPatterns, Sizes, sameWeights, sized } from './sizes.ts'
+import type { Tuning } from './tuning.ts'
 
 /** Shapes of one image, by the name of an input or output. */
 export type NamedShapes = Readonly<Record<string, readonly number[]>>
@@ -39,11 +42,13 @@ interface Part {
 export class NamedModel {
   /** `dispose`, at the end of a `using` block. */
   declare readonly [Symbol.dispose]: () => void
-  /** Shapes of one image. */
+  /** Shapes of one image; −1 where a size is free. */
   readonly inputShapes: NamedShapes
-  /** Shapes of one image. */
+  /** Shapes of one image; −1 where they follow from a free size. {} where nothing is known of them. */
   readonly outputShapes: NamedShapes
-  readonly #plan: CompiledModel
+  /** The models for each size, where sizes are free: then there is no plan here. */
+  readonly #sizes: Sizes<NamedModel> | undefined
+  readonly #plan: CompiledModel | undefined
   readonly #inputs: readonly Part[]
   readonly #outputs: readonly Part[]
   readonly #inputLength: number
@@ -51,29 +56,56 @@ export class NamedModel {
   #side: Float32Array = new Float32Array(0)
 
   /**
-   * @param joined takes the values of all inputs side by side, [n, values], and gives those of all outputs likewise
+   * @param join makes a model that takes the values of all inputs side by side, [n, values], and gives those of all
+   *   outputs likewise; it knows their shapes once it is traced
+   * @param checked is shown the graph that is planned
    * @internal
    */
-  constructor(joined: Model, inputs: NamedShapes, outputs: () => NamedShapes, options: NamedCompileOptions) {
+  constructor(
+    join: (inputs: NamedShapes) => Model & { readonly outputShapes: NamedShapes },
+    inputs: NamedShapes,
+    options: NamedCompileOptions,
+    checked: (graph: Graph) => Graph = (graph) => graph,
+  ) {
+    this.inputShapes = inputs
+    if (Object.values(inputs).some(isFree)) {
+      this.#inputs = []
+      this.#outputs = []
+      this.#inputLength = 0
+      this.#outputLength = 0
+      this.outputShapes = outputsOf(join, inputs)
+      const same = sameWeights()
+      this.#sizes = new Sizes((all) => {
+        let from = 0
+        const shapes = Object.entries(inputs).map(([name, { length }]): [string, readonly number[]] => {
+          from += length
+          return [name, all.slice(from - length, from)]
+        })
+        return new NamedModel(join, Object.fromEntries(shapes), options, same)
+      })
+      return
+    }
+    const joined = join(inputs)
     this.#inputs = partsOf(inputs)
     this.#inputLength = lengthOfAll(this.#inputs)
-    this.#plan = compile(joined, { ...options, inputShape: [this.#inputLength] })
-    this.#outputs = partsOf(outputs())
+    this.#plan = new CompiledModel(checked(trace(joined, [this.#inputLength])), options)
+    this.outputShapes = joined.outputShapes
+    this.#outputs = partsOf(this.outputShapes)
     this.#outputLength = lengthOfAll(this.#outputs)
-    this.inputShapes = inputs
-    this.outputShapes = outputs()
   }
 
   /**
    * Runs a batch, synchronously.
    *
-   * @param inputs by name, each batch × values per image, or a Tensor of its shape with or without a batch in front
+   * @param inputs by name, each batch × values per image, or a Tensor of its shape with or without a batch in front; where
+   *   sizes are free: Tensors, which say them
    * @returns by name, each batch × values per image; the **next call overwrites** them
    * @throws KerneletError `ERR_ARGUMENT` for names or types that do not fit; `ERR_SHAPE` for lengths; `ERR_DISPOSED`
    */
   run(inputs: Readonly<Record<string, Float32Array | Tensor>>): Record<string, Float32Array> {
     const batch = this.#join(inputs)
-    return this.#apart(this.#plan.run(this.#side), batch)
+    if (this.#sizes) return this.#sized(this.#sizes, inputs).run(inputs)
+    return this.#apart((this.#plan as CompiledModel).run(this.#side), batch)
   }
 
   /**
@@ -87,20 +119,62 @@ export class NamedModel {
     options: RunAsyncOptions = {},
   ): Promise<Record<string, Float32Array>> {
     const batch = this.#join(inputs)
-    return this.#apart(await this.#plan.runAsync(this.#side, undefined, options), batch)
+    if (this.#sizes) return this.#sized(this.#sizes, inputs).runAsync(inputs, options)
+    return this.#apart(await (this.#plan as CompiledModel).runAsync(this.#side, undefined, options), batch)
   }
 
-  /** What the plan does, step by step, and what it takes. */
+  /** Measures every step on its own, as `CompiledModel.profile` does. */
+  profile(
+    inputs: Readonly<Record<string, Float32Array | Tensor>>,
+    options: { iterations?: number } = {},
+  ): StepProfile[] {
+    this.#join(inputs)
+    if (this.#sizes) return this.#sized(this.#sizes, inputs).profile(inputs, options)
+    return (this.#plan as CompiledModel).profile(this.#side, options)
+  }
+
+  /** What the plan does, step by step, and what it takes; where sizes are free, the plan of the last one. */
   describe(): ModelDescription {
-    return this.#plan.describe()
+    const model = this.#sizes ? this.#sizes.last : this
+    if (model) return (model.#plan as CompiledModel).describe()
+    throw new KerneletError('ERR_ARGUMENT', 'describe: no size is planned yet: run it first')
+  }
+
+  /** What tuning found, as `CompiledModel.tuning` gives it; where sizes are free, for the last one. */
+  tuning(): Tuning | undefined {
+    return this.#sizes ? this.#sizes.last?.tuning() : this.#plan?.tuning()
   }
 
   /** Frees the native memory; every later call throws `ERR_DISPOSED`, except this one. */
   dispose(): void {
-    this.#plan.dispose()
+    this.#sizes?.dispose()
+    this.#plan?.dispose()
   }
 
-  /** Copies all inputs side by side, image after image; returns how many images. */
+  /** The model for the sizes of inputs. */
+  #sized(sizes: Sizes<NamedModel>, inputs: Readonly<Record<string, Float32Array | Tensor>>): NamedModel {
+    const all = Object.entries(this.inputShapes).flatMap(([name, pattern]) => {
+      const value = inputs[name]
+      if (!isFree(pattern)) return pattern
+      if (!Tensor.is(value)) {
+        throw new KerneletError(
+          'ERR_ARGUMENT',
+          `run: sizes of ${name} are free (${formatPattern(pattern)}): bring a Tensor, which says them`,
+        )
+      }
+      const { shape } = value
+      const image = shape.length === pattern.length ? shape : shape.slice(1)
+      if (fitsPattern(image, pattern)) return image
+      const wanted = formatPattern(pattern)
+      throw new KerneletError(
+        'ERR_SHAPE',
+        `Expected a tensor of shape ${wanted} or batch×${wanted} for ${name} but received ${formatShape(shape)}`,
+      )
+    })
+    return sizes.of(all)
+  }
+
+  /** Checks the names of inputs, and copies them side by side, image after image; returns how many images. */
   #join(inputs: Readonly<Record<string, Float32Array | Tensor>>): number {
     objectOf(inputs, 'run: inputs')
     for (const name of Object.keys(inputs)) {
@@ -110,10 +184,12 @@ export class NamedModel {
         `run: there is no input ${show(name)}; there are ${Object.keys(this.inputShapes).join(', ')}`,
       )
     }
-    const values = this.#inputs.map((part) => {
-      if (Object.hasOwn(inputs, part.name)) return valuesOf(inputs[part.name], part)
-      throw new KerneletError('ERR_ARGUMENT', `run: the input ${show(part.name)} is missing`)
-    })
+    for (const name of Object.keys(this.inputShapes)) {
+      if (Object.hasOwn(inputs, name)) continue
+      throw new KerneletError('ERR_ARGUMENT', `run: the input ${show(name)} is missing`)
+    }
+    if (this.#sizes) return 0
+    const values = this.#inputs.map((part) => valuesOf(inputs[part.name], part))
     const batches = values.map((array, i) => lengthOf(array) / (this.#inputs[i] as Part).length)
     const batch = batches[0] as number
     const other = batches.findIndex((one) => one !== batch)
@@ -151,6 +227,22 @@ export class NamedModel {
   }
 }
 disposable(NamedModel)
+
+/** Shapes of the outputs, as far as they do not follow from free sizes. */
+function outputsOf(
+  join: (inputs: NamedShapes) => Model & { readonly outputShapes: NamedShapes },
+  inputs: NamedShapes,
+): NamedShapes {
+  let names: string[] = []
+  const shapes = outputPatterns((size) => {
+    const known = Object.entries(inputs).map(([name, pattern]) => [name, sized(pattern, size)] as const)
+    const joined = join(Object.fromEntries(known))
+    trace(joined, [known.reduce((sum, [, shape]) => sum + elements(shape), 0)])
+    names = Object.keys(joined.outputShapes)
+    return Object.values(joined.outputShapes)
+  })
+  return Object.fromEntries((shapes ?? []).map((shape, i) => [names[i] as string, shape]))
+}
 
 function partsOf(shapes: NamedShapes): Part[] {
   let offset = 0

@@ -2,18 +2,23 @@
 import { graphGiven } from '../graph/check-graph.ts'
 import { type Graph, graphShapes, trace } from '../graph/graph.ts'
 import type { Model } from '../graph/model.ts'
-import { checkShape, formatShape, sameShape } from '../tensor/shape.ts'
+import { checkShape, formatShape, sameShape, size } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
+import { checkOptions } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
 import { calibrate } from './calibrate.ts'
+import type { TuneOptions, Tuning } from './tuning.ts'
 
 /** What a model runs on: floats or a Tensor; bytes where it was compiled with inputType 'uint8'. */
 export type Input = Float32Array | Tensor | Uint8Array | Uint8ClampedArray
 
 /** Options of `compile`. */
 export interface CompileOptions {
-  /** Shape of one image, without the batch: `[1, 28, 28]`. Needed for a Module, known to a Graph. */
+  /**
+   * Shape of one image, without the batch: `[1, 28, 28]`. Needed for a Module, known to a Graph. −1 leaves a size free:
+   * `[3, -1, -1]`.
+   */
   inputShape?: readonly number[] | undefined
   /** Instruction set, by name: one of `isa().supported`. Default: KERNELET_ISA, else the best there is. */
   isa?: string | undefined
@@ -58,6 +63,15 @@ export interface CompileOptions {
   maxBatch?: number | undefined
   /** false runs every operation on its own; default true. */
   fuse?: boolean | undefined
+  /**
+   * true: times the best few ways to compute each step on this machine, and keeps the fastest. It takes a second or two,
+   * synchronously, and should find the machine idle. The results are the same to the bit; by numerics 'fastest', where
+   * Winograd is among those ways, they depend on what is chosen. `tuning()` gives what was found. Of float32, with
+   * `algorithm` 'auto'.
+   */
+  tune?: boolean | TuneOptions | undefined
+  /** What `tuning()` gave: used without timing anything. Where it is of another graph or machine, see `Tuning.strict`. */
+  tuned?: Tuning | undefined
 }
 
 /** The graph of a model, for images of that shape. */
@@ -99,6 +113,23 @@ export function algorithmOf({ algorithm, numerics }: CompileOptions): string | u
     )
   }
   return 'fastest'
+}
+
+/** The batch to tune for; undefined where nothing is to be tuned. */
+export function tuneBatchOf({ tune, tuned, algorithm, precision }: CompileOptions): number | undefined {
+  const wanted = tune !== undefined && tune !== false
+  if (!wanted && tuned === undefined) return undefined
+  const refused = (reason: string): KerneletError =>
+    new KerneletError('ERR_ARGUMENT', `compile: ${wanted ? 'tune' : 'tuned'} ${reason}`)
+  if (wanted && tuned !== undefined) throw refused('and tuned exclude each other')
+  if (precision === 'int8') throw refused("goes with precision 'float32'")
+  if (algorithm !== undefined && algorithm !== 'auto') {
+    throw refused(`chooses the algorithms; algorithm ${show(algorithm)} cannot be asked for too`)
+  }
+  if (!wanted) return undefined
+  if (tune === true) return 1
+  checkOptions('compile: tune', tune, ['batch'])
+  return size(tune.batch ?? 1, 'compile: tune: batch', 1)
 }
 
 /** The ranges of all values, for int8. */

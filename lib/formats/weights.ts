@@ -11,7 +11,7 @@ import { readTorch } from './torch/load.ts'
 export interface AnyWeights extends WeightsFile {
   format: 'safetensors' | 'torch' | 'onnx'
   /** Of an ONNX model: what it computes. */
-  graph?: Pick<OnnxFile, 'inputs' | 'outputs' | 'nodes'>
+  graph?: Pick<OnnxFile, 'inputs' | 'outputs' | 'nodes' | 'operators'>
 }
 
 /**

@@ -194,6 +194,14 @@ export class Tracer {
     return new SymbolicTensor(this, this.nodes.length - 1, flat ? [1] : [1, ...shape])
   }
 
+  /** Takes back what was recorded since there were `count` nodes. */
+  forget(count: number): void {
+    this.nodes.length = Math.min(this.nodes.length, count)
+    for (const places of this.#constants.values()) {
+      for (const [rank, index] of places) if (index >= count) places.delete(rank)
+    }
+  }
+
   #name(op: string): string {
     const { path, leaf } = this.scopes.at(-1) ?? { path: '', leaf: false }
     const named = leaf && path !== ''

@@ -19,3 +19,5 @@ export class Parameter extends Tensor {
  * snake case as PyTorch does (`runningMean` is `running_mean`).
  */
 export class Buffer extends Tensor {}
+// bundlers rename it, for Node's global Buffer
+Object.defineProperty(Buffer, 'name', { value: 'Buffer' })

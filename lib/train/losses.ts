@@ -106,12 +106,12 @@ export function predict(loss: Loss, outputs: Float32Array, label: number): Predi
   }
   let sum = 0
   for (const [k, output] of outputs.entries()) sum += term(loss, output, k === label ? 1 : 0)
-  const confidence = loss === 'binaryCrossEntropyWithLogits' ? sigmoid(highest) : highest
+  const confidence = loss === 'binaryCrossEntropyWithLogits' ? logistic(highest) : highest
   return { predicted, confidence, loss: sum / outputs.length }
 }
 
 function predictOne(loss: Loss, output: number, label: number): Prediction {
-  const probability = loss === 'binaryCrossEntropyWithLogits' ? sigmoid(output) : output
+  const probability = loss === 'binaryCrossEntropyWithLogits' ? logistic(output) : output
   const predicted = probability > 0.5 ? 1 : 0
   return {
     predicted,
@@ -129,6 +129,6 @@ function term(loss: Loss, output: number, target: number): number {
   return Math.max(output, 0) - output * target + Math.log1p(Math.exp(-Math.abs(output)))
 }
 
-function sigmoid(value: number): number {
+function logistic(value: number): number {
   return 1 / (1 + Math.exp(-value))
 }

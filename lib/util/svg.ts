@@ -1,8 +1,8 @@
 /** What the pictures share: a document legible on light and dark, scales, escaped text. */
 
 /**
- * A whole SVG document. Classes: `axis` and `grid` lines, `text`, `soft` and `title` texts, `accent` and `other`
- * shapes, `roof` lines, and `curve` with `accent-line`, `other-line` or `roof-line`.
+ * A whole SVG document. Classes: `axis` and `grid` lines, `text`, `soft` and `title` texts, `accent`, `other`, `warm`
+ * and `frame` shapes, `roof` lines, and `curve` with `accent-line`, `other-line` or `roof-line`.
  */
 export function svgDocument(width: number, height: number, title: string, body: readonly string[]): string {
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img" aria-label="${escapeXml(title)}">
@@ -48,7 +48,7 @@ const DARK: Palette = {
 /** Colours written out: not every viewer of SVG knows CSS variables. */
 function rules({ back, ink, soft, line, accent, other, roof }: Palette): string {
   return `  .back { fill: ${back} } text { fill: ${ink}; stroke: ${back} } .soft { fill: ${soft} }
-  .roof-text { fill: ${roof} } .roof { stroke: ${roof} } .number, .accent { fill: ${accent} } .other { fill: ${other} }
+  .roof-text { fill: ${roof} } .roof { stroke: ${roof} } .number, .accent { fill: ${accent} } .other { fill: ${other} } .warm { fill: ${roof} } .frame { fill: ${line} }
   .grid { stroke: ${line} } .axis, .lead { stroke: ${soft} }
   .accent-line { stroke: ${accent} } .other-line { stroke: ${other} } .roof-line { stroke: ${roof} }`
 }

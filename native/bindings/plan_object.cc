@@ -8,6 +8,7 @@
 #include "async.h"
 #include "convert.h"
 #include "errors.h"
+#include "tuning.h"
 
 namespace kernelet {
 namespace bindings {
@@ -133,6 +134,7 @@ Napi::Object step_to_js(Napi::Env env, const StepDescription& step) {
   put(o, "layout", std::string(step.layout));
   put(o, "parts", step.parts);
   if (step.strip > 0) put(o, "strip", step.strip);
+  if (step.predicted > 0) put(o, "predicted", Napi::Number::New(env, step.predicted));
   put(o, "inputShape", shape_to_js(env, step.input));
   put(o, "outputShape", shape_to_js(env, step.output));
   put(o, "macs", Napi::Number::New(env, static_cast<double>(step.macs)));
@@ -168,8 +170,12 @@ PlanObject::PlanObject(const Napi::CallbackInfo& info)
     Arrays arrays;
     read_graph(info[0], graph, arrays);
     read_options(info[1], options, arrays);
+    TuneOptions how;
+    const bool to_be_tuned = read_tuning(info[1], options, how);
     arrays.find();
-    bound_->plan = Plan::make(graph, options);
+    Tuned tuned;
+    if (to_be_tuned) tuned = tune(graph, options, how);
+    bound_->plan = to_be_tuned ? std::move(tuned.plan) : Plan::make(graph, options);
     external_bytes_ = static_cast<int64_t>(bound_->plan->weight_bytes() + bound_->plan->arena_bytes());
     Napi::MemoryManagement::AdjustExternalMemory(info.Env(), external_bytes_);
     Napi::Object self = info.This().As<Napi::Object>();
@@ -185,6 +191,7 @@ PlanObject::PlanObject(const Napi::CallbackInfo& info)
     set("weightBytes", static_cast<double>(plan.weight_bytes()));
     put(self, "outputShape", shape_to_js(info.Env(), plan.output_shape()));
     put(self, "isa", plan.kernels().isa);
+    if (to_be_tuned) put(self, "tuning", tuning_to_js(info.Env(), tuned));
     put(self, "execute", bound_function(info.Env(), bound_));
   });
 }

@@ -66,13 +66,15 @@ struct ConvArgs {
   int32_t zero;          // the byte that padding is filled with: 0 for floats
   const float* weights;  // packed by the algorithm
   const float* bias;     // [oc], zeros where the layer has none
+  const int32_t* taps;   // what ConvAlgorithm::taps wrote
   // Blocks of channels only (conv/blocked.h): how src lies; scale and shift behind the bias, whole blocks of them, or
   // null; a value that is added behind those, lying as dst does, or null. All before `epilogue`, which may then have
   // any activation; bias has whole blocks too.
   bool src_blocked;
   const float *scale, *shift, *residual;
   int32_t parts;  // at most so many share a run (`run_part`); 0 is 1
-  int32_t strip;  // depth first only: rows of the output at a time
+  // Depth first: rows of the output at a time. Over blocks: tiles between two changes of weights; 0: as many as seem best.
+  int32_t strip;
   // Prefetch fusion with the linear layer behind: its slices run between the tiles, and while a tile is computed, the
   // weights of the slices after it are prefetched. Null where there is none; its sums lie at scratch + sums.
   const LinearSlice* slices;
@@ -165,6 +167,8 @@ struct ConvAlgorithm {
   int32_t (*phases)(const ConvArgs&);
   void (*run_part)(const ConvArgs&, const float* src, float* dst, float* scratch, int32_t phase, int32_t part,
                    int32_t parts);
+  // Two numbers a tap, [kh][kw], that depend on how the input lies, as packed weights do not. Null where it reads none.
+  void (*taps)(const ConvArgs&, int32_t* taps);
 };
 
 // A 1x1 convolution and the depthwise one behind it, some rows at a time (conv/depth_first.h); both read and write blocks of

@@ -271,8 +271,14 @@ ConvArgs ConvStep::with_sources(const StepRun& run) const {
   return with;
 }
 
-void ConvStep::pack(const float* from, float* weights, const float* bias) {
-  algorithm->pack(args, from, weights);
+void ConvStep::pack(const float* from, float* weights) const { algorithm->pack(args, from, weights); }
+
+void ConvStep::place(const float* weights, const float* bias) {
+  if (algorithm->taps != nullptr) {
+    taps.resize(2 * static_cast<size_t>(args.kh) * static_cast<size_t>(args.kw));
+    algorithm->taps(args, taps.data());
+    args.taps = taps.data();
+  }
   args.weights = weights;
   args.bias = bias;
 }

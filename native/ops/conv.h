@@ -43,7 +43,10 @@ class ConvStep : public WeightedStep {
     return expand != nullptr ? depth_first->scratch_size(args) : algorithm->scratch_size(args);
   }
   size_t outputs() const override { return static_cast<size_t>(args.oc); }
-  void pack(const float* from, float* weights, const float* bias) override;
+  void pack(const float* from, float* weights) const override;
+  void place(const float* weights, const float* bias) override;
+
+  std::vector<int32_t> taps;  // of `args`
 
  private:
   // Of blocks: the arguments with what else the step reads.

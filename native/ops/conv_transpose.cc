@@ -21,8 +21,10 @@ class TransposedStep : public WeightedStep {
   size_t bias_size() const override { return static_cast<size_t>(args.oc); }
   size_t scratch_size() const override { return kernel->scratch_size(args, width); }
   size_t outputs() const override { return static_cast<size_t>(args.oc); }
-  void pack(const float* from, float* weights, const float* bias) override {
+  void pack(const float* from, float* weights) const override {
     kernel->pack(args, 0, args.ic, from, weights);
+  }
+  void place(const float* weights, const float* bias) override {
     args.weights = weights;
     args.bias = bias;
   }

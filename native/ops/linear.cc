@@ -152,8 +152,9 @@ void LinearStep::run_images(const StepRun& run, int images, size_t tail_stride, 
   algorithm->run_images(args, images, run.src(0), tail_stride, run.dst(), to);
 }
 
-void LinearStep::pack(const float* from, float* weights, const float* bias) {
-  algorithm->pack(args, from, weights);
+void LinearStep::pack(const float* from, float* weights) const { algorithm->pack(args, from, weights); }
+
+void LinearStep::place(const float* weights, const float* bias) {
   args.weights = weights;
   args.bias = bias;
 }

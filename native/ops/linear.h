@@ -28,7 +28,8 @@ class LinearStep : public WeightedStep {
   size_t bias_size() const override { return algorithm->bias_size(args); }
   size_t scratch_size() const override { return 0; }
   size_t outputs() const override { return static_cast<size_t>(args.out); }
-  void pack(const float* from, float* weights, const float* bias) override;
+  void pack(const float* from, float* weights) const override;
+  void place(const float* weights, const float* bias) override;
 };
 
 // Training of a matrix by which rows are multiplied, in the batched layout. dW is one sum over the batch, made after all

@@ -149,13 +149,16 @@ class RecurrentStep : public WeightedStep {
   }
   size_t scratch_size() const override { return cell.gates + 4 * cell.n; }
   size_t outputs() const override { return static_cast<size_t>(cell.all.out); }
-  void pack(const float* from, float* weights, const float* bias) override {
+  void pack(const float* from, float* weights) const override {
     cell.linear->pack(cell.all, from, weights);
-    cell.all.weights = weights;
-    cell.all.bias = bias;
     if (!cell.apart()) return;
     const size_t rows = static_cast<size_t>(cell.all.out) * static_cast<size_t>(cell.all.in);
     cell.linear->pack(cell.last, from + rows, weights + first_weights());
+  }
+  void place(const float* weights, const float* bias) override {
+    cell.all.weights = weights;
+    cell.all.bias = bias;
+    if (!cell.apart()) return;
     cell.last.weights = weights + first_weights();
     cell.last.bias = bias + AlignedFloats::round_up(cell.linear->bias_size(cell.all));
   }

@@ -25,8 +25,9 @@ class WeightedStep : public Step {
   virtual size_t bias_size() const = 0;
   virtual size_t scratch_size() const = 0;
   virtual size_t outputs() const = 0;  // values of the bias that mean something
-  // Packs `from` into `weights` and keeps both for the runs.
-  virtual void pack(const float* from, float* weights, const float* bias) = 0;
+  virtual void pack(const float* from, float* weights) const = 0;
+  // Where the packed weights and the bias lie for the runs.
+  virtual void place(const float* weights, const float* bias) = 0;
 
  protected:
   // kernel(src, dst, scratch), between floats and bytes where the step is of int8.

@@ -15,7 +15,7 @@ namespace {
 //
 // An efficiency is the share of a core's peak that an algorithm should reach at a shape: how full its lanes and tiles
 // are, and what it does besides. The constants are fitted to `kernelet bench kernels` over bench/shapes on Zen 3 (16
-// registers) and Zen 4 (32); only their order matters.
+// registers) and Zen 4 (32), their ratios with 32 registers to Zen 5 since, by bench/fit.mjs; only their order matters.
 
 struct Shapes {
   const ConvArgs& a;
@@ -57,7 +57,7 @@ double pixels_efficiency(const Shapes& s, int lanes, double share) {
   if (!s.many_registers()) return 0.83 * full * s.window() / (s.window() + 0.5);
   // a 1x1 window reads each channel of a large plane once for every few outputs, from beyond the nearest cache
   const double far = s.window() == 1 && s.outputs() > 1500 ? 0.78 : 1;
-  return 0.9 * far * full * filled(s.a.oh, rows) * s.taps() / (s.taps() + 3) * s.outputs() /
+  return 0.81 * far * full * filled(s.a.oh, rows) * s.taps() / (s.taps() + 3) * s.outputs() /
          (s.outputs() + 15);
 }
 
@@ -72,7 +72,7 @@ double direct_channels_efficiency(const Shapes& s) {
   if (!s.many_registers()) return 0.92 * full * s.window() / (s.window() + 0.8) / (1 + stores);
   const double tiles =
       filled(static_cast<int64_t>(s.outputs()), s.pooled() ? 4 : 2) * s.outputs() / (s.outputs() + 8);
-  return 0.86 * full * tiles / (1 + stores);
+  return 0.82 * full * tiles / (1 + stores);
 }
 
 double depthwise_efficiency(const Shapes& s) {
@@ -109,13 +109,26 @@ constexpr Implementation implementations[] = {
     {[](const KernelTable& k) { return &k.depthwise; }, true, depthwise_efficiency},
 };
 
-const ConvAlgorithm& choose(const Draft& draft, const ConvArgs& a) {
+const ConvAlgorithm* implementation(const KernelTable& k, int32_t number) {
+  constexpr int32_t count = sizeof implementations / sizeof *implementations;
+  return number > 0 && number <= count ? implementations[number - 1].of(k) : nullptr;
+}
+
+// The second best of the cost model has to come as near as this to the best.
+constexpr double near_enough = 0.6;
+
+const ConvAlgorithm& choose(const Draft& draft, const ConvArgs& a, const Choice* choice) {
   const KernelTable& k = *draft.kernels;
   if (draft.is_batched()) return k.batched_conv;
+  if (choice != nullptr && choice->algorithm > 0) {
+    const ConvAlgorithm* const chosen = implementation(k, choice->algorithm);
+    if (chosen == nullptr || !chosen->fits(a)) refuse(*draft.graph, *choice);
+    return *chosen;
+  }
   const std::string& option = draft.options->algorithm;
   const bool any = option == "auto" || option == "fastest";
-  const ConvAlgorithm* best = &k.im2col;
-  double best_efficiency = 0;
+  const ConvAlgorithm *best = &k.im2col, *second = best;
+  double best_efficiency = 0, second_efficiency = 0;
   for (const Implementation& i : implementations) {
     const ConvAlgorithm* const algorithm = i.of(k);
     if (algorithm == nullptr || !algorithm->fits(a)) continue;
@@ -124,11 +137,16 @@ const ConvAlgorithm& choose(const Draft& draft, const ConvArgs& a) {
     if (!admitted && (algorithm == &k.im2col || option != algorithm->name)) continue;
     const double efficiency = i.efficiency({a, *algorithm, k});
     if (efficiency > best_efficiency) {
+      second = best;
+      second_efficiency = best_efficiency;
       best = algorithm;
       best_efficiency = efficiency;
+    } else if (efficiency > second_efficiency) {
+      second = algorithm;
+      second_efficiency = efficiency;
     }
   }
-  return *best;
+  return draft.options->second_best && second_efficiency > near_enough * best_efficiency ? *second : *best;
 }
 
 const ConvAlgorithm& choose_in_blocks(const Draft& draft, const DraftStep& step) {
@@ -146,10 +164,16 @@ const ConvAlgorithm& choose_int8x4(const Draft& draft, const ConvArgs& a) {
 }
 
 // One row is bound by reading the weights: fewer zeros beyond the last output are less to read.
-const LinearAlgorithm& choose(const Draft& draft, const LinearArgs& a) {
+const LinearAlgorithm& choose(const Draft& draft, const LinearArgs& a, const Choice* choice) {
   const KernelTable& k = *draft.kernels;
   if (draft.is_batched()) return k.batched_linear;
   const LinearAlgorithm* const narrow = k.narrow_linear;
+  if (choice != nullptr && choice->algorithm > 0) {
+    const bool wide = choice->algorithm == Choice::wide_linear;
+    if (!wide && (choice->algorithm != Choice::narrow_linear || narrow == nullptr))
+      refuse(*draft.graph, *choice);
+    return wide ? k.linear : *narrow;
+  }
   const bool smaller = narrow != nullptr && narrow->weights_size(a) < k.linear.weights_size(a);
   return a.rows == 1 && smaller ? *narrow : k.linear;
 }
@@ -180,16 +204,46 @@ InBlocks in_blocks(const ConvArgs& a, const KernelTable& k, const std::string& o
   return gains ? by_winograd : directly;
 }
 
+InBlocks in_blocks(const Graph& graph, const Choice& choice, const ConvArgs& a, const KernelTable& k,
+                   const std::string& option) {
+  if (choice.way == Choice::planes) return not_in_blocks;
+  const bool winograd = choice.way == Choice::winograd;
+  const ConvAlgorithm& algorithm = winograd       ? k.winograd
+                                   : a.groups > 1 ? k.blocked_depthwise
+                                                  : k.blocked_conv;
+  // (other bits than those that were asked for)
+  if (!algorithm.fits(a) || (winograd && option != "fastest")) refuse(graph, choice);
+  return winograd ? by_winograd : directly;
+}
+
+int32_t implementation_of(const KernelTable& k, const ConvAlgorithm& algorithm) {
+  int32_t number = 1;
+  for (const Implementation& i : implementations) {
+    if (i.of(k) == &algorithm) return number;
+    ++number;
+  }
+  return 0;
+}
+
 void choose_algorithms(Draft& draft) {
   for (DraftStep& step : draft.steps) {
+    const Choice* const choice =
+        step.group != nullptr ? draft.options->choices.of(step.group->nodes[0]) : nullptr;
     const bool int8 = step.quantized != nullptr, int8x4 = int8 && draft.int8x4 != nullptr;
     if (ConvStep* const conv = step.conv()) conv->args.parts = draft.parts;
-    if (ConvStep* const conv = step.conv(); conv != nullptr && conv->blocked)
+    if (ConvStep* const conv = step.conv(); conv != nullptr && conv->blocked) {
       conv->algorithm = &choose_in_blocks(draft, step);
-    else if (conv != nullptr)
-      conv->algorithm = &(int8x4 ? choose_int8x4(draft, conv->args) : choose(draft, conv->args));
+      if (choice != nullptr && conv->algorithm == &draft.kernels->blocked_conv)
+        conv->args.strip = std::max(choice->strip, 0);
+    } else if (conv != nullptr) {
+      conv->algorithm = &(int8x4 ? choose_int8x4(draft, conv->args) : choose(draft, conv->args, choice));
+      const KernelTable& k = *draft.kernels;
+      const int32_t number = implementation_of(k, *conv->algorithm);
+      if (number > 0)
+        step.predicted = implementations[number - 1].efficiency({conv->args, *conv->algorithm, k});
+    }
     if (LinearStep* const layer = step.linear())
-      layer->algorithm = &(int8x4 ? choose_int8x4(draft) : choose(draft, layer->args));
+      layer->algorithm = &(int8x4 ? choose_int8x4(draft) : choose(draft, layer->args, choice));
   }
 }
 

@@ -25,16 +25,33 @@ void check(const PlanOptions& options) {
                         options.algorithm, "'"});
 }
 
+// That each is of a convolution or a linear layer; what it can do is seen where it is done.
+void check(const Graph& graph, const Choices& choices) {
+  for (const Choice& one : choices.nodes) {
+    const bool there = one.node >= 0 && static_cast<size_t>(one.node) < graph.nodes.size();
+    const Op op = there ? graph.nodes[static_cast<size_t>(one.node)].op : Op::input;
+    if (op != Op::conv2d && op != Op::linear)
+      fail("ERR_ARGUMENT", {"tuned: node ", one.node, " is no convolution and no linear layer"});
+    if (one.strip < -1 || one.way > Choice::winograd || one.algorithm < 0) refuse(graph, one);
+  }
+}
+
 }  // namespace
+
+void refuse(const Graph& graph, const Choice& choice) {
+  fail("ERR_ARGUMENT", {"tuned: ", graph.nodes[static_cast<size_t>(choice.node)].name,
+                        " cannot be computed as it says, with these options on this machine"});
+}
 
 // Threads that share one image.
 constexpr int most_parts = 16;
 
 class PlanBuilder {
  public:
-  static std::unique_ptr<const Plan> build(const Graph& graph, const PlanOptions& options) {
+  static std::unique_ptr<Plan> build(const Graph& graph, const PlanOptions& options) {
     validate(graph);
     check(options);
+    check(graph, options.choices);
     std::unique_ptr<Plan> plan(new Plan);
     const KernelTable& kernels = *(plan->kernels_ = choose_isa(options.isa).table);
     plan->threads_ = options.threads;
@@ -81,9 +98,12 @@ class PlanBuilder {
     }
     if (options.byte_input) place_bytes(*plan, options, quantized);
 
-    plan->weights_ = zeros(weights);
-    finish(single, *plan->single_, plan->weights_.data());
-    if (plan->batched_from_ > 0) finish(batched, *plan->batched_, plan->weights_.data());
+    AlignedFloats packed = zeros(weights);
+    pack(single, packed.data());
+    pack(batched, packed.data());
+    plan->weights_ = shared(std::move(packed));
+    finish(single, *plan->single_, plan->weights());
+    if (plan->batched_from_ > 0) finish(batched, *plan->batched_, plan->weights());
     return plan;
   }
 
@@ -114,8 +134,8 @@ class PlanBuilder {
     plan.workspace_floats_ = plan.bytes_offset_ + static_cast<size_t>(images * plan.input_length_);
   }
 
-  static void finish(Draft& draft, Program& program, float* weights) {
-    pack(draft, weights);
+  static void finish(Draft& draft, Program& program, const float* weights) {
+    place(draft, weights);
     for (size_t i = 0; i < draft.steps.size(); ++i) {
       DraftStep& step = draft.steps[i];
       if (step.expand != nullptr) step.conv()->owned_expand = std::move(step.expand->planned.step);
@@ -124,8 +144,12 @@ class PlanBuilder {
   }
 };
 
-std::unique_ptr<const Plan> Plan::make(const Graph& graph, const PlanOptions& options) {
+std::unique_ptr<Plan> build_plan(const Graph& graph, const PlanOptions& options) {
   return PlanBuilder::build(graph, options);
+}
+
+std::unique_ptr<const Plan> Plan::make(const Graph& graph, const PlanOptions& options) {
+  return build_plan(graph, options);
 }
 
 }  // namespace kernelet

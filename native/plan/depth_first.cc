@@ -14,7 +14,7 @@ bool is_expansion(const Draft& draft, const DraftStep& step) {
   const ConvArgs& a = conv->args;
   return a.src_blocked && a.kh == 1 && a.kw == 1 && a.sh == 1 && a.sw == 1 && a.pt == 0 && a.pl == 0 &&
          a.oh == a.ih && a.ow == a.iw && a.epilogue.pool == Pool::none && conv->residual_source == 0 &&
-         step.value != draft.result && draft.floats_of(step.value) > draft.options->depth_first.from;
+         step.value != draft.result;
 }
 
 // Rows of a depthwise convolution's output that make a strip, as even as can be: what two registers of channels wide lies
@@ -57,7 +57,11 @@ void go_depth_first(Draft& draft) {
     if (conv == nullptr || conv->algorithm != &draft.kernels->blocked_depthwise ||
         step.sources[0].index != draft.steps[i].value)
       continue;
-    conv->args.strip = strip_of(draft, conv->args);
+    const Choice* const choice = draft.options->choices.of(step.group->nodes[0]);
+    if (choice != nullptr && choice->strip != 0)
+      conv->args.strip = std::min(std::max(choice->strip, 0), conv->args.oh);
+    else if (draft.floats_of(draft.steps[i].value) > draft.options->depth_first.from)
+      conv->args.strip = strip_of(draft, conv->args);
     if (conv->args.strip == 0) continue;
     DraftStep first = std::move(draft.steps[i]);
     conv->depth_first = &draft.kernels->depth_first;

@@ -44,11 +44,16 @@ std::vector<StepDescription> describe(const Draft& draft) {
       const Node& node = graph.nodes[static_cast<size_t>(step.expand->group->nodes[i])];
       d.names.push_back(node.name);
       d.ops.push_back(op_name(node.op));
+      d.nodes.push_back(step.expand->group->nodes[i]);
     }
     for (int node : nodes) {
       d.names.push_back(graph.nodes[static_cast<size_t>(node)].name);
       d.ops.push_back(reorder ? "reorder" : op_name(graph.nodes[static_cast<size_t>(node)].op));
     }
+    d.nodes.insert(d.nodes.end(), nodes.begin(), nodes.end());
+    d.decider = nodes[0];
+    d.predicted = step.predicted;
+    d.reorder = step.group == nullptr;
     d.problem = step.planned.problem;
     d.algorithm = step.planned.algorithm;
     d.isa = draft.kernels->isa;

@@ -30,6 +30,7 @@ struct DraftStep {
   std::unique_ptr<const Int8Layer> int8;
   // Depth first: the 1x1 convolution that runs with this depthwise one (depth_first.cc)
   std::unique_ptr<DraftStep> expand = nullptr;
+  double predicted = 0;  // share of a core's peak, where the cost model has a word on it
   // Prefetch fusion: the step before, in whose tiles this one runs
   const DraftStep* during = nullptr;
   // Offsets in the packed weights
@@ -90,6 +91,11 @@ void lower_to_int8(Draft& draft);
 void choose_algorithms(Draft& draft);
 // Whether a convolution writes blocks of channels, and how. algorithms.cc
 InBlocks in_blocks(const ConvArgs& args, const KernelTable& kernels, const std::string& option);
+// The same where it was chosen; what it cannot, or must not, be is refused.
+InBlocks in_blocks(const Graph& graph, const Choice& choice, const ConvArgs& args, const KernelTable& kernels,
+                   const std::string& option);
+// The number of a kernel over planes in Choice::algorithm, 0 where it has none. algorithms.cc
+int32_t implementation_of(const KernelTable& kernels, const ConvAlgorithm& algorithm);
 // 1x1 convolutions that run with the depthwise ones behind them. depth_first.cc
 void go_depth_first(Draft& draft);
 // Linear layers that run in slices during the convolution before them. prefetch.cc
@@ -99,11 +105,19 @@ void reserve_weights(Draft& draft, size_t& size);
 // Places of values in one arena. memory.cc
 void lay_out(Draft& draft, Program& program);
 // The weights, where they were reserved. pack.cc
-void pack(Draft& draft, float* weights);
+void pack(const Draft& draft, float* weights);
+// Tells steps where that is. pack.cc
+void place(const Draft& draft, const float* weights);
+// The block of another plan that holds the same, or this one: a network planned for several sizes keeps its weights once.
+// pack.cc
+std::shared_ptr<const AlignedFloats> shared(AlignedFloats&& packed);
 // Do several threads share the step, of one image? memory.cc
 bool is_divided(const Draft& draft, const DraftStep& step);
 // What describe() tells. describe.cc
 std::vector<StepDescription> describe(const Draft& draft);
+
+// The passes, in order. builder.cc
+std::unique_ptr<Plan> build_plan(const Graph& graph, const PlanOptions& options);
 
 // prefetch.cc, once weights are packed
 void cut_slices(ConvStep& conv, const LinearStep& layer);

@@ -26,7 +26,8 @@ bool fits_cache(const Graph& graph, const KernelTable& kernels) {
 int batched_from(const Graph& graph, const KernelTable& kernels, const PlanOptions& options) {
   if (options.algorithm == "lanes") return 1;
   const bool chosen_here = options.algorithm == "auto" || options.algorithm == "fastest";
-  if (!chosen_here || kernels.lanes == 1 || !fits_cache(graph, kernels)) return 0;
+  if (!chosen_here || kernels.lanes == 1 || options.choices.lanes == 0) return 0;
+  if (options.choices.lanes < 0 && !fits_cache(graph, kernels)) return 0;
   return (3 * kernels.lanes + 3) / 4;
 }
 
@@ -64,6 +65,11 @@ NodeFlags blocked_convolutions(const Graph& graph, const KernelTable& kernels, c
   }
   const bool chosen_here = options.algorithm == "auto" || options.algorithm == "fastest";
   if (chosen_here && work < least_work) std::fill(blocked.begin(), blocked.end(), not_in_blocks);
+  for (const Choice& choice : options.choices.nodes) {
+    if (choice.way == Choice::any || graph.nodes[static_cast<size_t>(choice.node)].op != Op::conv2d) continue;
+    const ConvArgs a = conv_args_of(graph, choice.node, kernels);
+    blocked[static_cast<size_t>(choice.node)] = in_blocks(graph, choice, a, kernels, options.algorithm);
+  }
   return blocked;
 }
 

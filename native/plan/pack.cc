@@ -1,6 +1,8 @@
 // Pass: weights in the order in which kernels read them, all of a plan's in one block of memory. First every step's place
 // is reserved, then all are filled.
 #include <algorithm>
+#include <cstring>
+#include <mutex>
 
 #include "draft.h"
 #include "int8.h"
@@ -10,25 +12,35 @@
 namespace kernelet {
 namespace {
 
+// Floats of a block from which another plan is looked for that has the same.
+constexpr size_t worth_sharing = 4096;
+
 void pack_layer(const Draft& draft, const DraftStep& step, float* all) {
   const Node& node = draft.graph->nodes[static_cast<size_t>(step.group->nodes[0])];
-  WeightedStep& layer = *step.weighted();
+  const WeightedStep& layer = *step.weighted();
   float* const bias = all + step.bias;
   const size_t outputs = layer.outputs(), length = layer.bias_size();
   if (step.int8 == nullptr) {
     if (node.bias.data != nullptr) copy_bias(node.bias.data, outputs, bias);
-    return layer.pack(node.weight.data, all + step.weights, bias);
+    return layer.pack(node.weight.data, all + step.weights);
   }
   std::vector<float> integers = step.int8->bias();
   std::copy(integers.begin(), integers.end(), bias);
   std::fill(bias + outputs, bias + length, 0.0f);
   integers = step.int8->weights();
   all[step.in_scale] = step.int8->in_scale();
-  layer.requantization->in.scale = all + step.in_scale;
   const std::vector<float>& scale = step.int8->out_scale();
   std::copy(scale.begin(), scale.end(), all + step.out_scale);
-  layer.requantization->out.scale = all + step.out_scale;
-  layer.pack(integers.data(), all + step.weights, bias);
+  layer.pack(integers.data(), all + step.weights);
+}
+
+void place_layer(const DraftStep& step, const float* all) {
+  WeightedStep& layer = *step.weighted();
+  if (step.int8 != nullptr) {
+    layer.requantization->in.scale = all + step.in_scale;
+    layer.requantization->out.scale = all + step.out_scale;
+  }
+  layer.place(all + step.weights, all + step.bias);
 }
 
 }  // namespace
@@ -61,7 +73,7 @@ void reserve_weights(Draft& draft, size_t& size) {
   }
 }
 
-void pack(Draft& draft, float* weights) {
+void pack(const Draft& draft, float* weights) {
   for (size_t i = 0; i < draft.constants.size(); ++i) {
     const Node& node = draft.graph->nodes[i];
     if (node.op != Op::constant) continue;
@@ -69,15 +81,45 @@ void pack(Draft& draft, float* weights) {
     for (size_t j = 0; j < draft.floats_of(i); ++j)
       weights[draft.constants[i] + j] = node.weight.data[j / width];
   }
-  for (DraftStep& step : draft.steps) {
+  for (const DraftStep& step : draft.steps) {
     if (step.expand != nullptr) pack_layer(draft, *step.expand, weights);
     if (step.weighted() != nullptr) pack_layer(draft, step, weights);
     for (size_t i = 0; i < step.operands.size(); ++i) {
       const PackedOperand& operand = step.planned.operands[i];
       operand.pack(*operand.node, weights + step.operands[i]);
     }
+  }
+}
+
+void place(const Draft& draft, const float* weights) {
+  for (const DraftStep& step : draft.steps) {
+    if (step.expand != nullptr) place_layer(*step.expand, weights);
+    if (step.weighted() != nullptr) place_layer(step, weights);
     if (step.during != nullptr) cut_slices(*step.during->conv(), *step.linear());
   }
+}
+
+std::shared_ptr<const AlignedFloats> shared(AlignedFloats&& packed) {
+  static std::mutex mutex;
+  // Never freed: plans of other threads may outlive statics.
+  static auto& blocks = *new std::vector<std::weak_ptr<const AlignedFloats>>;
+  auto own = std::make_shared<const AlignedFloats>(std::move(packed));
+  if (own->size() < worth_sharing) return own;
+  const std::lock_guard<std::mutex> lock(mutex);
+  size_t kept = 0;
+  for (size_t i = 0; i < blocks.size(); ++i) {
+    const std::shared_ptr<const AlignedFloats> other = blocks[i].lock();
+    if (other == nullptr) continue;
+    if (other->size() == own->size() &&
+        std::memcmp(other->data(), own->data(), own->size() * sizeof(float)) == 0) {
+      return other;
+    }
+    if (kept != i) blocks[kept] = std::move(blocks[i]);
+    ++kept;
+  }
+  blocks.resize(kept);
+  blocks.push_back(own);
+  return own;
 }
 
 }  // namespace kernelet

@@ -37,12 +37,12 @@ void run_steps(const Program& program, StepRun run, TaskTeam& team, int parts) {
   }
 }
 
-double now_ns() {
+}  // namespace
+
+double steady_ns() {
   return std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now().time_since_epoch())
       .count();
 }
-
-}  // namespace
 
 // A workspace for the length of a run.
 class Plan::WorkspaceLease {
@@ -83,7 +83,7 @@ StepRun Plan::start(const Program& program, const float* input, float* output, f
   run.bases[Location::input] = const_cast<float*>(input);  // as sources alone
   run.bases[Location::output] = output;
   run.bases[Location::arena] = arena;
-  run.bases[Location::weights] = weights_.data();
+  run.bases[Location::weights] = weights_->data();
   run.bases[Location::tail] = arena + program.tail_offset;
   run.scratch = arena + program.scratch_offset;
   run.bounded = true;
@@ -226,18 +226,19 @@ void Plan::run(Input input, float* output, int64_t batch) const {
   if (call.failed) throw std::bad_alloc();
 }
 
-std::vector<double> Plan::profile(Input input, float* output, int64_t batch, int iterations) const {
+std::vector<double> Plan::profile(Input input, float* output, int64_t batch, int iterations,
+                                  Clock clock) const {
   const WorkspaceLease arena(*this);
   const size_t steps = single_->steps.size();
   std::vector<std::vector<double>> ns(steps, std::vector<double>(static_cast<size_t>(iterations), 0.0));
   const auto timed = [&](const Program& program, StepRun run, size_t iteration) {
     run.unfused = true;
-    double before = now_ns();
+    double before = clock();
     for (size_t i = 0; i < program.steps.size(); ++i) {
       run.sources = program.steps[i].sources.data();
       run.destination = program.steps[i].destination;
       program.steps[i].step->run(run);
-      const double after = now_ns();
+      const double after = clock();
       ns[&program == single_.get() ? i : program.steps[i].described][iteration] += after - before;
       before = after;
     }

@@ -8,11 +8,16 @@
 #include <vector>
 
 #include "base/aligned.h"
+#include "choices.h"
 #include "graph/graph.h"
 #include "kernels/table.h"
 #include "program.h"
 
 namespace kernelet {
+
+// Nanoseconds.
+using Clock = double (*)();
+double steady_ns();
 
 struct PlanOptions {
   std::string isa;  // empty: KERNELET_ISA, else the best supported
@@ -30,6 +35,8 @@ struct PlanOptions {
     size_t from = size_t{160} << 10, strip = size_t{112} << 10;
     double most_repeated = 0.15;
   } depth_first = {};
+  Choices choices = {};
+  bool second_best = false;  // over planes, by the cost model: for tuning, which times it
   // The input is bytes (pixels as services hold them), and a value is byte * scale + shift.
   bool byte_input = false;
   float scale = 1.0f, shift = 0.0f;
@@ -55,7 +62,11 @@ struct StepDescription {
   int strip = 0;                         // rows at a time of two convolutions, depth first; 0: it is one
   bool int8 = false, bytes_out = false;  // runs on bytes; hands bytes on
   Quantization in, out;
-  std::string during;  // linear: the convolution between whose tiles it runs, one image at a time
+  std::vector<int> nodes;  // as `names`
+  double predicted = 0;    // share of a core's peak by the cost model; 0: it has no word on it
+  int decider = 0;         // of them, the one whose choice counts
+  bool reorder = false;    // or a copy: no operation's
+  std::string during;      // linear: the convolution between whose tiles it runs, one image at a time
 };
 
 class Plan {
@@ -76,7 +87,8 @@ class Plan {
   void run(Input input, float* output, int64_t batch) const;
 
   // Runs the batch `iterations` times on this thread: median nanoseconds of each step, for the whole batch.
-  std::vector<double> profile(Input input, float* output, int64_t batch, int iterations) const;
+  std::vector<double> profile(Input input, float* output, int64_t batch, int iterations,
+                              Clock clock = steady_ns) const;
 
   bool byte_input() const { return byte_input_; }
   int64_t input_length() const { return input_length_; }
@@ -88,10 +100,13 @@ class Plan {
   // Images of a block that runs side by side, one a SIMD lane; 0 where every image runs alone.
   int batch_lanes() const { return batched_from_ > 0 ? kernels_->lanes : 0; }
   size_t arena_bytes() const { return workspace_floats_ * sizeof(float); }
-  size_t weight_bytes() const { return weights_.size() * sizeof(float); }
+  size_t weight_bytes() const { return weights_->size() * sizeof(float); }
+  // Packed; of plans of equal weights one block for all, while any of them lives.
+  const float* weights() const { return weights_->data(); }
 
  private:
   friend class PlanBuilder;
+  friend class Tuner;
   // What one run writes to: values between steps, and the kernels' scratch.
   using Workspace = AlignedFloats;
   class WorkspaceLease;
@@ -120,7 +135,7 @@ class Plan {
   std::unique_ptr<Program> single_, batched_;
   int batched_from_ = 0;  // fewest images worth a block of their own; 0: none are
   std::vector<StepDescription> descriptions_;
-  AlignedFloats weights_;
+  std::shared_ptr<const AlignedFloats> weights_;
   size_t workspace_floats_ = 0;
   int64_t input_length_ = 0, macs_ = 0;
   Shape output_shape_;

@@ -251,6 +251,9 @@ class Conv {
     check(packed.canaries(), "%s: pack stays within weights_size", a.name);
     packed.seal();
     s.weights = packed.data();
+    std::vector<int32_t> taps(2 * static_cast<size_t>(s.kh) * static_cast<size_t>(s.kw));
+    if (a.taps != nullptr) a.taps(s, taps.data());
+    s.taps = taps.data();
     s.bias = bias.data();
     const size_t size = a.scratch_size(s);
     // by contract 64-byte aligned, which it is in the second place; in the others its end is guarded instead

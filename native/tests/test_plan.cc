@@ -285,6 +285,27 @@ PER_TIER(arena) {
   }
 }
 
+PER_TIER(shared_weights) {
+  if (!begin("sizes")) return;
+  const auto net_of = [](int64_t side, uint64_t seed) {
+    Random random(seed);
+    auto net = std::make_unique<Net>(random, shape_of({8, side, side}));
+    net->conv(0, 64, Window(3, 1, 1));
+    net->conv(net->graph.output, 32, Window(3, 2, 1));
+    return net;
+  };
+  const auto small = net_of(12, 5), large = net_of(16, 5), other = net_of(16, 6);
+  for (const char* algorithm : algorithms) {
+    // these may choose another way for each size
+    if (algorithm == std::string("auto") || algorithm == std::string("direct")) continue;
+    const auto a = make_plan(small->graph, t.isa, true, 1, algorithm);
+    const auto b = make_plan(large->graph, t.isa, true, 1, algorithm);
+    const auto c = make_plan(other->graph, t.isa, true, 1, algorithm);
+    check(a->weights() == b->weights(), "%s: two sizes of a network have one block of weights", algorithm);
+    check(c->weights() != b->weights(), "%s: other weights have their own", algorithm);
+  }
+}
+
 PER_TIER(plan) {
   Random random(9);
   Net net(random, shape_of({1, 28, 28}));

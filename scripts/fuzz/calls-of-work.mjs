@@ -104,6 +104,53 @@ export function addWork(k, { call, fn, is, x, net }) {
     () => [picture],
     (...given) => digits.classifyFile(...given),
   )
+  const form = () => ({
+    fit: 'crop',
+    colour: 'grey',
+    mean: 0,
+    std: [1],
+    temperature: 1,
+    threshold: 0,
+    outputs: 'scores',
+  })
+  const labels = () => [...'0123456789']
+  call(
+    'Classifier.load',
+    () => [
+      weights,
+      {
+        ...form(),
+        labels: labels(),
+        inputShape: [1, 28, 28],
+        maxPixels: 1e6,
+        maxBytes: 1e6,
+        isa: 'scalar',
+        threads: 1,
+      },
+    ],
+    (...given) => k.Classifier.load(...given).dispose(),
+  )
+  const classifier = k.Classifier.from(new k.LeNet5(), { ...form(), inputShape: [1, 28, 28] })
+  call(
+    'Classifier.from',
+    () => [new k.LeNet5(), { ...form(), labels: labels(), inputShape: [1, 28, 28] }],
+    (...given) => k.Classifier.from(...given).dispose(),
+  )
+  call(
+    'Classifier.classify',
+    () => [pixels()],
+    (...given) => classifier.classify(...given),
+  )
+  call(
+    'Classifier.classifyAsync',
+    () => [pixels(), { transfer: false, signal: undefined }],
+    (...given) => classifier.classifyAsync(...given),
+  )
+  call(
+    'Classifier.classifyFile',
+    () => [picture, { transfer: false }],
+    (...given) => classifier.classifyFile(...given),
+  )
 
   // files
   const file = (name) => resolve(name)

@@ -102,6 +102,7 @@ export function callsOf(k) {
   )
   fn('interpolate', image, is({ size: [3, 8] }))
   fn('interpolate', image, is({ scaleFactor: [1.5, 2], mode: 'bilinear', alignCorners: true }))
+  fn('interpolate', image, is({ scaleFactor: [1.5, 0.4], mode: 'bicubic', antialias: true }))
   fn(
     'linear',
     image,

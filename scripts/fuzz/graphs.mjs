@@ -84,7 +84,7 @@ function layer(random, rank) {
       return ['ConvTranspose2d', random.between(1, 5), { ...more, outputPadding: random.below(stride) }]
     }
     case 9: {
-      const mode = random.pick(['nearest', 'bilinear'])
+      const mode = random.pick(['nearest', 'bilinear', 'bicubic'])
       const size = random.oneIn(2)
         ? { size: random.between(1, 12) }
         : { scaleFactor: random.between(1, 8) / 4 }

@@ -2,11 +2,11 @@
 import { versionOf } from '../version.js'
 
 export const packages = ['onnxruntime-node']
-export const convolutions = true
+export const onnx = true
 
-export async function open({ onnx, threads }) {
+export async function open({ onnx: file, threads }) {
   const { default: ort } = await import('onnxruntime-node')
-  const session = await ort.InferenceSession.create(onnx, {
+  const session = await ort.InferenceSession.create(file, {
     executionProviders: ['cpu'],
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
@@ -15,8 +15,8 @@ export async function open({ onnx, threads }) {
   return {
     version: versionOf('onnxruntime-node'),
     prepare(input, shape) {
-      const feeds = { input: new ort.Tensor('float32', input, shape) }
-      return async () => (await session.run(feeds)).output.data
+      const feeds = { [session.inputNames[0]]: new ort.Tensor('float32', input, shape) }
+      return async () => (await session.run(feeds))[session.outputNames[0]].data
     },
   }
 }

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { versionOf } from '../version.js'
 
 export const packages = ['@tensorflow/tfjs-core', '@tensorflow/tfjs-backend-wasm']
-export const convolutions = false
+export const onnx = false
 
 export async function open({ weights, threads }) {
   if (threads > 1) throw new Error('tfjs-backend-wasm has one thread in Node')

@@ -100,6 +100,8 @@ function percentiles({ p50, p90, p99, min, spread, share }: Benchmark): object {
 /** The times of a report by name, in ns, and a word on the machine. */
 export interface Times {
   machine: string
+  /** When it was made, as it says; '' where it does not. */
+  date: string
   times: Map<string, number[]>
 }
 
@@ -131,5 +133,6 @@ export function readTimes(text: string, file: string): Times {
     times.set(name, [...(times.get(name) ?? []), entry.real_time * unit])
   }
   const own = report.context?.kernelet as { cpu?: unknown; version?: unknown } | undefined
-  return { machine: String(own?.cpu ?? report.context?.host_name ?? 'unknown'), times }
+  const date = String(report.context?.date ?? '')
+  return { machine: String(own?.cpu ?? report.context?.host_name ?? 'unknown'), date, times }
 }

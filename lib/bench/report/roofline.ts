@@ -10,12 +10,23 @@ export interface Point {
   gflops: number
 }
 
-const WIDTH = 1100
+export const ROOFLINE_WIDTH = 1100
+const WIDTH = ROOFLINE_WIDTH
 const LEGEND = 460
 const BOX = { left: 64, top: 56, right: WIDTH - LEGEND - 24 }
 const ROW = 18
 
 export function drawRoofline(findings: Findings, title: string, points: readonly Point[]): string {
+  const { body, height } = rooflineBody(findings, title, points)
+  return svgDocument(ROOFLINE_WIDTH, height, title, body)
+}
+
+/** What is drawn, from the upper left corner on, to stand in a picture with more. */
+export function rooflineBody(
+  findings: Findings,
+  title: string,
+  points: readonly Point[],
+): { body: string[]; height: number } {
   const { host, peaks, levels } = findings
   const bottom = Math.max(460, BOX.top + 20 + points.length * ROW)
   const tiers = host.isa.supported.filter(
@@ -106,7 +117,7 @@ export function drawRoofline(findings: Findings, title: string, points: readonly
     body.push(text(WIDTH - 16, row, gflops.toFixed(gflops < 10 ? 1 : 0), { anchor: 'end', kind: 'soft' }))
   })
   if (points.length > 0) body.push(text(WIDTH - 16, BOX.top - 6, 'GFLOP/s', { anchor: 'end', kind: 'soft' }))
-  return svgDocument(WIDTH, bottom + 54, title, body)
+  return { body, height: bottom + 54 }
 }
 
 /** From `from` down to `to`. */

@@ -3,17 +3,21 @@ import { readFileSync } from 'node:fs'
 import { readTimes, type Times } from '../../bench/report/json.ts'
 import { type Column, formatTime, markdownTable } from '../../bench/report/markdown.ts'
 import { geometricMean, mannWhitney, median } from '../../bench/statistics.ts'
+import { writeAtomically } from '../../formats/atomic-write.ts'
 import { KerneletError, messageOf } from '../../util/errors.ts'
 import { type Command, EXIT, UsageError, type Values } from '../command.ts'
 import { complain, print, printJson } from '../terminal.ts'
-import { format, output, regex } from './options.ts'
+import { drawHistory, filesOf, historyTable, machinesOf, nameOf } from './history.ts'
+import { format, output, plot, regex } from './options.ts'
 
 export const command: Command = {
   summary: 'compare two reports: change and Mann-Whitney U test',
-  usage: 'OLD.json NEW.json [options]',
+  usage: 'OLD.json NEW.json | FOLDER [options]',
   description: `Compares two reports made with -o json or --out, of kernelet or of Google Benchmark: the median of the
 repetitions' times, its change, and the p value of a two-sided Mann-Whitney U test over the repetitions. A
-change counts as real where p is below 0.05; four repetitions a side are the fewest that can show one.`,
+change counts as real where p is below 0.05; four repetitions a side are the fewest that can show one.
+With a folder, as bench/history is one, or more than two files: the medians of all of them, in the order of
+their dates, machine by machine, and a picture of each benchmark over them.`,
   options: {
     'fail-above': {
       type: 'string',
@@ -21,19 +25,24 @@ change counts as real where p is below 0.05; four repetitions a side are the few
       help: 'exit code 1 if anything got slower by more than this',
     },
     filter: { type: 'string', value: 'REGEX', help: 'only benchmarks whose name matches' },
+    plot: { ...plot, help: 'of a folder: a picture of each benchmark over its reports, as SVG' },
     output: output.output!,
     json: output.json!,
   },
   examples: [
     ['kernelet bench compare old.json new.json', 'a table'],
     ['kernelet bench compare old.json new.json --fail-above 5%', 'for CI'],
+    ['kernelet bench compare bench/history --plot history.svg', 'release by release'],
   ],
   positionals: true,
   run(values, files) {
-    const [before, after] = files
-    if (before === undefined || after === undefined || files.length > 2) {
-      throw new UsageError('bench compare: expected two files, the old report and the new one')
+    const all = filesOf(files)
+    const [before, after] = all
+    if (files.length > 2 || all[0] !== files[0]) return overAll(values, all)
+    if (before === undefined || after === undefined) {
+      throw new UsageError('bench compare: expected two files, the old report and the new one, or a folder')
     }
+    if (values.plot !== undefined) throw new UsageError('bench compare: --plot goes with a folder of reports')
     const limit = percent(values)
     const filter = regex(values, 'filter')
     const kind = format(values)
@@ -66,6 +75,39 @@ change counts as real where p is below 0.05; four repetitions a side are the few
     }
     return EXIT.ok
   },
+}
+
+/** The reports of a folder, or of several files. */
+function overAll(values: Values, files: readonly string[]): number {
+  if (values['fail-above'] !== undefined) {
+    throw new UsageError('bench compare: --fail-above goes with two files, the old report and the new one')
+  }
+  const filter = regex(values, 'filter')
+  const kind = format(values)
+  const entries = files.map((file) => ({ name: nameOf(file), ...read(file) }))
+  const machines = machinesOf(entries, filter).filter(({ rows }) => rows.length > 0)
+  if (machines.length === 0)
+    throw new UsageError('bench compare: there are no reports, or none with such a benchmark')
+  if (kind === 'json') {
+    const named = machines.map(({ machine, entries: own, rows }) => ({
+      machine,
+      reports: own.map(({ name, date }) => ({ name, date })),
+      benchmarks: rows,
+    }))
+    printJson(named)
+  } else if (kind === 'csv') {
+    const lines = machines.flatMap(({ machine, entries: own, rows }) =>
+      rows.flatMap(({ name, ns }) => own.map((one, i) => [machine, one.name, one.date, name, ns[i] || ''])),
+    )
+    const quoted = (value: unknown) => `"${String(value).replaceAll('"', '""')}"`
+    print(
+      [['machine', 'report', 'date', 'name', 'ns'], ...lines]
+        .map((row) => row.map(quoted).join(','))
+        .join('\n'),
+    )
+  } else print(machines.map(historyTable).join('\n\n'))
+  if (values.plot !== undefined) writeAtomically(values.plot as string, [Buffer.from(drawHistory(machines))])
+  return EXIT.ok
 }
 
 export interface Change {

@@ -4,7 +4,7 @@ import type { NativePlan } from '../../backend/backend.ts'
 import type { Benchmark, Facts, Source } from '../../bench/benchmark.ts'
 import { Operands, planOf } from '../../bench/convolution.ts'
 import { countFloats, countMacs, formatProblem } from '../../bench/problem.ts'
-import { columns, label } from '../../bench/report/markdown.ts'
+import { columns, formatPercent, label } from '../../bench/report/markdown.ts'
 import { drawRoofline } from '../../bench/report/roofline.ts'
 import { timeNatively } from '../../bench/stopwatch.ts'
 import { type Command, EXIT, UsageError } from '../command.ts'
@@ -75,9 +75,17 @@ anything is timed. A time is that of the plan's whole run, taken in C++: no Java
             columns.spread,
             columns.gflops,
             columns.share,
+            {
+              title: 'predicted',
+              right: true,
+              cell: ({ counters }) => formatPercent(counters.predicted ?? Number.NaN),
+            },
           ],
           benchmarks,
-          notes: ['GFLOP/s: 2 a multiply-add, without those that would meet the padding.'],
+          notes: [
+            'GFLOP/s: 2 a multiply-add, without those that would meet the padding. predicted: % of peak, by the cost model.',
+            ...lossOfChoice(benchmarks),
+          ],
         },
       ],
       (findings) =>
@@ -100,6 +108,35 @@ function inWords({ labels, batch }: Benchmark): string {
   return labels.shape ? `${labels.shape}${batch > 1 ? ` × ${batch}` : ''}` : labels.problem!
 }
 
+/** What the plan's own choice loses against the best that was measured of the same problem. */
+function lossOfChoice(benchmarks: readonly Benchmark[]): string[] {
+  const losses = benchmarks
+    .filter(({ labels }) => labels.algorithm === 'auto')
+    .flatMap((chosen) => {
+      const same = benchmarks.filter(
+        ({ labels, threads }) =>
+          labels.problem === chosen.labels.problem &&
+          labels.isa === chosen.labels.isa &&
+          labels.algorithm !== 'fastest' &&
+          labels.ran !== 'winograd' &&
+          threads === chosen.threads,
+      )
+      if (same.length < 2) return []
+      const best = same.reduce((a, b) => (b.p50 < a.p50 ? b : a))
+      // the same kernel twice differs by noise alone
+      const loss = best.labels.ran === chosen.labels.ran ? 0 : 1 - best.p50 / chosen.p50
+      return [{ chosen, best, loss }]
+    })
+  if (losses.length === 0) return []
+  const worst = losses.reduce((a, b) => (b.loss > a.loss ? b : a))
+  const average = losses.reduce((sum, { loss }) => sum + loss, 0) / losses.length
+  return [
+    `auto loses ${formatPercent(average)} in the mean of ${losses.length} against the best that was measured; at worst ` +
+      `${formatPercent(worst.loss)}: ${worst.chosen.labels.problem} by ${worst.chosen.labels.ran} instead of ` +
+      `${worst.best.labels.ran} on ${worst.chosen.labels.isa}.`,
+  ]
+}
+
 /** Names that leave the algorithm to the plan. */
 const FREE_CHOICE: readonly string[] = ['auto', 'fastest']
 
@@ -113,6 +150,7 @@ function sourceOf(
   const { problem } = operands
   const plan = planOf(operands, isa, algorithm, threads)
   const ran = whatRan(plan, problem.mb)
+  const { predicted = Number.NaN } = plan.describe().find(({ macs }) => macs > 0) ?? {}
   plan.dispose()
   const name = formatProblem(problem)
   if (!FREE_CHOICE.includes(algorithm) && ran !== algorithm && !ran.startsWith(`${algorithm}-`)) {
@@ -143,7 +181,12 @@ function sourceOf(
         return {
           sample: async (ms) => [await sample(ms)],
           close: () => plan.dispose(),
-          counters: [{ flops_per_byte: flops / (4 * (input + output + weight + bias)) }],
+          counters: [
+            {
+              flops_per_byte: flops / (4 * (input + output + weight + bias)),
+              ...(predicted > 0 && { predicted }),
+            },
+          ],
         }
       },
     },
@@ -152,5 +195,7 @@ function sourceOf(
 
 /** The algorithm of the step, or `lanes` where the batch runs with its images in the lanes. */
 function whatRan(plan: NativePlan, batch: number): string {
-  return plan.batchLanes > 0 && batch >= plan.batchLanes ? 'lanes' : plan.describe()[0]!.algorithm
+  if (plan.batchLanes > 0 && batch >= plan.batchLanes) return 'lanes'
+  // (reorders around it compute nothing)
+  return (plan.describe().find(({ macs }) => macs > 0) ?? plan.describe()[0]!).algorithm
 }

@@ -1,14 +1,15 @@
 /** `kernelet bench layers`: where the time of LeNet-5 goes, step by step. */
 
-import type { StepDescription } from '../../backend/backend.ts'
 import type { Benchmark, Facts, Source } from '../../bench/benchmark.ts'
 import { images } from '../../bench/inputs.ts'
 import { columns, formatFigure, formatPercent, formatTime, label } from '../../bench/report/markdown.ts'
 import { drawRoofline } from '../../bench/report/roofline.ts'
-import type { Repetition } from '../../bench/stopwatch.ts'
+import { costsOf } from '../../bench/step-costs.ts'
+import { timeSteps } from '../../bench/stopwatch.ts'
 import { compile } from '../../compile/compiled-model.ts'
 import type { ModelDescription } from '../../compile/description.ts'
 import { LeNet5 } from '../../models/lenet5.ts'
+import { elements } from '../../tensor/shape.ts'
 import { type Command, EXIT } from '../command.ts'
 import { choices, counts, isas, measuring, output, plot, words } from './options.ts'
 import { type Section, Session } from './session.ts'
@@ -86,8 +87,9 @@ function sourceOf(
   const inLanes = batchLanes > 0 && batch >= batchLanes
   using block = compile(model, inLanes ? { ...options, algorithm: 'lanes' } : options)
   const ran = block.describe().steps
-  const counters = steps.map((step) => {
-    const flops_per_byte = (2 * step.macs * batch) / bytesOf(step, batch)
+  const costs = steps.map(costsOf)
+  const counters = costs.map(({ flops, weights, values }) => {
+    const flops_per_byte = (flops * batch) / (weights + values * batch)
     return { flops_per_byte, roof_gflops: Math.min(peak, flops_per_byte * level.bandwidth) }
   })
   const facts = steps.map(
@@ -103,7 +105,7 @@ function sourceOf(
       },
       batch,
       threads: 1,
-      flops: 2 * step.macs * batch,
+      flops: costs[i]!.flops * batch,
       peak,
     }),
   )
@@ -112,14 +114,8 @@ function sourceOf(
     open: () => {
       const net = compile(model, options)
       const input = images(batch, 784)
-      let iterations = 0
       return {
-        sample: (ms) => {
-          if (iterations === 0) iterations = iterationsIn(ms, () => net.profile(input, { iterations: 1 }))
-          return net
-            .profile(input, { iterations })
-            .map(({ ns }): Repetition => ({ iterations, samples: Float64Array.of(ns), cpu: ns }))
-        },
+        sample: timeSteps((iterations) => net.profile(input, { iterations })),
         close: () => net.dispose(),
         counters,
       }
@@ -128,39 +124,12 @@ function sourceOf(
   return { source, notes: inLanes ? [] : takenAlong(description) }
 }
 
-/** Calls `once` a few times to see how many of it take `ms`. */
-function iterationsIn(ms: number, once: () => void): number {
-  let fastest = Number.POSITIVE_INFINITY
-  for (let i = 0; i < 5; i++) {
-    const before = performance.now()
-    once()
-    fastest = Math.min(fastest, performance.now() - before)
-  }
-  return Math.max(3, Math.min(100_000, Math.ceil(ms / fastest)))
-}
-
-/** Bytes of input, output and weights, each once. */
-function bytesOf(step: StepDescription, batch: number): number {
-  const product = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1)
-  const floats = batch * (product(step.inputShape) + product(step.outputShape))
-  return 4 * (floats + weightsOf(step))
-}
-
-/** Weights and bias of what multiplies, a convolution or linear layer, from its problem string. */
-function weightsOf({ macs, problem }: StepDescription): number {
-  const size = (letters: string): number =>
-    Number(new RegExp(`(?<![a-z])${letters}(\\d+)`).exec(problem)?.[1] ?? 1)
-  const outputs = size('oc')
-  return macs === 0 ? 0 : outputs * ((size('ic') / size('g')) * size('kh') * size('kw') + 1)
-}
-
 /** What has to stay in a cache from one call to the next. */
 function workingSet(
   { weightBytes, arenaBytes, inputShape, outputShape }: ModelDescription,
   batch: number,
 ): number {
-  const product = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1)
-  return weightBytes + arenaBytes + 4 * batch * (product(inputShape) + product(outputShape))
+  return weightBytes + arenaBytes + 4 * batch * (elements(inputShape) + elements(outputShape))
 }
 
 /** A call is faster than the sum of its steps where one is taken along by another. */

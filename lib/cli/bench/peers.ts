@@ -1,10 +1,8 @@
 /** `kernelet bench peers`: the same network in other runtimes, side by side. */
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as pause } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
-import type { Benchmark, Facts, Source } from '../../bench/benchmark.ts'
+import type { Benchmark, Source } from '../../bench/benchmark.ts'
 import { Child } from '../../bench/child.ts'
 import type { Task } from '../../bench/contender.ts'
 import { graphOf, Operands } from '../../bench/convolution.ts'
@@ -17,15 +15,13 @@ import { geometricMean, median } from '../../bench/statistics.ts'
 import { compile } from '../../compile/compiled-model.ts'
 import { saveOnnx } from '../../formats/onnx/save.ts'
 import { LeNet5 } from '../../models/lenet5.ts'
-import { KerneletError, messageOf } from '../../util/errors.ts'
-import { moduleUrl, packageFile, packageRoot } from '../../util/package-files.ts'
-import { type Command, EXIT, UsageError, type Values } from '../command.ts'
-import { didYouMean } from '../suggest.ts'
-import { choices, counts, measuring, output, plot, usualThreads, words } from './options.ts'
-import { type Section, Session, skipped } from './session.ts'
+import { KerneletError } from '../../util/errors.ts'
+import { packageFile } from '../../util/package-files.ts'
+import { type Command, EXIT } from '../command.ts'
+import { choices, counts, measuring, output, plot, usualThreads } from './options.ts'
+import { type Contender, INSTALL, installed, KERNELET, race, type Trial } from './race.ts'
+import { type Section, Session } from './session.ts'
 import { problemsOf } from './shapes.ts'
-
-const INSTALL = 'npm --prefix bench/peers ci --ignore-scripts'
 
 export const command: Command = {
   summary: 'measure LeNet-5 in other runtimes beside kernelet',
@@ -52,17 +48,10 @@ With --problem or --shapes: single convolutions instead, in the runtimes that re
   ],
   positionals: false,
   async run(values) {
-    const folder = new URL('bench/peers/', packageRoot())
-    if (!existsSync(folder)) {
-      throw new KerneletError(
-        'ERR_UNSUPPORTED',
-        `bench peers runs in a checkout of kernelet: the package brings no ${fileURLToPath(folder)}`,
-      )
-    }
     const problems = problemsOf(values)
     const batches = counts(values, 'batch', [1, 64, 1024])
     const threads = counts(values, 'threads', problems.length > 0 ? [1] : usualThreads())
-    const contenders = [KERNELET, ...(await installed(folder, values, problems.length > 0))]
+    const contenders = [KERNELET, ...(await installed(values, problems.length > 0))]
     const session = new Session(values)
     const scratch = mkdtempSync(join(tmpdir(), 'kernelet-bench-'))
     try {
@@ -76,101 +65,6 @@ With --problem or --shapes: single convolutions instead, in the runtimes that re
     }
     return EXIT.ok
   },
-}
-
-interface Contender {
-  name: string
-  /** URL of the adapter. */
-  adapter: string
-}
-
-const KERNELET: Contender = {
-  name: 'kernelet',
-  adapter: moduleUrl('bench/adapter-kernelet').href,
-}
-
-/** The adapters whose packages are there. */
-async function installed(folder: URL, values: Values, convolutions: boolean): Promise<Contender[]> {
-  const adapters = new URL('adapters/', folder)
-  const names = readdirSync(adapters)
-    .filter((file) => file.endsWith('.js'))
-    .map((file) => file.slice(0, -3))
-    .sort()
-  const wanted = values.peer === undefined ? names : words(values.peer as string, 'peer')
-  const found: Contender[] = []
-  for (const name of wanted) {
-    if (!names.includes(name)) {
-      throw new UsageError(
-        `--peer: ${name} is unknown; there are ${names.join(', ')}${didYouMean(name, names)}`,
-      )
-    }
-    const adapter = new URL(`${name}.js`, adapters).href
-    const about = (await import(adapter)) as { packages: string[]; convolutions: boolean }
-    const missing = about.packages.filter(
-      (each) => !existsSync(new URL(`node_modules/${each}/package.json`, folder)),
-    )
-    if (missing.length > 0) skipped(name, `${missing.join(' and ')} not installed; ${INSTALL}`)
-    else if (convolutions && !about.convolutions) skipped(name, 'its adapter has no single convolutions')
-    else found.push({ name, adapter })
-  }
-  return found
-}
-
-/** One input and what must come out; which benchmark it belongs to. */
-interface Trial {
-  key: string
-  label: string
-  batch: number
-  flops: number
-  shape: number[]
-  input: () => Float32Array
-  check: (output: Float32Array, who: string) => void
-}
-
-/** Between two rounds, for the threads that spin a while before they sleep. */
-const SETTLE_MS = 25
-
-/** A contender with its model loaded; undefined, with a word on stderr, where it cannot serve. */
-async function started(contender: Contender, task: Task, trial: Trial) {
-  const child = new Child(`${contender.name}, ${task.threads} thread${task.threads === 1 ? '' : 's'}`)
-  try {
-    const { version } = await child.ask({
-      do: 'open',
-      adapter: contender.adapter,
-      task,
-      input: trial.input(),
-      shape: trial.shape,
-    })
-    return { ...contender, child, version, threads: task.threads }
-  } catch (error) {
-    child.stop()
-    skipped(child.name, messageOf(error).replace(`${child.name}: `, ''))
-    return undefined
-  }
-}
-type Started = NonNullable<Awaited<ReturnType<typeof started>>>
-
-function sourceOf({ name, child, version, threads }: Started, trial: Trial, peak: number): Source {
-  const { key, batch, flops, shape } = trial
-  const facts: Facts = {
-    name: `peers/${key}/threads:${threads}/${name}`,
-    labels: { problem: trial.label, runtime: `${name} ${version}`, contender: name },
-    ...{ batch, threads, flops, peak },
-  }
-  return {
-    facts: [facts],
-    open: async () => {
-      const { output } = await child.ask({ do: 'prepare', key, input: trial.input(), shape })
-      trial.check(output, `${name} ${version}`)
-      return {
-        sample: async (ms) => {
-          await pause(SETTLE_MS)
-          return [await child.ask({ do: 'sample', key, ms })]
-        },
-        close: () => {},
-      }
-    },
-  }
 }
 
 /** @throws KerneletError `ERR_INTERNAL` at the first value that differs */
@@ -201,7 +95,7 @@ async function lenet5(
   saveOnnx(model, onnx, { inputShape: [1, 28, 28] })
   const weights = packageFile('models/lenet5-mnist.safetensors')
   const trialOf = (batch: number): Trial => ({
-    key: `lenet5/batch:${batch}`,
+    key: `peers/lenet5/batch:${batch}`,
     label: `batch ${batch}`,
     batch,
     flops: 2 * macs * batch,
@@ -210,11 +104,11 @@ async function lenet5(
     check: compareWith(net.run(images(batch, 784)).slice()),
   })
   const trials = batches.map(trialOf)
-  const task = (count: number): Task => ({ onnx, weights, problem: null, threads: count })
+  const task = (count: number): Task => ({ onnx, weights, problem: null, network: null, threads: count })
   const benchmarks: Benchmark[] = []
   for (const count of threads) {
     const peak = session.roof.peak(session.host.isa.chosen, count)
-    benchmarks.push(...(await race(session, contenders, task(count), trials, peak)))
+    benchmarks.push(...(await race(session, contenders, task(count), trials, () => peak, scratch)))
   }
   const starts = await session.measure([startsOf(contenders, task(1), trialOf(1))])
   return [
@@ -237,7 +131,7 @@ async function convolutions(
     saveOnnx(graphOf(operands), onnx)
     const text = formatProblem(problem)
     const trial: Trial = {
-      key: `conv/${text}`,
+      key: `peers/conv/${text}`,
       label: problem.name === '' ? text : `${problem.name} ${text}`,
       batch: problem.mb,
       flops: 2 * countMacs(problem),
@@ -246,9 +140,9 @@ async function convolutions(
       check: (output, who) => operands.check(output, who),
     }
     for (const count of threads) {
-      const task: Task = { onnx, weights: '', problem: text, threads: count }
+      const task: Task = { onnx, weights: '', problem: text, network: null, threads: count }
       const peak = session.roof.peak(session.host.isa.chosen, count)
-      benchmarks.push(...(await race(session, contenders, task, [trial], peak)))
+      benchmarks.push(...(await race(session, contenders, task, [trial], () => peak, scratch)))
     }
   }
   const notes = summaries(benchmarks)
@@ -262,39 +156,15 @@ async function convolutions(
   ]
 }
 
-/** All contenders on every trial, in turns. */
-async function race(
-  session: Session,
-  contenders: readonly Contender[],
-  task: Task,
-  trials: readonly Trial[],
-  peak: number,
-): Promise<Benchmark[]> {
-  const running: Started[] = []
-  try {
-    for (const contender of contenders) {
-      const one = await started(contender, task, trials[0]!)
-      if (one) running.push(one)
-    }
-    const benchmarks: Benchmark[] = []
-    for (const trial of trials) {
-      benchmarks.push(...(await session.measure(running.map((one) => sourceOf(one, trial, peak)))))
-    }
-    return benchmarks
-  } finally {
-    for (const { child } of running) child.stop()
-  }
-}
-
 /** Fresh processes: how long to the first result, and what memory they hold beyond an idle one. */
 function startsOf(contenders: readonly Contender[], task: Task, trial: Trial): Source {
   const idle: number[] = []
   const resident = contenders.map((): number[] => [])
-  const open = async (name: string, adapter: string | null) => {
+  const open = async (name: string, adapter: string | null | undefined) => {
     const child = new Child(name)
     try {
       const { shape } = trial
-      return await child.ask({ do: 'open', adapter, task, input: trial.input(), shape })
+      return await child.ask({ do: 'open', adapter: adapter ?? null, task, input: trial.input(), shape })
     } finally {
       child.stop()
     }

@@ -18,6 +18,8 @@ export interface Section {
   title: string
   columns: readonly Column[]
   benchmarks: readonly Benchmark[]
+  /** Rows of the table, if not all: the others are in JSON, CSV and pictures alone. */
+  rows?: number
   /** Lines below the table. */
   notes?: readonly string[]
 }
@@ -111,10 +113,10 @@ export class Session {
   }
 
   #printSections(sections: readonly Section[]): void {
-    for (const { title, columns, benchmarks, notes } of sections) {
+    for (const { title, columns, benchmarks, rows, notes } of sections) {
       if (benchmarks.length === 0) continue
       print(`\n${style(process.stdout, 'bold', `## ${title}`)}\n`)
-      print(markdownTable(columns, benchmarks))
+      print(markdownTable(columns, benchmarks.slice(0, rows)))
       if (notes && notes.length > 0) print(`\n${notes.join('\n')}`)
     }
   }

@@ -9,6 +9,7 @@ export const command: Command = {
     kernels: async () => (await import('../bench/kernels.ts')).command,
     layers: async () => (await import('../bench/layers.ts')).command,
     train: async () => (await import('../bench/train.ts')).command,
+    models: async () => (await import('../bench/models.ts')).command,
     peers: async () => (await import('../bench/peers.ts')).command,
     compare: async () => (await import('../bench/compare.ts')).command,
   },

@@ -4,7 +4,7 @@ import { KerneletError } from '../../util/errors.ts'
 import { formatCount } from '../../util/text-table.ts'
 import { contactSheet } from '../charts/contact-sheet.ts'
 import { type Command, EXIT, UsageError, type Values } from '../command.ts'
-import { dataOption, rawOption, readData } from '../data.ts'
+import { colourOption, dataOption, fitOption, rawOption, readData } from '../data.ts'
 import { loadModel, modelNames, shippedWeights } from '../models.ts'
 import { print, printJson, style } from '../terminal.ts'
 import { integer } from '../values.ts'
@@ -19,6 +19,8 @@ says otherwise.`,
   options: {
     data: dataOption,
     raw: rawOption,
+    fit: fitOption,
+    colour: colourOption,
     weights: { type: 'string', value: 'FILE', help: 'safetensors file; default: the shipped weights' },
     model: { type: 'string', value: 'NAME', help: `${modelNames}; default: as the weights say` },
     part: { type: 'string', value: 'PART', help: 'test (the default) or train' },
@@ -42,12 +44,12 @@ says otherwise.`,
     const most = integer(values, 'most', 200)
     const threads = values.threads === undefined ? undefined : integer(values, 'threads', 0, 0)
     const weights = String(values.weights ?? shippedWeights)
-    const { model, name, mean, std, temperature, classes } = loadModel(
+    const { model, name, mean, std, temperature, classes, form } = loadModel(
       weights,
       values.model as string | undefined,
     )
     const digits = Array.from({ length: 10 }, (_, i) => String(i))
-    const found = await readData(values, part, classes ?? digits)
+    const found = await readData(values, part, classes ?? digits, form)
     if (!found) throw new KerneletError('ERR_IO', `${values.data} has no ${part} part`)
     const { data, folder } = found
     const isa = values.isa as string | undefined

@@ -15,11 +15,12 @@ import { Trainer } from '../../train/trainer.ts'
 import { KerneletError, messageOf } from '../../util/errors.ts'
 import { formatCount } from '../../util/text-table.ts'
 import { version } from '../../util/version.ts'
+import { labelsToText } from '../../vision/classifier/network.ts'
 import { brailleChart, smooth } from '../charts/braille.ts'
 import { drawLearningCurve } from '../charts/learning-curve.ts'
 import { type Command, EXIT, UsageError, type Values } from '../command.ts'
-import { dataOption, rawOption, readData } from '../data.ts'
-import { loadModel, trainableByName } from '../models.ts'
+import { colourOption, dataOption, fitOption, rawOption, readData } from '../data.ts'
+import { loadModel, trainableByName, type WeightFile } from '../models.ts'
 import { complain, print, printJson, style } from '../terminal.ts'
 import { integer, number } from '../values.ts'
 
@@ -35,6 +36,8 @@ test part, the finished model is tried on it once.`,
   options: {
     data: dataOption,
     raw: rawOption,
+    fit: fitOption,
+    colour: colourOption,
     model: { type: 'string', value: 'NAME', help: 'lenet5 (the default)' },
     epochs: { type: 'string', value: 'N', help: 'passes over the data; default 5' },
     batch: { type: 'string', value: 'N', help: 'images a step; default 64' },
@@ -64,6 +67,10 @@ test part, the finished model is tried on it once.`,
   examples: [
     ['kernelet train --data mnist --epochs 5 --seed 1', 'LeNet-5 to about 99 % in seconds'],
     ['kernelet train --data photos --augment -o mine.safetensors', 'on pictures in photos/0, photos/1 …'],
+    [
+      'kernelet train --data pets --fit crop --colour rgb -o pets.safetensors',
+      'on colour pictures in pets/cat, pets/dog …; kernelet classify --weights pets.safetensors reads others',
+    ],
     ['kernelet train --epochs 20 --validation 0.1 --plot curve.svg', 'with a curve to look at'],
     ['kernelet train --epochs 20 --validation 0.1 --plot curve.svg --resume', 'after Ctrl-C'],
   ],
@@ -72,15 +79,14 @@ test part, the finished model is tried on it once.`,
     const plan = readOptions(values)
     // Before the work, not after it.
     for (const file of [plan.out, values.plot]) if (file !== undefined) checkPlace(String(file))
-    const found = await readData(values, 'train')
+    const init = plan.init === undefined ? undefined : loadModel(plan.init, plan.model)
+    const found = await readData(values, 'train', init && classesOf(init), init?.form)
     if (!found) {
       throw new KerneletError('ERR_IO', `${values.data} has a test part only; nothing to learn from`)
     }
     const { data } = found
     manualSeed(plan.seed)
-    const { model, mean, std } = plan.init
-      ? loadModel(plan.init, plan.model)
-      : { model: make(plan.model, data), mean: 0, std: 1 }
+    const { model, mean, std } = init ?? { model: make(plan.model, data), mean: 0, std: 1 }
     const parts = new Map<string, Module | Parameter>([...model.namedModules(), ...model.namedParameters()])
     for (const layer of plan.freeze) {
       const part = layer === '' ? undefined : parts.get(layer)
@@ -169,12 +175,15 @@ test part, the finished model is tried on it once.`,
       model: plan.model,
       mean: String(mean),
       std: String(std),
-      ...(isNumbered(data.classes) ? {} : { classes: data.classes.join(',') }),
+      // so that `kernelet classify`, `eval` and Classifier.load make the same of a picture
+      ...found.form,
+      input: data.shape.join('x'),
+      ...(isNumbered(data.classes) ? {} : { classes: labelsToText(data.classes) }),
       kernelet: version,
       training: plan.fingerprint,
     })
     rmSync(checkpoint, { force: true })
-    const test = found.parted ? await readData(values, 'test', data.classes) : undefined
+    const test = found.parted ? await readData(values, 'test', data.classes, found.form) : undefined
     const tested = test && (await trainer.evaluate(test.data))
     if (values.plot !== undefined) write(String(values.plot), picture(plan, data, history, tested))
     if (values.json) {
@@ -254,6 +263,7 @@ function readOptions(values: Values): Plan {
   const settings = {
     ...{ model, init, freeze: frozen, epochs, batch: batchSize, optimizer: optimizerName, lr },
     ...{ schedule: scheduleName, weightDecay, labelSmoothing, clipNorm, ema, augment, validation, seed },
+    ...{ fit: values.fit, colour: values.colour },
   }
   return {
     ...{ model, init, freeze: frozen, optimizer: optimizerName, seed, validation },
@@ -290,6 +300,12 @@ function oneOf<T extends string>(values: Values, option: string, known: readonly
 
 function make(name: string, data: Dataset): Module {
   return trainableByName(name)(data.shape[0] ?? 0, data.classes.length)
+}
+
+/** Of weights to begin with: their outputs are what they are. */
+function classesOf({ classes, model }: WeightFile): readonly string[] {
+  const outputs = model.parameters().at(-1)?.shape[0] ?? 0
+  return classes ?? Array.from({ length: outputs }, (_, i) => String(i))
 }
 
 function layersOf(parts: ReadonlyMap<string, unknown>): string {

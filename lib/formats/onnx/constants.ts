@@ -129,9 +129,10 @@ export class Constants {
       chain.push(maker)
       at = maker.node.inputs[0] ?? ''
     }
-    for (const { node, step } of chain.reverse()) {
+    for (const prepared of chain.reverse()) {
+      const { node } = prepared
       const [moved, ...others] = node.inputs.map((input, i) => (i === 0 ? found : this.values).get(input))
-      const results = moved && resultsOf({ node, step }, [moved, ...others], this.#run)
+      const results = moved && resultsOf(prepared, [moved, ...others], this.#run)
       for (const [i, output] of node.outputs.entries()) {
         if (output !== '') found.set(output, results?.[i] as NdArray | undefined)
       }

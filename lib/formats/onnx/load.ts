@@ -4,6 +4,7 @@ import { dirname } from 'node:path'
 import type { CompiledModel } from '../../compile/compiled-model.ts'
 import { type NamedCompileOptions, NamedModel, type NamedShapes } from '../../compile/named-model.ts'
 import type { CompileOptions } from '../../compile/options.ts'
+import { free, isFree } from '../../compile/sizes.ts'
 import { SymbolicTensor, type Tracer } from '../../graph/graph.ts'
 import type { Summary } from '../../graph/summary.ts'
 import { Module } from '../../nn/module.ts'
@@ -24,7 +25,7 @@ import type { Prepared } from './prepare.ts'
 import type { PreparedNode } from './prepared-node.ts'
 import type { ModelProto } from './proto.ts'
 import { Turned } from './turned.ts'
-import { isSymbolic, type Run, tensorOf, type Value } from './value.ts'
+import { isSymbolic, type Known, type Run, tensorOf, type Value } from './value.ts'
 
 /** Options of `OnnxModel.compileNamed`. */
 export interface NamedOnnxOptions extends NamedCompileOptions {
@@ -217,17 +218,25 @@ export class OnnxModel extends Module {
     )
   }
 
-  /** `compile`; `inputShape` is only needed where the model does not fix it. */
+  /**
+   * `compile`; without `inputShape` the sizes that the model leaves open, such as height and width, are free: `run` takes
+   * Tensors of any.
+   */
   override compile(options: CompileOptions = {}): CompiledModel {
     objectOf(options, 'compile: options')
-    return super.compile({ ...options, inputShape: options.inputShape ?? this.inputShape })
+    const pattern = patternOf(this.inputs[0])
+    return super.compile({
+      ...options,
+      inputShape: options.inputShape ?? (pattern?.length ? pattern : undefined),
+    })
   }
 
   /**
    * A native plan of all inputs and outputs, by name: for models that have several. Inputs and results are float32, a
    * batch first.
    *
-   * @param options those of `compile`; `inputShapes`: shapes of one image, where the model does not fix them
+   * @param options those of `compile`; `inputShapes`: shapes of one image. Without them the sizes that the model leaves open
+   *   are free: `run` takes Tensors of any
    * @throws KerneletError `ERR_SHAPE` when a shape is needed and not given, or not what the model declares;
    *   `ERR_UNSUPPORTED` for an input that is no float, a result that is the same for every image, and as `compile`
    */
@@ -240,6 +249,8 @@ export class OnnxModel extends Module {
       'maxBatch',
       'fuse',
       'numerics',
+      'tune',
+      'tuned',
     ])
     const { inputShapes, ...options } = given
     if (inputShapes !== undefined) objectOf(inputShapes, 'compileNamed: inputShapes')
@@ -251,20 +262,21 @@ export class OnnxModel extends Module {
         `compileNamed: there is no input ${show(name)}; there are ${list(this.inputs)}`,
       )
     }
-    const joined = new Joined(shapes, (inputs) => {
-      const values = this.#run(new Map(Object.entries(inputs)), this.#model.nodes)
-      return Object.fromEntries(
-        this.outputs.map(({ name }) => {
-          const value = values.get(name) as Value
-          if (isSymbolic(value)) return [name, this.#imagesOf(value, name)]
-          throw new KerneletError(
-            'ERR_UNSUPPORTED',
-            `compileNamed: the output ${name} is the same for every image; run() gives it`,
-          )
-        }),
-      )
-    })
-    return new NamedModel(joined, shapes, () => joined.outputShapes, options)
+    const joined = (inputShapes: NamedShapes) =>
+      new Joined(inputShapes, (inputs) => {
+        const values = this.#run(new Map(Object.entries(inputs)), this.#model.nodes)
+        return Object.fromEntries(
+          this.outputs.map(({ name }) => {
+            const value = values.get(name) as Value
+            if (isSymbolic(value)) return [name, this.#imagesOf(value, name)]
+            throw new KerneletError(
+              'ERR_UNSUPPORTED',
+              `compileNamed: the output ${name} is the same for every image; run() gives it`,
+            )
+          }),
+        )
+      })
+    return new NamedModel(joined, shapes, options)
   }
 
   /** `summary`; `inputShape` is only needed where the model does not fix it. */
@@ -283,22 +295,24 @@ export class OnnxModel extends Module {
     const budget = tracer
       ? new Budget('load', this.#given)
       : new Budget('run', this.#given + bytesOf([...inputs.values()]))
-    const traced = tracer ? { ...run, ofTwo: once(() => this.#shapesOfTwo(inputs, nodes)) } : run
+    const traced = tracer ? { ...run, ofTwo: once(() => this.#ofTwo(inputs, nodes)) } : run
     return within(budget, () => this.#runNodes(nodes, values, traced, tracer))
   }
 
-  /** The shapes of all values for two images; undefined where they cannot be computed. */
-  #shapesOfTwo(
+  /** What all values are for two images; undefined where they cannot be computed. */
+  #ofTwo(
     inputs: ReadonlyMap<string, Value>,
     nodes: readonly PreparedNode[],
-  ): ReadonlyMap<string, readonly number[]> | undefined {
+  ): ReadonlyMap<string, Known> | undefined {
     const zeros = [...inputs].map(([name, { shape }]): [string, Value] => {
       const two = [2 * (shape[0] ?? 1), ...shape.slice(1)]
       return [name, new Tensor(new Float32Array(elements(two)), two)]
     })
     try {
       const values = this.#run(new Map(zeros), nodes)
-      return new Map([...values].map(([name, { shape }]) => [name, shape]))
+      return new Map(
+        [...values].map(([name, value]) => [name, Tensor.is(value) ? { shape: value.shape } : value]),
+      )
     } catch (error) {
       if (error instanceof KerneletError) return undefined
       throw error
@@ -326,6 +340,11 @@ export class OnnxModel extends Module {
   }
 }
 
+/** Shape of one image, with −1 for sizes that the model leaves open; undefined where it says nothing of it. */
+function patternOf(info: OnnxValueInfo | undefined): number[] | undefined {
+  return info?.shape?.slice(1).map((size) => (typeof size === 'number' ? size : free))
+}
+
 /** Shape of one image of an input: as it was asked for, or as the model fixes it. */
 function imageShape(info: OnnxValueInfo, wanted: NamedShapes | undefined): readonly number[] {
   if (info.dtype !== undefined && info.dtype !== 'float32') {
@@ -335,10 +354,11 @@ function imageShape(info: OnnxValueInfo, wanted: NamedShapes | undefined): reado
     )
   }
   if (wanted !== undefined && Object.hasOwn(wanted, info.name)) {
-    return checkShape(wanted[info.name] as number[], `inputShapes.${info.name}`)
+    const shape = wanted[info.name] as number[]
+    return isFree(shape) ? [...shape] : checkShape(shape, `inputShapes.${info.name}`)
   }
-  const image = info.shape?.slice(1)
-  if (image?.every((size) => typeof size === 'number')) return image as number[]
+  const image = patternOf(info)
+  if (image) return image
   throw new KerneletError(
     'ERR_SHAPE',
     `compileNamed: the shape of one image of ${list([info])} is needed: { inputShapes: { ${info.name}: […] } }`,

@@ -36,6 +36,7 @@ export class OnnxNode {
   readonly #attributes: Map<string, AttributeProto>
   readonly #asked: Set<string> = new Set()
   readonly #folder: DataFolder
+  readonly #proto: PlacedNode
 
   constructor(node: PlacedNode, opset: number, folder: DataFolder) {
     this.name = node.name || node.output.find((output) => output !== '') || node.op_type
@@ -46,6 +47,15 @@ export class OnnxNode {
     this.opset = node.opset ?? opset
     this.#attributes = new Map(node.attribute.map((attribute) => [attribute.name, attribute]))
     this.#folder = folder
+    this.#proto = node
+  }
+
+  /** The same with another axis, or other axes. */
+  with({ axis, axes }: { axis?: number; axes?: readonly number[] }): OnnxNode {
+    const copy = new OnnxNode(this.#proto, this.opset, this.#folder)
+    if (axis !== undefined) copy.#attributes.set('axis', attribute('axis', 2, axis))
+    if (axes !== undefined) copy.#attributes.set('axes', attribute('axes', 7, 0, axes))
+    return copy
   }
 
   has(name: string): boolean {
@@ -141,5 +151,13 @@ export class OnnxNode {
 
   unsupported(reason: string): KerneletError {
     return this.error('ERR_UNSUPPORTED', reason)
+  }
+}
+
+/** An attribute of an integer or of several, by its type. */
+function attribute(name: string, type: number, i: number, ints: readonly number[] = []): AttributeProto {
+  return {
+    ...{ name, type, i, ints: [...ints], f: 0, floats: [], strings: [], ref_attr_name: '' },
+    ...{ s: undefined, t: undefined, g: undefined, sparse_tensor: undefined },
   }
 }

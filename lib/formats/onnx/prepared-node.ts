@@ -5,6 +5,7 @@ import { show } from '../../util/show.ts'
 import { spend } from './budget.ts'
 import type { ElementType } from './element.ts'
 import type { PlacedNode } from './functions.ts'
+import { Loose, looseResults } from './loose.ts'
 import { OnnxNode } from './node.ts'
 import type { Operator } from './operator.ts'
 import { operators } from './operators/index.ts'
@@ -74,19 +75,49 @@ function narrowed(value: Value, type: ElementType | undefined): Value {
 
 /** What a node makes of these inputs. */
 export function resultsOf(
-  { node, step }: Pick<PreparedNode, 'node' | 'step'>,
+  { node, step, operator }: Pick<PreparedNode, 'node' | 'step' | 'operator'>,
   inputs: readonly (Value | undefined)[],
   run: Run,
 ): readonly Value[] {
+  const tracer = inputs.find(isSymbolic)?.tracer
+  const mark = tracer?.nodes.length ?? 0
+  const loosely = () => looseResults(node, operator, step, inputs, run)
   try {
-    const turned = inputs.some((one) => one instanceof Turned)
-    const results = turned ? turnedResults(node, step, inputs, run) : step(inputs, run)
-    return Array.isArray(results) ? (results as readonly Value[]) : [results as Value]
+    if (inputs.some((one) => one instanceof Loose)) {
+      const results = loosely()
+      if (results) return listOf(results)
+      throw node.unsupported('the batch is not dimension 0 here, where a compiled model has it; run() can')
+    }
+    try {
+      const turned = inputs.some((one) => one instanceof Turned)
+      return listOf(turned ? turnedResults(node, operator, step, inputs, run) : step(inputs, run))
+    } catch (cause) {
+      // In a model of one image all dimensions may be the image's.
+      if (!tracer || run.declaredBatch !== 1 || !(cause instanceof KerneletError)) throw cause
+      tracer.forget(mark)
+      const results = attempt(loosely)
+      if (results === undefined) throw cause
+      return listOf(results)
+    }
   } catch (cause) {
     const { message } = cause as Error
     if (cause instanceof KerneletError) {
       throw message.startsWith(node.place) ? cause : node.error(cause.code, message, cause)
     }
     throw node.error('ERR_INTERNAL', message, cause)
+  }
+}
+
+function listOf(results: Value | readonly Value[]): readonly Value[] {
+  return Array.isArray(results) ? (results as readonly Value[]) : [results as Value]
+}
+
+/** What `make` gives; undefined where it is refused. */
+function attempt<T>(make: () => T): T | undefined {
+  try {
+    return make()
+  } catch (error) {
+    if (error instanceof KerneletError) return undefined
+    throw error
   }
 }

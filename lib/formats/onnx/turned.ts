@@ -8,9 +8,12 @@ import { cat, permute, reshape, slice } from '../../ops/index.ts'
 import { elements } from '../../tensor/shape.ts'
 import { Tensor } from '../../tensor/tensor.ts'
 import type { KerneletError } from '../../util/errors.ts'
+import { fromTheEnd } from './axes.ts'
 import { float32 } from './element.ts'
 import type { OnnxNode } from './node.ts'
-import { integersOf, type Run, type Step, type Value } from './value.ts'
+import type { Operator } from './operator.ts'
+import { picked } from './pieces.ts'
+import { indicesOf, integersOf, isSymbolic, type Read, type Run, type Step, type Value } from './value.ts'
 
 export class Turned extends SymbolicTensor {
   /** With the batch in front. Dimension `axis` is spread over those of left and right that are not 1. */
@@ -93,7 +96,7 @@ function reshaped(node: OnnxNode, first: Turned, shape: readonly number[], run: 
   const places = [...shape.keys()].filter(
     (d) => ahead(d) <= before && before <= ahead(d) * (shape[d] ?? 0) && before % ahead(d) === 0,
   )
-  const two = places.length > 1 ? run.ofTwo?.()?.get(node.outputs[0] ?? '') : undefined
+  const two = places.length > 1 ? run.ofTwo?.()?.get(node.outputs[0] ?? '')?.shape : undefined
   const at = two
     ? places.find((d) => two.every((one, i) => one === (i === d ? 2 : 1) * (shape[i] ?? 0)))
     : places[0]
@@ -132,21 +135,25 @@ function withOnes(
   return turned(images, axis - axes.filter((one) => one < axis).length, left, right)
 }
 
-/** Operators that go element by element, or work on the dimensions behind the batch. */
-const behind = new Set(
+/** Operators that go element by element. */
+export const elementwise: ReadonlySet<string> = new Set(
   (
-    'Abs Add Cast Clip Div Dropout Elu Erf Exp Gelu Gemm HardSigmoid HardSwish Identity LayerNormalization LeakyRelu ' +
-    'LogSoftmax MatMul Mul Neg Pow Reciprocal ReduceMean Relu Sigmoid Softmax Sqrt Sub Tanh'
+    'Abs Acos Acosh Add And Asin Asinh Atan Atanh Cast CastLike Ceil Celu Clip Cos Cosh Div Dropout Elu Equal Erf Exp ' +
+    'Floor Gelu Greater GreaterOrEqual HardSigmoid HardSwish Identity IsInf IsNaN LeakyRelu Less LessOrEqual Log Max ' +
+    'Mean Min Mish Mod Mul Neg Not Or Pow Reciprocal Relu Round Selu Shrink Sigmoid Sign Sin Sinh Softplus Softsign ' +
+    'Sqrt Sub Sum Swish Tan Tanh ThresholdedRelu Where Xor'
   ).split(' '),
 )
+export const products: ReadonlySet<string> = new Set(['MatMul', 'Gemm'])
 const itself = new Set(['LSTM', 'GRU', 'RNN', 'Shape'])
 const shaping = new Set(['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze'])
 /** Whose other inputs are weights and options that no image has. */
-const weighted = new Set(['Clip', 'Dropout', 'Gemm', 'LayerNormalization', 'Pow', 'ReduceMean'])
+const weighted = new Set(['Cast', 'CastLike', 'Clip', 'Dropout', 'Gemm', 'Pow', 'Shrink'])
 
 /** What a node makes of values of which some are turned. */
 export function turnedResults(
   node: OnnxNode,
+  { read }: Operator,
   step: Step,
   inputs: readonly (Value | undefined)[],
   run: Run,
@@ -164,40 +171,37 @@ export function turnedResults(
       if (node.op !== 'Reshape' && node.op !== 'Flatten') return withOnes(node, first, inputs, shape.length)
       return reshaped(node, first, shape, run)
     }
-    if (node.op === 'Gather') return gathered(node, inputs, first)
+    if (node.op === 'Gather') {
+      if ((inputs[1]?.shape.length ?? 0) > 0) return manyGathered(node, read, inputs, first, run)
+      return gathered(node, inputs, first)
+    }
+    if (node.op === 'GatherND') return placesGathered(node, inputs, first)
     if (node.op === 'Slice') return sliced(node, inputs, first)
     if (node.op === 'Split') return split(node, inputs, first)
     if (node.op === 'Concat') return joined(node, inputs, first)
   }
-  if (!behind.has(node.op) || !isBehind(node, inputs, first)) throw elsewhere(node)
-  const result = step(
-    inputs.map((one, i) => imagesOf(node, one, i, first)),
-    { ...run, apart: first.spread === 1 && first.shape.length === 2 },
+  // rows of a table that is known, by indices of a trace
+  if (node.op === 'Gather' && inputs[1] === first && !isSymbolic(inputs[0])) {
+    return turned(step([inputs[0], first.images], run) as Tensor, first.axis, first.left, first.right)
+  }
+  const together = elementwise.has(node.op) || products.has(node.op)
+  const own = together ? { axes: [], step, inputs } : fromTheEnd(node, read, step, inputs)
+  const rank = first.shape.length
+  if (inputs[0] !== first && !together) throw elsewhere(node)
+  if (!own?.axes.every((one) => one + rank > first.axis)) throw elsewhere(node)
+  const result = own.step(
+    own.inputs.map((one, i) => (together || i === 0 ? imagesOf(node, one, i, first) : one)),
+    { ...run, apart: first.spread === 1 && rank === 2 },
   )
   const [value] = Array.isArray(result) ? (result as Value[]) : [result as Value]
-  const fits = value instanceof SymbolicTensor && value.shape.length === first.images.shape.length
-  if (fits) return turned(value, first.axis, first.left, first.right)
+  // of what a reduction takes away nothing lies before the batch
+  const fits = !together || value?.shape.length === first.images.shape.length
+  if (fits && value instanceof SymbolicTensor) return turned(value, first.axis, first.left, first.right)
   throw elsewhere(node)
 }
 
 function elsewhere(node: OnnxNode): KerneletError {
   return node.unsupported('the batch is not dimension 0 here, where a compiled model has it; run() can')
-}
-
-/** Whether the axes that a node has lie behind the batch. */
-function isBehind(node: OnnxNode, inputs: readonly (Value | undefined)[], first: Turned): boolean {
-  const rank = first.shape.length
-  if (node.op === 'ReduceMean') {
-    const axes = node.ints('axes') ?? integersOf(node, inputs[1], 'axes') ?? []
-    return axes.length > 0 && axes.every((one) => one < 0 && one + rank > first.axis)
-  }
-  if (!['Softmax', 'LogSoftmax', 'LayerNormalization'].includes(node.op)) return true
-  const old = node.op !== 'LayerNormalization' && node.opset < 13
-  const given = node.int('axis', old ? 1 : -1)
-  // before opset 13 everything from the axis on is one
-  if (old && given !== -1 && given !== rank - 1) return false
-  if (given < 0) return given + rank > first.axis
-  return first.spread === 0 && given > first.axis
 }
 
 /** An input, as it goes with the images of the first. */
@@ -237,6 +241,61 @@ function gathered(node: OnnxNode, inputs: readonly (Value | undefined)[], first:
   const one = slice(first.images, place, from, from + 1)
   const axis = place <= first.axis ? first.axis - 1 : first.axis
   return turned(reshape(one, one.shape.toSpliced(place, 1)), axis, first.left, first.right)
+}
+
+/** By a tensor of indices: along a dimension of the images, or in the one that their rows make together. */
+function manyGathered(
+  node: OnnxNode,
+  read: Read,
+  inputs: readonly (Value | undefined)[],
+  first: Turned,
+  run: Run,
+): Value {
+  const { axis, left, right, images } = first
+  const indices = indicesOf(node, inputs[1] as Value, 'the indices')
+  const given = node.int('axis', 0)
+  const at = given < 0 ? given + first.shape.length : given
+  if (at !== axis) {
+    const place = placeOf(node, given, first)
+    const result = read(node.with({ axis: place }))([images, indices], run) as Tensor
+    return turned(result, place <= axis ? axis - 1 + indices.shape.length : axis, left, right)
+  }
+  // [n · rows, …]: the indices of each image must be those of the first one's rows, so many further on
+  const two = run.ofTwo?.()?.get(node.inputs[1] ?? '')?.values
+  const own = Array.from<number | bigint, number>(indices.values, Number)
+  const rows = first.shape[axis] ?? 0
+  const apart =
+    axis === 0 && left === 1 && two?.length === 2 * own.length && own.every((one) => one >= 0 && one < rows)
+  if (!apart || own.some((one, i) => Number(two[i]) !== one || Number(two[own.length + i]) !== one + rows)) {
+    throw elsewhere(node)
+  }
+  const whole = reshape(images, [1, rows, ...first.shape.slice(1)])
+  const result = read(node.with({ axis: 1 }))([whole, indices], run) as Tensor
+  const shape = [...indices.shape, ...first.shape.slice(1)]
+  const value = shape[0] === 1 ? reshape(result, shape) : placed(result, 1, shape, 0)
+  if (value) return value
+  throw elsewhere(node)
+}
+
+/** By indices of several dimensions, all of them before the batch. */
+function placesGathered(node: OnnxNode, inputs: readonly (Value | undefined)[], first: Turned): Value {
+  const { axis, left, right, images, shape } = first
+  const indices = indicesOf(node, inputs[1] as Value, 'the indices')
+  const count = indices.shape.at(-1) ?? 0
+  if (count < 1 || count > axis || node.int('batch_dims', 0) !== 0) throw elsewhere(node)
+  const sizes = shape.slice(0, count)
+  const places = Array.from({ length: indices.values.length / count }, (_, row) =>
+    sizes.reduce((sum, size, d) => {
+      const one = Number(indices.values[row * count + d])
+      if (!(one >= -size && one < size))
+        throw node.error('ERR_SHAPE', `index ${one} is outside a dimension of ${size}`)
+      return sum * size + (one < 0 ? one + size : one)
+    }, 0),
+  )
+  const rest = images.shape.slice(1 + count)
+  const result = picked(node, reshape(images, [1, elements(sizes), ...rest]), 1, places) as Tensor
+  const before = indices.shape.slice(0, -1)
+  return turned(reshape(result, [1, ...before, ...rest]), axis - count + before.length, left, right)
 }
 
 function sliced(node: OnnxNode, inputs: readonly (Value | undefined)[], first: Turned): Value {

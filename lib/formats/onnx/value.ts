@@ -8,6 +8,9 @@ import type { OnnxNode } from './node.ts'
 
 export type Value = Tensor | NdArray
 
+/** A shape, and numbers where they are no floats. */
+export type Known = Pick<NdArray, 'shape'> & Partial<NdArray>
+
 /** What one run of a model is about. */
 export interface Run {
   /** Images of the batch; 1 in a trace. */
@@ -19,8 +22,8 @@ export interface Run {
    * Gemm and MatMul [out, in] for [in, out], the slopes of PRelu [channels] for [channels, 1, 1].
    */
   readonly held: ReadonlyMap<Value, readonly number[]>
-  /** In a trace: the shapes that values have for two images, by name, where that can be computed. */
-  readonly ofTwo?: () => ReadonlyMap<string, readonly number[]> | undefined
+  /** In a trace: what values are for two images, by name, where that can be computed; of tensors the shape alone. */
+  readonly ofTwo?: () => ReadonlyMap<string, Known> | undefined
   /** The rows of a matrix lie apart, some for each image, in one dimension more. */
   readonly apart?: boolean
   /** Element types of values in the model, by name: a Tensor may stand for doubles or narrow floats. */

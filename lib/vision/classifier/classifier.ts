@@ -1,22 +1,25 @@
 /** Classifier: a picture in, a class out, by any network. */
 
 import { type CompiledModel, compile } from '../../compile/compiled-model.ts'
-import { type Graph, trace } from '../../graph/graph.ts'
+import { type Graph, graphShapes, trace } from '../../graph/graph.ts'
+import { Summary } from '../../graph/summary.ts'
 import { Module } from '../../nn/module.ts'
 import { div, softmax } from '../../ops/index.ts'
-import { formatShape } from '../../tensor/shape.ts'
+import { checkShape, formatShape } from '../../tensor/shape.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
-import { checkOptions, itemsOf } from '../../util/check.ts'
+import { checkOptions, flag, isInteger, itemsOf, signalOf } from '../../util/check.ts'
 import { disposable } from '../../util/dispose.ts'
-import { KerneletError } from '../../util/errors.ts'
+import { KerneletError, messageOf } from '../../util/errors.ts'
 import { packageFile } from '../../util/package-files.ts'
 import { show } from '../../util/show.ts'
-import { bytesOf, type FilePath, type FileSource } from '../../util/source.ts'
-import { decodePicture, decodePictureAsync, readPicture } from '../picture/decode.ts'
-import type { Box, Pixels } from '../picture/pixels.ts'
+import { bytesOf, checkFilePath, type FilePath, type FileSource } from '../../util/source.ts'
+import { largestFile } from '../picture/decode.ts'
+import { type Box, checkPixels, MAX_PIXELS, type Pixels } from '../picture/pixels.ts'
 import { type KnownNetwork, knownOf, readNetwork } from './network.ts'
+import { pictures } from './pool.ts'
 import { type Preparation, type PreparationParts, preparationFor } from './preparation.ts'
-import { type Prepared, prepare } from './prepare.ts'
+import type { Prepared } from './prepare.ts'
+import { type Limits, type Picture, prepareNow, type Work } from './work.ts'
 
 /** What a Classifier says of a picture; `status` tells which of these it is. */
 export type ClassifierResult =
@@ -76,6 +79,10 @@ export interface ClassifierOptions {
   threshold?: number | undefined
   /** What the network gives: 'scores', of which softmax makes probabilities, or these. Default: by its last operation. */
   outputs?: 'scores' | 'probabilities' | undefined
+  /** Larger pictures are refused before they are decoded; default, and at most, 64 million pixels. */
+  maxPixels?: number | undefined
+  /** Larger files are refused before they are read; default, and at most, a gigabyte. */
+  maxBytes?: number | undefined
   /** As for `compile`. */
   isa?: string | undefined
   /** As for `compile`. */
@@ -90,8 +97,10 @@ export interface ClassifierLoadOptions extends ClassifierOptions {
 
 /** Options of `classifyAsync` and `classifyFile`. */
 export interface ClassifyOptions {
-  /** Gives up with `ERR_ABORTED`. */
+  /** Gives up with `ERR_ABORTED`, whether the picture still waits or is being decoded. */
   signal?: AbortSignal | undefined
+  /** Hands the picture's memory over instead of copying it, where it has a buffer to itself: that is empty then. */
+  transfer?: boolean | undefined
 }
 
 /**
@@ -110,30 +119,21 @@ export class Classifier {
   /** Less confidence than this is `unsure`. */
   readonly threshold: number
   readonly #model: CompiledModel
+  readonly #limits: Limits
+  /** Multiply-adds of the network. */
+  readonly #macs: number
 
-  private constructor(who: string, known: KnownNetwork, options: ClassifierOptions) {
-    const inputShape = options.inputShape ?? known.inputShape
-    if (inputShape === undefined) {
-      throw new KerneletError('ERR_ARGUMENT', `${who}: inputShape, such as [3, 224, 224], is needed`)
+  private constructor(parts: Parts) {
+    if (!(parts instanceof Parts)) {
+      throw new KerneletError('ERR_ARGUMENT', 'Classifier.load or Classifier.from makes a Classifier')
     }
-    this.preparation = Object.freeze(preparationFor(who, inputShape, partsOf(options, known)))
-    this.inputShape = Object.freeze([...inputShape])
-    this.threshold = ratio(options.threshold ?? known.threshold ?? 0, `${who}: threshold`)
-    const temperature = above0(options.temperature ?? known.temperature ?? 1, `${who}: temperature`)
-    const graph = withProbabilities(who, known.model, inputShape, temperature, options.outputs)
-    this.#model = compile(graph, { isa: options.isa, threads: options.threads })
-    const { outputShape } = this.#model
-    const [classes = 0] = outputShape
-    if (outputShape.length !== 1 || classes < 2) {
-      this.#model.dispose()
-      throw new KerneletError(
-        'ERR_SHAPE',
-        `${who}: expected a network that gives a score for each class, of which there are two or more, but it gives ` +
-          formatShape(outputShape),
-      )
-    }
-    const labels = options.labels ?? known.labels ?? Array.from({ length: classes }, (_, i) => String(i))
-    this.labels = Object.freeze(labelsOf(labels, classes, who))
+    this.labels = parts.labels
+    this.inputShape = parts.inputShape
+    this.preparation = parts.preparation
+    this.threshold = parts.threshold
+    this.#model = parts.model
+    this.#limits = parts.limits
+    this.#macs = parts.macs
   }
 
   /**
@@ -146,7 +146,7 @@ export class Classifier {
    */
   static load(file: FileSource = packageFile(shipped), options: ClassifierLoadOptions = {}): Classifier {
     checkOptions('Classifier.load', options, [...optionNames, 'network'])
-    return new Classifier('Classifier.load', readNetwork(file, options.network), options)
+    return new Classifier(new Parts('Classifier.load', readNetwork(file, options.network), options))
   }
 
   /**
@@ -162,55 +162,70 @@ export class Classifier {
         `Classifier.from: expected a Module but received ${show(model)}`,
       )
     }
-    return new Classifier('Classifier.from', knownOf(model), options)
+    return new Classifier(new Parts('Classifier.from', knownOf(model), options))
   }
 
   /**
-   * Classifies at once, on the calling thread.
+   * Classifies at once, on the calling thread, which waits: some tens of microseconds for a small picture, some tens of
+   * milliseconds for a large PNG.
    *
-   * @param picture the bytes of a PNG file, or pixels
-   * @throws KerneletError ERR_FORMAT for bytes that are no PNG or a damaged one; ERR_UNSUPPORTED for another
-   *   format (see `classifyAsync`) or a picture above 64 megapixels; ERR_SHAPE where the pixels do not fill
+   * @param picture the bytes of a PNG or BMP file, or pixels
+   * @throws KerneletError ERR_FORMAT for bytes that are no picture or a damaged one; ERR_UNSUPPORTED for another
+   *   format (see `classifyAsync`) or a picture above `maxPixels` or `maxBytes`; ERR_SHAPE where the pixels do not fill
    *   width × height × channels; ERR_ARGUMENT; ERR_DISPOSED
    */
   classify(picture: Uint8Array | ArrayBuffer | Pixels): ClassifierResult {
-    const bytes = bytesOf(picture)
-    return this.#classify(bytes ? decodePicture(bytes) : checkedPixels(picture, 'classify'))
+    return this.#result(prepareNow(this.#work(pictureOf(picture, 'classify'))))
   }
 
   /**
-   * Classifies a picture of any format that sharp reads, where the package `sharp` is installed; PNG and pixels
-   * without it.
+   * Classifies a picture of any format that sharp reads (JPEG, WebP, AVIF, GIF, TIFF, SVG), where the package `sharp`
+   * is installed; PNG, BMP and pixels without it. It is decoded and prepared on another thread, of which there are as
+   * many as the machine has cores (`setPictureThreads`); pictures wait in line for one. On this thread are left the
+   * network, and copying what lies in memory: half a megabyte at a time, between other events. What is in a
+   * SharedArrayBuffer is not copied. Until the promise settles the picture must stay as it is.
    *
+   * @param picture the bytes of a picture file, or pixels
    * @throws KerneletError (by rejection) as `classify`; ERR_UNSUPPORTED where sharp is needed but not installed;
    *   ERR_ABORTED
    */
   async classifyAsync(
     picture: Uint8Array | ArrayBuffer | Pixels,
-    _options: ClassifyOptions = {},
+    options: ClassifyOptions = {},
   ): Promise<ClassifierResult> {
-    const bytes = bytesOf(picture)
-    return this.#classify(bytes ? await decodePictureAsync(bytes) : checkedPixels(picture, 'classifyAsync'))
+    return this.#prepareAndRun(pictureOf(picture, 'classifyAsync'), options, 'classifyAsync')
   }
 
   /**
-   * Reads a picture file of any format and classifies it, as `classifyAsync`.
+   * Reads a picture file of any format and classifies it, as `classifyAsync`. Reading, too, is done on another thread.
    *
    * @throws KerneletError (by rejection) as `classifyAsync`; ERR_IO for a file that cannot be read
    */
-  async classifyFile(path: FilePath, _options: ClassifyOptions = {}): Promise<ClassifierResult> {
-    return this.#classify(await readPicture(path))
+  async classifyFile(path: FilePath, options: ClassifyOptions = {}): Promise<ClassifierResult> {
+    return this.#prepareAndRun(checkFilePath(path, 'The picture'), options, 'classifyFile')
   }
 
-  #classify(pixels: Pixels): ClassifierResult {
-    return this.#result(prepare(pixels, this.preparation))
+  async #prepareAndRun(picture: Picture, options: ClassifyOptions, who: string): Promise<ClassifierResult> {
+    checkOptions(who, options, ['signal', 'transfer'])
+    const signal = signalOf(options.signal, `${who}: signal`)
+    const handOver = flag(options.transfer ?? false, `${who}: transfer`)
+    const prepared = await pictures.prepare(this.#work(picture), signal, handOver)
+    if (prepared.image === null || this.#macs <= MOST_HERE) return this.#result(prepared)
+    return this.#judged(await this.#model.runAsync(prepared.image), prepared.boxes)
+  }
+
+  #work(picture: Picture): Work {
+    return { picture, preparation: this.preparation, limits: this.#limits }
   }
 
   #result({ found, image, boxes }: Prepared): ClassifierResult {
     if (image === null) {
       return { status: found, label: null, index: null, confidence: 0, probabilities: null, boxes }
     }
-    const probabilities = this.#model.run(image).slice()
+    return this.#judged(this.#model.run(image).slice(), boxes)
+  }
+
+  #judged(probabilities: Float32Array, boxes: Box[]): ClassifierResult {
     const confidence = Math.max(...probabilities)
     if (!(confidence >= this.threshold)) {
       return { status: 'unsure', label: null, index: null, confidence, probabilities, boxes }
@@ -226,6 +241,66 @@ export class Classifier {
 }
 disposable(Classifier)
 
+/** What a Classifier is made of, checked. */
+class Parts {
+  readonly labels: readonly string[]
+  readonly inputShape: readonly number[]
+  readonly preparation: Readonly<Preparation>
+  readonly threshold: number
+  readonly limits: Limits
+  readonly model: CompiledModel
+  readonly macs: number
+
+  constructor(who: string, known: KnownNetwork, options: ClassifierOptions) {
+    const given = options.inputShape ?? known.inputShape
+    if (given === undefined) {
+      throw new KerneletError('ERR_ARGUMENT', `${who}: inputShape, such as [3, 224, 224], is needed`)
+    }
+    const inputShape = checkShape(given, `${who}: inputShape`)
+    this.preparation = Object.freeze(preparationFor(who, inputShape, partsOf(options, known)))
+    this.inputShape = Object.freeze([...inputShape])
+    this.threshold = ratio(options.threshold ?? known.threshold ?? 0, `${who}: threshold`)
+    const temperature = above0(options.temperature ?? known.temperature ?? 1, `${who}: temperature`)
+    this.limits = {
+      pixels: most(options.maxPixels, MAX_PIXELS, `${who}: maxPixels`),
+      bytes: most(options.maxBytes, largestFile, `${who}: maxBytes`),
+    }
+    const graph = withProbabilities(who, known.model, inputShape, temperature, options.outputs)
+    const { output } = graphShapes(graph)
+    const [classes = 0] = output
+    if (output.length !== 1 || classes < 2) {
+      throw new KerneletError(
+        'ERR_SHAPE',
+        `${who}: expected a network that gives a score for each class, of which there are two or more, but it gives ` +
+          formatShape(output),
+      )
+    }
+    const labels = options.labels ?? known.labels ?? Array.from({ length: classes }, (_, i) => String(i))
+    this.labels = Object.freeze(labelsOf(labels, classes, who))
+    this.macs = new Summary(graph).macs
+    this.model = compile(graph, { isa: options.isa, threads: options.threads })
+  }
+}
+
+/**
+ * How many threads decode pictures for `classifyAsync` and `classifyFile`, at most; default: as many as the machine has
+ * cores. A process of several that share the machine, as of node:cluster, takes fewer.
+ *
+ * @throws KerneletError ERR_ARGUMENT for what is no number from 1 to 256
+ */
+export function setPictureThreads(count: number): void {
+  if (!isInteger(count) || count < 1 || count > 256) {
+    throw new KerneletError(
+      'ERR_ARGUMENT',
+      `setPictureThreads: expected an integer from 1 to 256 but received ${show(count)}`,
+    )
+  }
+  pictures.size = count
+}
+
+/** Multiply-adds of a network that runs on the event loop: a fraction of a millisecond. Others run beside it. */
+const MOST_HERE = 5_000_000
+
 /** A file of the package. */
 const shipped = 'models/lenet5-mnist.safetensors'
 
@@ -239,6 +314,8 @@ const optionNames = [
   'temperature',
   'threshold',
   'outputs',
+  'maxPixels',
+  'maxBytes',
   'isa',
   'threads',
 ] as const
@@ -316,12 +393,39 @@ function above0(value: unknown, what: string): number {
   throw new KerneletError('ERR_ARGUMENT', `${what} must be a number above 0 but is ${show(value)}`)
 }
 
-function checkedPixels(picture: unknown, who: string): Pixels {
-  if (typeof picture === 'object' && picture !== null && 'data' in picture) return picture as Pixels
+function most(value: unknown, largest: number, what: string): number {
+  if (value === undefined) return largest
+  if (isInteger(value) && value >= 1 && value <= largest) return value
+  throw new KerneletError(
+    'ERR_ARGUMENT',
+    `${what} must be an integer from 1 to ${largest} but is ${show(value)}`,
+  )
+}
+
+function pictureOf(picture: unknown, who: string): Picture {
+  const bytes = bytesOf(picture)
+  if (bytes) return bytes
+  if (typeof picture === 'object' && picture !== null && 'data' in picture) {
+    const pixels = partsOfPixels(picture as Pixels, who)
+    checkPixels(pixels)
+    return pixels
+  }
   const hint = typeof picture === 'string' ? '; classifyFile reads a file by its path' : ''
   throw new KerneletError(
     'ERR_ARGUMENT',
     `${who}: expected the bytes of a picture file or { data, width, height, channels } but received ` +
       `${show(picture)}${hint}`,
   )
+}
+
+/** The parts, each read once: they may be getters, as an ImageData's are. */
+function partsOfPixels(picture: Pixels, who: string): Pixels {
+  try {
+    const { data, width, height, channels = 4 } = picture
+    return { data, width, height, channels }
+  } catch (cause) {
+    throw new KerneletError('ERR_ARGUMENT', `${who}: the picture cannot be read: ${messageOf(cause)}`, {
+      cause,
+    })
+  }
 }

@@ -20,12 +20,14 @@ export function evenBackground(gray: Gray): Gray {
   if (variation(paper) < EVEN) return gray
   const out = new Uint8Array(data.length)
   const levels = new Float32Array(width)
+  const places = placesOf(paper, width)
   for (let y = 0; y < height; y++) {
-    interpolate(paper, (y + 0.5) / paper.cell - 0.5, levels)
+    interpolate(paper, (y + 0.5) / paper.cell - 0.5, places, levels)
     const row = y * width
     for (let x = 0; x < width; x++) {
-      const above = (data[row + x] ?? 0) - (levels[x] ?? 0)
-      if (above > 0) out[row + x] = (above * 255) / (255 - (levels[x] ?? 0)) + 0.5
+      const level = levels[x]!
+      // Grain is on either side of the level as it comes, which no branch foresees.
+      out[row + x] = (Math.max(0, data[row + x]! - level) * 255) / (255 - level) + 0.5
     }
   }
   return { data: out, width, height }
@@ -152,22 +154,38 @@ function variation({ data }: Grid): number {
   return high - low
 }
 
+/** Where the pixels of a row lie among the grid's columns: the column on the left, and how far beyond its centre. */
+interface Places {
+  left: Uint32Array
+  beyond: Float64Array
+}
+
+function placesOf({ cell }: { cell: number }, width: number): Places {
+  const places = { left: new Uint32Array(width), beyond: new Float64Array(width) }
+  for (let x = 0; x < width; x++) {
+    // The grid has a cell more on every side.
+    const column = (x + 0.5) / cell + 0.5
+    places.left[x] = column
+    places.beyond[x] = column - places.left[x]!
+  }
+  return places
+}
+
 /** The levels along a row of pixels at `row`, in cells, between the centres of cells. */
 function interpolate(
-  { data, columns, cell }: Grid & { cell: number },
+  { data, columns }: Grid,
   row: number,
+  { left, beyond }: Places,
   levels: Float32Array,
 ): void {
   // The grid has a cell more on every side.
   const top = Math.floor(row) + 1
   const v = row + 1 - top
   for (let x = 0; x < levels.length; x++) {
-    const column = (x + 0.5) / cell + 0.5
-    const left = Math.floor(column)
-    const u = column - left
-    const i = top * columns + left
-    const upper = (data[i] ?? 0) + ((data[i + 1] ?? 0) - (data[i] ?? 0)) * u
-    const lower = (data[i + columns] ?? 0) + ((data[i + columns + 1] ?? 0) - (data[i + columns] ?? 0)) * u
+    const u = beyond[x]!
+    const i = top * columns + left[x]!
+    const upper = data[i]! + (data[i + 1]! - data[i]!) * u
+    const lower = data[i + columns]! + (data[i + columns + 1]! - data[i + columns]!) * u
     levels[x] = upper + (lower - upper) * v
   }
 }

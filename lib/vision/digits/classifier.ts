@@ -85,8 +85,8 @@ export class DigitClassifier {
   /**
    * Classifies at once, on the calling thread.
    *
-   * @param picture the bytes of a PNG file, or pixels
-   * @throws KerneletError ERR_FORMAT for bytes that are no PNG or a damaged one; ERR_UNSUPPORTED for another
+   * @param picture the bytes of a PNG or BMP file, or pixels
+   * @throws KerneletError ERR_FORMAT for bytes that are no picture or a damaged one; ERR_UNSUPPORTED for another
    *   format (see `classifyAsync`) or a picture above 64 megapixels; ERR_SHAPE where the pixels do not fill
    *   width × height × channels; ERR_ARGUMENT; ERR_DISPOSED
    */
@@ -96,10 +96,10 @@ export class DigitClassifier {
 
   /**
    * Classifies a picture of any format that sharp reads (JPEG, WebP, AVIF, GIF, TIFF, SVG), where the package
-   * `sharp` is installed; PNG and pixels without it. Decoding by sharp is off this thread; the rest, some
-   * microseconds to a few milliseconds, is on it.
+   * `sharp` is installed; PNG, BMP and pixels without it. All but some microseconds of it is done on another thread,
+   * as by `Classifier.classifyAsync`.
    *
-   * @param picture the bytes of a picture file, or pixels
+   * @param picture the bytes of a picture file, or pixels; they must stay as they are until the promise settles
    * @throws KerneletError (by rejection) as `classify`; ERR_UNSUPPORTED where sharp is needed but not installed;
    *   ERR_ABORTED
    */

@@ -2,10 +2,11 @@
 
 import { checkOptions, numberOf, objectOf } from '../../util/check.ts'
 import { toLuma } from '../picture/luma.ts'
-import { type Box, checkPixels, type Pixels } from '../picture/pixels.ts'
-import { shrink } from '../picture/resample.ts'
+import { type Box, checkPixels, type Gray, type Pixels } from '../picture/pixels.ts'
+import { type Reduced, type Reduction, reduce } from '../picture/reduce.ts'
 import { evenBackground } from './background.ts'
 import { components, dropSpecks } from './components.ts'
+import { alongAxis, colourContrast } from './contrast.ts'
 import { fitDigit, maximumToOne, placeByMass, standardize } from './field.ts'
 import { cutOut, keepInk, threshold } from './ink.ts'
 import { inkUp } from './polarity.ts'
@@ -42,9 +43,40 @@ export function normalizeDigit(pixels: Pixels, options: NormalizeOptions = {}): 
   objectOf(pixels, 'normalizeDigit: pixels')
   const picture = { ...pixels, channels: pixels.channels ?? 4 }
   checkPixels(picture)
-  const luma = toLuma(picture)
-  const factor = Math.ceil(Math.max(luma.width, luma.height) / LONGEST)
-  const gray = evenBackground(inkUp(factor > 1 ? shrink(luma, factor) : luma))
+  return normalizeReduced(reduce(picture, digitReduction), mean, std)
+}
+
+/** To which a picture is made smaller. */
+export const digitReduction: Reduction = (width, height) => Math.ceil(Math.max(width, height) / LONGEST)
+
+/** Colours that vary this much more than grey does are where the ink is to be looked for … */
+const SURELY = 3
+/** … and so much more where grey shows none. */
+const PERHAPS = 1.2
+
+/** `normalizeDigit` for a picture that may have been made smaller. */
+export function normalizeReduced(picture: Reduced, mean: number, std: number): NormalizedDigit {
+  const { pixels } = picture
+  const contrast = colourContrast(pixels)
+  const byColour = (least: number) =>
+    contrast && contrast.gain >= least
+      ? findDigit(alongAxis(pixels, contrast), picture, mean, std)
+      : undefined
+  const surely = byColour(SURELY)
+  if (surely?.image) return surely
+  const byGrey = findDigit(toLuma(pixels), picture, mean, std)
+  if (byGrey.status !== 'no digit') return byGrey
+  return surely ?? byColour(PERHAPS) ?? byGrey
+}
+
+/** @param levels of the pixels, ink on either side of its paper */
+function findDigit(
+  levels: Gray,
+  { width, height, factor }: Reduced,
+  mean: number,
+  std: number,
+): NormalizedDigit {
+  const gray = evenBackground(inkUp(levels))
   const split = threshold(gray)
   if (!split) return { status: 'no digit', image: null, boxes: [] }
   const ink = keepInk(gray, split)
@@ -53,8 +85,8 @@ export function normalizeDigit(pixels: Pixels, options: NormalizeOptions = {}): 
   const boxOf = ({ left, top, right, bottom }: StrokeGroup): Box => ({
     x: left * factor,
     y: top * factor,
-    width: Math.min(picture.width, right * factor) - left * factor,
-    height: Math.min(picture.height, bottom * factor) - top * factor,
+    width: Math.min(width, right * factor) - left * factor,
+    height: Math.min(height, bottom * factor) - top * factor,
   })
   if (digits.length > 1) return { status: 'several digits', image: null, boxes: digits.map(boxOf) }
   const digit = digits[0]

@@ -1,55 +1,39 @@
-/** Picture files to pixels: PNG here, everything else through sharp where the user has it. */
-import { KerneletError } from '../../util/errors.ts'
+/** Picture files to pixels: PNG and BMP here, everything else through sharp where the user has it. */
+import { types } from 'node:util'
+import { KerneletError, messageOf } from '../../util/errors.ts'
 import { readWholeAsync } from '../../util/file.ts'
-import { show } from '../../util/show.ts'
-import { bytesOf, checkFilePath, type FilePath } from '../../util/source.ts'
-import { MAX_PIXELS, type Pixels } from './pixels.ts'
+import { checkFilePath, type FilePath } from '../../util/source.ts'
+import { decodeBmp } from './bmp.ts'
+import { aFormat, type Format, formatOf } from './formats.ts'
+import type { Permits } from './permits.ts'
+import { checkSize, MAX_PIXELS, type Pixels } from './pixels.ts'
 import { decodePng } from './png.ts'
+import { type Reduced, type Reduction, whole } from './reduce.ts'
 
 /**
- * Decodes a PNG.
+ * Decodes a PNG or BMP.
  *
  * @param name what to call it in errors
- * @throws KerneletError ERR_FORMAT for what is no picture or a damaged one; ERR_UNSUPPORTED for another format
- *   than PNG, or too large a picture
+ * @throws KerneletError ERR_FORMAT for what is no picture or a damaged one; ERR_UNSUPPORTED for another format,
+ *   which the error names, or too large a picture
  */
 export function decodePicture(bytes: Uint8Array, name = 'the picture'): Required<Pixels> {
-  const { format, content } = formatOf(bytes, name)
-  if (format === 'PNG') return decodePng(content, name)
-  throw new KerneletError(
-    'ERR_UNSUPPORTED',
-    `${name} is ${article(format)} ${format}; classify reads PNG and pixels, ` +
-      'classifyAsync and classifyFile other formats too, through sharp',
-  )
+  return decodeReduced(bytes, name).pixels
 }
 
 /**
- * Decodes a picture of any format: PNG itself, others through the optional package `sharp`.
+ * Decodes a picture of any format: PNG and BMP itself, others through the optional package `sharp`.
  *
  * @param name what to call it in errors
- * @throws KerneletError (by rejection) as `decodePicture`; ERR_UNSUPPORTED for another format than PNG where
- *   sharp is not installed
+ * @throws KerneletError (by rejection) as `decodePicture`; ERR_UNSUPPORTED for another format where sharp is not
+ *   installed, or cannot be loaded, or does not read it either
  */
 export async function decodePictureAsync(bytes: Uint8Array, name = 'the picture'): Promise<Required<Pixels>> {
-  const { format, content } = formatOf(bytes, name)
-  if (format === 'PNG') return decodePng(content, name)
-  const sharp = await loadSharp(name, format)
-  try {
-    // rotate() without an angle: upright, as the camera says it was held.
-    const { data, info } = await sharp(content, { limitInputPixels: MAX_PIXELS })
-      .rotate()
-      .toColourspace('srgb')
-      .raw({ depth: 'uchar' })
-      .toBuffer({ resolveWithObject: true })
-    return { data, width: info.width, height: info.height, channels: info.channels }
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause)
-    throw new KerneletError('ERR_FORMAT', `${name}: sharp cannot read this ${format}: ${reason}`, { cause })
-  }
+  return (await decodeReducedAsync(bytes, name)).pixels
 }
 
 /** More than MAX_PIXELS pixels take with all their channels. */
-const largestFile = 2 ** 30
+export const largestFile: number = 2 ** 30
 
 /**
  * Reads a picture file of any format.
@@ -62,45 +46,63 @@ export async function readPicture(from: FilePath): Promise<Required<Pixels>> {
   return decodePictureAsync(await readWholeAsync(path, largestFile), path)
 }
 
-/** Formats by the bytes they begin with; `.` stands for any byte. */
-const MAGIC: [format: string, start: string][] = [
-  ['PNG', '\x89PNG\r\n\x1a\n'],
-  ['JPEG', '\xff\xd8\xff'],
-  ['WebP', 'RIFF....WEBP'],
-  ['GIF', 'GIF8'],
-  ['AVIF', '....ftypavif'],
-  ['AVIF', '....ftypavis'],
-  ['HEIC', '....ftyphei'],
-  ['HEIC', '....ftypmif1'],
-  ['TIFF', 'II*\0'],
-  ['TIFF', 'MM\0*'],
-  ['SVG', '<svg'],
-]
-
-/** @throws KerneletError ERR_FORMAT for bytes that are no picture */
-function formatOf(given: Uint8Array, name: string): { format: string; content: Uint8Array } {
-  if (typeof name !== 'string') {
-    throw new KerneletError(
-      'ERR_ARGUMENT',
-      `expected a picture's name as a string but received ${show(name)}`,
-    )
-  }
-  const content = bytesOf(given)
-  if (!content) {
-    throw new KerneletError('ERR_ARGUMENT', `${show(name)}: expected bytes but received ${show(given)}`)
-  }
-  if (content.length === 0) throw new KerneletError('ERR_FORMAT', `${name} is empty`)
-  const { buffer, byteOffset, length } = content
-  const start = Buffer.from(buffer, byteOffset, Math.min(length, 24)).toString('latin1')
-  const known = MAGIC.find(([, magic]) => [...magic].every((c, i) => c === '.' || c === start[i]))
-  if (known) return { format: known[0], content }
-  throw new KerneletError('ERR_FORMAT', `${name} is not a picture: it begins with ${show(start)}`)
+/** How a picture is decoded. */
+export interface DecodeOptions {
+  /** By which factor it is made smaller meanwhile. */
+  reduction?: Reduction | undefined
+  /** More are refused before anything is decoded. */
+  maxPixels?: number | undefined
+  /** For sharp, whose threads are not this library's. */
+  permits?: Permits | undefined
 }
 
+/** `decodePicture`, made smaller meanwhile. */
+export function decodeReduced(bytes: Uint8Array, name: string, options: DecodeOptions = {}): Reduced {
+  const { format, content } = formatOf(bytes, name)
+  const own = decodeOwn(format, content, name, options)
+  if (own) return own
+  throw new KerneletError(
+    'ERR_UNSUPPORTED',
+    `${name} is ${aFormat(format)}; ` +
+      (format.by === 'sharp'
+        ? 'classify reads PNG, BMP and pixels, classifyAsync and classifyFile other formats too, through sharp'
+        : advice),
+  )
+}
+
+/** `decodePictureAsync`, made smaller meanwhile. */
+export async function decodeReducedAsync(
+  bytes: Uint8Array,
+  name: string,
+  options: DecodeOptions = {},
+): Promise<Reduced> {
+  const { format, content } = formatOf(bytes, name)
+  const own = decodeOwn(format, content, name, options)
+  if (own) return own
+  const sharp = await loadSharp(name, format)
+  const { permits } = options
+  const decode = () => decodeBySharp(sharp, content, name, format, options)
+  return permits ? permits.run(decode) : decode()
+}
+
+function decodeOwn(
+  { name: format }: Format,
+  content: Uint8Array,
+  name: string,
+  { reduction = whole, maxPixels = MAX_PIXELS }: DecodeOptions,
+): Reduced | undefined {
+  if (format === 'PNG') return decodePng(content, name, reduction, maxPixels)
+  return format === 'BMP' ? decodeBmp(content, name, reduction, maxPixels) : undefined
+}
+
+const advice = 'neither kernelet nor sharp reads it: save it as PNG or JPEG'
+
 /** The part of sharp that is used; its types are not there where it is not installed. */
-type Sharp = (bytes: Uint8Array, options: { limitInputPixels: number }) => SharpPicture
+type Sharp = (bytes: Uint8Array, options: { limitInputPixels: number | false }) => SharpPicture
 interface SharpPicture {
+  metadata(): Promise<{ width?: number; height?: number; orientation?: number }>
   rotate(): SharpPicture
+  resize(width: number, height: number, options: { fit: 'fill'; kernel: 'linear' }): SharpPicture
   toColourspace(space: 'srgb'): SharpPicture
   raw(options: { depth: 'uchar' }): SharpPicture
   toBuffer(options: { resolveWithObject: true }): Promise<{
@@ -109,20 +111,74 @@ interface SharpPicture {
   }>
 }
 
-async function loadSharp(name: string, format: string): Promise<Sharp> {
-  const packageName: string = 'sharp'
+async function decodeBySharp(
+  sharp: Sharp,
+  bytes: Uint8Array,
+  name: string,
+  format: Format,
+  { reduction = whole, maxPixels = MAX_PIXELS }: DecodeOptions,
+): Promise<Reduced> {
+  // sharp takes no memory that threads share.
+  const content = types.isSharedArrayBuffer(bytes.buffer) ? new Uint8Array(bytes) : bytes
   try {
-    return ((await import(packageName)) as { default: Sharp }).default
+    // The size alone, before any of it is decoded; sharp's own limit does not know whose picture it is.
+    const {
+      width = 0,
+      height = 0,
+      orientation = 1,
+    } = await sharp(content, { limitInputPixels: false }).metadata()
+    checkSize(name, width, height, maxPixels)
+    // A camera that was held upright says so by a number from 5 on.
+    const [across, down] = orientation >= 5 ? [height, width] : [width, height]
+    const factor = reduction(across, down)
+    // rotate() without an angle: upright, as the camera says it was held.
+    let picture = sharp(content, { limitInputPixels: maxPixels }).rotate()
+    // JPEG and WebP are decoded at a half, a quarter or an eighth then, in a fraction of the time.
+    if (factor > 1) {
+      picture = picture.resize(Math.ceil(across / factor), Math.ceil(down / factor), {
+        fit: 'fill',
+        kernel: 'linear',
+      })
+    }
+    const { data, info } = await picture
+      .toColourspace('srgb')
+      .raw({ depth: 'uchar' })
+      .toBuffer({ resolveWithObject: true })
+    const pixels = { data, width: info.width, height: info.height, channels: info.channels }
+    return { pixels, width: across, height: down, factor }
   } catch (cause) {
+    if (cause instanceof KerneletError) throw cause
+    if (format.by === 'none') {
+      throw new KerneletError('ERR_UNSUPPORTED', `${name} is ${aFormat(format)}; ${advice}`, { cause })
+    }
     throw new KerneletError(
-      'ERR_UNSUPPORTED',
-      `${name} is ${article(format)} ${format}; kernelet reads PNG itself and other formats through sharp: ` +
-        'npm install sharp',
+      'ERR_FORMAT',
+      `${name}: sharp cannot read this ${format.name}: ${messageOf(cause)}`,
       { cause },
     )
   }
 }
 
-function article(format: string): string {
-  return /^[AS]/.test(format) ? 'an' : 'a'
+async function loadSharp(name: string, format: Format): Promise<Sharp> {
+  const packageName: string = 'sharp'
+  try {
+    return ((await import(packageName)) as { default: Sharp }).default
+  } catch (cause) {
+    const is = `${name} is ${aFormat(format)}`
+    if (format.by === 'none') throw new KerneletError('ERR_UNSUPPORTED', `${is}; ${advice}`, { cause })
+    throw new KerneletError(
+      'ERR_UNSUPPORTED',
+      isAbsent(cause)
+        ? `${is}; kernelet reads PNG and BMP itself and other formats through sharp: npm install sharp`
+        : `${is}, for which sharp is needed; it is installed but cannot be loaded: ` +
+            messageOf(cause).split('\n')[0],
+      { cause },
+    )
+  }
+}
+
+/** Whether the package is not there, rather than broken. */
+function isAbsent(cause: unknown): boolean {
+  const { code, message } = cause as NodeJS.ErrnoException
+  return /MODULE_NOT_FOUND$/.test(String(code)) && /(package|module) '(.*[\\/])?sharp'/i.test(message)
 }

@@ -65,18 +65,18 @@ export function checkPixels(pixels: Pixels): asserts pixels is Required<Pixels> 
   }
 }
 
-/** @throws KerneletError ERR_ARGUMENT, ERR_UNSUPPORTED above `MAX_PIXELS` */
-export function checkSize(what: string, width: number, height: number): void {
+/** @throws KerneletError ERR_ARGUMENT, ERR_UNSUPPORTED above `most` pixels */
+export function checkSize(what: string, width: number, height: number, most: number = MAX_PIXELS): void {
   if (!Number.isInteger(width) || !Number.isInteger(height) || width < 1 || height < 1) {
     throw new KerneletError(
       'ERR_ARGUMENT',
       `Expected the size of ${what} in pixels, whole numbers from 1, but received ${show(width)}×${show(height)}`,
     )
   }
-  if (width * height > MAX_PIXELS) {
+  if (width * height > most) {
     throw new KerneletError(
       'ERR_UNSUPPORTED',
-      `Expected at most ${MAX_PIXELS / 1e6} megapixels but ${what} has ${width}×${height}, ` +
+      `Expected at most ${most / 1e6} megapixels but ${what} has ${width}×${height}, ` +
         `${((width * height) / 1e6).toFixed(1)} megapixels; make it smaller first`,
     )
   }

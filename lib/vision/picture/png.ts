@@ -1,7 +1,9 @@
 /** PNG to pixels, safe for files that nobody vouches for. */
 import { crc32, inflateSync } from 'node:zlib'
-import { KerneletError } from '../../util/errors.ts'
-import { checkSize, type Pixels } from './pixels.ts'
+import { KerneletError, messageOf } from '../../util/errors.ts'
+import { checkSize, MAX_PIXELS } from './pixels.ts'
+import { type Reduced, Reducer, type Reduction, reduce, whole } from './reduce.ts'
+import { unfilter } from './unfilter.ts'
 
 /** Bytes before the first chunk. */
 const SIGNATURE_LENGTH = 8
@@ -28,22 +30,40 @@ const COLOUR_TYPES: Record<number, { channels: number; depths: number[] }> = {
  * announces. Chunks that only describe the picture (gamma, profiles, text) are passed over.
  *
  * @param name what to call it in errors
- * @throws KerneletError ERR_FORMAT for a damaged file; ERR_UNSUPPORTED for one above MAX_PIXELS, or
+ * @param reduction by which factor it is made smaller, in the same pass where its rows lie as they are handed out
+ * @param maxPixels more are refused
+ * @throws KerneletError ERR_FORMAT for a damaged file; ERR_UNSUPPORTED for one above `maxPixels`, or
  *   that takes more than 384 MB unpacked, as some with 16 bits a channel do
  */
-export function decodePng(bytes: Uint8Array, name: string): Required<Pixels> {
-  const parts = takeApart(bytes, name)
+export function decodePng(
+  bytes: Uint8Array,
+  name: string,
+  reduction: Reduction = whole,
+  maxPixels: number = MAX_PIXELS,
+): Reduced {
+  const parts = takeApart(bytes, name, maxPixels)
   const colours = coloursOf(parts, name)
   const raw = inflate(parts, colours, name)
   const { width, height, depth, interlaced } = parts
   const { channels } = colours
-  for (const pass of passesOf(parts)) unfilter(raw, pass, (depth * parts.channels) >> 3, name)
-  // What lies there as it is to be handed out is not copied.
-  const isPlain = depth === 8 && !interlaced && colours.plain
-  if (isPlain) return { data: raw.subarray(0, width * height * channels), width, height, channels }
+  const passes = passesOf(parts)
+  const distance = (depth * parts.channels) >> 3
+  if (depth === 8 && !interlaced && colours.plain) {
+    const factor = reduction(width, height)
+    if (factor > 1) {
+      const reducer = new Reducer(width, height, channels, factor)
+      for (const pass of passes) unfilterRows(raw, pass, distance, name, (at) => reducer.add(raw, at))
+      return reducer.reduced
+    }
+    for (const pass of passes) unfilterTogether(raw, pass, distance, name)
+    // What lies there as it is to be handed out is not copied.
+    const pixels = { data: raw.subarray(0, width * height * channels), width, height, channels }
+    return { pixels, width, height, factor: 1 }
+  }
+  for (const pass of passes) unfilterTogether(raw, pass, distance, name)
   const data = new Uint8Array(width * height * channels)
-  for (const pass of passesOf(parts)) colours.write(data, raw, pass, name)
-  return { data, width, height, channels }
+  for (const pass of passes) colours.write(data, raw, pass, name)
+  return reduce({ data, width, height, channels }, reduction)
 }
 
 /** The chunks that matter. */
@@ -61,7 +81,7 @@ interface Parts {
   data: Uint8Array[]
 }
 
-function takeApart(bytes: Uint8Array, name: string): Parts {
+function takeApart(bytes: Uint8Array, name: string, maxPixels: number): Parts {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   let parts: Parts | undefined
   for (let at = SIGNATURE_LENGTH; ; ) {
@@ -76,7 +96,7 @@ function takeApart(bytes: Uint8Array, name: string): Parts {
     at += 12 + length
     if (!parts) {
       if (type !== 'IHDR') throw damaged(name, 'it does not begin with a header')
-      parts = readHeader(content, name)
+      parts = readHeader(content, name, maxPixels)
     } else if (type === 'IDAT') {
       parts.data.push(content)
     } else if (type === 'PLTE') {
@@ -91,13 +111,13 @@ function takeApart(bytes: Uint8Array, name: string): Parts {
   }
 }
 
-function readHeader(header: Uint8Array, name: string): Parts {
+function readHeader(header: Uint8Array, name: string, maxPixels: number): Parts {
   if (header.length !== 13) throw damaged(name, 'its header has the wrong length')
   const view = new DataView(header.buffer, header.byteOffset, 13)
   const width = view.getUint32(0)
   const height = view.getUint32(4)
   if (width === 0 || height === 0) throw damaged(name, `its size is ${width}×${height}`)
-  checkSize(name, width, height)
+  checkSize(name, width, height, maxPixels)
   const depth = header[8] ?? 0
   const colour = COLOUR_TYPES[header[9] ?? 0]
   if (!colour?.depths.includes(depth)) {
@@ -153,15 +173,16 @@ function passesOf({ width, height, depth, channels, interlaced }: Parts): Pass[]
 function inflate(parts: Parts, colours: Colours, name: string): Uint8Array {
   const expected = passesOf(parts).reduce((sum, { rows, rowBytes }) => sum + rows * (1 + rowBytes), 0)
   const { width, height, depth, interlaced } = parts
-  const more = depth === 8 && !interlaced && colours.plain ? 0 : width * height * colours.channels
-  if (expected + more > LARGEST) {
+  const second = depth === 8 && !interlaced && colours.plain ? 0 : width * height * colours.channels
+  if (expected + second > LARGEST) {
     throw new KerneletError(
       'ERR_UNSUPPORTED',
-      `${name} takes ${Math.ceil((expected + more) / 2 ** 20)} MB unpacked, ${width}×${height} with ${depth} bits a ` +
+      `${name} takes ${Math.ceil((expected + second) / 2 ** 20)} MB unpacked, ${width}×${height} with ${depth} bits a ` +
         `channel; at most ${LARGEST / 2 ** 20} MB are read; make it smaller first`,
     )
   }
-  const data = Buffer.concat(parts.data)
+  const [only, ...more] = parts.data
+  const data = only && more.length === 0 ? only : Buffer.concat(parts.data)
   if (data.length * MOST_UNPACKED < expected)
     throw damaged(name, 'it holds fewer pixels than its header says')
   let raw: Buffer
@@ -169,7 +190,12 @@ function inflate(parts: Parts, colours: Colours, name: string): Uint8Array {
     // In one piece: in many they would be in memory twice.
     raw = inflateSync(data, { maxOutputLength: expected, chunkSize: Math.max(64, expected + 1) })
   } catch (cause) {
-    const tooMuch = (cause as { code?: string }).code === 'ERR_BUFFER_TOO_LARGE'
+    const { code } = cause as NodeJS.ErrnoException
+    const tooMuch = code === 'ERR_BUFFER_TOO_LARGE'
+    // zlib's own word on what it was given; anything else, no memory for it, says nothing of the picture
+    if (!tooMuch && !/^Z_(DATA|BUF|STREAM|NEED)/.test(String(code))) {
+      throw new KerneletError('ERR_UNSUPPORTED', `${name} cannot be unpacked: ${messageOf(cause)}`, { cause })
+    }
     throw damaged(
       name,
       tooMuch ? 'it holds more pixels than its header says' : 'its pixels do not unpack',
@@ -193,49 +219,42 @@ const ADAM7 = [
 ] as const
 
 /**
- * Undoes the filter of each row (PNG specification, section 9), which its first byte names: a byte is stored as its
- * difference from what its neighbours let expect, the one on the left being `distance` bytes before. The rows end up
- * where the pass begins, one behind the other without their filter bytes.
+ * Undoes the filter of each row of a pass, which its first byte names, where it lies.
+ *
+ * @param distance bytes from a pixel to the next; 0: several pixels are in a byte
+ * @param each told where a row begins that is done
  */
-function unfilter(raw: Uint8Array, { rows, rowBytes, start }: Pass, distance: number, name: string): void {
-  const left = Math.max(1, distance)
-  for (let y = 0, from = start, to = start; y < rows; y++) {
-    const filter = raw[from++] ?? 0
-    raw.copyWithin(to, from, from + rowBytes)
-    from += rowBytes
-    const end = to + rowBytes
-    const head = Math.min(to + left, end)
-    // above the first row there is nothing, which counts as 0
-    const above = y === 0 ? -1 : to - rowBytes
-    if (filter === 1) {
-      for (let i = head; i < end; i++) raw[i] = (raw[i] ?? 0) + (raw[i - left] ?? 0)
-    } else if (filter === 2) {
-      if (y > 0) for (let i = to; i < end; i++) raw[i] = (raw[i] ?? 0) + (raw[i - rowBytes] ?? 0)
-    } else if (filter === 3) {
-      for (let i = to; i < end; i++) {
-        const before = i < head ? 0 : (raw[i - left] ?? 0)
-        raw[i] = (raw[i] ?? 0) + ((before + (above < 0 ? 0 : (raw[i - rowBytes] ?? 0))) >> 1)
-      }
-    } else if (filter === 4) {
-      for (let i = to; i < end; i++) {
-        const before = i < head ? 0 : (raw[i - left] ?? 0)
-        const up = above < 0 ? 0 : (raw[i - rowBytes] ?? 0)
-        raw[i] =
-          (raw[i] ?? 0) + paeth(before, up, i < head || above < 0 ? 0 : (raw[i - rowBytes - left] ?? 0))
-      }
-    } else if (filter !== 0) {
-      throw damaged(name, `there is no filter ${filter}`)
-    }
-    to = end
+function unfilterRows(
+  raw: Uint8Array,
+  { rows, rowBytes, start }: Pass,
+  distance: number,
+  name: string,
+  each: (at: number) => void,
+): void {
+  for (let y = 0, at = start + 1; y < rows; y++, at += rowBytes + 1) {
+    const filter = checkedFilter(raw[at - 1] ?? 0, name)
+    unfilter(raw, filter, at, rowBytes, y === 0 ? 0 : rowBytes + 1, Math.max(1, distance))
+    each(at)
   }
 }
 
-/** Whichever of left, above and above left is nearest to left + above − above left. */
-function paeth(a: number, b: number, c: number): number {
-  const toA = Math.abs(b - c)
-  const toB = Math.abs(a - c)
-  const toC = Math.abs(a + b - 2 * c)
-  return toA <= toB && toA <= toC ? a : toB <= toC ? b : c
+/** The same; the rows end up where the pass begins, one behind the other without their filter bytes. */
+function unfilterTogether(
+  raw: Uint8Array,
+  { rows, rowBytes, start }: Pass,
+  distance: number,
+  name: string,
+): void {
+  for (let y = 0, from = start, to = start; y < rows; y++, from += rowBytes + 1, to += rowBytes) {
+    const filter = checkedFilter(raw[from] ?? 0, name)
+    raw.copyWithin(to, from + 1, from + 1 + rowBytes)
+    unfilter(raw, filter, to, rowBytes, y === 0 ? 0 : rowBytes, Math.max(1, distance))
+  }
+}
+
+function checkedFilter(filter: number, name: string): number {
+  if (filter <= 4) return filter
+  throw damaged(name, `there is no filter ${filter}`)
 }
 
 /** How samples become 8-bit channels. */

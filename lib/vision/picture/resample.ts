@@ -1,33 +1,6 @@
 /** Pictures made smaller or larger by area. */
 import type { Gray } from './pixels.ts'
 
-/** Averages `factor` × `factor` pixels into one; what is left over at the right and bottom edges is averaged alone. */
-export function shrink({ data, width, height }: Gray, factor: number): Gray {
-  const w = Math.ceil(width / factor)
-  const h = Math.ceil(height / factor)
-  const out = new Uint8Array(w * h)
-  const sums = new Uint32Array(w)
-  for (let oy = 0; oy < h; oy++) {
-    const top = oy * factor
-    const bottom = Math.min(height, top + factor)
-    sums.fill(0)
-    for (let y = top; y < bottom; y++) {
-      let i = y * width
-      for (let ox = 0; ox < w; ox++) {
-        const end = y * width + Math.min(width, (ox + 1) * factor)
-        let sum = 0
-        for (; i < end; i++) sum += data[i] ?? 0
-        sums[ox] = (sums[ox] ?? 0) + sum
-      }
-    }
-    for (let ox = 0; ox < w; ox++) {
-      const columns = Math.min(width, (ox + 1) * factor) - ox * factor
-      out[oy * w + ox] = (sums[ox] ?? 0) / (columns * (bottom - top)) + 0.5
-    }
-  }
-  return { data: out, width: w, height: h }
-}
-
 /**
  * Resamples a picture to width × height. Each output pixel is the mean of the area it covers; where the
  * picture grows, the triangle between neighbouring pixel centres is used instead, so that edges stay smooth.

@@ -56,28 +56,28 @@ bool fits(const ConvArgs& s) {
 }
 
 size_t weights_size(const ConvArgs& s) {
-  return tap_floats(s) + static_cast<size_t>(blocks_of(s.oc)) * lanes * s.ic * taps_of(s);
+  return static_cast<size_t>(blocks_of(s.oc)) * lanes * s.ic * taps_of(s);
 }
 
 KERNELET_COLD void pack(const ConvArgs& s, const float* weight, float* packed) {
-  const Stage g = stage_of(s);
   const int taps = taps_of(s), blocks = blocks_of(s.oc);
-  memset(packed, 0, sizeof(float) * tap_floats(s));
-  for (int kh = 0; kh < s.kh; ++kh) {
-    for (int kw = 0; kw < s.kw; ++kw) {
-      const int x = kw * s.dw, column = g.copied ? (x % s.sw) * g.columns + x / s.sw : x;
-      const int32_t offset =
-          static_cast<int32_t>(kh * s.dh * g.row + static_cast<ptrdiff_t>(column) * g.pixel);
-      const int32_t both[2] = {offset, x};
-      memcpy(packed + 2 * (kh * s.kw + kw), both, sizeof both);
-    }
-  }
-  packed += tap_floats(s);
   for (int block = 0; block < blocks; block += most_blocks) {
     const int wide = lanes * (blocks - block < most_blocks ? blocks - block : most_blocks);
     const int k = s.ic * taps, oc = block * lanes, rows = s.oc - oc < wide ? s.oc - oc : wide;
     pack_transposed(rows, wide, k, weight + static_cast<size_t>(oc) * k, packed);
     packed += static_cast<size_t>(wide) * k;
+  }
+}
+
+// Of each tap its offset and its column.
+KERNELET_COLD void taps(const ConvArgs& s, int32_t* to) {
+  const Stage g = stage_of(s);
+  for (int kh = 0; kh < s.kh; ++kh) {
+    for (int kw = 0; kw < s.kw; ++kw) {
+      const int x = kw * s.dw, column = g.copied ? (x % s.sw) * g.columns + x / s.sw : x;
+      *to++ = static_cast<int32_t>(kh * s.dh * g.row + static_cast<ptrdiff_t>(column) * g.pixel);
+      *to++ = x;
+    }
   }
 }
 
@@ -339,8 +339,8 @@ KERNELET_INLINE void pool_rows(int rows, int ow, const float* src, float* dst) {
 
 // Part `part`: some panels, where there are enough and their weights are what counts, else some tiles.
 template <int X>
-void convolve(const ConvArgs& s, const Stage& g, const int32_t* offsets, const float* packed,
-              const float* src, float* dst, float* sums, int part, int parts) {
+void convolve(const ConvArgs& s, const Stage& g, const float* packed, const float* src, float* dst,
+              float* sums, int part, int parts) {
   const bool flat = is_flat(s, g), pooled = s.epilogue.pool != Pool::none;
   const int rows = flat ? 1 : s.oh, width = flat ? s.oh * s.ow : s.ow, taps = taps_of(s);
   constexpr bool few = in_few_sizes(X);
@@ -367,6 +367,7 @@ void convolve(const ConvArgs& s, const Stage& g, const int32_t* offsets, const f
   } else if (weights / many_weights < static_cast<size_t>(panels) || pooled) {
     strip = strip_rows(s) * cut.count;
   }
+  if (s.strip > 0 && !pooled) strip = s.strip;
   strip = strip < 1 ? 1 : strip > all ? all : strip;
   // whole blocks of channels, fewer where several tiles share what is near
   int run = s.ic;
@@ -415,7 +416,7 @@ void convolve(const ConvArgs& s, const Stage& g, const int32_t* offsets, const f
           int low = 0, high = s.kh;
           while (low < high && y + low * s.dh < 0) ++low;
           while (high > low && y + (high - 1) * s.dh >= g.rows) --high;
-          t.taps = offsets + 2 * low * s.kw;
+          t.taps = s.taps + 2 * low * s.kw;
           t.tap_count = (high - low) * s.kw;
           t.skip = (taps - t.tap_count) * wide;
           t.weights = w + low * s.kw * wide;
@@ -458,8 +459,8 @@ KERNELET_INLINE void run_phase(const ConvArgs& s, const float* src, float* dst, 
   const int planes = planes_of(s);
   if (g.copied && phase == 0)
     return stage<X>(s, g, src, part_begin(planes, parts, part), part_begin(planes, parts, part + 1), scratch);
-  convolve<X>(s, g, reinterpret_cast<const int32_t*>(s.weights), s.weights + tap_floats(s),
-              g.copied ? scratch : src, dst, scratch + staged_floats(s) + part * sums_floats(s), part, parts);
+  convolve<X>(s, g, s.weights, g.copied ? scratch : src, dst,
+              scratch + staged_floats(s) + part * sums_floats(s), part, parts);
 }
 
 void run_part(const ConvArgs& s, const float* src, float* dst, float* scratch, int32_t phase, int32_t part,

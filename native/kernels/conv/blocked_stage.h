@@ -13,9 +13,6 @@ namespace blocked {
 
 KERNELET_INLINE int blocks_of(int channels) { return (channels + lanes - 1) / lanes; }
 KERNELET_INLINE int taps_of(const ConvArgs& s) { return s.kh * s.kw; }
-KERNELET_INLINE size_t tap_floats(const ConvArgs& s) {
-  return (2 * static_cast<size_t>(taps_of(s)) + 15) / 16 * 16;
-}
 
 // Outputs of a row up to which it pays to leave out columns rather than to multiply zeros of a copy.
 constexpr int short_row = 16;

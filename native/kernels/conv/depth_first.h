@@ -69,9 +69,8 @@ void run_part(const ConvArgs& expand, const ConvArgs& depthwise, const float* sr
     e.ih = e.oh = e.ph = to - from;
     blocked::Stage g = blocked::stage_of(e);
     g.plane = static_cast<ptrdiff_t>(expand.ih) * g.row;
-    blocked::convolve<lanes>(e, g, reinterpret_cast<const int32_t*>(e.weights),
-                             e.weights + blocked::tap_floats(e) + static_cast<size_t>(block) * lanes * e.ic,
-                             src + from * g.row, between, nullptr, 0, 1);
+    blocked::convolve<lanes>(e, g, e.weights + static_cast<size_t>(block) * lanes * e.ic, src + from * g.row,
+                             between, nullptr, 0, 1);
 
     narrow(d, block, channels);
     d.ic = d.groups = channels;

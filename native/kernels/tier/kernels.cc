@@ -75,6 +75,7 @@ constexpr KernelTable make_table() {
               tile_width,
               nullptr,
               nullptr,
+              nullptr,
               nullptr};
   t.direct_pixels = {"direct-pixels",
                      direct_pixels::fits,
@@ -85,6 +86,7 @@ constexpr KernelTable make_table() {
                      direct_pixels::most_channels,
                      direct_pixels::most_rows * lanes,
                      direct_pixels::complete,
+                     nullptr,
                      nullptr,
                      nullptr};
   t.direct_channels = {"direct-channels",
@@ -97,6 +99,7 @@ constexpr KernelTable make_table() {
                        direct_channels::width,
                        nullptr,
                        nullptr,
+                       nullptr,
                        nullptr};
   t.depthwise = {"direct-channels",
                  depthwise::fits,
@@ -106,6 +109,7 @@ constexpr KernelTable make_table() {
                  depthwise::run,
                  depthwise::most_pixels,
                  lanes,
+                 nullptr,
                  nullptr,
                  nullptr,
                  nullptr};
@@ -128,7 +132,8 @@ constexpr KernelTable make_table() {
                     blocked::most_blocks * lanes,
                     nullptr,
                     blocked::phases,
-                    blocked::run_part};
+                    blocked::run_part,
+                    blocked::taps};
   t.depth_first = {depth_first::scratch_size, depth_first::run_part};
   t.winograd_outputs = winograd::outputs_of;
   t.winograd = {"winograd",
@@ -141,7 +146,8 @@ constexpr KernelTable make_table() {
                 blocked::most_blocks * lanes,
                 nullptr,
                 winograd::phases,
-                winograd::run_part};
+                winograd::run_part,
+                nullptr};
   t.blocked_depthwise = {"blocked",
                          blocked_depthwise::fits,
                          blocked_depthwise::weights_size,
@@ -152,7 +158,8 @@ constexpr KernelTable make_table() {
                          lanes,
                          nullptr,
                          blocked_depthwise::phases,
-                         blocked_depthwise::run_part};
+                         blocked_depthwise::run_part,
+                         nullptr};
 
   t.batched_conv = {"lanes",
                     batched::conv_fits,
@@ -162,6 +169,7 @@ constexpr KernelTable make_table() {
                     batched::conv,
                     tile_rows,
                     tile_width,
+                    nullptr,
                     nullptr,
                     nullptr,
                     nullptr};

@@ -25,6 +25,7 @@ const ConvAlgorithm narrow_pixels = {
     avx512_narrow::direct_pixels::complete,
     nullptr,
     nullptr,
+    nullptr,
 };
 }  // namespace avx512
 }  // namespace kernelet

@@ -8,6 +8,7 @@ import { spend } from '../budget.ts'
 import type { Scalar } from '../element.ts'
 import type { OnnxNode } from '../node.ts'
 import type { Family } from '../operator.ts'
+import { cut, picked } from '../pieces.ts'
 import {
   arrayOf,
   axisOf,
@@ -21,8 +22,7 @@ import {
   type Value,
 } from '../value.ts'
 import { sizesOf } from './generate.ts'
-import { picked } from './rearrange.ts'
-import { cut, reshaped } from './shape.ts'
+import { reshaped } from './shape.ts'
 
 /** Dimensions of 1 repeated: by a product with ones where the numbers are not there yet. */
 function expanded(node: OnnxNode, value: Value, shape: readonly number[]): Value {

@@ -15,7 +15,8 @@ export interface Sight {
   /** Keys to the left and right of a query's own place that it sees; −1: all. */
   readonly left: number
   readonly right: number
-  readonly mask: Value | undefined
+  /** Masks: numbers to add, or booleans. */
+  readonly masks: readonly Value[]
   /** How many keys of each image there are, the others are padding. */
   readonly lengths: Value | undefined
   /** Keys of earlier calls. */
@@ -38,8 +39,8 @@ export function masked(
   [n = 1, , queries = 1, keys = 1]: readonly number[],
 ): Masked {
   const placed = places(node, sight, n, queries, keys)
-  const given = sight.mask && maskGiven(node, sight.mask, keys)
-  const arrays = [given, placed].filter((one) => one !== undefined)
+  const given = sight.masks.map((mask) => maskGiven(node, mask, keys))
+  const arrays = placed ? [...given, placed] : given
   if (arrays.length === 0) return { bias: undefined, forSoftmax: undefined, seen: undefined }
   const symbolic = arrays.find(isSymbolic)
   if (symbolic) {
@@ -50,7 +51,7 @@ export function masked(
   const sum = nd.combine<number>(
     float32,
     arrays.map((one) => arrayOf(node, one)),
-    (a, b) => (arrays.length === 1 ? a : a + b),
+    (a, b, c) => (arrays.length === 1 ? a : arrays.length === 2 ? a + b : a + b + c),
   )
   const bias = nd.toTensor(sum)
   const rows = sum.shape.length === 1 ? 1 : sum.values.length / keys
@@ -69,7 +70,7 @@ export function masked(
   return { bias, forSoftmax: nd.toTensor(open), seen: nd.toTensor(seen) }
 }
 
-/** The mask input: numbers to add, or booleans; one that is shorter than the keys says no to the rest. */
+/** Of a mask; one that is shorter than the keys says no to the rest. */
 function maskGiven(node: OnnxNode, value: Value, keys: number): Value {
   const width = value.shape.at(-1) ?? 1
   if (isSymbolic(value)) {

@@ -1,5 +1,5 @@
 /** From one element type to another. */
-import { ne } from '../../../ops/index.ts'
+import { abs, add, floor, mul, ne, remainder, sign, sub } from '../../../ops/index.ts'
 import { elements } from '../../../tensor/shape.ts'
 import { Tensor } from '../../../tensor/tensor.ts'
 import { allocate } from '../array.ts'
@@ -7,12 +7,12 @@ import { spend } from '../budget.ts'
 import { bool, convert, type ElementType, elementTypeOf, float32 } from '../element.ts'
 import type { OnnxNode } from '../node.ts'
 import type { Family } from '../operator.ts'
-import { arrayOf, isSymbolic, type Read, required, typeOf, type Value } from '../value.ts'
+import { arrayOf, isSymbolic, type Read, type Run, required, typeOf, type Value } from '../value.ts'
 
 const Cast: Read = (node) => {
   const saturate = node.flag('saturate', true)
   const to = castType(node)
-  return (inputs) => castTo(node, required(node, inputs, 0), to, saturate)
+  return (inputs, run) => castTo(node, required(node, inputs, 0), to, saturate, run)
 }
 
 /** The type that a Cast makes. */
@@ -29,16 +29,34 @@ const CastLike: Read = (node) => {
     const like = required(node, inputs, 1)
     // A tensor may stand for numbers of a narrower or wider type.
     const to = Tensor.is(like) ? (run.types.get(node.inputs[1] ?? '') ?? float32) : like.type
-    return castTo(node, required(node, inputs, 0), to, saturate)
+    return castTo(node, required(node, inputs, 0), to, saturate, run)
   }
 }
 
 /** Types that kernels compute as float32, also in a model that is compiled. */
 const computedAsFloat32 = new Set(['float', 'double', 'float16', 'bfloat16'])
 
-function castTo(node: OnnxNode, value: Value, to: ElementType, saturate: boolean): Value {
+/** The least number of a narrow type of integers, and how many it has; undefined: more than the floats of a trace tell apart. */
+const integers: Readonly<Record<string, readonly [least: number, count: number] | undefined>> = {
+  ...{ int8: [-128, 256], uint8: [0, 256], int16: [-32768, 65536], uint16: [0, 65536] },
+  ...{ int32: undefined, int64: undefined },
+}
+
+/** Numbers of a trace without their fractions; beyond a narrow type they go round, as integers do. */
+function whole(value: Tensor, to: ElementType, from: ElementType | undefined): Tensor {
+  if (from?.kind === 'bool') return value
+  const x = from?.kind === 'int' ? value : mul(sign(value), floor(abs(value)))
+  const [least, count] = integers[to.name] ?? []
+  if (least === undefined || count === undefined) return x
+  return add(remainder(sub(x, least), count), least)
+}
+
+function castTo(node: OnnxNode, value: Value, to: ElementType, saturate: boolean, run: Run): Value {
   if (isSymbolic(value) && computedAsFloat32.has(to.name)) return value
   if (isSymbolic(value) && to === bool) return ne(value, 0)
+  if (isSymbolic(value) && Object.hasOwn(integers, to.name)) {
+    return whole(value, to, run.types.get(node.inputs[0] ?? ''))
+  }
   const from = typeOf(value)
   if (from === to) return value
   const { shape, values } = arrayOf(node, value)

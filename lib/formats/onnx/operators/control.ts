@@ -6,6 +6,7 @@ import { spend } from '../budget.ts'
 import { bool, type ElementType, elementTypeOf, float32, int64 } from '../element.ts'
 import type { OnnxNode } from '../node.ts'
 import type { Family, Operator } from '../operator.ts'
+import { cut, tracedSteps } from '../pieces.ts'
 import type { GraphProto } from '../proto.ts'
 import {
   arrayOf,
@@ -17,7 +18,7 @@ import {
   tensorOf,
   type Value,
 } from '../value.ts'
-import { cut, reshaped, tracedSteps } from './shape.ts'
+import { reshaped } from './shape.ts'
 
 /** One number of a value that must be known; undefined where the value is left out. */
 function numberOf(node: OnnxNode, value: Value | undefined, what: string): number | undefined {

@@ -11,6 +11,7 @@ import { attention } from './attention.ts'
 import { cast } from './cast.ts'
 import { control } from './control.ts'
 import { transposed } from './conv-transpose.ts'
+import { deforming } from './deform.ts'
 import { detection } from './detection.ts'
 import { einsum } from './einsum.ts'
 import { elementwise } from './elementwise.ts'
@@ -25,7 +26,9 @@ import { losses } from './losses.ts'
 import { moreWindows } from './more-windows.ts'
 import { normalise } from './normalise.ts'
 import { padding } from './pad.ts'
+import { pipelines } from './pipelines.ts'
 import { quantization } from './quantize.ts'
+import { quantized } from './quantized.ts'
 import { recurrence } from './recurrent.ts'
 import { reductions } from './reductions.ts'
 import { resizing } from './resize.ts'
@@ -33,6 +36,8 @@ import { rowNorms } from './row-norms.ts'
 import { sampling } from './sampling.ts'
 import { selecting } from './select.ts'
 import { movement } from './shape.ts'
+import { signals } from './signals.ts'
+import { transformers } from './transformers.ts'
 import { windows } from './window.ts'
 
 const families = [
@@ -51,6 +56,7 @@ const families = [
   normalise,
   padding,
   quantization,
+  quantized,
   recurrence,
   resizing,
   rowNorms,
@@ -65,6 +71,10 @@ const families = [
   detection,
   moreWindows,
   fused,
+  transformers,
+  pipelines,
+  signals,
+  deforming,
 ]
 
 export const operators: ReadonlyMap<string, Operator> = new Map(

@@ -6,6 +6,7 @@ import { spend } from '../budget.ts'
 import type { Scalar } from '../element.ts'
 import type { OnnxNode } from '../node.ts'
 import type { Family } from '../operator.ts'
+import { picked } from '../pieces.ts'
 import {
   arrayOf,
   dimensionOf,
@@ -18,7 +19,8 @@ import {
   type Step,
   type Value,
 } from '../value.ts'
-import { picked, rearranged } from './rearrange.ts'
+import { lookedUp, takenAlong } from './computed-places.ts'
+import { rearranged } from './rearrange.ts'
 import { reshaped } from './shape.ts'
 
 /** An index that may count from the end. */
@@ -34,7 +36,10 @@ const Gather: Read = (node) => {
   return (inputs, run) => {
     const value = required(node, inputs, 0)
     const at = dimensionOf(node, axis, value)
-    const indices = indicesOf(node, required(node, inputs, 1), 'the indices')
+    const index = required(node, inputs, 1)
+    if (isSymbolic(index) && !isSymbolic(value) && at === 0)
+      return lookedUp(node, arrayOf(node, value), index)
+    const indices = indicesOf(node, index, 'the indices')
     // The one image of a model of one, of which there is one number.
     const only = run.declaredBatch === 1 && value.shape.length === 1 && indices.shape.length === 0
     if (only && isSymbolic(value) && [0, -1].includes(nd.first(indices) as number)) return value
@@ -100,9 +105,10 @@ function placesAlong(
 const GatherElements: Read = (node) => {
   const axis = node.int('axis', 0)
   return (inputs, run) => {
-    const value = required(node, inputs, 0)
-    const indices = indicesOf(node, required(node, inputs, 1), 'the indices')
+    const [value, index] = [required(node, inputs, 0), required(node, inputs, 1)]
     const at = dimensionOf(node, axis, value)
+    if (isSymbolic(index) && isSymbolic(value) && at > 0) return takenAlong(node, value, index, at)
+    const indices = indicesOf(node, index, 'the indices')
     return moved(node, [value], run, ([array]) =>
       taken(array, placesAlong(node, array.shape, indices, at), indices.shape),
     )

@@ -7,6 +7,7 @@ import type { Scalar } from '../element.ts'
 import type { Write } from '../graph-writer.ts'
 import type { OnnxNode } from '../node.ts'
 import type { Family } from '../operator.ts'
+import { cut, tracedSteps } from '../pieces.ts'
 import {
   arrayOf,
   axisOf,
@@ -18,7 +19,6 @@ import {
   tensorOf,
   type Value,
 } from '../value.ts'
-import { cut, tracedSteps } from './shape.ts'
 
 /** Where index `at` of a padded dimension comes from, or −1 where nothing is. */
 const sources: Readonly<Record<string, (at: number, size: number) => number>> = {

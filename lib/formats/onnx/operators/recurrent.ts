@@ -5,6 +5,7 @@ import { formatShape } from '../../../tensor/shape.ts'
 import { Tensor } from '../../../tensor/tensor.ts'
 import { show } from '../../../util/show.ts'
 import * as nd from '../array.ts'
+import { Loose } from '../loose.ts'
 import type { OnnxNode } from '../node.ts'
 import type { Family } from '../operator.ts'
 import { batchAt, Turned } from '../turned.ts'
@@ -141,7 +142,10 @@ const Recurrent: Read = (node) => {
 
 /** The batch first, wherever the model has it. */
 function batchwise(node: OnnxNode, x: Tensor, axis: number): Tensor {
-  if (x instanceof Turned) {
+  if (x instanceof Loose) {
+    if (x.shape.length === 3 && x.shape[axis] === 1)
+      return reshape(x.images, [1, ...x.shape.toSpliced(axis, 1)])
+  } else if (x instanceof Turned) {
     if (x.axis === axis && x.spread === 0) return x.images
   } else if (!isSymbolic(x) || axis === 0) {
     return axis === 0 || x.shape.length !== 3 ? x : permute(x, [1, 0, 2])

@@ -1,17 +1,20 @@
-/** Resizing of images, by the nearest pixel and between pixels. */
-import type { Coordinates, Rounding } from '../../../backend/backend.ts'
+/** Resizing: what is asked for, and images by the native operation, by the nearest pixel and between pixels. */
 import type { GraphNode } from '../../../graph/graph.ts'
 import { resize } from '../../../ops/resize.ts'
 import { formatShape } from '../../../tensor/shape.ts'
+import type { Tensor } from '../../../tensor/tensor.ts'
 import { KerneletError } from '../../../util/errors.ts'
 import * as nd from '../array.ts'
 import type { Attributes, Write } from '../graph-writer.ts'
 import type { OnnxNode } from '../node.ts'
 import type { Family } from '../operator.ts'
 import { arrayOf, axisOf, integersOf, type Read, type Run, required, tensorOf, type Value } from '../value.ts'
+import { type Side, summed, type Way } from './resize-sums.ts'
 
-const coordinates = ['asymmetric', 'half_pixel', 'pytorch_half_pixel', 'align_corners'] as const
+const plain = ['asymmetric', 'half_pixel', 'pytorch_half_pixel', 'align_corners'] as const
+const places = [...plain, 'half_pixel_symmetric', 'tf_crop_and_resize'] as const
 const roundings = ['floor', 'ceil', 'round_prefer_floor', 'round_prefer_ceil'] as const
+const policies = ['stretch', 'not_larger', 'not_smaller'] as const
 
 /** One of some words; another one is refused by name. */
 function wordOf<Word extends string>(
@@ -26,48 +29,53 @@ function wordOf<Word extends string>(
   throw node.unsupported(`attribute ${name}=${given} is not supported; it may be ${words.join(', ')}`)
 }
 
-interface Way {
-  readonly coordinates: Coordinates
-  /** undefined: between pixels. */
-  readonly rounding: Rounding | undefined
-}
-
 const Resize: Read = (node) => {
-  const linear = wordOf(node, 'mode', ['nearest', 'linear'], 'nearest') === 'linear'
   if (node.opset < 11) {
-    const way: Way = { coordinates: 'asymmetric', rounding: linear ? undefined : 'floor' }
-    return (inputs, run) =>
-      resized(node, way, inputs[0], scalesOf(node, inputs[1]), undefined, undefined, run)
+    const way = usual(wordOf(node, 'mode', ['nearest', 'linear'], 'nearest'))
+    return (inputs, run) => resized(node, way, inputs[0], { scales: scalesOf(node, inputs[1]) }, run)
   }
-  const rounding = wordOf(node, 'nearest_mode', roundings, 'round_prefer_floor')
   const way: Way = {
-    coordinates: wordOf(node, 'coordinate_transformation_mode', coordinates, 'half_pixel'),
-    rounding: linear ? undefined : rounding,
-  }
-  for (const name of ['antialias', 'exclude_outside']) {
-    if (node.flag(name, false)) throw node.unsupported(`attribute ${name} is not supported`)
+    mode: wordOf(node, 'mode', ['nearest', 'linear', 'cubic'], 'nearest'),
+    coordinates: wordOf(node, 'coordinate_transformation_mode', places, 'half_pixel'),
+    rounding: wordOf(node, 'nearest_mode', roundings, 'round_prefer_floor'),
+    antialias: node.flag('antialias', false),
+    dropOutside: node.flag('exclude_outside', false),
+    slope: node.float('cubic_coeff_a', -0.75),
+    beyond: node.float('extrapolation_value', 0),
   }
   const axes = node.ints('axes')
-  const policy = node.text('keep_aspect_ratio_policy', 'stretch')
-  // what other modes go by
-  node.ignore('cubic_coeff_a', 'extrapolation_value')
+  const policy = wordOf(node, 'keep_aspect_ratio_policy', policies, 'stretch')
   return (inputs, run) => {
     const sizes = integersOf(node, inputs[3], 'the sizes')
-    if (sizes && policy !== 'stretch') {
-      throw node.unsupported(`attribute keep_aspect_ratio_policy=${policy} is not supported`)
-    }
-    return resized(node, way, inputs[0], scalesOf(node, inputs[2]), sizes, axes, run)
+    const crop = way.coordinates === 'tf_crop_and_resize' ? scalesOf(node, inputs[1]) : undefined
+    return resized(
+      node,
+      way,
+      inputs[0],
+      { scales: scalesOf(node, inputs[2]), sizes, axes, policy, crop },
+      run,
+    )
   }
 }
 
 /** Resize of before opset 11, by the scales alone. */
 const Upsample: Read = (node) => {
-  const linear = wordOf(node, 'mode', ['nearest', 'linear'], 'nearest') === 'linear'
+  const way = usual(wordOf(node, 'mode', ['nearest', 'linear'], 'nearest'))
   const fixed = node.opset < 9 ? node.floats('scales') : undefined
   if (node.opset < 9 && !fixed) throw node.error('ERR_FORMAT', 'attribute scales is missing')
-  const way: Way = { coordinates: 'asymmetric', rounding: linear ? undefined : 'floor' }
-  return (inputs, run) =>
-    resized(node, way, inputs[0], fixed ?? scalesOf(node, inputs[1]), undefined, undefined, run)
+  return (inputs, run) => resized(node, way, inputs[0], { scales: fixed ?? scalesOf(node, inputs[1]) }, run)
+}
+
+function usual(mode: Way['mode']): Way {
+  return {
+    mode,
+    coordinates: 'asymmetric',
+    rounding: 'floor',
+    antialias: false,
+    dropOutside: false,
+    slope: 0,
+    beyond: 0,
+  }
 }
 
 /** Numbers for each dimension; none, or an empty list, where sizes are given instead. */
@@ -79,13 +87,21 @@ function scalesOf(node: OnnxNode, value: Value | undefined): number[] | undefine
   return values.length === 0 ? undefined : Array.from(nd.toFloat32({ values, type, shape: [values.length] }))
 }
 
+/** What a node asks for. */
+interface Asked {
+  readonly scales?: number[] | undefined
+  readonly sizes?: number[] | undefined
+  readonly axes?: number[] | undefined
+  readonly policy?: (typeof policies)[number]
+  /** The part of the image that is taken, from 0 to 1: where it begins on each axis, then where it ends. */
+  readonly crop?: number[] | undefined
+}
+
 function resized(
   node: OnnxNode,
-  { coordinates, rounding }: Way,
+  way: Way,
   value: Value | undefined,
-  scales: number[] | undefined,
-  given: number[] | undefined,
-  axes: number[] | undefined,
+  { scales, sizes: given, axes, policy = 'stretch', crop }: Asked,
   run: Run,
 ): Value {
   const x = tensorOf(required(node, [value], 0), node)
@@ -95,9 +111,6 @@ function resized(
   if ((scales === undefined) === (sizes === undefined)) {
     throw node.error('ERR_FORMAT', 'it needs either scales or sizes')
   }
-  if (rank !== 3 && rank !== 4) {
-    throw node.unsupported(`resizing of ${formatShape(shape)}, which is no [n, c, h, w] or [n, c, l]`)
-  }
   const places = axes?.map((axis) => axisOf(node, axis, rank)) ?? shape.map((_, d) => d)
   const asked = scales ?? sizes ?? []
   if (asked.length !== places.length || new Set(places).size !== places.length) {
@@ -106,28 +119,43 @@ function resized(
   if (asked.some((one) => !(one > 0 && one < 2 ** 31))) {
     throw node.error('ERR_SHAPE', `[${asked.join(', ')}] are no numbers above 0`)
   }
+  if (crop && crop.length !== 2 * places.length) {
+    throw node.error('ERR_SHAPE', `roi is ${crop.length} numbers, not ${2 * places.length}`)
+  }
   // scale and size of each dimension, as onnxruntime rounds them
-  const result = shape.map((side) => ({ scale: 1, side }))
+  const result = shape.map((side): Side => ({ scale: 1, from: side, to: side, begin: 0, end: 1 }))
+  const ratios = places.map((axis, i) => Math.fround((asked[i] ?? 1) / (shape[axis] ?? 1)))
+  const common = policy === 'not_larger' ? Math.min(...ratios) : Math.max(...ratios)
   for (const [i, axis] of places.entries()) {
     const [number, side] = [asked[i] ?? 1, shape[axis] ?? 1]
-    result[axis] = sizes
-      ? { scale: Math.fround(number / side), side: number }
-      : { scale: number, side: Math.floor(Math.fround(number * side)) }
-    if (result[axis]?.side === 0) {
+    const own = sizes
+      ? policy === 'stretch'
+        ? { scale: ratios[i] ?? 1, to: number }
+        : { scale: common, to: Math.floor(common * side + 0.5) }
+      : { scale: number, to: Math.floor(Math.fround(number * side)) }
+    const [begin, end] = crop ? [crop[i] ?? 0, crop[places.length + i] ?? 1] : [0, 1]
+    const isBatch = axis === 0 && sizes !== undefined && number === run.declaredBatch
+    if (!isBatch) result[axis] = { ...own, from: side, begin, end }
+    if (result[axis]?.to === 0) {
       throw node.error('ERR_SHAPE', `a scale of ${number} times ${side} leaves nothing of axis ${axis}`)
     }
-    const isBatch = axis === 0 && sizes !== undefined && number === run.declaredBatch
-    if (axis < 2 && result[axis]?.side !== side && !isBatch) {
-      throw node.unsupported(`resizing of axis ${axis}, of batch or channels, is not supported`)
-    }
   }
-  const image = result.slice(2)
+  return native(way, x, result) ?? summed(node, way, x, result)
+}
+
+/** By the native operation, where it has this way of resizing; else undefined. */
+function native({ mode, coordinates, rounding, antialias }: Way, x: Tensor, sides: readonly Side[]) {
+  const known = plain.find((one) => one === coordinates)
+  const isImage = sides.length === 3 || sides.length === 4
+  if (!known || mode === 'cubic' || (antialias && mode === 'linear') || !isImage) return undefined
+  if (sides.slice(0, 2).some(({ from, to }) => from !== to)) return undefined
+  const image = sides.slice(2)
   const [first = 1, second] = image.map(({ scale }) => scale)
   return resize(x, {
-    size: image.map(({ side }) => side),
+    size: image.map(({ to }) => to),
     scales: second === undefined ? [1, first] : [first, second],
-    coordinates,
-    rounding,
+    coordinates: known,
+    rounding: mode === 'nearest' ? rounding : undefined,
   })
 }
 

@@ -6,6 +6,7 @@ import * as nd from '../array.ts'
 import { spend } from '../budget.ts'
 import type { OnnxNode } from '../node.ts'
 import type { Family } from '../operator.ts'
+import { picked } from '../pieces.ts'
 import {
   arrayOf,
   indicesOf,
@@ -17,7 +18,8 @@ import {
   tensorOf,
   type Value,
 } from '../value.ts'
-import { onlyOneImage, picked } from './rearrange.ts'
+import { sampledAt } from './computed-places.ts'
+import { onlyOneImage } from './rearrange.ts'
 import { reshaped } from './shape.ts'
 
 /** A pixel of one dimension and what it counts; below 0: outside, a zero. */
@@ -55,7 +57,13 @@ function cubicShares(t: number): number[] {
   return [far(t + 1), near(t), near(1 - t), far(2 - t)]
 }
 
-function samplerOf(node: OnnxNode): Sample {
+interface Sampler {
+  readonly kind: number
+  readonly padding: string
+  readonly corners: boolean
+}
+
+function attributesOf(node: OnnxNode): Sampler {
   const modes = node.opset < 20 ? ['bilinear', 'nearest', 'bicubic'] : ['linear', 'nearest', 'cubic']
   const mode = node.text('mode', modes[0] as string)
   const padding = node.text('padding_mode', 'zeros')
@@ -65,6 +73,10 @@ function samplerOf(node: OnnxNode): Sample {
   if (!['zeros', 'border', 'reflection'].includes(padding)) {
     throw node.unsupported(`attribute padding_mode=${padding} is not supported`)
   }
+  return { kind, padding, corners }
+}
+
+function samplerOf({ kind, padding, corners }: Sampler): Sample {
   const edges = (size: number): [number, number] => (corners ? [0, size - 1] : [-0.5, size - 0.5])
   const pixel = (at: number, size: number): number => {
     if (at >= 0 && at < size) return at
@@ -99,18 +111,23 @@ function samplerOf(node: OnnxNode): Sample {
 }
 
 const GridSample: Read = (node) => {
-  const sample = samplerOf(node)
+  const attributes = attributesOf(node)
+  const sample = samplerOf(attributes)
   return (inputs, run) => {
-    const value = required(node, inputs, 0)
-    const grid = arrayOf(node, required(node, inputs, 1), 'the grid')
+    const [value, given] = [required(node, inputs, 0), required(node, inputs, 1)]
     const [n = 0, c = 0, ...image] = value.shape
     const rank = image.length
+    // four neighbours of each place have no form as a sum along one dimension, then another
+    const isComputed = isSymbolic(given) && isSymbolic(value) && rank === 2 && attributes.kind !== 2
+    const grid = isComputed ? given : arrayOf(node, given, 'the grid')
     if (rank < 1 || grid.shape.length !== rank + 2 || grid.shape[0] !== n || grid.shape.at(-1) !== rank) {
       throw node.error(
         'ERR_SHAPE',
         `a grid of ${formatShape(grid.shape)} does not go with ${formatShape(value.shape)}`,
       )
     }
+    if (Tensor.is(grid))
+      return sampledAt(node, tensorOf(value), grid, { ...attributes, nearest: attributes.kind === 1 })
     const sides = grid.shape.slice(1, -1)
     if (isSymbolic(value)) return sampled(node, value, grid, sample, run)
     const x = arrayOf(node, value)

@@ -4,8 +4,8 @@ import * as nd from '../array.ts'
 import { spend } from '../budget.ts'
 import { int64, type Scalar, type Values } from '../element.ts'
 import type { Family } from '../operator.ts'
+import { picked } from '../pieces.ts'
 import { arrayOf, axisOf, dimensionOf, isSymbolic, keepBatch, type Read, required } from '../value.ts'
-import { picked } from './rearrange.ts'
 
 /** What a comparison costs in sorting. */
 const compareSteps = 8

@@ -1,5 +1,5 @@
 /** Operators that move elements, or tell where they are. */
-import { cat, flatten, reshape, slice } from '../../../ops/index.ts'
+import { cat, flatten, reshape } from '../../../ops/index.ts'
 import { elements, formatShape, sameShape } from '../../../tensor/shape.ts'
 import { Tensor } from '../../../tensor/tensor.ts'
 import { KerneletError } from '../../../util/errors.ts'
@@ -9,6 +9,7 @@ import { type ElementType, float32, int64 } from '../element.ts'
 import type { Write } from '../graph-writer.ts'
 import type { OnnxNode } from '../node.ts'
 import { axisAttribute, type Family, same } from '../operator.ts'
+import { cut } from '../pieces.ts'
 import { anywhere } from '../slots.ts'
 import { batchAt, regrouped, transposed } from '../turned.ts'
 import {
@@ -172,34 +173,6 @@ const Concat: Read = (node) => {
           at,
         )
   }
-}
-
-/** What an operation of a trace is counted as: it takes a name, a shape and a place in the graph. */
-export const tracedSteps = 1000
-
-/** One piece of a dimension: elements from `start` in steps of `step`. */
-export function cut(
-  node: OnnxNode,
-  value: Value,
-  axis: number,
-  start: number,
-  step: number,
-  count: number,
-): Value {
-  const { shape } = value
-  if (start === 0 && step === 1 && count === shape[axis]) return value
-  if (!isSymbolic(value)) {
-    return nd.slice(
-      arrayOf(node, value),
-      shape.map((_, d) => (d === axis ? start : 0)),
-      shape.map((_, d) => (d === axis ? step : 1)),
-      shape.map((size, d) => (d === axis ? count : size)),
-    )
-  }
-  if (count < 1) throw node.unsupported('a slice without elements')
-  const last = start + (count - 1) * step
-  if (step > 0) return slice(value, axis, start, last + 1, step)
-  return slice(value, axis, start, last > 0 ? last - 1 : undefined, step)
 }
 
 const Slice: Read = (node) => {

@@ -4,8 +4,8 @@ import { windowCount, windowExtent } from '../../../tensor/shape.ts'
 import { Tensor } from '../../../tensor/tensor.ts'
 import { spend } from '../budget.ts'
 import type { OnnxNode } from '../node.ts'
+import { tracedSteps } from '../pieces.ts'
 import { isSymbolic } from '../value.ts'
-import { tracedSteps } from './shape.ts'
 
 /** A window over an image of a known size. */
 export interface Window {

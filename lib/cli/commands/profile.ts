@@ -1,0 +1,344 @@
+/** `kernelet profile`: where the time of a network goes, and what would help. */
+import { basename } from 'node:path'
+import type { StepDescription } from '../../backend/backend.ts'
+import { native } from '../../backend/node-addon.ts'
+import { adviceOf, type Limit, limitsOf } from '../../bench/analysis.ts'
+import type { Benchmark, Facts, Source } from '../../bench/benchmark.ts'
+import { uniform } from '../../bench/inputs.ts'
+import { type Compiled, compiled, imageShapeOf } from '../../bench/networks/compiled.ts'
+import { networkNames, readNetwork } from '../../bench/networks/network.ts'
+import { shapeOf } from '../../bench/networks/parse.ts'
+import { flameBody, pathOf } from '../../bench/report/flame.ts'
+import type { Findings } from '../../bench/report/json.ts'
+import { columns, formatPercent, formatTime, label } from '../../bench/report/markdown.ts'
+import { ROOFLINE_WIDTH, rooflineBody } from '../../bench/report/roofline.ts'
+import { median } from '../../bench/statistics.ts'
+import { boundOf } from '../../bench/step-costs.ts'
+import { timeCalls, timeSteps } from '../../bench/stopwatch.ts'
+import type { CompileOptions } from '../../compile/options.ts'
+import { loadOnnx, type OnnxModel } from '../../formats/onnx/load.ts'
+import { saveOnnx } from '../../formats/onnx/save.ts'
+import { elements } from '../../tensor/shape.ts'
+import { messageOf } from '../../util/errors.ts'
+import { svgDocument, text } from '../../util/svg.ts'
+import { choices, count, isas, measuring, oneOf, output, plot } from '../bench/options.ts'
+import { type Section, Session } from '../bench/session.ts'
+import { type Command, UsageError } from '../command.ts'
+
+const { filter: _, ...repeating } = measuring
+
+export const command: Command = {
+  summary: 'where the time of a network goes, step by step, and what would help',
+  usage: 'FILE.onnx [options]',
+  description: `Measures every step of a network's plan in C++, on one thread, and lists them by cost: problem (in
+oneDNN's letters), algorithm, layout, what is fused into it, time, share, and what bounds it: multiply-adds at
+the peak, weights at the bandwidth of the memory that holds all of them, or input and output at that of the
+level that holds these; all three measured at the beginning. For the steps that cost most, a sentence on what
+would help. FILE may also be a list of layers (.txt) or a name of kernelet bench models.`,
+  options: {
+    input: { type: 'string', value: 'SHAPE', help: 'of one image, 3x224x224, where the file leaves it open' },
+    batch: { ...choices.batch, value: 'N', help: 'images a call; default 1' },
+    isa: { ...choices.isa, value: 'NAME', help: 'instruction set; default: the best here' },
+    numerics: { type: 'string', value: 'NAME', help: 'exact (the default) or fastest' },
+    top: { type: 'string', value: 'N', help: 'steps to list; default 20' },
+    ...repeating,
+    ...output,
+    plot: { ...plot, help: 'draw a flame graph of the network and its roofline as SVG' },
+  },
+  examples: [
+    ['kernelet profile net.onnx', 'why is it slow here?'],
+    ['kernelet profile net.onnx --batch 8 --plot net.svg', 'eight images, with a picture'],
+    ['kernelet profile mobilenet-v2 --isa avx2', 'a network that kernelet makes itself'],
+  ],
+  positionals: true,
+  async run(values, files) {
+    const [file] = files
+    if (file === undefined || files.length > 1) throw new UsageError('profile: expected one file')
+    const [isa, ...tiers] = isas(values)
+    const [numerics, ...kinds] = oneOf(['exact', 'fastest'] as const, values, 'numerics')
+    if (tiers.length > 0 || kinds.length > 0) {
+      throw new UsageError('profile: expected one instruction set and one kind of numerics')
+    }
+    const batch = count(String(values.batch ?? 1), 'batch')
+    const top = count(String(values.top ?? 20), 'top')
+    const inputShape = values.input === undefined ? undefined : imageShape(String(values.input))
+    const model = networkNames().includes(file) || file.endsWith('.txt') ? listed(file) : loadOnnx(file)
+    const shape = imageShapeOf(model, inputShape)
+    const input = uniform(batch * elements(shape), -1, 1, 7)
+    const options = { isa: isa!, threads: 1, inputShape: shape }
+    const net = compiled(model, { ...options, numerics: numerics! })
+    const fastest = numerics === 'exact' ? compiled(model, { ...options, numerics: 'fastest' }) : undefined
+    const session = new Session(values)
+    const name = basename(file).replace(/\.(onnx|txt)$/, '')
+    const subject = subjectOf(session, { name, net, input, batch, isa: isa! })
+    const measured = await session.measure([stepsOf(subject), callOf(subject)])
+    const winograd = fastest && timesOf(fastest, input)
+    const exact = { ...options, numerics: numerics! }
+    const others = ['', ...callsOtherwise(model, exact, input, fastest)]
+    net.dispose()
+    fastest?.dispose()
+    const call = measured.at(-1)!
+    const steps = measured.slice(0, -1).map((one, i): Step => {
+      const step = subject.steps[i]!
+      const limit = subject.limits[i]!
+      const judged = { step, limit, ns: one.p50, fastest: winograd?.get(step.names[0]!) }
+      const advice = adviceOf(judged, lanesOf(isa!), batch)
+      return { ...one, labels: { ...one.labels, advice }, step, limit, advice }
+    })
+    return session.report([report(session, subject, steps, call, others, top)], (findings) =>
+      draw(subject.name, findings, steps),
+    )
+  },
+}
+
+function imageShape(given: string): number[] {
+  try {
+    return shapeOf(given, '--input')
+  } catch (error) {
+    throw new UsageError(messageOf(error))
+  }
+}
+
+/** As `bench models` measures it: written as ONNX, and read again. */
+function listed(file: string) {
+  return loadOnnx(saveOnnx(readNetwork(file)))
+}
+
+interface Subject {
+  name: string
+  net: Compiled
+  input: Float32Array
+  batch: number
+  isa: string
+  /** GFLOP/s of one thread. */
+  peak: number
+  steps: readonly StepDescription[]
+  limits: readonly Limit[]
+}
+
+function subjectOf(session: Session, given: Omit<Subject, 'peak' | 'steps' | 'limits'>): Subject {
+  const { net, batch, isa } = given
+  const { steps, batchLanes } = net.describe()
+  const together = batchLanes > 0 && batch >= batchLanes ? batchLanes : 1
+  const peak = session.roof.peak(isa, 1)
+  return { ...given, peak, steps, limits: limitsOf(steps, batch, together, peak, session.roof) }
+}
+
+/** A step that was measured. */
+interface Step extends Benchmark {
+  step: StepDescription
+  limit: Limit
+  advice: string
+}
+
+function stepsOf({ name, net, input, batch, isa, peak, steps, limits }: Subject): Source {
+  const facts = steps.map(
+    (step, i): Facts => ({
+      name: `profile/${name}/${String(i).padStart(3, '0')}/${step.names.join('+')}/batch:${batch}/isa:${isa}`,
+      labels: {
+        step: step.names.join(' + '),
+        problem: step.problem,
+        algorithm: step.algorithm + (step.strip ? `, ${step.strip} rows` : ''),
+        layout: step.layout,
+        tile: step.tile,
+        fused: step.epilogue,
+        bound: limits[i]!.name,
+        isa,
+      },
+      batch,
+      threads: 1,
+      flops: limits[i]!.costs.flops * batch,
+      peak,
+    }),
+  )
+  return {
+    facts,
+    open: () => ({
+      sample: timeSteps((iterations) => net.profile(input, iterations)),
+      close: () => {},
+      counters: limits.map(({ ns, costs: { flops, weights, values } }) => ({
+        bound_ns: ns,
+        flops_per_byte: (flops * batch) / (weights + values * batch),
+        weight_bytes: weights,
+        value_bytes: values * batch,
+      })),
+    }),
+  }
+}
+
+function callOf({ name, net, input, batch, isa, peak, limits }: Subject): Source {
+  const flops = limits.reduce((sum, { costs }) => sum + costs.flops, 0) * batch
+  const labels = { step: 'call', isa }
+  return {
+    facts: [
+      { name: `profile/${name}/call/batch:${batch}/isa:${isa}`, labels, batch, threads: 1, flops, peak },
+    ],
+    open: () => {
+      const sample = timeCalls(() => void net.run(input))
+      return { sample: async (ms) => [await sample(ms)], close: () => {} }
+    },
+  }
+}
+
+function lanesOf(isa: string): number {
+  return isa === 'avx512' ? 16 : isa === 'avx2' ? 8 : isa === 'scalar' ? 1 : 4
+}
+
+/** Nanoseconds by the name of a step's first operation: for the one question whether Winograd pays. */
+function timesOf(net: Compiled, input: Float32Array): ReadonlyMap<string, number> {
+  net.run(input)
+  const runs = Array.from({ length: 3 }, () => net.profile(input, 5))
+  const winograd = runs[0]!.map(({ names, algorithm }, i): [string, number] => [
+    algorithm === 'winograd' ? names[0]! : '',
+    median(runs.map((run) => run[i]!.ns)),
+  ])
+  return new Map(winograd)
+}
+
+/** A step is worth a sentence from this share of the time on. */
+const WORTH = 0.02
+
+function report(
+  session: Session,
+  { name, batch, peak, limits }: Subject,
+  steps: readonly Step[],
+  call: Benchmark,
+  others: readonly string[],
+  top: number,
+): Section {
+  const total = steps.reduce((sum, { p50 }) => sum + p50, 0)
+  const sorted = [...steps].sort((a, b) => b.p50 - a.p50)
+  const rest = sorted.slice(top).reduce((sum, { p50 }) => sum + p50, 0)
+  const costs = limits.map((limit) => limit.costs)
+  const bound = boundOf(costs, batch, peak, session.roof)
+  let sum = 0
+  const half = sorted.findIndex(({ p50 }) => {
+    sum += p50
+    return sum >= total / 2
+  })
+  const notes = [
+    ...(rest > 0
+      ? [`… and ${sorted.length - top} steps more: ${formatTime(rest)}, ${formatPercent(rest / total)}.\n`]
+      : []),
+    `${batch === 1 ? 'One image takes' : `${batch} images take`} ${formatTime(call.p50)} on one thread; its steps, each ` +
+      `on its own, ${formatTime(total)}, half of it in ${half + 1} of ${steps.length}. What multiplies takes ` +
+      `${formatTime(bound)} at the least, ${formatPercent(bound / call.p50)} of the time.\n`,
+    ...sentences(
+      sorted.slice(0, top).filter(({ p50 }) => p50 >= WORTH * total),
+      total,
+    ),
+    ...others,
+  ]
+  return {
+    title: `${name}, batch ${batch}: steps by cost`,
+    columns: [
+      { title: 'step', cell: ({ labels }) => shortened(labels.step!) },
+      label('problem'),
+      label('algorithm'),
+      label('layout'),
+      label('fused'),
+      { ...columns.p50, title: 'time' },
+      { title: 'share', right: true, cell: ({ p50 }) => formatPercent(p50 / total) },
+      columns.gflops,
+      label('bound', 'bound by'),
+      { title: 'of it', right: true, cell: ({ counters, p50 }) => formatPercent(counters.bound_ns! / p50) },
+    ],
+    benchmarks: sorted,
+    rows: top,
+    notes,
+  }
+}
+
+/** What would help, once for all steps of which it is true. */
+function sentences(steps: readonly Step[], total: number): string[] {
+  const groups = new Map<string, Step[]>()
+  for (const step of steps) groups.set(step.advice, [...(groups.get(step.advice) ?? []), step])
+  return [...groups].map(([advice, all]) => {
+    const share = all.reduce((sum, { p50 }) => sum + p50, 0) / total
+    return `- ${all.map(({ labels }) => shortened(labels.step!)).join(', ')} (${formatPercent(share)}): ${advice}`
+  })
+}
+
+/** Milliseconds of a call otherwise: what that is worth to be told. */
+function callsOtherwise(
+  model: OnnxModel,
+  options: CompileOptions,
+  input: Float32Array,
+  fastest: Compiled | undefined,
+): string[] {
+  const timed = (net: Compiled): string => {
+    net.run(input)
+    const times = Array.from({ length: 9 }, () => {
+      const begin = performance.now()
+      net.run(input)
+      return performance.now() - begin
+    })
+    net.dispose()
+    return formatTime(median(times) * 1e6)
+  }
+  const { usable } = native().threads()
+  return [
+    ...(fastest?.describe().steps.some(({ algorithm }) => algorithm === 'winograd')
+      ? [`With numerics 'fastest' a call takes ${timed(fastest)}.`]
+      : []),
+    ...(usable > 1
+      ? [`On ${usable} threads it takes ${timed(compiled(model, { ...options, threads: usable }))}.`]
+      : []),
+  ]
+}
+
+/** The first name, from its end; how many more there are. */
+function shortened(names: string): string {
+  const [first = '', ...others] = names.split(' + ')
+  const end = first.length > 40 ? `…${first.slice(-39)}` : first
+  return others.length > 0 ? `${end} + ${others.length}` : end
+}
+
+const LEFT = 16
+const HEAD = 56
+
+function draw(name: string, findings: Findings, steps: readonly Step[]): string {
+  const title = `${name}: where the time goes`
+  const total = steps.reduce((sum, { p50 }) => sum + p50, 0)
+  const flame = flameBody(
+    name,
+    steps.map(({ labels, p50, step, limit }) => ({
+      path: pathOf(labels.step!.split(' + ')[0]!),
+      ns: p50,
+      kind: step.macs === 0 ? 'other' : limit.kind === 'compute' ? 'accent' : 'warm',
+      hint: `${labels.step}, ${labels.problem}, ${labels.algorithm}`,
+    })),
+    LEFT,
+    ROOFLINE_WIDTH - LEFT,
+  )
+  const shown = steps
+    .filter(({ flops, p50 }) => flops > 0 && p50 > 0.01 * total)
+    .sort((a, b) => b.p50 - a.p50)
+    .slice(0, 40)
+  const roofline = rooflineBody(
+    findings,
+    'Steps of 1 % of the time and more on the roofline',
+    shown.map((one) => ({
+      name: `${shortened(one.labels.step!)}, ${formatPercent(one.p50 / total)}`,
+      intensity: one.counters.flops_per_byte!,
+      gflops: one.gflops,
+    })),
+  )
+  return svgDocument(ROOFLINE_WIDTH, HEAD + flame.height + 20 + roofline.height, title, [
+    text(LEFT, 26, title, { kind: 'title' }),
+    text(
+      LEFT,
+      44,
+      'innermost row: blue multiplies, orange waits for weights or values, grey multiplies nothing',
+      {
+        kind: 'soft',
+      },
+    ),
+    `<g transform="translate(0 ${HEAD})">`,
+    ...flame.body,
+    '</g>',
+    `<g transform="translate(0 ${HEAD + flame.height + 20})">`,
+    ...roofline.body,
+    '</g>',
+  ])
+}

@@ -1,0 +1,374 @@
+/**
+ * The package as others use it: packed, installed, and then
+ *
+ *   - run by Node 20 to 26, Bun and Deno, and by Bun for musl with musl's own loader; refused by Node 18 in a sentence
+ *   - bundled by esbuild, rollup, webpack, vite and ncc: the bundle runs where kernelet is installed, and says to mark it
+ *     external where it is not
+ *   - traced by @vercel/nft: the files that it names are enough
+ *   - used in tests of Jest (modules and CommonJS) and vitest (every pool), and in TypeScript that is CommonJS
+ *
+ * Each reads a digit from a picture and runs an ONNX model, and prints the same bits. tests/consumers/package.json has
+ * the versions. Takes the npm registry and prebuilds/; linux-x64 only, for the runtimes' binaries.
+ */
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { capture, die, root, run, which } from './util.mjs'
+
+if (process.platform !== 'linux' || process.arch !== 'x64') die('check-consumers: linux-x64 only', 0)
+if (!existsSync(join(root, 'prebuilds/linux-x64/kernelet.node')))
+  die('check-consumers: npm run prebuilds comes first')
+const npm = which('npm') ?? die('check-consumers: npm was not found')
+const node = process.execPath
+
+const home = mkdtempSync(join(tmpdir(), 'kernelet-consumers-'))
+process.on('exit', () => rmSync(home, { recursive: true, force: true }))
+const modules = join(home, 'node_modules')
+const tools = join(root, 'tests/consumers')
+if (!existsSync(join(tools, 'node_modules/esbuild'))) {
+  run(npm, ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: tools, quiet: true })
+}
+// every tool in its place, kernelet beside them
+run('cp', ['-al', join(tools, 'node_modules'), modules])
+const packed = JSON.parse(
+  run(npm, ['pack', '--json', '--pack-destination', home, '--ignore-scripts'], { quiet: true }),
+)[0]
+const kernelet = join(modules, 'kernelet')
+mkdirSync(kernelet)
+run('tar', ['xzf', join(home, packed.filename), '-C', kernelet, '--strip-components=1'])
+cpSync(join(root, 'node_modules/node-gyp-build'), join(modules, 'node-gyp-build'), { recursive: true })
+
+const picture = join(root, 'examples/digits/7-large-1600x1200.png')
+const model = join(root, 'tests/fixtures/residual.dynamo.onnx')
+const work = `
+const { digit } = DigitClassifier.load().classify(readFileSync(${JSON.stringify(picture)}))
+const net = loadOnnx(${JSON.stringify(model)}).compile()
+const image = Float32Array.from({ length: net.inputShape.reduce((a, b) => a * b) }, (_, i) => Math.sin(i))
+const said = digit + ' ' + Buffer.from(new Float32Array(net.run(image)).buffer).toString('hex')`
+// on a thread of its own, whose file must be found as well
+const later = `
+DigitClassifier.load()
+  .classifyAsync(readFileSync(${JSON.stringify(picture)}))
+  .then((late) => console.log(late.digit === digit ? said : 'another digit'))`
+write(
+  'main.mjs',
+  `import { readFileSync } from 'node:fs'\nimport { DigitClassifier, loadOnnx } from 'kernelet'${work}${later}\n`,
+)
+write(
+  'main.cjs',
+  `const { readFileSync } = require('node:fs')\nconst { DigitClassifier, loadOnnx } = require('kernelet')${work}${later}\n`,
+)
+write('package.json', '{ "private": true, "type": "module" }')
+const bunVersion = JSON.parse(readFileSync(join(tools, 'package.json'), 'utf8')).optionalDependencies[
+  '@oven/bun-linux-x64'
+]
+const bin = (name, file) => join(modules, name, file)
+
+function write(name, text) {
+  const file = join(home, name)
+  mkdirSync(dirname(file), { recursive: true })
+  writeFileSync(file, text)
+  return file
+}
+
+/** @type {[string, () => void][]} */
+const steps = []
+const step = (name, action) => steps.push([name, action])
+
+function output(command, args, options = {}) {
+  const { status, stdout, stderr } = capture(command, args, { cwd: home, ...options })
+  if (status !== 0)
+    throw new Error(`${[command, ...args].join(' ')}: exit code ${status}\n${stdout}${stderr}`)
+  return stdout
+}
+
+const right = output(node, ['main.mjs'])
+if (!/^7 [0-9a-f]{8,}\n$/.test(right)) die(`check-consumers: node printed ${right}`)
+function same(command, args, options) {
+  const said = output(command, args, options)
+  if (!said.includes(right.trim())) throw new Error(`expected ${right}but it printed ${said}`)
+}
+
+// ---------------------------------------------------------------- runtimes
+step('Node, require', () => same(node, ['main.cjs']))
+for (const version of [22, 24, 26]) {
+  const other = bin(`node${version}`, 'bin/node')
+  step(`Node ${version}, import and require`, () => {
+    same(other, ['main.mjs'])
+    same(other, ['main.cjs'])
+  })
+}
+step('Node 18 is refused in a sentence', () => {
+  const { status, stderr } = capture(bin('node18', 'bin/node'), ['main.mjs'], { cwd: home })
+  if (status === 0 || !/^Error: kernelet needs Node\.js 20\.19, 22\.12 or newer; this is v18/m.test(stderr))
+    throw new Error(stderr)
+})
+step('Node, frozen intrinsics', () => same(node, ['--frozen-intrinsics', 'main.mjs']))
+step('Bun', () => same(bin('@oven/bun-linux-x64', 'bin/bun'), ['main.mjs']))
+step('Deno', () =>
+  same(bin('@deno/linux-x64-glibc', 'deno'), ['run', '-A', '--node-modules-dir=manual', 'main.mjs'], {
+    env: { DENO_NO_UPDATE_CHECK: '1' },
+  }),
+)
+step('Bun for musl, by musl’s loader', () => same(...muslBun(['main.mjs'])))
+
+/**
+ * Bun for musl asks for a libstdc++, which Debian has for glibc only: that one, with the few functions of glibc that it
+ * misses. kernelet's binary and Bun use musl's own C library.
+ */
+function muslBun(args) {
+  const loader = '/lib/ld-musl-x86_64.so.1'
+  if (!existsSync(loader)) throw new Error('musl is not installed (Debian: musl)')
+  const folder = join(home, 'musl')
+  if (!existsSync(folder)) {
+    mkdirSync(folder)
+    const missing = write(
+      'musl/missing.c',
+      `
+typedef unsigned long size_t; struct tm;
+extern size_t strftime_l(char*, size_t, const char*, const struct tm*, void*);
+size_t __strftime_l(char* to, size_t size, const char* format, const struct tm* time, void* locale) { return strftime_l(to, size, format, time, locale); }
+char __libc_single_threaded = 0;
+unsigned arc4random(void) { return 4; }
+int _dl_find_object(void* address, void* result) { return -1; }
+int __cxa_thread_atexit_impl(void (*function)(void*), void* object, void* module) { return 0; }
+unsigned __cpu_model[4];
+int __cpu_indicator_init(void) { return 0; }
+`,
+    )
+    run('cc', ['-shared', '-fPIC', '-nostdlib', '-o', join(folder, 'ld-linux-x86-64.so.2'), missing])
+    // npm installs it on systems with musl only
+    const [{ filename }] = JSON.parse(
+      run(npm, ['pack', '--json', `@oven/bun-linux-x64-musl@${bunVersion}`], { cwd: folder, quiet: true }),
+    )
+    run('tar', ['xzf', filename, '--strip-components=2', 'package/bin/bun'], { cwd: folder })
+    for (const [name, from] of [
+      ['libstdc++.so.6', output('cc', ['-print-file-name=libstdc++.so.6']).trim()],
+      ['libgcc_s.so.1', output('cc', ['-print-file-name=libgcc_s.so.1']).trim()],
+      ['libc.musl-x86_64.so.1', loader],
+    ]) {
+      symlinkSync(from, join(folder, name))
+    }
+  }
+  const bun = join(folder, 'bun')
+  return [loader, ['--library-path', folder, '--preload', join(folder, 'ld-linux-x86-64.so.2'), bun, ...args]]
+}
+
+// ---------------------------------------------------------------- bundlers
+const bundlers = {
+  'esbuild, modules': (out) => {
+    output(node, [
+      bin('esbuild', 'bin/esbuild'),
+      'main.mjs',
+      '--bundle',
+      '--platform=node',
+      '--format=esm',
+      `--outfile=${out}.mjs`,
+      '--log-level=error',
+    ])
+    return `${out}.mjs`
+  },
+  'esbuild, CommonJS': (out) => {
+    output(node, [
+      bin('esbuild', 'bin/esbuild'),
+      'main.mjs',
+      '--bundle',
+      '--platform=node',
+      '--format=cjs',
+      `--outfile=${out}.cjs`,
+      '--log-level=error',
+    ])
+    return `${out}.cjs`
+  },
+  rollup: (out) => {
+    output(node, [
+      bin('rollup', 'dist/bin/rollup'),
+      'main.mjs',
+      '-p',
+      'node-resolve',
+      '-p',
+      'commonjs',
+      '-f',
+      'es',
+      '-o',
+      `${out}.mjs`,
+      '--silent',
+    ])
+    return `${out}.mjs`
+  },
+  webpack: (out) => {
+    write(
+      'webpack.cjs',
+      `require('webpack')({
+      mode: 'production', target: 'node', entry: './main.mjs', context: ${JSON.stringify(home)},
+      experiments: { outputModule: true }, output: { path: ${JSON.stringify(dirname(out))}, filename: 'bundle.mjs', module: true, chunkFormat: 'module' },
+    }, (error, stats) => { if (error || stats.hasErrors()) { console.error(error ?? stats.toString()); process.exitCode = 1 } })`,
+    )
+    output(node, ['webpack.cjs'])
+    return join(dirname(out), 'bundle.mjs')
+  },
+  'vite, for a server': (out) => {
+    write(
+      'vite.mjs',
+      `import { build } from 'vite'
+      await build({ configFile: false, logLevel: 'error', root: ${JSON.stringify(home)}, ssr: { noExternal: true },
+        build: { ssr: 'main.mjs', outDir: ${JSON.stringify(dirname(out))}, rollupOptions: { output: { entryFileNames: 'bundle.mjs' } } } })`,
+    )
+    output(node, ['vite.mjs'])
+    return join(dirname(out), 'bundle.mjs')
+  },
+  ncc: (out) => {
+    output(node, [bin('@vercel/ncc', 'dist/ncc/cli.js'), 'build', 'main.mjs', '-o', dirname(out), '-q'])
+    return existsSync(join(dirname(out), 'index.mjs'))
+      ? join(dirname(out), 'index.mjs')
+      : join(dirname(out), 'index.js')
+  },
+}
+for (const [i, [name, bundle]] of Object.entries(bundlers).entries()) {
+  step(`${name}: the bundle runs beside node_modules, and says what to do without`, () => {
+    const folder = join(home, `bundle-${i}`)
+    mkdirSync(folder)
+    const file = bundle(join(folder, 'bundle'))
+    same(node, [file])
+    const alone = mkdtempSync(join(tmpdir(), 'kernelet-alone-'))
+    try {
+      cpSync(folder, alone, { recursive: true })
+      if (!file.endsWith('.cjs')) writeFileSync(join(alone, 'package.json'), '{ "type": "module" }')
+      const { status, stderr } = capture(node, [join(alone, file.slice(folder.length + 1))], { cwd: alone })
+      if (status === 0) return // it brought what it needs
+      if (!/kernelet was bundled into .*Mark it external/.test(stderr))
+        throw new Error(`without node_modules: ${stderr}`)
+    } finally {
+      rmSync(alone, { recursive: true, force: true })
+    }
+  })
+}
+step('esbuild --external:kernelet, as that error says', () => {
+  const out = join(home, 'external.mjs')
+  output(node, [
+    bin('esbuild', 'bin/esbuild'),
+    'main.mjs',
+    '--bundle',
+    '--platform=node',
+    '--format=esm',
+    `--outfile=${out}`,
+    '--external:kernelet',
+    '--log-level=error',
+  ])
+  same(node, [out])
+})
+step('@vercel/nft: what it traces is enough, as in a Lambda', () => {
+  const list = JSON.parse(
+    output(node, [
+      '--input-type=module',
+      '-e',
+      `
+      import { nodeFileTrace } from '@vercel/nft'
+      const { fileList } = await nodeFileTrace(['main.mjs'], { base: ${JSON.stringify(home)}, processCwd: ${JSON.stringify(home)} })
+      console.log(JSON.stringify([...fileList]))`,
+    ]),
+  )
+  const folder = mkdtempSync(join(tmpdir(), 'kernelet-traced-'))
+  try {
+    for (const file of list) cpSync(join(home, file), join(folder, file), { recursive: true })
+    same(node, ['main.mjs'], { cwd: folder })
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+})
+
+// ---------------------------------------------------------------- test runners
+const body = (test) =>
+  `${test}('a digit and a model', () => {${work}\n  expect(said).toBe(${JSON.stringify(right.trim())})\n})\n`
+step('vitest, every pool', () => {
+  write(
+    'unit/vitest.test.mjs',
+    `import { readFileSync } from 'node:fs'\nimport { expect, test } from 'vitest'\nimport { DigitClassifier, loadOnnx } from 'kernelet'\n${body('test')}`,
+  )
+  for (const pool of ['forks', 'threads', 'vmThreads', 'vmForks']) {
+    output(node, [bin('vitest', 'vitest.mjs'), 'run', '--pool', pool, 'unit/vitest.test.mjs'])
+  }
+})
+step('Jest, CommonJS', () => {
+  write('jest-cjs/package.json', '{ "private": true }')
+  write(
+    'jest-cjs/digit.test.cjs',
+    `const { readFileSync } = require('node:fs')\nconst { DigitClassifier, loadOnnx } = require('kernelet')\n${body('test')}`,
+  )
+  output(node, [
+    bin('jest', 'bin/jest.js'),
+    '--rootDir',
+    join(home, 'jest-cjs'),
+    '--testMatch',
+    '**/*.test.cjs',
+    '--silent',
+  ])
+})
+step('Jest, modules', () => {
+  write('jest-esm/package.json', '{ "private": true, "type": "module" }')
+  write(
+    'jest-esm/digit.test.mjs',
+    `import { readFileSync } from 'node:fs'\nimport { DigitClassifier, loadOnnx } from 'kernelet'\n${body('test')}`,
+  )
+  output(node, [
+    '--experimental-vm-modules',
+    bin('jest', 'bin/jest.js'),
+    '--rootDir',
+    join(home, 'jest-esm'),
+    '--testMatch',
+    '**/*.test.mjs',
+    '--silent',
+  ])
+})
+
+// ---------------------------------------------------------------- TypeScript that is CommonJS
+for (const [module, resolution] of [
+  ['commonjs', 'node10'],
+  ['nodenext', 'nodenext'],
+  ['preserve', 'bundler'],
+]) {
+  step(`TypeScript, module ${module}, resolution ${resolution}: types are found`, () => {
+    write(
+      'typed/use.ts',
+      `import { LeNet5 } from 'kernelet'
+       const shape: readonly number[] = LeNet5.pretrained().compile({ inputShape: [1, 28, 28] }).outputShape
+       console.log(shape)`,
+    )
+    write('typed/package.json', '{ "private": true, "type": "commonjs" }')
+    const compilerOptions = {
+      noEmit: true,
+      strict: true,
+      target: 'es2022',
+      types: ['node'],
+      typeRoots: [join(root, 'node_modules/@types')],
+      module,
+      moduleResolution: resolution,
+    }
+    write('typed/tsconfig.json', JSON.stringify({ compilerOptions, files: ['use.ts'] }))
+    output(node, [bin('typescript', 'bin/tsc'), '-p', 'typed'])
+  })
+}
+
+const only = process.argv[2]
+let wrong = 0
+for (const [name, action] of steps) {
+  if (only && !name.includes(only)) continue
+  const start = performance.now()
+  try {
+    action()
+    console.log(`ok    ${name} (${((performance.now() - start) / 1000).toFixed(1)} s)`)
+  } catch (error) {
+    wrong++
+    console.log(`FAIL  ${name}: ${error.message}`)
+  }
+}
+if (wrong > 0) die(`check-consumers: ${wrong} of ${steps.length} failed`)
