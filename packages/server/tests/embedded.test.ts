@@ -1,9 +1,9 @@
 import { context, type Span, type SpanContext, TraceFlags, trace } from '@opentelemetry/api'
 import fastify from 'fastify'
-import { afterAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { createServer } from '../lib/server.ts'
 import { settingsOf } from '../lib/settings.ts'
-import { binary, json } from './helpers.ts'
+import { atEnd, binary, json } from './helpers.ts'
 
 const call = binary(
   {
@@ -20,7 +20,7 @@ test('a plugin below a prefix leaves the other routes as they are', async () => 
   app.post('/echo', async (request) => request.body)
   app.register(createServer(), { prefix: '/ai' })
   await app.ready()
-  afterAll(() => app.close())
+  atEnd(() => app.close())
   expect((await app.inject('/mine')).headers['x-frame-options']).toBeUndefined()
   expect(
     (await app.inject({ method: 'POST', url: '/echo', headers: json, payload: '{"a":1}' })).json(),
@@ -67,12 +67,12 @@ test('an inference is a span of OpenTelemetry, where that is there', async () =>
       },
     }),
   })
-  afterAll(() => trace.disable())
+  atEnd(() => trace.disable())
   expect(context.active()).toBeDefined()
   const app = fastify()
   app.register(createServer())
   const address = await app.listen({ port: 0 })
-  afterAll(() => app.close())
+  atEnd(() => app.close())
   const response = await fetch(`${address}/v2/models/digits/infer`, {
     method: 'POST',
     headers: { ...call.headers, connection: 'close' },

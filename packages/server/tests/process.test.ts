@@ -4,16 +4,16 @@ import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { Agent, get } from 'node:http'
 import { connect } from 'node:net'
 import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { clients, digit, send, start as startProgram, workersOf } from '../bench/load.mjs'
 import { malform } from '../bench/malformed.mjs'
 import { InferenceClient } from '../lib/client.ts'
-import { folder, noise, root, saveSmall, writeToken } from './helpers.ts'
+import { atEnd, folder, noise, root, saveSmall, writeToken } from './helpers.ts'
 
 /** Starts `kernelet serve`, and sees to its end. */
 async function start(...args: string[]) {
   const program = await startProgram(...args)
-  afterAll(() => void program.child.kill('SIGKILL'))
+  atEnd(() => program.child.kill('SIGKILL'))
   return program
 }
 
