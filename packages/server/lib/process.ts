@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { rm } from 'node:fs/promises'
 import { Server, type Socket } from 'node:net'
-import { setTimeout as pause } from 'node:timers/promises'
+import { setTimeout as pause, setImmediate as turn } from 'node:timers/promises'
 import fastify, { type FastifyInstance, LogController } from 'fastify'
 import type { Core, Log } from './core.ts'
 import { serveGrpc } from './grpc/server.ts'
@@ -12,8 +12,9 @@ import type { Settings } from './settings.ts'
 /** Milliseconds that a client may take to send its headers, and a whole request. */
 const HEADERS = 10_000
 const REQUEST = 30_000
-/** Milliseconds that an end is announced, and that idle connections have to hear of it. */
+/** Milliseconds that an end is announced before it begins, and that idle connections have to hear of it. */
 const FAREWELL = 150
+const IDLE = 1000
 
 /** Without what HTTP's own does: close idle connections at once. */
 const stopListening = Server.prototype.close
@@ -67,13 +68,14 @@ export async function serveHere(settings: Settings, options: Surroundings = {}):
     const begin = performance.now()
     // Who asks whether it is ready hears that it is not, before anybody is refused.
     await pause(Math.min(FAREWELL, settings.grace / 4))
-    // No more connections, in all processes; then those there are, are told to close in an answer: nobody is sent away
+    // Just after those that wait have been accepted: no more connections, in all processes; then those there are, are told to close in an answer: nobody is sent away
     // to come back at a closing door. One closed while its next request is on the way would lose that, so idle ones
     // stay for a moment.
+    await turn()
     const closed = new Promise<void>((resolve) => stopListening.call(app.server, () => resolve()))
     await pause(Math.min(FAREWELL, settings.grace / 4))
     farewell = true
-    await pause(Math.min(FAREWELL, settings.grace / 4))
+    await Promise.race([closed, pause(Math.min(IDLE, settings.grace / 4))])
     app.server.closeIdleConnections()
     let whole = true
     const timer = setTimeout(

@@ -3,12 +3,12 @@ import { join } from 'node:path'
 import { credentials, loadPackageDefinition, Metadata, type ServiceError, status } from '@grpc/grpc-js'
 import { loadSync } from '@grpc/proto-loader'
 import fastify from 'fastify'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { serveGrpc } from '../lib/grpc/server.ts'
 import { bytesOf } from '../lib/protocol/datatypes.ts'
 import { partsOf } from '../lib/server.ts'
 import { type ServerOptions, settingsOf } from '../lib/settings.ts'
-import { folder, noise, root, saveSmall, writeToken } from './helpers.ts'
+import { atEnd, folder, noise, root, saveSmall, writeToken } from './helpers.ts'
 
 type Answer = Record<string, unknown> & {
   outputs: { name: string; shape: number[]; datatype: string }[]
@@ -41,7 +41,7 @@ async function clientOf(options: ServerOptions) {
   await app.ready()
   const server = await serveGrpc(core, settings)
   const client = new inference.GRPCInferenceService(`127.0.0.1:${server.port}`, credentials.createInsecure())
-  afterAll(async () => {
+  atEnd(async () => {
     client.close()
     await server.drain()
     await app.close()
@@ -77,6 +77,7 @@ describe('gRPC', () => {
       name: 'small',
       versions: ['1'],
       platform: 'kernelet',
+      properties: {},
       inputs: [{ name: 'input', datatype: 'FP32', shape: [-1, 1, 8, 8] }],
       outputs: [{ name: 'output', datatype: 'FP32', shape: [-1, 3] }],
     })

@@ -10,10 +10,20 @@ import { type ServerOptions, settingsOf } from '../lib/settings.ts'
 
 export const root: string = fileURLToPath(new URL('../../..', import.meta.url))
 
+const ends: (() => unknown)[] = []
+afterAll(async () => {
+  for (const end of ends.reverse()) await end()
+})
+
+/** Is done when the tests of the file have ended, whatever became of them. */
+export function atEnd(end: () => unknown): void {
+  ends.push(end)
+}
+
 /** A folder that goes when the tests of the file have ended. */
 export function folder(): string {
   const path = mkdtempSync(join(tmpdir(), 'kernelet-server-'))
-  afterAll(() => rmSync(path, { recursive: true, force: true }))
+  atEnd(() => rmSync(path, { recursive: true, force: true }))
   return path
 }
 
@@ -43,7 +53,7 @@ export async function serverOf(
   const app = fastify()
   await app.register(partsOf(settingsOf(options), { alone: true, ...surroundings }).plugin)
   await app.ready()
-  afterAll(() => app.close())
+  atEnd(() => app.close())
   return app
 }
 

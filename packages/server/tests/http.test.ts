@@ -26,6 +26,7 @@ describe('the server and its models', () => {
     const get = async (url: string) => (await app.inject(url)).json()
     expect(await get('/v2/health/live')).toEqual({ live: true })
     expect(await get('/v2/health/ready')).toEqual({ ready: true })
+    expect(await get('/v2/')).toEqual(await get('/v2'))
     expect(await get('/v2')).toMatchObject({
       name: 'kernelet',
       extensions: ['binary_tensor_data', 'classification', 'model_repository'],
@@ -109,6 +110,24 @@ describe('inference', () => {
     ])
     const bytes = Uint8Array.from(response.rawPayload.subarray(length))
     expect(new Float32Array(bytes.buffer)).toEqual(expected(images))
+  })
+
+  test("a body without a type, as Triton's client for Python sends it", async () => {
+    const { payload, headers } = binary(
+      {
+        inputs: [{ ...names, shape: [1, 1, 8, 8], parameters: { binary_data_size: 256 } }],
+        outputs: [{ name: 'output', parameters: { binary_data: false } }],
+      },
+      noise(64),
+    )
+    const { 'content-type': _, ...rest } = headers
+    const response = await app.inject({
+      method: 'POST',
+      url: '/v2/models/small/infer',
+      payload,
+      headers: rest,
+    })
+    expect(response.json().outputs[0].data).toEqual(Array.from(expected(noise(64))))
   })
 
   test('FP16 and UINT8 are brought to the floats of the model', async () => {

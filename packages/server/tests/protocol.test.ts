@@ -89,6 +89,21 @@ test('a shape that says more than there is takes no memory', () => {
   expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(2 ** 20)
 })
 
+test('JSON that was read before is read with the numbers of now', () => {
+  const input = { name: 'a', datatype: 'UINT8', shape: [3], parameters: { binary_data_size: 3 } }
+  const text = Buffer.from(JSON.stringify({ inputs: [input] }))
+  const read = (...bytes: number[]) =>
+    readBinaryCall(Buffer.concat([text, Buffer.from(bytes)]), String(text.length))
+  for (const bytes of [
+    [1, 2, 3],
+    [4, 5, 6],
+    [7, 8, 9],
+  ])
+    expect([...read(...bytes).inputs[0]!.bytes]).toEqual(bytes)
+  expect(() => read(1, 2)).toThrow(/3 but 2 bytes are left/)
+  expect(() => read(1, 2, 3, 4)).toThrow(/add up to 3 bytes but 4 follow/)
+})
+
 describe('refused, in a sentence', () => {
   const cases: [string, unknown, RegExp][] = [
     ['no object', [], /The body must be an object/],

@@ -70,7 +70,6 @@ export function routes(
         },
       )
     }
-    await app.register(multipart)
     app.setErrorHandler((error: FastifyError, request, reply) => {
       refuse(core, request, reply, refusalOf(error))
     })
@@ -96,7 +95,11 @@ export function routes(
     health(app, core)
     models(app, core, tracing)
     repository(app, core, tokens !== undefined)
-    pictures(app, core)
+    // what forms take is done for each request of its context
+    await app.register(async (below) => {
+      await below.register(multipart)
+      pictures(below, core)
+    })
     app.get(
       '/metrics',
       { schema: { summary: 'For Prometheus', tags: ['server'] } },
@@ -151,15 +154,14 @@ function health(app: FastifyInstance, core: Core): void {
       return { ready }
     },
   )
-  app.get(
-    '/v2',
-    { schema: { summary: 'The server', tags, response: { 200: schemas.Server } } },
-    async () => ({
-      name: 'kernelet',
-      version,
-      extensions,
-    }),
-  )
+  // The protocol's description has it with the slash, its clients ask without.
+  for (const path of ['/v2', '/v2/']) {
+    app.get(
+      path,
+      { schema: { summary: 'The server', tags, hide: path !== '/v2', response: { 200: schemas.Server } } },
+      async () => ({ name: 'kernelet', version, extensions }),
+    )
+  }
 }
 
 function models(app: FastifyInstance, core: Core, tracing: Tracing | undefined): void {

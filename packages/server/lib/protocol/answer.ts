@@ -69,8 +69,14 @@ export function writeAnswer(head: Readonly<Record<string, string>>, outputs: rea
   })
   const json = `${JSON.stringify(head).slice(0, -1)},"outputs":[${tensors}]}`
   if (binaries.length === 0) return { body: json, jsonLength: undefined }
-  const start = Buffer.from(json)
-  return { body: Buffer.concat([start, ...binaries]), jsonLength: start.length }
+  const jsonLength = Buffer.byteLength(json)
+  const body = Buffer.allocUnsafe(binaries.reduce((sum, { length }) => sum + length, jsonLength))
+  let at = body.write(json)
+  for (const bytes of binaries) {
+    body.set(bytes, at)
+    at += bytes.length
+  }
+  return { body, jsonLength }
 }
 
 function jsonOf(output: AnswerTensor): string {

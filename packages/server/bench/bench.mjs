@@ -1,0 +1,225 @@
+/**
+ * `npm run bench -w @kernelet/server [-- --seconds 4 --rounds 3 --only constant,large]`: what the server costs and what it is worth, on two cores: the
+ * server has one, the load the other. Load is made by wrk where it is installed, since autocannon itself is slower than
+ * the server on one core; a line says which. Only to loopback.
+ */
+import { execFile, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs, promisify } from 'node:util'
+import autocannon from 'autocannon'
+import { LeNet5, saveOnnx } from 'kernelet'
+
+const { values: options } = parseArgs({
+  options: {
+    seconds: { type: 'string', default: '4' },
+    rounds: { type: 'string', default: '3' },
+    only: { type: 'string' },
+  },
+})
+const seconds = Number(options.seconds)
+const rounds = Number(options.rounds)
+const folder = mkdtempSync(join(tmpdir(), 'kernelet-bench-'))
+const here = (path) => fileURLToPath(new URL(path, import.meta.url))
+const has = (program) => spawnSync('sh', ['-c', `command -v ${program}`]).status === 0
+const pinned = has('taskset')
+const wrk = has('wrk')
+const file = join(folder, 'lenet5.onnx')
+const network = LeNet5.pretrained()
+saveOnnx(network, file, { inputShape: [1, 28, 28] })
+const pixels = Uint8Array.from({ length: 784 }, (_, i) => (i * 31) % 256)
+
+/** A request of so many images. */
+function binary(images) {
+  const input = {
+    name: 'input',
+    datatype: 'UINT8',
+    shape: [images, 1, 28, 28],
+    parameters: { binary_data_size: 784 * images },
+  }
+  const head = Buffer.from(JSON.stringify({ inputs: [input], parameters: { binary_data_output: true } }))
+  return {
+    body: Buffer.concat([head, ...Array(images).fill(pixels)]),
+    headers: {
+      'Content-Type': 'application/octet-stream',
+      'Inference-Header-Content-Length': String(head.length),
+    },
+  }
+}
+
+function json() {
+  const data = Array.from(pixels, (pixel) => Math.fround(pixel / 255))
+  const input = { name: 'input', datatype: 'FP32', shape: [1, 1, 28, 28], data }
+  return {
+    body: Buffer.from(JSON.stringify({ inputs: [input] })),
+    headers: { 'Content-Type': 'application/json' },
+  }
+}
+
+let nextPort = 18100
+
+/** Runs `work` with a server of a kind. */
+async function withServer(kind, settings, work) {
+  const port = nextPort++
+  const args = [here('server.mjs'), kind, String(port), file, JSON.stringify(settings)]
+  const child = pinned
+    ? spawn('taskset', ['-c', '0', process.execPath, ...args])
+    : spawn(process.execPath, args)
+  child.stderr.pipe(process.stderr)
+  await once(child.stdout, 'data')
+  try {
+    return await work(`http://127.0.0.1:${port}`, child.pid)
+  } finally {
+    child.kill('SIGKILL')
+    await once(child, 'close')
+  }
+}
+
+/** Microseconds that a process has computed; NaN where the system does not tell. */
+function cpu(pid) {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ')
+    return (Number(fields[11]) + Number(fields[12])) * 10_000
+  } catch {
+    return Number.NaN
+  }
+}
+
+/** Requests a second, and milliseconds of the median and of the slowest hundredth. */
+async function load(url, request, connections, duration = seconds) {
+  if (!wrk) {
+    const { requests, latency, non2xx } = await autocannon({
+      url,
+      method: 'POST',
+      ...request,
+      connections,
+      duration,
+    })
+    if (non2xx > 0) throw new Error(`${non2xx} requests failed`)
+    return { rate: requests.average, p50: latency.p50, p99: latency.p99 }
+  }
+  const body = join(folder, 'body')
+  writeFileSync(body, request.body)
+  const lines = Object.entries(request.headers).map(([name, value]) => `wrk.headers["${name}"] = "${value}"`)
+  const script = join(folder, 'load.lua')
+  writeFileSync(
+    script,
+    `wrk.method = "POST"\nwrk.body = io.open("${body}", "rb"):read("*all")\n${lines.join('\n')}
+done = function(summary, latency)
+  io.write(string.format("%f %f %f %d", summary.requests / summary.duration * 1e6, latency:percentile(50) / 1000, latency:percentile(99) / 1000, summary.errors.status))
+end\n`,
+  )
+  const args = ['wrk', '-t1', `-c${connections}`, `-d${duration}s`, '-s', script, url]
+  const [program, ...rest] = pinned ? ['taskset', '-c', '1', ...args] : args
+  const { stdout } = await promisify(execFile)(program, rest)
+  const [rate, p50, p99, failed] = stdout.trim().split('\n').pop().split(' ').map(Number)
+  if (failed > 0) throw new Error(`${failed} requests failed`)
+  return { rate, p50, p99 }
+}
+
+/** Means of the server's own histograms, in microseconds. */
+async function inside(address) {
+  const text = await (await fetch(`${address}/metrics`)).text()
+  const mean = (name) => {
+    const of = (end) => Number(new RegExp(`^${name}_${end}\\{model="lenet5"\\} (\\S+)`, 'm').exec(text)?.[1])
+    return (1e6 * of('sum')) / of('count')
+  }
+  return { queue: mean('kernelet_queue_seconds'), compute: mean('kernelet_compute_seconds') }
+}
+
+const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)]
+
+/** Medians of rounds in which the contenders take turns. */
+async function turns(contenders, request, connections) {
+  const results = new Map(contenders.map(([name]) => [name, []]))
+  for (let round = 0; round < rounds; round++) {
+    for (const [name, kind, settings] of contenders) {
+      const result = await withServer(kind, settings, async (address, pid) => {
+        const url = `${address}/v2/models/lenet5/infer`
+        await load(url, request, connections, 1)
+        const before = cpu(pid)
+        const came = await load(url, request, connections)
+        const used = (cpu(pid) - before) / (came.rate * seconds)
+        return { ...came, used, ...(kind === 'constant' ? {} : await inside(address)) }
+      })
+      results.get(name).push(result)
+    }
+  }
+  return new Map(
+    [...results].map(([name, list]) => [
+      name,
+      Object.fromEntries(Object.keys(list[0]).map((key) => [key, median(list.map((one) => one[key]))])),
+    ]),
+  )
+}
+
+const number = (value, digits = 0) => (Number.isFinite(value) ? value.toFixed(digits) : '')
+function row(name, { rate, used, p50, p99, queue, compute }, ratio) {
+  console.log(
+    `| ${name} | ${number(rate)} | ${number(used, 1)} | ${number(p50, 2)} | ${number(p99, 2)} | ${number(queue, 1)} | ${number(compute, 1)} | ${ratio} |`,
+  )
+}
+
+async function constant() {
+  const contenders = [
+    ['constant', 'constant', {}],
+    ['kernelet', 'kernelet', {}],
+  ]
+  const results = await turns(contenders, binary(1), 16)
+  const [bare, ours] = [results.get('constant'), results.get('kernelet')]
+  row('one image, binary: a constant', bare, '')
+  row('one image, binary: kernelet', ours, `${number((100 * ours.rate) / bare.rate)} % of the constant`)
+}
+
+async function peer(name, request, how, settings) {
+  if (!existsSync(here('../../../bench/peers/node_modules/onnxruntime-node'))) {
+    console.log(`| ${name}, ${how}: bench/peers is not installed | | | | | | |`)
+    return
+  }
+  const contenders = [
+    ['kernelet', 'kernelet', settings],
+    ['onnxruntime-node', 'onnxruntime', settings],
+  ]
+  const results = await turns(contenders, request, 16)
+  const [ours, theirs] = [results.get('kernelet'), results.get('onnxruntime-node')]
+  const inside = (theirs.queue + theirs.compute) / (ours.queue + ours.compute)
+  const ratio = `${number(ours.rate / theirs.rate, 2)}×; queue + compute ${number(inside, 1)}× shorter`
+  row(`${name}, ${how}: kernelet`, ours, ratio)
+  row(`${name}, ${how}: onnxruntime-node`, theirs, '')
+}
+
+async function large() {
+  const model = network.compile({ inputShape: [1, 28, 28], inputType: 'uint8', threads: 1 })
+  const batch = new Uint8Array(64 * 784)
+  for (let i = 0; i < 1000; i++) model.run(batch)
+  const times = Array.from({ length: 2000 }, () => {
+    const begin = performance.now()
+    model.run(batch)
+    return performance.now() - begin
+  })
+  const bare = 1000 / median(times)
+  const ours = (await turns([['kernelet', 'kernelet', {}]], binary(64), 4)).get('kernelet')
+  const share = `${number(64 * ours.rate)} images/s, ${number((100 * ours.rate) / bare)} % of run()`
+  row('64 images a request: kernelet', ours, share)
+}
+
+const alone = { maxBatch: 1 }
+const sections = {
+  constant,
+  large,
+  binary: () => peer('binary', binary(1), 'batches', {}),
+  'binary-alone': () => peer('binary', binary(1), 'no batches', alone),
+  json: () => peer('JSON', json(), 'batches', {}),
+  'json-alone': () => peer('JSON', json(), 'no batches', alone),
+}
+const wanted = options.only?.split(',') ?? Object.keys(sections)
+console.log(
+  `load by ${wrk ? 'wrk' : 'autocannon'}, ${pinned ? 'one core each' : 'cores shared'}, ${rounds} rounds of ${seconds} s, medians\n`,
+)
+console.log('| | requests/s | CPU, µs | p50, ms | p99, ms | queue, µs | compute, µs | |')
+console.log('| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |')
+for (const name of wanted) await sections[name]()
+rmSync(folder, { recursive: true })

@@ -1,0 +1,172 @@
+/**
+ * What may go wrong, for as long as it takes; short forms are in `npm test`.
+ *
+ * `node packages/server/bench/faults.mjs kills 1000`: worker processes killed under load
+ * `node packages/server/bench/faults.mjs terms 50`: SIGTERM under load
+ * `node packages/server/bench/faults.mjs overload 60`: twice the load that it can take, for so many seconds
+ * `node packages/server/bench/faults.mjs malformed 100000`: requests that are wrong
+ */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { Agent } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { BatchNorm2d, Conv2d, Module, mean, relu, saveOnnx } from 'kernelet'
+import { clients, oneImage, send, start, workersOf } from './load.mjs'
+import { malform } from './malformed.mjs'
+
+const infer = (address) => `${address}/v2/models/digits/infer`
+
+/** Resident memory of a process, in megabytes. */
+function memory(pid) {
+  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
+}
+
+/** One that has died already is as good. */
+function kill(pid) {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch (error) {
+    if (error.code !== 'ESRCH') throw error
+  }
+}
+
+async function kills(count) {
+  const { child, address, log, ended } = await start('--workers', '4')
+  const { stop } = clients(infer(address), 16)
+  for (let i = 0; i < count; i++) {
+    await pause(300)
+    const workers = workersOf(log)
+    const victim = workers[Math.floor(Math.random() * workers.length)]
+    if (victim !== undefined) kill(victim)
+  }
+  const { came, longest } = await stop()
+  child.kill('SIGTERM')
+  console.log({ kills: count, came, longest: Math.round(longest), exit: await ended })
+}
+
+async function terms(count) {
+  const lost = {}
+  let answered = 0
+  for (let i = 0; i < count; i++) {
+    const { child, address, ended } = await start('--workers', String(1 + (i % 2)))
+    const { stop } = clients(infer(address), 8)
+    await pause(300)
+    child.kill('SIGTERM')
+    const code = await ended
+    const { came } = await stop()
+    answered += came[200] ?? 0
+    for (const [status, n] of Object.entries(came)) {
+      if (status !== '200' && status !== 'ECONNREFUSED') lost[status] = (lost[status] ?? 0) + n
+    }
+    if (code !== 0) lost[`exit ${code}`] = (lost[`exit ${code}`] ?? 0) + 1
+  }
+  console.log({ terms: count, answered, lost })
+}
+
+/** About a millisecond an image. */
+class Heavy extends Module {
+  constructor() {
+    super()
+    this.first = new Conv2d(3, 32, { kernelSize: 3, stride: 2, padding: 1 })
+    this.norm = new BatchNorm2d(32)
+    this.second = new Conv2d(32, 64, { kernelSize: 3, padding: 1 })
+    this.third = new Conv2d(64, 10, { kernelSize: 3, padding: 1 })
+  }
+  forward(x) {
+    const y = relu(this.second.forward(relu(this.norm.forward(this.first.forward(x)))))
+    return mean(this.third.forward(y), [2, 3])
+  }
+}
+
+async function overload(seconds) {
+  const folder = mkdtempSync(join(tmpdir(), 'kernelet-faults-'))
+  const file = join(folder, 'heavy.onnx')
+  saveOnnx(new Heavy().eval(), file, { inputShape: [3, 96, 96] })
+  const call = oneImage('input', 'UINT8', [1, 3, 96, 96])
+  const { child, address, ended } = await start(
+    '--model',
+    `heavy=${file}`,
+    '--max-batch',
+    '8',
+    '--queue',
+    '8',
+  )
+  const url = `${address}/v2/models/heavy/infer`
+  const agent = new Agent({ keepAlive: true, maxSockets: 512 })
+
+  const alone = []
+  for (let i = 0; i < 500; i++) {
+    const begin = performance.now()
+    await send(url, agent, call)
+    alone.push(performance.now() - begin)
+  }
+  const warm = clients(url, 8, call)
+  await pause(3000)
+  const capacity = ((await warm.stop()).came[200] ?? 0) / 3
+  const rate = 2 * capacity
+  const accepted = []
+  const refused = []
+  const others = {}
+  const before = memory(child.pid)
+  let most = before
+  let sent = 0
+  const open = new Set()
+  const begin = performance.now()
+  while (performance.now() - begin < 1000 * seconds) {
+    const due = ((performance.now() - begin) / 1000) * rate
+    for (; sent < due; sent++) {
+      const at = performance.now()
+      const one = send(url, agent, call).then((status) => {
+        open.delete(one)
+        if (status === 200) accepted.push(performance.now() - at)
+        else if (status === 503) refused.push(performance.now() - at)
+        else others[status] = (others[status] ?? 0) + 1
+      })
+      open.add(one)
+    }
+    most = Math.max(most, memory(child.pid))
+    await pause(1)
+  }
+  await Promise.all(open)
+  const at = (list, q) =>
+    Number((list.sort((a, b) => a - b)[Math.floor(q * list.length)] ?? Number.NaN).toFixed(2))
+  child.kill('SIGTERM')
+  console.log({
+    capacity: Math.round(capacity),
+    sent: Math.round(sent / seconds),
+    alone: { p50: at(alone, 0.5), p99: at(alone, 0.99) },
+    accepted: { count: accepted.length, p50: at(accepted, 0.5), p99: at(accepted, 0.99) },
+    refused: { count: refused.length, p50: at(refused, 0.5), p99: at(refused, 0.99) },
+    others,
+    megabytes: { before: Math.round(before), most: Math.round(most) },
+    exit: await ended,
+  })
+  agent.destroy()
+  rmSync(folder, { recursive: true })
+}
+
+async function malformed(count) {
+  const picture = readFileSync(new URL('../../../examples/digits/5-dotted-pen.png', import.meta.url))
+  const { child, address, ended } = await start()
+  for (let seed = 1; seed <= 10; seed++) {
+    const { statuses, hung } = await malform(address, { count: count / 10, seed, picture, clients: 32 })
+    console.log(statuses, { hung, megabytes: Math.round(memory(child.pid)) })
+  }
+  child.kill('SIGTERM')
+  console.log({ exit: await ended })
+}
+
+const faults = {
+  kills: [kills, 1000],
+  terms: [terms, 50],
+  overload: [overload, 60],
+  malformed: [malformed, 100_000],
+}
+const [name = '', count] = process.argv.slice(2)
+const fault = Object.hasOwn(faults, name) ? faults[name] : undefined
+if (fault) await fault[0](Number(count ?? fault[1]))
+else {
+  console.error(`one of ${Object.keys(faults).join(', ')}`)
+  process.exitCode = 2
+}

@@ -1,0 +1,14 @@
+/** A server to be measured: `node server.mjs constant|kernelet|onnxruntime PORT FILE [SETTINGS]`. */
+import { serveHere } from '../dist/process.js'
+import { settingsOf } from '../dist/settings.js'
+import { serveConstant } from './constant.mjs'
+import { openOnnxruntime } from './onnxruntime.mjs'
+
+const [kind, port, file, settings = '{}'] = process.argv.slice(2)
+if (kind === 'constant') await serveConstant(Number(port))
+else {
+  const open = kind === 'onnxruntime' ? openOnnxruntime : undefined
+  const all = { port: Number(port), model: { lenet5: file }, logLevel: 'warn', ...JSON.parse(settings) }
+  await serveHere(settingsOf(all), { open })
+}
+console.log('ready')
