@@ -43,8 +43,13 @@ export async function buildLater({ lib, later, entry, core, file, name, options,
     })
   const left = /^(import|export) .*$/m.exec(body)
   if (left) throw new Error(`build-later: in ${basename(file)}: ${left[0]}`)
+  // Where a test runner gives a file a realm of its own, `require` does not: the classes of the library's realm are used.
+  const classes = builtinClasses.filter((one) => new RegExp(`\\b${one}\\b`).test(body))
   // in parentheses: V8 then compiles it at once, where it would skim it first and read it again when it is called
-  writeFileSync(file, `module.exports = (function (core) {\n${body}});\n`)
+  writeFileSync(
+    file,
+    `module.exports = (function (core) {\nconst { ${classes.join(', ')} } = core;\n${body}});\n`,
+  )
 
   function key(id) {
     return relative(lib, id).replaceAll('\\', '/').replace(/\.ts$/, '')
@@ -61,7 +66,7 @@ export async function buildLater({ lib, later, entry, core, file, name, options,
   const code = [
     `import { createRequire } from 'node:module'`,
     ...[...all, ...some].map(({ id, imported }) => `import ${imported} from ${JSON.stringify(id)}`),
-    `const core = () => ({ ${[...all, ...some]
+    `const core = () => ({ ${classes.join(', ')}, ${[...all, ...some]
       .map(({ id, given }) => `${JSON.stringify(key(id))}: ${given}`)
       .join(', ')} })`,
     'let make, made',
@@ -70,6 +75,35 @@ export async function buildLater({ lib, later, entry, core, file, name, options,
   ].join('\n')
   return { name: 'later', load: (id) => (id === later ? { code, moduleType: 'js' } : undefined) }
 }
+
+/** Classes that code asks values for, by `instanceof`. */
+const builtinClasses = [
+  ...[
+    'Int8',
+    'Uint8',
+    'Uint8Clamped',
+    'Int16',
+    'Uint16',
+    'Int32',
+    'Uint32',
+    'Float32',
+    'Float64',
+    'BigInt64',
+    'BigUint64',
+  ].map((one) => `${one}Array`),
+  ...[
+    'ArrayBuffer',
+    'SharedArrayBuffer',
+    'DataView',
+    'Map',
+    'Set',
+    'WeakMap',
+    'WeakSet',
+    'Error',
+    'TypeError',
+    'RangeError',
+  ],
+]
 
 /** `a, b as c` as [['a', 'a'], ['b', 'c']]. */
 function bindings(list) {

@@ -261,10 +261,12 @@ describe('classes of your own', () => {
   const here = (...args: string[]) =>
     spawnSync(process.execPath, [program, ...args], { encoding: 'utf8', cwd: place })
 
-  test('the README’s paragraph: train, eval, classify, load', async () => {
+  test('the README’s paragraph: train, eval, classify, load, serve', async () => {
     const readme = readFileSync(join(root, 'README.md'), 'utf8')
     const [, paragraph] = readme.split('### Classes of your own')
-    const [, shell, js] = paragraph!.match(/```sh\n([^`]*)```\n```js\n([^`]*)```/)!
+    const [, shell, js, service] = paragraph!.match(
+      /```sh\n([^`]*)```\n```js\n([^`]*)```\n```sh\n([^`]*)```/,
+    )!
     const said = shell!
       .trim()
       .split('\n')
@@ -286,6 +288,32 @@ describe('classes of your own', () => {
     expect(stdout).toBe('class cross true\n')
     const [json] = JSON.parse(here('classify', '--json', '--weights', 'shapes.safetensors', 'new.png').stdout)
     expect(json).toMatchObject({ file: 'new.png', status: 'class', label: 'cross', index: 2 })
+
+    const [serve, curl] = service!.trim().split('\n') as [string, string]
+    const [, type, path] = curl.match(/-H 'Content-Type: (.*)' http:\/\/127\.0\.0\.1:8080(.*)$/) as string[]
+    const cli = join(root, 'bin/kernelet.js')
+    const server = spawn(process.execPath, [cli, ...serve.split(' ').slice(1), '--port', '0'], {
+      cwd: place,
+    })
+    try {
+      const address = await new Promise<string>((resolve, reject) => {
+        let said = ''
+        server.stdout.on('data', (text) => {
+          said += text
+          const [, at] = /"address":"([^"]+)"/.exec(said) ?? []
+          if (at) resolve(at)
+        })
+        server.stderr.on('data', (text) => {
+          said += text
+        })
+        server.once('exit', () => reject(new Error(said)))
+      })
+      const body = readFileSync(join(place, 'new.png'))
+      const answer = await fetch(address + path, { method: 'POST', headers: { 'Content-Type': type! }, body })
+      expect(await answer.json()).toMatchObject({ status: 'class', label: 'cross', index: 2 })
+    } finally {
+      server.kill()
+    }
   })
 
   test('photographs in colour', () => {
