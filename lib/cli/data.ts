@@ -13,7 +13,7 @@ import { complain } from './terminal.ts'
 export const dataOption: Option = {
   type: 'string',
   value: 'DATA',
-  help: "MNIST, a folder of pictures a class, or a .csv; default KERNELET_MNIST, data/mnist",
+  help: 'MNIST, a folder of pictures a class, or a .csv; default KERNELET_MNIST, data/mnist',
 }
 
 /** Of every command that reads pictures. */
