@@ -1,5 +1,7 @@
 // The twins of what few networks have: functions of one number, choices, folds along an axis.
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "naive.h"
 #include "ops/exact.h"
@@ -69,16 +71,18 @@ bool naive_fold(const Node& node, const Shape& in, const std::vector<float>& src
       continue;
     }
     if (node.op == Op::sort) {
-      // the element that has k before it
+      if (k > 0) continue;
       const auto precedes = [&](size_t a, size_t b) {
         if (std::isnan(x(a)) || std::isnan(x(b)))
-          return std::isnan(x(a)) && std::isnan(x(b)) ? a < b : std::isnan(x(a)) == (node.alpha != 0);
-        return x(a) == x(b) ? a < b : (x(a) > x(b)) == (node.alpha != 0);
+          return !(std::isnan(x(a)) && std::isnan(x(b))) && std::isnan(x(a)) == (node.alpha != 0);
+        return x(a) != x(b) && (x(a) > x(b)) == (node.alpha != 0);
       };
+      std::vector<size_t> places(n);
+      std::iota(places.begin(), places.end(), size_t{0});
+      std::stable_sort(places.begin(), places.end(), precedes);
+      dst.resize(src.size());
       for (size_t i = 0; i < n; ++i) {
-        size_t rank = 0;
-        for (size_t j = 0; j < n; ++j) rank += precedes(j, i) ? 1 : 0;
-        if (rank == k) dst.push_back(node.beta != 0 ? static_cast<float>(i) : x(i));
+        dst[first + i * inner] = node.beta != 0 ? static_cast<float>(places[i]) : x(places[i]);
       }
       continue;
     }
