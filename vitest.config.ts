@@ -3,18 +3,25 @@ import { defineConfig } from 'vitest/config'
 /** Tests that start processes on the built dist/, or run for seconds: they starve where the machine is busy. */
 const slow = [
   'bench-cli',
+  'bits',
   'cli',
   'ends',
+  'evaluate',
   'examples',
   'fuzz',
+  'hand-made-graphs',
+  'handwriting',
+  'onnx-budget',
+  'onnx-control',
   'picture-threads',
   'profile-cli',
   'robustness',
   'start',
   'train-cli',
+  'train-operations',
   'vm-pools',
 ].map((name) => `tests/${name}.test.ts`)
-slow.push('packages/server/tests/process.test.ts')
+slow.push('packages/server/tests/process.test.ts', 'packages/server/tests/registry.test.ts')
 
 export default defineConfig({
   test: {
