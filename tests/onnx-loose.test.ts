@@ -1,19 +1,10 @@
 /** Models exported for one image that move their batch of 1 anywhere: compiled, they do the same with each image. */
 import { expect, test } from 'vitest'
 import { loadOnnx, type Tensor } from '../lib/index.ts'
+import { elements } from '../lib/tensor/shape.ts'
 import { largestError, noise } from './helpers.ts'
-import { type AttributeValue, type Numbers, of, onnxModel, type TestNode } from './onnx-models.ts'
+import { int64s, type Numbers, node, of, onnxModel, type TestNode, turn, weight } from './onnx-models.ts'
 
-const node = (
-  op: string,
-  inputs: string,
-  output: string,
-  attributes: Record<string, AttributeValue> = {},
-): TestNode => ({ op, inputs: inputs.split(' '), outputs: output.split(' '), attributes })
-const turn = (x: string, y: string, ...perm: number[]) => node('Transpose', x, y, { perm })
-const count = (shape: readonly number[]) => shape.reduce((product, size) => product * size, 1)
-const weight = (shape: number[], seed: number): Numbers => ({ shape, data: noise(count(shape), seed) })
-const ints = (...data: number[]) => of('int64', [data.length], ...data)
 const index = (value: number) => of('int64', [], value)
 
 /** A compiled model gives for three images what `run` gives for each. */
@@ -26,10 +17,10 @@ function compare(
   const model = loadOnnx(
     onnxModel({ opset, nodes, inputs: { x: { shape: [1, ...image] } }, outputs: ['y'], initializers }),
   )
-  const data = noise(3 * count(image), 5)
+  const data = noise(3 * elements(image), 5)
   using compiled = model.compile()
   const got = compiled.run(data)
-  const size = count(image)
+  const size = elements(image)
   const want = [0, 1, 2].map((i) => {
     const one = data.slice(i * size, (i + 1) * size)
     return (model.run({ x: { shape: [1, ...image], data: one } }).y as Tensor).data
@@ -45,7 +36,7 @@ const [L, H, D] = [5, 2, 4]
 const E = H * D
 
 test('heads beside the batch, by numbers that are in the file', () => {
-  const heads = ints(L, H, D)
+  const heads = int64s(L, H, D)
   compare(
     [
       turn('x', 't', 1, 0, 2),
@@ -66,7 +57,7 @@ test('heads beside the batch, by numbers that are in the file', () => {
     [L, E],
     {
       ...{ wq: weight([E, E], 1), wk: weight([E, E], 2), wv: weight([E, E], 3) },
-      ...{ wo: weight([E, E], 4), bo: weight([E], 6), heads, rows: ints(L, E), whole: ints(L, 1, E) },
+      ...{ wo: weight([E, E], 4), bo: weight([E], 6), heads, rows: int64s(L, E), whole: int64s(L, 1, E) },
     },
   )
 })
@@ -92,7 +83,7 @@ test('steps of a recurrent layer as rows of a matrix', () => {
         m: weight([4, 6], 3),
         shift: weight([L, 1, 3], 4),
       },
-      ...{ one: ints(1), rows: ints(L, 4), whole: ints(L, 1, 6), each: weight([L, 1, 1], 7) },
+      ...{ one: int64s(1), rows: int64s(L, 4), whole: int64s(L, 1, 6), each: weight([L, 1, 1], 7) },
     },
   )
 })
@@ -117,8 +108,8 @@ test('the batch taken away, joined and summed over', () => {
     ],
     [4, 3],
     {
-      ...{ zero: ints(0), from: ints(1), to: ints(100), axis: index(0), fixed: weight([2, 3], 3) },
-      order: ints(7, 0, 3, 3, 2, 8),
+      ...{ zero: int64s(0), from: int64s(1), to: int64s(100), axis: index(0), fixed: weight([2, 3], 3) },
+      order: int64s(7, 0, 3, 3, 2, 8),
     },
   )
 })
@@ -134,7 +125,7 @@ test('a plane of one number, gathered as PyTorch strides it', () => {
     ],
     [200, 2, 3],
     {
-      ...{ all: ints(-1), rows: ints(1, 200), w: weight([200, 7], 2) },
+      ...{ all: int64s(-1), rows: int64s(1, 200), w: weight([200, 7], 2) },
       places: of('int64', [1, 200, 1, 1], ...Array.from({ length: 200 }, (_, i) => (i * 7) % 200)),
     },
   )

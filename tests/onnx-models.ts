@@ -14,6 +14,8 @@ import {
   writeModelProto,
 } from '../lib/formats/onnx/proto.ts'
 import { loadOnnx, type OnnxResult } from '../lib/index.ts'
+import { elements } from '../lib/tensor/shape.ts'
+import { noise } from './helpers.ts'
 
 /** By `TensorProto.DataType`. */
 export const dataTypes = {
@@ -171,6 +173,20 @@ export function runOperator(
   const bytes = onnxModel({ opset, nodes: [node], inputs, outputs: made })
   return Object.values(loadOnnx(bytes).run<OnnxResult>(inputs))
 }
+
+/** A node by the names of its inputs and outputs, with blanks between. */
+export const node = (
+  op: string,
+  inputs: string,
+  output: string,
+  attributes: Record<string, AttributeValue> = {},
+): TestNode => ({ op, inputs: inputs.split(' '), outputs: output.split(' '), attributes })
+export const turn = (x: string, y: string, ...perm: number[]): TestNode => node('Transpose', x, y, { perm })
+/** Noise of a shape. */
+export const weight = (shape: number[], seed: number): Numbers => ({
+  shape,
+  data: noise(elements(shape), seed),
+})
 
 /** The numbers of its only output. */
 export function numbersOf(...args: Parameters<typeof runOperator>): (number | bigint)[] {

@@ -1,24 +1,10 @@
 /** Models that carry the batch elsewhere than first: compiled, they give what run() gives. */
 import { describe, expect, test } from 'vitest'
 import { loadOnnx } from '../lib/index.ts'
+import { elements } from '../lib/tensor/shape.ts'
 import { largestError, noise } from './helpers.ts'
-import { type AttributeValue, type Numbers, of, onnxModel, type TestNode } from './onnx-models.ts'
+import { int64s, type Numbers, node, of, onnxModel, type TestNode, turn, weight } from './onnx-models.ts'
 
-const node = (
-  op: string,
-  inputs: string,
-  output: string,
-  attributes: Record<string, AttributeValue> = {},
-): TestNode => ({
-  op,
-  inputs: inputs.split(' '),
-  outputs: output.split(' '),
-  attributes,
-})
-const turn = (x: string, y: string, ...perm: number[]) => node('Transpose', x, y, { perm })
-const count = (shape: readonly number[]) => shape.reduce((product, size) => product * size, 1)
-const weight = (shape: number[], seed: number): Numbers => ({ shape, data: noise(count(shape), seed) })
-const ints = (...data: number[]) => of('int64', [data.length], ...data)
 const index = (value: number) => of('int64', [], value)
 
 /** Three images of that shape; the result is `y`. */
@@ -31,7 +17,7 @@ function compare(
   const model = loadOnnx(
     onnxModel({ opset, nodes, inputs: { x: { shape: ['N', ...image] } }, outputs: ['y'], initializers }),
   )
-  const x = { shape: [3, ...image], data: noise(3 * count(image), 5) }
+  const x = { shape: [3, ...image], data: noise(3 * elements(image), 5) }
   const want = model.run({ x }).y!
   using compiled = model.compile()
   const got = compiled.run(x.data)
@@ -84,10 +70,10 @@ const attentionWeights = {
     two: index(2),
     heads: index(H),
     steps: index(L),
-    zero: ints(0),
-    third: ints(3),
+    zero: int64s(0),
+    third: int64s(3),
   },
-  ...{ length: ints(L), size: ints(D), features: ints(E), three: ints(0, 0, 3, E) },
+  ...{ length: int64s(L), size: int64s(D), features: int64s(E), three: int64s(0, 0, 3, E) },
 }
 
 describe('compiled as run', () => {
@@ -112,10 +98,10 @@ describe('compiled as run', () => {
       [4, 4, 6],
       {
         ...{
-          s1: ints(-1, 2, 2, 2, 2, 6),
-          s2: ints(-1, 4, 6),
-          s3: ints(-1, 2, 2, 2, 2, 6),
-          s4: ints(-1, 4, 4, 6),
+          s1: int64s(-1, 2, 2, 2, 2, 6),
+          s2: int64s(-1, 4, 6),
+          s3: int64s(-1, 2, 2, 2, 2, 6),
+          s4: int64s(-1, 4, 4, 6),
         },
         ...{ wq: weight([6, 6], 1), table: weight([1, 4, 4], 2) },
       },
@@ -139,8 +125,8 @@ describe('compiled as run', () => {
       ],
       [150, 2, 3],
       {
-        ...{ all: ints(-1), zero: index(0), start: index(0), step: index(1), rows: index(150) },
-        ...{ flat: ints(-1, 150), behind: ints(1, 2, 3) },
+        ...{ all: int64s(-1), zero: index(0), start: index(0), step: index(1), rows: index(150) },
+        ...{ flat: int64s(-1, 150), behind: int64s(1, 2, 3) },
         rest: of('int64', [1, 150, 1, 1], ...Array.from({ length: 150 }, (_, i) => (i * 7) % 150)),
       },
     )
@@ -197,11 +183,11 @@ describe('compiled as run', () => {
     const weights = {
       c: weight([1, 6], 1),
       steps: weight([5, 1, 1], 2),
-      axes: ints(1, 3),
-      from: ints(-4),
-      to: ints(-1),
-      along: ints(0),
-      last: ints(-1),
+      axes: int64s(1, 3),
+      from: int64s(-4),
+      to: int64s(-1),
+      along: int64s(0),
+      last: int64s(-1),
       two: index(2),
       zero: weight([1], 9),
     }
@@ -218,7 +204,7 @@ describe('compiled as run', () => {
       [node('CumSum', 't two', 'r')],
     ]
     for (const body of bodies) compare([before, ...body, after], [5, 6], weights, 18)
-    const [zero, front] = [ints(0), node('Unsqueeze', 'x zero', 'a')]
+    const [zero, front] = [int64s(0), node('Unsqueeze', 'x zero', 'a')]
     compare([front, turn('a', 'y', 1, 2, 0, 3)], [5, 6], { zero })
     compare([before, node('Gather', 't last', 'y', { axis: 0 })], [5, 6], { last: index(-1) }, 18)
   })
@@ -238,7 +224,7 @@ test('what cannot be is refused by name', () => {
   expect(compile([first, node('Add', 't x', 'y')])).toThrow(elsewhere)
   expect(
     compile([node('Reshape', 'x flat', 'f'), node('Gather', 'f places', 'y')], {
-      flat: ints(-1),
+      flat: int64s(-1),
       places: of('int64', [1, 2], 3, 4),
     }),
   ).toThrow(elsewhere)
@@ -252,7 +238,7 @@ test('what cannot be is refused by name', () => {
     /node y \(Gemm.*1×5×6 is no matrix/,
   )
   expect(compile([first, node('Gemm', 't c', 'y')], { c: weight([6, 2], 1) })).toThrow(/is no matrix/)
-  expect(compile([node('Reshape', 'x all', 'y')], { all: ints(-1, 6) })).toThrow(
+  expect(compile([node('Reshape', 'x all', 'y')], { all: int64s(-1, 6) })).toThrow(
     /node y \(Reshape.*the result holds the images of a batch in one dimension with others/,
   )
 })

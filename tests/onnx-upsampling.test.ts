@@ -150,6 +150,22 @@ describe('Resize', () => {
   const sizes = (...numbers: number[]) => list('int64', ...numbers)
   const byScales = (...numbers: number[]) => [undefined, scales(...numbers)]
   const bySizes = (...numbers: number[]) => [undefined, undefined, sizes(...numbers)]
+  /** Larger and smaller, by factors, of which one pair is `smaller`, and by sizes. */
+  async function checkSizes(
+    attributes: Record<string, AttributeValue>,
+    smaller: readonly [number, number],
+  ): Promise<void> {
+    for (const factors of [[2, 2], [3, 1.5], smaller, [0.2, 4]] as const) {
+      await checkBeside('Resize', { x, rest: byScales(1, 1, ...factors), attributes })
+    }
+    for (const sides of [
+      [10, 3],
+      [1, 1],
+      [7, 17],
+    ] as const) {
+      await checkBeside('Resize', { x, rest: bySizes(2, 3, ...sides), attributes, batch: 2 })
+    }
+  }
 
   for (const coordinate_transformation_mode of [
     'asymmetric',
@@ -160,40 +176,12 @@ describe('Resize', () => {
     for (const nearest_mode of ['floor', 'ceil', 'round_prefer_floor', 'round_prefer_ceil']) {
       const attributes = { coordinate_transformation_mode, nearest_mode }
       test(`${coordinate_transformation_mode}, ${nearest_mode}`, async () => {
-        for (const factors of [
-          [2, 2],
-          [3, 1.5],
-          [0.5, 0.75],
-          [0.2, 4],
-        ] as const) {
-          await checkBeside('Resize', { x, rest: byScales(1, 1, ...factors), attributes })
-        }
-        for (const sides of [
-          [10, 3],
-          [1, 1],
-          [7, 17],
-        ] as const) {
-          await checkBeside('Resize', { x, rest: bySizes(2, 3, ...sides), attributes, batch: 2 })
-        }
+        await checkSizes(attributes, [0.5, 0.75])
       })
     }
     test(`${coordinate_transformation_mode}, linear`, async () => {
       const attributes = { coordinate_transformation_mode, mode: 'linear' }
-      for (const factors of [
-        [2, 2],
-        [3, 1.5],
-        [0.5, 0.75],
-        [0.2, 4],
-      ] as const) {
-        await checkBeside('Resize', { x, rest: byScales(1, 1, ...factors), attributes })
-      }
-      for (const sides of [
-        [10, 3],
-        [1, 1],
-        [7, 17],
-      ] as const) {
-        await checkBeside('Resize', { x, rest: bySizes(2, 3, ...sides), attributes, batch: 2 })
-      }
+      await checkSizes(attributes, [0.5, 0.75])
     })
   }
 
@@ -209,21 +197,7 @@ describe('Resize', () => {
     ['linear, symmetric', { mode: 'linear', coordinate_transformation_mode: 'half_pixel_symmetric' }],
   ]
   test.each(sums)('%s', async (_, attributes) => {
-    for (const factors of [
-      [2, 2],
-      [3, 1.5],
-      [0.6, 0.75],
-      [0.2, 4],
-    ] as const) {
-      await checkBeside('Resize', { x, rest: byScales(1, 1, ...factors), attributes })
-    }
-    for (const sides of [
-      [10, 3],
-      [1, 1],
-      [7, 17],
-    ] as const) {
-      await checkBeside('Resize', { x, rest: bySizes(2, 3, ...sides), attributes, batch: 2 })
-    }
+    await checkSizes(attributes, [0.6, 0.75])
   })
 
   test.each(['nearest', 'linear', 'cubic'])('of a part of the image, %s', async (mode) => {

@@ -3,9 +3,11 @@ import { existsSync, readdirSync } from 'node:fs'
 import { join, sep, toNamespacedPath } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { KerneletError } from '../util/errors.ts'
-import { packageRoot, requireHere } from '../util/package-files.ts'
+import { notAllowed, packageRoot, requireHere } from '../util/package-files.ts'
 
 import type { NativeAddon } from './backend.ts'
+
+const target = `${process.platform}-${process.arch}`
 
 let loaded: NativeAddon | undefined
 
@@ -31,8 +33,6 @@ export function loadAddon(root: string): NativeAddon {
   }
 }
 
-const target = `${process.platform}-${process.arch}`
-
 /** What to do, by what went wrong. */
 function whyNot(cause: unknown, root: string, places: readonly string[]): string {
   const { code, message = String(cause) } = cause as NodeJS.ErrnoException
@@ -40,9 +40,7 @@ function whyNot(cause: unknown, root: string, places: readonly string[]): string
   if (code === 'ERR_DLOPEN_DISABLED') {
     return `Node’s permission model lets kernelet load no native addon: run node with --allow-addons (${reason})`
   }
-  if (code === 'ERR_ACCESS_DENIED') {
-    return `Node’s permission model keeps kernelet from its own files: run node with --allow-fs-read=${root}* (${reason})`
-  }
+  if (code === 'ERR_ACCESS_DENIED') return `${notAllowed(root)} (${reason})`
   if (code === 'MODULE_NOT_FOUND' && message.includes('node-gyp-build')) {
     return `The package node-gyp-build, which kernelet depends on, is missing: install kernelet's dependencies (${reason})`
   }

@@ -43,13 +43,13 @@ function isOurs(manifest: URL): boolean {
     return /^\s*"name": "kernelet"/m.test(readFileSync(manifest, 'utf8'))
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code !== 'ERR_ACCESS_DENIED') return false
-    const folder = fileURLToPath(new URL('.', manifest))
-    throw new KerneletError(
-      'ERR_NATIVE_LOAD',
-      `Node’s permission model keeps kernelet from its own files: run node with --allow-fs-read=${folder}*`,
-      { cause },
-    )
+    throw new KerneletError('ERR_NATIVE_LOAD', notAllowed(fileURLToPath(new URL('.', manifest))), { cause })
   }
+}
+
+/** What Node's permission model must allow, with the package in `folder`. */
+export function notAllowed(folder: string): string {
+  return `Node’s permission model keeps kernelet from its own files: run node with --allow-fs-read=${folder}*`
 }
 
 function installed(): URL {

@@ -1,17 +1,9 @@
 /** A client of the Open Inference Protocol over HTTP: tensors go and come as binary data. */
 
+import type { Values } from './protocol/datatypes.ts'
+
 /** Numbers of a tensor; the type of the array is the type of the tensor. */
-export type TensorData =
-  | Float32Array
-  | Float64Array
-  | Int8Array
-  | Int16Array
-  | Int32Array
-  | BigInt64Array
-  | Uint8Array
-  | Uint16Array
-  | Uint32Array
-  | BigUint64Array
+export type TensorData = Values
 
 export interface InferInput {
   /** Where it is left out, the model's only input. */
