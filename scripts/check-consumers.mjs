@@ -170,31 +170,15 @@ int __cpu_indicator_init(void) { return 0; }
 }
 
 // ---------------------------------------------------------------- bundlers
+function esbuild(file, ...more) {
+  const usual = ['main.mjs', '--bundle', '--platform=node', '--log-level=error']
+  output(node, [bin('esbuild', 'bin/esbuild'), ...usual, `--outfile=${file}`, ...more])
+  return file
+}
+
 const bundlers = {
-  'esbuild, modules': (out) => {
-    output(node, [
-      bin('esbuild', 'bin/esbuild'),
-      'main.mjs',
-      '--bundle',
-      '--platform=node',
-      '--format=esm',
-      `--outfile=${out}.mjs`,
-      '--log-level=error',
-    ])
-    return `${out}.mjs`
-  },
-  'esbuild, CommonJS': (out) => {
-    output(node, [
-      bin('esbuild', 'bin/esbuild'),
-      'main.mjs',
-      '--bundle',
-      '--platform=node',
-      '--format=cjs',
-      `--outfile=${out}.cjs`,
-      '--log-level=error',
-    ])
-    return `${out}.cjs`
-  },
+  'esbuild, modules': (out) => esbuild(`${out}.mjs`, '--format=esm'),
+  'esbuild, CommonJS': (out) => esbuild(`${out}.cjs`, '--format=cjs'),
   rollup: (out) => {
     output(node, [
       bin('rollup', 'dist/bin/rollup'),
@@ -258,20 +242,9 @@ for (const [i, [name, bundle]] of Object.entries(bundlers).entries()) {
     }
   })
 }
-step('esbuild --external:kernelet, as that error says', () => {
-  const out = join(home, 'external.mjs')
-  output(node, [
-    bin('esbuild', 'bin/esbuild'),
-    'main.mjs',
-    '--bundle',
-    '--platform=node',
-    '--format=esm',
-    `--outfile=${out}`,
-    '--external:kernelet',
-    '--log-level=error',
-  ])
-  same(node, [out])
-})
+step('esbuild --external:kernelet, as that error says', () =>
+  same(node, [esbuild(join(home, 'external.mjs'), '--format=esm', '--external:kernelet')]),
+)
 step('@vercel/nft: what it traces is enough, as in a Lambda', () => {
   const list = JSON.parse(
     output(node, [
