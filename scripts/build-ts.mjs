@@ -147,17 +147,14 @@ const binaries = ['linux', 'darwin', 'win32'].flatMap((platform) =>
   ['x64', 'arm64'].map((arch) => `../prebuilds/${platform}-${arch}/kernelet.node`),
 )
 const models = readdirSync(join(root, 'models')).map((file) => `../models/${file}`)
+const urls = (files) => files.map((file) => `new URL('${file}', import.meta.url)\n`)
 appendFileSync(
   join(dist, 'index.js'),
-  `() => {\n${[
-    ...laterFiles,
-    ...threads.map((path) => `./${path}.js`),
-    '../package.json',
-    ...binaries,
-    ...models,
-  ]
-    .map((file) => `  new URL('${file}', import.meta.url)\n`)
-    .join('')}}\n`,
+  [
+    // one by one: ncc takes the first of a function's
+    ...urls(laterFiles).map((url) => `;() => {\n${url}}\n`),
+    `;() => {\n${urls([...threads.map((path) => `./${path}.js`), '../package.json', ...binaries, ...models]).join('')}}\n`,
+  ].join(''),
 )
 
 for (const path of threads) {
