@@ -1,7 +1,7 @@
 /**
  * The package as others use it: packed, installed, and then
  *
- *   - run by Node 20 to 26, Bun and Deno, and by Bun for musl with musl's own loader; refused by Node 18 in a sentence
+ *   - run by Node 20 to 26, Bun and Deno, from yarn's Plug'n'Play, as a single executable, and by Bun for musl with musl's own loader; refused by Node 18 in a sentence
  *   - bundled by esbuild, rollup, webpack, vite and ncc: the bundle runs where kernelet is installed, and says to mark it
  *     external where it is not
  *   - traced by @vercel/nft: the files that it names are enough
@@ -167,6 +167,50 @@ int __cpu_indicator_init(void) { return 0; }
   }
   const bun = join(folder, 'bun')
   return [musl, ['--library-path', folder, '--preload', join(folder, 'ld-linux-x86-64.so.2'), bun, ...args]]
+}
+
+// ---------------------------------------------------------------- packages that are no folders, and programs of one file
+step('yarn, Plug’n’Play: Node 20 and 26', () => {
+  write('pnp/main.mjs', readFileSync(join(home, 'main.mjs'), 'utf8'))
+  const kernelet = { kernelet: `file:${join(home, packed.filename)}` }
+  write('pnp/package.json', JSON.stringify({ private: true, type: 'module', dependencies: kernelet }))
+  write('pnp/yarn.lock', '')
+  const folder = join(home, 'pnp')
+  const registry = output(npm, ['config', 'get', 'registry']).trim()
+  const env = {
+    ...process.env,
+    YARN_ENABLE_TELEMETRY: '0',
+    YARN_ENABLE_GLOBAL_CACHE: '0',
+    YARN_NPM_REGISTRY_SERVER: registry,
+    // a mirror beside the machine may speak plain HTTP
+    ...(registry.startsWith('http:') && { YARN_UNSAFE_HTTP_WHITELIST: new URL(registry).hostname }),
+  }
+  const yarn = bin('@yarnpkg/cli-dist', 'bin/yarn.js')
+  output(node, [yarn, 'install', '--no-immutable'], { cwd: folder, env })
+  same(node, [yarn, 'node', 'main.mjs'], { cwd: folder, env })
+  same(bin('node26', 'bin/node'), [yarn, 'node', 'main.mjs'], { cwd: folder, env })
+})
+for (const [version, program] of [
+  [20, node],
+  [24, bin('node24', 'bin/node')],
+]) {
+  step(`Node ${version}, a single executable with node_modules beside it`, () => {
+    const own =
+      "const { createRequire } = require('node:module')\nconst installed = createRequire(process.execPath)\n"
+    const file = write(
+      'sea.cjs',
+      own +
+        readFileSync(join(home, 'main.cjs'), 'utf8').replace("require('kernelet')", "installed('kernelet')"),
+    )
+    const blob = join(home, 'sea.blob')
+    const settings = { main: file, output: blob, disableExperimentalSEAWarning: true }
+    output(program, ['--experimental-sea-config', write('sea.json', JSON.stringify(settings))])
+    const single = join(home, `single${version}`)
+    cpSync(program, single)
+    const fuse = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2'
+    output(node, [bin('postject', 'dist/cli.js'), single, 'NODE_SEA_BLOB', blob, '--sentinel-fuse', fuse])
+    same(single, [])
+  })
 }
 
 // ---------------------------------------------------------------- bundlers
