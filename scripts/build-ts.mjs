@@ -148,7 +148,13 @@ const common = await rolldown({
   input: join(dist, 'bundler.js'),
   plugins: [builtins, ascii],
 })
-await common.write({ file: join(dist, 'index.cjs'), format: 'cjs', comments })
+await common.write({
+  file: join(dist, 'index.cjs'),
+  format: 'cjs',
+  comments,
+  // it is the second copy of everything: names stay, for stack traces, spaces go
+  minify: { compress: false, mangle: false, codegen: { removeWhitespace: true } },
+})
 
 // Read by tools that trace which files a program needs (@vercel/nft), never run. Not in bundler.js: bundlers would take
 // them for modules.

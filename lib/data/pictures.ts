@@ -3,7 +3,8 @@ import { readdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { elements, sameShape } from '../tensor/shape.ts'
 import { callbackOf, checkOptions, flag, isInteger, itemsOf } from '../util/check.ts'
-import { KerneletError, messageOf } from '../util/errors.ts'
+import { KerneletError } from '../util/errors.ts'
+import { unreadable } from '../util/file.ts'
 import { show } from '../util/show.ts'
 import { checkFilePath, type FilePath } from '../util/source.ts'
 import { pictures } from '../vision/classifier/pool.ts'
@@ -227,6 +228,6 @@ function list(folder: string) {
   try {
     return readdirSync(folder, { withFileTypes: true })
   } catch (cause) {
-    throw new KerneletError('ERR_IO', `${folder} cannot be read: ${messageOf(cause)}`, { cause })
+    throw unreadable(folder, cause, 'folder')
   }
 }

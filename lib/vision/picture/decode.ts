@@ -9,6 +9,7 @@ import type { Permits } from './permits.ts'
 import { checkSize, largestFile, MAX_PIXELS, type Pixels } from './pixels.ts'
 import { decodePng } from './png.ts'
 import { type Reduced, type Reduction, whole } from './reduce.ts'
+import { isAbsent, loadSharp, type Sharp } from './sharp.ts'
 
 /**
  * Decodes a PNG or BMP.
@@ -76,7 +77,7 @@ export async function decodeReducedAsync(
   const { format, content } = formatOf(bytes, name)
   const own = decodeOwn(format, content, name, options)
   if (own) return own
-  const sharp = await loadSharp(name, format)
+  const sharp = await sharpFor(name, format)
   const { permits } = options
   const decode = () => decodeBySharp(sharp, content, name, format, options)
   return permits ? permits.run(decode) : decode()
@@ -93,20 +94,6 @@ function decodeOwn(
 }
 
 const advice = 'neither kernelet nor sharp reads it: save it as PNG or JPEG'
-
-/** The part of sharp that is used; its types are not there where it is not installed. */
-type Sharp = (bytes: Uint8Array, options: { limitInputPixels: number | false }) => SharpPicture
-interface SharpPicture {
-  metadata(): Promise<{ width?: number; height?: number; orientation?: number }>
-  rotate(): SharpPicture
-  resize(width: number, height: number, options: { fit: 'fill'; kernel: 'linear' }): SharpPicture
-  toColourspace(space: 'srgb'): SharpPicture
-  raw(options: { depth: 'uchar' }): SharpPicture
-  toBuffer(options: { resolveWithObject: true }): Promise<{
-    data: Buffer
-    info: { width: number; height: number; channels: number }
-  }>
-}
 
 async function decodeBySharp(
   sharp: Sharp,
@@ -156,10 +143,9 @@ async function decodeBySharp(
   }
 }
 
-async function loadSharp(name: string, format: Format): Promise<Sharp> {
-  const packageName: string = 'sharp'
+async function sharpFor(name: string, format: Format): Promise<Sharp> {
   try {
-    return ((await import(packageName)) as { default: Sharp }).default
+    return await loadSharp()
   } catch (cause) {
     const is = `${name} is ${aFormat(format)}`
     if (format.by === 'none') throw new KerneletError('ERR_UNSUPPORTED', `${is}; ${advice}`, { cause })
@@ -172,10 +158,4 @@ async function loadSharp(name: string, format: Format): Promise<Sharp> {
       { cause },
     )
   }
-}
-
-/** Whether the package is not there, rather than broken. */
-function isAbsent(cause: unknown): boolean {
-  const { code, message } = cause as NodeJS.ErrnoException
-  return /MODULE_NOT_FOUND$/.test(String(code)) && /(package|module) '(.*[\\/])?sharp'/i.test(message)
 }
