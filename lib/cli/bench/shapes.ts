@@ -1,7 +1,6 @@
 /** The problems of a command line: --problem and --shapes, each at every --batch. */
 import { readFileSync } from 'node:fs'
 import { type Problem, parseProblem, parseShapes } from '../../bench/problem.ts'
-import { KerneletError } from '../../util/errors.ts'
 import { unreadable } from '../../util/file.ts'
 import type { Values } from '../command.ts'
 import { counts, words } from './options.ts'
