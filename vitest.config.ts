@@ -5,6 +5,7 @@ const slow = [
   'bench-cli',
   'bits',
   'cli',
+  'docs',
   'ends',
   'evaluate',
   'examples',
