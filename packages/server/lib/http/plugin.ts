@@ -114,7 +114,7 @@ export function routes(
     )
     app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
     const described = ['/routes']
-    if (settings.playground ?? (alone && isLocal(settings))) playground(app, core)
+    if (settings.playground ?? (alone && isLocal(settings))) await playground(app, core)
     else described.push('/')
     for (const path of described) {
       app.get(path, { schema: { hide: true } }, async (_request, reply) => {
