@@ -5,7 +5,15 @@
  * long as loading one. `import 'kernelet'` is one file and the ONNX operators, which Node loads with the first model,
  * another; dist/bundler.js imports both, for bundlers. What is loaded by its name keeps a file of its own.
  */
-import { appendFileSync, copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import {
+  appendFileSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import { rolldown } from 'rolldown'
 import { buildLater } from './build-later.mjs'
@@ -163,6 +171,11 @@ for (const name of readdirSync(join(root, 'packages'))) {
     '-p',
     join(folder, 'tsconfig.build.json'),
   ])
+  const page = join(folder, 'playground/vite.config.ts')
+  if (existsSync(page)) {
+    const { build } = await import('vite')
+    await build({ configFile: page })
+  }
 }
 
 function filesOf(folder, ending) {
