@@ -6,6 +6,7 @@ const slow = [
   'bits',
   'cli',
   'command-line',
+  'docs',
   'ends',
   'evaluate',
   'examples',
