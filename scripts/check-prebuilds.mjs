@@ -16,6 +16,11 @@ if (missing.length > 0) {
     `no binary for ${missing.join(', ')}: npm run prebuilds makes this machine's, .github/workflows/prebuild.yml all`,
   )
 }
-if (process.argv.includes('--all') && !JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).repository) {
-  die("package.json has no repository: npm resolves the README's links and picture by it, which were dead without it")
+if (
+  process.argv.includes('--all') &&
+  !JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).repository
+) {
+  die(
+    "package.json has no repository: npm resolves the README's links and picture by it, which were dead without it",
+  )
 }
