@@ -58,6 +58,12 @@ export function findIdx(folder: string, part: Part): { images: string; labels: s
  * @returns images of shape [1, height, width] with values 0 … 255, 0 the ground
  * @throws KerneletError `ERR_ARGUMENT` for another part; `ERR_IO` when files are missing; `ERR_FORMAT` for damaged files, counts that differ or a
  *   label out of range; otherwise as `loadIdx`
+ * @example
+ * try {
+ *   loadMnist('no/such/folder')   // else 60,000 images: kernelet data mnist downloads them to data/mnist
+ * } catch (error) {
+ *   error.code // → 'ERR_IO'
+ * }
  */
 export function loadMnist(folder?: FilePath, part: Part = 'train'): Dataset {
   if (part !== 'train' && part !== 'test') {

@@ -48,6 +48,11 @@ export interface LoadPicturesOptions {
  * @throws KerneletError (by rejection) `ERR_IO` for a folder that cannot be read; `ERR_FORMAT` when there is
  *   no picture in it or one cannot be used; `ERR_ARGUMENT` for a folder that is none of `classes`; otherwise as
  *   `decodePictureAsync`
+ * @example
+ * // pictures/3/a.png, pictures/7/b.png …
+ * const data = await loadPictures('pictures')
+ * data.shape // → [1, 28, 28]
+ * data.classes // → ['3', '7']
  */
 export async function loadPictures(from: FilePath, options: LoadPicturesOptions = {}): Promise<Dataset> {
   const folder = checkFilePath(from, 'loadPictures: folder')

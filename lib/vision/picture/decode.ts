@@ -17,6 +17,9 @@ import { isAbsent, loadSharp, type Sharp } from './sharp.ts'
  * @param name what to call it in errors
  * @throws KerneletError ERR_FORMAT for what is no picture or a damaged one; ERR_UNSUPPORTED for another format,
  *   which the error names, or too large a picture
+ * @example
+ * const { width, height, channels } = decodePicture(readFileSync('three.png'))
+ * [width, height, channels] // → [260, 220, 3]
  */
 export function decodePicture(bytes: Uint8Array, name = 'the picture'): Required<Pixels> {
   return decodeReduced(bytes, name).pixels
@@ -28,6 +31,9 @@ export function decodePicture(bytes: Uint8Array, name = 'the picture'): Required
  * @param name what to call it in errors
  * @throws KerneletError (by rejection) as `decodePicture`; ERR_UNSUPPORTED for another format where sharp is not
  *   installed, or cannot be loaded, or does not read it either
+ * @example
+ * const { width, height } = await decodePictureAsync(readFileSync('three.png'))
+ * [width, height] // → [260, 220]
  */
 export async function decodePictureAsync(bytes: Uint8Array, name = 'the picture'): Promise<Required<Pixels>> {
   return (await decodeReducedAsync(bytes, name)).pixels
