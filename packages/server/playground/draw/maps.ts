@@ -16,8 +16,18 @@ function parse(name: string): Rgb {
   return [red, green, blue]
 }
 
-/** Pixels of some values, the largest of either sign in the full colour. */
-export function pixelsOf(values: Float32Array, width: number, height: number, largest: number): ImageData {
+/**
+ * Pixels of some values, the largest of either sign in the full colour.
+ *
+ * @param veil whether what is 0 lets through what lies below
+ */
+export function pixelsOf(
+  values: Float32Array,
+  width: number,
+  height: number,
+  largest: number,
+  veil = false,
+): ImageData {
   scale ??= { zero: parse('--map-zero'), positive: parse('--positive'), negative: parse('--negative') }
   const { zero, positive, negative } = scale
   const image = new ImageData(width, height)
@@ -26,9 +36,10 @@ export function pixelsOf(values: Float32Array, width: number, height: number, la
     const end = value < 0 ? negative : positive
     const share = Math.min(1, Math.abs(value)) ** 0.8
     for (let c = 0; c < 3; c++) {
-      image.data[4 * i + c] = (zero[c] as number) + share * ((end[c] as number) - (zero[c] as number))
+      const from = (veil ? end : zero)[c] as number
+      image.data[4 * i + c] = from + share * ((end[c] as number) - from)
     }
-    image.data[4 * i + 3] = 255
+    image.data[4 * i + 3] = veil ? 255 * share : 255
   }
   return image
 }

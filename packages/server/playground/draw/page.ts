@@ -136,7 +136,7 @@ export const page: Page = {
       if (heat.hidden || first?.status !== 'ready' || !first.heat || !network) return
       const { side, values } = first.heat
       heat.width = heat.height = side
-      heat.getContext('2d')?.putImageData(pixelsOf(values, side, side, largestOf(values)), 0, 0)
+      heat.getContext('2d')?.putImageData(pixelsOf(values, side, side, largestOf(values), true), 0, 0)
       const [, height = 1, width = 1] = network.info.input.shape
       const whole = markOf(network, first, { top: 0, left: 0, bottom: height - 1, right: width - 1 })
       for (const [name, value] of [

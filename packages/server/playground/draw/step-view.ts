@@ -33,7 +33,7 @@ export function describeStep({ name, op, shape, window }: Step): { title: string
   const [what = op, ...why] = (words[op] ?? op).split(':')
   const reason = why.length > 0 ? `:${why.join(':')}` : ''
   const size =
-    shape.length === 3
+    shape.length === 3 && (shape[1] !== 1 || shape[2] !== 1)
       ? `${shape[0]} ${shape[0] === 1 ? 'map' : 'maps'} of ${shape[1]}×${shape[2]}`
       : `${shape.join('×')} values`
   return { title: name, what: `${what}${kernel}${reason}, ${size}` }
