@@ -28,7 +28,8 @@ const superscripts: Readonly<Record<string, string>> = {
 /** What every chapter is given. */
 export interface Surroundings {
   t: Texts
-  language: Language
+  /** 1, 2 and 3 */
+  list(values: readonly number[]): string
   /** A number in the language's way, to five digits. */
   number(value: number): string
   /** An integer with its thousands apart. */
@@ -36,12 +37,14 @@ export interface Surroundings {
 }
 
 export function surroundings(language: Language): Surroundings {
-  const number = new Intl.NumberFormat(language, { maximumSignificantDigits: 5, useGrouping: false })
-  const mantissa = new Intl.NumberFormat(language, { maximumSignificantDigits: 3 })
-  const count = new Intl.NumberFormat(language)
+  const locale = language === 'en' ? 'en-GB' : language
+  const number = new Intl.NumberFormat(locale, { maximumSignificantDigits: 5, useGrouping: false })
+  const mantissa = new Intl.NumberFormat(locale, { maximumSignificantDigits: 3 })
+  const count = new Intl.NumberFormat(locale)
+  const list = new Intl.ListFormat(locale)
   return {
     t: texts[language],
-    language,
+    list: (values) => list.format(values.map(String)),
     number(value) {
       const far = value !== 0 && (Math.abs(value) < 1e-4 || Math.abs(value) >= 1e7)
       // a minus is no hyphen

@@ -19,12 +19,14 @@ export function latest<T>(
       const question = waiting
       waiting = undefined
       try {
-        const answer = await askJson<T>(`./playground/notes/${name}`, {
+        const answer = await askJson<T | { refused: string }>(`./playground/notes/${name}`, {
           method: 'POST',
           body: JSON.stringify(question),
           headers: { 'content-type': 'application/json' },
         })
-        if (waiting === undefined) answered(answer, undefined)
+        if (waiting !== undefined) continue
+        if (isRefused(answer)) answered(undefined, answer.refused)
+        else answered(answer, undefined)
       } catch (error) {
         if (waiting === undefined) answered(undefined, error instanceof Error ? error.message : String(error))
       }
@@ -35,4 +37,8 @@ export function latest<T>(
     waiting = question
     if (!busy) void work()
   }
+}
+
+function isRefused(answer: unknown): answer is { refused: string } {
+  return typeof answer === 'object' && answer !== null && 'refused' in answer
 }

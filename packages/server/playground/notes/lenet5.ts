@@ -177,9 +177,8 @@ function layersTable({ rows, parameters, connections }: Network, { t, count }: S
   )
 }
 
-function connectionTable(table: number[][], { t, language }: Surroundings): HTMLElement[] {
+function connectionTable(table: number[][], { t, list }: Surroundings): HTMLElement[] {
   const words = t.original
-  const list = new Intl.ListFormat(language)
   const said = h('p', { 'aria-live': 'polite' })
   const cells = Array.from({ length: SEEN }, (_, s2) =>
     table.map((seen) => {
@@ -193,7 +192,7 @@ function connectionTable(table: number[][], { t, language }: Surroundings): HTML
     }),
   )
   const choose = (map: number): void => {
-    said.textContent = words.sees(map, list.format((table[map] ?? []).map(String)))
+    said.textContent = words.sees(map, list(table[map] ?? []))
     for (const row of cells) {
       for (const [i, cell] of row.entries()) cell.classList.toggle('chosen', i === map)
     }

@@ -117,7 +117,6 @@ export const en = {
     map: (map: number) => `C3, map ${map}`,
     yes: 'sees',
     no: 'does not see',
-    and: 'and',
   },
 
   neuron: {

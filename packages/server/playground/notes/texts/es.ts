@@ -115,7 +115,6 @@ export const es: Texts = {
     map: (map) => `C3, mapa ${map}`,
     yes: 've',
     no: 'no ve',
-    and: 'y',
   },
 
   neuron: {
