@@ -18,9 +18,11 @@ const python = process.env.KERNELET_PYTHON ?? 'python3'
 let torch: boolean | undefined
 /** Whether Python has PyTorch and its exporter to ONNX. */
 function hasTorch(): boolean {
-  torch ??= spawnSync(python, ['-c', 'import torch, onnx, onnxscript']).status === 0
+  torch ??= spawnSync(python, ['-c', 'import torch, onnx, onnxscript, safetensors']).status === 0
   if (!torch)
-    console.warn(`skipped: ${python} has no torch, onnx, onnxscript; set KERNELET_PYTHON to one that has`)
+    console.warn(
+      `skipped: ${python} has no torch, onnx, onnxscript, safetensors; set KERNELET_PYTHON to one that has`,
+    )
   return torch
 }
 
