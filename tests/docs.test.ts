@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { root } from './helpers.ts'
-import { type Block, filesOf, type Program, pattern, programsOf, trimmed } from './markdown.ts'
+import { type Block, filesOf, type Program, pattern, programsOf, setupsOf, trimmed } from './markdown.ts'
 
 const read = (document: string) => readFileSync(join(root, document), 'utf8')
 const documents = readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
@@ -18,9 +18,11 @@ const python = process.env.KERNELET_PYTHON ?? 'python3'
 let torch: boolean | undefined
 /** Whether Python has PyTorch and its exporter to ONNX. */
 function hasTorch(): boolean {
-  torch ??= spawnSync(python, ['-c', 'import torch, onnx, onnxscript']).status === 0
+  torch ??= spawnSync(python, ['-c', 'import torch, onnx, onnxscript, safetensors']).status === 0
   if (!torch)
-    console.warn(`skipped: ${python} has no torch, onnx, onnxscript; set KERNELET_PYTHON to one that has`)
+    console.warn(
+      `skipped: ${python} has no torch, onnx, onnxscript, safetensors; set KERNELET_PYTHON to one that has`,
+    )
   return torch
 }
 
@@ -44,6 +46,13 @@ for (const document of ['README.md', ...documents]) {
       test(`line ${line}, ${language}`, async ({ skip }) => {
         for (const [from, name] of blocks.flatMap(filesOf)) {
           cpSync(join(root, from), join(folder, name), { recursive: true })
+        }
+        for (const [script = '', ...rest] of blocks.flatMap(setupsOf)) {
+          const { status, stderr } = spawnSync(process.execPath, [join(root, script), ...rest], {
+            cwd: folder,
+            encoding: 'utf8',
+          })
+          expect(status, stderr).toBe(0)
         }
         if (language === 'python' && !hasTorch()) skip()
         const [command, ...args] = write(folder, program, port)

@@ -1,6 +1,6 @@
 /** Which code of a document is run, and what it may print. */
 import { describe, expect, test } from 'vitest'
-import { filesOf, pattern, programsOf } from './markdown.ts'
+import { filesOf, pattern, programsOf, setupsOf } from './markdown.ts'
 
 const document = `# Title
 \`\`\`js
@@ -21,6 +21,7 @@ what it does not print
 
 ## Section
 <!-- file: examples/digits as pictures -->
+<!-- setup: scripts/write-hand.mjs hand 2 -->
 <!-- run -->
 \`\`\`sh
 ls pictures
@@ -43,13 +44,13 @@ describe('programs of a document', () => {
     const programs = programsOf(document, false)
     expect(programs.map(({ language, line, starts }) => [language, line, starts])).toEqual([
       ['js', 6, false],
-      ['sh', 21, false],
-      ['sh', 25, true],
+      ['sh', 22, false],
+      ['sh', 26, true],
     ])
     expect(programs[0]!.blocks.map(({ output }) => output)).toEqual(['1'])
-    expect(programs.flatMap(({ blocks }) => blocks).flatMap(filesOf)).toEqual([
-      ['examples/digits', 'pictures'],
-    ])
+    const blocks = programs.flatMap((program) => program.blocks)
+    expect(blocks.flatMap(filesOf)).toEqual([['examples/digits', 'pictures']])
+    expect(blocks.flatMap(setupsOf)).toEqual([['scripts/write-hand.mjs', 'hand', '2']])
   })
 
   test('all, but what is marked as skipped; blocks that follow each other are one program', () => {

@@ -8,6 +8,7 @@
  *     <!-- run -->                     it runs, and nothing is compared
  *     <!-- start -->                   a server: it runs until the document ends; its port 8080 is a free one
  *     <!-- file: FROM as NAME -->      before: a file or folder of the repository lies in the working folder
+ *     <!-- setup: SCRIPT ARGUMENTS --> before: a script of the repository is run there
  *     <!-- skip: REASON -->            it is shown only
  */
 
@@ -82,7 +83,7 @@ export function programsOf(markdown: string, all: boolean): Program[] {
     let program: Program | undefined
     for (const block of section) {
       for (const mark of block.marks) {
-        if (!/^(run|start|file: \S+ as \S+|skip: .+)$/.test(mark)) {
+        if (!/^(run|start|file: \S+ as \S+|setup: .+|skip: .+)$/.test(mark)) {
           throw new Error(`line ${block.line}: <!-- ${mark} --> is not one of tests/markdown.ts`)
         }
       }
@@ -112,6 +113,13 @@ export function filesOf({ marks }: Block): [from: string, name: string][] {
     const [, from, name] = /^file: (\S+) as (\S+)$/.exec(mark) ?? []
     return from !== undefined && name !== undefined ? [[from, name] as [string, string]] : []
   })
+}
+
+/** Scripts that are run in the working folder before a block: a path in the repository, and arguments. */
+export function setupsOf({ marks }: Block): string[][] {
+  return marks.flatMap((mark) =>
+    mark.startsWith('setup: ') ? [mark.slice('setup: '.length).split(' ')] : [],
+  )
 }
 
 /** A pattern of what a block may print: `…` is anything, space at the ends of lines nothing. */

@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Core } from '../core.ts'
 import { RequestError } from '../errors.ts'
 import { inspection } from './inspect/routes.ts'
+import { notes } from './notes/routes.ts'
 import { servePage } from './page.ts'
 
 export async function playground(app: FastifyInstance, core: Core): Promise<void> {
@@ -15,5 +16,6 @@ export async function playground(app: FastifyInstance, core: Core): Promise<void
       done(new RequestError('forbidden', 'The playground answers its own page only'))
     })
     inspection(below, core)
+    notes(below)
   })
 }
