@@ -5,6 +5,8 @@ const slow = [
   'bench-cli',
   'bits',
   'cli',
+  'command-line',
+  'docs',
   'ends',
   'evaluate',
   'examples',
@@ -16,12 +18,17 @@ const slow = [
   'picture-threads',
   'profile-cli',
   'robustness',
+  'schemas',
   'start',
   'train-cli',
   'train-operations',
   'vm-pools',
 ].map((name) => `tests/${name}.test.ts`)
-slow.push('packages/server/tests/process.test.ts', 'packages/server/tests/registry.test.ts')
+slow.push(
+  'packages/server/tests/browser/notes.test.ts',
+  'packages/server/tests/process.test.ts',
+  'packages/server/tests/registry.test.ts',
+)
 
 export default defineConfig({
   test: {

@@ -5,7 +5,15 @@
  * long as loading one. `import 'kernelet'` is one file; what few programs need lies in others, which Node loads when it is
  * first called; dist/bundler.js imports all of them, for bundlers. What is loaded by its name keeps a file of its own.
  */
-import { appendFileSync, copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import {
+  appendFileSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import { rolldown } from 'rolldown'
 import { buildLater, standIns } from './build-later.mjs'
@@ -148,7 +156,13 @@ const common = await rolldown({
   input: join(dist, 'bundler.js'),
   plugins: [builtins, ascii],
 })
-await common.write({ file: join(dist, 'index.cjs'), format: 'cjs', comments })
+await common.write({
+  file: join(dist, 'index.cjs'),
+  format: 'cjs',
+  comments,
+  // it is the second copy of everything: names stay, for stack traces, spaces go
+  minify: { compress: false, mangle: false, codegen: { removeWhitespace: true } },
+})
 
 // Read by tools that trace which files a program needs (@vercel/nft), never run. Not in bundler.js: bundlers would take
 // them for modules.
@@ -191,6 +205,11 @@ for (const name of readdirSync(join(root, 'packages'))) {
     '-p',
     join(folder, 'tsconfig.build.json'),
   ])
+  const page = join(folder, 'playground/vite.config.ts')
+  if (existsSync(page)) {
+    const { build } = await import('vite')
+    await build({ configFile: page })
+  }
 }
 
 function filesOf(folder, ending) {

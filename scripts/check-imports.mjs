@@ -44,6 +44,7 @@ const server = [
   ['settings.ts', 'metrics.ts', 'pictures.ts'],
   ['tokens.ts', 'tracing.ts'],
   'core.ts', // all of it without a protocol
+  'playground', // the page to draw on and that of the notes, and what they ask
   'http', // routes
   'grpc',
   'server.ts', // the routes as a plugin

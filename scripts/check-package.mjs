@@ -28,6 +28,7 @@ import { capture, die, manifest, root, run, which } from './util.mjs'
 const largest = 2_000_000
 const largestUnpacked = 5_200_000
 const allowed = [
+  /^man\/kernelet\.1$/,
   /^package\.json$/,
   /^(README|CHANGELOG)\.md$/,
   /^LICENSE$/,
@@ -41,6 +42,7 @@ const allowed = [
   /^scripts\/build-source\.mjs$/,
 ]
 const required = [
+  'man/kernelet.1',
   'package.json',
   'README.md',
   'CHANGELOG.md',

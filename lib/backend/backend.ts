@@ -397,6 +397,7 @@ export interface NativeAugment {
   noise?: number | undefined
 }
 
+/** Instruction sets of this binary and this machine; `isa()`. */
 export interface NativeIsa {
   /** Tiers in this binary, slowest first. */
   compiled: string[]
@@ -407,6 +408,7 @@ export interface NativeIsa {
   reason: string
 }
 
+/** CPUs of this process and threads of models; `threads()`. */
 export interface NativeThreads {
   /** CPUs in this process's affinity mask. */
   affinity: number

@@ -3,7 +3,7 @@
 import { type DownloadProgress, downloadMnist } from '../data/download.ts'
 import { defaultFolder, mirrors } from '../data/places.ts'
 import { type Command, EXIT } from './command.ts'
-import { complain, print } from './terminal.ts'
+import { complain, print, showProgress, tell } from './terminal.ts'
 
 export const command: Command = {
   summary: 'download MNIST',
@@ -24,23 +24,18 @@ ${mirrors.map((mirror) => `  ${mirror}`).join('\n')}`,
     const folder = await downloadMnist({
       folder: values.out as string | undefined,
       mirror: values.mirror as string | undefined,
-      onProgress: tell,
+      onProgress: report,
     })
     print(`MNIST is in ${folder}`)
     return EXIT.ok
   },
 }
 
-function tell({ file, mirror, received, total, state, reason }: DownloadProgress): void {
-  const { stderr } = process
+function report({ file, mirror, received, total, state, reason }: DownloadProgress): void {
   if (state === 'receiving') {
-    const size = `${megabytes(received)}${total === undefined ? '' : ` of ${megabytes(total)}`} MB`
-    if (stderr.isTTY) stderr.write(`\r\x1b[K${file}  ${size}`.slice(0, stderr.columns + 3))
-    return
-  }
-  if (stderr.isTTY) stderr.write('\r\x1b[K')
-  if (state === 'failed') complain(`${mirror}: ${reason}`)
-  else stderr.write(`${file}  ${state === 'kept' ? 'is there already' : `${megabytes(received)} MB`}\n`)
+    showProgress(`${file}  ${megabytes(received)}${total === undefined ? '' : ` of ${megabytes(total)}`} MB`)
+  } else if (state === 'failed') complain(`${mirror}: ${reason}`)
+  else tell(`${file}  ${state === 'kept' ? 'is there already' : `${megabytes(received)} MB`}`)
 }
 
 function megabytes(bytes: number): string {

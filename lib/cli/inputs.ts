@@ -2,7 +2,7 @@
 import { type Dirent, opendirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { KerneletError, messageOf } from '../util/errors.ts'
-import { readWhole } from '../util/file.ts'
+import { readWhole, unreadable } from '../util/file.ts'
 import { pictureName } from '../vision/picture/names.ts'
 
 /** What stands for the standard input. */
@@ -27,7 +27,7 @@ function* inFolder(folder: string): Generator<Input> {
   try {
     entries = entriesOf(folder)
   } catch (cause) {
-    yield new KerneletError('ERR_IO', `${folder} cannot be read: ${messageOf(cause)}`, { cause })
+    yield unreadable(folder, cause, 'folder')
     return
   }
   let found = 0

@@ -1,68 +1,92 @@
 /** The `kernelet` program: finds the command, reads its options, turns errors into lines and exit codes. */
-import { readdirSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { KerneletError, messageOf } from '../util/errors.ts'
-import { extension, moduleUrl } from '../util/package-files.ts'
 import { version } from '../util/version.ts'
 import { type Command, EXIT, USAGE_CODES, UsageError } from './command.ts'
 import { commandHelp, programHelp } from './help.ts'
+import { commandNames, load, subcommandsOf, words } from './registry.ts'
 import { didYouMean } from './suggest.ts'
-import { allowClosedPipe, complain, print } from './terminal.ts'
+import { complain, endWithOutput, isOutputFault, print, tell } from './terminal.ts'
 
 /**
  * @param args the command line without `node` and the program
  * @returns the exit code
  */
 export async function main(args: readonly string[]): Promise<number> {
-  allowClosedPipe()
-  const [name, ...rest] = args
-  let about = ''
+  const about: string[] = []
   try {
-    if (name === '--version' || name === '-v') {
-      print(version)
-      return EXIT.ok
-    }
-    if (name === '--help' || name === '-h' || name === undefined) {
-      const help = programHelp(
-        await Promise.all(commandNames().map(async (each) => [each, await load(each)] as const)),
-      )
-      if (name !== undefined) {
-        print(help)
-        return EXIT.ok
-      }
-      process.stderr.write(`${help}\n`)
-      return EXIT.usage
-    }
-    if (name.startsWith('-')) throw new UsageError(`unknown option ${name}; a command comes first`)
-    if (!commandNames().includes(name)) {
-      throw new UsageError(`unknown command ${name}${didYouMean(name, commandNames())}`)
-    }
-    let command = await load(name)
-    if (command.raw) return await command.raw(rest)
-    let left = rest
-    about = `${name} `
-    // `bench kernels …`: a word that is no option names a command below
-    if (command.subcommands && left[0] !== undefined && !left[0].startsWith('-')) {
-      const names = Object.keys(command.subcommands)
-      if (!names.includes(left[0])) {
-        throw new UsageError(`${name}: unknown command ${left[0]}${didYouMean(left[0], names)}`)
-      }
-      about = `${name} ${left[0]} `
-      command = await command.subcommands[left[0]]!()
-      left = left.slice(1)
-    }
-    return await runCommand(about.trimEnd(), command, left)
+    endWithOutput()
+    return await run(args, about)
   } catch (error) {
     if (error instanceof UsageError) {
-      complain(`${error.message} (see kernelet ${about}--help)`)
+      complain(`${error.message} (see kernelet ${[...about, '--help'].join(' ')})`)
       return EXIT.usage
     }
     if (error instanceof KerneletError) {
       complain(error.message)
       return USAGE_CODES.includes(error.code) ? EXIT.usage : EXIT.failed
     }
+    if (isOutputFault(error)) {
+      complain(`the output cannot be written: ${messageOf(error)}`)
+      return EXIT.failed
+    }
     throw error
   }
+}
+
+/** @param about gets the words of the command that was found */
+async function run(args: readonly string[], about: string[]): Promise<number> {
+  const [name, ...rest] = args
+  if (name === 'version' && (rest[0] === '--help' || rest[0] === '-h')) return run(['help'], about)
+  if (name === '--version' || name === '-v' || name === 'version') {
+    if (rest.length > 0) throw new UsageError(`version: unexpected ${rest[0]}`)
+    print(version)
+    return EXIT.ok
+  }
+  if (name === undefined) {
+    tell(await wholeHelp())
+    return EXIT.usage
+  }
+  if (name === '--help' || name === '-h' || name === 'help') {
+    const of = rest.filter((word) => word !== '--help' && word !== '-h')
+    if (of.length > 0) return await run([...of, '--help'], about)
+    print(await wholeHelp())
+    return EXIT.ok
+  }
+  let command = await load(known(name))
+  about.push(name)
+  if (command.raw) return await command.raw(rest)
+  let left = rest
+  // `bench kernels …`: a word that is no option names a command below
+  if (command.subcommands && left[0] !== undefined && !left[0].startsWith('-')) {
+    const names = Object.keys(command.subcommands)
+    if (!names.includes(left[0])) {
+      throw new UsageError(`${name}: unknown command ${left[0]}${didYouMean(left[0], names)}`)
+    }
+    about.push(left[0])
+    command = await command.subcommands[left[0]]!()
+    left = left.slice(1)
+  }
+  return await runCommand(about.join(' '), command, left)
+}
+
+async function wholeHelp(): Promise<string> {
+  return programHelp(await Promise.all(commandNames().map(async (name) => [name, await load(name)] as const)))
+}
+
+/** The name of a command, if it is one. */
+function known(name: string): string {
+  if (commandNames().includes(name)) return name
+  if (name.startsWith('-')) {
+    const hint = didYouMean(name, ['--help', '--version']) || '; a command comes first'
+    throw new UsageError(`unknown option ${name}${hint}`)
+  }
+  const hint = didYouMean(name, [...commandNames(), ...Object.keys(words)])
+  const isFile = hint === '' && statSync(name, { throwIfNoEntry: false }) !== undefined
+  throw new UsageError(
+    `unknown command ${name}${isFile ? `; did you mean kernelet classify ${name}?` : hint}`,
+  )
 }
 
 async function runCommand(name: string, command: Command, args: string[]): Promise<number> {
@@ -91,10 +115,7 @@ async function runCommand(name: string, command: Command, args: string[]): Promi
   }
   const { values, positionals } = parse(() => parseArgs({ args, options, allowPositionals: true }), name)
   if (values.help) {
-    const below = Object.entries(command.subcommands ?? {})
-    print(
-      commandHelp(name, command, await Promise.all(below.map(async ([word, get]) => [word, await get()]))),
-    )
+    print(commandHelp(name, command, await subcommandsOf(name, command)))
     return EXIT.ok
   }
   return command.run(values, positionals)
@@ -106,19 +127,4 @@ function parse<T>(parser: () => T, name: string): T {
   } catch (error) {
     throw new UsageError(`${name}: ${messageOf(error).split('\n')[0]}`)
   }
-}
-
-/** Commands are the files of `commands/`, .js when built, .ts in the sources. */
-const folder = new URL('.', moduleUrl('cli/commands/x'))
-
-function commandNames(): string[] {
-  return readdirSync(folder)
-    .filter((file) => file.endsWith(extension) && !file.endsWith(`.d${extension}`))
-    .map((file) => file.slice(0, -extension.length))
-    .sort()
-}
-
-async function load(name: string): Promise<Command> {
-  const url: string = moduleUrl(`cli/commands/${name}`).href
-  return ((await import(url)) as { command: Command }).command
 }

@@ -43,3 +43,12 @@ export function number<T>(
     `--${option}: expected a number${bounds === '' ? '' : ` ${bounds}`} but received '${text}'`,
   )
 }
+
+/** The file that a picture is to be written to, by an option; refused where its name says that it is of another kind. */
+export function pictureName(values: Values, option: string, endings: readonly string[]): string | undefined {
+  const name = values[option] as string | undefined
+  if (name === undefined || endings.some((ending) => name.toLowerCase().endsWith(ending))) return name
+  throw new UsageError(
+    `--${option}: expected a name that ends in ${endings.join(' or ')} but received '${name}'`,
+  )
+}

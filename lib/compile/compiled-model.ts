@@ -53,6 +53,9 @@ export interface StepProfile extends StepDescription {
  *
  * @throws KerneletError `ERR_SHAPE` when a layer does not fit, by its name; `ERR_ISA` for an instruction set
  *   that is not there; `ERR_ARGUMENT` for a wrong option; otherwise as `trace`
+ * @example
+ * const model = compile(LeNet5.pretrained(), { inputShape: [1, 28, 28] })
+ * model.run(new Float32Array(2 * 784)).length // → 20
  */
 export function compile(model: Model | Graph, options: CompileOptions = {}): CompiledModel {
   checkOptions('compile', options, [
@@ -107,6 +110,11 @@ function freeSizes(model: Model | Graph, input: readonly number[], options: Comp
  * A model ready to run. Made by `compile`; not to be constructed.
  *
  * Its native memory is freed by `dispose()`, at the end of a `using` block, or when the object is collected.
+ * @example
+ * const model = LeNet5.pretrained().compile({ inputShape: [1, 28, 28] })
+ * model.run(new Float32Array(784)).length // → 10
+ * (await model.runAsync(new Float32Array(10 * 784))).length // → 100
+ * model.dispose()
  */
 export class CompiledModel {
   /** `dispose`, at the end of a `using` block. */

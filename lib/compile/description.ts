@@ -3,7 +3,12 @@ import type { StepDescription } from '../backend/backend.ts'
 import { formatShape } from '../tensor/shape.ts'
 import { formatCount, formatTable } from '../util/text-table.ts'
 
-/** What `CompiledModel.describe` tells; `toString()` prints it. */
+/**
+ * What `CompiledModel.describe` tells; `toString()` prints it.
+ * @example
+ * const about = new LeNet5().compile({ inputShape: [1, 28, 28] }).describe()
+ * String(about).includes('conv1') // → true
+ */
 export class ModelDescription {
   /** Per image. */
   readonly inputShape: readonly number[]

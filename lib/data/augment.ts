@@ -63,6 +63,7 @@ export interface AugmentOptions {
 /**
  * For digits that `normalizeDigit` has brought into MNIST's form: other hands (turned, slanted, stretched, bent)
  * and other pens.
+ * @example augment(new Uint8Array(784), [1, 28, 28], { ...handwriting }).length // → 784
  */
 export const handwriting: AugmentOptions = Object.freeze({
   thickness: { thinner: 0.7, thicker: 0.9, probability: 0.5 },
@@ -134,6 +135,7 @@ export function nativeAugment(
   return flat
 }
 
+/** Which variation of an image `augment` makes: the same seed, epoch and index give the same. */
 export interface AugmentSeed {
   /** Integers from 0 to 2⁵³. */
   seed?: number | undefined
@@ -152,6 +154,9 @@ export interface AugmentSeed {
  * @param images [n, channels, height, width]
  * @returns as many others
  * @throws KerneletError `ERR_SHAPE` for another rank; `ERR_ARGUMENT` for options out of range
+ * @example
+ * const varied = augment(new Tensor(new Float32Array(784), [1, 1, 28, 28]), handwriting, { seed: 1 })
+ * varied.shape // → [1, 1, 28, 28]
  */
 export function augment(images: Tensor, options: AugmentOptions, where?: AugmentSeed): Tensor
 /**

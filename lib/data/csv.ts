@@ -20,6 +20,11 @@ const largest = 2 ** 30
  * @param options as for `loadPictures`; pixels are taken as they are
  * @throws KerneletError (by rejection) `ERR_FORMAT` for a table that is none of this, by line; otherwise as
  *   `loadPictures`
+ * @example
+ * writeFileSync('points.csv', 'label,p0,p1,p2,p3\nup,0,0,9,9\ndown,9,9,0,0\n')
+ * const data = await loadCsv('points.csv')
+ * data.shape // → [1, 2, 2]
+ * data.classes // → ['down', 'up']
  */
 export async function loadCsv(from: FilePath, options: LoadPicturesOptions = {}): Promise<Dataset> {
   const path = checkFilePath(from, 'loadCsv: file')

@@ -22,7 +22,13 @@ export interface DatasetParts {
   names?: readonly string[] | undefined
 }
 
-/** Images in memory with the class of each. */
+/**
+ * Images in memory with the class of each.
+ * @example
+ * const data = new Dataset({ images: new Uint8Array(3 * 4), labels: [0, 1, 0], shape: [1, 2, 2], classes: ['a', 'b'] })
+ * data.length // → 3
+ * data.classes // → ['a', 'b']
+ */
 export class Dataset {
   /** n × values per image. */
   readonly images: Uint8Array | Float32Array

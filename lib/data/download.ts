@@ -57,6 +57,12 @@ export interface DownloadProgress {
  * @returns the folder
  * @throws KerneletError (by rejection) `ERR_IO` when no mirror gives a file, with what each of them said, or the
  *   folder cannot be written; `ERR_ARGUMENT` for a mirror that is no address
+ * @example
+ * try {
+ *   await downloadMnist({ folder: 'data/mnist', mirror: 'http://127.0.0.1:1/' })   // without mirror: where MNIST is kept
+ * } catch (error) {
+ *   error.code // → 'ERR_IO'
+ * }
  */
 export async function downloadMnist(options: DownloadOptions = {}): Promise<string> {
   checkOptions('downloadMnist', options, ['folder', 'mirror', 'onProgress'])

@@ -36,6 +36,9 @@ const largest = 2 ** 30
  * @throws KerneletError `ERR_IO` when the file cannot be read; `ERR_FORMAT` when it is no IDX file, is damaged or
  *   truncated, or has bytes left over; `ERR_DTYPE` for other elements than unsigned bytes; `ERR_UNSUPPORTED`
  *   above a gigabyte
+ * @example
+ * // 'idx', unsigned bytes, two dimensions of 1 and 2, and two numbers
+ * loadIdx(Uint8Array.of(0, 0, 8, 2, 0, 0, 0, 1, 0, 0, 0, 2, 5, 6)).shape // → [1, 2]
  */
 export function loadIdx(source: FileSource): Idx {
   const given = bytesOf(source) ?? pathOf(source)

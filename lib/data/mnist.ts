@@ -2,7 +2,8 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { formatShape } from '../tensor/shape.ts'
-import { KerneletError, messageOf } from '../util/errors.ts'
+import { KerneletError } from '../util/errors.ts'
+import { unreadable } from '../util/file.ts'
 import { show } from '../util/show.ts'
 import { checkFilePath, type FilePath } from '../util/source.ts'
 import { Dataset } from './dataset.ts'
@@ -38,7 +39,7 @@ export function findIdx(folder: string, part: Part): { images: string; labels: s
   try {
     files = readdirSync(folder).sort()
   } catch (cause) {
-    throw new KerneletError('ERR_IO', `${folder} cannot be read: ${messageOf(cause)}`, { cause })
+    throw unreadable(folder, cause, 'folder')
   }
   const find = (what: string, rank: number): string | undefined => {
     const form = new RegExp(`(?:^|-)${words[part]}-${what}[-.]idx${rank}-ubyte(?:\\.gz)?$`)
@@ -57,6 +58,12 @@ export function findIdx(folder: string, part: Part): { images: string; labels: s
  * @returns images of shape [1, height, width] with values 0 … 255, 0 the ground
  * @throws KerneletError `ERR_ARGUMENT` for another part; `ERR_IO` when files are missing; `ERR_FORMAT` for damaged files, counts that differ or a
  *   label out of range; otherwise as `loadIdx`
+ * @example
+ * try {
+ *   loadMnist('no/such/folder')   // else 60,000 images: kernelet data mnist downloads them to data/mnist
+ * } catch (error) {
+ *   error.code // → 'ERR_IO'
+ * }
  */
 export function loadMnist(folder?: FilePath, part: Part = 'train'): Dataset {
   if (part !== 'train' && part !== 'test') {

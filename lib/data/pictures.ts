@@ -3,7 +3,8 @@ import { readdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { elements, sameShape } from '../tensor/shape.ts'
 import { callbackOf, checkOptions, flag, isInteger, itemsOf } from '../util/check.ts'
-import { KerneletError, messageOf } from '../util/errors.ts'
+import { KerneletError } from '../util/errors.ts'
+import { unreadable } from '../util/file.ts'
 import { show } from '../util/show.ts'
 import { checkFilePath, type FilePath } from '../util/source.ts'
 import { pictures } from '../vision/classifier/pool.ts'
@@ -47,6 +48,11 @@ export interface LoadPicturesOptions {
  * @throws KerneletError (by rejection) `ERR_IO` for a folder that cannot be read; `ERR_FORMAT` when there is
  *   no picture in it or one cannot be used; `ERR_ARGUMENT` for a folder that is none of `classes`; otherwise as
  *   `decodePictureAsync`
+ * @example
+ * // pictures/3/a.png, pictures/7/b.png …
+ * const data = await loadPictures('pictures')
+ * data.shape // → [1, 28, 28]
+ * data.classes // → ['3', '7']
  */
 export async function loadPictures(from: FilePath, options: LoadPicturesOptions = {}): Promise<Dataset> {
   const folder = checkFilePath(from, 'loadPictures: folder')
@@ -227,6 +233,6 @@ function list(folder: string) {
   try {
     return readdirSync(folder, { withFileTypes: true })
   } catch (cause) {
-    throw new KerneletError('ERR_IO', `${folder} cannot be read: ${messageOf(cause)}`, { cause })
+    throw unreadable(folder, cause, 'folder')
   }
 }

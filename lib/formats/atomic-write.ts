@@ -1,6 +1,7 @@
 /** Files written all or nothing. */
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { KerneletError, messageOf } from '../util/errors.ts'
+import { addressed } from '../util/file.ts'
 import { checkFilePath, type FilePath } from '../util/source.ts'
 
 /**
@@ -27,6 +28,7 @@ export function writeAtomically(to: FilePath, parts: readonly Uint8Array[]): voi
     renameSync(beside, path)
   } catch (cause) {
     if (made) rmSync(beside, { force: true })
-    throw new KerneletError('ERR_IO', `${path} could not be written: ${messageOf(cause)}`, { cause })
+    const why = addressed(path) ? 'it is a URL, and kernelet writes files only' : messageOf(cause)
+    throw new KerneletError('ERR_IO', `${path} could not be written: ${why}`, { cause })
   }
 }

@@ -28,6 +28,9 @@ const longestHeader = 100_000_000
  *   (`model.safetensors.index.json`), which names the files below its folder that hold the tensors
  * @throws KerneletError `ERR_IO` when a file cannot be read; `ERR_FORMAT` when one is damaged, or an index names
  *   what is not there or lies elsewhere; `ERR_DTYPE` for an element type that the format does not have
+ * @example
+ * saveSafetensors('w.safetensors', { weight: new Tensor(Float32Array.of(1, 2), [2]) })
+ * readSafetensors('w.safetensors').tensors.get('weight').dtype // → 'F32'
  */
 export function readSafetensors(source: FileSource): WeightsFile {
   const { bytes, name, path } = readSource('readSafetensors', source, 'safetensors')
@@ -42,6 +45,9 @@ export function readSafetensors(source: FileSource): WeightsFile {
  * @param source as for `readSafetensors`
  * @returns tensors by name, for `loadStateDict`
  * @throws KerneletError as `readSafetensors`; `ERR_DTYPE` for 8-bit floats, `ERR_SHAPE` for a dimension of 0
+ * @example
+ * saveSafetensors('w.safetensors', { weight: new Tensor(Float32Array.of(1, 2), [2]) })
+ * loadSafetensors('w.safetensors').get('weight') // → [1, 2]
  */
 export function loadSafetensors(source: FileSource): Map<string, Tensor> {
   return toTensors(readSafetensors(source).tensors)
@@ -53,6 +59,9 @@ export function loadSafetensors(source: FileSource): Map<string, Tensor> {
  * @param state tensors by name, such as a `stateDict()`
  * @param metadata strings to keep with them
  * @throws KerneletError `ERR_IO` when the file cannot be written; the old one is then untouched
+ * @example
+ * saveSafetensors('lenet.safetensors', new LeNet5().stateDict(), { note: 'untrained' })
+ * readSafetensors('lenet.safetensors').metadata.get('note') // → 'untrained'
  */
 export function saveSafetensors(
   path: FilePath,

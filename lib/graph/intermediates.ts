@@ -22,6 +22,9 @@ import { attached, toNative } from './operation.ts'
  * @throws KerneletError `ERR_ARGUMENT` for something else than a model and a tensor; `ERR_SHAPE` when they do not
  *   fit; `ERR_UNSUPPORTED` for outputs of over a gibibyte that are much more than weights and input; otherwise as
  *   `trace`
+ * @example
+ * const found = activations(LeNet5.pretrained(), new Tensor(new Float32Array(784), [1, 1, 28, 28]))
+ * [...found.keys()].slice(0, 3) // → ['input', 'conv1', 'relu_1']
  */
 export function activations(model: Model | Graph, x: Tensor): Map<string, Tensor> {
   if (typeof model !== 'object' || model === null || !Tensor.is(x)) {

@@ -28,7 +28,12 @@ export interface LayerSummary {
   connections: number
 }
 
-/** Layers and totals of a model; `toString()` prints them as a table. */
+/**
+ * Layers and totals of a model; `toString()` prints them as a table.
+ * @example
+ * const text = String(summary(new LeNet5(), [1, 28, 28]))
+ * text.split('\n').length // → 17
+ */
 export class Summary {
   /** Per image. */
   readonly inputShape: readonly number[]
@@ -74,6 +79,10 @@ export class Summary {
  * `[3, 128, 128]`). Computes nothing and allocates no activations.
  *
  * @throws KerneletError `ERR_SHAPE` that says which layer does not fit and why; otherwise as `trace`.
+ * @example
+ * const { macs, layers } = summary(new LeNet5(), [1, 28, 28])
+ * macs // → 281640
+ * layers[0].name // → 'conv1'
  */
 export function summary(model: Model | Graph, inputShape?: readonly number[]): Summary {
   return new Summary(graphGiven(model) ?? trace(model as Model, inputShape as readonly number[]))

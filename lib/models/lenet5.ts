@@ -10,7 +10,12 @@ import { Linear } from '../ops/linear.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { packageFile } from '../util/package-files.ts'
 
-/** [n, nChannels, 28, 28] → [n, nClasses] scores (logits). 44,426 parameters as it stands. */
+/**
+ * [n, nChannels, 28, 28] → [n, nClasses] scores (logits). 44,426 parameters as it stands.
+ * @example
+ * LeNet5.pretrained().forward(new Tensor(new Float32Array(784), [1, 1, 28, 28])).shape // → [1, 10]
+ * summary(new LeNet5(), [1, 28, 28]).parameters // → 44426
+ */
 export class LeNet5 extends Module {
   readonly conv1: Conv2d
   readonly conv2: Conv2d

@@ -7,6 +7,7 @@ import type { Tensor } from '../tensor/tensor.ts'
 /**
  * A single neuron, σ(wᵀx + b): the probability that an image shows what is looked for. [n, …] of `features` numbers an
  * image → [n, 1]. Trained with `loss: 'binaryCrossEntropy'` on classes 0 and 1.
+ * @example summary(new LogisticRegression(784), [784]).parameters // → 785
  */
 export class LogisticRegression extends Module {
   readonly linear: Linear

@@ -18,6 +18,16 @@ export type StateDict = Map<string, Tensor>
 /**
  * Base of all layers and models. Assign modules and Parameters to plain properties (or arrays of modules, or
  * of Parameters) in the constructor and they are found by the property's name; write `forward`.
+ * @example
+ * class Net extends Module {
+ *   fc = new Linear(4, 2)
+ *   forward(x) {
+ *     return relu(this.fc.forward(x))
+ *   }
+ * }
+ * const net = new Net()
+ * [...net.stateDict().keys()] // → ['fc.weight', 'fc.bias']
+ * net.compile({ inputShape: [4] }).run(new Float32Array(12)).length // → 6
  */
 export abstract class Module {
   /** Whether layers that behave otherwise while they are trained (Dropout) do so; true at first, as in PyTorch. */

@@ -121,6 +121,7 @@ export interface ConvTranspose1dOptions {
  * @param weight [ic, oc / groups, kh, kw]
  * @param bias [oc], or none
  * @returns [n, oc, oh, ow] with `oh = (h − 1)·stride − 2·padding + dilation·(kh − 1) + outputPadding + 1`
+ * @example convTranspose2d(new Tensor(Float32Array.of(1, 2, 3, 4), [1, 1, 2, 2]), new Tensor(Float32Array.of(1, 1, 1, 1), [1, 1, 2, 2])) // → [[[[1, 3, 2], [4, 10, 6], [3, 7, 4]]]]
  */
 export function convTranspose2d(
   input: Tensor,
@@ -164,6 +165,7 @@ export function convTranspose2d(
  * @param weight [ic, oc / groups, k]
  * @param bias [oc], or none
  * @returns [n, oc, ol]
+ * @example convTranspose1d(new Tensor(Float32Array.of(1, 2), [1, 1, 2]), new Tensor(Float32Array.of(1, 1), [1, 1, 2])) // → [[[1, 3, 2]]]
  */
 export function convTranspose1d(
   input: Tensor,
@@ -250,7 +252,12 @@ export interface ConvTranspose2dOptions extends ConvTransposeOptions, InitOption
   kernelSize: Pair
 }
 
-/** 2-D transposed convolution with weights, `torch.nn.ConvTranspose2d`: [n, inChannels, h, w] → [n, outChannels, oh, ow]. */
+/**
+ * 2-D transposed convolution with weights, `torch.nn.ConvTranspose2d`: [n, inChannels, h, w] → [n, outChannels, oh, ow].
+ * @example
+ * const layer = new ConvTranspose2d(8, 4, { kernelSize: 2, stride: 2 })
+ * layer.forward(new Tensor(new Float32Array(8 * 16), [1, 8, 4, 4])).shape // → [1, 4, 8, 8]
+ */
 export class ConvTranspose2d extends Module {
   /** [inChannels, outChannels / groups, kh, kw] */
   readonly weight: Parameter
@@ -290,7 +297,12 @@ export interface ConvTranspose1dLayerOptions extends ConvTranspose1dOptions, Ini
   kernelSize: number
 }
 
-/** 1-D transposed convolution with weights, `torch.nn.ConvTranspose1d`: [n, inChannels, l] → [n, outChannels, ol]. */
+/**
+ * 1-D transposed convolution with weights, `torch.nn.ConvTranspose1d`: [n, inChannels, l] → [n, outChannels, ol].
+ * @example
+ * const layer = new ConvTranspose1d(1, 2, { kernelSize: 2, stride: 2 })
+ * layer.forward(new Tensor(new Float32Array(5), [1, 1, 5])).shape // → [1, 2, 10]
+ */
 export class ConvTranspose1d extends Module {
   /** [inChannels, outChannels / groups, k] */
   readonly weight: Parameter

@@ -98,6 +98,11 @@ export interface Convolution1dOptions {
  * @param weight [oc, ic / groups, kh, kw]
  * @param bias [oc], or none
  * @returns [n, oc, oh, ow] with `oh = floor((h + 2·padding − dilation·(kh − 1) − 1) / stride) + 1`
+ * @example
+ * const image = new Tensor(Float32Array.of(1, 2, 3, 4, 5, 6, 7, 8, 9), [1, 1, 3, 3])
+ * const cross = new Tensor(Float32Array.of(0, 1, 0, 1, 1, 1, 0, 1, 0), [1, 1, 3, 3])
+ * conv2d(image, cross) // → [[[[25]]]]
+ * conv2d(image, cross, null, { padding: 1, stride: 2 }) // → [[[[7, 11], [19, 23]]]]
  */
 export function conv2d(
   input: Tensor,
@@ -138,6 +143,7 @@ export function conv2d(
  * @param weight [oc, ic / groups, k]
  * @param bias [oc], or none
  * @returns [n, oc, ol]
+ * @example conv1d(new Tensor(Float32Array.of(1, 2, 3, 4), [1, 1, 4]), new Tensor(Float32Array.of(1, -1), [1, 1, 2])) // → [[[-1, -1, -1]]]
  */
 export function conv1d(
   input: Tensor,
@@ -214,7 +220,13 @@ function paddingOf(
     : pair(value, 'Conv2d: padding', 0)
 }
 
-/** 2-D convolution with weights, `torch.nn.Conv2d`: [n, inChannels, h, w] → [n, outChannels, oh, ow]. */
+/**
+ * 2-D convolution with weights, `torch.nn.Conv2d`: [n, inChannels, h, w] → [n, outChannels, oh, ow].
+ * @example
+ * const layer = new Conv2d(3, 8, { kernelSize: 3, padding: 1 })
+ * layer.weight.shape // → [8, 3, 3, 3]
+ * layer.forward(new Tensor(new Float32Array(3 * 32 * 32), [1, 3, 32, 32])).shape // → [1, 8, 32, 32]
+ */
 export class Conv2d extends Module {
   /** [outChannels, inChannels / groups, kh, kw] */
   readonly weight: Parameter
@@ -260,7 +272,12 @@ export interface Conv1dOptions extends Convolution1dOptions, InitOptions {
   kernelSize: number
 }
 
-/** 1-D convolution with weights, `torch.nn.Conv1d`: [n, inChannels, l] → [n, outChannels, ol]. */
+/**
+ * 1-D convolution with weights, `torch.nn.Conv1d`: [n, inChannels, l] → [n, outChannels, ol].
+ * @example
+ * const layer = new Conv1d(1, 4, { kernelSize: 3, padding: 1 })
+ * layer.forward(new Tensor(new Float32Array(10), [1, 1, 10])).shape // → [1, 4, 10]
+ */
 export class Conv1d extends Module {
   /** [outChannels, inChannels / groups, k] */
   readonly weight: Parameter

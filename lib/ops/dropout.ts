@@ -23,6 +23,7 @@ const dropping = operation('dropout', {
  * Trainer draws natively, by its own seed.
  *
  * @param training false: the input as it is
+ * @example dropout(new Tensor(Float32Array.of(1, 2), [2]), 0.5, false) // → [1, 2]
  */
 export function dropout(input: Tensor, p = 0.5, training = true): Tensor {
   checkTensor('dropout', input)
@@ -47,6 +48,7 @@ function probability(p: unknown): number {
 /**
  * While a model is trained (`training`), zeros in the place of values drawn with probability `p`, the others
  * multiplied by 1 / (1 − p); otherwise nothing. `torch.nn.Dropout`.
+ * @example new Dropout(0.5).eval().forward(new Tensor(Float32Array.of(-2, -0.5, 1), [3])) // → [-2, -0.5, 1]
  */
 export class Dropout extends Module {
   readonly p: number

@@ -39,6 +39,7 @@ const product = operation('linear', {
  * @param weight [out, in]
  * @param bias [out], or none
  * @returns [..., out]
+ * @example linear(new Tensor(Float32Array.of(1, 2), [1, 2]), new Tensor(Float32Array.of(1, 1, 0, 3), [2, 2]), new Tensor(Float32Array.of(10, 20), [2])) // → [[13, 26]]
  */
 export function linear(input: Tensor, weight: Tensor, bias?: Tensor | null): Tensor {
   if (input instanceof SymbolicTensor && input.shape.length === 1) {
@@ -56,7 +57,13 @@ export function linear(input: Tensor, weight: Tensor, bias?: Tensor | null): Ten
   )
 }
 
-/** Fully connected layer, `torch.nn.Linear`: [..., inFeatures] → [..., outFeatures]. */
+/**
+ * Fully connected layer, `torch.nn.Linear`: [..., inFeatures] → [..., outFeatures].
+ * @example
+ * const layer = new Linear(3, 2)
+ * layer.weight.shape // → [2, 3]
+ * layer.forward(new Tensor(new Float32Array(3), [1, 3])).shape // → [1, 2]
+ */
 export class Linear extends Module {
   /** [outFeatures, inFeatures] */
   readonly weight: Parameter

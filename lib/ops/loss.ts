@@ -15,6 +15,7 @@ import { logSoftmax } from './activations.ts'
  * @param input scores [n, classes], or [classes] for one image
  * @param target the right class of each image: n integers from 0 to classes − 1
  * @returns a scalar
+ * @example crossEntropy(new Tensor(Float32Array.of(2, 1, 0, 3), [2, 2]), [0, 1]) // → 0.1809
  */
 export function crossEntropy(input: Tensor, target: Tensor | Int32Array | readonly number[]): Tensor {
   const rank = checkTensor('crossEntropy', input).shape.length

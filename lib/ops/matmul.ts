@@ -21,6 +21,7 @@ const product = operation('matmul', {
  * Matrix product, `torch.matmul`: [..., rows, inner] · [..., inner, columns] → [..., rows, columns]. What comes before
  * the matrices broadcasts. A tensor of one dimension is a row on the left, a column on the right, and leaves no
  * dimension behind. In a trace a tensor with values is the same for every image.
+ * @example matmul(new Tensor(Float32Array.of(1, 2, 3, 4), [2, 2]), new Tensor(Float32Array.of(1, 0, 1, 1), [2, 2])) // → [[3, 2], [7, 4]]
  */
 export function matmul(a: Tensor, b: Tensor): Tensor {
   const [left, right] = [checkTensor('matmul', a), checkTensor('matmul', b)]
@@ -61,6 +62,7 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
  * Product of two stacks of matrices, `torch.bmm`: [n, rows, inner] · [n, inner, columns] → [n, rows, columns].
  *
  * @throws KerneletError `ERR_SHAPE` for other shapes, which `matmul` may take
+ * @example bmm(new Tensor(Float32Array.of(1, 2, 3, 4), [1, 2, 2]), new Tensor(Float32Array.of(1, 0, 1, 1), [1, 2, 2])) // → [[[3, 2], [7, 4]]]
  */
 export function bmm(a: Tensor, b: Tensor): Tensor {
   const [left, right] = [checkTensor('bmm', a), checkTensor('bmm', b)]

@@ -89,6 +89,7 @@ function eachDimension(
  * Merges the dimensions from `startDim` to the last, `torch.flatten`. The result shares the input's data.
  *
  * @param startDim default 0: everything, as in PyTorch; 1 keeps the batch
+ * @example flatten(new Tensor(Float32Array.of(1, 2, 3, 4), [1, 2, 2]), 1) // → [[1, 2, 3, 4]]
  */
 export function flatten(input: Tensor, startDim = 0): Tensor {
   if (input instanceof SymbolicTensor && elements(input.shape) === 1) {
@@ -101,6 +102,7 @@ export function flatten(input: Tensor, startDim = 0): Tensor {
 /**
  * The same values in another shape, `torch.reshape`; one size may be −1: what is left. The result shares the input's
  * data. In a trace the first dimension is the batch and stays.
+ * @example reshape(new Tensor(Float32Array.of(3, 1, 2, 4, 6, 5), [2, 3]), [3, -1]) // → [[3, 1], [2, 4], [6, 5]]
  */
 export function reshape(input: Tensor, shape: readonly number[]): Tensor {
   const from = checkTensor('reshape', input).shape
@@ -136,7 +138,10 @@ function sizesOf(value: unknown): number[] | undefined {
   return sizes?.every(fits) && sizes.filter((one) => one === -1).length <= 1 ? sizes : undefined
 }
 
-/** Dimension `i` of the result is dimension `dims[i]` of the input, `torch.permute`. In a trace 0 comes first. */
+/**
+ * Dimension `i` of the result is dimension `dims[i]` of the input, `torch.permute`. In a trace 0 comes first.
+ * @example permute(new Tensor(Float32Array.of(3, 1, 2, 4, 6, 5), [2, 3]), [1, 0]) // → [[3, 4], [1, 6], [2, 5]]
+ */
 export function permute(input: Tensor, dims: readonly number[]): Tensor {
   const rank = checkTensor('permute', input).shape.length
   const axes = (itemsOf(dims, rank) ?? []).map((dim) => normaliseDim(dim, rank, 'permute: dims'))
@@ -160,6 +165,7 @@ export function permute(input: Tensor, dims: readonly number[]): Tensor {
  * numbers count from the end, and what lies beyond an end stops there. A negative step goes backwards.
  *
  * @param end default: everything that follows
+ * @example slice(new Tensor(Float32Array.of(3, 1, 2, 4, 6, 5), [2, 3]), 1, 1, 3) // → [[1, 2], [6, 5]]
  */
 export function slice(input: Tensor, dim: number, start: number, end?: number | null, step = 1): Tensor {
   const rank = checkTensor('slice', input).shape.length
@@ -204,6 +210,7 @@ export function slice(input: Tensor, dim: number, start: number, end?: number | 
  *
  * @param pads how many before and after the last dimension, then before and after the one before it, …; negative
  *   ones cut off
+ * @example pad(new Tensor(Float32Array.of(1, 2), [1, 2]), [1, 2]) // → [[0, 1, 2, 0, 0]]
  */
 export function pad(input: Tensor, pads: readonly number[], value = 0): Tensor {
   const { shape } = checkTensor('pad', input)
@@ -229,7 +236,10 @@ export function pad(input: Tensor, pads: readonly number[], value = 0): Tensor {
 
 const mostJoined = 2 ** 16
 
-/** Joins tensors along `dim` (negative: from the end), `torch.cat`. */
+/**
+ * Joins tensors along `dim` (negative: from the end), `torch.cat`.
+ * @example cat([new Tensor(Float32Array.of(1, 2), [1, 2]), new Tensor(Float32Array.of(3, 4), [1, 2])], 1) // → [[1, 2, 3, 4]]
+ */
 export function cat(tensors: readonly Tensor[], dim = 0): Tensor {
   const parts = (itemsOf(tensors, mostJoined) ?? []).map((one) => checkTensor('cat', one))
   const first = parts[0]
@@ -248,6 +258,7 @@ export function cat(tensors: readonly Tensor[], dim = 0): Tensor {
  *
  * @param dims one or several (negative: from the end); in a trace not 0, the batch
  * @param options `keepdim` (default false): they stay as dimensions of 1
+ * @example mean(new Tensor(Float32Array.of(3, 1, 2, 4, 6, 5), [2, 3]), 1) // → [2, 5]
  */
 export function mean(
   input: Tensor,
@@ -282,7 +293,10 @@ export function mean(
   return reshape(adaptiveAvgPool2d(rows, 1), result)
 }
 
-/** Merges dimensions from `startDim` to the last, `torch.nn.Flatten`; by default all but the batch. */
+/**
+ * Merges dimensions from `startDim` to the last, `torch.nn.Flatten`; by default all but the batch.
+ * @example new Flatten().forward(new Tensor(Float32Array.of(1, 2, 3, 4), [1, 2, 2])) // → [[1, 2, 3, 4]]
+ */
 export class Flatten extends Module {
   readonly startDim: number
 
@@ -296,7 +310,10 @@ export class Flatten extends Module {
   }
 }
 
-/** Splits one dimension into several, `torch.nn.Unflatten`; one of `sizes` may be −1. */
+/**
+ * Splits one dimension into several, `torch.nn.Unflatten`; one of `sizes` may be −1.
+ * @example new Unflatten(1, [2, 2]).forward(new Tensor(Float32Array.of(1, 2, 3, 4), [1, 4])) // → [[[1, 2], [3, 4]]]
+ */
 export class Unflatten extends Module {
   readonly dim: number
   readonly sizes: readonly number[]
@@ -326,7 +343,10 @@ export class Unflatten extends Module {
 /** The same on all sides, or [left, right, top, bottom] as PyTorch orders them; negative numbers cut off. */
 export type Pads2d = number | readonly [left: number, right: number, top: number, bottom: number]
 
-/** Puts `value` around, `torch.nn.ConstantPad2d`. */
+/**
+ * Puts `value` around, `torch.nn.ConstantPad2d`.
+ * @example new ConstantPad2d([1, 0, 0, 0], 7).forward(new Tensor(Float32Array.of(5), [1, 1, 1, 1])) // → [[[[7, 5]]]]
+ */
 export class ConstantPad2d extends Module {
   readonly padding: readonly number[]
   readonly value: number
@@ -349,7 +369,10 @@ export class ConstantPad2d extends Module {
   }
 }
 
-/** Puts zeros around, `torch.nn.ZeroPad2d`. */
+/**
+ * Puts zeros around, `torch.nn.ZeroPad2d`.
+ * @example new ZeroPad2d(1).forward(new Tensor(Float32Array.of(5), [1, 1, 1, 1])) // → [[[[0, 0, 0], [0, 5, 0], [0, 0, 0]]]]
+ */
 export class ZeroPad2d extends ConstantPad2d {
   constructor(padding: Pads2d) {
     super(padding, 0)

@@ -60,6 +60,7 @@ export interface BatchNormOptions {
  * @param input [n, c, ...]
  * @param runningMean [c]
  * @param runningVar [c]
+ * @example batchNorm(new Tensor(Float32Array.of(1, 2), [1, 2]), new Tensor(Float32Array.of(0, 1), [2]), new Tensor(Float32Array.of(1, 4), [2])) // → [[1, 0.5]]
  */
 export function batchNorm(
   input: Tensor,
@@ -164,6 +165,7 @@ export interface LocalResponseNormOptions {
  * `torch.nn.functional.local_response_norm` (Krizhevsky et al. 2012). Computed as a chain of other operations.
  *
  * @param input [n, c, ...]
+ * @example localResponseNorm(new Tensor(Float32Array.of(1, 2, 3), [1, 3, 1]), 3, { alpha: 1 }) // → [[[0.4792], [0.5445], [0.8548]]]
  */
 export function localResponseNorm(
   input: Tensor,
@@ -258,6 +260,9 @@ abstract class BatchNorm extends Module {
 /**
  * Batch normalization of [n, numFeatures] or [n, numFeatures, l], `torch.nn.BatchNorm1d`. Compiled, or after `eval()`,
  * it uses its running statistics; while `training` (as modules are at first) those of the batch it gets.
+ * @example
+ * const norm = new BatchNorm1d(2).eval()
+ * norm.forward(new Tensor(Float32Array.of(1, 2), [1, 2])) // → [[1, 2]]
  */
 export class BatchNorm1d extends BatchNorm {
   protected override readonly ranks: readonly number[] = [2, 3]
@@ -266,12 +271,18 @@ export class BatchNorm1d extends BatchNorm {
 /**
  * Batch normalization of [n, numFeatures, h, w], `torch.nn.BatchNorm2d`. Compiled, or after `eval()`, it uses its
  * running statistics; while `training` (as modules are at first) those of the batch it gets.
+ * @example
+ * const norm = new BatchNorm2d(1).eval()
+ * norm.forward(new Tensor(Float32Array.of(1, 2), [1, 1, 1, 2])) // → [[[[1, 2]]]]
  */
 export class BatchNorm2d extends BatchNorm {
   protected override readonly ranks: readonly number[] = [4]
 }
 
-/** `x / (k + alpha / size · Σ x²)^beta` over neighbouring channels, `torch.nn.LocalResponseNorm`. */
+/**
+ * `x / (k + alpha / size · Σ x²)^beta` over neighbouring channels, `torch.nn.LocalResponseNorm`.
+ * @example new LocalResponseNorm(3, { alpha: 1 }).forward(new Tensor(Float32Array.of(1, 2, 3), [1, 3, 1])) // → [[[0.4792], [0.5445], [0.8548]]]
+ */
 export class LocalResponseNorm extends Module {
   readonly size: number
   readonly options: LocalResponseNormOptions

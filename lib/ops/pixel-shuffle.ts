@@ -26,6 +26,7 @@ function factorOf(what: string, factor: unknown): number {
  * Channels as blocks of pixels, `torch.nn.functional.pixel_shuffle`: [n, c·r², h, w] to [n, c, h·r, w·r].
  *
  * @throws KerneletError `ERR_SHAPE` when the channels are no multiple of r²
+ * @example pixelShuffle(new Tensor(Float32Array.of(1, 2, 3, 4), [1, 4, 1, 1]), 2) // → [[[[1, 2], [3, 4]]]]
  */
 export function pixelShuffle(input: Tensor, upscaleFactor: number): Tensor {
   const r = factorOf('pixelShuffle: upscaleFactor', upscaleFactor)
@@ -45,6 +46,7 @@ export function pixelShuffle(input: Tensor, upscaleFactor: number): Tensor {
  * Blocks of pixels as channels, `torch.nn.functional.pixel_unshuffle`: [n, c, h·r, w·r] to [n, c·r², h, w].
  *
  * @throws KerneletError `ERR_SHAPE` when height or width are no multiples of r
+ * @example pixelUnshuffle(new Tensor(Float32Array.of(1, 2, 3, 4), [1, 1, 2, 2]), 2).shape // → [1, 4, 1, 1]
  */
 export function pixelUnshuffle(input: Tensor, downscaleFactor: number): Tensor {
   const r = factorOf('pixelUnshuffle: downscaleFactor', downscaleFactor)
@@ -60,7 +62,10 @@ export function pixelUnshuffle(input: Tensor, downscaleFactor: number): Tensor {
   return reshape(blocks, [n, c * r ** 2, h, w])
 }
 
-/** `torch.nn.PixelShuffle`: see `pixelShuffle`. */
+/**
+ * `torch.nn.PixelShuffle`: see `pixelShuffle`.
+ * @example new PixelShuffle(2).forward(new Tensor(Float32Array.of(1, 2, 3, 4), [1, 4, 1, 1])).shape // → [1, 1, 2, 2]
+ */
 export class PixelShuffle extends Module {
   readonly upscaleFactor: number
 
@@ -74,7 +79,10 @@ export class PixelShuffle extends Module {
   }
 }
 
-/** `torch.nn.PixelUnshuffle`: see `pixelUnshuffle`. */
+/**
+ * `torch.nn.PixelUnshuffle`: see `pixelUnshuffle`.
+ * @example new PixelUnshuffle(2).forward(new Tensor(Float32Array.of(1, 2, 3, 4), [1, 1, 2, 2])).shape // → [1, 4, 1, 1]
+ */
 export class PixelUnshuffle extends Module {
   readonly downscaleFactor: number
 

@@ -92,6 +92,7 @@ export interface AvgPool2dOptions {
  *
  * @param input [n, c, h, w], or one image [c, h, w]
  * @returns [n, c, oh, ow]
+ * @example maxPool2d(new Tensor(Float32Array.of(1, 2, 3, 4, 5, 6, 7, 8, 9), [1, 1, 3, 3]), 2, { stride: 1 }) // → [[[[5, 6], [8, 9]]]]
  */
 export function maxPool2d(input: Tensor, kernelSize: Pair, options: MaxPool2dOptions = {}): Tensor {
   return apply(maxPool2dOperation(kernelSize, options), [input])
@@ -108,6 +109,7 @@ function maxPool2dOperation(kernelSize: Pair, options: MaxPool2dOptions): Operat
  *
  * @param input [n, c, h, w], or one image [c, h, w]
  * @returns [n, c, oh, ow]
+ * @example avgPool2d(new Tensor(Float32Array.of(1, 2, 3, 4, 5, 6, 7, 8, 9), [1, 1, 3, 3]), 2, { stride: 1 }) // → [[[[3, 4], [6, 7]]]]
  */
 export function avgPool2d(input: Tensor, kernelSize: Pair, options: AvgPool2dOptions = {}): Tensor {
   return apply(avgPool2dOperation(kernelSize, options), [input])
@@ -154,6 +156,7 @@ export interface Pool1dOptions {
  *
  * @param input [n, c, l], or one sample [c, l]
  * @returns [n, c, ol]
+ * @example maxPool1d(new Tensor(Float32Array.of(1, 2, 3, 4), [1, 1, 4]), 2) // → [[[2, 4]]]
  */
 export function maxPool1d(input: Tensor, kernelSize: number, options: Pool1dOptions = {}): Tensor {
   return apply(maxPool1dOperation(kernelSize, options), [input])
@@ -170,6 +173,7 @@ function maxPool1dOperation(kernelSize: number, options: Omit<Pool1dOptions, 'co
  *
  * @param input [n, c, l], or one sample [c, l]
  * @returns [n, c, ol]
+ * @example avgPool1d(new Tensor(Float32Array.of(1, 2, 3, 4), [1, 1, 4]), 2) // → [[[1.5, 3.5]]]
  */
 export function avgPool1d(input: Tensor, kernelSize: number, options: Pool1dOptions = {}): Tensor {
   return apply(avgPool1dOperation(kernelSize, options), [input])
@@ -225,22 +229,32 @@ export type OutputSize = number | readonly [height: number | null, width: number
  *
  * @param input [n, c, h, w], or one image [c, h, w]
  * @returns [n, c, oh, ow]
+ * @example adaptiveAvgPool2d(new Tensor(Float32Array.of(1, 2, 3, 4, 5, 6, 7, 8, 9), [1, 1, 3, 3]), 1) // → [[[[5]]]]
  */
 export function adaptiveAvgPool2d(input: Tensor, outputSize: OutputSize): Tensor {
   return adaptive(adaptiveAvgPool, 'AdaptiveAvgPool2d', input, outputSize, 2)
 }
 
-/** Maxima over the windows of `adaptiveAvgPool2d`, `torch.nn.functional.adaptive_max_pool2d`. */
+/**
+ * Maxima over the windows of `adaptiveAvgPool2d`, `torch.nn.functional.adaptive_max_pool2d`.
+ * @example adaptiveMaxPool2d(new Tensor(Float32Array.of(1, 2, 3, 4, 5, 6, 7, 8, 9), [1, 1, 3, 3]), 1) // → [[[[9]]]]
+ */
 export function adaptiveMaxPool2d(input: Tensor, outputSize: OutputSize): Tensor {
   return adaptive(adaptiveMaxPool, 'AdaptiveMaxPool2d', input, outputSize, 2)
 }
 
-/** `adaptiveAvgPool2d` of [n, c, l] or [c, l], `torch.nn.functional.adaptive_avg_pool1d`. */
+/**
+ * `adaptiveAvgPool2d` of [n, c, l] or [c, l], `torch.nn.functional.adaptive_avg_pool1d`.
+ * @example adaptiveAvgPool1d(new Tensor(Float32Array.of(1, 2, 3, 4), [1, 1, 4]), 2) // → [[[1.5, 3.5]]]
+ */
 export function adaptiveAvgPool1d(input: Tensor, outputSize: number): Tensor {
   return adaptive(adaptiveAvgPool, 'AdaptiveAvgPool1d', input, outputSize, 1)
 }
 
-/** `adaptiveMaxPool2d` of [n, c, l] or [c, l], `torch.nn.functional.adaptive_max_pool1d`. */
+/**
+ * `adaptiveMaxPool2d` of [n, c, l] or [c, l], `torch.nn.functional.adaptive_max_pool1d`.
+ * @example adaptiveMaxPool1d(new Tensor(Float32Array.of(1, 2, 3, 4), [1, 1, 4]), 2) // → [[[2, 4]]]
+ */
 export function adaptiveMaxPool1d(input: Tensor, outputSize: number): Tensor {
   return adaptive(adaptiveMaxPool, 'AdaptiveMaxPool1d', input, outputSize, 1)
 }
@@ -269,7 +283,10 @@ function adaptive(
   return apply(make({ dims, size: sizes }), [input])
 }
 
-/** Largest value of every window, `torch.nn.MaxPool2d`: [n, c, h, w] → [n, c, oh, ow]. */
+/**
+ * Largest value of every window, `torch.nn.MaxPool2d`: [n, c, h, w] → [n, c, oh, ow].
+ * @example new MaxPool2d(2, { stride: 1 }).forward(new Tensor(Float32Array.of(1, 2, 3, 4, 5, 6, 7, 8, 9), [1, 1, 3, 3])) // → [[[[5, 6], [8, 9]]]]
+ */
 export class MaxPool2d extends Module {
   readonly operation: Operation
 
@@ -284,7 +301,10 @@ export class MaxPool2d extends Module {
   }
 }
 
-/** Mean of every window, `torch.nn.AvgPool2d`: [n, c, h, w] → [n, c, oh, ow]. */
+/**
+ * Mean of every window, `torch.nn.AvgPool2d`: [n, c, h, w] → [n, c, oh, ow].
+ * @example new AvgPool2d(2, { stride: 1 }).forward(new Tensor(Float32Array.of(1, 2, 3, 4, 5, 6, 7, 8, 9), [1, 1, 3, 3])) // → [[[[3, 4], [6, 7]]]]
+ */
 export class AvgPool2d extends Module {
   readonly operation: Operation
 
@@ -299,7 +319,10 @@ export class AvgPool2d extends Module {
   }
 }
 
-/** Largest value of every window, `torch.nn.MaxPool1d`: [n, c, l] → [n, c, ol]. */
+/**
+ * Largest value of every window, `torch.nn.MaxPool1d`: [n, c, l] → [n, c, ol].
+ * @example new MaxPool1d(2).forward(new Tensor(Float32Array.of(1, 2, 3, 4), [1, 1, 4])) // → [[[2, 4]]]
+ */
 export class MaxPool1d extends Module {
   readonly operation: Operation
 
@@ -314,7 +337,10 @@ export class MaxPool1d extends Module {
   }
 }
 
-/** Mean of every window, `torch.nn.AvgPool1d`: [n, c, l] → [n, c, ol]. */
+/**
+ * Mean of every window, `torch.nn.AvgPool1d`: [n, c, l] → [n, c, ol].
+ * @example new AvgPool1d(2).forward(new Tensor(Float32Array.of(1, 2, 3, 4), [1, 1, 4])) // → [[[1.5, 3.5]]]
+ */
 export class AvgPool1d extends Module {
   readonly operation: Operation
 
@@ -329,7 +355,10 @@ export class AvgPool1d extends Module {
   }
 }
 
-/** Means over windows that cover the image, `torch.nn.AdaptiveAvgPool2d`; size 1 is the global average. */
+/**
+ * Means over windows that cover the image, `torch.nn.AdaptiveAvgPool2d`; size 1 is the global average.
+ * @example new AdaptiveAvgPool2d(1).forward(new Tensor(Float32Array.of(1, 2, 3, 4, 5, 6, 7, 8, 9), [1, 1, 3, 3])) // → [[[[5]]]]
+ */
 export class AdaptiveAvgPool2d extends Module {
   readonly outputSize: OutputSize
 
@@ -344,7 +373,10 @@ export class AdaptiveAvgPool2d extends Module {
   }
 }
 
-/** Maxima over windows that cover the image, `torch.nn.AdaptiveMaxPool2d`; size 1 is the global maximum. */
+/**
+ * Maxima over windows that cover the image, `torch.nn.AdaptiveMaxPool2d`; size 1 is the global maximum.
+ * @example new AdaptiveMaxPool2d(1).forward(new Tensor(Float32Array.of(1, 2, 3, 4, 5, 6, 7, 8, 9), [1, 1, 3, 3])) // → [[[[9]]]]
+ */
 export class AdaptiveMaxPool2d extends Module {
   readonly outputSize: OutputSize
 
@@ -359,7 +391,10 @@ export class AdaptiveMaxPool2d extends Module {
   }
 }
 
-/** `AdaptiveAvgPool2d` of [n, c, l], `torch.nn.AdaptiveAvgPool1d`. */
+/**
+ * `AdaptiveAvgPool2d` of [n, c, l], `torch.nn.AdaptiveAvgPool1d`.
+ * @example new AdaptiveAvgPool1d(2).forward(new Tensor(Float32Array.of(1, 2, 3, 4), [1, 1, 4])) // → [[[1.5, 3.5]]]
+ */
 export class AdaptiveAvgPool1d extends Module {
   readonly outputSize: number
 
@@ -374,7 +409,10 @@ export class AdaptiveAvgPool1d extends Module {
   }
 }
 
-/** `AdaptiveMaxPool2d` of [n, c, l], `torch.nn.AdaptiveMaxPool1d`. */
+/**
+ * `AdaptiveMaxPool2d` of [n, c, l], `torch.nn.AdaptiveMaxPool1d`.
+ * @example new AdaptiveMaxPool1d(2).forward(new Tensor(Float32Array.of(1, 2, 3, 4), [1, 1, 4])) // → [[[2, 4]]]
+ */
 export class AdaptiveMaxPool1d extends Module {
   readonly outputSize: number
 

@@ -133,7 +133,12 @@ abstract class Recurrent extends Module {
 
 const layerOptions = ['bias', 'generator', 'numLayers', 'batchFirst', 'bidirectional', 'dropout'] as const
 
-/** Long short-term memory, `torch.nn.LSTM`, without the states that it returns besides. */
+/**
+ * Long short-term memory, `torch.nn.LSTM`, without the states that it returns besides.
+ * @example
+ * const layer = new LSTM(3, 5, { batchFirst: true })
+ * layer.forward(new Tensor(new Float32Array(2 * 7 * 3), [2, 7, 3])).shape // → [2, 7, 5]
+ */
 export class LSTM extends Recurrent {
   /** @throws KerneletError `ERR_ARGUMENT` for sizes that are no positive integers, or more than 1,000 layers. */
   constructor(inputSize: number, hiddenSize: number, options: RecurrentOptions = {}) {
@@ -142,7 +147,12 @@ export class LSTM extends Recurrent {
   }
 }
 
-/** Gated recurrent units, `torch.nn.GRU`, without the state that it returns besides. */
+/**
+ * Gated recurrent units, `torch.nn.GRU`, without the state that it returns besides.
+ * @example
+ * const layer = new GRU(3, 5, { batchFirst: true })
+ * layer.forward(new Tensor(new Float32Array(2 * 7 * 3), [2, 7, 3])).shape // → [2, 7, 5]
+ */
 export class GRU extends Recurrent {
   /** @throws KerneletError `ERR_ARGUMENT` for sizes that are no positive integers, or more than 1,000 layers. */
   constructor(inputSize: number, hiddenSize: number, options: RecurrentOptions = {}) {
@@ -157,7 +167,12 @@ export interface RNNOptions extends RecurrentOptions {
   nonlinearity?: 'tanh' | 'relu' | undefined
 }
 
-/** Elman's recurrent layer, `torch.nn.RNN`, without the state that it returns besides. */
+/**
+ * Elman's recurrent layer, `torch.nn.RNN`, without the state that it returns besides.
+ * @example
+ * const layer = new RNN(3, 5, { batchFirst: true })
+ * layer.forward(new Tensor(new Float32Array(2 * 7 * 3), [2, 7, 3])).shape // → [2, 7, 5]
+ */
 export class RNN extends Recurrent {
   /** @throws KerneletError `ERR_ARGUMENT` for sizes that are no positive integers, or another nonlinearity. */
   constructor(inputSize: number, hiddenSize: number, options: RNNOptions = {}) {

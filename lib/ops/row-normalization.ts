@@ -68,6 +68,7 @@ const smallest = 2 ** -23
  *
  * @param normalizedShape the sizes of those dimensions; weight and bias have this shape
  * @throws KerneletError `ERR_SHAPE` where the input does not end in it
+ * @example layerNorm(new Tensor(Float32Array.of(1, 2, 3), [1, 3]), 3) // → [[-1.225, 0, 1.225]]
  */
 export function layerNorm(
   input: Tensor,
@@ -84,6 +85,7 @@ export function layerNorm(
  *
  * @param normalizedShape the sizes of those dimensions; the weight has this shape
  * @throws KerneletError `ERR_SHAPE` where the input does not end in it
+ * @example rmsNorm(new Tensor(Float32Array.of(3, 4), [1, 2]), 2) // → [[0.8485, 1.131]]
  */
 export function rmsNorm(
   input: Tensor,
@@ -151,6 +153,7 @@ function optional(
  *
  * @param input [n, c, ...]
  * @param numGroups divides c
+ * @example groupNorm(new Tensor(Float32Array.of(1, 3, 5, 9), [1, 2, 2]), 1) // → [[[-1.183, -0.5071], [0.169, 1.521]]]
  */
 export function groupNorm(input: Tensor, numGroups: number, options: RowNormOptions = {}): Tensor {
   return byChannel('groupNorm', input, size(numGroups, 'groupNorm: numGroups', 1), options)
@@ -160,6 +163,7 @@ export function groupNorm(input: Tensor, numGroups: number, options: RowNormOpti
  * Each channel of each image normalised over its values, `torch.nn.functional.instance_norm` without running statistics.
  *
  * @param input [n, c, ...], with weight and bias of [c]
+ * @example instanceNorm(new Tensor(Float32Array.of(1, 3, 5, 9), [1, 2, 2])) // → [[[-1, 1], [-1, 1]]]
  */
 export function instanceNorm(input: Tensor, options: RowNormOptions = {}): Tensor {
   return byChannel('instanceNorm', input, undefined, options)
@@ -214,7 +218,10 @@ function filled(shape: readonly number[], value: number, who: string): Parameter
   return new Parameter(zeros([elements(shape)], who).fill(value), shape)
 }
 
-/** Normalization over the last dimensions, `torch.nn.LayerNorm`; see `layerNorm`. */
+/**
+ * Normalization over the last dimensions, `torch.nn.LayerNorm`; see `layerNorm`.
+ * @example new LayerNorm(3).forward(new Tensor(Float32Array.of(1, 2, 3), [1, 3])) // → [[-1.225, 0, 1.225]]
+ */
 export class LayerNorm extends Module {
   readonly normalizedShape: readonly number[]
   readonly eps: number
@@ -240,7 +247,10 @@ export class LayerNorm extends Module {
   }
 }
 
-/** Division by the root of the mean square over the last dimensions, `torch.nn.RMSNorm`; see `rmsNorm`. */
+/**
+ * Division by the root of the mean square over the last dimensions, `torch.nn.RMSNorm`; see `rmsNorm`.
+ * @example new RMSNorm(2).forward(new Tensor(Float32Array.of(3, 4), [1, 2])) // → [[0.8485, 1.131]]
+ */
 export class RMSNorm extends Module {
   readonly normalizedShape: readonly number[]
   readonly eps: number | null
@@ -262,7 +272,10 @@ export class RMSNorm extends Module {
   }
 }
 
-/** Normalization of groups of channels, `torch.nn.GroupNorm`; see `groupNorm`. */
+/**
+ * Normalization of groups of channels, `torch.nn.GroupNorm`; see `groupNorm`.
+ * @example new GroupNorm(1, 2).forward(new Tensor(Float32Array.of(1, 3, 5, 9), [1, 2, 2])) // → [[[-1.183, -0.5071], [0.169, 1.521]]]
+ */
 export class GroupNorm extends Module {
   readonly numGroups: number
   readonly numChannels: number
@@ -339,12 +352,18 @@ abstract class InstanceNorm extends Module {
   }
 }
 
-/** Each channel of [n, numFeatures, l] normalised by itself, `torch.nn.InstanceNorm1d`. */
+/**
+ * Each channel of [n, numFeatures, l] normalised by itself, `torch.nn.InstanceNorm1d`.
+ * @example new InstanceNorm1d(2).forward(new Tensor(Float32Array.of(1, 3, 5, 9), [1, 2, 2])) // → [[[-1, 1], [-1, 1]]]
+ */
 export class InstanceNorm1d extends InstanceNorm {
   protected override readonly rank: number = 3
 }
 
-/** Each channel of [n, numFeatures, h, w] normalised by itself, `torch.nn.InstanceNorm2d`. */
+/**
+ * Each channel of [n, numFeatures, h, w] normalised by itself, `torch.nn.InstanceNorm2d`.
+ * @example new InstanceNorm2d(1).forward(new Tensor(Float32Array.of(1, 2, 3, 4), [1, 1, 2, 2])) // → [[[[-1.342, -0.4472], [0.4472, 1.342]]]]
+ */
 export class InstanceNorm2d extends InstanceNorm {
   protected override readonly rank: number = 4
 }

@@ -50,6 +50,7 @@ const modes: readonly InterpolationMode[] = ['nearest', 'linear', 'bilinear', 'b
  * @returns [n, c, oh, ow] or [n, c, ol]
  * @throws KerneletError `ERR_ARGUMENT` for a size that is no positive integer, a factor that is not above 0, none of the two
  *   or both, and a mode that goes not with the input
+ * @example interpolate(new Tensor(Float32Array.of(1, 3), [1, 1, 1, 2]), { scaleFactor: 2, mode: 'bilinear' }) // → [[[[1, 1.5, 2.5, 3], [1, 1.5, 2.5, 3]]]]
  */
 export function interpolate(input: Tensor, options: InterpolateOptions): Tensor {
   return run('interpolate', input, checked('interpolate', options))
@@ -171,7 +172,10 @@ function scaled(who: string, side: number, factor: number): number {
 /** Options of `Upsample`. */
 export type UpsampleOptions = InterpolateOptions
 
-/** Images made larger or smaller, `torch.nn.Upsample`: [n, c, h, w] → [n, c, oh, ow], [n, c, l] → [n, c, ol]. */
+/**
+ * Images made larger or smaller, `torch.nn.Upsample`: [n, c, h, w] → [n, c, oh, ow], [n, c, l] → [n, c, ol].
+ * @example new Upsample({ scaleFactor: 2 }).forward(new Tensor(Float32Array.of(1, 2), [1, 1, 1, 2])) // → [[[[1, 1, 2, 2], [1, 1, 2, 2]]]]
+ */
 export class Upsample extends Module {
   readonly options: Readonly<InterpolateOptions>
 

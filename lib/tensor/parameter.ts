@@ -1,7 +1,13 @@
 /** Tensors that belong to a module. */
 import { Tensor } from './tensor.ts'
 
-/** A tensor that belongs to a module: `parameters()` finds it, `stateDict()` names it. */
+/**
+ * A tensor that belongs to a module: `parameters()` finds it, `stateDict()` names it.
+ * @example
+ * const scale = new Parameter(Float32Array.of(1, 1), [2])
+ * scale.requiresGrad = false   // is not trained
+ * scale.shape // → [2]
+ */
 export class Parameter extends Tensor {
   /** false: training leaves it as it is. See `freeze`. */
   requiresGrad = true
@@ -17,6 +23,9 @@ export class Parameter extends Tensor {
 /**
  * A tensor that belongs to a module but is not trained, such as running statistics: `stateDict()` names it, in
  * snake case as PyTorch does (`runningMean` is `running_mean`).
+ * @example
+ * const steps = new Buffer(Float32Array.of(0), [1])
+ * steps.data[0] // → 0
  */
 export class Buffer extends Tensor {}
 // bundlers rename it, for Node's global Buffer

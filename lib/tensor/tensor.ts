@@ -12,6 +12,10 @@ export const noData: Float32Array = new Float32Array(0)
 /**
  * A Float32Array with a shape, in row-major order; images are NCHW (batch, channels, height, width).
  * The array is kept, not copied: writing to it changes the tensor. It may lie in a SharedArrayBuffer.
+ * @example
+ * const x = new Tensor(Float32Array.of(1, 2, 3, 4, 5, 6), [2, 3])
+ * x.shape // → [2, 3]
+ * x.data[5] // → 6
  */
 export class Tensor {
   /** Size of each dimension; `[]` for a scalar. */

@@ -1,6 +1,16 @@
 import { KerneletError } from '../util/errors.ts'
 
-/** Training met a value that is not finite. `code` is `ERR_DIVERGED`. */
+/**
+ * Training met a value that is not finite. `code` is `ERR_DIVERGED`.
+ * @example
+ * const trainer = new Trainer(new Linear(1, 1), { optimizer: new SGD({ lr: 1e30 }), loss: 'mse' })
+ * const [x, y] = [new Tensor(Float32Array.of(9), [1, 1]), new Tensor(Float32Array.of(1), [1, 1])]
+ * try {
+ *   for (let i = 0; i < 9; i++) trainer.step(x, y)
+ * } catch (error) {
+ *   error.what // → 'loss'
+ * }
+ */
 export class DivergedError extends KerneletError {
   /** What it was: of the data, a layer's value, the loss, a gradient, a weight. */
   readonly what: 'input' | 'value' | 'loss' | 'gradient' | 'weight'

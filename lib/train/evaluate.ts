@@ -42,7 +42,14 @@ export interface Example {
   name?: string | undefined
 }
 
-/** What `evaluate` finds. */
+/**
+ * What `evaluate` finds.
+ * @example
+ * const data = new Dataset({ images: new Uint8Array(2 * 784), labels: [0, 1], shape: [1, 28, 28] })
+ * const { count, confusion } = await evaluate(LeNet5.pretrained(), data)
+ * count // → 2
+ * confusion.length // → 10
+ */
 export class Evaluation {
   /** Names of the classes. */
   readonly classes: readonly string[]
@@ -135,6 +142,9 @@ function calibrationError(examples: readonly Example[]): number {
  *
  * @throws KerneletError (by rejection) `ERR_SHAPE` when images or outputs do not fit the model; `ERR_ARGUMENT` for
  *   no images, more classes than outputs, or a wrong option; `ERR_ABORTED`
+ * @example
+ * const data = new Dataset({ images: new Uint8Array(2 * 784), labels: [0, 1], shape: [1, 28, 28] })
+ * (await evaluate(LeNet5.pretrained(), data)).count // → 2
  */
 export async function evaluate(
   model: Module,

@@ -8,12 +8,23 @@ import { show } from '../util/show.ts'
 /**
  * Freezes the weights of a module and of all below it, or one parameter: `requires_grad_(False)` of PyTorch.
  * Counts from the next step of any trainer; what an optimizer knows of the weights it keeps until they are unfrozen.
+ * @example
+ * const net = new LeNet5()
+ * freeze(net.conv1)
+ * net.conv1.weight.requiresGrad // → false
  */
 export function freeze(part: Module | Parameter): void {
   setRequiresGrad('freeze', part, false)
 }
 
-/** Undoes `freeze`. */
+/**
+ * Undoes `freeze`.
+ * @example
+ * const net = new LeNet5()
+ * freeze(net)
+ * unfreeze(net.fc3)
+ * net.parameters().filter((one) => one.requiresGrad).length // → 2
+ */
 export function unfreeze(part: Module | Parameter): void {
   setRequiresGrad('unfreeze', part, true)
 }

@@ -37,7 +37,13 @@ export interface AdamOptions {
 /** Values that an optimizer keeps from step to step, one for each number of a parameter. */
 export type OptimizerState = 'momentum' | 'expAvg' | 'expAvgSq'
 
-/** How gradients become changes of the weights. */
+/**
+ * How gradients become changes of the weights.
+ * @example
+ * const optimizer = new Adam()
+ * optimizer instanceof Optimizer // → true
+ * optimizer.lr = 1e-4   // counts from the next step
+ */
 export abstract class Optimizer {
   /** Learning rate of the first step, and of all where there is no schedule. */
   readonly lr: number
@@ -56,6 +62,7 @@ export abstract class Optimizer {
  * Stochastic gradient descent, `torch.optim.SGD`.
  *
  * @throws KerneletError `ERR_ARGUMENT` for options out of range
+ * @example new SGD({ lr: 0.1, momentum: 0.9, nesterov: true }).lr // → 0.1
  */
 export class SGD extends Optimizer {
   readonly settings: Readonly<NativeOptimizer>
@@ -85,6 +92,7 @@ export class SGD extends Optimizer {
  * Adam (Kingma and Ba 2015), `torch.optim.Adam`.
  *
  * @throws KerneletError `ERR_ARGUMENT` for options out of range
+ * @example new Adam({ lr: 0.002 }).lr // → 0.002
  */
 export class Adam extends Optimizer {
   readonly settings: Readonly<NativeOptimizer>
@@ -101,6 +109,7 @@ export class Adam extends Optimizer {
  * Adam with decoupled weight decay (Loshchilov and Hutter 2019), `torch.optim.AdamW`.
  *
  * @throws KerneletError `ERR_ARGUMENT` for options out of range
+ * @example new AdamW({ lr: 0.002, weightDecay: 0.05 }).lr // → 0.002
  */
 export class AdamW extends Optimizer {
   readonly settings: Readonly<NativeOptimizer>

@@ -18,7 +18,16 @@ export interface Position {
 /** What a schedule counts. */
 export type Interval = 'epoch' | 'step'
 
-/** A learning rate that changes while a model is trained. */
+/**
+ * A learning rate that changes while a model is trained.
+ * @example
+ * class Halving extends Schedule {
+ *   rate(base, { step, stepsPerEpoch }) {
+ *     return base / 2 ** Math.floor(step / stepsPerEpoch)
+ *   }
+ * }
+ * new Halving().rate(0.4, { step: 20, steps: 400, stepsPerEpoch: 10 }) // → 0.1
+ */
 export abstract class Schedule {
   /**
    * The rate of the step that comes next.
@@ -38,7 +47,10 @@ export interface StepLROptions {
   interval?: Interval | undefined
 }
 
-/** `lr · gamma^⌊t / stepSize⌋`, `torch.optim.lr_scheduler.StepLR`. */
+/**
+ * `lr · gamma^⌊t / stepSize⌋`, `torch.optim.lr_scheduler.StepLR`.
+ * @example new StepLR({ stepSize: 10, gamma: 0.5 }).rate(0.1, { step: 200, steps: 400, stepsPerEpoch: 10 }) // → 0.025
+ */
 export class StepLR extends Schedule {
   readonly #stepSize: number
   readonly #gamma: number
@@ -72,6 +84,7 @@ export interface CosineAnnealingLROptions {
 /**
  * `etaMin + (lr − etaMin) · (1 + cos(π t / tMax)) / 2` (Loshchilov and Hutter 2017),
  * `torch.optim.lr_scheduler.CosineAnnealingLR`.
+ * @example new CosineAnnealingLR({ etaMin: 0.01 }).rate(0.1, { step: 200, steps: 400, stepsPerEpoch: 10 }) // → 0.055
  */
 export class CosineAnnealingLR extends Schedule {
   readonly #tMax: number | undefined
@@ -117,6 +130,7 @@ export interface OneCycleLROptions {
 /**
  * Up to `maxLr` and down again, once in a run (Smith and Topin 2018), `torch.optim.lr_scheduler.OneCycleLR` with
  * `cycle_momentum=False`. The optimizer's `lr` does not count. Changes with every step.
+ * @example new OneCycleLR({ maxLr: 0.1 }).rate(0.1, { step: 0, steps: 400, stepsPerEpoch: 10 }) // → 0.004
  */
 export class OneCycleLR extends Schedule {
   readonly #totalSteps: number | undefined

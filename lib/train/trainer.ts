@@ -46,6 +46,12 @@ export interface StepReport {
 /**
  * Teaches a model by gradient descent. The model's own parameters change; compile it again to run it with the
  * new weights.
+ * @example
+ * const trainer = new Trainer(new Linear(2, 2), { optimizer: new SGD({ lr: 0.5 }), seed: 1 })
+ * const x = new Tensor(Float32Array.of(1, 0, 0, 1), [2, 2])
+ * const first = trainer.step(x, [0, 1]).loss
+ * for (let i = 0; i < 50; i++) trainer.step(x, [0, 1])
+ * trainer.step(x, [0, 1]).loss < first / 2 // → true
  */
 export class Trainer {
   /** `dispose`, at the end of a `using` block. */

@@ -35,6 +35,13 @@ export type KerneletErrorCode =
 /**
  * The one error kernelet throws: a `code` for programs and a sentence for people that
  * names the layer or argument, what was expected and what came.
+ * @example
+ * try {
+ *   new Conv2d(1, 2, { kernelSize: 0 })
+ * } catch (error) {
+ *   error instanceof KerneletError // → true
+ *   error.code // → 'ERR_ARGUMENT'
+ * }
  */
 export class KerneletError extends Error {
   override readonly name = 'KerneletError'

@@ -4,7 +4,7 @@
  */
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats, statSync } from 'node:fs'
 import { type FileHandle, open, stat } from 'node:fs/promises'
-import { KerneletError } from './errors.ts'
+import { KerneletError, messageOf } from './errors.ts'
 
 /** Should a named pipe take the file's place after it was looked at, opening it does not wait. Not on Windows. */
 const flags = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)
@@ -116,15 +116,22 @@ function checkedRead(count: number): number {
   return count
 }
 
-/** Why a file cannot be read, in words a user understands. */
-export function unreadable(path: string, cause: unknown): KerneletError {
+/** Why a file or folder cannot be read, in words a user understands. */
+export function unreadable(path: string, cause: unknown, kind: 'file' | 'folder' = 'file'): KerneletError {
   if (cause instanceof KerneletError) return cause
-  const { code, message } = cause as NodeJS.ErrnoException
+  const { code } = cause as NodeJS.ErrnoException
   const reason =
     code === 'ENOENT'
-      ? 'there is no such file'
+      ? (addressed(path) ?? `there is no such ${kind}`)
       : code === 'EACCES' || code === 'EPERM'
         ? 'permission denied'
-        : message
+        : messageOf(cause)
   return new KerneletError('ERR_IO', `${path} cannot be read: ${reason}`, { cause })
+}
+
+/** What to do about an address on the network in the place of a path; undefined for a path. */
+export function addressed(path: string): string | undefined {
+  if (!/^[a-z][a-z\d+.-]+:\/\//i.test(path) || path.startsWith('file:')) return undefined
+  const how = /^https?:/i.test(path) ? `, such as by curl -LO '${path.replaceAll("'", '%27')}'` : ''
+  return `it is a URL, and kernelet reads files only; download it first${how}`
 }

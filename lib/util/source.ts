@@ -6,6 +6,7 @@
 import { fileURLToPath } from 'node:url'
 import { types } from 'node:util'
 import { KerneletError, messageOf } from './errors.ts'
+import { addressed } from './file.ts'
 import { show } from './show.ts'
 import { bufferOf, byteOffsetOf, lengthOf } from './typed-array.ts'
 
@@ -38,7 +39,8 @@ export function pathOf(value: unknown): string | undefined {
   try {
     return fileURLToPath(url)
   } catch (cause) {
-    throw new KerneletError('ERR_ARGUMENT', `${show(url)} is not the URL of a file: ${messageOf(cause)}`, {
+    const why = addressed(url) ?? messageOf(cause)
+    throw new KerneletError('ERR_ARGUMENT', `${show(url)} is not the URL of a file: ${why}`, {
       cause,
     })
   }

@@ -3,7 +3,8 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { Module } from '../../nn/module.ts'
 import { elements } from '../../tensor/shape.ts'
 import { Tensor } from '../../tensor/tensor.ts'
-import { KerneletError, messageOf } from '../../util/errors.ts'
+import { KerneletError } from '../../util/errors.ts'
+import { unreadable } from '../../util/file.ts'
 import { packageFile } from '../../util/package-files.ts'
 import { uniform } from '../inputs.ts'
 import { layer } from './layers.ts'
@@ -62,7 +63,7 @@ export function readNetwork(path: string): ListedNetwork {
   try {
     text = readFileSync(file, 'utf8')
   } catch (error) {
-    throw new KerneletError('ERR_IO', `${file} cannot be read: ${messageOf(error)}`, { cause: error })
+    throw unreadable(file, error)
   }
   return new ListedNetwork(parseList(text, path))
 }

@@ -4,9 +4,11 @@ import { readTimes, type Times } from '../../bench/report/json.ts'
 import { type Column, formatTime, markdownTable } from '../../bench/report/markdown.ts'
 import { geometricMean, mannWhitney, median } from '../../bench/statistics.ts'
 import { writeAtomically } from '../../formats/atomic-write.ts'
-import { KerneletError, messageOf } from '../../util/errors.ts'
+import { KerneletError } from '../../util/errors.ts'
+import { unreadable } from '../../util/file.ts'
 import { type Command, EXIT, UsageError, type Values } from '../command.ts'
 import { complain, print, printJson } from '../terminal.ts'
+import { pictureName } from '../values.ts'
 import { drawHistory, filesOf, historyTable, machinesOf, nameOf } from './history.ts'
 import { format, output, plot, regex } from './options.ts'
 
@@ -36,13 +38,14 @@ their dates, machine by machine, and a picture of each benchmark over them.`,
   ],
   positionals: true,
   run(values, files) {
+    const plotted = pictureName(values, 'plot', ['.svg'])
     const all = filesOf(files)
     const [before, after] = all
     if (files.length > 2 || all[0] !== files[0]) return overAll(values, all)
     if (before === undefined || after === undefined) {
       throw new UsageError('bench compare: expected two files, the old report and the new one, or a folder')
     }
-    if (values.plot !== undefined) throw new UsageError('bench compare: --plot goes with a folder of reports')
+    if (plotted !== undefined) throw new UsageError('bench compare: --plot goes with a folder of reports')
     const limit = percent(values)
     const filter = regex(values, 'filter')
     const kind = format(values)
@@ -181,7 +184,7 @@ function read(file: string): Times {
   try {
     text = readFileSync(file, 'utf8')
   } catch (error) {
-    throw new KerneletError('ERR_IO', `${file} cannot be read: ${messageOf(error)}`, { cause: error })
+    throw unreadable(file, error)
   }
   return readTimes(text, file)
 }

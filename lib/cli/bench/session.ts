@@ -10,7 +10,8 @@ import { Roof } from '../../bench/roof.ts'
 import type { Repetition } from '../../bench/stopwatch.ts'
 import { KerneletError, messageOf } from '../../util/errors.ts'
 import { EXIT, UsageError, type Values } from '../command.ts'
-import { complain, print, printJson, style } from '../terminal.ts'
+import { complain, print, printJson, showProgress, style, tell } from '../terminal.ts'
+import { pictureName } from '../values.ts'
 import { count, type Format, format, regex, seconds } from './options.ts'
 
 /** A table of the report. */
@@ -43,7 +44,7 @@ export class Session {
     this.#filter = regex(values, 'filter')
     this.#format = format(values)
     this.#out = values.out as string | undefined
-    this.#plot = values.plot as string | undefined
+    this.#plot = pictureName(values, 'plot', ['.svg'])
     this.host = describeHost(['kernelet', ...process.argv.slice(2)].join(' '))
     this.#before = look()
     this.roof = new Roof(this.host.isa.chosen)
@@ -64,12 +65,12 @@ export class Session {
     const runs: { facts: readonly Facts[]; opened: Opened; repetitions: Repetition[][] }[] = []
     try {
       for (const { facts, open } of wanted) {
-        progress(`preparing ${facts[0]!.name}`)
+        showProgress(`preparing ${facts[0]!.name}`)
         runs.push({ facts, opened: await open(), repetitions: facts.map(() => []) })
       }
       for (let turn = 0; turn < this.repetitions; turn++) {
         for (const { facts, opened, repetitions } of runs) {
-          progress(`${turn + 1}/${this.repetitions} ${facts[0]!.name}`)
+          showProgress(`${turn + 1}/${this.repetitions} ${facts[0]!.name}`)
           const sampled = await opened.sample(this.ms)
           repetitions.forEach((all, i) => {
             all.push(sampled[i]!)
@@ -82,7 +83,7 @@ export class Session {
         ),
       )
     } finally {
-      progress('')
+      showProgress('')
       for (const { opened } of runs) opened.close()
     }
   }
@@ -128,14 +129,8 @@ export class Session {
   #warn(warning: string): void {
     if (this.#warned.has(warning)) return
     this.#warned.add(warning)
-    process.stderr.write(`${style(process.stderr, 'yellow', 'noisy host:')} ${warning}\n`)
+    tell(`${style(process.stderr, 'yellow', 'noisy host:')} ${warning}`)
   }
-}
-
-/** One line on stderr that is written over, where a person looks. */
-function progress(text: string): void {
-  const { stderr } = process
-  if (stderr.isTTY) stderr.write(`\r\x1b[K${text.slice(0, stderr.columns - 1)}`)
 }
 
 /** @throws KerneletError `ERR_IO` */
@@ -151,6 +146,5 @@ function write(file: string, text: string): void {
 
 /** A configuration that cannot be measured, said once on stderr. */
 export function skipped(what: string, why: string): void {
-  progress('')
   complain(`${what} is left out: ${why}`)
 }

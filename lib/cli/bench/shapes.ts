@@ -1,7 +1,7 @@
 /** The problems of a command line: --problem and --shapes, each at every --batch. */
 import { readFileSync } from 'node:fs'
 import { type Problem, parseProblem, parseShapes } from '../../bench/problem.ts'
-import { KerneletError, messageOf } from '../../util/errors.ts'
+import { unreadable } from '../../util/file.ts'
 import type { Values } from '../command.ts'
 import { counts, words } from './options.ts'
 
@@ -24,7 +24,7 @@ function readShapes(file: string): Problem[] {
   try {
     text = readFileSync(file, 'utf8')
   } catch (error) {
-    throw new KerneletError('ERR_IO', `${file} cannot be read: ${messageOf(error)}`, { cause: error })
+    throw unreadable(file, error)
   }
   return parseShapes(text, file)
 }

@@ -6,7 +6,7 @@ import { pictures } from '../../vision/classifier/pool.ts'
 import { largestFile } from '../../vision/picture/pixels.ts'
 import { type Command, EXIT, UsageError, type Values } from '../command.ts'
 import { filesOf, type Input, listFrom, readStdin, stdin } from '../inputs.ts'
-import { complain, printable, style } from '../terminal.ts'
+import { complain, printable, showProgress, style } from '../terminal.ts'
 import { number } from '../values.ts'
 
 export const command: Command = {
@@ -104,7 +104,7 @@ async function all(classifier: Classifier, inputs: Iterable<Input>, printer: Pri
   }
   while (pending.length > 0) await finish()
   await write(printer.last)
-  clearProgress()
+  showProgress('')
   return !failed
 }
 
@@ -133,14 +133,10 @@ let told = 0
 /** On stderr, where a person looks and results go elsewhere. */
 function progress(count: number, start: number): void {
   const now = performance.now()
-  if (!process.stderr.isTTY || process.stdout.isTTY || now - told < 100) return
+  if (process.stdout.isTTY || now - told < 100) return
   told = now
   const perSecond = Math.round((1000 * count) / (now - start))
-  process.stderr.write(`\r\x1b[K${formatCount(count)} pictures, ${formatCount(perSecond)} a second`)
-}
-
-function clearProgress(): void {
-  if (told > 0) process.stderr.write('\r\x1b[K')
+  showProgress(`${formatCount(count)} pictures, ${formatCount(perSecond)} a second`)
 }
 
 /** Whether the classes are the ten digits, which are spoken of as such. */

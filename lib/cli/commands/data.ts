@@ -4,7 +4,7 @@ import { augmentSheet } from '../charts/augment-sheet.ts'
 import { type Command, EXIT } from '../command.ts'
 import { dataOption, rawOption, readData } from '../data.ts'
 import { print, printJson } from '../terminal.ts'
-import { integer } from '../values.ts'
+import { integer, pictureName } from '../values.ts'
 
 export const command: Command = {
   summary: 'show what a folder of training data holds, or get MNIST',
@@ -30,13 +30,14 @@ class, their shape, and what cannot be used.`,
   positionals: false,
   subcommands: { mnist: async () => (await import('../data-mnist.ts')).command },
   async run(values) {
+    const sheet = pictureName(values, 'sheet', ['.png'])
     const parts: PartSummary[] = []
     for (const part of ['train', 'test'] as const) {
       const found = await readData(values, part)
       if (!found || (parts.length > 0 && !found.parted)) continue
       const { data, folder, kind, parted } = found
-      if (values.sheet !== undefined && parts.length === 0) {
-        writeAtomically(String(values.sheet), [augmentSheet(data, integer(values, 'seed', 0, 0))])
+      if (sheet !== undefined && parts.length === 0) {
+        writeAtomically(sheet, [augmentSheet(data, integer(values, 'seed', 0, 0))])
       }
       const counts = data.classes.map((name, label) => ({
         class: name,

@@ -7,7 +7,7 @@ import { type Command, EXIT, UsageError, type Values } from '../command.ts'
 import { colourOption, dataOption, fitOption, rawOption, readData } from '../data.ts'
 import { loadModel, modelNames, shippedWeights } from '../models.ts'
 import { print, printJson, style } from '../terminal.ts'
-import { integer } from '../values.ts'
+import { integer, pictureName } from '../values.ts'
 
 export const command: Command = {
   summary: 'measure a model on labelled images',
@@ -41,6 +41,7 @@ says otherwise.`,
     if (part !== 'test' && part !== 'train') {
       throw new UsageError(`--part: expected test or train but received '${part}'`)
     }
+    const sheet = pictureName(values, 'sheet', ['.png'])
     const most = integer(values, 'most', 200)
     const threads = values.threads === undefined ? undefined : integer(values, 'threads', 0, 0)
     const weights = String(values.weights ?? shippedWeights)
@@ -55,8 +56,8 @@ says otherwise.`,
     const isa = values.isa as string | undefined
     const result = await evaluate(model, data, { mean, std, temperature, threads, isa })
     const { misread } = result
-    if (values.sheet !== undefined) {
-      writeAtomically(String(values.sheet), [contactSheet(data, misread.slice(0, most), result.classes)])
+    if (sheet !== undefined) {
+      writeAtomically(sheet, [contactSheet(data, misread.slice(0, most), result.classes)])
     }
     if (values.json) {
       printJson({

@@ -21,8 +21,8 @@ import { drawLearningCurve } from '../charts/learning-curve.ts'
 import { type Command, EXIT, UsageError, type Values } from '../command.ts'
 import { colourOption, dataOption, fitOption, rawOption, readData } from '../data.ts'
 import { loadModel, trainableByName, type WeightFile } from '../models.ts'
-import { complain, print, printJson, style } from '../terminal.ts'
-import { integer, number } from '../values.ts'
+import { complain, print, printJson, showProgress, style, tell } from '../terminal.ts'
+import { integer, number, pictureName } from '../values.ts'
 
 export const command: Command = {
   summary: 'train a model on labelled images',
@@ -78,7 +78,8 @@ test part, the finished model is tried on it once.`,
   async run(values) {
     const plan = readOptions(values)
     // Before the work, not after it.
-    for (const file of [plan.out, values.plot]) if (file !== undefined) checkPlace(String(file))
+    const plot = pictureName(values, 'plot', ['.svg'])
+    for (const file of [plan.out, plot]) if (file !== undefined) checkPlace(file)
     const init = plan.init === undefined ? undefined : loadModel(plan.init, plan.model)
     const found = await readData(values, 'train', init && classesOf(init), init?.form)
     if (!found) {
@@ -110,7 +111,7 @@ test part, the finished model is tried on it once.`,
         `${checkpoint} is there, of a run that was not finished: go on with --resume, or delete it to begin again`,
       )
     }
-    const say = values.json ? (line: string) => process.stderr.write(`${line}\n`) : print
+    const say = values.json ? tell : print
     const validated = plan.validation > 0
     say(
       `${formatCount(data.length)} images of ${data.shape.join('×')}, ${data.classes.length} classes, from ${found.folder}; ` +
@@ -139,7 +140,7 @@ test part, the finished model is tried on it once.`,
         onProgress: drawProgress,
       })
       for await (const report of run) {
-        clearProgress()
+        showProgress('')
         const past = pastOf(report)
         history.push(past)
         save()
@@ -147,18 +148,18 @@ test part, the finished model is tried on it once.`,
         for (const { kind, layer, message } of report.health?.warnings ?? []) {
           if (warned.has(`${kind} ${layer}`)) continue
           warned.add(`${kind} ${layer}`)
-          process.stderr.write(`${style(process.stderr, 'yellow', 'warning:')} ${message}\n`)
+          tell(`${style(process.stderr, 'yellow', 'warning:')} ${message}`)
         }
       }
     } catch (error) {
-      clearProgress()
+      showProgress('')
       if (!(error instanceof KerneletError)) throw error
       if (error.code === 'ERR_ABORTED' && stopped) {
         save()
         complain(
           `${error.message.replace(/^fit: /, '').replace(/;.*/, '')}. Saved in ${checkpoint}; to go on:`,
         )
-        process.stderr.write(`  kernelet ${resumeLine()}\n`)
+        tell(`  kernelet ${resumeLine()}`)
         return stopped === 'SIGINT' ? 130 : 143
       }
       if (error.code === 'ERR_DIVERGED' && existsSync(checkpoint)) {
@@ -185,7 +186,7 @@ test part, the finished model is tried on it once.`,
     rmSync(checkpoint, { force: true })
     const test = found.parted ? await readData(values, 'test', data.classes, found.form) : undefined
     const tested = test && (await trainer.evaluate(test.data))
-    if (values.plot !== undefined) write(String(values.plot), picture(plan, data, history, tested))
+    if (plot !== undefined) write(plot, picture(plan, data, history, tested))
     if (values.json) {
       printJson({
         model: plan.model,
@@ -369,22 +370,16 @@ function percent(share: number): string {
 
 /** A bar on stderr that is written over, where a person looks. */
 function drawProgress({ epoch, epochs, step, steps, loss, accuracy, imagesPerSecond }: FitProgress): void {
-  const { stderr } = process
-  if (!stderr.isTTY) return
   const length = 24
   const done = Math.round((length * step) / steps)
-  const line =
+  showProgress(
     `epoch ${epoch}/${epochs} ${'━'.repeat(done)}${'─'.repeat(length - done)} ${step}/${steps}  ` +
-    `loss ${loss.toFixed(4)}  ${percent(accuracy)}  ${formatCount(Math.round(imagesPerSecond))} images/s`
-  stderr.write(`\r\x1b[K${line.slice(0, stderr.columns - 1)}`)
-}
-
-function clearProgress(): void {
-  if (process.stderr.isTTY) process.stderr.write('\r\x1b[K')
+      `loss ${loss.toFixed(4)}  ${percent(accuracy)}  ${formatCount(Math.round(imagesPerSecond))} images/s`,
+  )
 }
 
 function chart(history: readonly Past[]): string {
-  const width = Math.max(20, Math.min(72, (process.stdout.columns ?? 80) - 12))
+  const width = Math.max(20, Math.min(72, (process.stdout.columns || 80) - 12))
   const points = history.flatMap(({ losses }) => losses).map(([x, y]): [number, number] => [x, Math.log(y)])
   const drawn = brailleChart(points, { width, height: 6, format: (value) => Math.exp(value).toPrecision(3) })
   return drawn === '' ? '' : `loss of the training, logarithmic\n${drawn}`

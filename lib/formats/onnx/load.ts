@@ -43,6 +43,10 @@ export interface LoadOnnxOptions {
  * @throws KerneletError `ERR_FORMAT` when the file is damaged, or of another kind, which the error names;
  *   `ERR_UNSUPPORTED` for operators and attributes that there are none of here, all of them, by node, operator and
  *   opset, and for a node that goes beyond those bounds; `ERR_IO` when the file, or one it refers to, cannot be read
+ * @example
+ * saveOnnx(new LeNet5(), 'lenet.onnx', { inputShape: [1, 28, 28] })
+ * const model = loadOnnx('lenet.onnx').compile()
+ * model.run(new Float32Array(784)).length // → 10
  */
 export function loadOnnx(source: FileSource, options: LoadOnnxOptions = {}): OnnxModel {
   checkOptions('loadOnnx', options, ['output', 'dataFolder'])
@@ -73,6 +77,11 @@ export function loadOnnx(source: FileSource, options: LoadOnnxOptions = {}): Onn
  * Layers that read the same numbers in the same form share a parameter. Where they read them in different forms (one
  * turned, one scaled) each has its own, and as training would part them a Trainer refuses them by name, unless they are
  * frozen. Buffers are the means and variances of BatchNormalization.
+ * @example
+ * const net = loadOnnx(saveOnnx(new LeNet5(), { inputShape: [1, 28, 28] }))
+ * net instanceof OnnxModel // → true
+ * net.opset // → 17
+ * net.outputs[0].dtype // → 'float32'
  */
 export class OnnxModel extends Module {
   readonly #evaluator: Evaluator

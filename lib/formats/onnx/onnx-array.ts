@@ -11,7 +11,12 @@ export type OnnxInput = Tensor | { data: ArrayLike<number | bigint>; shape: read
 /** What `OnnxModel.run` makes: a Tensor of floats, or numbers of another type. */
 export type OnnxResult = Tensor | OnnxArray
 
-/** Numbers that are no float32, with their shape, in row-major order. */
+/**
+ * Numbers that are no float32, with their shape, in row-major order.
+ * @example
+ * const ids = new OnnxArray(BigInt64Array.of(1n, 2n), [2], 'int64')
+ * ids.shape // → [2]
+ */
 export class OnnxArray {
   /** Size of each dimension, which may be 0; `[]` for a scalar. */
   readonly shape: readonly number[]

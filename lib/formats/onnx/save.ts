@@ -27,6 +27,9 @@ export interface SaveOnnxOptions {
  * @returns the bytes of the file
  * @throws KerneletError `ERR_UNSUPPORTED` for an operation that ONNX has no operator for, or a file of over 2 GiB;
  *   `ERR_IO` when the file cannot be written (the old one is then untouched); otherwise as `trace`
+ * @example
+ * const bytes = saveOnnx(new LeNet5(), 'lenet.onnx', { inputShape: [1, 28, 28] })
+ * loadOnnx(bytes).inputs[0].shape // → ['N', 1, 28, 28]
  */
 export function saveOnnx(model: Module | Graph, path: FilePath, options?: SaveOnnxOptions): Uint8Array
 export function saveOnnx(model: Module | Graph, options?: SaveOnnxOptions): Uint8Array

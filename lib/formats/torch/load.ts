@@ -30,6 +30,9 @@ export interface TorchOptions {
  *   `ERR_UNSUPPORTED`, by name, for anything but tensors in dictionaries: whole modules, TorchScript, the format
  *   before 1.6; `ERR_ARGUMENT` for a checkpoint of several things, unless `key` says which; `ERR_DTYPE` for complex,
  *   quantized and (`loadTorch`) 8-bit floating-point numbers; `ERR_SHAPE` for a dimension of 0
+ * @example
+ * // torch.save(model.state_dict(), 'weights.pt')
+ * [...loadTorch('weights.pt').keys()][0] // → 'f.0.weight'
  */
 export function loadTorch(source: FileSource, options: TorchOptions = {}): Map<string, Tensor> {
   return toTensors(read('loadTorch', source, options).tensors)
@@ -41,6 +44,9 @@ export function loadTorch(source: FileSource, options: TorchOptions = {}): Map<s
  * @param source as for `loadTorch`
  * @returns the tensors, and as `metadata` the numbers and words that lie beside them in a checkpoint
  * @throws KerneletError as `loadTorch`
+ * @example
+ * // torch.save(model.state_dict(), 'weights.pt')
+ * readTorch('weights.pt').tensors.get('f.0.weight').dtype // → 'F32'
  */
 export function readTorch(source: FileSource, options: TorchOptions = {}): WeightsFile {
   return read('readTorch', source, options)

@@ -13,6 +13,10 @@ const most = 2 ** 16
  * 2-D convolution in which each output channel sees only some of the input channels (LeCun et al. 1998, table I).
  * The weight has the shape of `Conv2d`'s, with zeros where nothing is connected; they are no parameters and training
  * leaves them zero.
+ * @example
+ * // the first output sees the first channel, the second both
+ * const layer = new ConnectionTableConv2d(2, [[0], [0, 1]], { kernelSize: 3 })
+ * layer.forward(new Tensor(new Float32Array(2 * 25), [1, 2, 5, 5])).shape // → [1, 2, 3, 3]
  */
 export class ConnectionTableConv2d extends Conv2d {
   /** For each output channel the input channels it sees. */

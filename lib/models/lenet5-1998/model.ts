@@ -35,6 +35,7 @@ const connections = '012 123 234 345 045 015 0123 1234 2345 0345 0145 0125 0134 
  *
  * Ground is −0.1 and ink 1.175: bytes with the mean 20/255 and the deviation 200/255. Images of 28×28, as MNIST's,
  * get a margin of two pixels of ground.
+ * @example summary(new LeNet5Original(), [1, 32, 32]).parameters // → 60000
  */
 export class LeNet5Original extends Module {
   readonly c1: Conv2d
@@ -111,6 +112,9 @@ function draw(parameters: readonly (Parameter | undefined)[], inputs: number, ou
  * The paper's criterion (equation 9), maximum a posteriori: besides the digits there is "none of these", with the
  * constant penalty j, which keeps the penalties of wrong answers from being pushed up without end. A model of 11
  * scores, whose `crossEntropy` is −log p(digit) = y_digit + log(e⁻ʲ + Σ e^−y).
+ * @example
+ * const criterion = new MapCriterion(new LeNet5Original(), { j: 0.1 })
+ * criterion.forward(new Tensor(new Float32Array(1024), [1, 1, 32, 32])).shape // → [1, 11]
  */
 export class MapCriterion extends Module {
   readonly model: Module

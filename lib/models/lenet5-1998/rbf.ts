@@ -18,6 +18,9 @@ export interface RBFOptions {
  *
  * Computed as Σ x² − 2 w x + w² in one linear layer: near a code the result is off by some 1e-7 of Σ w², and may be
  * that much below 0.
+ * @example
+ * // squared distances from the codes [1, 1] and [-1, 1]
+ * new RBF(new Tensor(Float32Array.of(1, 1, -1, 1), [2, 2])).forward(new Tensor(Float32Array.of(1, 0), [1, 2])) // → [[1, 5]]
  */
 export class RBF extends Module {
   /** [codes, features] */

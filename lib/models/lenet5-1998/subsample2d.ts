@@ -17,6 +17,7 @@ export interface Subsample2dOptions extends Pick<InitOptions, 'generator'> {
 /**
  * Subsampling that is trained (LeCun et al. 1998, layers S2 and S4): the sum of every window, times the channel's
  * coefficient, plus its bias. [n, channels, h, w] → [n, channels, h / kernel, w / kernel].
+ * @example new Subsample2d(6).forward(new Tensor(new Float32Array(6 * 16), [1, 6, 4, 4])).shape // → [1, 6, 2, 2]
  */
 export class Subsample2d extends Module {
   /** The coefficients, [channels]. */

@@ -105,6 +105,9 @@ export interface ClassifyOptions {
 /**
  * Tells what pictures show: a network with its labels and with all it takes to make its input of a picture of any
  * size. `DigitClassifier` is one for digits.
+ * @example
+ * const net = Classifier.from(LeNet5.pretrained(), { inputShape: [1, 28, 28] })
+ * net.labels.length // → 10
  */
 export class Classifier {
   /** `dispose`, at the end of a `using` block. */
@@ -286,6 +289,7 @@ class Parts {
  * cores. A process of several that share the machine, as of node:cluster, takes fewer.
  *
  * @throws KerneletError ERR_ARGUMENT for what is no number from 1 to 256
+ * @example setPictureThreads(2)   // decode at most two pictures at once
  */
 export function setPictureThreads(count: number): void {
   if (!isInteger(count) || count < 1 || count > 256) {

@@ -10,6 +10,7 @@ export const fits = ['digit', 'crop', 'pad', 'stretch'] as const
 /** What `colour` may be. */
 export const colours = ['grey', 'rgb', 'bgr'] as const
 
+/** How a picture is brought to the form that a network was trained on. */
 export interface Preparation {
   /**
    * How a picture comes to the network's size.

@@ -37,6 +37,7 @@ export type Classification =
       boxes: Box[]
     }
 
+/** Options of `DigitClassifier.load`. */
 export interface DigitClassifierOptions {
   /**
    * A safetensors file (path or bytes) with the parameters of a `LeNet5(1, 10)`. Its metadata may name the
@@ -57,6 +58,10 @@ const shippedWeights = 'models/lenet5-mnist.safetensors'
 /**
  * Reads single handwritten digits from pictures of any size, paper and pen: finds the digit, brings it into the
  * form the network was trained on, and asks the network. Says so where a picture shows no digit, or several.
+ * @example
+ * const digits = DigitClassifier.load()
+ * const { status, digit } = await digits.classifyFile('three.png')
+ * [status, digit] // → ['digit', 3]
  */
 export class DigitClassifier {
   /** `dispose`, at the end of a `using` block. */

@@ -21,6 +21,7 @@ export type NormalizedDigit =
 /** Pictures with a longer side than this are averaged down first: it is plenty for a digit, and saves time. */
 const LONGEST = 1024
 
+/** How `normalizeDigit` standardizes the numbers: (x − mean) / std. */
 export interface NormalizeOptions {
   /** Of the training set, in units of the full ink level. Default 0. */
   mean?: number
@@ -35,6 +36,9 @@ export interface NormalizeOptions {
  *
  * @returns `image` is 784 values, row by row, paper 0 and full ink 1 before mean and deviation
  * @throws KerneletError ERR_ARGUMENT, ERR_SHAPE as `checkPixels`
+ * @example
+ * const white = { data: new Uint8Array(400).fill(255), width: 20, height: 20, channels: 1 }
+ * normalizeDigit(white).status // → 'no digit'
  */
 export function normalizeDigit(pixels: Pixels, options: NormalizeOptions = {}): NormalizedDigit {
   checkOptions('normalizeDigit', options, ['mean', 'std'])

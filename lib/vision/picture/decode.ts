@@ -9,6 +9,7 @@ import type { Permits } from './permits.ts'
 import { checkSize, largestFile, MAX_PIXELS, type Pixels } from './pixels.ts'
 import { decodePng } from './png.ts'
 import { type Reduced, type Reduction, whole } from './reduce.ts'
+import { isAbsent, loadSharp, type Sharp } from './sharp.ts'
 
 /**
  * Decodes a PNG or BMP.
@@ -16,6 +17,9 @@ import { type Reduced, type Reduction, whole } from './reduce.ts'
  * @param name what to call it in errors
  * @throws KerneletError ERR_FORMAT for what is no picture or a damaged one; ERR_UNSUPPORTED for another format,
  *   which the error names, or too large a picture
+ * @example
+ * const { width, height, channels } = decodePicture(readFileSync('three.png'))
+ * [width, height, channels] // → [260, 220, 3]
  */
 export function decodePicture(bytes: Uint8Array, name = 'the picture'): Required<Pixels> {
   return decodeReduced(bytes, name).pixels
@@ -27,6 +31,9 @@ export function decodePicture(bytes: Uint8Array, name = 'the picture'): Required
  * @param name what to call it in errors
  * @throws KerneletError (by rejection) as `decodePicture`; ERR_UNSUPPORTED for another format where sharp is not
  *   installed, or cannot be loaded, or does not read it either
+ * @example
+ * const { width, height } = await decodePictureAsync(readFileSync('three.png'))
+ * [width, height] // → [260, 220]
  */
 export async function decodePictureAsync(bytes: Uint8Array, name = 'the picture'): Promise<Required<Pixels>> {
   return (await decodeReducedAsync(bytes, name)).pixels
@@ -76,7 +83,7 @@ export async function decodeReducedAsync(
   const { format, content } = formatOf(bytes, name)
   const own = decodeOwn(format, content, name, options)
   if (own) return own
-  const sharp = await loadSharp(name, format)
+  const sharp = await sharpFor(name, format)
   const { permits } = options
   const decode = () => decodeBySharp(sharp, content, name, format, options)
   return permits ? permits.run(decode) : decode()
@@ -93,20 +100,6 @@ function decodeOwn(
 }
 
 const advice = 'neither kernelet nor sharp reads it: save it as PNG or JPEG'
-
-/** The part of sharp that is used; its types are not there where it is not installed. */
-type Sharp = (bytes: Uint8Array, options: { limitInputPixels: number | false }) => SharpPicture
-interface SharpPicture {
-  metadata(): Promise<{ width?: number; height?: number; orientation?: number }>
-  rotate(): SharpPicture
-  resize(width: number, height: number, options: { fit: 'fill'; kernel: 'linear' }): SharpPicture
-  toColourspace(space: 'srgb'): SharpPicture
-  raw(options: { depth: 'uchar' }): SharpPicture
-  toBuffer(options: { resolveWithObject: true }): Promise<{
-    data: Buffer
-    info: { width: number; height: number; channels: number }
-  }>
-}
 
 async function decodeBySharp(
   sharp: Sharp,
@@ -156,10 +149,9 @@ async function decodeBySharp(
   }
 }
 
-async function loadSharp(name: string, format: Format): Promise<Sharp> {
-  const packageName: string = 'sharp'
+async function sharpFor(name: string, format: Format): Promise<Sharp> {
   try {
-    return ((await import(packageName)) as { default: Sharp }).default
+    return await loadSharp()
   } catch (cause) {
     const is = `${name} is ${aFormat(format)}`
     if (format.by === 'none') throw new KerneletError('ERR_UNSUPPORTED', `${is}; ${advice}`, { cause })
@@ -172,10 +164,4 @@ async function loadSharp(name: string, format: Format): Promise<Sharp> {
       { cause },
     )
   }
-}
-
-/** Whether the package is not there, rather than broken. */
-function isAbsent(cause: unknown): boolean {
-  const { code, message } = cause as NodeJS.ErrnoException
-  return /MODULE_NOT_FOUND$/.test(String(code)) && /(package|module) '(.*[\\/])?sharp'/i.test(message)
 }

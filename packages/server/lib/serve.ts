@@ -3,7 +3,7 @@
 import { serveWorkers } from './cluster/primary.ts'
 import { messageOf } from './errors.ts'
 import { serveHere } from './process.ts'
-import { help, readSettings, type Settings, SettingsError } from './settings.ts'
+import { help, isLocal, readSettings, type Settings, SettingsError } from './settings.ts'
 
 /**
  * Serves until SIGTERM or SIGINT.
@@ -31,7 +31,7 @@ export async function serve(args: readonly string[]): Promise<number> {
 async function run(settings: Settings): Promise<number> {
   const serving = settings.workers > 1 ? await serveWorkers(settings) : await serveHere(settings)
   const { address, grpcPort, log } = serving
-  if (settings.tokenFile === undefined && settings.socket === undefined && !isLoopback(settings.host)) {
+  if (settings.tokenFile === undefined && !isLocal(settings)) {
     log.warn(`anybody who reaches ${settings.host} may use this server: --token-file asks for a token`)
   }
   log.info({ address, ...(grpcPort !== undefined && { grpcPort }), workers: settings.workers }, 'serving')
@@ -42,8 +42,4 @@ async function run(settings: Settings): Promise<number> {
   const whole = await serving.drain()
   log.info(whole ? 'all requests answered' : 'requests were cut off: --grace was over')
   return whole ? 0 : 1
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
 }

@@ -50,6 +50,13 @@ export const SettingsSchema = Type.Object(
     tokenFile: Type.Optional(text('tokens, one a line: all routes but live and ready want one', 'FILE')),
     trustProxy: flag('take the address of the client from X-Forwarded-For'),
     watch: flag('load model files anew when they are replaced'),
+    playground: Type.Optional(
+      Type.Boolean({
+        description:
+          'the page at / that draws and trains; default: where only this machine can ask. --no-playground',
+      }),
+    ),
+    mnist: Type.Optional(text('folder of the MNIST files, for the playground to train on', 'DIR')),
     logLevel: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'], {
       description: 'trace, debug (every request), info, warn, error or silent',
       default: 'info',
@@ -62,6 +69,11 @@ export const SettingsSchema = Type.Object(
 export type Settings = Static<typeof SettingsSchema>
 /** Settings as they are given: what is left out is as --help says. */
 export type ServerOptions = Partial<Settings>
+
+/** Whether only this machine can reach a server. */
+export function isLocal({ host, socket }: Settings): boolean {
+  return socket !== undefined || host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
+}
 
 /** A setting that is none, or has a wrong value. */
 export class SettingsError extends Error {}
@@ -145,6 +157,7 @@ export function readSettings(
     values = parseArgs({
       args: [...args],
       options: { ...options, help: { type: 'boolean', short: 'h' } },
+      allowNegative: true,
     }).values
   } catch (cause) {
     throw new SettingsError(messageOf(cause).split('.')[0] ?? '')
@@ -197,7 +210,8 @@ function parse(
   if (key === 'model') return parseModels(what, [given].flat().map(String))
   const word = String(given)
   if (property.type === 'boolean') {
-    if (given === true || /^(1|true|yes|on)$/i.test(word)) return true
+    if (typeof given === 'boolean') return given
+    if (/^(1|true|yes|on)$/i.test(word)) return true
     if (/^(0|false|no|off|)$/i.test(word)) return false
     throw new SettingsError(`${what}: expected true or false but received '${word}'`)
   }

@@ -61,7 +61,7 @@ describe('the server and its models', () => {
     expect(Object.keys(paths)).toEqual(
       expect.arrayContaining(['/v2/health/live', '/v2/models/{model}/infer', '/v1/digits', '/metrics']),
     )
-    const page = await app.inject('/')
+    const page = await app.inject('/routes')
     expect(page.headers['content-type']).toMatch('text/html')
     expect(page.body).toContain('POST /v2/models/{model}/infer')
   })
@@ -494,7 +494,7 @@ describe('tokens', () => {
       (await server.inject({ url, headers: authorization === undefined ? {} : { authorization } })).statusCode
     expect(await status('/v2/health/live')).toBe(200)
     expect(await status('/v2/health/ready')).toBe(200)
-    for (const url of ['/v2', '/metrics', '/', '/openapi.json', '/v2/models/digits', '/elsewhere']) {
+    for (const url of ['/v2', '/metrics', '/routes', '/openapi.json', '/v2/models/digits', '/elsewhere']) {
       expect(await status(url)).toBe(401)
       expect(await status(url, 'Bearer secrets')).toBe(401)
       expect(await status(url, 'Basic secret')).toBe(401)

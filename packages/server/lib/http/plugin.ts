@@ -6,6 +6,8 @@ import { version } from 'kernelet'
 
 import type { Core } from '../core.ts'
 import { RequestError, refusalOf } from '../errors.ts'
+import { playground } from '../playground/plugin.ts'
+import { isLocal } from '../settings.ts'
 import type { Tokens } from '../tokens.ts'
 import { type Tracing, traced } from '../tracing.ts'
 import { classifyRequest } from './classify.ts'
@@ -21,8 +23,12 @@ declare module 'fastify' {
   }
 }
 
-/** Routes that anybody may ask. */
-const open = new Set(['/v2/health/live', '/v2/health/ready'])
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Anybody may ask the route, without a token. */
+    open?: boolean
+  }
+}
 
 export const extensions = ['binary_tensor_data', 'classification', 'model_repository']
 
@@ -85,9 +91,7 @@ export function routes(
     }
     if (tokens) {
       app.addHook('onRequest', (request, _reply, done) => {
-        const { url = '' } = request.routeOptions
-        if (open.has(url.slice(app.prefix.length)) || tokens.accept(request.headers.authorization))
-          return done()
+        if (request.routeOptions.config.open || tokens.accept(request.headers.authorization)) return done()
         done(new RequestError('unauthorized', 'The request needs the header Authorization: Bearer TOKEN'))
       })
     }
@@ -113,10 +117,15 @@ export function routes(
       },
     )
     app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
-    app.get('/', { schema: { hide: true } }, async (_request, reply) => {
-      reply.header('content-type', 'text/html; charset=utf-8')
-      return page(app.swagger())
-    })
+    const described = ['/routes']
+    if (settings.playground ?? (alone && isLocal(settings))) await playground(app, core)
+    else described.push('/')
+    for (const path of described) {
+      app.get(path, { schema: { hide: true } }, async (_request, reply) => {
+        reply.header('content-type', 'text/html; charset=utf-8')
+        return page(app.swagger())
+      })
+    }
   }
 }
 
@@ -142,7 +151,7 @@ function health(app: FastifyInstance, core: Core): void {
   const tags = ['health']
   app.get(
     '/v2/health/live',
-    { schema: { summary: 'The server runs', tags, response: { 200: schemas.Live } } },
+    { config: { open: true }, schema: { summary: 'The server runs', tags, response: { 200: schemas.Live } } },
     async () => ({
       live: true,
     }),
@@ -150,6 +159,7 @@ function health(app: FastifyInstance, core: Core): void {
   app.get(
     '/v2/health/ready',
     {
+      config: { open: true },
       schema: { summary: 'All models are ready', tags, response: { 200: schemas.Ready, 503: schemas.Ready } },
     },
     async (_request, reply) => {

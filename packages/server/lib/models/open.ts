@@ -64,7 +64,7 @@ export async function openModel(file: string | undefined, options: OpenOptions):
 }
 
 /** The digits that come with kernelet. */
-const shipped = join(
+export const shipped = join(
   dirname(createRequire(import.meta.url).resolve('kernelet/package.json')),
   'models/lenet5-mnist.safetensors',
 )
@@ -78,7 +78,7 @@ async function readAll(file: string): Promise<Uint8Array> {
 }
 
 /** In safetensors a JSON object follows eight bytes of length. */
-function isOnnx(bytes: Uint8Array): boolean {
+export function isOnnx(bytes: Uint8Array): boolean {
   return bytes[8] !== 0x7b
 }
 
@@ -271,7 +271,8 @@ function openOwn(bytes: Uint8Array, options: OpenOptions): Opened {
   return { engine, classifier }
 }
 
-function ownNetwork(
+/** A network of this library with the weights of a file, and what its scores are divided by. */
+export function ownNetwork(
   bytes: Uint8Array,
   channels: number,
   classes: number,

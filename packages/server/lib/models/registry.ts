@@ -147,7 +147,7 @@ export class Registry {
     const found = version === undefined || version === '' ? highest(ready) : ready?.get(version)?.served
     if (found) return found
     if (!ready?.size) {
-      const names = [...this.#models].filter(([, model]) => model.ready.size > 0).map(([one]) => one)
+      const { names } = this
       throw new RequestError(
         'not_found',
         `There is no model ${JSON.stringify(name)}; there are ${names.join(', ') || 'none'}`,
@@ -157,6 +157,22 @@ export class Registry {
       'not_found',
       `${name} has no version ${JSON.stringify(version)}; it has ${this.versions(name).join(', ')}`,
     )
+  }
+
+  /**
+   * The file of a model's highest version that is ready, as it lies on the disk now, and what changes with it;
+   * undefined for a model that is not ready, or whose files are gone.
+   */
+  async source(name: string): Promise<{ file: string | undefined; stamp: string } | undefined> {
+    const version = this.versions(name).at(-1)
+    return version === undefined
+      ? undefined
+      : (await this.#sources(name)).find((source) => source.version === version)
+  }
+
+  /** Names of the models that are ready. */
+  get names(): string[] {
+    return [...this.#models].filter(([, model]) => model.ready.size > 0).map(([name]) => name)
   }
 
   /** Versions that are ready, from the lowest. */

@@ -1,0 +1,211 @@
+/** A network that is looked into: its steps, their values for a drawing, its filters, and what mattered. */
+import {
+  activations,
+  type CompiledModel,
+  compile,
+  type Graph,
+  type GraphNode,
+  summary,
+  Tensor,
+  trace,
+} from 'kernelet'
+import { body } from './body.ts'
+import { type Drawing, prepare } from './prepare.ts'
+import type { Opened } from './sources.ts'
+
+/** Numbers of all maps that one answer carries, at most. */
+const MOST = 500_000
+/** Milliseconds that occlusion may compute. */
+const PATIENCE = 400
+/** Positions along a side that are covered in turn, at most. */
+const FINEST = 28
+
+/** A step of a network, as the page draws it. */
+export interface StepInfo {
+  name: string
+  op: string
+  /** Indices of the steps whose values it takes. */
+  inputs: number[]
+  /** Of one image. */
+  shape: number[]
+  /** How many of its channels answers carry. */
+  shown: number
+  window?: { kernelSize: number[]; stride: number[]; padding: number[]; dilation: number[] }
+  groups?: number
+  /** Shape of the weight, where it has one. */
+  weight?: readonly number[]
+  /** For each output channel the input channels it sees, where that is not all. */
+  table?: readonly (readonly number[])[]
+}
+
+export interface NetworkInfo {
+  steps: StepInfo[]
+  labels: readonly string[]
+  input: { shape: readonly number[]; fit: string; colour: string }
+  parameters: number
+  macs: number
+  connections: number
+  /** What the last step's values are: scores for softmax, or probabilities already. */
+  outputs: 'scores' | 'probabilities'
+}
+
+export class Network {
+  readonly info: NetworkInfo
+  readonly #opened: Opened
+  readonly #graph: Graph
+  readonly #model: CompiledModel
+
+  constructor(opened: Opened) {
+    this.#opened = opened
+    const { network, inputShape, preparation, labels, tables } = opened
+    this.#graph = trace(network, inputShape)
+    this.#model = compile(this.#graph, { maxBatch: 64, threads: 1 })
+    const { parameters, macs, connections } = summary(network, inputShape)
+    const channels = channelsWithin(this.#graph.nodes, MOST)
+    this.info = {
+      steps: this.#graph.nodes.map((node) => stepOf(node, channels, tables[node.name])),
+      labels,
+      input: { shape: inputShape, fit: preparation.fit, colour: preparation.colour },
+      parameters,
+      macs,
+      connections,
+      outputs: this.#graph.nodes[this.#graph.output]?.op === 'softmax' ? 'probabilities' : 'scores',
+    }
+  }
+
+  /**
+   * All steps' values for a drawing, and the probabilities: the header says where each lies among the numbers.
+   *
+   * @param occlusion whether to say what mattered too
+   */
+  activations(drawing: Drawing, occlusion: boolean): ArrayBuffer {
+    const begin = performance.now()
+    const prepared = prepare(drawing, this.#opened.preparation)
+    const prepareTime = performance.now() - begin
+    const { status, boxes } = prepared
+    if (prepared.status !== 'ready') return body({ status, boxes }, [])
+    const x = new Tensor(prepared.image, [1, ...this.#opened.inputShape])
+    const values = activations(this.#graph, x)
+    const activationsTime = performance.now() - begin - prepareTime
+    const arrays = this.info.steps.map(({ name, shape, shown }) => {
+      const data = values.get(name)?.data ?? new Float32Array(0)
+      return shape.length === 3 ? data.subarray(0, shown * (shape[1] ?? 1) * (shape[2] ?? 1)) : data
+    })
+    const { result, time } = this.#timed(prepared.image)
+    const probabilities = this.#probabilities(result)
+    const heat = occlusion ? this.#occlusion(prepared.image, time) : undefined
+    const milliseconds = { prepare: prepareTime, activations: activationsTime, run: time }
+    const head = { status, boxes, milliseconds, heat: heat && { side: heat.side } }
+    return body(head, [probabilities, ...arrays, ...(heat ? [heat.values] : [])])
+  }
+
+  /** The weights and biases of all steps that have some. */
+  weights(): ArrayBuffer {
+    const nodes = this.#graph.nodes
+    const arrays: Float32Array[] = []
+    const where = nodes.flatMap(({ weight, bias }, step) => {
+      const length = (weight?.data.length ?? 0) + (bias?.data.length ?? 0)
+      if (!weight || length > MOST) return []
+      arrays.push(weight.data, bias?.data ?? new Float32Array(0))
+      return [step]
+    })
+    return body({ steps: where }, arrays)
+  }
+
+  dispose(): void {
+    this.#model.dispose()
+  }
+
+  /** The compiled network's answer, and what a call takes in milliseconds. */
+  #timed(image: Float32Array): { result: Float32Array; time: number } {
+    let time = Number.POSITIVE_INFINITY
+    let result: Float32Array = new Float32Array(0)
+    for (let call = 0; call < 5; call++) {
+      const begin = performance.now()
+      result = this.#model.run(image).slice()
+      time = Math.min(time, performance.now() - begin)
+      if (time > 2) break
+    }
+    return { result, time }
+  }
+
+  #probabilities(scores: Float32Array): Float32Array {
+    if (this.info.outputs === 'probabilities') return scores
+    const { temperature } = this.#opened
+    let largest = Number.NEGATIVE_INFINITY
+    for (const score of scores) largest = Math.max(largest, score)
+    const shares = scores.map((score) => Math.exp((score - largest) / temperature))
+    const sum = shares.reduce((all, share) => all + share, 0)
+    return shares.map((share) => share / sum)
+  }
+
+  /**
+   * How much less sure the network is of its answer when a part is covered with ground, part by part: the fall of the
+   * logarithm of its probability (Zeiler and Fergus 2014), in one batch after another.
+   *
+   * @param time of a call, in milliseconds: a slow network is asked for fewer places
+   */
+  #occlusion(image: Float32Array, time: number): { side: number; values: Float32Array } {
+    const [channels = 1, height = 1, width = 1] = this.#opened.inputShape
+    const side = Math.max(4, Math.min(FINEST, height, width, Math.floor(Math.sqrt(PATIENCE / time))))
+    const whole = this.#probabilities(this.#model.run(image).slice())
+    const top = whole.indexOf(Math.max(...whole))
+    const ground = this.#ground(channels)
+    const values = new Float32Array(side * side)
+    const reach = Math.max(2.5 * (height / 28), (0.5 * height) / side)
+    const batch = time > 0.5 ? 8 : 64
+    const images = new Float32Array(batch * image.length)
+    for (let first = 0; first < values.length; first += batch) {
+      const count = Math.min(batch, values.length - first)
+      for (let k = 0; k < count; k++) {
+        const y = ((Math.floor((first + k) / side) + 0.5) * height) / side
+        const x = ((((first + k) % side) + 0.5) * width) / side
+        const copy = images.subarray(k * image.length, (k + 1) * image.length)
+        copy.set(image)
+        const [left, right] = [Math.max(0, Math.round(x - reach)), Math.min(width, Math.round(x + reach))]
+        for (let c = 0; c < channels; c++) {
+          for (let v = Math.max(0, Math.round(y - reach)); v < Math.min(height, Math.round(y + reach)); v++) {
+            const row = (c * height + v) * width
+            copy.fill(ground[c] ?? 0, row + left, row + right)
+          }
+        }
+      }
+      const results = this.#model.run(images.subarray(0, count * image.length))
+      const classes = results.length / count
+      for (let k = 0; k < count; k++) {
+        const shares = this.#probabilities(results.slice(k * classes, (k + 1) * classes))
+        values[first + k] = Math.log((whole[top] ?? 0) + 1e-9) - Math.log((shares[top] ?? 0) + 1e-9)
+      }
+    }
+    return { side, values }
+  }
+
+  /** No ink; a middle grey in photographs. */
+  #ground(channels: number): number[] {
+    const { fit, mean, std } = this.#opened.preparation
+    const level = fit === 'digit' ? 0 : 0.5
+    return Array.from({ length: channels }, (_, c) => (level - (mean[c] ?? 0)) / (std[c] ?? 1))
+  }
+}
+
+function stepOf(node: GraphNode, channels: number, table: StepInfo['table']): StepInfo {
+  const { name, op, inputs, shape, kernelSize, stride, padding, dilation, groups, weight } = node
+  const shown = shape.length === 3 ? Math.min(channels, shape[0] ?? 1) : (shape[0] ?? 1)
+  const info: StepInfo = { name, op, inputs, shape, shown }
+  if (kernelSize && stride && padding && dilation) info.window = { kernelSize, stride, padding, dilation }
+  if (groups !== undefined) info.groups = groups
+  if (weight) info.weight = weight.shape
+  if (table) info.table = table
+  return info
+}
+
+/** How many channels of each step fit into so many numbers in all. */
+function channelsWithin(nodes: readonly GraphNode[], most: number): number {
+  const total = (channels: number): number =>
+    nodes.reduce((sum, { shape: [count = 1, height = 1, width = 1] }) => {
+      return sum + Math.min(count, channels) * height * width
+    }, 0)
+  let channels = Math.max(...nodes.map(({ shape }) => shape[0] ?? 1))
+  while (channels > 1 && total(channels) > most) channels = Math.ceil(channels / 2)
+  return channels
+}
