@@ -4,6 +4,8 @@ import type { Core } from '../core.ts'
 import { RequestError } from '../errors.ts'
 import { inspection } from './inspect/routes.ts'
 import { servePage } from './page.ts'
+import { trainingRoutes } from './train/routes.ts'
+import { Training } from './train/training.ts'
 
 export async function playground(app: FastifyInstance, core: Core): Promise<void> {
   servePage(app)
@@ -14,6 +16,9 @@ export async function playground(app: FastifyInstance, core: Core): Promise<void
       if (site === undefined || site === 'same-origin' || site === 'none') return done()
       done(new RequestError('forbidden', 'The playground answers its own page only'))
     })
-    inspection(below, core)
+    const training = new Training()
+    below.addHook('onClose', () => training.close())
+    inspection(below, core, training)
+    trainingRoutes(below, core, training)
   })
 }
