@@ -21,7 +21,11 @@ const slow = [
   'train-operations',
   'vm-pools',
 ].map((name) => `tests/${name}.test.ts`)
-slow.push('packages/server/tests/process.test.ts', 'packages/server/tests/registry.test.ts')
+slow.push(
+  'packages/server/tests/playground-browser.test.ts',
+  'packages/server/tests/process.test.ts',
+  'packages/server/tests/registry.test.ts',
+)
 
 export default defineConfig({
   test: {
