@@ -78,6 +78,7 @@ class PlanBuilder {
       prove_bounds(d);
       lower_to_int8(d);
       choose_algorithms(d);
+      fold_gates(d);
       go_depth_first(d);
       fuse_prefetches(d);
       reserve_weights(d, weights);
@@ -121,6 +122,7 @@ class PlanBuilder {
     const Group* const group = step.group;
     if (group == nullptr || of == nullptr) return group == of;
     if (step.expand != nullptr && computes(*step.expand, of)) return true;
+    if (step.gate == of) return true;
     return std::find(group->nodes.begin(), group->nodes.end(), of->nodes[0]) != group->nodes.end();
   }
 
