@@ -100,6 +100,7 @@ class PlanBuilder {
     if (options.byte_input) place_bytes(*plan, options, quantized);
 
     AlignedFloats packed = zeros(weights);
+    packed.in_large_pages();
     pack(single, packed.data());
     pack(batched, packed.data());
     plan->weights_ = shared(std::move(packed));
