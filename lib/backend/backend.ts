@@ -136,7 +136,10 @@ export interface StepDescription {
   isa: string
   /** Register tile, rows × columns: '3x32', or '' where there is none. */
   tile: string
-  /** What is fused into the tile after the sum: 'bias+relu+maxPool2x2'. */
+  /**
+   * What is fused into the tile after the sum: 'bias+relu+maxPool2x2'. Before it: 'mul+…' where what is read is multiplied
+   * by a number a channel first.
+   */
   epilogue: string
   /**
    * How what it writes lies: 'planes', [c][h][w]; 'blocked', blocks of as many channels as a SIMD register has lanes;

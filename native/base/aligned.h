@@ -35,13 +35,29 @@ class AlignedFloats {
   float* data() const { return data_; }
   size_t size() const { return size_; }
 
+  // A new one: are all its floats +0 already, as the system's own pages are?
+  bool is_zero() const {
+#if defined(KERNELET_HAVE_MMAP)
+    return size_ * sizeof(float) >= mapped_from;
+#else
+    return size_ == 0;
+#endif
+  }
+  // Of a new one that will be filled from end to end: pages of megabytes, as the system finds each page that is first
+  // touched in as much time as it takes to fill it.
+  void in_large_pages() const {
+#if defined(KERNELET_HAVE_MMAP) && defined(MADV_HUGEPAGE)
+    if (size_ * sizeof(float) >= large_from) madvise(data_, size_ * sizeof(float), MADV_HUGEPAGE);
+#endif
+  }
+
   // Rounds a count up so that what follows it is aligned too.
   static size_t round_up(size_t count) { return (count + 15) / 16 * 16; }
 
  private:
   // Weights and arenas live as long as a model: given straight back to the system they cannot leave the heap
   // in pieces. Thousands of models loaded and disposed kept hundreds of megabytes otherwise.
-  static constexpr size_t mapped_from = 64 * 1024;
+  static constexpr size_t mapped_from = 64 * 1024, large_from = 4 * 1024 * 1024;
 
   static void* allocate(size_t bytes) {
 #if defined(KERNELET_HAVE_MMAP)

@@ -44,14 +44,14 @@ KERNELET_LARGE reg exp(reg x) {
   return F32::select_nan(x, x, e);
 }
 
-// 1 + e^-x, to the bit what exp would make of it. Below e^-80 nothing is added to 1, so 2^(n - 1) is never subnormal and
-// one step will do.
+// 1 + e^-x, to the bit what exp would make of it. Below e^-80 nothing is added to 1, so 2^n is never subnormal and one step
+// will do.
 KERNELET_INLINE reg one_and_exp(reg x) {
   x = F32::max(F32::splat(-80.0f), F32::sub(F32::zero(), x));
   x = F32::min(F32::splat(89.0f), x);
   const reg n = round_to_int(F32::mul(x, F32::splat(1.44269504088896341f)));
   const reg one = F32::splat(1.0f), p = F32::add(exp_tail(x, n), one);
-  return F32::add(one, F32::mul(F32::add(p, p), F32::pow2(F32::sub(n, one))));
+  return F32::add(one, F32::scale2(p, n));
 }
 
 KERNELET_INLINE reg silu(reg x) { return F32::div(x, one_and_exp(x)); }

@@ -72,6 +72,9 @@ struct ConvArgs {
   // any activation; bias has whole blocks too.
   bool src_blocked;
   const float *scale, *shift, *residual;
+  // Numbers, one a channel of src in whole blocks, that src is multiplied by as it is read. 1x1 over blocks only.
+  bool gated;
+  const float* gate;
   int32_t parts;  // at most so many share a run (`run_part`); 0 is 1
   // Depth first: rows of the output at a time. Over blocks: tiles between two changes of weights; 0: as many as seem best.
   int32_t strip;

@@ -264,6 +264,7 @@ void ConvStep::run_part(StepRun& run, int phase, int part, int parts) const {
 ConvArgs ConvStep::with_sources(const StepRun& run) const {
   ConvArgs with = args;
   if (residual_source != 0) with.residual = run.src(residual_source);
+  if (gate_source != 0) with.gate = run.src(gate_source);
   if (scale_source != 0) {
     with.scale = run.src(scale_source);
     with.shift = run.src(scale_source + 1);

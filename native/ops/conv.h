@@ -17,6 +17,8 @@ class ConvStep : public WeightedStep {
   // Layout::blocked: which of the step's sources is added, and which are scale and, behind it, shift; 0: none.
   bool blocked = false;
   size_t residual_source = 0, scale_source = 0;
+  // The source whose numbers, one a channel, multiply the first (gate.cc); 0: none.
+  size_t gate_source = 0;
 
   // Depth first: the 1x1 convolution whose value this depthwise one alone reads, and which runs with it. Then the step's
   // first source is that one's, and its scale and shift come last.
@@ -52,6 +54,12 @@ class ConvStep : public WeightedStep {
   // Of blocks: the arguments with what else the step reads.
   ConvArgs with_sources(const StepRun& run) const;
 };
+
+// 1x1, each output from the pixel where it lies itself.
+inline bool is_pixelwise(const ConvArgs& a) {
+  return a.kh == 1 && a.kw == 1 && a.sh == 1 && a.sw == 1 && a.pt == 0 && a.pl == 0 && a.oh == a.ih &&
+         a.ow == a.iw;
+}
 
 // The convolution of a node, nothing fused.
 ConvArgs conv_args_of(const Graph& graph, int node, const KernelTable& kernels);

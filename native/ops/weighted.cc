@@ -16,7 +16,7 @@ void copy_bias(const float* bias, size_t n, float* to) {
 
 AlignedFloats zeros(size_t n) {
   AlignedFloats floats(n);
-  std::fill_n(floats.data(), n, 0.0f);
+  if (!floats.is_zero()) std::fill_n(floats.data(), n, 0.0f);
   return floats;
 }
 

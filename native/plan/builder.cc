@@ -78,6 +78,7 @@ class PlanBuilder {
       prove_bounds(d);
       lower_to_int8(d);
       choose_algorithms(d);
+      fold_gates(d);
       go_depth_first(d);
       fuse_prefetches(d);
       reserve_weights(d, weights);
@@ -99,6 +100,7 @@ class PlanBuilder {
     if (options.byte_input) place_bytes(*plan, options, quantized);
 
     AlignedFloats packed = zeros(weights);
+    packed.in_large_pages();
     pack(single, packed.data());
     pack(batched, packed.data());
     plan->weights_ = shared(std::move(packed));
@@ -121,6 +123,7 @@ class PlanBuilder {
     const Group* const group = step.group;
     if (group == nullptr || of == nullptr) return group == of;
     if (step.expand != nullptr && computes(*step.expand, of)) return true;
+    if (step.gate == of) return true;
     return std::find(group->nodes.begin(), group->nodes.end(), of->nodes[0]) != group->nodes.end();
   }
 

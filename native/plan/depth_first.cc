@@ -12,9 +12,8 @@ bool is_expansion(const Draft& draft, const DraftStep& step) {
   const ConvStep* const conv = step.group != nullptr ? step.conv() : nullptr;
   if (conv == nullptr || !conv->blocked || conv->algorithm != &draft.kernels->blocked_conv) return false;
   const ConvArgs& a = conv->args;
-  return a.src_blocked && a.kh == 1 && a.kw == 1 && a.sh == 1 && a.sw == 1 && a.pt == 0 && a.pl == 0 &&
-         a.oh == a.ih && a.ow == a.iw && a.epilogue.pool == Pool::none && conv->residual_source == 0 &&
-         step.value != draft.result;
+  return a.src_blocked && is_pixelwise(a) && a.epilogue.pool == Pool::none && conv->residual_source == 0 &&
+         conv->gate_source == 0 && step.value != draft.result;
 }
 
 // Rows of a depthwise convolution's output that make a strip, as even as can be: what two registers of channels wide lies
@@ -31,7 +30,8 @@ int32_t strip_of(const Draft& draft, const ConvArgs& a) {
              : 0;
 }
 
-// The one step that reads a value, and that once; the end of the steps where there are several.
+}  // namespace
+
 size_t only_reader(const Draft& draft, size_t value) {
   size_t reader = draft.steps.size(), reads = 0;
   for (size_t i = 0; i < draft.steps.size(); ++i) {
@@ -43,8 +43,6 @@ size_t only_reader(const Draft& draft, size_t value) {
   }
   return reads == 1 ? reader : draft.steps.size();
 }
-
-}  // namespace
 
 void go_depth_first(Draft& draft) {
   if (draft.is_batched() || !draft.options->fuse) return;

@@ -46,6 +46,11 @@ std::vector<StepDescription> describe(const Draft& draft) {
       d.ops.push_back(op_name(node.op));
       d.nodes.push_back(step.expand->group->nodes[i]);
     }
+    if (step.gate != nullptr) {
+      d.nodes.push_back(step.gate->nodes[0]);
+      d.names.push_back(graph.nodes[static_cast<size_t>(d.nodes[0])].name);
+      d.ops.push_back(op_name(Op::mul));
+    }
     for (int node : nodes) {
       d.names.push_back(graph.nodes[static_cast<size_t>(node)].name);
       d.ops.push_back(reorder ? "reorder" : op_name(graph.nodes[static_cast<size_t>(node)].op));
@@ -67,6 +72,7 @@ std::vector<StepDescription> describe(const Draft& draft) {
     d.layout = layout == Layout::planes ? "planes" : layout == Layout::blocked ? "blocked" : "batched";
     d.parts = is_divided(draft, step) ? draft.parts : 1;
     if (step.group != nullptr) d.epilogue = epilogue_text(draft, step);
+    if (step.gate != nullptr) d.epilogue = "mul" + (d.epilogue.empty() ? "" : "+" + d.epilogue);
     if (step.expand != nullptr) {
       d.problem = step.expand->planned.problem + "+" + d.problem;
       const std::string own = epilogue_text(draft, *step.expand);

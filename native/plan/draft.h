@@ -30,6 +30,8 @@ struct DraftStep {
   std::unique_ptr<const Int8Layer> int8;
   // Depth first: the 1x1 convolution that runs with this depthwise one (depth_first.cc)
   std::unique_ptr<DraftStep> expand = nullptr;
+  // The product with a number a channel that this 1x1 convolution takes of its input, or null (gate.cc)
+  const Group* gate = nullptr;
   double predicted = 0;  // share of a core's peak, where the cost model has a word on it
   // Prefetch fusion: the step before, in whose tiles this one runs
   const DraftStep* during = nullptr;
@@ -96,6 +98,10 @@ InBlocks in_blocks(const Graph& graph, const Choice& choice, const ConvArgs& arg
                    const std::string& option);
 // The number of a kernel over planes in Choice::algorithm, 0 where it has none. algorithms.cc
 int32_t implementation_of(const KernelTable& kernels, const ConvAlgorithm& algorithm);
+// The one step that reads a value, and that once; the end of the steps where there are several. depth_first.cc
+size_t only_reader(const Draft& draft, size_t value);
+// Products with a number a channel become part of the 1x1 convolutions behind them. gate.cc
+void fold_gates(Draft& draft);
 // 1x1 convolutions that run with the depthwise ones behind them. depth_first.cc
 void go_depth_first(Draft& draft);
 // Linear layers that run in slices during the convolution before them. prefetch.cc

@@ -117,6 +117,7 @@ class Tuner {
   ConvStep* with_strips(size_t step) const {
     ConvStep* const conv = plan_->single_->steps[step].step->as_conv();
     if (conv == nullptr || !conv->blocked || conv->args.epilogue.pool != Pool::none) return nullptr;
+    if (conv->args.gated) return nullptr;  // its scratch is that of its strips
     return conv->expand != nullptr || conv->algorithm == &plan_->kernels_->blocked_conv ? conv : nullptr;
   }
 

@@ -19,6 +19,9 @@
 // left out too, pixel by pixel, where rows are short; else tiles read a copy of the input (`stage`) with zeros for them,
 // in which the pixels of a stride stand side by side. A 1x1 window is read where it lies, all pixels as one row.
 //
+// A 1x1 convolution of a value whose channels are multiplied by a number each (the gate of a squeeze and excitation)
+// multiplies what a strip reads, right before.
+//
 // Packed weights: the offsets of the taps and their columns, then [panel][ic][kh][kw][N lanes], zeros beyond the last channel.
 //
 // Loops: strips of tiles, in them panels, in them runs of input channels (so that a panel's weights come from the
@@ -32,31 +35,11 @@ namespace KERNELET_ISA {
 namespace {
 namespace blocked {
 
-constexpr int most_blocks = 2;
-constexpr int most_pixels = one_size ? 4 : F32::registers == 16 ? 6 : lanes == 16 ? 14 : 12;
-static_assert(most_pixels * most_blocks + most_blocks + 1 <= F32::registers || one_size,
-              "the tile does not fit the registers");
-
-// Weights that stay in the second-level cache beside other things, and of these those of one run of channels: floats.
-constexpr size_t many_weights = size_t{64} << 10, run_weights = size_t{18} << 10;
-// What tiles of a strip read, in the first-level cache, and rows of it, in the second: floats.
-constexpr size_t near_floats = size_t{5} << 10, strip_floats = size_t{40} << 10;
-
-// 1x1 over what lies as it is: rows are no matter.
-KERNELET_INLINE bool is_flat(const ConvArgs& s, const Stage& g) {
-  return !g.copied && taps_of(s) == 1 && s.sh == 1 && s.pt == 0 && s.ih == s.oh && s.iw == s.ow &&
-         s.epilogue.pool == Pool::none;
-}
-
 bool fits(const ConvArgs& s) {
   // offsets of taps are 32 bits, also where the input turns out to come in blocks
   const Stage g = stage_of(s);
   const int64_t pixels = static_cast<int64_t>(g.rows) * g.row / g.pixel;
   return s.groups == 1 && pixels * lanes < (int64_t{1} << 31);
-}
-
-size_t weights_size(const ConvArgs& s) {
-  return static_cast<size_t>(blocks_of(s.oc)) * lanes * s.ic * taps_of(s);
 }
 
 KERNELET_COLD void pack(const ConvArgs& s, const float* weight, float* packed) {
@@ -101,7 +84,7 @@ KERNELET_INLINE size_t sums_floats(const ConvArgs& s) {
 }
 
 size_t scratch_size(const ConvArgs& s) {
-  return staged_floats(s) + (s.parts > 1 ? s.parts : 1) * sums_floats(s);
+  return staged_floats(s) + (s.parts > 1 ? s.parts : 1) * (sums_floats(s) + gated_floats(s));
 }
 
 struct Tile {
@@ -362,8 +345,7 @@ void convolve(const ConvArgs& s, const Stage& g, const float* packed, const floa
 
   int strip = all;
   if (flat) {
-    const size_t tile = static_cast<size_t>(cut.base) * s.ic;
-    if (weights <= many_weights) strip = static_cast<int>(near_floats / tile);
+    strip = flat_strip(s, weights, cut.base, all);
   } else if (weights / many_weights < static_cast<size_t>(panels) || pooled) {
     strip = strip_rows(s) * cut.count;
   }
@@ -378,7 +360,7 @@ void convolve(const ConvArgs& s, const Stage& g, const float* packed, const floa
   }
 
   Tile t;
-  t.plane = g.plane;
+  ptrdiff_t in_plane = g.plane;
   t.args = &s;
   set_bounds(t, s.epilogue.after);
   const ptrdiff_t out_plane = static_cast<ptrdiff_t>(s.ph) * s.pw * lanes;
@@ -388,6 +370,14 @@ void convolve(const ConvArgs& s, const Stage& g, const float* packed, const floa
   for (int begin = first_tile; begin < last_tile; begin += strip) {
     const int end = begin + strip < last_tile ? begin + strip : last_tile;
     const int first_row = begin / cut.count;
+    const float* input = src;
+    if (X == lanes && s.gated) {
+      const int x = cut.begin(begin), pixels = cut.begin(end) - x;
+      gate_pixels(blocks_of(s.ic), pixels, src + static_cast<ptrdiff_t>(x) * lanes, g.plane, s.gate, sums);
+      in_plane = static_cast<ptrdiff_t>(pixels) * lanes;
+      input = sums - static_cast<ptrdiff_t>(x) * lanes;
+    }
+    t.plane = in_plane;
     for (int block = first_block; block < last_block; block += most_blocks) {
       const int n = blocks - block < most_blocks ? blocks - block : most_blocks;
       const ptrdiff_t wide = static_cast<ptrdiff_t>(n) * lanes;
@@ -403,7 +393,7 @@ void convolve(const ConvArgs& s, const Stage& g, const float* packed, const floa
         t.channels = s.ic - from < run ? s.ic - from : run;
         t.first = from == 0;
         t.last = from + run >= s.ic;
-        const float* const channels = src + static_cast<ptrdiff_t>(from / X) * g.plane;
+        const float* const channels = input + static_cast<ptrdiff_t>(from / X) * in_plane;
         const float* const w = panel + static_cast<size_t>(from) * taps * wide;
         // what the next run reads begins where this one ends
         const ptrdiff_t bytes = static_cast<ptrdiff_t>(sizeof(float)) * t.channels * taps * wide;
@@ -460,7 +450,7 @@ KERNELET_INLINE void run_phase(const ConvArgs& s, const float* src, float* dst, 
   if (g.copied && phase == 0)
     return stage<X>(s, g, src, part_begin(planes, parts, part), part_begin(planes, parts, part + 1), scratch);
   convolve<X>(s, g, s.weights, g.copied ? scratch : src, dst,
-              scratch + staged_floats(s) + part * sums_floats(s), part, parts);
+              scratch + staged_floats(s) + part * (sums_floats(s) + gated_floats(s)), part, parts);
 }
 
 void run_part(const ConvArgs& s, const float* src, float* dst, float* scratch, int32_t phase, int32_t part,

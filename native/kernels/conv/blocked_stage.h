@@ -2,6 +2,7 @@
 // columns of the padding, in which the pixels of a stride stand side by side:
 //
 //   sw = 2, pl = 1:  . a b c d e f .   ->   . b d f | a c e .    a phase a column of taps
+// Here too: the sizes of tiles and strips, and what a gate multiplies.
 #pragma once
 
 #include "common.h"
@@ -93,6 +94,50 @@ void stage(const ConvArgs& s, const Stage& g, const float* src, int begin, int e
       const float* const from = inside ? src + (static_cast<size_t>(p) * s.ih + y) * s.iw * X : nullptr;
       stage_row<X>(s, g, from, to);
     }
+  }
+}
+
+constexpr int most_blocks = 2;
+constexpr int most_pixels = one_size ? 4 : F32::registers == 16 ? 6 : lanes == 16 ? 14 : 12;
+static_assert(most_pixels * most_blocks + most_blocks + 1 <= F32::registers || one_size,
+              "the tile does not fit the registers");
+
+// Weights that stay in the second-level cache beside other things, and of these those of one run of channels: floats.
+constexpr size_t many_weights = size_t{64} << 10, run_weights = size_t{18} << 10;
+// What tiles of a strip read, in the first-level cache, and rows of it, in the second: floats.
+constexpr size_t near_floats = size_t{5} << 10, strip_floats = size_t{40} << 10;
+
+// 1x1 over what lies as it is: rows are no matter.
+KERNELET_INLINE bool is_flat(const ConvArgs& s, const Stage& g) {
+  return !g.copied && taps_of(s) == 1 && s.sh == 1 && s.pt == 0 && s.ih == s.oh && s.iw == s.ow &&
+         s.epilogue.pool == Pool::none;
+}
+
+size_t weights_size(const ConvArgs& s) {
+  return static_cast<size_t>(blocks_of(s.oc)) * lanes * s.ic * taps_of(s);
+}
+
+// Tiles of a strip of pixels that lie as one row, and what of it is multiplied by `gate`.
+KERNELET_INLINE int flat_strip(const ConvArgs& s, size_t weights, int base, int all) {
+  int strip = all;
+  if (weights <= many_weights) strip = static_cast<int>(near_floats / (static_cast<size_t>(base) * s.ic));
+  if (s.strip > 0) strip = s.strip;
+  return strip < 1 ? 1 : strip > all ? all : strip;
+}
+KERNELET_INLINE size_t gated_floats(const ConvArgs& s) {
+  if (!s.gated) return 0;
+  const int pixels = s.oh * s.ow, all = parts_of(pixels, most_pixels);
+  int most = one_size ? pixels : flat_strip(s, weights_size(s), pixels / all, all) * most_pixels;
+  most = most < pixels ? most : pixels;
+  return (static_cast<size_t>(blocks_of(s.ic)) * lanes * most + 15) / 16 * 16;
+}
+
+// Pixels of each block times its channels' numbers: src [blocks][..][lanes], `plane` floats apart -> to [blocks][pixels][lanes]
+KERNELET_NOINLINE void gate_pixels(int blocks, int pixels, const float* src, ptrdiff_t plane,
+                                   const float* gate, float* to) {
+  for (int block = 0; block < blocks; ++block, src += plane, to += static_cast<ptrdiff_t>(pixels) * lanes) {
+    const reg factor = F32::load(gate + block * lanes);
+    for (int i = 0; i < pixels * lanes; i += lanes) F32::store(to + i, F32::mul(F32::load(src + i), factor));
   }
 }
 

@@ -95,12 +95,29 @@ struct RowParts {
 };
 
 // weight [rows][k] -> packed [k][wide], zeros for the rows that are not there. Some columns at a time, so that a cache line
-// of each row is read once.
+// of each row is read once; whole registers of rows and columns are turned as such.
 KERNELET_COLD inline void pack_transposed(int rows, int wide, int k, const float* weight, float* packed) {
   constexpr int columns = 16;
   for (int begin = 0; begin < k; begin += columns) {
     const int end = begin + columns < k ? begin + columns : k;
-    for (int row = 0; row < wide; ++row) {
+    int turned = 0;
+#if !defined(KERNELET_VNNI)
+    if constexpr (!one_size) {
+      for (; end - begin == columns && turned + lanes <= rows; turned += lanes) {
+        for (int i = begin; i < end; i += lanes) {
+          reg block[lanes];
+          KERNELET_UNROLL
+          for (int j = 0; j < lanes; ++j)
+            block[j] = F32::load(weight + static_cast<size_t>(turned + j) * k + i);
+          transpose(block);
+          KERNELET_UNROLL
+          for (int j = 0; j < lanes; ++j)
+            F32::store(packed + static_cast<size_t>(i + j) * wide + turned, block[j]);
+        }
+      }
+    }
+#endif
+    for (int row = turned; row < wide; ++row) {
       for (int i = begin; i < end; ++i)
         packed[static_cast<size_t>(i) * wide + row] =
             row < rows ? weight[static_cast<size_t>(row) * k + i] : 0.0f;

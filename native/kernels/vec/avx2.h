@@ -44,6 +44,8 @@ struct F32 {
     const __m256i biased = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
     return _mm256_castsi256_ps(_mm256_slli_epi32(biased, 23));
   }
+  // x 2^n, in one rounding, for integral n in [-125, 128] and x in [0.5, 2]
+  static reg scale2(reg x, reg n) { return mul(add(x, x), pow2(sub(n, splat(1.0f)))); }
   // elements 0, 2, 4, … and 1, 3, 5, … of a followed by b
   static reg even(reg a, reg b) { return in_order(_mm256_shuffle_ps(a, b, 0x88)); }
   static reg odd(reg a, reg b) { return in_order(_mm256_shuffle_ps(a, b, 0xdd)); }

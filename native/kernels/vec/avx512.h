@@ -42,6 +42,8 @@ struct F32 {
     const __m512i biased = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
     return _mm512_castsi512_ps(_mm512_slli_epi32(biased, 23));
   }
+  // x 2^n, in one rounding, for integral n in [-125, 128] and x in [0.5, 2]
+  static reg scale2(reg x, reg n) { return _mm512_scalef_ps(x, n); }
   // elements 0, 2, 4, … and 1, 3, 5, … of a followed by b
   static reg even(reg a, reg b) { return _mm512_permutex2var_ps(a, every_other(0), b); }
   static reg odd(reg a, reg b) { return _mm512_permutex2var_ps(a, every_other(1), b); }

@@ -43,6 +43,8 @@ struct F32 {
   static reg pow2(reg n) {
     return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtnq_s32_f32(n), vdupq_n_s32(127)), 23));
   }
+  // x 2^n, in one rounding, for integral n in [-125, 128] and x in [0.5, 2]
+  static reg scale2(reg x, reg n) { return mul(add(x, x), pow2(sub(n, splat(1.0f)))); }
   // elements 0, 2, 4, … and 1, 3, 5, … of a followed by b
   static reg even(reg a, reg b) { return vuzp1q_f32(a, b); }
   static reg odd(reg a, reg b) { return vuzp2q_f32(a, b); }

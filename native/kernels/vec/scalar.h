@@ -38,6 +38,8 @@ struct F32 {
     memcpy(&x, &bits, sizeof x);
     return x;
   }
+  // x 2^n, in one rounding, for integral n in [-125, 128] and x in [0.5, 2]
+  static reg scale2(reg x, reg n) { return mul(add(x, x), pow2(sub(n, 1.0f))); }
   // elements 0, 2, 4, … and 1, 3, 5, … of a followed by b
   static reg even(reg a, reg) { return a; }
   static reg odd(reg, reg b) { return b; }

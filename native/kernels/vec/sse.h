@@ -46,6 +46,8 @@ struct F32 {
   static reg pow2(reg n) {
     return _mm_castsi128_ps(_mm_slli_epi32(_mm_add_epi32(_mm_cvtps_epi32(n), _mm_set1_epi32(127)), 23));
   }
+  // x 2^n, in one rounding, for integral n in [-125, 128] and x in [0.5, 2]
+  static reg scale2(reg x, reg n) { return mul(add(x, x), pow2(sub(n, splat(1.0f)))); }
   // elements 0, 2, 4, … and 1, 3, 5, … of a followed by b
   static reg even(reg a, reg b) { return _mm_shuffle_ps(a, b, 0x88); }
   static reg odd(reg a, reg b) { return _mm_shuffle_ps(a, b, 0xdd); }

@@ -75,6 +75,20 @@ static inline kernelet_m512i kernelet_mm512_slli_epi32(kernelet_m512i a, unsigne
 static inline kernelet_m512i kernelet_mm512_srli_epi32(kernelet_m512i a, unsigned n) {
   return {_mm256_srli_epi32(a.lo, static_cast<int>(n)), _mm256_srli_epi32(a.hi, static_cast<int>(n))};
 }
+// a 2^floor(b), rounded once, for finite b.
+static inline float kernelet_scaled(float a, float b) {
+  const float n = b < -400.0f ? -400.0f : b > 400.0f ? 400.0f : __builtin_floorf(b);
+  return b == b ? __builtin_ldexpf(a, static_cast<int>(n)) : b;
+}
+static inline kernelet_m512 kernelet_mm512_scalef_ps(kernelet_m512 a, kernelet_m512 b) {
+  float x[16], n[16];
+  _mm256_storeu_ps(x, a.lo);
+  _mm256_storeu_ps(x + 8, a.hi);
+  _mm256_storeu_ps(n, b.lo);
+  _mm256_storeu_ps(n + 8, b.hi);
+  for (int i = 0; i < 16; ++i) x[i] = kernelet_scaled(x[i], n[i]);
+  return {_mm256_loadu_ps(x), _mm256_loadu_ps(x + 8)};
+}
 static inline kernelet_m512i kernelet_mm512_cvtps_epi32(kernelet_m512 a) {
   return {_mm256_cvtps_epi32(a.lo), _mm256_cvtps_epi32(a.hi)};
 }
@@ -167,6 +181,7 @@ static inline kernelet_m512 kernelet_mm512_permutex2var_ps(kernelet_m512 a, kern
 #define _mm512_div_ps kernelet_mm512_div_ps
 #define _mm512_max_ps kernelet_mm512_max_ps
 #define _mm512_min_ps kernelet_mm512_min_ps
+#define _mm512_scalef_ps kernelet_mm512_scalef_ps
 #define _mm512_sqrt_ps kernelet_mm512_sqrt_ps
 #define _mm512_fmadd_ps kernelet_mm512_fmadd_ps
 #define _mm512_fnmadd_ps kernelet_mm512_fnmadd_ps

@@ -91,6 +91,11 @@ int main() {
   check("mul", false, WIDE(_mm512_mul_ps(LOAD(a), LOAD(b))), LANE(a * b));
   check("div", false, WIDE(_mm512_div_ps(LOAD(a), LOAD(b))), LANE(a / b));
   check("sqrt", false, WIDE(_mm512_sqrt_ps(LOAD(a))), LANE(std::sqrt(a)));
+  check("scalef", false,
+        WIDE(_mm512_scalef_ps(
+            LOAD(a), _mm512_min_ps(_mm512_max_ps(LOAD(b), _mm512_set1_ps(-300.f)), _mm512_set1_ps(300.f)))),
+        LANE(static_cast<float>(
+            a * std::exp2(std::floor(b > -300 ? b < 300 ? static_cast<double>(b) : 300 : -300)))));
   check("fmadd", false, WIDE(_mm512_fmadd_ps(LOAD(a), LOAD(b), LOAD(c))), LANE(std::fma(a, b, c)));
   check("fnmadd", false, WIDE(_mm512_fnmadd_ps(LOAD(a), LOAD(b), LOAD(c))), LANE(std::fma(-a, b, c)));
   check("fmsub", false, WIDE(_mm512_fmsub_ps(LOAD(a), LOAD(b), LOAD(c))), LANE(std::fma(a, b, -c)));
