@@ -54,7 +54,31 @@ const server = [
   'index.ts', // public names
 ]
 
+/** Folders of the jobs, likewise. */
+const jobs = [
+  'errors.ts', // whose fault it is
+  'spec.ts', // a job as plain data
+  'store', // where its files lie
+  ['redis.ts', 'board.ts', 'http.ts', 'progress.ts', 'settings.ts'],
+  'sources.ts', // pictures, wherever they lie
+  'manifest.ts',
+  'model.ts',
+  'chunk.ts', // rows become a part
+  'merge.ts', // parts become the result
+  'flow.ts', // all of these in the queue
+  ['submit.ts', 'worker.ts'],
+  'control.ts',
+  'jobs.ts', // the program
+  'index.ts', // public names
+]
+
 const trees = [
+  {
+    folder: 'packages/jobs/lib',
+    floors: jobs,
+    files: /\.ts$/,
+    imports: /(?:\bfrom|\bimport|\bimport\()\s*['"](\.[^'"]+)['"]/g,
+  },
   {
     folder: 'packages/server/lib',
     floors: server,
