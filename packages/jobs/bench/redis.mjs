@@ -32,7 +32,9 @@ export async function startRedis(folder, settings = []) {
     await once(child, 'exit')
   }
   await start()
-  return { url, socket, start, stop, client: () => new Redis(socket) }
+  // one that outlives its server is of no interest
+  const client = () => new Redis(socket).on('error', () => undefined)
+  return { url, socket, start, stop, client }
 }
 
 /** Runs a command of `kernelet jobs` to its end. */

@@ -109,7 +109,7 @@ export class JobWorker {
     }, this.#options.grace)
     // Without Redis there is nobody to say farewell to.
     const patience = new Promise<void>((resolve) => {
-      setTimeout(resolve, this.#options.grace + 5000).unref()
+      setTimeout(resolve, code === 0 ? this.#options.grace + 5000 : 500).unref()
     })
     await Promise.race([this.#worker.close().catch(() => undefined), patience])
     clearTimeout(timer)
