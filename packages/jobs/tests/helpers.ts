@@ -6,6 +6,8 @@ import { afterAll } from 'vitest'
 import { root, writePictures } from '../bench/pictures.mjs'
 import { begin, installed, type Options, type OwnRedis, startRedis } from '../bench/redis.mjs'
 
+import type { Store } from '../lib/store/store.ts'
+
 export { root }
 
 /** Tests that need a redis-server are skipped, with a message, where there is none. */
@@ -70,6 +72,12 @@ export function classified(path: string): string[] {
     .trimEnd()
     .split('\n')
     .map((line) => line.replace(`{"file":"${path}/`, '{"file":"'))
+}
+
+export async function namesIn(store: Store): Promise<string[]> {
+  const names: string[] = []
+  for await (const name of store.list('')) names.push(name)
+  return names
 }
 
 /** Until something holds. */

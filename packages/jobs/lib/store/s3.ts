@@ -31,7 +31,7 @@ async function load(): Promise<{ sdk: Sdk; client: Client }> {
 /** @throws KerneletError ERR_UNSUPPORTED, ERR_ARGUMENT */
 export async function openBucket(url: string): Promise<Store> {
   const { bucket, key } = placeOf(url)
-  return new Bucket(url, bucket, key, await (sdk ??= load()))
+  return new S3Store(url, bucket, key, await (sdk ??= load()))
 }
 
 function placeOf(url: string): { bucket: string; key: string } {
@@ -64,7 +64,8 @@ export async function readObject(url: string, most: number, signal: AbortSignal)
   }
 }
 
-class Bucket implements Store {
+// Not `Bucket`: the compiler would take the properties of that name for the class.
+class S3Store implements Store {
   readonly url: string
   readonly #bucket: string
   readonly #prefix: string
@@ -131,8 +132,10 @@ class Bucket implements Store {
       this.#told(`${this.url}/${path} cannot be removed`, () =>
         this.#client.send(new this.#sdk.DeleteObjectCommand(this.#at(path))),
       )
-    // a folder is what begins with its name
-    for await (const path of this.list(name)) await one(path)
+    // a folder is what begins with its name; pages of a list that shrinks meanwhile would skip some
+    const inside: string[] = []
+    for await (const path of this.list(name)) inside.push(path)
+    for (const path of inside) await one(path)
     await one(name)
   }
 
