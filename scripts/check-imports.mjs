@@ -66,12 +66,36 @@ const page = [
   'vite.config.ts',
 ]
 
+/** Folders of the jobs, likewise. */
+const jobs = [
+  'errors.ts', // whose fault it is
+  'spec.ts', // a job as plain data
+  'store', // where its files lie
+  ['redis.ts', 'board.ts', 'http.ts', 'progress.ts', 'settings.ts'],
+  'sources.ts', // pictures, wherever they lie
+  'manifest.ts',
+  'model.ts',
+  'chunk.ts', // rows become a part
+  'merge.ts', // parts become the result
+  'flow.ts', // all of these in the queue
+  ['submit.ts', 'worker.ts'],
+  'control.ts',
+  'jobs.ts', // the program
+  'index.ts', // public names
+]
+
 const trees = [
   {
     folder: 'packages/server/playground',
     floors: page,
     files: /\.ts$/,
     imports: /(?:\bfrom|\bimport|\bimport\()\s*['"](\.[^'"]+\.ts)['"]/g,
+  },
+  {
+    folder: 'packages/jobs/lib',
+    floors: jobs,
+    files: /\.ts$/,
+    imports: /(?:\bfrom|\bimport|\bimport\()\s*['"](\.[^'"]+)['"]/g,
   },
   {
     folder: 'packages/server/lib',

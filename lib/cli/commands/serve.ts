@@ -1,5 +1,5 @@
-import { KerneletError } from '../../util/errors.ts'
 import { type Command, EXIT } from '../command.ts'
+import { loadPackage } from '../other-package.ts'
 import { complain } from '../terminal.ts'
 
 /** The part of @kernelet/server that is used; it is a package of its own. */
@@ -18,22 +18,10 @@ export const command: Command = {
   ],
   positionals: false,
   async raw(args) {
-    const server = await load()
+    const server = await loadPackage<Server>('@kernelet/server')
     if (server) return server.serve(args)
     complain('kernelet serve is in a package of its own: npm i @kernelet/server')
     return EXIT.failed
   },
   run: () => EXIT.ok,
-}
-
-/** undefined where it is not installed. */
-async function load(): Promise<Server | undefined> {
-  const name: string = '@kernelet/server'
-  try {
-    return (await import(name)) as Server
-  } catch (cause) {
-    const { code, message = '' } = cause as { code?: string; message?: string }
-    if (code === 'ERR_MODULE_NOT_FOUND' && message.includes(name)) return undefined
-    throw new KerneletError('ERR_UNSUPPORTED', `${name} could not be loaded: ${message}`, { cause })
-  }
 }

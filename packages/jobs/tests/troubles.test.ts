@@ -1,0 +1,235 @@
+import { execFileSync, spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { command, startRedis } from '../bench/redis.mjs'
+import type { Status } from '../lib/control.ts'
+import type { Spec } from '../lib/spec.ts'
+import { atEnd, classified, folder, linesOf, noRedis, pictures, redis, until, work } from './helpers.ts'
+
+const hash = (file: string): string => createHash('sha256').update(readFileSync(file)).digest('hex')
+const path = noRedis ? '' : pictures(400)
+
+async function submit(url: string, ...args: string[]): Promise<Spec> {
+  const { stdout, stderr } = await command(url, ['submit', ...args, '--json'])
+  expect(stderr).toBe('')
+  return JSON.parse(stdout) as Spec
+}
+
+async function statusOf(url: string, id: string): Promise<Status> {
+  return JSON.parse((await command(url, ['status', id, '--json'])).stdout) as Status
+}
+
+/** Seconds of processor time that a process has used. */
+function processorTime(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
+  return (Number(fields[11]) + Number(fields[12])) / 100
+}
+
+describe.skipIf(noRedis)('troubles', () => {
+  test('workers killed, Redis restarted: every picture once, in order', async () => {
+    const server = await redis(['--appendfsync', 'always'])
+    const out = folder()
+    const { id } = await submit(server.url, path, '--out', out, '--chunk', '10')
+    const workers = [work(server.url), work(server.url)]
+    const done = command(server.url, ['status', id, '--watch'])
+    for (let kills = 0; kills < 3; kills++) {
+      await until('chunks done', async () => (await statusOf(server.url, id)).chunksDone >= 4 * (kills + 1))
+      workers.shift()?.child.kill('SIGKILL')
+      workers.push(work(server.url))
+      if (kills === 1) {
+        await server.stop('SIGKILL')
+        await server.start()
+      }
+    }
+    await done
+    // asked again: the watch itself may have lost Redis
+    await until('the end', async () => (await statusOf(server.url, id)).state === 'done', 30)
+    expect(linesOf(out)).toEqual(classified(path))
+  })
+
+  test('a Redis that has lost everything: the same submit goes on from what is there', async () => {
+    const server = await redis()
+    const out = folder()
+    await submit(server.url, path, '--out', out, '--chunk', '10', '--id', 'again')
+    const worker = work(server.url, ['--concurrency', '1'])
+    await until('chunks done', async () => (await statusOf(server.url, 'again')).chunksDone >= 5)
+    worker.child.kill('SIGKILL')
+    const client = server.client()
+    await client.flushall()
+    client.disconnect()
+    await submit(server.url, path, '--out', out, '--chunk', '10', '--id', 'again')
+    const { chunks, chunksDone } = await statusOf(server.url, 'again')
+    expect(chunksDone).toBeGreaterThanOrEqual(5)
+    expect(chunksDone).toBeLessThan(chunks)
+    await once(work(server.url, ['--until-done']).child, 'exit')
+    expect(linesOf(out)).toEqual(classified(path))
+  })
+
+  test('chunks that Redis has lost are told of, and begun again', async () => {
+    const server = await redis()
+    const { id } = await submit(server.url, path, '--out', folder())
+    const client = server.client()
+    for (const key of await client.keys('kernelet:jobs:*')) await client.del(key)
+    client.disconnect()
+    expect((await statusOf(server.url, id)).state).toBe('lost')
+    const worker = work(server.url)
+    expect((await command(server.url, ['retry', id, '--wait'])).status).toBe(0)
+    worker.child.kill('SIGTERM')
+  })
+
+  test('without Redis: a command says so and ends, a worker waits without haste', async () => {
+    const nowhere = `unix://${join(folder(), 'none.sock')}`
+    const begin = performance.now()
+    expect(await command(nowhere, ['status'])).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/Redis at .*none\.sock does not answer: .*ENOENT/),
+    })
+    expect(performance.now() - begin).toBeLessThan(15_000)
+    const { child, output } = work(nowhere)
+    await until('a word', () => output.stderr.includes('does not answer'))
+    const before = processorTime(child.pid ?? 0)
+    await new Promise((resolve) => setTimeout(resolve, 2000))
+    expect(processorTime(child.pid ?? 0) - before).toBeLessThan(0.6)
+    expect(output.stderr.trimEnd().split('\n').length).toBeLessThan(6)
+    child.kill('SIGTERM')
+    await once(child, 'exit')
+    expect(child.exitCode).toBe(0)
+  })
+
+  test('a worker with another model, or another library, refuses the job and says why; the right one does it', async () => {
+    const server = await redis()
+    const out = folder()
+    const model = join(folder(), 'other.safetensors')
+    const bytes = readFileSync(new URL('../../../models/lenet5-mnist.safetensors', import.meta.url))
+    bytes[bytes.length - 1] = (bytes[bytes.length - 1] ?? 0) ^ 1
+    writeFileSync(model, bytes)
+    const { id } = await submit(server.url, path, '--out', out, '--chunk', '10')
+    const wrong = work(server.url, ['--model', model])
+    await until('a note', async () => (await statusOf(server.url, id)).notes.length > 0)
+    const { notes, state } = await statusOf(server.url, id)
+    expect(notes[0]?.message).toMatch(
+      /wants the model [0-9a-f]{12} \(the shipped digits\), but --model is [0-9a-f]{12}/,
+    )
+    expect(state).toBe('running')
+    const before = processorTime(wrong.child.pid ?? 0)
+    await new Promise((resolve) => setTimeout(resolve, 2000))
+    expect(processorTime(wrong.child.pid ?? 0) - before).toBeLessThan(0.8)
+    const right = work(server.url)
+    expect((await command(server.url, ['status', id, '--watch'])).status).toBe(0)
+    expect(linesOf(out)).toEqual(classified(path))
+    for (const { child } of [wrong, right]) child.kill('SIGKILL')
+
+    const next = await submit(server.url, path, '--out', folder(), '--model', model, '--id', 'changed')
+    const client = server.client()
+    const record = `kernelet:record:${next.id}`
+    await client.hset(record, 'spec', JSON.stringify({ ...next, library: '9.9.9' }))
+    work(server.url)
+    await until('a note', async () => (await statusOf(server.url, 'changed')).notes.length > 0)
+    expect((await statusOf(server.url, 'changed')).notes[0]?.message).toMatch(
+      /wants kernelet 9\.9\.9, but this worker has \d/,
+    )
+    client.disconnect()
+  })
+
+  const mountable = spawnSync('unshare', ['--mount', 'true']).status === 0
+  if (!mountable) console.warn('skipped: no right to mount a small disk')
+  test.skipIf(!mountable)('a full disk costs no attempt: when there is room again, it goes on', async () => {
+    const server = await redis()
+    const out = folder()
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=512k', 'none', out])
+    atEnd(() => spawnSync('umount', ['-l', out]))
+    const { id } = await submit(server.url, path, '--out', out, '--chunk', '50', '--attempts', '1')
+    const filler = join(out, 'filler')
+    writeFileSync(filler, new Uint8Array(420 * 1024))
+    const worker = work(server.url)
+    await until('a word', () => worker.output.stderr.includes('no space is left there'))
+    const status = await statusOf(server.url, id)
+    expect(status).toMatchObject({ state: 'running', chunksSetAside: 0 })
+    expect(status.notes[0]?.message).toMatch(/cannot be written: no space is left there/)
+    execFileSync('mount', ['-o', 'remount,size=64m', out])
+    rmSync(filler)
+    expect((await command(server.url, ['status', id, '--watch'])).status).toBe(0)
+    expect(linesOf(out)).toEqual(classified(path))
+  })
+
+  test('a share that is gone is no fault of its pictures', async () => {
+    const server = await redis()
+    const [share, out] = [join(folder(), 'share'), folder()]
+    mkdirSync(share)
+    execFileSync('cp', ['-r', join(path, '0000'), share])
+    const { id } = await submit(server.url, share, '--out', out, '--chunk', '100')
+    renameSync(share, `${share}-away`)
+    const worker = work(server.url)
+    await until('a word', () => worker.output.stderr.includes(`${share} cannot be read`))
+    renameSync(`${share}-away`, share)
+    expect((await command(server.url, ['status', id, '--watch'])).status).toBe(0)
+    expect(JSON.parse(readFileSync(join(out, 'report.json'), 'utf8'))).toMatchObject({ errors: 1 })
+  })
+
+  test('a clock that jumps', async () => {
+    const server = await redis()
+    const [out, calm] = [folder(), folder()]
+    const { id } = await submit(server.url, path, '--out', out, '--chunk', '20')
+    const clock = new URL('clock.mjs', import.meta.url).pathname
+    work(server.url, [], { node: ['--import', clock] })
+    expect((await command(server.url, ['status', id, '--watch'])).status).toBe(0)
+    await submit(server.url, path, '--out', calm, '--chunk', '20')
+    await once(work(server.url, ['--until-done']).child, 'exit')
+    expect(hash(join(out, 'results.ndjson'))).toBe(hash(join(calm, 'results.ndjson')))
+  })
+
+  test('a password, a user with few rights, TLS; and what is said without them', async () => {
+    const rights = ['~kernelet:*', '&*', '+@all', '-@dangerous', '+info', '+client|list']
+    const tls = folder()
+    const key = [
+      '-newkey',
+      'rsa:2048',
+      '-nodes',
+      '-keyout',
+      join(tls, 'key.pem'),
+      '-out',
+      join(tls, 'cert.pem'),
+    ]
+    const made = spawnSync('openssl', [
+      ...[
+        'req',
+        '-x509',
+        ...key,
+        '-days',
+        '2',
+        '-subj',
+        '/CN=localhost',
+        '-addext',
+        'subjectAltName=DNS:localhost',
+      ],
+    ])
+    const port = 20_000 + (process.pid % 20_000)
+    const secure = ['--tls-port', String(port), '--tls-cert-file', join(tls, 'cert.pem')]
+    const server = await startRedis(folder(), [
+      ...['--user', 'default', 'off', '--user', 'jobs', 'on', '>secret', ...rights],
+      ...(made.status === 0
+        ? [...secure, '--tls-key-file', join(tls, 'key.pem'), '--tls-auth-clients', 'no']
+        : []),
+    ])
+    atEnd(() => server.stop('SIGKILL'))
+    expect((await command(server.url, ['status'])).stderr).toMatch(/asks for a password/)
+    const wrong = work(server.url.replace('unix://', 'unix://jobs:false@localhost'))
+    await once(wrong.child, 'exit')
+    expect(wrong.child.exitCode).toBe(1)
+    expect(wrong.output.stderr).toMatch(/does not take this user and password/)
+    const url = server.url.replace('unix://', 'unix://jobs:secret@localhost')
+    const { id } = await submit(url, path, '--out', folder())
+    const worker = work(url)
+    expect((await command(url, ['status', id, '--watch'])).status).toBe(0)
+    expect(worker.output.stderr).not.toMatch(/NOPERM|secret/)
+    if (made.status !== 0) return
+    const safe = `rediss://jobs:secret@localhost:${port}`
+    expect((await command(safe, ['status', '--redis-ca', join(tls, 'cert.pem')])).stdout).toMatch(
+      `${id}  done`,
+    )
+    expect((await command(safe, ['status'])).stderr).toMatch(/does not answer: .*self-signed/)
+  }, 60_000)
+})
