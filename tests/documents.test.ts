@@ -68,7 +68,7 @@ test('docs/errors.md has every code once, and no other', () => {
 test('docs/environment.md has every variable that is read, and no other', () => {
   const native = tracked.filter((file) => /^native\/(?!tests|bench|fuzz).*\.(cc|h)$/.test(file)).map(read)
   const found = new Set([
-    ...sources.flatMap((text) => [...text.matchAll(/process\.env\.([A-Z_]+)/g)].map(([, name]) => name)),
+    ...sources.flatMap((text) => [...text.matchAll(/process\.env\.([A-Z0-9_]+)/g)].map(([, name]) => name)),
     ...sources.flatMap((text) =>
       [...text.matchAll(/const \{([^}]*)\} = process\.env/g)].flatMap(([, names]) =>
         names!.trim().split(/,\s*/),

@@ -6,6 +6,7 @@ import { promisify } from 'node:util'
 import { brotliCompress, constants, gzip } from 'node:zlib'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { messageOf } from '../errors.ts'
+import { securityHeaders } from '../security.ts'
 
 /** Below lib/playground and dist/playground alike, two levels below the package. */
 const folder = fileURLToPath(new URL('../../dist/playground/page/', import.meta.url))
@@ -72,10 +73,14 @@ function readPage(): ReadonlyMap<string, Asset> {
 /** Routes of the page and all that it loads. They tell no secret: anybody may ask them. */
 export function servePage(app: FastifyInstance): void {
   const assets = readPage()
+  const headers = securityHeaders({ contentSecurityPolicy: policy })
   const options = {
     schema: { hide: true },
     config: { open: true },
-    helmet: { contentSecurityPolicy: policy },
+    onRequest: (_request: unknown, reply: FastifyReply, done: () => void) => {
+      reply.headers(headers)
+      done()
+    },
   }
   const index = assets.get('index.html') as Asset
   for (const name of pages) {
