@@ -39,16 +39,19 @@ bool fits(const ConvArgs& s) {
   // offsets of taps are 32 bits, also where the input turns out to come in blocks
   const Stage g = stage_of(s);
   const int64_t pixels = static_cast<int64_t>(g.rows) * g.row / g.pixel;
-  return s.groups == 1 && pixels * lanes < (int64_t{1} << 31);
+  const bool whole = s.groups == 1 || (s.ic / s.groups % lanes == 0 && s.oc / s.groups % lanes == 0);
+  return whole && pixels * lanes < (int64_t{1} << 31);
 }
 
 KERNELET_COLD void pack(const ConvArgs& s, const float* weight, float* packed) {
-  const int taps = taps_of(s), blocks = blocks_of(s.oc);
-  for (int block = 0; block < blocks; block += most_blocks) {
-    const int wide = lanes * (blocks - block < most_blocks ? blocks - block : most_blocks);
-    const int k = s.ic * taps, oc = block * lanes, rows = s.oc - oc < wide ? s.oc - oc : wide;
-    pack_transposed(rows, wide, k, weight + static_cast<size_t>(oc) * k, packed);
-    packed += static_cast<size_t>(wide) * k;
+  const int outputs = s.oc / s.groups, blocks = blocks_of(outputs), k = s.ic / s.groups * taps_of(s);
+  for (int group = 0; group < s.groups; ++group, weight += static_cast<size_t>(outputs) * k) {
+    for (int block = 0; block < blocks; block += most_blocks) {
+      const int wide = lanes * (blocks - block < most_blocks ? blocks - block : most_blocks);
+      const int oc = block * lanes, rows = outputs - oc < wide ? outputs - oc : wide;
+      pack_transposed(rows, wide, k, weight + static_cast<size_t>(oc) * k, packed);
+      packed += static_cast<size_t>(wide) * k;
+    }
   }
 }
 
@@ -84,7 +87,7 @@ KERNELET_INLINE size_t sums_floats(const ConvArgs& s) {
 }
 
 size_t scratch_size(const ConvArgs& s) {
-  return staged_floats(s) + (s.parts > 1 ? s.parts : 1) * (sums_floats(s) + gated_floats(s));
+  return staged_floats(s) + (s.parts > 1 ? s.parts : 1) * (sums_floats(group_of(s)) + gated_floats(s));
 }
 
 struct Tile {
@@ -322,8 +325,8 @@ KERNELET_INLINE void pool_rows(int rows, int ow, const float* src, float* dst) {
 
 // Part `part`: some panels, where there are enough and their weights are what counts, else some tiles.
 template <int X>
-void convolve(const ConvArgs& s, const Stage& g, const float* packed, const float* src, float* dst,
-              float* sums, int part, int parts) {
+KERNELET_NOINLINE void convolve(const ConvArgs& s, const Stage& g, const float* packed, const float* src,
+                                float* dst, float* sums, int part, int parts) {
   const bool flat = is_flat(s, g), pooled = s.epilogue.pool != Pool::none;
   const int rows = flat ? 1 : s.oh, width = flat ? s.oh * s.ow : s.ow, taps = taps_of(s);
   constexpr bool few = in_few_sizes(X);
@@ -442,6 +445,26 @@ void convolve(const ConvArgs& s, const Stage& g, const float* packed, const floa
 // Phases: the copy of the input, where there is one, then the tiles.
 int32_t phases(const ConvArgs& s) { return stage_of(s).copied ? 2 : 1; }
 
+// Group by group: parts take groups where there are enough, else share each.
+KERNELET_COLD KERNELET_NOINLINE void convolve_groups(const ConvArgs& s, const Stage& g, const float* src,
+                                                     float* dst, float* sums, int part, int parts) {
+  ConvArgs one = group_of(s);
+  const size_t weights = weights_size(one);
+  const ptrdiff_t planes = planes_of(one), blocks = blocks_of(one.oc) * lanes;
+  const bool apart = s.groups >= parts;
+  const int end = apart ? part_begin(s.groups, parts, part + 1) : s.groups;
+  sums += part * sums_floats(one);
+  for (int group = apart ? part_begin(s.groups, parts, part) : 0; group < end; ++group) {
+    const ptrdiff_t channel = static_cast<ptrdiff_t>(group) * one.oc;
+    one.bias = s.bias + channel;
+    if (s.scale != nullptr) one.scale = s.scale + channel;
+    if (s.scale != nullptr) one.shift = s.shift + channel;
+    if (s.residual != nullptr) one.residual = s.residual + group * blocks * s.oh * s.ow;
+    convolve<lanes>(one, g, s.weights + group * weights, src + group * planes * g.plane,
+                    dst + group * blocks * s.ph * s.pw, sums, apart ? 0 : part, apart ? 1 : parts);
+  }
+}
+
 template <int X>
 KERNELET_INLINE void run_phase(const ConvArgs& s, const float* src, float* dst, float* scratch, int phase,
                                int part, int parts) {
@@ -449,8 +472,11 @@ KERNELET_INLINE void run_phase(const ConvArgs& s, const float* src, float* dst, 
   const int planes = planes_of(s);
   if (g.copied && phase == 0)
     return stage<X>(s, g, src, part_begin(planes, parts, part), part_begin(planes, parts, part + 1), scratch);
-  convolve<X>(s, g, s.weights, g.copied ? scratch : src, dst,
-              scratch + staged_floats(s) + part * (sums_floats(s) + gated_floats(s)), part, parts);
+  const float* const from = g.copied ? scratch : src;
+  float* const sums = scratch + staged_floats(s);
+  // (groups are read from blocks alone)
+  if (X == lanes && s.groups > 1) return convolve_groups(s, g, from, dst, sums, part, parts);
+  convolve<X>(s, g, s.weights, from, dst, sums + part * (sums_floats(s) + gated_floats(s)), part, parts);
 }
 
 void run_part(const ConvArgs& s, const float* src, float* dst, float* scratch, int32_t phase, int32_t part,
