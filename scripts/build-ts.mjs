@@ -63,6 +63,15 @@ const later = Object.entries({
     'data/pictures',
     'data/csv',
   ],
+  train: [
+    'train/checkpoint',
+    'train/fit',
+    'train/losses',
+    'train/options',
+    'train/samples',
+    'train/scaling',
+    'train/session',
+  ],
   files: ['formats/torch/load', 'data/download', 'data/idx', 'data/mnist'],
 }).map(([name, paths]) => ({ name, files: paths.map((path) => join(lib, `${path}.ts`)) }))
 

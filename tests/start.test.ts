@@ -164,7 +164,7 @@ test('ONNX, pictures and files are loaded when they are needed: without those fi
   packageWithout(
     (dist) => {
       cpSync(join(root, 'dist'), dist, { recursive: true })
-      for (const name of ['onnx', 'pictures', 'files']) rmSync(join(dist, `chunks/${name}.cjs`))
+      for (const name of ['onnx', 'pictures', 'train', 'files']) rmSync(join(dist, `chunks/${name}.cjs`))
     },
     (folder) => {
       const [shape, error] = run(`
@@ -186,6 +186,7 @@ test('bundlers and file tracers can follow every way from their entry: plain imp
     'chunks/files.cjs',
     'chunks/onnx.cjs',
     'chunks/pictures.cjs',
+    'chunks/train.cjs',
     'index.cjs',
   ])
   const library = readFileSync(join(dist, 'chunks/kernelet.js'), 'utf8')
@@ -203,7 +204,7 @@ test('bundlers and file tracers can follow every way from their entry: plain imp
   const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
   expect(Object.keys(exports['.'])).toEqual(['types', 'module', 'module-sync', 'require', 'default'])
   const entry = join(root, exports['.'].module)
-  for (const name of ['onnx', 'pictures', 'files']) {
+  for (const name of ['onnx', 'pictures', 'train', 'files']) {
     expect(readFileSync(entry, 'utf8')).toMatch(
       new RegExp(`^import \\w+ from "\\./chunks/${name}\\.cjs";$`, 'm'),
     )
