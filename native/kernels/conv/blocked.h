@@ -233,15 +233,17 @@ KERNELET_NOINLINE void TileKernel<P, N, X, Edge>::run(const Tile& t) {
 
 using TileFunction = void (*)(const Tile&);
 
-// The next smaller tile there is: of one pixel less; where few sizes do, of a power of two; of one pixel.
+// Where tiles are large, rows of 3, 5 and 6 pixels are smaller ones: no longer row has such a rest.
+constexpr bool in_pieces(int pixels) { return most_pixels > 8 && pixels < 7 && (pixels & (pixels - 1)) != 0; }
+
+// The next smaller tile there is.
 constexpr int smaller(int pixels, bool few) {
   if (one_size) return 1;
-  if (!few) return pixels - 1;
+  if (!few && !in_pieces(pixels - 1)) return pixels - 1;
   return pixels > 8 ? 8 : pixels > 4 ? 4 : pixels > 2 ? 2 : 1;
 }
 // Tiles that read planes, as first layers do, come in few sizes.
 constexpr bool in_few_sizes(int x) { return one_size || x == 1; }
-
 // Compared, not looked up: a table would be relocated at load time.
 template <int N, int X, bool Edge, bool Few, int P>
 TileFunction tile_from(int pixels) {
@@ -252,14 +254,14 @@ TileFunction tile_from(int pixels) {
   return TileKernel<P, N, X, Edge>::run;
 }
 
-// One block of channels, as an odd number of them leaves, in a short row: the largest tile of few sizes, then the next.
-template <int X>
-KERNELET_NOINLINE void one_block(const Tile& whole) {
+// A short row: the largest tile of few sizes, then the next.
+template <int N, int X, bool Edge>
+KERNELET_NOINLINE void piece_by_piece(const Tile& whole) {
   Tile t = whole;
   for (int left = whole.pixels; left > 0;) {
     int size = most_pixels;
     while (size > left) size = smaller(size, true);
-    tile_from<1, X, true, true, most_pixels>(size)(t);
+    tile_from<N, X, Edge, true, most_pixels>(size)(t);
     t.src += size * X;
     t.x += size;
     t.dst += size * lanes;
@@ -271,8 +273,11 @@ KERNELET_NOINLINE void one_block(const Tile& whole) {
 template <int X, bool Edge>
 KERNELET_COLD TileFunction tile_of(int pixels, int blocks) {
   constexpr bool few = in_few_sizes(X);
-  if constexpr (Edge) {
-    if (blocks == 1) return one_block<X>;
+  if constexpr (most_pixels > 8 && !few) {
+    if (in_pieces(pixels)) return blocks == 1 ? piece_by_piece<1, X, Edge> : piece_by_piece<2, X, Edge>;
+  }
+  if constexpr (Edge) {  // one block of channels is what an odd number of them leaves
+    if (blocks == 1) return piece_by_piece<1, X, Edge>;
   } else {
     if (blocks == 1) return tile_from<1, X, Edge, few, most_pixels>(pixels);
   }
