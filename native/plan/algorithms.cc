@@ -152,7 +152,7 @@ const ConvAlgorithm& choose(const Draft& draft, const ConvArgs& a, const Choice*
 const ConvAlgorithm& choose_in_blocks(const Draft& draft, const DraftStep& step) {
   const KernelTable& k = *draft.kernels;
   if ((*draft.blocked)[static_cast<size_t>(step.group->nodes[0])] == by_winograd) return k.winograd;
-  return step.conv()->args.groups > 1 ? k.blocked_depthwise : k.blocked_conv;
+  return direct_in_blocks(step.conv()->args, k);
 }
 
 // int8x4: whichever fills the lanes better; direct-channels takes any number of them.
@@ -194,8 +194,12 @@ bool pays_in_blocks(const ConvArgs& a, const KernelTable& k) {
 
 }  // namespace
 
+const ConvAlgorithm& direct_in_blocks(const ConvArgs& a, const KernelTable& k) {
+  return a.groups > 1 && k.blocked_depthwise.fits(a) ? k.blocked_depthwise : k.blocked_conv;
+}
+
 InBlocks in_blocks(const ConvArgs& a, const KernelTable& k, const std::string& option) {
-  const ConvAlgorithm& direct = a.groups > 1 ? k.blocked_depthwise : k.blocked_conv;
+  const ConvAlgorithm& direct = direct_in_blocks(a, k);
   if (!direct.fits(a)) return not_in_blocks;
   if (option == "winograd") return k.winograd.fits(a) ? by_winograd : not_in_blocks;
   if (option == "blocked") return directly;
@@ -208,9 +212,7 @@ InBlocks in_blocks(const Graph& graph, const Choice& choice, const ConvArgs& a, 
                    const std::string& option) {
   if (choice.way == Choice::planes) return not_in_blocks;
   const bool winograd = choice.way == Choice::winograd;
-  const ConvAlgorithm& algorithm = winograd       ? k.winograd
-                                   : a.groups > 1 ? k.blocked_depthwise
-                                                  : k.blocked_conv;
+  const ConvAlgorithm& algorithm = winograd ? k.winograd : direct_in_blocks(a, k);
   // (other bits than those that were asked for)
   if (!algorithm.fits(a) || (winograd && option != "fastest")) refuse(graph, choice);
   return winograd ? by_winograd : directly;

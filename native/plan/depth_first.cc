@@ -12,8 +12,8 @@ bool is_expansion(const Draft& draft, const DraftStep& step) {
   const ConvStep* const conv = step.group != nullptr ? step.conv() : nullptr;
   if (conv == nullptr || !conv->blocked || conv->algorithm != &draft.kernels->blocked_conv) return false;
   const ConvArgs& a = conv->args;
-  return a.src_blocked && is_pixelwise(a) && a.epilogue.pool == Pool::none && conv->residual_source == 0 &&
-         conv->gate_source == 0 && step.value != draft.result;
+  return a.groups == 1 && a.src_blocked && is_pixelwise(a) && a.epilogue.pool == Pool::none &&
+         conv->residual_source == 0 && conv->gate_source == 0 && step.value != draft.result;
 }
 
 // Rows of a depthwise convolution's output that make a strip, as even as can be: what two registers of channels wide lies

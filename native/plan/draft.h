@@ -91,6 +91,8 @@ void prove_bounds(Draft& draft);
 void lower_to_int8(Draft& draft);
 // A kernel for each step with weights. algorithms.cc
 void choose_algorithms(Draft& draft);
+// What convolves blocks of channels without Winograd: whole groups of blocks, or a channel each. algorithms.cc
+const ConvAlgorithm& direct_in_blocks(const ConvArgs& args, const KernelTable& kernels);
 // Whether a convolution writes blocks of channels, and how. algorithms.cc
 InBlocks in_blocks(const ConvArgs& args, const KernelTable& kernels, const std::string& option);
 // The same where it was chosen; what it cannot, or must not, be is refused.

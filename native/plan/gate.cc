@@ -31,7 +31,7 @@ bool takes_gate(const Draft& draft, const DraftStep& step, size_t value) {
     return false;
   const ConvArgs& a = conv->args;
   return step.sources[0].kind == Source::value && step.sources[0].index == value && a.src_blocked &&
-         is_pixelwise(a) && a.epilogue.pool == Pool::none;
+         a.groups == 1 && is_pixelwise(a) && a.epilogue.pool == Pool::none;
 }
 
 }  // namespace

@@ -187,9 +187,7 @@ class Tuner {
         const bool blocked = *step.layout == 'b', winograd = step.algorithm == "winograd";
         Choice::Way way = blocked ? Choice::planes : Choice::blocked;
         if (kind == 2) way = winograd ? Choice::blocked : Choice::winograd;
-        const ConvAlgorithm& needed = way == Choice::winograd ? k.winograd
-                                      : a.groups > 1          ? k.blocked_depthwise
-                                                              : k.blocked_conv;
+        const ConvAlgorithm& needed = way == Choice::winograd ? k.winograd : direct_in_blocks(a, k);
         if (kind == 2 && (options_.algorithm != "fastest" || step.strip > 0)) continue;
         if (way != Choice::planes && (k.lanes == 1 || !needed.fits(a))) continue;
         Choice& choice = other.choices.at(node);

@@ -172,7 +172,7 @@ class Conv {
     if (scaled) s.scale = scales.data();
     if (scaled) s.shift = shifts.data();
     if (added) s.residual = other.data();
-    const bool from_planes = scaled && added && &a != &t_.blocked_depthwise;
+    const bool from_planes = scaled && added && reads_planes(a);
     const std::vector<float> got = call_blocks(a, s, !from_planes, place);
     const char* const function = after.f == Activation::clip   ? "clip"
                                  : after.f == Activation::none ? ""
@@ -182,6 +182,8 @@ class Conv {
                 (pooled ? " pool" : ""))
                    .c_str());
   }
+
+  bool reads_planes(const ConvAlgorithm& a) const { return &a != &t_.blocked_depthwise && s_.groups == 1; }
 
   // [c][plane] -> [ceil(c / lanes)][plane][lanes], the rest of the last block garbage.
   std::vector<float> in_blocks(const std::vector<float>& planes, size_t plane) const {
@@ -220,7 +222,7 @@ class Conv {
   void run_blocks(const ConvAlgorithm& a, const ConvArgs& s, Place place) {
     const std::vector<float> want = naive_epilogue(t_, s, dots(s.epilogue.pool != Pool::none, 0));
     for (const bool src_blocked : {true, false}) {
-      if (!src_blocked && &a == &t_.blocked_depthwise) continue;
+      if (!src_blocked && !reads_planes(a)) continue;
       const std::vector<float> got = call_blocks(a, s, src_blocked, place);
       check_same(
           got.data(), want.data(), want.size(),

@@ -190,6 +190,62 @@ PER_TIER(conv_windows) {
   }
 }
 
+// Groups of whole blocks of channels.
+PER_TIER(conv_groups_of_blocks) {
+  int turn = 0;
+  for (int groups : {2, 3, 5}) {
+    for (int blocks : {1, 2, 3}) {
+      for (int kernel : {1, 2, 3}) {
+        Problem p;
+        p.groups = groups;
+        p.ic = groups * t.lanes * (1 + turn % 2);
+        p.oc = groups * t.lanes * blocks;
+        p.window = Window(kernel, 1 + turn % 2, turn % 3 == 0 ? 0 : kernel / 2, 1 + turn % 5 / 4);
+        p.ih = 3 + turn % 5;
+        p.iw = turn % 4 == 0 ? 19 : 4 + turn % 7;
+        p.bias = turn % 3 != 1;
+        ++turn;
+        if (args_of(p).oh > 0 && args_of(p).ow > 0) test(t, p);
+      }
+    }
+  }
+}
+
+// The same in networks, shared by threads: groups, or rows and panels of each where threads are more.
+PER_TIER(groups_of_blocks) {
+  for (int groups : {2, 4, 7}) {
+    const std::string name = "groups" + std::to_string(groups);
+    if (!begin(name)) continue;
+    Random random(name);
+    const int width = groups * t.lanes;
+    Net net(random, shape_of({3, 12, 13}));
+    const int first = net.unary(Op::relu, net.conv(0, width, Window(3, 1, 1)));
+    int x = net.batch_norm(net.conv(first, width, Window(3, 1, 1), groups, false));
+    x = net.unary(Op::silu, net.add(x, first));
+    x = net.unary(Op::relu, net.batch_norm(net.conv(x, 2 * width, Window(3, 2, 1), groups, false)));
+    // grouped convolutions of 1x1 are no expansions, and take no gate
+    const int gate = net.unary(Op::sigmoid, net.adaptive(Op::adaptive_avg_pool2d, x, 1, 1));
+    x = net.conv(net.binary(Op::mul, x, gate), width, Window(1), groups);
+    net.conv(x, width, Window(3, 1, 1), width);
+    const std::vector<float> image = random_floats(random, net.input_length());
+    const std::vector<float> want =
+        run_guarded(*make_plan(net.graph, t.isa, false, 1, "im2col"), image, 1, Place::ends_at_page);
+    for (const int threads : {1, 3}) {
+      PlanOptions options = in_small_strips(PlanOptions());
+      options.isa = t.isa;
+      options.algorithm = "blocked";
+      options.threads = threads;
+      options.divide_from = 0;
+      const auto plan = Plan::make(net.graph, options);
+      int blocked = 0;
+      for (const StepDescription& step : plan->steps()) blocked += step.algorithm == "blocked";
+      check(blocked == 5, "every convolution is in blocks, and a step of its own");
+      for (Place place : all_places)
+        check_same(run_guarded(*plan, image, 1, place).data(), want.data(), want.size(), "in groups");
+    }
+  }
+}
+
 // One channel a group, in planes narrower and wider than a register, of as many rows as a tile has or more.
 PER_TIER(conv_depthwise) {
   for (int height : {1, 2, 3, 4, 5, 7, 8, 9, 11, 16, 17}) {

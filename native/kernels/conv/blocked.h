@@ -39,16 +39,19 @@ bool fits(const ConvArgs& s) {
   // offsets of taps are 32 bits, also where the input turns out to come in blocks
   const Stage g = stage_of(s);
   const int64_t pixels = static_cast<int64_t>(g.rows) * g.row / g.pixel;
-  return s.groups == 1 && pixels * lanes < (int64_t{1} << 31);
+  const bool whole = s.groups == 1 || (s.ic / s.groups % lanes == 0 && s.oc / s.groups % lanes == 0);
+  return whole && pixels * lanes < (int64_t{1} << 31);
 }
 
 KERNELET_COLD void pack(const ConvArgs& s, const float* weight, float* packed) {
-  const int taps = taps_of(s), blocks = blocks_of(s.oc);
-  for (int block = 0; block < blocks; block += most_blocks) {
-    const int wide = lanes * (blocks - block < most_blocks ? blocks - block : most_blocks);
-    const int k = s.ic * taps, oc = block * lanes, rows = s.oc - oc < wide ? s.oc - oc : wide;
-    pack_transposed(rows, wide, k, weight + static_cast<size_t>(oc) * k, packed);
-    packed += static_cast<size_t>(wide) * k;
+  const int outputs = s.oc / s.groups, blocks = blocks_of(outputs), k = s.ic / s.groups * taps_of(s);
+  for (int group = 0; group < s.groups; ++group, weight += static_cast<size_t>(outputs) * k) {
+    for (int block = 0; block < blocks; block += most_blocks) {
+      const int wide = lanes * (blocks - block < most_blocks ? blocks - block : most_blocks);
+      const int oc = block * lanes, rows = outputs - oc < wide ? outputs - oc : wide;
+      pack_transposed(rows, wide, k, weight + static_cast<size_t>(oc) * k, packed);
+      packed += static_cast<size_t>(wide) * k;
+    }
   }
 }
 
@@ -84,7 +87,7 @@ KERNELET_INLINE size_t sums_floats(const ConvArgs& s) {
 }
 
 size_t scratch_size(const ConvArgs& s) {
-  return staged_floats(s) + (s.parts > 1 ? s.parts : 1) * (sums_floats(s) + gated_floats(s));
+  return staged_floats(s) + (s.parts > 1 ? s.parts : 1) * (sums_floats(group_of(s)) + gated_floats(s));
 }
 
 struct Tile {
@@ -230,15 +233,17 @@ KERNELET_NOINLINE void TileKernel<P, N, X, Edge>::run(const Tile& t) {
 
 using TileFunction = void (*)(const Tile&);
 
-// The next smaller tile there is: of one pixel less; where few sizes do, of a power of two; of one pixel.
+// Where tiles are large, rows of 3, 5 and 6 pixels are smaller ones: no longer row has such a rest.
+constexpr bool in_pieces(int pixels) { return most_pixels > 8 && pixels < 7 && (pixels & (pixels - 1)) != 0; }
+
+// The next smaller tile there is.
 constexpr int smaller(int pixels, bool few) {
   if (one_size) return 1;
-  if (!few) return pixels - 1;
+  if (!few && !in_pieces(pixels - 1)) return pixels - 1;
   return pixels > 8 ? 8 : pixels > 4 ? 4 : pixels > 2 ? 2 : 1;
 }
 // Tiles that read planes, as first layers do, come in few sizes.
 constexpr bool in_few_sizes(int x) { return one_size || x == 1; }
-
 // Compared, not looked up: a table would be relocated at load time.
 template <int N, int X, bool Edge, bool Few, int P>
 TileFunction tile_from(int pixels) {
@@ -249,14 +254,14 @@ TileFunction tile_from(int pixels) {
   return TileKernel<P, N, X, Edge>::run;
 }
 
-// One block of channels, as an odd number of them leaves, in a short row: the largest tile of few sizes, then the next.
-template <int X>
-KERNELET_NOINLINE void one_block(const Tile& whole) {
+// A short row: the largest tile of few sizes, then the next.
+template <int N, int X, bool Edge>
+KERNELET_NOINLINE void piece_by_piece(const Tile& whole) {
   Tile t = whole;
   for (int left = whole.pixels; left > 0;) {
     int size = most_pixels;
     while (size > left) size = smaller(size, true);
-    tile_from<1, X, true, true, most_pixels>(size)(t);
+    tile_from<N, X, Edge, true, most_pixels>(size)(t);
     t.src += size * X;
     t.x += size;
     t.dst += size * lanes;
@@ -268,8 +273,11 @@ KERNELET_NOINLINE void one_block(const Tile& whole) {
 template <int X, bool Edge>
 KERNELET_COLD TileFunction tile_of(int pixels, int blocks) {
   constexpr bool few = in_few_sizes(X);
-  if constexpr (Edge) {
-    if (blocks == 1) return one_block<X>;
+  if constexpr (most_pixels > 8 && !few) {
+    if (in_pieces(pixels)) return blocks == 1 ? piece_by_piece<1, X, Edge> : piece_by_piece<2, X, Edge>;
+  }
+  if constexpr (Edge) {  // one block of channels is what an odd number of them leaves
+    if (blocks == 1) return piece_by_piece<1, X, Edge>;
   } else {
     if (blocks == 1) return tile_from<1, X, Edge, few, most_pixels>(pixels);
   }
@@ -322,8 +330,8 @@ KERNELET_INLINE void pool_rows(int rows, int ow, const float* src, float* dst) {
 
 // Part `part`: some panels, where there are enough and their weights are what counts, else some tiles.
 template <int X>
-void convolve(const ConvArgs& s, const Stage& g, const float* packed, const float* src, float* dst,
-              float* sums, int part, int parts) {
+KERNELET_NOINLINE void convolve(const ConvArgs& s, const Stage& g, const float* packed, const float* src,
+                                float* dst, float* sums, int part, int parts) {
   const bool flat = is_flat(s, g), pooled = s.epilogue.pool != Pool::none;
   const int rows = flat ? 1 : s.oh, width = flat ? s.oh * s.ow : s.ow, taps = taps_of(s);
   constexpr bool few = in_few_sizes(X);
@@ -442,6 +450,26 @@ void convolve(const ConvArgs& s, const Stage& g, const float* packed, const floa
 // Phases: the copy of the input, where there is one, then the tiles.
 int32_t phases(const ConvArgs& s) { return stage_of(s).copied ? 2 : 1; }
 
+// Group by group: parts take groups where there are enough, else share each.
+KERNELET_COLD KERNELET_NOINLINE void convolve_groups(const ConvArgs& s, const Stage& g, const float* src,
+                                                     float* dst, float* sums, int part, int parts) {
+  ConvArgs one = group_of(s);
+  const size_t weights = weights_size(one);
+  const ptrdiff_t planes = planes_of(one), blocks = blocks_of(one.oc) * lanes;
+  const bool apart = s.groups >= parts;
+  const int end = apart ? part_begin(s.groups, parts, part + 1) : s.groups;
+  sums += part * sums_floats(one);
+  for (int group = apart ? part_begin(s.groups, parts, part) : 0; group < end; ++group) {
+    const ptrdiff_t channel = static_cast<ptrdiff_t>(group) * one.oc;
+    one.bias = s.bias + channel;
+    if (s.scale != nullptr) one.scale = s.scale + channel;
+    if (s.scale != nullptr) one.shift = s.shift + channel;
+    if (s.residual != nullptr) one.residual = s.residual + group * blocks * s.oh * s.ow;
+    convolve<lanes>(one, g, s.weights + group * weights, src + group * planes * g.plane,
+                    dst + group * blocks * s.ph * s.pw, sums, apart ? 0 : part, apart ? 1 : parts);
+  }
+}
+
 template <int X>
 KERNELET_INLINE void run_phase(const ConvArgs& s, const float* src, float* dst, float* scratch, int phase,
                                int part, int parts) {
@@ -449,8 +477,11 @@ KERNELET_INLINE void run_phase(const ConvArgs& s, const float* src, float* dst, 
   const int planes = planes_of(s);
   if (g.copied && phase == 0)
     return stage<X>(s, g, src, part_begin(planes, parts, part), part_begin(planes, parts, part + 1), scratch);
-  convolve<X>(s, g, s.weights, g.copied ? scratch : src, dst,
-              scratch + staged_floats(s) + part * (sums_floats(s) + gated_floats(s)), part, parts);
+  const float* const from = g.copied ? scratch : src;
+  float* const sums = scratch + staged_floats(s);
+  // (groups are read from blocks alone)
+  if (X == lanes && s.groups > 1) return convolve_groups(s, g, from, dst, sums, part, parts);
+  convolve<X>(s, g, s.weights, from, dst, sums + part * (sums_floats(s) + gated_floats(s)), part, parts);
 }
 
 void run_part(const ConvArgs& s, const float* src, float* dst, float* scratch, int32_t phase, int32_t part,

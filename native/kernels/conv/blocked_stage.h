@@ -113,8 +113,17 @@ KERNELET_INLINE bool is_flat(const ConvArgs& s, const Stage& g) {
          s.epilogue.pool == Pool::none;
 }
 
+// One of the groups, which are whole blocks.
+KERNELET_INLINE ConvArgs group_of(const ConvArgs& s) {
+  ConvArgs one = s;
+  one.ic /= s.groups;
+  one.oc /= s.groups;
+  one.groups = 1;
+  return one;
+}
+
 size_t weights_size(const ConvArgs& s) {
-  return static_cast<size_t>(blocks_of(s.oc)) * lanes * s.ic * taps_of(s);
+  return static_cast<size_t>(blocks_of(s.oc)) * lanes * (s.ic / s.groups) * taps_of(s);
 }
 
 // Tiles of a strip of pixels that lie as one row, and what of it is multiplied by `gate`.
