@@ -2,8 +2,8 @@
 import { h } from '../dom.ts'
 import { connectionTable } from './connection-table.ts'
 import { type Layout, largestOf, layoutOf, outline, paintMaps, valueAt } from './maps.ts'
-import type { Network, Step } from './network.ts'
 import type { Place, Region } from './receptive-field.ts'
+import type { Network, Step } from './types.ts'
 
 /** Maps that are drawn of one step. */
 const MOST = 32
