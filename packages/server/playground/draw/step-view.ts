@@ -211,7 +211,11 @@ export class StepView {
       {},
       h('summary', {}, `Filters (${outputs} of ${inputs === 1 ? '' : `${inputs}×`}${rows}×${columns})`),
       h('p', { class: 'faint' }, note),
-      h('div', { class: 'scroll' }, canvas),
+      h(
+        'div',
+        { class: 'scroll', tabindex: 0, role: 'group', 'aria-label': `Filters of ${this.#step.name}` },
+        canvas,
+      ),
     )
     details.addEventListener('toggle', () => {
       const size = rows * columns

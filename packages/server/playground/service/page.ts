@@ -70,7 +70,7 @@ export const page: Page = {
         h('h2', {}, 'Models'),
         h(
           'div',
-          { class: 'scroll' },
+          { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Figures of models' },
           h(
             'table',
             {},
