@@ -1,6 +1,7 @@
 /** Curves in the colours of the page, by uPlot. */
 import uPlot from 'uplot'
 import 'uplot/dist/uPlot.min.css'
+import './chart.css'
 import { colour, h } from './dom.ts'
 import { onTheme } from './theme.ts'
 
@@ -9,6 +10,8 @@ export interface Curve {
   /** A custom property of the theme; default: one after the other from its palette. */
   colour?: string
   dashed?: boolean
+  /** Whether its values are dots: beside the line, or without one; default: a line alone. */
+  dots?: 'too' | 'only'
 }
 
 export interface ChartOptions {
@@ -21,6 +24,8 @@ export interface ChartOptions {
   /** The lowest and highest value upwards, where they are known beforehand. */
   range?: [number, number]
   format?: (value: number) => string
+  /** What is said of a curve without values, to those who do not see it. */
+  nothing?: string
 }
 
 const HEIGHT = 190
@@ -51,10 +56,10 @@ export class Chart {
 
   /** For those who do not see it: the last value of each curve. */
   #describe(): void {
-    const { title, curves, format = String } = this.#options
+    const { title, curves, format = String, nothing = 'nothing yet' } = this.#options
     const last = curves.map(({ label }, k) => {
       const value = this.#data[k + 1]?.findLast((one) => one !== null)
-      return `${label}: ${value === undefined || value === null ? 'nothing yet' : format(value)}`
+      return `${label}: ${value === undefined || value === null ? nothing : format(value)}`
     })
     this.#place.setAttribute('aria-label', `${title}. ${last.join(', ')}`)
   }
@@ -106,14 +111,18 @@ export class Chart {
         ],
         series: [
           {},
-          ...curves.map(({ label, colour: own, dashed }, k) => ({
-            label,
-            stroke: colour(own ?? `--curve-${Math.round((8 * k) / Math.max(1, curves.length - 1))}`),
-            width: 2,
-            spanGaps: true,
-            points: { show: false },
-            ...(dashed && { dash: [6, 4] }),
-          })),
+          ...curves.map(({ label, colour: own, dashed, dots }, k) => {
+            const stroke = colour(own ?? `--curve-${Math.round((8 * k) / Math.max(1, curves.length - 1))}`)
+            const alone = dots === 'only'
+            return {
+              label,
+              stroke,
+              width: alone ? 0 : 2,
+              spanGaps: true,
+              points: dots ? { show: true, size: alone ? 12 : 6, fill: stroke } : { show: false },
+              ...(dashed && { dash: [6, 4] }),
+            }
+          }),
         ],
       },
       this.#data as unknown as uPlot.AlignedData,

@@ -24,7 +24,7 @@ const types: Readonly<Record<string, string>> = {
 }
 
 /** Nothing from elsewhere, and no script or style in the page itself. */
-export const policy = {
+const policy = {
   useDefaults: false,
   directives: {
     defaultSrc: ["'none'"],
@@ -37,6 +37,8 @@ export const policy = {
     frameAncestors: ["'none'"],
   },
 }
+
+const security = securityHeaders({ contentSecurityPolicy: policy })
 
 /** A file, and what it is in the encodings it was asked for in. */
 interface Asset {
@@ -73,14 +75,9 @@ function readPage(): ReadonlyMap<string, Asset> {
 /** Routes of the page and all that it loads. They tell no secret: anybody may ask them. */
 export function servePage(app: FastifyInstance): void {
   const assets = readPage()
-  const headers = securityHeaders({ contentSecurityPolicy: policy })
   const options = {
     schema: { hide: true },
     config: { open: true },
-    onRequest: (_request: unknown, reply: FastifyReply, done: () => void) => {
-      reply.headers(headers)
-      done()
-    },
   }
   const index = assets.get('index.html') as Asset
   for (const name of pages) {
@@ -107,7 +104,12 @@ async function send(
   asset: Asset,
   caching: string,
 ): Promise<Buffer> {
-  reply.headers({ 'content-type': asset.type, 'cache-control': caching, vary: 'Accept-Encoding' })
+  reply.headers({
+    ...security,
+    'content-type': asset.type,
+    'cache-control': caching,
+    vary: 'Accept-Encoding',
+  })
   const accepted = String(request.headers['accept-encoding'] ?? '')
   const encoding = Object.keys(compress).find((one) =>
     new RegExp(`\\b${one}\\b(?!;q=0(\\.0*)?\\b)`).test(accepted),

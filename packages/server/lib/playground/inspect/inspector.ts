@@ -1,4 +1,4 @@
-/** Asks threads that look into networks. */
+/** Asks threads: those that look into networks, and that of the notes. */
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { KerneletError, type KerneletErrorCode } from 'kernelet'
@@ -14,14 +14,14 @@ export function threadFile(path: string): string {
 }
 
 /** A thread's answers, for those who asked. */
-export class Asked {
+export class Asked<Q = Question, A = Answer> {
   readonly #thread: Worker
   #next = 0
-  readonly #waiting = new Map<number, { resolve(value: Answer): void; reject(error: Error): void }>()
+  readonly #waiting = new Map<number, { resolve(value: A): void; reject(error: Error): void }>()
 
   constructor(thread: Worker) {
     this.#thread = thread
-    thread.on('message', ({ id, value, error }: FromThread) => {
+    thread.on('message', ({ id, value, error }: FromThread<A>) => {
       const asked = this.#waiting.get(id)
       this.#waiting.delete(id)
       if (value !== undefined) asked?.resolve(value)
@@ -30,7 +30,7 @@ export class Asked {
       } else asked?.reject(new Error(error?.message))
     })
     const ended = (cause: unknown): void => {
-      const error = cause instanceof Error ? cause : new Error('The thread that looks into networks ended')
+      const error = cause instanceof Error ? cause : new Error('The thread that was asked ended')
       for (const { reject } of this.#waiting.values()) reject(error)
       this.#waiting.clear()
     }
@@ -39,7 +39,7 @@ export class Asked {
   }
 
   /** @throws KerneletError, Error as what is asked throws; RequestError where too many wait */
-  async ask(question: Question): Promise<Answer> {
+  async ask(question: Q): Promise<A> {
     if (this.#waiting.size >= MOST) throw overloaded(this.#waiting.size, MOST)
     const id = this.#next++
     return new Promise((resolve, reject) => {
@@ -49,12 +49,17 @@ export class Asked {
   }
 }
 
-/** The thread for networks that lie in files; it starts with the first question. */
-export class Inspector {
-  #thread: { worker: Worker; asked: Asked } | undefined
+/** A thread that starts with the first question; for networks that lie in files, unless another file is named. */
+export class Inspector<Q = Question, A = Answer> {
+  readonly #file: string
+  #thread: { worker: Worker; asked: Asked<Q, A> } | undefined
+
+  constructor(file = 'inspect/thread.js') {
+    this.#file = file
+  }
 
   /** @throws as `Asked.ask` */
-  async ask(question: Question): Promise<Answer> {
+  async ask(question: Q): Promise<A> {
     this.#thread ??= this.#start()
     return this.#thread.asked.ask(question)
   }
@@ -63,13 +68,13 @@ export class Inspector {
     await this.#thread?.worker.terminate()
   }
 
-  #start(): { worker: Worker; asked: Asked } {
-    const worker = new Worker(threadFile('inspect/thread.js'))
+  #start(): { worker: Worker; asked: Asked<Q, A> } {
+    const worker = new Worker(threadFile(this.#file))
     worker.unref()
     // the next question starts another
     worker.on('exit', () => {
       if (this.#thread?.worker === worker) this.#thread = undefined
     })
-    return { worker, asked: new Asked(worker) }
+    return { worker, asked: new Asked<Q, A>(worker) }
   }
 }

@@ -23,9 +23,9 @@ export interface FromMain {
   id: number
   question: Question
 }
-export interface FromThread {
+export interface FromThread<A = Answer> {
   id: number
-  value?: Answer
+  value?: A
   error?: { code: string | undefined; message: string }
 }
 

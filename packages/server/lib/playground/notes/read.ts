@@ -7,9 +7,9 @@ export type Fields = Readonly<Record<string, unknown>>
 export type Grid = number[][]
 
 /** @throws RequestError for a body that is no JSON object */
-export function fieldsOf(body: unknown): Fields {
+export function fieldsOf(body: string): Fields {
   try {
-    const fields: unknown = JSON.parse(body instanceof Uint8Array ? Buffer.from(body).toString() : '')
+    const fields: unknown = JSON.parse(body)
     if (isFields(fields)) return fields
   } catch {
     // said below

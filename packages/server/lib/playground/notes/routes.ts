@@ -1,34 +1,24 @@
-/** What the page of the notes asks: every number on it is computed here, by kernelet. Questions are small. */
+/** What the page of the notes asks: every number on it is computed by kernelet, in a thread beside the server. */
 import type { FastifyInstance } from 'fastify'
-import { KerneletError } from 'kernelet'
-import { convolve } from './convolution.ts'
-import { gradientsOf } from './gradients.ts'
-import { lenets } from './lenet5.ts'
-import { neuronOf, sigmoidCurve } from './neuron.ts'
-import { type Fields, fieldsOf } from './read.ts'
-import { sizesOf } from './sizes.ts'
-
-const questions: Readonly<Record<string, (fields: Fields) => object>> = {
-  convolution: convolve,
-  sizes: sizesOf,
-  neuron: neuronOf,
-  gradients: gradientsOf,
-}
+import { badRequest } from '../../errors.ts'
+import { Inspector } from '../inspect/inspector.ts'
+import { type NotesAnswer, type NotesQuestion, names, tables } from './names.ts'
 
 export function notes(app: FastifyInstance): void {
+  const thread = new Inspector<NotesQuestion, NotesAnswer>('notes/thread.js')
+  app.addHook('onClose', () => thread.close())
   const schema = { hide: true }
-  for (const [name, answer] of Object.entries(questions)) {
-    app.post(`/playground/notes/${name}`, { schema, bodyLimit: 2 ** 14 }, async (request) => {
-      const fields = fieldsOf(request.body)
-      try {
-        return answer(fields)
-      } catch (error) {
-        // what the visitor is to learn from: a filter that does not fit, a step that leaves all bounds
-        if (error instanceof KerneletError) return { refused: error.message }
-        throw error
-      }
-    })
+  const answer = async (question: NotesQuestion): Promise<object> => {
+    const said = await thread.ask(question)
+    if ('bad' in said) throw badRequest(said.bad)
+    return said.answer
   }
-  app.get('/playground/notes/lenet5', { schema }, async () => lenets())
-  app.get('/playground/notes/sigmoid', { schema }, async () => sigmoidCurve())
+  for (const name of names) {
+    app.post(`/playground/notes/${name}`, { schema, bodyLimit: 2 ** 14 }, async ({ body }) =>
+      answer({ name, body: body instanceof Uint8Array ? Buffer.from(body).toString() : '' }),
+    )
+  }
+  for (const name of tables) {
+    app.get(`/playground/notes/${name}`, { schema }, async () => answer({ name }))
+  }
 }
