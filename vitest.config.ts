@@ -25,7 +25,8 @@ const slow = [
   'vm-pools',
 ].map((name) => `tests/${name}.test.ts`)
 slow.push(
-  'packages/server/tests/browser/notes.test.ts',
+  'packages/server/tests/notes-browser.test.ts',
+  'packages/server/tests/playground-browser.test.ts',
   'packages/server/tests/process.test.ts',
   'packages/server/tests/registry.test.ts',
 )

@@ -42,9 +42,9 @@ const server = [
   'protocol', // the Open Inference Protocol's tensors, calls and answers
   'models', // files as engines, batches, the registry
   ['settings.ts', 'metrics.ts', 'pictures.ts'],
-  ['tokens.ts', 'tracing.ts'],
+  ['tokens.ts', 'tracing.ts', 'security.ts'],
   'core.ts', // all of it without a protocol
-  'playground', // the page to draw on and that of the notes, and what they ask
+  'playground', // the page at /, and what it asks
   'http', // routes
   'grpc',
   'server.ts', // the routes as a plugin
@@ -55,7 +55,24 @@ const server = [
   'index.ts', // public names
 ]
 
+/** Files of the playground's page, likewise. */
+const page = [
+  ['dom.ts', 'page.ts'],
+  ['theme.ts', 'api.ts'],
+  'chart.ts',
+  'draw',
+  ['train', 'service', 'notes'],
+  'main.ts',
+  'vite.config.ts',
+]
+
 const trees = [
+  {
+    folder: 'packages/server/playground',
+    floors: page,
+    files: /\.ts$/,
+    imports: /(?:\bfrom|\bimport|\bimport\()\s*['"](\.[^'"]+\.ts)['"]/g,
+  },
   {
     folder: 'packages/server/lib',
     floors: server,

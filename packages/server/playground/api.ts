@@ -68,7 +68,7 @@ function askToken(wrong: boolean): Promise<void> {
     const form = h(
       'form',
       { method: 'dialog', class: 'token' },
-      h('h2', {}, 'This server wants a token'),
+      h('h2', { id: 'token-title' }, 'This server wants a token'),
       h(
         'p',
         {},
@@ -79,7 +79,7 @@ function askToken(wrong: boolean): Promise<void> {
       input,
       button('Go on', () => form.requestSubmit(), { class: 'primary' }),
     )
-    const dialog = h('dialog', { 'aria-label': 'Token' }, form)
+    const dialog = h('dialog', { 'aria-labelledby': 'token-title' }, form)
     dialog.addEventListener('cancel', (event) => event.preventDefault())
     form.addEventListener('submit', () => {
       sessionStorage.setItem(key, input.value.trim())

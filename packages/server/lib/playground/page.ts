@@ -6,6 +6,7 @@ import { promisify } from 'node:util'
 import { brotliCompress, constants, gzip } from 'node:zlib'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { messageOf } from '../errors.ts'
+import { securityHeaders } from '../security.ts'
 
 /** Below lib/playground and dist/playground alike, two levels below the package. */
 const folder = fileURLToPath(new URL('../../dist/playground/page/', import.meta.url))
@@ -23,7 +24,7 @@ const types: Readonly<Record<string, string>> = {
 }
 
 /** Nothing from elsewhere, and no script or style in the page itself. */
-export const policy = {
+const policy = {
   useDefaults: false,
   directives: {
     defaultSrc: ["'none'"],
@@ -36,6 +37,8 @@ export const policy = {
     frameAncestors: ["'none'"],
   },
 }
+
+const security = securityHeaders({ contentSecurityPolicy: policy })
 
 /** A file, and what it is in the encodings it was asked for in. */
 interface Asset {
@@ -75,7 +78,6 @@ export function servePage(app: FastifyInstance): void {
   const options = {
     schema: { hide: true },
     config: { open: true },
-    helmet: { contentSecurityPolicy: policy },
   }
   const index = assets.get('index.html') as Asset
   for (const name of pages) {
@@ -102,7 +104,12 @@ async function send(
   asset: Asset,
   caching: string,
 ): Promise<Buffer> {
-  reply.headers({ 'content-type': asset.type, 'cache-control': caching, vary: 'Accept-Encoding' })
+  reply.headers({
+    ...security,
+    'content-type': asset.type,
+    'cache-control': caching,
+    vary: 'Accept-Encoding',
+  })
   const accepted = String(request.headers['accept-encoding'] ?? '')
   const encoding = Object.keys(compress).find((one) =>
     new RegExp(`\\b${one}\\b(?!;q=0(\\.0*)?\\b)`).test(accepted),

@@ -5,6 +5,8 @@ import { RequestError } from '../errors.ts'
 import { inspection } from './inspect/routes.ts'
 import { notes } from './notes/routes.ts'
 import { servePage } from './page.ts'
+import { trainingRoutes } from './train/routes.ts'
+import { Training } from './train/training.ts'
 
 export async function playground(app: FastifyInstance, core: Core): Promise<void> {
   servePage(app)
@@ -15,7 +17,10 @@ export async function playground(app: FastifyInstance, core: Core): Promise<void
       if (site === undefined || site === 'same-origin' || site === 'none') return done()
       done(new RequestError('forbidden', 'The playground answers its own page only'))
     })
-    inspection(below, core)
+    const training = new Training()
+    below.addHook('onClose', () => training.close())
+    inspection(below, core, training)
+    trainingRoutes(below, core, training)
     notes(below)
   })
 }

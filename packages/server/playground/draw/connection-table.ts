@@ -29,7 +29,7 @@ export function connectionTable(table: readonly (readonly number[])[]): HTMLElem
     ),
     h(
       'div',
-      { class: 'scroll' },
+      { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Connection table' },
       h(
         'table',
         { class: 'connections' },

@@ -1,8 +1,8 @@
 /** What one value is made of, in words and numbers. */
 import { h } from '../dom.ts'
 import { largestOf, pixelsOf } from './maps.ts'
-import type { Activations, Network, Step } from './network.ts'
 import { indexOf, type Place, placeOf, type Tap, tapsOf } from './receptive-field.ts'
+import type { Activations, Network, Step } from './types.ts'
 
 /** Numbers in a table; beyond that only sums are written. */
 const MOST = 49

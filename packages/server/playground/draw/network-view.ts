@@ -2,9 +2,9 @@
 import { h } from '../dom.ts'
 import { onTheme } from '../theme.ts'
 import { explain } from './explain.ts'
-import type { Activations, Network, Step, Unclear } from './network.ts'
 import { type Place, type Region, receptiveField, regionBefore, tapsOf } from './receptive-field.ts'
 import { StepView } from './step-view.ts'
+import type { Activations, Network, Step, Unclear } from './types.ts'
 
 /** Told of the value that is pointed at: where in the input it comes from, and how it was computed. */
 export type Pointed = (network: Network, value: { field: Region; explanation: Node[] } | undefined) => void

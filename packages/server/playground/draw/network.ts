@@ -1,66 +1,7 @@
-/** What the server tells of a network, and of its values for a drawing. */
+/** Asks the server about networks and drawings. */
 import { ask, askJson, binary } from '../api.ts'
 import type { Snapshot } from './pad.ts'
-
-export interface Step {
-  name: string
-  op: string
-  inputs: number[]
-  shape: number[]
-  shown: number
-  window?: { kernelSize: number[]; stride: number[]; padding: number[]; dilation: number[] }
-  groups?: number
-  weight?: number[]
-  table?: number[][]
-}
-
-export interface NetworkInfo {
-  steps: Step[]
-  labels: string[]
-  input: { shape: number[]; fit: string; colour: string }
-  parameters: number
-  macs: number
-  connections: number
-  outputs: 'scores' | 'probabilities'
-}
-
-export interface Weights {
-  weight: Float32Array
-  bias: Float32Array
-}
-
-export interface Box {
-  x: number
-  y: number
-  width: number
-  height: number
-}
-
-/** Every step's values for one drawing. */
-export interface Activations {
-  status: 'ready'
-  boxes: Box[]
-  milliseconds: { prepare: number; activations: number; run: number }
-  probabilities: Float32Array
-  /** By step. */
-  values: Float32Array[]
-  heat: { side: number; values: Float32Array } | undefined
-}
-
-/** Nothing to look at, or more than one sign. */
-export interface Unclear {
-  status: 'nothing' | 'several'
-  boxes: Box[]
-}
-
-/** A network of the server. */
-export interface Network {
-  id: string
-  title: string
-  info: NetworkInfo
-  /** By step. */
-  weights: Map<number, Weights>
-}
+import type { Activations, Network, NetworkInfo, Unclear } from './types.ts'
 
 export async function openNetwork(id: string, title: string): Promise<Network> {
   const query = `?model=${encodeURIComponent(id)}`

@@ -36,7 +36,6 @@ export class Pad {
   #cursor: { x: number; y: number; down: boolean } | undefined
   #mark: Mark | undefined
   #painting = false
-  readonly #sent: CanvasRenderingContext2D
   readonly #changed: (since: number) => void
 
   /** @param changed told when the drawing is another, and since when, in the time of events */
@@ -49,9 +48,6 @@ export class Pad {
       'aria-label': label,
       'aria-describedby': describedBy,
     })
-    const sent = document.createElement('canvas')
-    sent.width = sent.height = SIDE
-    this.#sent = sent.getContext('2d', { willReadFrequently: true }) as CanvasRenderingContext2D
     this.#listen()
     new ResizeObserver(() => this.#paint()).observe(this.element)
     onTheme(() => this.#paint())
@@ -109,19 +105,7 @@ export class Pad {
 
   /** The drawing in bytes: ink in one channel, or a picture in three. */
   snapshot(): Snapshot {
-    const context = this.#sent
-    context.fillStyle = this.#picture ? '#fff' : '#000'
-    context.fillRect(0, 0, SIDE, SIDE)
-    if (this.#picture) placePicture(context, this.#picture, SIDE)
-    context.strokeStyle = this.#picture ? '#000' : '#fff'
-    paintStrokes(context, this.#strokes, SIDE, PEN * SIDE)
-    const { data } = context.getImageData(0, 0, SIDE, SIDE)
-    const channels = this.#picture ? 3 : 1
-    const bytes = new Uint8Array(channels * SIDE * SIDE)
-    for (let i = 0; i < SIDE * SIDE; i++) {
-      for (let c = 0; c < channels; c++) bytes[channels * i + c] = data[4 * i + c] ?? 0
-    }
-    return { data: bytes, width: SIDE, height: SIDE }
+    return snapshotOf(this.#strokes, this.#picture)
   }
 
   #remember(): void {
@@ -247,6 +231,28 @@ export class Pad {
       context.fill()
     }
   }
+}
+
+let sent: CanvasRenderingContext2D | undefined
+
+/** Strokes, over a picture or not, in bytes. */
+export function snapshotOf(strokes: readonly Stroke[], picture?: ImageBitmap): Snapshot {
+  if (!sent) {
+    const canvas = h('canvas', { width: SIDE, height: SIDE })
+    sent = canvas.getContext('2d', { willReadFrequently: true }) as CanvasRenderingContext2D
+  }
+  sent.fillStyle = picture ? '#fff' : '#000'
+  sent.fillRect(0, 0, SIDE, SIDE)
+  if (picture) placePicture(sent, picture, SIDE)
+  sent.strokeStyle = picture ? '#000' : '#fff'
+  paintStrokes(sent, strokes, SIDE, PEN * SIDE)
+  const { data } = sent.getImageData(0, 0, SIDE, SIDE)
+  const channels = picture ? 3 : 1
+  const bytes = new Uint8Array(channels * SIDE * SIDE)
+  for (let i = 0; i < SIDE * SIDE; i++) {
+    for (let c = 0; c < channels; c++) bytes[channels * i + c] = data[4 * i + c] ?? 0
+  }
+  return { data: bytes, width: SIDE, height: SIDE }
 }
 
 /** The whole picture, in the middle. */

@@ -4,11 +4,12 @@ import { askJson } from '../api.ts'
 import { button, h } from '../dom.ts'
 import type { Page } from '../page.ts'
 import { largestOf, pixelsOf } from './maps.ts'
-import { type Activations, type Box, type Network, openNetwork, type Unclear } from './network.ts'
+import { openNetwork } from './network.ts'
 import { NetworkView, type Pointed } from './network-view.ts'
 import { type Mark, Pad, SIDE } from './pad.ts'
 import type { Region } from './receptive-field.ts'
 import { exampleOf } from './strokes.ts'
+import type { Activations, Box, Network, Unclear } from './types.ts'
 import { Watcher } from './watcher.ts'
 
 const ORIGINAL = '@lenet5-1998'
@@ -65,6 +66,8 @@ export const page: Page = {
       { id: 'network' },
       ...models.map(({ id, title }) => h('option', { value: id }, title)),
     )
+    const wished = new URLSearchParams(location.search).get('network')
+    if (models.some(({ id }) => id === wished)) choice.value = wished ?? choice.value
     const beside = h('input', { type: 'checkbox', id: 'beside' })
     const networks = h('div', { class: 'networks' })
     const explanation = h(

@@ -1,5 +1,5 @@
 /** Which values a value is made of: in the step before it, and all the way down to the input. */
-import type { Step } from './network.ts'
+import type { Step } from './types.ts'
 
 /** One value of a step; y and x are 0 where it has no height and width. */
 export interface Place {

@@ -2,8 +2,8 @@
 import { h } from '../dom.ts'
 import { connectionTable } from './connection-table.ts'
 import { type Layout, largestOf, layoutOf, outline, paintMaps, valueAt } from './maps.ts'
-import type { Network, Step } from './network.ts'
 import type { Place, Region } from './receptive-field.ts'
+import type { Network, Step } from './types.ts'
 
 /** Maps that are drawn of one step. */
 const MOST = 32
@@ -211,7 +211,11 @@ export class StepView {
       {},
       h('summary', {}, `Filters (${outputs} of ${inputs === 1 ? '' : `${inputs}×`}${rows}×${columns})`),
       h('p', { class: 'faint' }, note),
-      h('div', { class: 'scroll' }, canvas),
+      h(
+        'div',
+        { class: 'scroll', tabindex: 0, role: 'group', 'aria-label': `Filters of ${this.#step.name}` },
+        canvas,
+      ),
     )
     details.addEventListener('toggle', () => {
       const size = rows * columns

@@ -1,6 +1,7 @@
 /** From a drawing to what networks see of it: one request is under way at a time, and the newest drawing wins. */
-import { type Activations, activationsOf, type Unclear } from './network.ts'
+import { activationsOf } from './network.ts'
 import type { Snapshot } from './pad.ts'
+import type { Activations, Unclear } from './types.ts'
 
 /** The name of the measurements: from the event that changed the drawing to the frame that shows all maps. */
 export const MEASURE = 'stroke-to-maps'

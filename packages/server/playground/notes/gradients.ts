@@ -1,7 +1,7 @@
 /** Chapter 7: what is left of a gradient after many layers. */
 import type { Gradients } from '../../lib/playground/notes/gradients.ts'
+import { Chart } from '../chart.ts'
 import { h } from '../dom.ts'
-import { Chart } from './chart.ts'
 import { refusalLine, select, slider } from './fields.ts'
 import type { Surroundings } from './language.ts'
 import { latest } from './latest.ts'
@@ -24,7 +24,8 @@ export function gradients(section: HTMLElement, state: State, { t, number }: Sur
   const chart = new Chart({
     title: words.chart,
     x: words.layer,
-    lines: [{ name: words.left, as: 'both' }],
+    curves: [{ label: words.left, colour: '--accent', dots: 'too' }],
+    nothing: '–',
     logarithmic: true,
     format: number,
   })

@@ -1,8 +1,8 @@
 /** Chapter 6: one neuron with sliders, and its training step by step. */
 import type { Neuron } from '../../lib/playground/notes/neuron.ts'
 import { askJson } from '../api.ts'
+import { Chart } from '../chart.ts'
 import { button, h } from '../dom.ts'
-import { Chart } from './chart.ts'
 import { refusalLine, select, slider } from './fields.ts'
 import type { Surroundings } from './language.ts'
 import { latest } from './latest.ts'
@@ -22,10 +22,12 @@ export function neuron(section: HTMLElement, state: State, { t, number }: Surrou
   const chart = new Chart({
     title: words.chart,
     x: words.z,
-    lines: [
-      { name: words.output, as: 'line' },
-      { name: words.now, as: 'points' },
+    curves: [
+      { label: words.output, colour: '--accent' },
+      { label: words.now, colour: '--warm', dots: 'only' },
     ],
+    range: [-0.05, 1.05],
+    nothing: '–',
     format: number,
   })
   let curve: { sum: number; output: number }[] = []

@@ -2,22 +2,28 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Core } from '../../core.ts'
 import { badRequest, RequestError } from '../../errors.ts'
+import type { Training } from '../train/training.ts'
 import { Inspector } from './inspector.ts'
 import type { Drawing } from './prepare.ts'
+import type { Answer, Question, Wanted } from './questions.ts'
 import { builtIn } from './sources.ts'
-import type { Wanted } from './thread.ts'
 
 /** Pixels along a side of a drawing, at most. */
 const LARGEST = 1024
 
-export function inspection(app: FastifyInstance, core: Core): void {
+/** What was trained last in the playground. */
+const TRAINED = '@trained'
+
+export function inspection(app: FastifyInstance, core: Core, training: Training): void {
   const inspector = new Inspector()
   app.addHook('onClose', () => inspector.close())
   const schema = { hide: true }
+  const ask = (question: Question): Promise<Answer> =>
+    question.model.id === TRAINED ? training.ask(question) : inspector.ask(question)
 
   const wanted = async (request: FastifyRequest): Promise<Wanted> => {
     const id = String((request.query as Record<string, unknown>).model ?? '@lenet5')
-    if (Object.hasOwn(builtIn, id)) return { id, file: undefined, stamp: 'shipped' }
+    if (id === TRAINED || Object.hasOwn(builtIn, id)) return { id, file: undefined, stamp: 'shipped' }
     const name = core.registry.get(id).name
     const source = await core.registry.source(name)
     if (source) return { id: name, ...source }
@@ -29,6 +35,7 @@ export function inspection(app: FastifyInstance, core: Core): void {
     const sources = await Promise.all(names.map((name) => core.registry.source(name)))
     return [
       ...Object.entries(builtIn).map(([id, title]) => ({ id, title })),
+      ...(training.hasNetwork ? [{ id: TRAINED, title: 'Trained here' }] : []),
       // the shipped digits are LeNet-5 already
       ...names
         .filter((_, k) => sources[k]?.file !== undefined)
@@ -36,10 +43,10 @@ export function inspection(app: FastifyInstance, core: Core): void {
     ]
   })
   app.get('/playground/model', { schema }, async (request) =>
-    inspector.ask({ verb: 'describe', model: await wanted(request) }),
+    ask({ verb: 'describe', model: await wanted(request) }),
   )
   app.get('/playground/weights', { schema }, async (request, reply) => {
-    const numbers = await inspector.ask({ verb: 'weights', model: await wanted(request) })
+    const numbers = await ask({ verb: 'weights', model: await wanted(request) })
     reply.header('content-type', 'application/octet-stream')
     return Buffer.from(numbers as ArrayBuffer)
   })
@@ -49,7 +56,7 @@ export function inspection(app: FastifyInstance, core: Core): void {
     async (request, reply) => {
       const drawing = drawingOf(request)
       const occlusion = (request.query as Record<string, unknown>).occlusion === '1'
-      const numbers = await inspector.ask({
+      const numbers = await ask({
         verb: 'activations',
         model: await wanted(request),
         drawing,

@@ -1,34 +1,8 @@
 /** The thread in which networks are looked into: what takes long there keeps no request waiting. */
 import { parentPort } from 'node:worker_threads'
-import { KerneletError } from 'kernelet'
-import { Network, type NetworkInfo } from './network.ts'
-import type { Drawing } from './prepare.ts'
+import { Network } from './network.ts'
+import { answerWith, type FromMain, type Wanted } from './questions.ts'
 import { openSource } from './sources.ts'
-
-/** Which network, and what changes when its file does. */
-export interface Wanted {
-  id: string
-  file: string | undefined
-  stamp: string
-}
-
-export type Question = { model: Wanted } & (
-  | { verb: 'describe' }
-  | { verb: 'weights' }
-  | { verb: 'activations'; drawing: Drawing; occlusion: boolean }
-)
-
-export type Answer = NetworkInfo | ArrayBuffer
-
-export interface FromMain {
-  id: number
-  question: Question
-}
-export interface FromThread {
-  id: number
-  value?: Answer
-  error?: { code: string | undefined; message: string }
-}
 
 /** How many networks are kept open. */
 const MOST = 4
@@ -53,21 +27,4 @@ function networkOf({ id, file, stamp }: Wanted): Network {
   return network
 }
 
-function answer(question: Question): Answer {
-  const network = networkOf(question.model)
-  if (question.verb === 'describe') return network.info
-  if (question.verb === 'weights') return network.weights()
-  return network.activations(question.drawing, question.occlusion)
-}
-
-parentPort?.on('message', ({ id, question }: FromMain) => {
-  try {
-    const value = answer(question)
-    const message: FromThread = { id, value }
-    parentPort?.postMessage(message, value instanceof ArrayBuffer ? [value] : [])
-  } catch (cause) {
-    const message = cause instanceof Error ? cause.message : String(cause)
-    const code = cause instanceof KerneletError ? cause.code : undefined
-    parentPort?.postMessage({ id, error: { code, message } } satisfies FromThread)
-  }
-})
+parentPort?.on('message', (message: FromMain) => answerWith(message, networkOf))

@@ -1,8 +1,11 @@
 /** The notes in a browser: every number follows from what is typed. */
 import type { Page } from 'playwright-core'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { serverOf } from '../helpers.ts'
-import { addressOf, expectAccessible, expectNoSideways, installed, open } from './browser.ts'
+import { executablePath, expectSound, listening, openPage } from './browser.ts'
+
+if (executablePath === undefined) {
+  console.warn('notes: no Chromium was found (KERNELET_CHROMIUM names one), its tests are skipped')
+}
 
 /** What a grid shows, row by row, by the name under it. */
 async function grid(page: Page, chapter: string, name: string): Promise<string[]> {
@@ -15,14 +18,14 @@ async function grid(page: Page, chapter: string, name: string): Promise<string[]
     )
 }
 
-describe.skipIf(installed === undefined)('the notes', () => {
+describe.skipIf(executablePath === undefined)('the notes', () => {
   let address = ''
   beforeAll(async () => {
-    address = `${await addressOf(await serverOf())}/notes`
+    address = await listening()
   })
 
   test('a convolution, window by window, with numbers of one’s own', async () => {
-    const page = await open(address, { locale: 'en-GB' })
+    const page = await openPage(address, '/notes', { locale: 'en-GB' })
     const chapter = page.locator('#convolution')
     const map = () => grid(page, 'convolution', 'Feature map')
     await expect.poll(map).toEqual(['2 3', '0 −1'])
@@ -49,7 +52,7 @@ describe.skipIf(installed === undefined)('the notes', () => {
   })
 
   test('what does not fit is said in kernelet’s words', async () => {
-    const page = await open(address, { locale: 'en-GB' })
+    const page = await openPage(address, '/notes', { locale: 'en-GB' })
     await page.locator('#convolution').getByLabel('Filter size').selectOption('5')
     await expect
       .poll(() => page.locator('#convolution .notice').innerText())
@@ -62,7 +65,7 @@ describe.skipIf(installed === undefined)('the notes', () => {
   })
 
   test('sizes through a network', async () => {
-    const page = await open(address, { locale: 'en-GB' })
+    const page = await openPage(address, '/notes', { locale: 'en-GB' })
     const chapter = page.locator('#sizes')
     const outputs = () => chapter.locator('tbody td.number:nth-of-type(6)').allInnerTexts()
     await expect.poll(outputs).toEqual(['6×124×124', '6×62×62', '16×58×58', '16×29×29', '13456'])
@@ -77,7 +80,7 @@ describe.skipIf(installed === undefined)('the notes', () => {
   })
 
   test('ReLU, pools, and their order', async () => {
-    const page = await open(address, { locale: 'en-GB' })
+    const page = await openPage(address, '/notes', { locale: 'en-GB' })
     await expect.poll(() => grid(page, 'pools', 'ReLU, then max pool')).toEqual(['2 4', '1 3'])
     expect(await grid(page, 'pools', 'ReLU, then mean pool')).toEqual(['0.5 2.25', '0.25 1.25'])
     expect(await grid(page, 'pools', 'mean pool, then ReLU')).toEqual(['0 2.25', '0 0'])
@@ -87,7 +90,7 @@ describe.skipIf(installed === undefined)('the notes', () => {
   })
 
   test('LeNet-5 of 1998: its figures and its connection table', async () => {
-    const page = await open(address, { locale: 'en-GB' })
+    const page = await openPage(address, '/notes', { locale: 'en-GB' })
     const chapter = page.locator('#original')
     await expect.poll(() => chapter.innerText()).toContain('340,908')
     expect(await chapter.innerText()).toContain('60,000')
@@ -98,7 +101,7 @@ describe.skipIf(installed === undefined)('the notes', () => {
   })
 
   test('a neuron learns step by step; gradients vanish and explode', async () => {
-    const page = await open(address, { locale: 'en-GB' })
+    const page = await openPage(address, '/notes', { locale: 'en-GB' })
     const output = page.locator('#neuron dd').first()
     await expect.poll(() => output.innerText()).toBe('0.37754')
     await page.locator('#neuron').getByRole('button', { name: 'One step downhill' }).click()
@@ -118,7 +121,7 @@ describe.skipIf(installed === undefined)('the notes', () => {
   })
 
   test('in Spanish by the browser, the address or the switch; numbers stay', async () => {
-    const page = await open(address, { locale: 'es-ES' })
+    const page = await openPage(address, '/notes', { locale: 'es-ES' })
     expect(await page.locator('h1').innerText()).toBe('Las CNN de los apuntes')
     expect(await page.locator('main').getAttribute('lang')).toBe('es')
     await page.getByLabel('Imagen, fila 1, columna 1').fill('9.5')
@@ -126,7 +129,7 @@ describe.skipIf(installed === undefined)('the notes', () => {
     await page.getByRole('button', { name: 'English' }).click()
     expect(await page.locator('h1').innerText()).toBe('CNNs from the notes')
     await expect.poll(() => grid(page, 'convolution', 'Feature map')).toEqual(['10.5 3', '0 −1'])
-    const other = await open(`${address}?lang=es`, { locale: 'en-GB' })
+    const other = await openPage(address, '/notes?lang=es', { locale: 'en-GB' })
     expect(await other.locator('h1').innerText()).toBe('Las CNN de los apuntes')
   })
 
@@ -138,11 +141,14 @@ describe.skipIf(installed === undefined)('the notes', () => {
   ] as const)(
     'accessible, and no wider than the window: %s, %i pixels, %s',
     async (colorScheme, width, locale) => {
-      const page = await open(address, { colorScheme, locale, viewport: { width, height: 800 } })
+      const page = await openPage(address, '/notes', {
+        colorScheme,
+        locale,
+        viewport: { width, height: 800 },
+      })
       await expect.poll(() => page.locator('#original td.sees').count()).toBe(60)
       await expect.poll(() => page.locator('#gradients dd').first().innerText()).not.toBe('')
-      await expectNoSideways(page)
-      await expectAccessible(page)
+      await expectSound(page)
     },
   )
 })
