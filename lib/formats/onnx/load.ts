@@ -165,7 +165,7 @@ export class OnnxModel extends Module {
    * A native plan of all inputs and outputs, by name: for models that have several. Inputs and results are float32, a
    * batch first.
    *
-   * @param options those of `compile`; `inputShapes`: shapes of one image. Without them the sizes that the model leaves open
+   * @param given options: those of `compile`; `inputShapes`: shapes of one image. Without them the sizes that the model leaves open
    *   are free: `run` takes Tensors of any
    * @throws KerneletError `ERR_SHAPE` when a shape is needed and not given, or not what the model declares;
    *   `ERR_UNSUPPORTED` for an input that is no float, a result that is the same for every image, and as `compile`
