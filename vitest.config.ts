@@ -22,7 +22,7 @@ const slow = [
   'vm-pools',
 ].map((name) => `tests/${name}.test.ts`)
 slow.push('packages/server/tests/process.test.ts', 'packages/server/tests/registry.test.ts')
-slow.push('packages/jobs/tests/jobs.test.ts', 'packages/jobs/tests/troubles.test.ts')
+for (const name of ['deploy', 'jobs', 'troubles']) slow.push(`packages/jobs/tests/${name}.test.ts`)
 
 export default defineConfig({
   test: {
