@@ -1,39 +1,101 @@
 /**
  * Code that is loaded when it is first used, in one CommonJS file of its own: `module.exports = (core) => its exports`.
  * What it takes of the library is handed to it, not imported, so that there is one copy of every class, also where a
- * test runner loads modules in its own way. Node loads the file by `require` when `later.ts` is first called; bundlers,
- * which would not follow that, take the package's condition "module": dist/bundler.js, which imports the file.
+ * test runner loads modules in its own way. Node loads the file by `require` when one of its functions is first called;
+ * bundlers, which would not follow that, take the package's condition "module": dist/bundler.js, which imports the file.
  */
-import { writeFileSync } from 'node:fs'
-import { basename, relative } from 'node:path'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { basename, join, relative } from 'node:path'
 import { rolldown } from 'rolldown'
 
+/** What loads the file `name`. */
+const loader = (name) => `later:${name}`
+
 /**
- * Bundles `entry` without what is in `core`, a set of files.
+ * The functions that a module exports.
  *
- * @returns the plugin that puts the loading of it into the place of the module `later`
+ * @throws Error where it exports anything else that has a value: that could not be loaded later
  */
-export async function buildLater({ lib, later, entry, core, file, name, options, comments, plugins }) {
+function functionsOf(file) {
+  const source = readFileSync(file, 'utf8')
+  const others = /^export (?!(async )?function|type |interface |\{|declare ).*/m.exec(source)
+  if (others) throw new Error(`build-later: ${basename(file)} exports more than functions: ${others[0]}`)
+  const own = [...source.matchAll(/^export (?:async )?function\*? (\w+)/gm)].map(([, name]) => name)
+  const passed = [...source.matchAll(/^export \{([^}]*)\} from/gm)].flatMap(([, list]) =>
+    bindings(list).map(([, outer]) => outer),
+  )
+  return [...new Set([...own, ...passed.filter((name) => !name.startsWith('type '))])]
+}
+
+/** Puts something else into the place of modules that are loaded later. */
+export function standIns(files) {
+  const known = new Set(files)
+  return {
+    name: 'stand-ins',
+    load: (id) =>
+      known.has(id)
+        ? functionsOf(id)
+            .map((name) => `export const ${name} = 0`)
+            .join('\n')
+        : undefined,
+  }
+}
+
+/**
+ * Bundles modules, whose functions are to be loaded later, without what is in `core`.
+ *
+ * @param files the modules
+ * @param core files that are loaded with the library; modules of other later files are among them
+ * @returns the plugin by which these functions load the file `name`.cjs
+ */
+export async function buildLater({ lib, files, core, folder, name, options, comments, plugins }) {
+  const file = join(folder, `${name}.cjs`)
+  const entry = `entry:${name}`
+  const own = new Set(files)
+  const exported = new Map(files.map((id, m) => [id, functionsOf(id).map((one) => [one, `m${m}_${one}`])]))
   const outside = {
     name: 'outside',
     async resolveId(source, importer) {
+      if (source === entry) return entry
       const resolved = await this.resolve(source, importer, { skipSelf: true })
-      if (importer && resolved && core.has(resolved.id)) return { id: `core:${resolved.id}`, external: true }
+      if (importer && resolved && core.has(resolved.id) && !own.has(resolved.id)) {
+        return { id: `core:${resolved.id}`, external: true }
+      }
+    },
+    load(id) {
+      if (id !== entry) return
+      return [...exported]
+        .map(
+          ([id, names]) =>
+            `export { ${names.map((pair) => pair.join(' as ')).join(', ')} } from ${JSON.stringify(id)}`,
+        )
+        .join('\n')
     },
   }
   const bundle = await rolldown({ ...options, input: entry, plugins: [outside, ...plugins] })
   const { output } = await bundle.generate({ format: 'esm', comments })
-  /** What is taken of the library: names by module, or all of a module. */
+  /** What is taken of the library: names by module. */
   const taken = new Map()
-  const whole = new Set()
-  const body = output[0].code
+  const take = (id, names) => taken.set(id, [...new Set([...(taken.get(id) ?? []), ...names])])
+  const { code } = output[0]
+  const statements = code.replace(/^(import .*|\/\/ .*)$/gm, '')
+  const body = code
+    // of `import * as ops` just what is read of it: an object of all operations would cost every program memory
     .replace(/^import \* as (\S+) from "core:([^"]+)";$/gm, (_, local, id) => {
-      whole.add(id)
+      const word = local.replace('$', '\\$')
+      const uses = statements.matchAll(new RegExp(`(?<![\\w$.'"])${word}(?:\\.(\\w+)|(?![\\w$]))`, 'g'))
+      const names = [...uses].map(([, name]) => name)
+      if (names.includes(undefined))
+        throw new Error(`build-later: ${local} is used as a whole in ${basename(file)}`)
+      take(id, names)
       return `const ${local} = core[${JSON.stringify(key(id))}];`
     })
     .replace(/^import \{([^}]*)\} from "core:([^"]+)";$/gm, (_, list, id) => {
       const names = bindings(list)
-      taken.set(id, [...new Set([...(taken.get(id) ?? []), ...names.map(([outer]) => outer)])])
+      take(
+        id,
+        names.map(([outer]) => outer),
+      )
       return `const { ${names.map((pair) => pair.join(': ')).join(', ')} } = core[${JSON.stringify(key(id))}];`
     })
     .replace(/^export \{([^}]*)\};?$/m, (_, list) => {
@@ -55,25 +117,34 @@ export async function buildLater({ lib, later, entry, core, file, name, options,
     return relative(lib, id).replaceAll('\\', '/').replace(/\.ts$/, '')
   }
 
-  const all = [...whole].map((id, m) => ({ id, imported: `* as all${m}`, given: `all${m}` }))
-  const some = [...taken]
-    .filter(([id]) => !whole.has(id))
-    .map(([id, names], m) => ({
-      id,
-      imported: `{ ${names.map((one) => `${one} as m${m}_${one}`).join(', ')} }`,
-      given: `{ ${names.map((one) => `${one}: m${m}_${one}`).join(', ')} }`,
-    }))
-  const code = [
+  const some = [...taken].map(([id, names], m) => ({
+    id,
+    imported: `{ ${names.map((one) => `${one} as m${m}_${one}`).join(', ')} }`,
+    given: `{ ${names.map((one) => `${one}: m${m}_${one}`).join(', ')} }`,
+  }))
+  const source = [
     `import { createRequire } from 'node:module'`,
-    ...[...all, ...some].map(({ id, imported }) => `import ${imported} from ${JSON.stringify(id)}`),
-    `const core = () => ({ ${classes.join(', ')}, ${[...all, ...some]
+    ...some.map(({ id, imported }) => `import ${imported} from ${JSON.stringify(id)}`),
+    `const core = () => ({ ${classes.join(', ')}, ${some
       .map(({ id, given }) => `${JSON.stringify(key(id))}: ${given}`)
       .join(', ')} })`,
     'let make, made',
-    `export const ${name} = () => made ??= (make ?? createRequire(import.meta.url)('./${basename(file)}'))(core())`,
+    `export const loaded = () => made ??= (make ?? createRequire(import.meta.url)('./${basename(file)}'))(core())`,
     'export const provide = (factory) => { make = factory }',
   ].join('\n')
-  return { name: 'later', load: (id) => (id === later ? { code, moduleType: 'js' } : undefined) }
+  return {
+    name: `later ${name}`,
+    resolveId: (id) => (id === loader(name) ? id : undefined),
+    load(id) {
+      if (id === loader(name)) return { code: source, moduleType: 'js' }
+      const names = exported.get(id)
+      if (names === undefined) return
+      const stubs = names.map(
+        ([outer, inner]) => `export const ${outer} = (...args) => loaded().${inner}(...args)`,
+      )
+      return { code: [`import { loaded } from '${loader(name)}'`, ...stubs].join('\n'), moduleType: 'js' }
+    },
+  }
 }
 
 /** Classes that code asks values for, by `instanceof`. */

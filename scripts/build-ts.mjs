@@ -2,13 +2,13 @@
  * Compiles lib/ to dist/, which it empties first: a file of yesterday must not get into the package.
  *
  * Types file by file (tsc); code in few files (rolldown): loading a hundred small modules takes three times as
- * long as loading one. `import 'kernelet'` is one file and the ONNX operators, which Node loads with the first model,
- * another; dist/bundler.js imports both, for bundlers. What is loaded by its name keeps a file of its own.
+ * long as loading one. `import 'kernelet'` is one file; what few programs need lies in others, which Node loads when it is
+ * first called; dist/bundler.js imports all of them, for bundlers. What is loaded by its name keeps a file of its own.
  */
 import { appendFileSync, copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { rolldown } from 'rolldown'
-import { buildLater } from './build-later.mjs'
+import { buildLater, standIns } from './build-later.mjs'
 import { ascii, builtins } from './bundle-plugins.mjs'
 import { root, run } from './util.mjs'
 
@@ -52,44 +52,75 @@ const external = [/^node:/, ...names.map((name) => new RegExp(`^${name}(/|$)`))]
 const comments = { annotation: false, jsdoc: false, legal: true }
 const options = { platform: 'node', transform: { target: 'es2022' }, logLevel: 'warn' }
 
-// everything that index.ts reaches, but for what is loaded later
-const later = join(lib, 'formats/onnx/later.ts')
+/** What is loaded when one of its functions is first called, by the file that it is in. */
+const later = Object.entries({
+  onnx: ['formats/onnx/reader'],
+  pictures: [
+    'vision/picture/decode',
+    'vision/digits/normalize',
+    'vision/classifier/work',
+    'vision/classifier/network',
+    'data/pictures',
+    'data/csv',
+  ],
+  train: [
+    'train/checkpoint',
+    'train/fit',
+    'train/losses',
+    'train/options',
+    'train/samples',
+    'train/scaling',
+    'train/session',
+  ],
+  files: ['formats/torch/load', 'data/download', 'data/idx', 'data/mnist'],
+}).map(([name, paths]) => ({ name, files: paths.map((path) => join(lib, `${path}.ts`)) }))
+
+// everything else that index.ts reaches
 const reached = new Set()
 const seen = {
   name: 'seen',
-  load: (id) => (id === later ? 'export const onnx = 0' : undefined),
   moduleParsed({ id }) {
     reached.add(id)
   },
 }
-const alone = await rolldown({ ...options, external, input: input.index, plugins: [seen] })
+const standsIn = standIns(later.flatMap(({ files }) => files))
+const alone = await rolldown({ ...options, external, input: input.index, plugins: [standsIn, seen] })
 await alone.generate({ format: 'esm' })
 
 mkdirSync(join(dist, 'chunks'), { recursive: true })
-const loadsLater = await buildLater({
-  lib,
-  later,
-  entry: join(lib, 'formats/onnx/reader.ts'),
-  core: reached,
-  file: join(dist, 'chunks/onnx.cjs'),
-  name: 'onnx',
-  options: { ...options, external },
-  comments,
-  plugins: [builtins, ascii],
-})
+const loadsLater = await Promise.all(
+  later.map(({ name, files }) =>
+    buildLater({
+      lib,
+      files,
+      core: reached,
+      folder: join(dist, 'chunks'),
+      name,
+      options: { ...options, external },
+      comments,
+      plugins: [builtins, ascii],
+    }),
+  ),
+)
+const laterFiles = later.map(({ name }) => `./chunks/${name}.cjs`)
+
 /** The package for bundlers. */
 const forBundlers = {
   name: 'for bundlers',
   resolveId(id) {
     if (id === 'bundler') return id
-    if (id === './chunks/onnx.cjs') return { id, external: 'relative' }
+    if (laterFiles.includes(id)) return { id, external: 'relative' }
   },
   load(id) {
     if (id !== 'bundler') return
-    return `import factory from './chunks/onnx.cjs'
-      import { provide } from ${JSON.stringify(later)}
-      provide(factory)
-      export * from ${JSON.stringify(input.index)}`
+    return [
+      ...later.flatMap(({ name }, i) => [
+        `import factory${i} from '${laterFiles[i]}'`,
+        `import { provide as provide${i} } from 'later:${name}'`,
+        `provide${i}(factory${i})`,
+      ]),
+      `export * from ${JSON.stringify(input.index)}`,
+    ].join('\n')
   },
 }
 
@@ -97,7 +128,7 @@ const build = await rolldown({
   ...options,
   external,
   input: { ...input, bundler: 'bundler' },
-  plugins: [loadsLater, forBundlers, builtins, ascii],
+  plugins: [...loadsLater, forBundlers, builtins, ascii],
 })
 await build.write({
   dir: dist,
@@ -106,7 +137,7 @@ await build.write({
   entryFileNames: '[name].js',
   chunkFileNames: 'chunks/[name].js',
   codeSplitting: {
-    groups: [{ name: 'kernelet', test: (id) => reached.has(id) || id.includes('rolldown/runtime') }],
+    groups: [{ name: 'kernelet', test: (id) => reached.has(id) || /^later:|rolldown\/runtime/.test(id) }],
   },
 })
 
@@ -125,17 +156,14 @@ const binaries = ['linux', 'darwin', 'win32'].flatMap((platform) =>
   ['x64', 'arm64'].map((arch) => `../prebuilds/${platform}-${arch}/kernelet.node`),
 )
 const models = readdirSync(join(root, 'models')).map((file) => `../models/${file}`)
+const urls = (files) => files.map((file) => `new URL('${file}', import.meta.url)\n`)
 appendFileSync(
   join(dist, 'index.js'),
-  `() => {\n${[
-    './chunks/onnx.cjs',
-    ...threads.map((path) => `./${path}.js`),
-    '../package.json',
-    ...binaries,
-    ...models,
-  ]
-    .map((file) => `  new URL('${file}', import.meta.url)\n`)
-    .join('')}}\n`,
+  [
+    // one by one: ncc takes the first of a function's
+    ...urls(laterFiles).map((url) => `;() => {\n${url}}\n`),
+    `;() => {\n${urls([...threads.map((path) => `./${path}.js`), '../package.json', ...binaries, ...models]).join('')}}\n`,
+  ].join(''),
 )
 
 for (const path of threads) {

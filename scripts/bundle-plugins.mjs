@@ -3,8 +3,8 @@
 const nodes = '20.19, 22.12 or newer'
 const imports = /^import \{([^}]*)\} from "(node:[^"]+)";$/gm
 
-/** Node's own modules that take milliseconds to load and that few programs need. */
-const slow = new Set(['node:fs/promises', 'node:zlib'])
+/** Node's own modules that take time and memory to load and that few programs need. */
+const slow = new Set(['node:fs/promises', 'node:module', 'node:zlib'])
 
 /**
  * `import { readFileSync } from 'node:fs'` as `const { readFileSync } = process.getBuiltinModule('node:fs')`. For an

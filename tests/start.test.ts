@@ -49,16 +49,16 @@ const first = `
 
 test('a first result takes few of Node’s modules and no search for the binary; others come with who needs them', () => {
   const [atFirst, later] = run(`${first}
-    const { createRequire } = process.getBuiltinModule('node:module')
     const loaded = () => [
       ...process.moduleLoadList.filter((one) => !before.has(one)),
-      ...Object.keys(createRequire(${JSON.stringify(built)}).cache)
+      ...Object.keys(process.getBuiltinModule('node:module').createRequire(${JSON.stringify(built)}).cache)
     ]
     LeNet5.pretrained().compile({ inputShape: [1, 28, 28] }).run(new Float32Array(784))
     const atFirst = loaded()
     kernelet.decodePicture(process.getBuiltinModule('node:fs').readFileSync(${JSON.stringify(picture)}))
     print([atFirst, loaded()])`) as [string[], string[]]
-  const dear = /NativeModule (stream|zlib|child_process|worker_threads|crypto|os)$|streams|node_modules/
+  const dear =
+    /NativeModule (stream|zlib|child_process|worker_threads|crypto|os|module|perf_hooks)$|streams|node_modules/
   expect(atFirst.filter((one) => dear.test(one))).toEqual([])
   expect(later).toContain('NativeModule zlib')
 })
@@ -160,11 +160,11 @@ function packageWithout(dist: (folder: string) => void, then: (folder: string) =
   }
 }
 
-test('ONNX operators are loaded with the first model: without their file all else works', () => {
+test('ONNX, pictures and files are loaded when they are needed: without those files all else works', () => {
   packageWithout(
     (dist) => {
       cpSync(join(root, 'dist'), dist, { recursive: true })
-      rmSync(join(dist, 'chunks/onnx.cjs'))
+      for (const name of ['onnx', 'pictures', 'train', 'files']) rmSync(join(dist, `chunks/${name}.cjs`))
     },
     (folder) => {
       const [shape, error] = run(`
@@ -183,10 +183,14 @@ test('bundlers and file tracers can follow every way from their entry: plain imp
   const dist = join(root, 'dist')
   const files = readdirSync(dist, { recursive: true, encoding: 'utf8' })
   expect(files.filter((file) => /\.(cjs|mjs|json|wasm)$/.test(file)).sort()).toEqual([
+    'chunks/files.cjs',
     'chunks/onnx.cjs',
+    'chunks/pictures.cjs',
+    'chunks/train.cjs',
     'index.cjs',
   ])
   const library = readFileSync(join(dist, 'chunks/kernelet.js'), 'utf8')
+  const pictures = readFileSync(join(dist, 'chunks/pictures.cjs'), 'utf8')
   expect(library).toContain('class extends Module') // it is that file
   // what runs as a thread is whole where it lies
   const thread = readFileSync(join(dist, 'vision/classifier/worker.js'), 'utf8')
@@ -194,12 +198,17 @@ test('bundlers and file tracers can follow every way from their entry: plain imp
   expect(readFileSync(join(dist, 'index.js'), 'utf8')).toContain(
     "new URL('./vision/classifier/worker.js', import.meta.url)",
   )
-  expect([...library.matchAll(/\bimport\(([^)]*)\)/g)].map(([, what]) => what)).toEqual(['packageName']) // sharp, where it is installed
-  // Node alone takes index.js, which requires the ONNX operators when they are needed; others take bundler.js
+  const imports = [library, pictures].map((code) => [...code.matchAll(/\bimport\(([^)]*)\)/g)])
+  expect(imports.map((found) => found.map(([, what]) => what))).toEqual([[], ['packageName']]) // sharp, where it is installed
+  // Node alone takes index.js, which requires the files of few programs when they are needed; others take bundler.js
   const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
   expect(Object.keys(exports['.'])).toEqual(['types', 'module', 'module-sync', 'require', 'default'])
   const entry = join(root, exports['.'].module)
-  expect(readFileSync(entry, 'utf8')).toMatch(/^import \w+ from "\.\/chunks\/onnx\.cjs";$/m)
+  for (const name of ['onnx', 'pictures', 'train', 'files']) {
+    expect(readFileSync(entry, 'utf8')).toMatch(
+      new RegExp(`^import \\w+ from "\\./chunks/${name}\\.cjs";$`, 'm'),
+    )
+  }
   const bundled = await rolldown({
     input: entry,
     platform: 'node',

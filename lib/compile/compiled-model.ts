@@ -161,7 +161,8 @@ export class CompiledModel {
     const { macs, parameters } = new Summary(graph)
     this.#counts = { macs, parameters }
     const nodes = graph.nodes.map((node) => toNative(node, node.name, node.inputs, node.shape))
-    const begin = performance.now()
+    // not performance.now(): Node loads perf_hooks for it
+    const begin = process.hrtime.bigint()
     const native = {
       isa,
       algorithm,
@@ -179,7 +180,7 @@ export class CompiledModel {
     this.#tuned = made.tuned
     if (this.#verbose) {
       const between = `${formatShape(shapes.input)} → ${formatShape(shapes.output)}`
-      tellCompiled(this.#plan, between, performance.now() - begin)
+      tellCompiled(this.#plan, between, Number(process.hrtime.bigint() - begin) / 1e6)
     }
     this.#space = zeros(
       [maxBatch ?? 1, ...shapes.output],

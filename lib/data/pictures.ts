@@ -9,10 +9,10 @@ import { checkFilePath, type FilePath } from '../util/source.ts'
 import { pictures } from '../vision/classifier/pool.ts'
 import { type Preparation, preparationFor } from '../vision/classifier/preparation.ts'
 import { FIELD } from '../vision/digits/field.ts'
-import { largestFile, readPicture } from '../vision/picture/decode.ts'
+import { readPicture } from '../vision/picture/decode.ts'
 import { toLuma } from '../vision/picture/luma.ts'
 import { pictureName } from '../vision/picture/names.ts'
-import { MAX_PIXELS } from '../vision/picture/pixels.ts'
+import { largestFile, MAX_PIXELS } from '../vision/picture/pixels.ts'
 import { Dataset, mostClasses } from './dataset.ts'
 
 /** Options of `loadPictures`. */

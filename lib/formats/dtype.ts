@@ -50,6 +50,16 @@ export function toTensors(stored: ReadonlyMap<string, StoredTensor>): Map<string
   return new Map([...stored].map(([name, one]) => [name, new Tensor(toFloat32(name, one), one.shape)]))
 }
 
+/** `toTensors` for who copies the numbers on: those that lie as float32 in the file are not copied before. */
+export function viewTensors(stored: ReadonlyMap<string, StoredTensor>): Map<string, Tensor> {
+  const view = (name: string, one: StoredTensor): Float32Array => {
+    const { buffer, byteOffset, byteLength } = one.bytes
+    const inPlace = one.dtype === 'F32' && byteOffset % 4 === 0
+    return inPlace ? new Float32Array(buffer, byteOffset, byteLength / 4) : toFloat32(name, one)
+  }
+  return new Map([...stored].map(([name, one]) => [name, new Tensor(view(name, one), one.shape)]))
+}
+
 /** How to read one element, little-endian. */
 const readers: Partial<Record<Dtype, (view: DataView, at: number) => number>> = {
   BOOL: (view, at) => (view.getUint8(at) === 0 ? 0 : 1),

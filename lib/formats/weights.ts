@@ -2,7 +2,7 @@
 import { KerneletError } from '../util/errors.ts'
 import type { WeightsFile } from './dtype.ts'
 import type { OnnxFile } from './onnx/inspect.ts'
-import { onnx } from './onnx/later.ts'
+import { readOnnx } from './onnx/reader.ts'
 import { readSafetensors } from './safetensors.ts'
 import { readSource } from './source.ts'
 import { readTorch } from './torch/load.ts'
@@ -34,7 +34,7 @@ export function readWeights(path: string, key?: string): AnyWeights {
   }
   // The version of the format, field 1 of a model; in safetensors a JSON object follows eight bytes of length.
   if (bytes[0] === 0x08 && bytes[8] !== 0x7b) {
-    const { tensors, metadata, ...graph } = onnx().readOnnx(path)
+    const { tensors, metadata, ...graph } = readOnnx(path)
     return { format: 'onnx', tensors, metadata, graph }
   }
   return { format: 'safetensors', ...readSafetensors(path) }

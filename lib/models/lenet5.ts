@@ -1,6 +1,7 @@
 /** LeNet-5 (LeCun et al. 1998) in the form PyTorch tutorials give it: ReLU, max-pooling, no padding. */
 
-import { loadSafetensors } from '../formats/safetensors.ts'
+import { viewTensors } from '../formats/dtype.ts'
+import { readSafetensors } from '../formats/safetensors.ts'
 import { withoutInit } from '../nn/init.ts'
 import { Module } from '../nn/module.ts'
 import { Conv2d } from '../ops/convolution.ts'
@@ -35,7 +36,7 @@ export class LeNet5 extends Module {
    */
   static pretrained<T extends LeNet5>(this: new () => T): T {
     const model = withoutInit(() => new this())
-    model.loadStateDict(loadSafetensors(packageFile(weights)))
+    model.loadStateDict(viewTensors(readSafetensors(packageFile(weights)).tensors))
     return model
   }
 

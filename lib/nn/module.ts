@@ -165,13 +165,16 @@ const mostHeld = 2 ** 16
 
 /** Properties of `module` of a kind, with their names; those in arrays as `name.index`. */
 function held<T>(module: Module, kind: abstract new (...args: never) => T): [string, T][] {
-  return Object.entries(module)
-    .flatMap(([name, value]): [string, unknown][] =>
-      Array.isArray(value)
-        ? (itemsOf(value, mostHeld) ?? []).map((one, i) => [`${name}.${i}`, one])
-        : [[name, value]],
-    )
-    .filter((entry): entry is [string, T] => entry[1] instanceof kind)
+  const found: [string, T][] = []
+  for (const name of Object.keys(module)) {
+    const value = (module as unknown as Record<string, unknown>)[name]
+    if (value instanceof kind) found.push([name, value])
+    if (!Array.isArray(value)) continue
+    for (const [i, one] of (itemsOf(value, mostHeld) ?? []).entries()) {
+      if (one instanceof kind) found.push([`${name}.${i}`, one])
+    }
+  }
+  return found
 }
 
 /** This module and those below by path, the shared ones by every path, never into itself. */

@@ -9,8 +9,7 @@ import { show } from '../util/show.ts'
 import { checkFilePath, type FilePath } from '../util/source.ts'
 
 /** What the native trainer keeps of each parameter. */
-export const kinds = ['momentum', 'expAvg', 'expAvgSq', 'ema'] as const
-export type Kind = (typeof kinds)[number]
+export type Kind = 'momentum' | 'expAvg' | 'expAvgSq' | 'ema'
 
 /** What an optimizer knows besides the weights. */
 export interface TrainerState {

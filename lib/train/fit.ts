@@ -113,16 +113,10 @@ export interface Pace {
 }
 
 /** An epoch that met a value that is not finite. */
-export class Diverged {
+export interface Diverged {
   readonly report: NativeTrainReport
   readonly step: number
   readonly lr: number
-
-  constructor(report: NativeTrainReport, step: number, lr: number) {
-    this.report = report
-    this.step = step
-    this.lr = lr
-  }
 }
 
 /**
@@ -208,7 +202,7 @@ export async function trainEpoch(
     }
     if (report.steps > 0) lr = learningRates[report.steps - 1] ?? 0
     if (report.nonFinite) {
-      return new Diverged(report, progress.steps + 1, learningRates[report.steps] ?? 0)
+      return { report, step: progress.steps + 1, lr: learningRates[report.steps] ?? 0 }
     }
     keep(progress)
     if (report.health) figures = { health: report.health, setup: opened.setup }

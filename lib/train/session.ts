@@ -8,7 +8,7 @@ import type { Parameter } from '../tensor/parameter.ts'
 import { elements, formatShape, sameShape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { KerneletError } from '../util/errors.ts'
-import { type Kind, kinds, type TrainerState } from './checkpoint.ts'
+import type { Kind, TrainerState } from './checkpoint.ts'
 import type { Loss } from './losses.ts'
 import type { Optimizer } from './optimizers.ts'
 import { isCurrent, type Setup, setupOf } from './setup.ts'
@@ -56,7 +56,9 @@ function carriedOver({ step, arrays, steps }: TrainerState, before: Setup, after
 /** Weights and statistics that some trainer's thread is about to write, by their arrays. */
 const atWork = new WeakMap<Float32Array, Session>()
 
-export class Session {
+const kinds: readonly Kind[] = ['momentum', 'expAvg', 'expAvgSq', 'ema']
+
+class Session {
   readonly #model: Module
   readonly #settings: Settings
   #seed: number
@@ -295,6 +297,13 @@ export class Session {
     this.#opened?.trainer.dispose()
     this.#opened = undefined
   }
+}
+
+export type { Session }
+
+/** A model in training: its native trainer, made with the first step and anew when the model has changed. */
+export function openSession(model: Module, settings: Settings, seed: number): Session {
+  return new Session(model, settings, seed)
 }
 
 /** Copies of all weights and buffers of a model. */

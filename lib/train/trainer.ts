@@ -22,14 +22,14 @@ import {
 } from './checkpoint.ts'
 import { DivergedError } from './diverged.ts'
 import { checkData, type Evaluation, evaluate } from './evaluate.ts'
-import { Diverged, type EpochReport, type FitOptions, type Pace, type Training, trainEpoch } from './fit.ts'
+import { type EpochReport, type FitOptions, type Pace, type Training, trainEpoch } from './fit.ts'
 import { checkClasses, type Loss } from './losses.ts'
 import type { Optimizer } from './optimizers.ts'
 import { settingsOf, type TrainerOptions } from './options.ts'
 import { stream, validationStream } from './order.ts'
 import { samplesOf, targetsGiven } from './samples.ts'
 import { Schedule } from './schedules.ts'
-import { Session, weightsOf } from './session.ts'
+import { openSession, type Session, weightsOf } from './session.ts'
 
 /** What `step` says. */
 export interface StepReport {
@@ -78,7 +78,7 @@ export class Trainer {
     this.#loss = settings.loss
     this.#scaling = scaling
     this.lr = optimizer.lr
-    this.#session = new Session(model, settings, options.seed ?? defaultGenerator().random())
+    this.#session = openSession(model, settings, options.seed ?? defaultGenerator().random())
     if (!model.parameters().some(({ requiresGrad }) => requiresGrad)) {
       throw new KerneletError('ERR_ARGUMENT', 'Trainer: the model has no weights to train; all are frozen')
     }
@@ -258,7 +258,7 @@ export class Trainer {
     const result = await trainEpoch(training, data, indices, options, progress, this.#pace, (now) => {
       this.#partial = { ...now }
     })
-    if (result instanceof Diverged) {
+    if ('report' in result) {
       this.#restore(before)
       const { report, step, lr } = result
       const at = { epoch: runEpoch + 1, step, lr }

@@ -8,26 +8,45 @@ namespace kernelet {
 namespace KERNELET_ISA {
 namespace {
 
-// inner == 1: a row of n classes; lanes are classes.
-KERNELET_COLD inline void softmax_row(bool logarithm, int n, const float* src, float* dst) {
-  float best = src[0];
+// inner == 1: `rows` rows of n classes, lanes are classes. Maxima and sums are one chain a row, and four chains at once
+// take hardly longer than one: an addition waits four cycles for the one before it.
+template <int rows>
+KERNELET_COLD inline void softmax_rows(bool logarithm, int n, const float* src, float* dst) {
+  float best[rows], sum[rows];
+  KERNELET_UNROLL
+  for (int r = 0; r < rows; ++r) {
+    best[r] = src[static_cast<size_t>(r) * n];
+    sum[r] = 0.0f;
+  }
   for (int i = 1; i < n; ++i) {
-    if (src[i] > best || src[i] != src[i]) best = src[i];
+    KERNELET_UNROLL
+    for (int r = 0; r < rows; ++r) {
+      const float x = src[static_cast<size_t>(r) * n + i];
+      if (x > best[r] || x != x) best[r] = x;
+    }
   }
-  float sum = 0.0f;
   for (int i = 0; i < n; i += lanes) {
     const int count = n - i < lanes ? n - i : lanes;
-    const reg shifted = F32::sub(F32::load_first(src + i, count), F32::splat(best));
-    float e[lanes];
-    F32::store(e, slow_exp(shifted));
-    for (int j = 0; j < count; ++j) sum = sum + e[j];
-    F32::store_first(dst + i, logarithm ? shifted : F32::load(e), count);
+    float e[rows][lanes];
+    for (int r = 0; r < rows; ++r) {
+      const size_t at = static_cast<size_t>(r) * n + i;
+      const reg shifted = F32::sub(F32::load_first(src + at, count), F32::splat(best[r]));
+      F32::store(e[r], slow_exp(shifted));
+      F32::store_first(dst + at, logarithm ? shifted : F32::load(e[r]), count);
+    }
+    for (int j = 0; j < count; ++j) {
+      KERNELET_UNROLL
+      for (int r = 0; r < rows; ++r) sum[r] = sum[r] + e[r][j];
+    }
   }
-  const reg divisor = logarithm ? log(F32::splat(sum)) : F32::splat(sum);
-  for (int i = 0; i < n; i += lanes) {
-    const int count = n - i < lanes ? n - i : lanes;
-    const reg x = F32::load_first(dst + i, count);
-    F32::store_first(dst + i, logarithm ? F32::sub(x, divisor) : F32::div(x, divisor), count);
+  for (int r = 0; r < rows; ++r) {
+    const reg divisor = logarithm ? log(F32::splat(sum[r])) : F32::splat(sum[r]);
+    for (int i = 0; i < n; i += lanes) {
+      const int count = n - i < lanes ? n - i : lanes;
+      float* const at = dst + static_cast<size_t>(r) * n + i;
+      const reg x = F32::load_first(at, count);
+      F32::store_first(at, logarithm ? F32::sub(x, divisor) : F32::div(x, divisor), count);
+    }
   }
 }
 
@@ -52,16 +71,19 @@ KERNELET_COLD inline void softmax_columns(bool logarithm, int n, size_t inner, c
 
 KERNELET_COLD void softmax(const SoftmaxArgs& s, const float* src, float* dst) {
   const size_t block = static_cast<size_t>(s.n) * s.inner;
-  for (int o = 0; o < s.outer; ++o) {
+  int o = 0;
+  if (s.inner == 1) {
+    for (; o + 4 <= s.outer; o += 4, src += 4 * block, dst += 4 * block)
+      softmax_rows<4>(s.log, s.n, src, dst);
+  }
+  for (; o < s.outer; ++o, src += block, dst += block) {
     if (s.inner == 1) {
-      softmax_row(s.log, s.n, src, dst);
-    } else {
-      for (int i = 0; i < s.inner; i += lanes) {
-        softmax_columns(s.log, s.n, s.inner, src + i, dst + i, s.inner - i < lanes ? s.inner - i : lanes);
-      }
+      softmax_rows<1>(s.log, s.n, src, dst);
+      continue;
     }
-    src += block;
-    dst += block;
+    for (int i = 0; i < s.inner; i += lanes) {
+      softmax_columns(s.log, s.n, s.inner, src + i, dst + i, s.inner - i < lanes ? s.inner - i : lanes);
+    }
   }
 }
 

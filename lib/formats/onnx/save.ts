@@ -7,7 +7,7 @@ import { KerneletError } from '../../util/errors.ts'
 import { show } from '../../util/show.ts'
 import { type FilePath, pathOf } from '../../util/source.ts'
 import { writeAtomically } from '../atomic-write.ts'
-import { onnx } from './later.ts'
+import { encodeGraph } from './reader.ts'
 
 /** Options of `saveOnnx`. */
 export interface SaveOnnxOptions {
@@ -42,8 +42,7 @@ export function saveOnnx(
   const outputName = text(options.outputName ?? 'output', 'saveOnnx: outputName')
   const graph = graphOf(model, options)
   const names = model instanceof Module ? model.stateDict() : new Map<string, Tensor>()
-  const { GraphWriter, writers } = onnx()
-  const bytes = new GraphWriter(graph, names, writers).write({ inputName, outputName })
+  const bytes = encodeGraph(graph, names, { inputName, outputName })
   if (file !== undefined) writeAtomically(file, [bytes])
   return bytes
 }

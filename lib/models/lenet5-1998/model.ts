@@ -3,7 +3,8 @@
  * document recognition", Proceedings of the IEEE 86(11), 1998, section II.B and II.C.
  */
 
-import { loadSafetensors } from '../../formats/safetensors.ts'
+import { viewTensors } from '../../formats/dtype.ts'
+import { readSafetensors } from '../../formats/safetensors.ts'
 import { counted } from '../../graph/graph.ts'
 import { uniform, withoutInit } from '../../nn/init.ts'
 import { Module } from '../../nn/module.ts'
@@ -71,7 +72,8 @@ export class LeNet5Original extends Module {
    */
   static pretrained<T extends LeNet5Original>(this: new () => T): T {
     const model = withoutInit(() => new this())
-    model.loadStateDict(loadSafetensors(packageFile('models/lenet5-1998-mnist.safetensors')))
+    const { tensors } = readSafetensors(packageFile('models/lenet5-1998-mnist.safetensors'))
+    model.loadStateDict(viewTensors(tensors))
     return model
   }
 

@@ -1,6 +1,6 @@
 /** A network that classifies pictures, out of a file: what it computes, and what is known of its input and output. */
 
-import { toTensors } from '../../formats/dtype.ts'
+import { viewTensors } from '../../formats/dtype.ts'
 import { loadOnnx, OnnxModel } from '../../formats/onnx/load.ts'
 import { readSafetensors } from '../../formats/safetensors.ts'
 import { readSource } from '../../formats/source.ts'
@@ -39,7 +39,7 @@ export function readNetwork(source: FileSource, network?: Module): KnownNetwork 
     }
     const { tensors, metadata } = isTorch(bytes) ? readTorch(source) : readSafetensors(source)
     for (const key of tensors.keys()) if (key.startsWith('@')) tensors.delete(key)
-    network.loadStateDict(toTensors(tensors))
+    network.loadStateDict(viewTensors(tensors))
     return { model: network, ...knownFrom(metadata, name) }
   }
   if (isTorch(bytes)) {

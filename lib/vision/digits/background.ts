@@ -19,15 +19,18 @@ export function evenBackground(gray: Gray): Gray {
   const paper = estimateBackground(gray)
   if (variation(paper) < EVEN) return gray
   const out = new Uint8Array(data.length)
-  const levels = new Float32Array(width)
-  const places = placesOf(paper, width)
+  const between = placesOf(paper, width)
   for (let y = 0; y < height; y++) {
-    interpolate(paper, (y + 0.5) / paper.cell - 0.5, places, levels)
+    const levels = levelsAt(paper, (y + 0.5) / paper.cell - 0.5)
     const row = y * width
-    for (let x = 0; x < width; x++) {
-      const level = levels[x]!
-      // Grain is on either side of the level as it comes, which no branch foresees.
-      out[row + x] = (Math.max(0, data[row + x]! - level) * 255) / (255 - level) + 0.5
+    for (const { column, from, to, beyond } of between) {
+      const left = levels[column]!
+      const rise = levels[column + 1]! - left
+      for (let x = from; x < to; x++) {
+        const level = left + rise * beyond[x - from]!
+        // Grain is on either side of the level as it comes, which no branch foresees.
+        out[row + x] = (Math.max(0, data[row + x]! - level) * 255) / (255 - level) + 0.5
+      }
     }
   }
   return { data: out, width, height }
@@ -154,38 +157,39 @@ function variation({ data }: Grid): number {
   return high - low
 }
 
-/** Where the pixels of a row lie among the grid's columns: the column on the left, and how far beyond its centre. */
-interface Places {
-  left: Uint32Array
+/** Pixels of a row between the centres of two neighbouring columns of the grid. */
+interface Between {
+  /** The left one of the two. */
+  column: number
+  from: number
+  to: number
+  /** How far beyond its centre each pixel lies, in cells. */
   beyond: Float64Array
 }
 
-function placesOf({ cell }: { cell: number }, width: number): Places {
-  const places = { left: new Uint32Array(width), beyond: new Float64Array(width) }
-  for (let x = 0; x < width; x++) {
-    // The grid has a cell more on every side.
-    const column = (x + 0.5) / cell + 0.5
-    places.left[x] = column
-    places.beyond[x] = column - places.left[x]!
+function placesOf({ cell }: { cell: number }, width: number): Between[] {
+  // The grid has a cell more on every side.
+  const at = Float64Array.from({ length: width }, (_, x) => (x + 0.5) / cell + 0.5)
+  const between: Between[] = []
+  for (let from = 0; from < width; ) {
+    const column = Math.floor(at[from]!)
+    let to = from + 1
+    while (to < width && at[to]! < column + 1) to++
+    between.push({ column, from, to, beyond: at.slice(from, to).map((place) => place - column) })
+    from = to
   }
-  return places
+  return between
 }
 
-/** The levels along a row of pixels at `row`, in cells, between the centres of cells. */
-function interpolate(
-  { data, columns }: Grid,
-  row: number,
-  { left, beyond }: Places,
-  levels: Float32Array,
-): void {
+/** The levels of the grid's columns at `row`, in cells, between the centres of cells. */
+function levelsAt({ data, columns }: Grid, row: number): Float64Array {
   // The grid has a cell more on every side.
   const top = Math.floor(row) + 1
   const v = row + 1 - top
-  for (let x = 0; x < levels.length; x++) {
-    const u = beyond[x]!
-    const i = top * columns + left[x]!
-    const upper = data[i]! + (data[i + 1]! - data[i]!) * u
-    const lower = data[i + columns]! + (data[i + columns + 1]! - data[i + columns]!) * u
-    levels[x] = upper + (lower - upper) * v
+  const levels = new Float64Array(columns)
+  for (let c = 0; c < columns; c++) {
+    const upper = data[top * columns + c]!
+    levels[c] = upper + (data[(top + 1) * columns + c]! - upper) * v
   }
+  return levels
 }

@@ -1,6 +1,6 @@
 /** DigitClassifier: a picture in, a digit out. */
 
-import { toTensors } from '../../formats/dtype.ts'
+import { viewTensors } from '../../formats/dtype.ts'
 import { readSafetensors } from '../../formats/safetensors.ts'
 import { LeNet5 } from '../../models/lenet5.ts'
 import { withoutInit } from '../../nn/init.ts'
@@ -140,7 +140,7 @@ export function loadNetwork(weights?: FileSource): {
 } {
   const { tensors, metadata } = readSafetensors(weights ?? packageFile(shippedWeights))
   const network = withoutInit(() => new LeNet5())
-  network.loadStateDict(toTensors(tensors))
+  network.loadStateDict(viewTensors(tensors))
   const temperature = readNumber(metadata, 'temperature', 1)
   // Scores are linear in the last layer: no step of its own is needed.
   for (const { data } of network.fc3.parameters()) {

@@ -3,7 +3,7 @@
 import { checkOptions, numberOf, objectOf } from '../../util/check.ts'
 import { toLuma } from '../picture/luma.ts'
 import { type Box, checkPixels, type Gray, type Pixels } from '../picture/pixels.ts'
-import { type Reduced, type Reduction, reduce } from '../picture/reduce.ts'
+import { type Reduced, reduce } from '../picture/reduce.ts'
 import { evenBackground } from './background.ts'
 import { components, dropSpecks } from './components.ts'
 import { alongAxis, colourContrast } from './contrast.ts'
@@ -47,7 +47,9 @@ export function normalizeDigit(pixels: Pixels, options: NormalizeOptions = {}): 
 }
 
 /** To which a picture is made smaller. */
-export const digitReduction: Reduction = (width, height) => Math.ceil(Math.max(width, height) / LONGEST)
+export function digitReduction(width: number, height: number): number {
+  return Math.ceil(Math.max(width, height) / LONGEST)
+}
 
 /** Colours that vary this much more than grey does are where the ink is to be looked for … */
 const SURELY = 3

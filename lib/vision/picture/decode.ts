@@ -6,7 +6,7 @@ import { checkFilePath, type FilePath } from '../../util/source.ts'
 import { decodeBmp } from './bmp.ts'
 import { aFormat, type Format, formatOf } from './formats.ts'
 import type { Permits } from './permits.ts'
-import { checkSize, MAX_PIXELS, type Pixels } from './pixels.ts'
+import { checkSize, largestFile, MAX_PIXELS, type Pixels } from './pixels.ts'
 import { decodePng } from './png.ts'
 import { type Reduced, type Reduction, whole } from './reduce.ts'
 
@@ -31,9 +31,6 @@ export function decodePicture(bytes: Uint8Array, name = 'the picture'): Required
 export async function decodePictureAsync(bytes: Uint8Array, name = 'the picture'): Promise<Required<Pixels>> {
   return (await decodeReducedAsync(bytes, name)).pixels
 }
-
-/** More than MAX_PIXELS pixels take with all their channels. */
-export const largestFile: number = 2 ** 30
 
 /**
  * Reads a picture file of any format.

@@ -35,6 +35,9 @@ export interface Box {
 /** Pictures above this many pixels are refused before anything is allocated for them. */
 export const MAX_PIXELS = 64_000_000
 
+/** Bytes of a picture file: more than MAX_PIXELS pixels take with all their channels. */
+export const largestFile: number = 2 ** 30
+
 /**
  * @throws KerneletError ERR_ARGUMENT where a size is not a positive integer, ERR_UNSUPPORTED above
  *   `MAX_PIXELS`, ERR_SHAPE where the bytes do not fill width × height × channels exactly

@@ -143,7 +143,7 @@ async function turns(contenders, request, connections) {
         const before = cpu(pid)
         const came = await load(url, request, connections)
         const used = (cpu(pid) - before) / (came.rate * seconds)
-        return { ...came, used, ...(kind === 'constant' ? {} : await inside(address)) }
+        return { ...came, used, ...(kind.startsWith('constant') ? {} : await inside(address)) }
       })
       results.get(name).push(result)
     }
@@ -166,12 +166,15 @@ function row(name, { rate, used, p50, p99, queue, compute }, ratio) {
 async function constant() {
   const contenders = [
     ['constant', 'constant', {}],
+    ['constant-helmet', 'constant-helmet', {}],
     ['kernelet', 'kernelet', {}],
   ]
   const results = await turns(contenders, binary(1), 16)
-  const [bare, ours] = [results.get('constant'), results.get('kernelet')]
+  const [bare, usual, ours] = ['constant', 'constant-helmet', 'kernelet'].map((name) => results.get(name))
+  const share = (of) => `${number((100 * ours.rate) / of.rate)} %`
   row('one image, binary: a constant', bare, '')
-  row('one image, binary: kernelet', ours, `${number((100 * ours.rate) / bare.rate)} % of the constant`)
+  row('… with helmet registered as usual', usual, '')
+  row('one image, binary: kernelet', ours, `${share(bare)} and ${share(usual)} of these constants`)
 }
 
 async function peer(name, request, how, settings) {

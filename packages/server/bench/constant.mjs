@@ -1,10 +1,18 @@
 /** What any server of this kind costs: the same Fastify, headers, limits and bodies, answering a constant. */
-import helmet from '@fastify/helmet'
 import fastify from 'fastify'
+import helmet from 'helmet'
+import { securityHeaders } from '../dist/http/security.js'
 
-export async function serveConstant(port) {
+/** @param helmetAnew whether helmet makes the headers anew for each request, as a server has it that just registers it */
+export async function serveConstant(port, helmetAnew) {
   const app = fastify({ logger: { level: 'warn' }, bodyLimit: 2 ** 24 })
-  await app.register(helmet)
+  const headers = securityHeaders({})
+  const perRequest = helmet()
+  app.addHook('onRequest', (request, reply, done) => {
+    if (helmetAnew) return perRequest(request.raw, reply.raw, done)
+    reply.headers(headers)
+    done()
+  })
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
   const head =

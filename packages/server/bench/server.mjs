@@ -1,11 +1,11 @@
-/** A server to be measured: `node server.mjs constant|kernelet|onnxruntime PORT FILE [SETTINGS]`. */
+/** A server to be measured: `node server.mjs constant|constant-helmet|kernelet|onnxruntime PORT FILE [SETTINGS]`. */
 import { serveHere } from '../dist/process.js'
 import { settingsOf } from '../dist/settings.js'
 import { serveConstant } from './constant.mjs'
 import { openOnnxruntime } from './onnxruntime.mjs'
 
 const [kind, port, file, settings = '{}'] = process.argv.slice(2)
-if (kind === 'constant') await serveConstant(Number(port))
+if (kind.startsWith('constant')) await serveConstant(Number(port), kind === 'constant-helmet')
 else {
   const open = kind === 'onnxruntime' ? openOnnxruntime : undefined
   const all = { port: Number(port), model: { lenet5: file }, logLevel: 'warn', ...JSON.parse(settings) }

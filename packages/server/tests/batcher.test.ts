@@ -95,6 +95,28 @@ describe('a quick model', () => {
   })
 })
 
+test('a model that only seemed slow comes back to the event loop', async () => {
+  let microseconds = 250
+  let away = 0
+  const run: Plan['run'] = (inputs) => {
+    const end = performance.now() + microseconds / 1000
+    while (performance.now() < end);
+    return [(inputs[0] as Float32Array).map((value) => 2 * value)]
+  }
+  const runAsync: Plan['runAsync'] = async (inputs) => {
+    away++
+    return run(inputs)
+  }
+  const plan: Plan = { type: 'FP32', inputBytes: [4], outputLengths: [1], run, runAsync }
+  const batcher = new Batcher(plan, { ...defaults, maxBatch: 1 }, unmeasured)
+  microseconds = 0
+  for (let i = 0; i < 300; i++) expect(await submit(batcher, [i])).toEqual([2 * i])
+  expect(away).toBeGreaterThan(0)
+  away = 0
+  for (let i = 0; i < 100; i++) await submit(batcher, [i])
+  expect(away).toBe(0)
+})
+
 describe('a slow model', () => {
   test('leaves the event loop; what comes meanwhile shares the next batch', async () => {
     const plan = doubling({ slow: true })

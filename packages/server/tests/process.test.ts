@@ -199,6 +199,16 @@ test('several processes act as one: killed ones are replaced, metrics are sums, 
   expect(await ended).toBe(0)
 }, 180_000)
 
+test('SIGTERM while a worker is starting: all end, none is cut off', async () => {
+  const { child, log, ended } = await start('--workers', '2', '--grace', '4s')
+  await pause(1100) // one that dies younger is not replaced at once
+  process.kill(workersOf(log)[0]!, 'SIGKILL')
+  await expect.poll(() => log.some(({ msg }) => String(msg).startsWith('a worker died'))).toBe(true)
+  await pause(30)
+  child.kill('SIGTERM')
+  expect(await ended).toBe(0)
+})
+
 test('malformed requests: no crash, nothing of ours among the statuses', async () => {
   const { address, child, ended, log } = await start()
   const { statuses, hung } = await malform(address, {

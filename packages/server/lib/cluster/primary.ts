@@ -165,6 +165,8 @@ class Primary {
         member.ready = message.ready
         this.#started?.(message)
         this.#tellReady()
+        // what was said to it before it could hear is lost
+        if (this.#ending) this.#tell(worker, { kind: 'drain' })
         break
       case 'failed':
         this.log.error({ worker: worker.process.pid, reason: message.message }, 'a worker could not start')

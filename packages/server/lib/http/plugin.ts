@@ -1,5 +1,4 @@
 /** All routes, as a plugin of Fastify. */
-import helmet from '@fastify/helmet'
 import multipart from '@fastify/multipart'
 import swagger from '@fastify/swagger'
 import type { FastifyError, FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
@@ -13,6 +12,7 @@ import { classifyRequest } from './classify.ts'
 import { infer, type ModelParams, refuse } from './infer.ts'
 import { page } from './page.ts'
 import * as schemas from './schemas.ts'
+import { securityHeaders } from './security.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -35,8 +35,12 @@ export function routes(
 ): FastifyPluginAsync {
   return async (app) => {
     const { settings } = core
-    await app.register(helmet, {
+    const headers = securityHeaders({
       contentSecurityPolicy: { directives: { defaultSrc: ["'none'"], styleSrc: ["'unsafe-inline'"] } },
+    })
+    app.addHook('onRequest', (_request, reply, done) => {
+      reply.headers(headers)
+      done()
     })
     await app.register(swagger, {
       openapi: {

@@ -65,6 +65,8 @@ interface Waiting {
 
 /** Batches expected to take longer, in microseconds, leave the event loop. */
 const ON_LOOP = 200
+/** Of so many batches that leave the event loop one stays, if it is not much too long. */
+const AGAIN = 64
 /** Milliseconds of batches in one turn of the event loop: after these, sockets have theirs. */
 const TURN = 1
 /** Milliseconds between looks at who still waits while a batch is away. */
@@ -91,6 +93,8 @@ export class Batcher {
   readonly #stage: readonly Uint8Array[]
   /** Views of the stage for batches of so many images: a plan is quickest on the arrays it knows. */
   readonly #views = new Map<number, readonly PlanValues[]>()
+  /** Batches that left the event loop since one was measured on it. */
+  #sentAway = 0
   /** Microseconds of a batch of 2ⁱ images, smoothed. */
   readonly #costs: number[] = []
   readonly #turn = (): void => this.#run()
@@ -165,10 +169,20 @@ export class Batcher {
     return this.#costs[Math.min(i, this.#costs.length - 1)] as number
   }
 
+  /** Follows the quicker batches: what lasts longer was mostly interrupted, and says nothing of the next one. */
   #learn(images: number, cost: number): void {
     const i = Math.ceil(Math.log2(images))
     const old = this.#costs[i]
-    if (old !== undefined) this.#costs[i] = old + (Math.min(cost, 4 * old) - old) / 16
+    if (old !== undefined) this.#costs[i] = old + (Math.min(cost, 2 * old) - old) / (cost < old ? 4 : 64)
+  }
+
+  /** Whether a batch runs on the event loop; one that seems a little too long does now and then, to be measured. */
+  #staysHere(images: number): boolean {
+    const expected = this.#expected(images)
+    if (expected <= ON_LOOP) return true
+    if (expected > 2 * ON_LOOP) return false
+    this.#sentAway = (this.#sentAway + 1) % AGAIN
+    return this.#sentAway === 0
   }
 
   #wake(): void {
@@ -206,7 +220,7 @@ export class Batcher {
   #start(batch: readonly Piece[], begin: number): void {
     const images = batch.reduce((sum, { count }) => sum + count, 0)
     const inputs = this.#gather(batch, images)
-    if (this.#expected(images) <= ON_LOOP) {
+    if (this.#staysHere(images)) {
       let outputs: readonly Float32Array[] | undefined
       try {
         outputs = this.#plan.run(inputs)
