@@ -29,9 +29,8 @@ slow.push(
   'packages/server/tests/playground-browser.test.ts',
   'packages/server/tests/process.test.ts',
   'packages/server/tests/registry.test.ts',
-  'packages/jobs/tests/jobs.test.ts',
-  'packages/jobs/tests/troubles.test.ts',
 )
+for (const name of ['deploy', 'jobs', 'troubles']) slow.push(`packages/jobs/tests/${name}.test.ts`)
 
 export default defineConfig({
   test: {

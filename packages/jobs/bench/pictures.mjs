@@ -24,7 +24,7 @@ export function smallPictures() {
 }
 
 /**
- * `count` pictures in a folder, a thousand a folder below it; the same file many times where `linked`.
+ * `count` pictures in a folder, a thousand a folder below it; of few files under many names.
  *
  * @param {string} folder
  * @param {number} count
@@ -38,10 +38,10 @@ export function writePictures(folder, count) {
     const path = join(below, `${String(i).padStart(7, '0')}.png`)
     const which = i % files.length
     // a file has some tens of thousands of names at most
-    if (i / files.length < 30_000 && first[which]) linkSync(first[which], path)
+    if (Math.floor(i / files.length) % 30_000 > 0) linkSync(first[which], path)
     else {
       writeFileSync(path, files[which])
-      first[which] ??= path
+      first[which] = path
     }
   }
 }

@@ -1,7 +1,7 @@
 /** A redis-server of one's own, and processes of `kernelet jobs` on it. */
-import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, rmSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { Redis } from 'ioredis'
@@ -63,7 +63,7 @@ export function begin(url, args, { node = [], env = {}, wrapper = [], ...options
 
 /** Memory of a process in MB, resident now and at most. */
 export function memoryOf(pid) {
-  const text = execFileSync('cat', [`/proc/${pid}/status`], { encoding: 'utf8' })
+  const text = readFileSync(`/proc/${pid}/status`, 'utf8')
   const of = (name) => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(text)?.[1] ?? 0) / 1024
   return { now: of('VmRSS'), most: of('VmHWM') }
 }

@@ -88,6 +88,8 @@ export async function connect(place: RedisPlace): Promise<Redis> {
   const redis = new Redis({
     ...optionsOf(place),
     maxRetriesPerRequest: 2,
+    // one that took the connection and then says nothing
+    commandTimeout: 30_000,
     retryStrategy: (times) => (times > 3 ? null : 300 * times),
   })
   let last: unknown

@@ -33,7 +33,8 @@ export async function classifyRow(
     return classifier.classifyAsync(await readObject(place, limits.maxBytes, signal), { signal })
   }
   if (storage && !(await liesIn(place, storage.filter(isAbsolute)))) throw notAllowed(place)
-  return classifier.classifyFile(place, { signal })
+  // An end is waited for instead: a listener a picture would cost more than the few there are on their way.
+  return classifier.classifyFile(place)
 }
 
 /** @throws KerneletError ERR_UNSUPPORTED for another kind of URL, ERR_ARGUMENT for a way out of a bucket's prefix */

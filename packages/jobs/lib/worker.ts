@@ -95,6 +95,8 @@ export class JobWorker {
     const { concurrency, log } = this.#options
     log('info', `worker ${this.#name}: ${concurrency} chunks at once, Redis at ${placeOf(this.#options)}`)
     this.#board.redis.on('ready', () => this.#say('info', `Redis at ${placeOf(this.#options)} answers`))
+    // what goes wrong comes as an event too
+    this.#board.redis.connect().catch(() => undefined)
     this.#worker.run().catch((error: unknown) => this.#trouble(error))
     if (this.#options.untilDone) void this.#watch()
   }
