@@ -407,6 +407,15 @@ PlanOptions in_small_strips(PlanOptions options) {
   return options;
 }
 
+PlanOptions in_blocks(const char* isa, int threads) {
+  PlanOptions options = in_small_strips(PlanOptions());
+  options.isa = isa;
+  options.algorithm = "blocked";
+  options.threads = threads;
+  options.divide_from = 0;
+  return options;
+}
+
 std::unique_ptr<const Plan> make_plan(const Graph& graph, const char* isa, bool fuse, int threads,
                                       const char* algorithm) {
   PlanOptions options;

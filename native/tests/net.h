@@ -93,6 +93,8 @@ Net random_net(Random& random, int nodes, bool wild = false);
 
 // Every pair of convolutions that can go depth first does, in strips of a few rows.
 PlanOptions in_small_strips(PlanOptions options);
+// "blocked", so that threads share each step, however small.
+PlanOptions in_blocks(const char* isa, int threads);
 // "blocked": in small strips.
 std::unique_ptr<const Plan> make_plan(const Graph& graph, const char* isa, bool fuse = true, int threads = 1,
                                       const char* algorithm = "auto");

@@ -231,12 +231,7 @@ PER_TIER(groups_of_blocks) {
     const std::vector<float> want =
         run_guarded(*make_plan(net.graph, t.isa, false, 1, "im2col"), image, 1, Place::ends_at_page);
     for (const int threads : {1, 3}) {
-      PlanOptions options = in_small_strips(PlanOptions());
-      options.isa = t.isa;
-      options.algorithm = "blocked";
-      options.threads = threads;
-      options.divide_from = 0;
-      const auto plan = Plan::make(net.graph, options);
+      const auto plan = Plan::make(net.graph, in_blocks(t.isa, threads));
       int blocked = 0;
       for (const StepDescription& step : plan->steps()) blocked += step.algorithm == "blocked";
       check(blocked == 5, "every convolution is in blocks, and a step of its own");

@@ -36,11 +36,7 @@ PER_TIER(depth_first) {
           const std::vector<float> want = run_guarded(*apart, image, 1, Place::ends_at_page);
           for (const size_t strip : {size_t{1}, size_t{2000}, size_t{1} << 20}) {
             for (const int threads : {1, 3}) {
-              PlanOptions options = in_small_strips(PlanOptions());
-              options.isa = t.isa;
-              options.algorithm = "blocked";
-              options.threads = threads;
-              options.divide_from = 0;
+              PlanOptions options = in_blocks(t.isa, threads);
               options.depth_first.strip = strip;
               const auto plan = Plan::make(net.graph, options);
               bool taken = false;

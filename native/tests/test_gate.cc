@@ -17,15 +17,6 @@ int gated_steps(const Plan& plan) {
   return count;
 }
 
-PlanOptions in_blocks(const KernelTable& t, int threads) {
-  PlanOptions options;
-  options.isa = t.isa;
-  options.algorithm = "blocked";
-  options.threads = threads;
-  options.divide_from = 0;
-  return options;
-}
-
 }  // namespace
 
 PER_TIER(gate) {
@@ -52,7 +43,7 @@ PER_TIER(gate) {
             run_guarded(*make_plan(net.graph, t.isa, false, 1, "im2col"), image, 1, Place::ends_at_page);
         for (const int threads : {1, 3}) {
           for (const int strip : {0, 2}) {
-            PlanOptions options = in_blocks(t, threads);
+            PlanOptions options = in_blocks(t.isa, threads);
             if (strip > 0) options.choices.at(convolution).strip = strip;
             const auto plan = Plan::make(net.graph, options);
             check(gated_steps(*plan) == 1, "the two are one step");
@@ -88,7 +79,7 @@ PER_TIER(no_gate) {
     const std::vector<float> image = random_floats(random, net.input_length());
     const std::vector<float> want =
         run_guarded(*make_plan(net.graph, t.isa, false, 1, "im2col"), image, 1, Place::ends_at_page);
-    const auto plan = Plan::make(net.graph, in_small_strips(in_blocks(t, 1)));
+    const auto plan = Plan::make(net.graph, in_blocks(t.isa, 1));
     check(gated_steps(*plan) == (what == "depth first" ? 1 : 0), "the product is a step of its own");
     check_same(run_guarded(*plan, image, 1, Place::ends_at_page).data(), want.data(), want.size(), kind);
   }
