@@ -23,6 +23,7 @@ const slow = [
 ].map((name) => `tests/${name}.test.ts`)
 slow.push(
   'packages/server/tests/playground-browser.test.ts',
+  'packages/server/tests/playground.test.ts',
   'packages/server/tests/process.test.ts',
   'packages/server/tests/registry.test.ts',
 )

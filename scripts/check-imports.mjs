@@ -42,7 +42,7 @@ const server = [
   'protocol', // the Open Inference Protocol's tensors, calls and answers
   'models', // files as engines, batches, the registry
   ['settings.ts', 'metrics.ts', 'pictures.ts'],
-  ['tokens.ts', 'tracing.ts'],
+  ['tokens.ts', 'tracing.ts', 'security.ts'],
   'core.ts', // all of it without a protocol
   'playground', // the page at /, and what it asks
   'http', // routes

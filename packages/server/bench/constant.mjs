@@ -1,7 +1,7 @@
 /** What any server of this kind costs: the same Fastify, headers, limits and bodies, answering a constant. */
 import fastify from 'fastify'
 import helmet from 'helmet'
-import { securityHeaders } from '../dist/http/security.js'
+import { securityHeaders } from '../dist/security.js'
 
 /** @param helmetAnew whether helmet makes the headers anew for each request, as a server has it that just registers it */
 export async function serveConstant(port, helmetAnew) {

@@ -7,6 +7,7 @@ import { version } from 'kernelet'
 import type { Core } from '../core.ts'
 import { RequestError, refusalOf } from '../errors.ts'
 import { playground } from '../playground/plugin.ts'
+import { securityHeaders } from '../security.ts'
 import { isLocal } from '../settings.ts'
 import type { Tokens } from '../tokens.ts'
 import { type Tracing, traced } from '../tracing.ts'
@@ -14,7 +15,6 @@ import { classifyRequest } from './classify.ts'
 import { infer, type ModelParams, refuse } from './infer.ts'
 import { page } from './page.ts'
 import * as schemas from './schemas.ts'
-import { securityHeaders } from './security.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {

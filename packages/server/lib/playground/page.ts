@@ -6,6 +6,7 @@ import { promisify } from 'node:util'
 import { brotliCompress, constants, gzip } from 'node:zlib'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { messageOf } from '../errors.ts'
+import { securityHeaders } from '../security.ts'
 
 /** Below lib/playground and dist/playground alike, two levels below the package. */
 const folder = fileURLToPath(new URL('../../dist/playground/page/', import.meta.url))
@@ -23,7 +24,7 @@ const types: Readonly<Record<string, string>> = {
 }
 
 /** Nothing from elsewhere, and no script or style in the page itself. */
-export const policy = {
+const contentSecurityPolicy = {
   useDefaults: false,
   directives: {
     defaultSrc: ["'none'"],
@@ -72,18 +73,15 @@ function readPage(): ReadonlyMap<string, Asset> {
 /** Routes of the page and all that it loads. They tell no secret: anybody may ask them. */
 export function servePage(app: FastifyInstance): void {
   const assets = readPage()
-  const options = {
-    schema: { hide: true },
-    config: { open: true },
-    helmet: { contentSecurityPolicy: policy },
-  }
+  const options = { schema: { hide: true }, config: { open: true } }
+  const headers = securityHeaders({ contentSecurityPolicy })
   const index = assets.get('index.html') as Asset
   for (const name of pages) {
     app.get(`/${name}`, options, (request, reply) => {
       // Mounted at a prefix, the page is at the folder: what it loads lies beside it.
       const [path = ''] = request.url.split('?', 1)
       if (name === '' && !path.endsWith('/')) return reply.redirect(`${path}/`)
-      return send(request, reply, index, 'no-cache')
+      return send(request, reply.headers(headers), index, 'no-cache')
     })
   }
   for (const [path, asset] of assets) {
@@ -91,7 +89,12 @@ export function servePage(app: FastifyInstance): void {
     // what vite named has a hash of its content in its name
     const forever = path.startsWith('assets/')
     app.get(`/${path}`, options, (request, reply) =>
-      send(request, reply, asset, forever ? 'public, max-age=31536000, immutable' : 'no-cache'),
+      send(
+        request,
+        reply.headers(headers),
+        asset,
+        forever ? 'public, max-age=31536000, immutable' : 'no-cache',
+      ),
     )
   }
 }
