@@ -100,6 +100,11 @@ function convolution(step: Step, input: Step, taps: Tap[], bias: number, value: 
         : `${count}: for each of ${channels.length} maps of ${input.name} the window times its filter, added up, plus the bias. Map ${strongest} counts most:`,
     ),
   )
+  const parts =
+    sums.length > 6
+      ? `Σ of ${sums.length} sums ${number(sums.reduce((a, b) => a + b, 0))}`
+      : sums.map(number).join(' + ')
+  nodes.push(formula(`${parts} + bias ${number(bias)} = ${number(value)}`.replaceAll('+ −', '− ')))
   if (shown.length <= MOST) {
     nodes.push(
       h(
@@ -131,11 +136,6 @@ function convolution(step: Step, input: Step, taps: Tap[], bias: number, value: 
       ),
     )
   }
-  const parts =
-    sums.length > 6
-      ? `Σ of ${sums.length} sums ${number(sums.reduce((a, b) => a + b, 0))}`
-      : sums.map(number).join(' + ')
-  nodes.push(formula(`${parts} + bias ${number(bias)} = ${number(value)}`.replaceAll('+ −', '− ')))
   return nodes
 }
 
