@@ -97,7 +97,7 @@ function convolution(step: Step, input: Step, taps: Tap[], bias: number, value: 
     text(
       channels.length === 1
         ? `${count}: the window times the filter, added up, plus the bias.`
-        : `${count}: for each of ${channels.length} maps of ${input.name} the window times its filter, added up, plus the bias. Map ${strongest} counts most:`,
+        : `${count}: for each of ${channels.length} maps of ${input.name} the window times its filter, added up, plus the bias. Below: map ${strongest}, which counts most.`,
     ),
   )
   const parts =
