@@ -9,6 +9,7 @@ const slow = [
   'docs',
   'ends',
   'evaluate',
+  'example-projects',
   'examples',
   'fuzz',
   'hand-made-graphs',
