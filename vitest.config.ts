@@ -25,6 +25,7 @@ const slow = [
 slow.push(
   'packages/server/tests/notes-browser.test.ts',
   'packages/server/tests/playground-browser.test.ts',
+  'packages/server/tests/playground.test.ts',
   'packages/server/tests/process.test.ts',
   'packages/server/tests/registry.test.ts',
 )

@@ -1,10 +1,12 @@
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { brotliDecompressSync, gunzipSync } from 'node:zlib'
 import fastify from 'fastify'
+import { activations, DigitClassifier, LeNet5, Linear, saveOnnx, Tensor } from 'kernelet'
 import { describe, expect, test } from 'vitest'
 import { createServer } from '../lib/index.ts'
 import { readSettings } from '../lib/settings.ts'
-import { atEnd, folder, saveSmall, serverOf, writeToken } from './helpers.ts'
+import { atEnd, folder, root, saveSmall, serverOf, writeToken } from './helpers.ts'
 
 const files = folder()
 saveSmall(join(files, 'small.onnx'))
@@ -50,7 +52,245 @@ describe('where there is a playground', () => {
   })
 })
 
+/** A drawing: a bar from top to bottom. */
+function bar(side = 140): Uint8Array {
+  const data = new Uint8Array(side * side)
+  for (let y = 0.2 * side; y < 0.8 * side; y++) data.fill(255, y * side + 0.46 * side, y * side + 0.54 * side)
+  return data
+}
+
+/** The header and the arrays of a body of numbers. */
+function numbersOf(body: Buffer): { head: Record<string, unknown>; arrays: Float32Array[] } {
+  const length = body.readUInt32LE(0)
+  const head = JSON.parse(body.toString('utf8', 4, 4 + length)) as { lengths: number[] }
+  const numbers = new Float32Array(new Uint8Array(body.subarray(4 + length)).buffer)
+  let at = 0
+  return { head: { ...head }, arrays: head.lengths.map((count) => numbers.subarray(at, (at += count))) }
+}
+
+/** A body of drawings to train on. */
+function samples(head: object, images: Float32Array): Buffer {
+  const json = Buffer.from(JSON.stringify(head))
+  const length = Buffer.alloc(4)
+  length.writeUInt32LE(json.length)
+  return Buffer.concat([length, json, Buffer.from(images.buffer)])
+}
+
+const octets = { 'content-type': 'application/octet-stream' }
+
+describe('looking into networks', () => {
+  const post = async (query: string, payload: Uint8Array, app?: Awaited<ReturnType<typeof serverOf>>) =>
+    (app ?? (await serverOf({ model }))).inject({
+      method: 'POST',
+      url: `/playground/activations?${query}`,
+      headers: octets,
+      payload: Buffer.from(payload),
+    })
+
+  test('gives the values of activations and of run, to the bit', async () => {
+    const app = await serverOf({ model })
+    const { steps } = (await app.inject('/playground/model')).json()
+    const { head, arrays } = numbersOf(
+      (await post('width=140&height=140&occlusion=1', bar(), app)).rawPayload,
+    )
+    const network = LeNet5.pretrained()
+    const [probabilities, input] = arrays as [Float32Array, Float32Array]
+    const expected = activations(network, new Tensor(input.slice(), [1, 1, 28, 28]))
+    for (const [k, { name }] of steps.entries()) expect(arrays[k + 1]).toEqual(expected.get(name)?.data)
+    const digits = DigitClassifier.load()
+    const classified = digits.classify({ data: bar(), width: 140, height: 140, channels: 1 })
+    expect(probabilities.indexOf(Math.max(...probabilities))).toBe(classified.digit)
+    expect(Math.max(...probabilities)).toBeCloseTo(classified.confidence, 5)
+    const heat = arrays.at(-1) as Float32Array
+    expect(head.heat).toEqual({ side: 28 })
+    // what lies beside the bar does not matter
+    expect(Math.abs(heat[0] ?? 1)).toBeLessThan(1e-3)
+    expect(Math.max(...heat)).toBeGreaterThan(0.01)
+  })
+
+  test('of the server: a small model, whose drawing is made smaller, and its weights', async () => {
+    const app = await serverOf({ model })
+    expect((await app.inject('/playground/models')).json().map(({ id }: { id: string }) => id)).toEqual([
+      '@lenet5',
+      '@lenet5-1998',
+      'small',
+    ])
+    const network = saveSmall(join(files, 'again.onnx'))
+    const { arrays } = numbersOf((await post('model=small&width=16&height=16', bar(16), app)).rawPayload)
+    const [, input, conv] = arrays
+    expect(input).toHaveLength(64)
+    const x = new Tensor((input as Float32Array).slice(), [1, 1, 8, 8])
+    expect(conv).toEqual(activations(network, x).get('conv')?.data)
+    const weights = numbersOf((await app.inject('/playground/weights?model=small')).rawPayload)
+    expect(weights.arrays[0]).toEqual(network.conv.weight.data)
+  })
+
+  test('nothing, several signs, three colours', async () => {
+    const app = await serverOf({ model })
+    const status = async (data: Uint8Array): Promise<unknown> =>
+      numbersOf((await post('width=140&height=140', data, app)).rawPayload).head.status
+    expect(await status(new Uint8Array(140 * 140))).toBe('nothing')
+    const two = bar().map((value, i) => Math.max(value, bar()[(i + 50) % 19_600] ?? 0))
+    expect(await status(two)).toBe('several')
+    expect(
+      await status(
+        Uint8Array.from({ length: 3 * 140 * 140 }, (_, i) => 255 - (bar()[Math.floor(i / 3)] ?? 0)),
+      ),
+    ).toBe('ready')
+  })
+
+  test.each([
+    ['width=0&height=4', 400, /width and height are from 1 to 1024/],
+    ['width=1e9&height=1e9', 400, /width and height/],
+    ['width=4&height=4', 400, /has 16 bytes, or 3 for each pixel, but 3 came/],
+    ['model=none&width=1&height=1', 404, /There is no model/],
+    ['model=@trained&width=1&height=1', 404, /Nothing has been trained yet/],
+    ['model=toString&width=1&height=1', 404, /There is no model/],
+  ] as const)('%s is refused', async (query, status, error) => {
+    const answer = await post(query, new Uint8Array(3))
+    expect([answer.statusCode, answer.json().error]).toEqual([status, expect.stringMatching(error)])
+  })
+
+  test('a model that takes no picture says so', async () => {
+    const path = join(files, 'vector.onnx')
+    saveOnnx(new Linear(4, 2), path, { inputShape: [4] })
+    const app = await serverOf({ model: { vector: path } })
+    const answer = await app.inject('/playground/model?model=vector')
+    expect([answer.statusCode, answer.json().error]).toEqual([
+      415,
+      expect.stringContaining('Only networks of one picture'),
+    ])
+  })
+
+  test('a page of another site cannot ask', async () => {
+    const app = await serverOf({ model })
+    for (const site of ['cross-site', 'same-site']) {
+      const answer = await app.inject({ url: '/playground/models', headers: { 'sec-fetch-site': site } })
+      expect(answer.statusCode).toBe(403)
+    }
+    const own = await app.inject({ url: '/playground/models', headers: { 'sec-fetch-site': 'same-origin' } })
+    expect(own.statusCode).toBe(200)
+  })
+})
+
+describe('training', () => {
+  const train = (
+    app: Awaited<ReturnType<typeof serverOf>>,
+    query: string,
+    payload: Buffer = Buffer.alloc(0),
+  ) => app.inject({ method: 'POST', url: `/playground/train?${query}`, headers: octets, payload })
+  const two = { labels: [0, 1], classes: ['a', 'b'] }
+
+  test('on MNIST where its folder is named', async () => {
+    const folderOf = join(files, 'mnist')
+    mkdirSync(folderOf)
+    const idx = (shape: number[], data: Uint8Array): Buffer => {
+      const head = Buffer.alloc(4 + 4 * shape.length)
+      head.writeUInt32BE(0x0800 + shape.length)
+      for (const [k, size] of shape.entries()) head.writeUInt32BE(size, 4 + 4 * k)
+      return Buffer.concat([head, data])
+    }
+    for (const part of ['train', 't10k']) {
+      const images = Uint8Array.from({ length: 70 * 784 }, (_, i) => (Math.floor(i / 784) % 10) * 25)
+      writeFileSync(join(folderOf, `${part}-images-idx3-ubyte`), idx([70, 28, 28], images))
+      writeFileSync(
+        join(folderOf, `${part}-labels-idx1-ubyte`),
+        idx(
+          [70],
+          Uint8Array.from({ length: 70 }, (_, i) => i % 10),
+        ),
+      )
+    }
+    const app = fastify()
+    await app.register(createServer({ model, playground: true, mnist: folderOf }))
+    const address = await app.listen({ port: 0 })
+    atEnd(() => app.close())
+    expect(await (await fetch(`${address}/playground/training`)).json()).toMatchObject({
+      allowed: true,
+      mnist: true,
+    })
+    const controller = new AbortController()
+    const response = await fetch(`${address}/playground/train?task=mnist`, {
+      method: 'POST',
+      signal: controller.signal,
+    })
+    let text = ''
+    for await (const chunk of response.body ?? []) {
+      text += Buffer.from(chunk).toString()
+      if (text.includes('"unseen","step"')) break
+    }
+    controller.abort()
+    expect(text).toContain('"images":70')
+    // a run whose watcher is gone can be taken up again
+    const { id } = JSON.parse(text.split('\n')[0] ?? '') as { id: number }
+    const resume = (): Promise<Response> =>
+      fetch(`${address}/playground/train/resume?id=${id}`, { method: 'POST' })
+    let again = await resume()
+    // the step under way was not done yet
+    for (let tries = 0; again.status === 503 && tries < 50; tries++) {
+      await new Promise((resolve) => setTimeout(resolve, 100))
+      again = await resume()
+    }
+    expect(again.status).toBe(200)
+    // and does not keep the server from ending
+    const [rest] = await Promise.all([again.text(), app.close()])
+    expect(rest).toContain('The server ends')
+  })
+
+  test.each([
+    ['task=nothing', Buffer.alloc(0), /task is one of/],
+    ['task=mnist', Buffer.alloc(0), /--mnist DIR/],
+    ['task=drawings', Buffer.alloc(0), /begins with the length of a header/],
+    ['task=drawings', Buffer.from([255, 255, 255, 255, 1]), /begins with the length/],
+    ['task=drawings', samples({ ...two, classes: ['a'] }, new Float32Array(2 * 784)), /classes are/],
+    ['task=drawings', samples({ ...two, labels: [0, 2] }, new Float32Array(2 * 784)), /labels are/],
+    ['task=drawings', samples(two, new Float32Array(784)), /2 drawings have 6272 bytes, but 3136 came/],
+    ['task=drawings', samples(two, new Float32Array(2 * 784).fill(Number.NaN)), /no numbers/],
+  ] as const)('%s, badly asked for, is refused', async (query, payload, error) => {
+    const answer = await train(await serverOf({ model }), query, payload)
+    expect([answer.statusCode, answer.json().error]).toEqual([400, expect.stringMatching(error)])
+  })
+
+  test('a run that is gone, a folder without MNIST, a server of several processes', async () => {
+    const app = await serverOf({ model, mnist: join(files, 'nowhere') })
+    const gone = await app.inject({ method: 'POST', url: '/playground/train/resume?id=7' })
+    expect([gone.statusCode, gone.json().error]).toEqual([404, 'That run is gone; begin another'])
+    const lines = (await train(app, 'task=mnist')).body.trim().split('\n')
+    expect(JSON.parse(lines.at(-1) ?? '')).toMatchObject({
+      kind: 'end',
+      why: 'failed',
+      message: expect.stringContaining('nowhere'),
+    })
+    const several = await serverOf({ model, workers: 2 })
+    expect((await several.inject('/playground/training')).json()).toMatchObject({ allowed: false })
+    expect((await train(several, 'task=vanishing')).statusCode).toBe(403)
+  })
+
+  test('wants the token where there is one', async () => {
+    const app = await serverOf({ model, tokenFile: writeToken(join(files, 'tokens'), 'secret') })
+    expect((await train(app, 'task=vanishing')).statusCode).toBe(401)
+  })
+})
+
 describe('the page', () => {
+  test('comes in less than 200 kB, compressed, all of it', async () => {
+    const app = await serverOf({ model })
+    const folderOf = join(root, 'packages/server/dist/playground/page')
+    let bytes = 0
+    for (const entry of readdirSync(folderOf, { recursive: true, withFileTypes: true })) {
+      if (!entry.isFile()) continue
+      const path = join(entry.parentPath, entry.name).slice(folderOf.length).replaceAll('\\', '/')
+      const answer = await app.inject({
+        url: path === '/index.html' ? '/' : path,
+        headers: { 'accept-encoding': 'br' },
+      })
+      expect([path, answer.statusCode]).toEqual([path, 200])
+      bytes += answer.rawPayload.length
+    }
+    expect(bytes).toBeGreaterThan(20_000)
+    expect(bytes).toBeLessThan(200_000)
+  })
+
   test('loads nothing from elsewhere, and no script of its own text', async () => {
     const app = await serverOf({ model })
     const { body, headers } = await app.inject('/')

@@ -18,7 +18,8 @@ export async function playground(app: FastifyInstance, core: Core): Promise<void
       done(new RequestError('forbidden', 'The playground answers its own page only'))
     })
     const training = new Training()
-    below.addHook('onClose', () => training.close())
+    // before the server waits for its connections: the one that tells of a run is open until that ends
+    below.addHook('preClose', () => training.close())
     inspection(below, core, training)
     trainingRoutes(below, core, training)
     notes(below)

@@ -97,9 +97,14 @@ function convolution(step: Step, input: Step, taps: Tap[], bias: number, value: 
     text(
       channels.length === 1
         ? `${count}: the window times the filter, added up, plus the bias.`
-        : `${count}: for each of ${channels.length} maps of ${input.name} the window times its filter, added up, plus the bias. Map ${strongest} counts most:`,
+        : `${count}: for each of ${channels.length} maps of ${input.name} the window times its filter, added up, plus the bias. Below: map ${strongest}, which counts most.`,
     ),
   )
+  const parts =
+    sums.length > 6
+      ? `Σ of ${sums.length} sums ${number(sums.reduce((a, b) => a + b, 0))}`
+      : sums.map(number).join(' + ')
+  nodes.push(formula(`${parts} + bias ${number(bias)} = ${number(value)}`.replaceAll('+ −', '− ')))
   if (shown.length <= MOST) {
     nodes.push(
       h(
@@ -131,11 +136,6 @@ function convolution(step: Step, input: Step, taps: Tap[], bias: number, value: 
       ),
     )
   }
-  const parts =
-    sums.length > 6
-      ? `Σ of ${sums.length} sums ${number(sums.reduce((a, b) => a + b, 0))}`
-      : sums.map(number).join(' + ')
-  nodes.push(formula(`${parts} + bias ${number(bias)} = ${number(value)}`.replaceAll('+ −', '− ')))
   return nodes
 }
 

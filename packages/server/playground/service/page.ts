@@ -10,6 +10,8 @@ import { mean, parseMetrics, quantile, type Sample, total } from './metrics.ts'
 /** Milliseconds between two looks, and how many are kept. */
 const EVERY = 1000
 const KEPT = 180
+/** Milliseconds between two looks of Node at its event loop, which it counts as delay. */
+const RESOLUTION = 10
 
 const milliseconds = (seconds: number | null): number | null => (seconds === null ? null : 1000 * seconds)
 const short = (value: number): string => String(Number(value.toPrecision(3)))
@@ -111,7 +113,7 @@ export const page: Page = {
           milliseconds(quantile(old, samples, 'kernelet_request_seconds', 0.5)),
           milliseconds(quantile(old, samples, 'kernelet_request_seconds', 0.99)),
           mean(old, samples, 'kernelet_batch_images'),
-          milliseconds(total(samples, 'nodejs_eventloop_lag_p99_seconds')),
+          Math.max(0, (milliseconds(total(samples, 'nodejs_eventloop_lag_p99_seconds')) ?? 0) - RESOLUTION),
         ]
         for (const [k, value] of now.entries()) {
           lists[k]?.push(value)

@@ -51,25 +51,28 @@ function stream(
     // JSON has no NaN and no infinite numbers
     lines.push(`${JSON.stringify(line)}\n`)
   }
-  let id = 0
-  id = begin({
+  const watcher: Watcher = {
     report(report) {
       write(report)
       if (report.kind === 'end') lines.push(null)
       else if (core.draining) {
-        training.stop(id)
+        training.stop(watcher)
         write({ kind: 'end', why: 'failed', message: 'The server ends' })
         lines.push(null)
       }
     },
-  })
+  }
+  const id = begin(watcher)
   write({ kind: 'run', id })
   reply.raw.on('close', () => {
-    // whoever watched is gone before the end
-    if (!lines.readableEnded) training.stop(id)
+    // where it has ended, this does nothing
+    training.stop(watcher)
   })
   request.log.info({ run: id }, 'training')
-  return reply.headers({ 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' }).send(lines)
+  // a server that ends waits for no connection that a run leaves idle
+  return reply
+    .headers({ 'content-type': 'application/x-ndjson', 'cache-control': 'no-store', connection: 'close' })
+    .send(lines)
 }
 
 function requestOf({ query, body }: FastifyRequest, mnist: string | undefined): TaskRequest {

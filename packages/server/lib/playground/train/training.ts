@@ -89,9 +89,9 @@ export class Training {
     order(run, { kind: 'go', milliseconds: LONGEST })
   }
 
-  /** After the step under way; the run can be resumed. Nobody is told any more. */
-  stop(id: number): void {
-    if (this.#run?.id !== id) return
+  /** Ends the run that somebody watched after the step under way; it can be resumed. Nobody is told any more. */
+  stop(watcher: Watcher): void {
+    if (this.#run?.watcher !== watcher) return
     this.#run.watcher = { report: () => undefined }
     this.#run.stopping = true
     order(this.#run, { kind: 'stop' })
@@ -103,9 +103,12 @@ export class Training {
     throw new RequestError('not_found', 'Nothing has been trained yet')
   }
 
+  /** Ends the run that there is, and tells who watches. */
   async close(): Promise<void> {
     const run = this.#run
     this.#run = undefined
+    run?.watcher?.report({ kind: 'end', why: 'failed', message: 'The server ends' })
+    if (run) run.watcher = undefined
     clearTimeout(run?.forget)
     await run?.thread.terminate()
   }
