@@ -24,7 +24,7 @@ const types: Readonly<Record<string, string>> = {
 }
 
 /** Nothing from elsewhere, and no script or style in the page itself. */
-const policy = {
+const contentSecurityPolicy = {
   useDefaults: false,
   directives: {
     defaultSrc: ["'none'"],
@@ -37,8 +37,6 @@ const policy = {
     frameAncestors: ["'none'"],
   },
 }
-
-const security = securityHeaders({ contentSecurityPolicy: policy })
 
 /** A file, and what it is in the encodings it was asked for in. */
 interface Asset {
@@ -75,17 +73,15 @@ function readPage(): ReadonlyMap<string, Asset> {
 /** Routes of the page and all that it loads. They tell no secret: anybody may ask them. */
 export function servePage(app: FastifyInstance): void {
   const assets = readPage()
-  const options = {
-    schema: { hide: true },
-    config: { open: true },
-  }
+  const options = { schema: { hide: true }, config: { open: true } }
+  const headers = securityHeaders({ contentSecurityPolicy })
   const index = assets.get('index.html') as Asset
   for (const name of pages) {
     app.get(`/${name}`, options, (request, reply) => {
       // Mounted at a prefix, the page is at the folder: what it loads lies beside it.
       const [path = ''] = request.url.split('?', 1)
       if (name === '' && !path.endsWith('/')) return reply.redirect(`${path}/`)
-      return send(request, reply, index, 'no-cache')
+      return send(request, reply.headers(headers), index, 'no-cache')
     })
   }
   for (const [path, asset] of assets) {
@@ -93,7 +89,12 @@ export function servePage(app: FastifyInstance): void {
     // what vite named has a hash of its content in its name
     const forever = path.startsWith('assets/')
     app.get(`/${path}`, options, (request, reply) =>
-      send(request, reply, asset, forever ? 'public, max-age=31536000, immutable' : 'no-cache'),
+      send(
+        request,
+        reply.headers(headers),
+        asset,
+        forever ? 'public, max-age=31536000, immutable' : 'no-cache',
+      ),
     )
   }
 }
@@ -104,12 +105,7 @@ async function send(
   asset: Asset,
   caching: string,
 ): Promise<Buffer> {
-  reply.headers({
-    ...security,
-    'content-type': asset.type,
-    'cache-control': caching,
-    vary: 'Accept-Encoding',
-  })
+  reply.headers({ 'content-type': asset.type, 'cache-control': caching, vary: 'Accept-Encoding' })
   const accepted = String(request.headers['accept-encoding'] ?? '')
   const encoding = Object.keys(compress).find((one) =>
     new RegExp(`\\b${one}\\b(?!;q=0(\\.0*)?\\b)`).test(accepted),
