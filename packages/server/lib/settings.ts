@@ -53,7 +53,7 @@ export const SettingsSchema = Type.Object(
     playground: Type.Optional(
       Type.Boolean({
         description:
-          'the page at / that draws and trains; default: where only this machine can ask. --no-playground',
+          'the page at / that draws and trains; default: for this machine only. --no-playground',
       }),
     ),
     mnist: Type.Optional(text('folder of the MNIST files, for the playground to train on', 'DIR')),
