@@ -52,8 +52,7 @@ export const SettingsSchema = Type.Object(
     watch: flag('load model files anew when they are replaced'),
     playground: Type.Optional(
       Type.Boolean({
-        description:
-          'the page at / that draws and trains; default: where only this machine can ask. --no-playground',
+        description: 'the page at / that draws and trains; default: for this machine only. --no-playground',
       }),
     ),
     mnist: Type.Optional(text('folder of the MNIST files, for the playground to train on', 'DIR')),
