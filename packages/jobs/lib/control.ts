@@ -38,8 +38,9 @@ export async function statusOf(redis: Redis, prefix: string, id: string): Promis
   const report = state === 'done' || state === 'incomplete' ? await reportOf(spec) : null
   const setAside = report?.setAside.length ?? counts?.ignored ?? 0
   // Chunks whose parts were there before are not in the queue.
-  const open = state === 'running' ? (job ? left + setAside : spec.chunks) : setAside
-  const done = state === 'running' || report ? spec.chunks - open : 0
+  const open = left + setAside
+  const ended = state === 'done' || report !== null
+  const done = job || ended ? spec.chunks - open : await partsThere(spec, run)
   const workers = await queue.getWorkersCount().catch(() => 0)
   return {
     id,
@@ -54,6 +55,15 @@ export async function statusOf(redis: Redis, prefix: string, id: string): Promis
     workers,
     notes: await board.notes(id),
     report,
+  }
+}
+
+/** Chunks that are done of a job that is not in the queue. */
+async function partsThere(spec: Spec, run: number): Promise<number> {
+  try {
+    return spec.chunks - (await missingAt(spec, await openStore(spec.out), run)).length
+  } catch {
+    return 0
   }
 }
 

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll } from 'vitest'
+import { afterAll, vi } from 'vitest'
 import { root, writePictures } from '../bench/pictures.mjs'
 import { begin, installed, type Options, type OwnRedis, startRedis } from '../bench/redis.mjs'
 
@@ -13,6 +13,9 @@ export { root }
 /** Tests that need a redis-server are skipped, with a message, where there is none. */
 export const noRedis = !installed
 if (noRedis) console.warn('skipped: redis-server is not installed (Debian: apt install redis-server)')
+
+// they start processes, which starve where the machine is busy
+vi.setConfig({ testTimeout: 90_000 })
 
 const ends: (() => unknown)[] = []
 afterAll(async () => {

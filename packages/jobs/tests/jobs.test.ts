@@ -76,14 +76,20 @@ describe.skipIf(noRedis)('a job', async () => {
     const [whole, out] = [folder(), folder()]
     await submit(path, '--out', whole, '--chunk', '7')
     await once(work(url, ['--until-done']).child, 'exit')
-    const { id } = await submit(path, '--out', out, '--chunk', '7')
+    const { id } = await submit(path, '--out', out, '--chunk', '1')
     const worker = work(url, ['--concurrency', '1'])
     await until('a few parts', () => {
       const parts = readdirSync(out).find((name) => name.startsWith('parts-'))
       return parts !== undefined && readdirSync(join(out, parts)).length >= 3
     })
+    // so that it does not come to its end before it is cancelled
+    worker.child.kill('SIGSTOP')
     expect((await command(url, ['cancel', id])).stdout).toMatch(/cancelled/)
-    expect((await status(id)).state).toBe('cancelled')
+    const { state, chunksDone } = await status(id)
+    expect(state).toBe('cancelled')
+    expect(chunksDone).toBeGreaterThanOrEqual(3)
+    expect(chunksDone).toBeLessThan(231)
+    worker.child.kill('SIGCONT')
     expect(existsSync(join(out, 'results.ndjson'))).toBe(false)
     expect((await command(url, ['retry', id, '--wait'])).status).toBe(0)
     worker.child.kill('SIGTERM')
