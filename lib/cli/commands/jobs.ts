@@ -8,7 +8,7 @@ interface Jobs {
 }
 
 export const command: Command = {
-  summary: 'pictures in bulk on any number of machines, by BullMQ on Redis (@kernelet/jobs)',
+  summary: 'pictures in bulk, on any number of machines (@kernelet/jobs)',
   usage: 'submit|work|status|cancel|retry [options]',
   description: 'This is a package of its own: npm i @kernelet/jobs. Then --help lists its commands.',
   options: {},

@@ -178,16 +178,38 @@ export class Values {
 
 /** @param name of a command; undefined: all of them */
 export function help(name?: Name): string {
-  if (name === undefined) {
-    const lines = Object.values(commands).map(({ usage }) => `  kernelet jobs ${usage}`)
-    return `Usage:\n${lines.join('\n')}\n\nPictures in bulk, on any number of machines, by BullMQ on Redis. --help with each.`
-  }
-  const { usage, about, options } = commands[name]
-  const lines = Object.entries(options as Record<string, Option>).map(
-    ([key, { value, help: text, number: range }]) => {
-      const left = `  --${key}${value === undefined ? '' : ` ${value}`}`
-      return `${left.padEnd(22)}  ${text}${range?.[2] === undefined ? '' : ` (${range[2]})`}`
-    },
+  const usage = name === undefined ? `${Object.keys(commands).join('|')} [options]` : commands[name].usage
+  const about =
+    name === undefined
+      ? 'Pictures in bulk, on any number of machines, by BullMQ on Redis. --help with each command has its options.'
+      : commands[name].about
+  const options: Record<string, Option> = name === undefined ? redis : commands[name].options
+  const lines = Object.entries(options).map(([key, { value, help: text, number: range }]) =>
+    optionLine(
+      `--${key}${value === undefined ? '' : ` ${value}`}`,
+      `${text}${range?.[2] === undefined ? '' : ` (${range[2]})`}`,
+    ),
   )
-  return `Usage: kernelet jobs ${usage}\n\n${about}\n\n${lines.join('\n')}`
+  const examples = [
+    'kernelet jobs submit scans --out results',
+    'kernelet jobs work',
+    'kernelet jobs status --json',
+  ]
+  return [
+    `Usage: kernelet jobs ${usage}`,
+    about,
+    `Options:\n${[...lines, optionLine('-h, --help', 'this text')].join('\n')}`,
+    `Examples:\n${examples.map((line) => `  ${line}`).join('\n')}`,
+  ].join('\n\n')
+}
+
+/** Text that is too long for a line goes on below itself. */
+function optionLine(left: string, text: string): string {
+  const lines = ['']
+  for (const word of text.split(' ')) {
+    const last = lines.length - 1
+    if (`${lines[last]} ${word}`.length > 82) lines.push(word)
+    else lines[last] = `${lines[last]} ${word}`.trimStart()
+  }
+  return `  ${left.padEnd(22)}  ${lines.join(`\n${' '.repeat(26)}`)}`
 }
