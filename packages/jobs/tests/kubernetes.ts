@@ -27,7 +27,7 @@ const places: Record<string, string> = {
 }
 
 /**
- * What is used of KServe and kustomize, whose schemas are in no package: the fields by their Go types (ServingRuntimeSpec
+ * What is used of KServe and kustomize, whose schemas are in no package: the fields that are used (ServingRuntimeSpec
  * of v1alpha1, ModelSpec of v1beta1), containers as Kubernetes has them.
  */
 const others = `
