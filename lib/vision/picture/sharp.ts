@@ -20,9 +20,12 @@ export interface SharpPicture {
   }>
 }
 
-/** Rejects where it is not installed, which `isAbsent` tells from one that is broken. */
-export async function loadSharp(): Promise<Sharp> {
-  const packageName: string = 'sharp'
+/**
+ * Rejects where it is not installed, which `isAbsent` tells from one that is broken.
+ *
+ * @param packageName a variable: bundlers follow an import of a name, and fail where it is not installed
+ */
+export async function loadSharp(packageName = 'sharp'): Promise<Sharp> {
   return ((await import(packageName)) as { default: Sharp }).default
 }
 
