@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 
 /** Tests that start processes on the built dist/, or run for seconds: they starve where the machine is busy. */
@@ -38,6 +39,8 @@ export default defineConfig({
   test: {
     // A process a worker: a crash in native code ends that one file, not the run.
     pool: 'forks',
+    // Servers, browsers and killed workers are mostly waited for.
+    maxWorkers: availableParallelism() + 1,
     testTimeout: 30_000,
     hookTimeout: 60_000,
     teardownTimeout: 10_000,
