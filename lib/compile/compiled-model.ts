@@ -4,7 +4,7 @@ import type { NativePlan, StepDescription } from '../backend/backend.ts'
 import { type Graph, graphShapes, trace } from '../graph/graph.ts'
 import type { Model } from '../graph/model.ts'
 import { attached, toNative } from '../graph/operation.ts'
-import { Summary } from '../graph/summary.ts'
+import { totals } from '../graph/summary.ts'
 import { zeros } from '../tensor/allocate.ts'
 import { checkShape, elements, formatShape, looksLikeNhwc, sameShape, size } from '../tensor/shape.ts'
 import { noData, received, Tensor } from '../tensor/tensor.ts'
@@ -166,8 +166,7 @@ export class CompiledModel {
     if ('plans' in of) return
     const graph = of
     const ranges = rangesOf(graph, options)
-    const { macs, parameters } = new Summary(graph)
-    this.#counts = { macs, parameters }
+    this.#counts = totals(graph)
     const nodes = graph.nodes.map((node) => toNative(node, node.name, node.inputs, node.shape))
     // not performance.now(): Node loads perf_hooks for it
     const begin = process.hrtime.bigint()

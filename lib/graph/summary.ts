@@ -93,14 +93,37 @@ function isLayer(node: GraphNode): boolean {
   return !isConstant(node) || node.weight instanceof Parameter
 }
 
+/** Parameters and multiply-adds of all layers, as a Summary has them, without the layers. */
+export function totals({ nodes }: Graph): { parameters: number; macs: number } {
+  const counted = new Set<Tensor>()
+  let parameters = 0
+  let macs = 0
+  for (let i = 1; i < nodes.length; i++) {
+    const node = nodes[i] as GraphNode
+    if (!isLayer(node)) continue
+    parameters += parametersOf(node, counted)
+    macs += countMacs(node, node.shape)
+  }
+  return { parameters, macs }
+}
+
+/** Those that are not in `counted`, where they are put. */
+function parametersOf(node: GraphNode, counted: Set<Tensor>): number {
+  let sum = 0
+  for (const tensor of [node.weight, node.bias]) {
+    if (tensor === undefined || counted.has(tensor)) continue
+    counted.add(tensor)
+    sum += countParameters(tensor)
+  }
+  return node.counts?.parameters ?? sum
+}
+
 function summarise(node: GraphNode, counted: Set<Tensor>): LayerSummary {
-  const fresh = [node.weight, node.bias].flatMap((tensor) => (tensor && !counted.has(tensor) ? [tensor] : []))
-  for (const tensor of fresh) counted.add(tensor)
   return {
     name: node.name,
     type: title(node, node.shape),
     outputShape: [...node.shape],
-    parameters: node.counts?.parameters ?? fresh.reduce((sum, tensor) => sum + countParameters(tensor), 0),
+    parameters: parametersOf(node, counted),
     macs: countMacs(node, node.shape),
     connections: countConnections(node, node.shape),
   }
