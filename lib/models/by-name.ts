@@ -1,6 +1,7 @@
 /** The networks that a weight file names in its metadata (`model`), and what is read from such a file. */
 
-import { loadSafetensors, readSafetensors } from '../formats/safetensors.ts'
+import { viewTensors } from '../formats/dtype.ts'
+import { readSafetensors } from '../formats/safetensors.ts'
 import { withoutInit } from '../nn/init.ts'
 import type { Module } from '../nn/module.ts'
 import { KerneletError } from '../util/errors.ts'
@@ -35,8 +36,8 @@ export interface NamedModelFile {
  *   those of the model; otherwise as `loadSafetensors`
  */
 export function loadNamedModel(file: FileSource, given?: string): NamedModelFile {
-  const { metadata } = readSafetensors(file)
-  const weights = loadSafetensors(file)
+  const { tensors, metadata } = readSafetensors(file)
+  const weights = viewTensors(tensors)
   // Checkpoints are weight files with more in them.
   for (const key of weights.keys()) if (key.startsWith('@')) weights.delete(key)
   const name = given ?? metadata.get('model') ?? 'lenet5'

@@ -1,26 +1,9 @@
 /** What the server tells of a network, and of its values for a drawing. */
 
-export interface Step {
-  name: string
-  op: string
-  inputs: number[]
-  shape: number[]
-  shown: number
-  window?: { kernelSize: number[]; stride: number[]; padding: number[]; dilation: number[] }
-  groups?: number
-  weight?: number[]
-  table?: number[][]
-}
+import type { NetworkInfo, StepInfo } from '../../lib/playground/inspect/info.ts'
 
-export interface NetworkInfo {
-  steps: Step[]
-  labels: string[]
-  input: { shape: number[]; fit: string; colour: string }
-  parameters: number
-  macs: number
-  connections: number
-  outputs: 'scores' | 'probabilities'
-}
+export type { NetworkInfo }
+export type Step = StepInfo
 
 export interface Weights {
   weight: Float32Array

@@ -6,7 +6,7 @@ import { askJson } from '../api.ts'
 import { Chart } from '../chart.ts'
 import { button, h } from '../dom.ts'
 import type { Page } from '../page.ts'
-import { bodyOf, follow, type Report } from './run.ts'
+import { bodyOf, follow, type Report } from './follow.ts'
 import { Samples } from './samples.ts'
 
 type Task = 'drawings' | 'mnist' | 'vanishing' | 'exploding'

@@ -4,7 +4,7 @@ import { pixelsOf } from '../draw/maps.ts'
 import { activationsOf } from '../draw/network.ts'
 import { Pad, snapshotOf } from '../draw/pad.ts'
 import { exampleOf } from '../draw/strokes.ts'
-import type { Sample } from './run.ts'
+import type { Sample } from './follow.ts'
 
 /** Drawings of each digit that a click adds. */
 const EXAMPLES = 10

@@ -10,6 +10,7 @@ import {
   trace,
 } from 'kernelet'
 import { body } from './body.ts'
+import type { NetworkInfo, StepInfo } from './info.ts'
 import { type Drawing, prepare } from './prepare.ts'
 import type { Opened } from './sources.ts'
 
@@ -19,35 +20,6 @@ const MOST = 500_000
 const PATIENCE = 400
 /** Positions along a side that are covered in turn, at most. */
 const FINEST = 28
-
-/** A step of a network, as the page draws it. */
-export interface StepInfo {
-  name: string
-  op: string
-  /** Indices of the steps whose values it takes. */
-  inputs: number[]
-  /** Of one image. */
-  shape: number[]
-  /** How many of its channels answers carry. */
-  shown: number
-  window?: { kernelSize: number[]; stride: number[]; padding: number[]; dilation: number[] }
-  groups?: number
-  /** Shape of the weight, where it has one. */
-  weight?: readonly number[]
-  /** For each output channel the input channels it sees, where that is not all. */
-  table?: readonly (readonly number[])[]
-}
-
-export interface NetworkInfo {
-  steps: StepInfo[]
-  labels: readonly string[]
-  input: { shape: readonly number[]; fit: string; colour: string }
-  parameters: number
-  macs: number
-  connections: number
-  /** What the last step's values are: scores for softmax, or probabilities already. */
-  outputs: 'scores' | 'probabilities'
-}
 
 export class Network {
   readonly info: NetworkInfo

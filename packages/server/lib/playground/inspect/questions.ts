@@ -1,7 +1,8 @@
 /** Questions about a network that a thread answers, and the thread's part of it. */
 import { parentPort } from 'node:worker_threads'
 import { KerneletError } from 'kernelet'
-import type { Network, NetworkInfo } from './network.ts'
+import type { NetworkInfo } from './info.ts'
+import type { Network } from './network.ts'
 import type { Drawing } from './prepare.ts'
 
 /** Which network, and what changes when its file does. */

@@ -4,32 +4,8 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { DivergedError, KerneletError, Tensor } from 'kernelet'
 import { Network } from '../inspect/network.ts'
 import { answerWith, type FromMain } from '../inspect/questions.ts'
+import type { TrainingReport } from './report.ts'
 import { makeTask, type Task, type TaskRequest } from './tasks.ts'
-
-/** What the thread tells. */
-export type TrainingReport =
-  | {
-      kind: 'begin'
-      images: number
-      unseen: number
-      classes: readonly string[]
-      layers: string[]
-      steps: number
-    }
-  | {
-      kind: 'steps'
-      step: number
-      /** Milliseconds that training has taken. */
-      elapsed: number
-      /** Means since the last report. */
-      loss: number
-      accuracy: number
-      /** Of the last step: over all weights before clipping, and by layer. */
-      gradientNorm: number
-      layers: number[]
-    }
-  | { kind: 'unseen'; step: number; accuracy: number; loss: number }
-  | { kind: 'end'; why: 'done' | 'time' | 'stopped' | 'diverged' | 'failed'; message: string }
 
 /** Go on for so many milliseconds, or stop. */
 export type TrainingOrder = { kind: 'go'; milliseconds: number } | { kind: 'stop' }

@@ -3,8 +3,9 @@ import { Worker } from 'node:worker_threads'
 import { RequestError } from '../../errors.ts'
 import { Asked, threadFile } from '../inspect/inspector.ts'
 import type { Answer, Question } from '../inspect/questions.ts'
+import type { TrainingReport } from './report.ts'
 import type { TaskRequest } from './tasks.ts'
-import type { TrainingOrder, TrainingReport } from './thread.ts'
+import type { TrainingOrder } from './thread.ts'
 
 /** Milliseconds that a run may take before somebody asks for more. */
 export const LONGEST = 60_000

@@ -1,20 +1,8 @@
 /** A run of training on the server, told of line by line; leaving off the lines stops it. */
+import type { TrainingReport } from '../../lib/playground/train/report.ts'
 import { ask } from '../api.ts'
 
-export type Report =
-  | { kind: 'run'; id: number }
-  | { kind: 'begin'; images: number; unseen: number; classes: string[]; layers: string[]; steps: number }
-  | {
-      kind: 'steps'
-      step: number
-      elapsed: number
-      loss: number
-      accuracy: number
-      gradientNorm: number
-      layers: number[]
-    }
-  | { kind: 'unseen'; step: number; accuracy: number; loss: number }
-  | { kind: 'end'; why: 'done' | 'time' | 'stopped' | 'diverged' | 'failed'; message: string }
+export type Report = { kind: 'run'; id: number } | TrainingReport
 
 /** A drawing as a network takes it: 784 numbers of 0 … 1. */
 export interface Sample {
