@@ -1,14 +1,14 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, vi } from 'vitest'
+import { vi } from 'vitest'
+import { atEnd, folder } from '../../../tests/at-end.ts'
 import { root, writePictures } from '../bench/pictures.mjs'
 import { begin, installed, type Options, type OwnRedis, startRedis } from '../bench/redis.mjs'
 
 import type { Store } from '../lib/store/store.ts'
 
-export { root }
+export { atEnd, folder, root }
 
 /** Tests that need a redis-server are skipped, with a message, where there is none. */
 export const noRedis = !installed
@@ -16,23 +16,6 @@ if (noRedis) console.warn('skipped: redis-server is not installed (Debian: apt i
 
 // they start processes, which starve where the machine is busy
 vi.setConfig({ testTimeout: 90_000 })
-
-const ends: (() => unknown)[] = []
-afterAll(async () => {
-  for (const end of ends.reverse()) await end()
-})
-
-/** Is done when the tests of the file have ended, whatever became of them. */
-export function atEnd(end: () => unknown): void {
-  ends.push(end)
-}
-
-/** A folder that goes when the tests of the file have ended. */
-export function folder(): string {
-  const path = mkdtempSync(join(tmpdir(), 'kernelet-jobs-'))
-  atEnd(() => rmSync(path, { recursive: true, force: true }))
-  return path
-}
 
 export async function redis(settings: string[] = []): Promise<OwnRedis> {
   const server = await startRedis(folder(), settings)

@@ -1,31 +1,14 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import fastify, { type FastifyInstance } from 'fastify'
 import { Conv2d, flatten, Linear, Module, manualSeed, maxPool2d, relu, saveOnnx, type Tensor } from 'kernelet'
-import { afterAll } from 'vitest'
+import { atEnd, folder } from '../../../tests/at-end.ts'
 import { partsOf, type Surroundings } from '../lib/server.ts'
 import { type ServerOptions, settingsOf } from '../lib/settings.ts'
 
+export { atEnd, folder }
+
 export const root: string = fileURLToPath(new URL('../../..', import.meta.url))
-
-const ends: (() => unknown)[] = []
-afterAll(async () => {
-  for (const end of ends.reverse()) await end()
-})
-
-/** Is done when the tests of the file have ended, whatever became of them. */
-export function atEnd(end: () => unknown): void {
-  ends.push(end)
-}
-
-/** A folder that goes when the tests of the file have ended. */
-export function folder(): string {
-  const path = mkdtempSync(join(tmpdir(), 'kernelet-server-'))
-  atEnd(() => rmSync(path, { recursive: true, force: true }))
-  return path
-}
 
 /** A network of 1×8×8 images and three classes. */
 export class Small extends Module {

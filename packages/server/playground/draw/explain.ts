@@ -106,33 +106,17 @@ function convolution(step: Step, input: Step, taps: Tap[], bias: number, value: 
       : sums.map(number).join(' + ')
   nodes.push(formula(`${parts} + bias ${number(bias)} = ${number(value)}`.replaceAll('+ −', '− ')))
   if (shown.length <= MOST) {
+    const of = (what: string, number: (tap: Tap) => number) => labelled(what, grid(step, shown.map(number)))
+    const sign = (text: string) => h('span', { 'aria-hidden': 'true' }, text)
     nodes.push(
       h(
         'div',
         { class: 'product' },
-        labelled(
-          'window',
-          grid(
-            step,
-            shown.map((tap) => tap.input),
-          ),
-        ),
-        h('span', { 'aria-hidden': 'true' }, '×'),
-        labelled(
-          'filter',
-          grid(
-            step,
-            shown.map((tap) => tap.weight),
-          ),
-        ),
-        h('span', { 'aria-hidden': 'true' }, '='),
-        labelled(
-          'products',
-          grid(
-            step,
-            shown.map((tap) => tap.input * tap.weight),
-          ),
-        ),
+        of('window', (tap) => tap.input),
+        sign('×'),
+        of('filter', (tap) => tap.weight),
+        sign('='),
+        of('products', (tap) => tap.input * tap.weight),
       ),
     )
   }
