@@ -101,7 +101,7 @@ describe('what an error says of a value', () => {
     for (const value of [...values, ...odd]) {
       const start = performance.now()
       expect(show(value).length).toBeLessThan(400)
-      expect(performance.now() - start).toBeLessThan(500)
+      expect(performance.now() - start).toBeLessThan(5000)
     }
     expect(show([[1, [2, [3, [4]]]]])).toBe('[[1, [2, […]]]]')
     expect(show([1, 2n, 'x', undefined])).toBe('[1, 2, "x", undefined]')

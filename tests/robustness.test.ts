@@ -162,25 +162,18 @@ test(
     const net = new Sequential(layer(), layer(), layer()).compile({ inputShape: [64, 48, 48], threads: 1 })
     const one = new Float32Array(64 * 48 * 48)
     net.run(one)
-    let start = performance.now()
+    const start = performance.now()
     net.run(one)
     const batch = new Float32Array(one.length * Math.ceil(600 / (performance.now() - start)))
-    start = performance.now()
-    net.run(batch)
-    const blocked = performance.now() - start
-    let longest = 0, last = performance.now(), ticks = 0
-    const timer = setInterval(() => {
-      const now = performance.now()
-      longest = Math.max(longest, now - last)
-      last = now
-      ticks++
-    }, 1)
+    // Turns of the loop between the call and its answer: one where the work is done on this thread, whatever the
+    // machine is busy with.
+    let turns = 0, done = false
+    const again = () => { if (!done) { turns++; setImmediate(again) } }
+    setImmediate(again)
     await net.runAsync(batch)
-    clearInterval(timer)
-    console.log(JSON.stringify({ blocked, longest, ticks }))`)
-    const { blocked, longest, ticks } = JSON.parse(output)
-    expect(ticks).toBeGreaterThan(10)
-    expect(longest).toBeLessThan(blocked / 4)
+    done = true
+    console.log(turns)`)
+    expect(Number(output)).toBeGreaterThan(100)
   },
   slow,
 )

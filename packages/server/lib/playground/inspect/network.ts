@@ -16,8 +16,8 @@ import type { Opened } from './sources.ts'
 
 /** Numbers of all maps that one answer carries, at most. */
 const MOST = 500_000
-/** Milliseconds that occlusion may compute. */
-const PATIENCE = 400
+/** Multiply-adds that occlusion may cost, but for the fewest positions: under half a second on one core. */
+const WORK = 8e9
 /** Positions along a side that are covered in turn, at most. */
 const FINEST = 28
 
@@ -65,7 +65,7 @@ export class Network {
     })
     const { result, time } = this.#timed(prepared.image)
     const probabilities = this.#probabilities(result)
-    const heat = occlusion ? this.#occlusion(prepared.image, time) : undefined
+    const heat = occlusion ? this.#occlusion(prepared.image) : undefined
     const milliseconds = { prepare: prepareTime, activations: activationsTime, run: time }
     const head = { status, boxes, milliseconds, heat: heat && { side: heat.side } }
     return body(head, [probabilities, ...arrays, ...(heat ? [heat.values] : [])])
@@ -113,19 +113,19 @@ export class Network {
 
   /**
    * How much less sure the network is of its answer when a part is covered with ground, part by part: the fall of the
-   * logarithm of its probability (Zeiler and Fergus 2014), in one batch after another.
-   *
-   * @param time of a call, in milliseconds: a slow network is asked for fewer places
+   * logarithm of its probability (Zeiler and Fergus 2014), in one batch after another. A network of much work is asked
+   * for fewer positions: by its multiply-adds and not by the clock, so that a drawing has one map.
    */
-  #occlusion(image: Float32Array, time: number): { side: number; values: Float32Array } {
+  #occlusion(image: Float32Array): { side: number; values: Float32Array } {
     const [channels = 1, height = 1, width = 1] = this.#opened.inputShape
-    const side = Math.max(4, Math.min(FINEST, height, width, Math.floor(Math.sqrt(PATIENCE / time))))
+    const finest = Math.floor(Math.sqrt(WORK / this.info.macs))
+    const side = Math.max(4, Math.min(FINEST, height, width, finest))
     const whole = this.#probabilities(this.#model.run(image).slice())
     const top = whole.indexOf(Math.max(...whole))
     const ground = this.#ground(channels)
     const values = new Float32Array(side * side)
     const reach = Math.max(2.5 * (height / 28), (0.5 * height) / side)
-    const batch = time > 0.5 ? 8 : 64
+    const batch = this.info.macs > 1e7 ? 8 : 64
     const images = new Float32Array(batch * image.length)
     for (let first = 0; first < values.length; first += batch) {
       const count = Math.min(batch, values.length - first)
