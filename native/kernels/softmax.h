@@ -3,49 +3,63 @@
 #pragma once
 
 #include "activation.h"
+#include "interleave.h"
 
 namespace kernelet {
 namespace KERNELET_ISA {
 namespace {
 
-// inner == 1: `rows` rows of n classes, lanes are classes. Maxima and sums are one chain a row, and four chains at once
-// take hardly longer than one: an addition waits four cycles for the one before it.
-template <int rows>
-KERNELET_COLD inline void softmax_rows(bool logarithm, int n, const float* src, float* dst) {
-  float best[rows], sum[rows];
-  KERNELET_UNROLL
-  for (int r = 0; r < rows; ++r) {
-    best[r] = src[static_cast<size_t>(r) * n];
-    sum[r] = 0.0f;
-  }
+// inner == 1: a row of n classes, lanes are classes. Maximum and sum are one chain: what few rows are left take.
+KERNELET_COLD inline void softmax_row(bool logarithm, int n, const float* src, float* dst) {
+  float best = src[0], sum = 0.0f;
   for (int i = 1; i < n; ++i) {
-    KERNELET_UNROLL
-    for (int r = 0; r < rows; ++r) {
-      const float x = src[static_cast<size_t>(r) * n + i];
-      if (x > best[r] || x != x) best[r] = x;
-    }
+    if (src[i] > best || src[i] != src[i]) best = src[i];
   }
   for (int i = 0; i < n; i += lanes) {
     const int count = n - i < lanes ? n - i : lanes;
-    float e[rows][lanes];
-    for (int r = 0; r < rows; ++r) {
-      const size_t at = static_cast<size_t>(r) * n + i;
-      const reg shifted = F32::sub(F32::load_first(src + at, count), F32::splat(best[r]));
-      F32::store(e[r], slow_exp(shifted));
-      F32::store_first(dst + at, logarithm ? shifted : F32::load(e[r]), count);
-    }
-    for (int j = 0; j < count; ++j) {
-      KERNELET_UNROLL
-      for (int r = 0; r < rows; ++r) sum[r] = sum[r] + e[r][j];
-    }
+    float e[lanes];
+    const reg shifted = F32::sub(F32::load_first(src + i, count), F32::splat(best));
+    F32::store(e, slow_exp(shifted));
+    F32::store_first(dst + i, logarithm ? shifted : F32::load(e), count);
+    for (int j = 0; j < count; ++j) sum = sum + e[j];
   }
-  for (int r = 0; r < rows; ++r) {
-    const reg divisor = logarithm ? log(F32::splat(sum[r])) : F32::splat(sum[r]);
-    for (int i = 0; i < n; i += lanes) {
-      const int count = n - i < lanes ? n - i : lanes;
-      float* const at = dst + static_cast<size_t>(r) * n + i;
-      const reg x = F32::load_first(at, count);
-      F32::store_first(at, logarithm ? F32::sub(x, divisor) : F32::div(x, divisor), count);
+  const reg divisor = logarithm ? log(F32::splat(sum)) : F32::splat(sum);
+  for (int i = 0; i < n; i += lanes) {
+    const int count = n - i < lanes ? n - i : lanes;
+    const reg x = F32::load_first(dst + i, count);
+    F32::store_first(dst + i, logarithm ? F32::sub(x, divisor) : F32::div(x, divisor), count);
+  }
+}
+
+// `lanes` rows side by side, some classes at a time: a row in each lane, whose sum is in class order too.
+void softmax_rows(bool logarithm, int classes, const float* src, float* dst) {
+  constexpr size_t some = 4 * lanes;
+  alignas(64) float part[some * lanes];
+  const size_t n = static_cast<size_t>(classes);
+  reg best = F32::splat(-__builtin_inff()), sum = F32::zero();
+  for (size_t i = 0; i < n; i += some) {
+    const size_t count = n - i < some ? n - i : some;
+    batched::interleave(count, lanes, src + i, n, part);
+    for (size_t j = 0; j < count; ++j) best = running_max(best, F32::load(part + j * lanes));
+  }
+  for (size_t i = 0; i < n; i += some) {
+    const size_t count = n - i < some ? n - i : some;
+    batched::interleave(count, lanes, src + i, n, part);
+    for (size_t j = 0; j < count; ++j) {
+      const reg shifted = F32::sub(F32::load(part + j * lanes), best), e = exp(shifted);
+      sum = F32::add(sum, e);
+      F32::store(part + j * lanes, logarithm ? shifted : e);
+    }
+    batched::deinterleave(count, lanes, part, dst + i, n);
+  }
+  if (logarithm) sum = log(sum);
+  F32::store(part, sum);
+  for (int row = 0; row < lanes; ++row, dst += n) {
+    const reg divisor = F32::splat(part[row]);
+    for (size_t i = 0; i < n; i += lanes) {
+      const int count = n - i < lanes ? static_cast<int>(n - i) : lanes;
+      const reg x = F32::load_first(dst + i, count);
+      F32::store_first(dst + i, logarithm ? F32::sub(x, divisor) : F32::div(x, divisor), count);
     }
   }
 }
@@ -72,13 +86,11 @@ KERNELET_COLD inline void softmax_columns(bool logarithm, int n, size_t inner, c
 KERNELET_COLD void softmax(const SoftmaxArgs& s, const float* src, float* dst) {
   const size_t block = static_cast<size_t>(s.n) * s.inner;
   int o = 0;
-  if (s.inner == 1) {
-    for (; o + 4 <= s.outer; o += 4, src += 4 * block, dst += 4 * block)
-      softmax_rows<4>(s.log, s.n, src, dst);
-  }
+  for (; s.inner == 1 && lanes > 1 && o + lanes <= s.outer; o += lanes, src += lanes * block, dst += lanes * block)
+    softmax_rows(s.log, s.n, src, dst);
   for (; o < s.outer; ++o, src += block, dst += block) {
     if (s.inner == 1) {
-      softmax_rows<1>(s.log, s.n, src, dst);
+      softmax_row(s.log, s.n, src, dst);
       continue;
     }
     for (int i = 0; i < s.inner; i += lanes) {
