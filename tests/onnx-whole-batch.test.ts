@@ -74,7 +74,7 @@ describe('what mixes the images of a fixed batch', () => {
   })
 
   test('branches by a condition that is computed', () => {
-    const graph = (body: TestNode) => ({ graph: { nodes: [body], outputs: [body.outputs[0] as string] } })
+    const graph = (body: TestNode) => ({ graph: { nodes: [body], outputs: body.outputs ?? [] } })
     const condition = [node('ReduceSum', 'x', 's', { keepdims: 0 }), node('Greater', 's zero', 'g')]
     const zero = { zero: weight([1], 1) }
     const choice = (then: TestNode, otherwise: TestNode) =>
