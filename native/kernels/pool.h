@@ -1,8 +1,8 @@
 // Stand-alone pooling, any window: src [c][ih][iw] -> dst [c][oh][ow]. What the tile epilogue cannot fuse.
 #pragma once
 
-#include "table.h"
 #include "interleave.h"
+#include "table.h"
 #include "vec.h"
 
 namespace kernelet {

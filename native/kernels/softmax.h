@@ -86,7 +86,8 @@ KERNELET_COLD inline void softmax_columns(bool logarithm, int n, size_t inner, c
 KERNELET_COLD void softmax(const SoftmaxArgs& s, const float* src, float* dst) {
   const size_t block = static_cast<size_t>(s.n) * s.inner;
   int o = 0;
-  for (; s.inner == 1 && lanes > 1 && o + lanes <= s.outer; o += lanes, src += lanes * block, dst += lanes * block)
+  for (; s.inner == 1 && lanes > 1 && o + lanes <= s.outer;
+       o += lanes, src += lanes * block, dst += lanes * block)
     softmax_rows(s.log, s.n, src, dst);
   for (; o < s.outer; ++o, src += block, dst += block) {
     if (s.inner == 1) {
