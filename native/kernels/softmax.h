@@ -37,11 +37,19 @@ void softmax_rows(bool logarithm, int classes, const float* src, float* dst) {
   alignas(64) float part[some * lanes];
   const size_t n = static_cast<size_t>(classes);
   reg best = F32::splat(-__builtin_inff()), sum = F32::zero();
-  for (size_t i = 0; i < n; i += some) {
-    const size_t count = n - i < some ? n - i : some;
-    batched::interleave(count, lanes, src + i, n, part);
-    for (size_t j = 0; j < count; ++j) best = running_max(best, F32::load(part + j * lanes));
+  // of each row the maxima of every so many, the last of them taken twice, then side by side
+  const size_t wide = n < lanes ? n : lanes;
+  for (int row = 0; row < lanes; ++row) {
+    const int first = static_cast<int>(wide);
+    const float* const x = src + static_cast<size_t>(row) * n;
+    reg most = F32::load_first(x, first);
+    for (size_t i = wide; i + wide < n; i += wide) most = running_max(most, F32::load(x + i));
+    if (n > wide) most = running_max(most, F32::load(x + n - wide));
+    F32::store_first(part + static_cast<size_t>(row) * wide, most, first);
   }
+  float* const maxima = part + lanes * lanes;
+  batched::interleave(wide, lanes, part, wide, maxima);
+  for (size_t j = 0; j < wide; ++j) best = running_max(best, F32::load(maxima + j * lanes));
   for (size_t i = 0; i < n; i += some) {
     const size_t count = n - i < some ? n - i : some;
     batched::interleave(count, lanes, src + i, n, part);
