@@ -2,7 +2,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Core } from '../../core.ts'
 import { badRequest, RequestError } from '../../errors.ts'
-import type { Training } from '../train/training.ts'
+import type { Trains } from '../train/training.ts'
 import { type HeatKind, heatKinds } from './info.ts'
 import { Inspector } from './inspector.ts'
 import type { Drawing } from './prepare.ts'
@@ -15,7 +15,7 @@ const LARGEST = 1024
 /** What was trained last in the playground. */
 const TRAINED = '@trained'
 
-export function inspection(app: FastifyInstance, core: Core, training: Training): void {
+export function inspection(app: FastifyInstance, core: Core, training: Trains): void {
   const inspector = new Inspector()
   app.addHook('onClose', () => inspector.close())
   const schema = { hide: true }
@@ -36,7 +36,7 @@ export function inspection(app: FastifyInstance, core: Core, training: Training)
     const sources = await Promise.all(names.map((name) => core.registry.source(name)))
     return [
       ...Object.entries(builtIn).map(([id, title]) => ({ id, title })),
-      ...(training.hasNetwork ? [{ id: TRAINED, title: 'Trained here' }] : []),
+      ...((await training.hasNetwork()) ? [{ id: TRAINED, title: 'Trained here' }] : []),
       // the shipped digits are LeNet-5 already
       ...names
         .filter((_, k) => sources[k]?.file !== undefined)
