@@ -59,7 +59,11 @@ const external = [/^node:/, ...names.map((name) => new RegExp(`^${name}(/|$)`))]
 // they are in the declarations and in lib/, and would be a fifth of the package's code
 const comments = { annotation: false, jsdoc: false, legal: true }
 /** Short names of what is local to functions: an eighth of what V8 takes to compile the code. Names in stack traces stay. */
-const short = { compress: false, mangle: { toplevel: false, keepNames: true }, codegen: { removeWhitespace: false } }
+const short = {
+  compress: false,
+  mangle: { toplevel: false, keepNames: true },
+  codegen: { removeWhitespace: false },
+}
 const options = { platform: 'node', transform: { target: 'es2022' }, logLevel: 'warn' }
 
 /** What is loaded when one of its functions is first called, by the file that it is in; `onnx-rare` is a part of `onnx`. */
