@@ -244,8 +244,10 @@ void choose_algorithms(Draft& draft) {
       if (number > 0)
         step.predicted = implementations[number - 1].efficiency({conv->args, *conv->algorithm, k});
     }
-    if (LinearStep* const layer = step.linear())
+    if (LinearStep* const layer = step.linear()) {
+      layer->args.parts = draft.parts;
       layer->algorithm = &(int8x4 ? choose_int8x4(draft) : choose(draft, layer->args, choice));
+    }
   }
 }
 
