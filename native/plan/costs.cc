@@ -32,7 +32,7 @@ double im2col_efficiency(const ConvArgs& a, const ConvAlgorithm& algorithm, cons
   const Shapes s = {a, algorithm, k};
   // copying a column costs as much as this many channels' muladds: more where rows are short, with a stride, or where a
   // pool spreads it
-  const double row = (s.many_registers() ? 900.0 : 280.0) / a.ow;
+  const double row = 3.5 * k.lanes * k.lanes / a.ow;
   const double copies = s.pooled() ? 30 : (2 + row) * (a.sw > 1 ? 1.6 : 1);
   const int64_t columns = s.pooled() ? int64_t{a.ph} * a.pw : int64_t{a.oh} * a.ow;
   return 0.95 * filled(columns, s.pooled() ? k.lanes : algorithm.tile_columns) * s.m() / (s.m() + copies) *

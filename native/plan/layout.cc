@@ -11,6 +11,8 @@ namespace {
 // Multiply-adds of a network with linear layers below which it stays in planes: over these its weights come during the
 // convolution before (prefetch.cc). (LeNet-5 has a quarter of a million.)
 constexpr int64_t least_work = 500000;
+// … and below which a step more or less is what counts.
+constexpr int64_t least_searched = 20000;
 
 // A block of images pays off while what is live between its steps stays in a core's second-level cache.
 constexpr size_t batched_limit = (size_t{1} << 20) / sizeof(float);
@@ -220,7 +222,7 @@ NodeFlags blocked_convolutions(const Graph& graph, const KernelTable& kernels, c
   const auto is_linear = [](const Node& node) { return node.op == Op::linear; };
   const bool linear = std::any_of(graph.nodes.begin(), graph.nodes.end(), is_linear);
   if (chosen_here && linear && work < least_work) std::fill(blocked.begin(), blocked.end(), not_in_blocks);
-  else if (chosen_here && work > 0 && kernels.lanes > 1)
+  else if (chosen_here && work >= least_searched && kernels.lanes > 1)
     LayoutSearch(graph, kernels, static_cast<int64_t>(options.depth_first.from), blocked).run();
   for (const Choice& choice : options.choices.nodes) {
     if (choice.way == Choice::any || graph.nodes[static_cast<size_t>(choice.node)].op != Op::conv2d) continue;
