@@ -113,8 +113,6 @@ function freeSizes(model: Model | Graph, input: readonly number[], options: Comp
  * @example
  * const model = LeNet5.pretrained().compile({ inputShape: [1, 28, 28] })
  * model.run(new Float32Array(784)).length // → 10
- * (await model.runAsync(new Float32Array(10 * 784))).length // → 100
- * model.dispose()
  */
 export class CompiledModel {
   /** `dispose`, at the end of a `using` block. */
@@ -351,8 +349,7 @@ export class CompiledModel {
    * @param input as for `run`
    * @param options `iterations`: runs of which the median is taken; default 100
    * @example
-   * const model = new LeNet5().compile({ inputShape: [1, 28, 28] })
-   * model.profile(new Float32Array(784), { iterations: 9 }).every(({ ns }) => ns >= 0) // → true
+   * new LeNet5().compile({ inputShape: [1, 28, 28] }).profile(new Float32Array(784), { iterations: 9 }).length > 0 // → true
    */
   profile(input: Input, options: { iterations?: number } = {}): StepProfile[] {
     checkOptions('profile', options, ['iterations'])
