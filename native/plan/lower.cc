@@ -46,6 +46,13 @@ class ReorderStep : public Step {
   size_t plane_;
 };
 
+// Out of planes tiles of a convolution over blocks come in few sizes, as the few channels of a picture want them. Of many
+// channels, in short rows, a reorder costs less.
+bool reads_planes(const ConvArgs& a, const KernelTable& k) {
+  constexpr int short_row = 16;
+  return k.lanes == 1 || a.ic < k.lanes || a.ow > short_row || is_pixelwise(a);
+}
+
 // One pixel a channel: lies alike in planes and in blocks, but for the rest of the last block.
 bool is_pixel(const Shape& shape) { return shape.elements() == shape.dims[0]; }
 
@@ -82,6 +89,8 @@ class Lowering {
     const bool either = conv_in_blocks && first.groups == 1 &&
                         (*draft_.blocked)[static_cast<size_t>(group.nodes[0])] == directly;
     if (conv_in_blocks) spec.src_layout = either ? layout_of(first.inputs[0]) : Layout::blocked;
+    if (either && !reads_planes(conv_args_of(graph_, group.nodes[0], *draft_.kernels), *draft_.kernels))
+      spec.src_layout = Layout::blocked;
     DraftStep step;
     step.group = &group;
     step.value = value;
