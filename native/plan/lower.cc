@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "costs.h"
 #include "draft.h"
 #include "ops/conv.h"
 #include "ops/linear.h"
@@ -46,13 +47,6 @@ class ReorderStep : public Step {
   size_t plane_;
 };
 
-// Out of planes tiles of a convolution over blocks come in few sizes, as the few channels of a picture want them. Of many
-// channels, in short rows, a reorder costs less.
-bool reads_planes(const ConvArgs& a, const KernelTable& k) {
-  constexpr int short_row = 16;
-  return k.lanes == 1 || a.ic < k.lanes || a.ow > short_row || is_pixelwise(a);
-}
-
 // One pixel a channel: lies alike in planes and in blocks, but for the rest of the last block.
 bool is_pixel(const Shape& shape) { return shape.elements() == shape.dims[0]; }
 
@@ -86,11 +80,11 @@ class Lowering {
     StepSpec spec = {&graph_, &group.nodes, draft_.kernels, layout};
     // a direct convolution reads planes as well as blocks, but for one channel a group
     const bool conv_in_blocks = first.op == Op::conv2d && layout == Layout::blocked;
-    const bool either = conv_in_blocks && first.groups == 1 &&
-                        (*draft_.blocked)[static_cast<size_t>(group.nodes[0])] == directly;
+    const bool either =
+        conv_in_blocks && first.groups == 1 &&
+        (*draft_.blocked)[static_cast<size_t>(group.nodes[0])] == directly &&
+        better_from_planes(conv_args_of(graph_, group.nodes[0], *draft_.kernels), *draft_.kernels);
     if (conv_in_blocks) spec.src_layout = either ? layout_of(first.inputs[0]) : Layout::blocked;
-    if (either && !reads_planes(conv_args_of(graph_, group.nodes[0], *draft_.kernels), *draft_.kernels))
-      spec.src_layout = Layout::blocked;
     DraftStep step;
     step.group = &group;
     step.value = value;
@@ -160,6 +154,8 @@ class Lowering {
     step.planned.problem = shape.text();
     step.sources = {{Source::value, from}};
     step.value = draft_.values.size() - 1;
+    step.cost = cost_of_reorder(shape.dims[0], shape.elements() / shape.dims[0], *draft_.kernels,
+                                layout == Layout::blocked);
     draft_.steps.push_back(std::move(step));
     return draft_.values.size() - 1;
   }

@@ -129,27 +129,6 @@ PER_TIER(describe) {
     }
     check(make_plan(net.graph, t.isa, false)->steps().size() == 11, "11 steps where nothing is fused");
   }
-  if (begin("short rows of many channels")) {
-    // are put into blocks before they are convolved
-    for (int side : {5, 16, 17}) {
-      for (int channels : {t.lanes - 1, t.lanes}) {
-        if (t.lanes == 1) continue;
-        Random random(side);
-        Net net(random, shape_of({channels, side, side}));
-        net.conv(0, 2 * t.lanes, Window(3, 1, 1));
-        const auto plan = make_plan(net.graph, t.isa, true, 1, "blocked");
-        const bool reordered = side < 17 && channels == t.lanes;
-        check((plan->steps()[0].algorithm == "reorder") == reordered, "%d channels in rows of %d", channels,
-              side);
-        const auto planes = make_plan(net.graph, t.isa, true, 1, "im2col");
-        const std::vector<float> input = random_floats(random, net.input_length());
-        std::vector<float> got(net.output_length()), want(net.output_length());
-        plan->run(input.data(), got.data(), 1);
-        planes->run(input.data(), want.data(), 1);
-        check_same(got.data(), want.data(), got.size(), "out of planes");
-      }
-    }
-  }
   if (begin("epilogues")) {
     struct {
       std::vector<Op> ops;
