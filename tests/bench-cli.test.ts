@@ -199,7 +199,9 @@ describe('bench kernels', () => {
           )
       }
     }
-    for (const { algorithm, ran, predicted } of report.benchmarks) {
+    for (const { algorithm, ran, predicted, shape_bound: bound } of report.benchmarks) {
+      expect(bound).toBeGreaterThan(0)
+      expect(bound).toBeLessThanOrEqual(1)
       if (algorithm !== 'im2col') continue
       expect(ran).toBe('im2col')
       expect(predicted ?? 0.5).toBeGreaterThan(0)
@@ -212,7 +214,8 @@ describe('bench kernels', () => {
   }, () => {
     const algorithms = ['--algorithm', 'auto,im2col,direct-pixels,blocked', '--out', 'kernels.json']
     const { stdout } = run(['kernels', '--problem', 'ic3ih20oc8kh3,ic16ih9oc40kh3', ...algorithms, ...SHORT])
-    expect(stdout).toMatch(/\| +predicted \|/)
+    expect(stdout).toMatch(/\| step alone \| +bound \| predicted \|/)
+    expect(stdout).toMatch(/: the steps of the 2 shapes that are not depthwise reach [\d.]+ % of the peak/)
     expect(stdout).toMatch(
       /auto loses [\d.]+ % in the mean of 2 against the best .*; at worst [\d.]+ %: mb1ic/,
     )

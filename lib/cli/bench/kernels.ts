@@ -6,6 +6,7 @@ import { Operands, planOf } from '../../bench/convolution.ts'
 import { countFloats, countMacs, formatProblem } from '../../bench/problem.ts'
 import { columns, formatPercent, label } from '../../bench/report/markdown.ts'
 import { drawRoofline } from '../../bench/report/roofline.ts'
+import { lanesOf, shapeBound } from '../../bench/shape-bound.ts'
 import { timeNatively } from '../../bench/stopwatch.ts'
 import { type Command, EXIT, UsageError } from '../command.ts'
 import { choices, counts, isas, measuring, output, plot, words } from './options.ts'
@@ -75,15 +76,14 @@ anything is timed. A time is that of the plan's whole run, taken in C++: no Java
             columns.spread,
             columns.gflops,
             columns.share,
-            {
-              title: 'predicted',
-              right: true,
-              cell: ({ counters }) => formatPercent(counters.predicted ?? Number.NaN),
-            },
+            counter('step alone', 'step_share'),
+            counter('bound', 'shape_bound'),
+            counter('predicted', 'predicted'),
           ],
           benchmarks,
           notes: [
-            'GFLOP/s: 2 a multiply-add, without those that would meet the padding. predicted: % of peak, by the cost model.',
+            'GFLOP/s: 2 a multiply-add, without those that would meet the padding. step alone: % of peak without what brings planes into blocks and back. bound: % of peak at which the channels, pixels or images of the shape fill the registers. predicted: % of peak, by the cost model.',
+            ...means(benchmarks),
             ...lossOfChoice(benchmarks),
           ],
         },
@@ -101,6 +101,28 @@ anything is timed. A time is that of the plan's whole run, taken in C++: no Java
     )
     return EXIT.ok
   },
+}
+
+/** A column of shares. */
+const counter = (title: string, name: string) => ({
+  title,
+  right: true,
+  cell: ({ counters }: Benchmark) => formatPercent(counters[name] ?? Number.NaN),
+})
+
+/** Over all shapes but depthwise ones, which memory bounds: geometric mean and least of the shares of the peak. */
+function means(benchmarks: readonly Benchmark[]): string[] {
+  const dense = benchmarks.filter(({ counters }) => counters.dense === 1 && counters.step_share)
+  const kindOf = ({ labels }: Benchmark) => `${labels.algorithm} on ${labels.isa}`
+  return [...new Set(dense.map(kindOf))]
+    .map((kind) => ({ kind, all: dense.filter((one) => kindOf(one) === kind) }))
+    .filter(({ all }) => all.length > 1)
+    .map(({ kind, all }) => {
+      const shares = all.map(({ counters }) => counters.step_share as number)
+      const mean = Math.exp(shares.reduce((sum, share) => sum + Math.log(share), 0) / shares.length)
+      const least = formatPercent(Math.min(...shares))
+      return `${kind}: the steps of the ${all.length} shapes that are not depthwise reach ${formatPercent(mean)} of the peak in the geometric mean, ${least} at the least.`
+    })
 }
 
 /** The name of a shape where it has one, else its problem string. */
@@ -177,6 +199,7 @@ function sourceOf(
         plan.bind(from, to, problem.mb)
         plan.execute()
         operands.check(to, `${ran} on ${isa}`)
+        const step = threads > 1 ? Number.NaN : stepTime(plan, from, to, problem.mb)
         const sample = timeNatively((iterations) => plan.time(from, to, problem.mb, iterations))
         return {
           sample: async (ms) => [await sample(ms)],
@@ -185,12 +208,22 @@ function sourceOf(
             {
               flops_per_byte: flops / (4 * (input + output + weight + bias)),
               ...(predicted > 0 && { predicted }),
+              ...(step > 0 && { step_share: flops / step / session.roof.peak(isa, 1) }),
+              shape_bound: shapeBound(problem, ran, lanesOf(isa)),
+              dense: problem.g === 1 ? 1 : 0,
             },
           ],
         }
       },
     },
   ]
+}
+
+/** What the convolution's own step takes, in ns: the median of what fits some milliseconds. */
+function stepTime(plan: NativePlan, from: Float32Array, to: Float32Array, batch: number): number {
+  const at = plan.describe().findIndex(({ macs }) => macs > 0)
+  const once = plan.profile(from, to, batch, 1)[at] ?? Number.NaN
+  return plan.profile(from, to, batch, Math.min(300, Math.max(5, Math.round(3e7 / once))))[at] ?? Number.NaN
 }
 
 /** The share of the peak that the whole plan should reach, reorders and all; NaN where the cost model has no word. */

@@ -11,6 +11,7 @@ import { flameBody, pathOf } from '../../bench/report/flame.ts'
 import type { Findings } from '../../bench/report/json.ts'
 import { columns, formatPercent, formatTime, label } from '../../bench/report/markdown.ts'
 import { ROOFLINE_WIDTH, rooflineBody } from '../../bench/report/roofline.ts'
+import { lanesOf } from '../../bench/shape-bound.ts'
 import { median } from '../../bench/statistics.ts'
 import { boundOf } from '../../bench/step-costs.ts'
 import { timeCalls, timeSteps } from '../../bench/stopwatch.ts'
@@ -168,10 +169,6 @@ function callOf({ name, net, input, batch, isa, peak, limits }: Subject): Source
       return { sample: async (ms) => [await sample(ms)], close: () => {} }
     },
   }
-}
-
-function lanesOf(isa: string): number {
-  return isa === 'avx512' ? 16 : isa === 'avx2' ? 8 : isa === 'scalar' ? 1 : 4
 }
 
 /** Nanoseconds by the name of a step's first operation: for the one question whether Winograd pays. */
