@@ -51,7 +51,7 @@ export function standIns(files) {
  *   later files are among them
  * @returns the plugin by which these functions load the file `name`.cjs
  */
-export async function buildLater({ lib, files, core, folder, name, options, comments, plugins }) {
+export async function buildLater({ lib, files, core, folder, name, options, output: how, plugins }) {
   const file = join(folder, `${name}.cjs`)
   const entry = `entry:${name}`
   const own = new Set(files)
@@ -77,7 +77,7 @@ export async function buildLater({ lib, files, core, folder, name, options, comm
     },
   }
   const bundle = await rolldown({ ...options, input: entry, plugins: [outside, ...plugins] })
-  const { output } = await bundle.generate({ format: 'esm', comments })
+  const { output } = await bundle.generate({ format: 'esm', ...how })
   /** What is taken of the library: names by module. */
   const taken = new Map()
   const take = (id, names) => taken.set(id, [...new Set([...(taken.get(id) ?? []), ...names])])
