@@ -161,8 +161,10 @@ export interface StepDescription {
    * that what lies between the two is never stored whole.
    */
   strip?: number | undefined
-  /** Of a convolution over planes: the share of a core's peak that the cost model expects. */
+  /** Of a convolution: the share of a core's peak that the cost model expects. */
   predicted?: number | undefined
+  /** Of a convolution or a reorder: multiply-adds at the peak that should take as long, by the cost model. */
+  cost?: number | undefined
   inputShape: number[]
   outputShape: number[]
   /** Multiply-adds per image, every tap of every window counted. */

@@ -286,7 +286,7 @@ struct KernelTable {
   size_t (*read)(size_t n, const float* src);
 };
 
-#if defined(_MSC_VER)
+#if defined(_WIN32)  // where nothing is seen that is not exported
 #define KERNELET_HIDDEN
 #else
 #define KERNELET_HIDDEN __attribute__((visibility("hidden")))
