@@ -101,7 +101,7 @@ const images = noise(9 * 1600, 8)
 const left = (net: OnnxModel) =>
   [...net.stateDict()].filter(([, tensor]) => storedOf(tensor)).map(([name]) => name)
 
-const bytesOf = (values = new Float32Array(0)) =>
+const bytesOf = (values: Float32Array = new Float32Array(0)) =>
   Buffer.from(values.buffer, values.byteOffset, values.byteLength)
 
 function thrown(call: () => unknown): KerneletError {
