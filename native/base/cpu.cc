@@ -34,7 +34,8 @@ Registers cpuid(uint32_t leaf, uint32_t subleaf) {
   __cpuidex(all, static_cast<int>(leaf), static_cast<int>(subleaf));
   memcpy(&r, all, sizeof r);
 #else
-  __get_cpuid_count(leaf, subleaf, &r.eax, &r.ebx, &r.ecx, &r.edx);
+  static const uint32_t last = __get_cpuid_max(0, nullptr);
+  if (leaf <= last || leaf >= 0x80000000u) __cpuid_count(leaf, subleaf, r.eax, r.ebx, r.ecx, r.edx);
 #endif
   return r;
 }
@@ -85,7 +86,8 @@ long long read_number(const char* path) {
 
 }  // namespace
 
-uint32_t cpu_features() {
+// What CPUs say is asked once: under a virtual machine each question takes microseconds, as many as a step of a plan.
+static uint32_t ask_features() {
 #if defined(KERNELET_X64)
   uint32_t features = cpu_sse2;  // part of x86-64
   const Registers basic = cpuid(1, 0), extended = cpuid(7, 0);
@@ -109,6 +111,11 @@ uint32_t cpu_features() {
 #endif
 }
 
+uint32_t cpu_features() {
+  static const uint32_t features = ask_features();
+  return features;
+}
+
 std::string cpu_name() {
 #if defined(KERNELET_X64)
   char name[49] = {};
@@ -126,7 +133,7 @@ std::string cpu_name() {
 #endif
 }
 
-double narrow_share() {
+static double ask_narrow_share() {
 #if defined(KERNELET_X64)
   const Registers vendor = cpuid(0, 0), version = cpuid(1, 0);
   constexpr uint32_t amd = 0x68747541;  // "Auth…"
@@ -135,6 +142,11 @@ double narrow_share() {
   if (vendor.ebx == amd && family == zen3_and_4) return 1.0;
 #endif
   return 0.5;
+}
+
+double narrow_share() {
+  static const double share = ask_narrow_share();
+  return share;
 }
 
 int cpu_affinity() {

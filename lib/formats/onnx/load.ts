@@ -9,13 +9,13 @@ import { Module } from '../../nn/module.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { checkOptions, objectOf } from '../../util/check.ts'
 import { KerneletError } from '../../util/errors.ts'
-import { checkFilePath, type FileSource } from '../../util/source.ts'
+import { bytesOf, checkFilePath, type FileSource, pathOf } from '../../util/source.ts'
 import { readSource } from '../source.ts'
 import type { Evaluator } from './evaluator.ts'
 import type { OnnxValueInfo } from './info.ts'
 import type { OnnxInput, OnnxResult } from './onnx-array.ts'
 import type { ModelProto } from './proto.ts'
-import { decodeModel, evaluatorOf, patternOf } from './reader.ts'
+import { decodeFile, decodeModel, evaluatorOf, patternOf } from './reader.ts'
 
 /** Options of `OnnxModel.compileNamed`. */
 export interface NamedOnnxOptions extends NamedCompileOptions {
@@ -40,6 +40,9 @@ export interface LoadOnnxOptions {
  * byte of weights that it brings. One run: 1 GB of values and 2³¹ steps, and 256 bytes and 2¹⁴ steps more for each
  * byte of weights and inputs.
  *
+ * Large float32 weights stay in the file until a plan packs them or somebody asks for their `data`; the file is open as
+ * long (not on Windows). It may be replaced or deleted, but when it is written to, those calls throw `ERR_IO`.
+ *
  * @param source the path of a file, or its bytes
  * @throws KerneletError `ERR_FORMAT` when the file is damaged, or of another kind, which the error names;
  *   `ERR_UNSUPPORTED` for operators and attributes that there are none of here, all of them, by node, operator and
@@ -51,10 +54,16 @@ export interface LoadOnnxOptions {
  */
 export function loadOnnx(source: FileSource, options: LoadOnnxOptions = {}): OnnxModel {
   checkOptions('loadOnnx', options, ['output', 'dataFolder'])
-  const { bytes, name, path: file } = readSource('loadOnnx', source, 'ONNX')
+  const file = bytesOf(source) ? undefined : pathOf(source)
   const folder = options.dataFolder
+  const [model, name] = file === undefined ? ofBytes(source) : [decodeFile(file), file]
   const path = folder === undefined ? file && dirname(file) : checkFilePath(folder, 'loadOnnx: dataFolder')
-  return new OnnxModel(decodeModel(bytes, name), name, { path }, options.output)
+  return new OnnxModel(model, name, { path }, options.output)
+}
+
+function ofBytes(source: FileSource): [ModelProto, string] {
+  const { bytes, name } = readSource('loadOnnx', source, 'ONNX')
+  return [decodeModel(bytes, name), name]
 }
 
 /**

@@ -5,6 +5,7 @@
 import { Evaluator } from './evaluator.ts'
 import type { ModelProto } from './proto.ts'
 
+export { decodeFile } from './condense.ts'
 export { decodeModel } from './decode.ts'
 export { encodeGraph } from './encode.ts'
 export { patternOf } from './evaluator.ts'

@@ -151,18 +151,31 @@ export function readTensor(tensor: TensorProto, what: string, folder: DataFolder
 }
 
 /** Bytes from which numbers stay in their file until somebody asks for them. */
-const leftFrom = 2 ** 16
+export const leftFrom: number = 2 ** 16
+
+/** A tensor of a model's file that was read without its numbers. */
+export type PlacedTensor = TensorProto & { place?: StoredFloats }
 
 /** Files that may stay open for that; Windows lets nobody replace one that is. */
 const mostOpen = process.platform === 'win32' ? 0 : 64
 
-/** Where many float32 lie that are in a file beside the model; undefined where the numbers are to be read now. */
+/** Whether the last file that was opened may stay so. */
+export function mayStayOpen(): boolean {
+  return PartReader.open <= mostOpen
+}
+
+/** Where many float32 lie that are in a file; undefined where the numbers are to be read now. */
 function storedFloats(tensor: TensorProto, what: string, folder: DataFolder): StoredFloats | undefined {
+  const { place } = tensor as PlacedTensor
+  if (place) {
+    checkSize(4 * place.length, sizeOf(tensor, what).size, tensor.dims, what)
+    return place
+  }
   if (tensor.data_location !== 1 || types[tensor.data_type]?.dtype !== 'F32') return undefined
   const { size } = sizeOf(tensor, what)
   if (size < leftFrom) return undefined
   return fromFile(tensor, what, folder, size, 1, (file, offset) =>
-    PartReader.open > mostOpen ? undefined : new StoredFloats(keep(file, folder), offset, size / 4),
+    mayStayOpen() ? new StoredFloats(keep(file, folder), offset, size / 4) : undefined,
   )
 }
 
@@ -181,9 +194,14 @@ export function storedTensor(tensor: TensorProto, what: string, folder: DataFold
       ? fromFile(tensor, what, folder, size, growthOf(tensor.data_type, type.dtype), (file, offset) =>
           file.read(offset, size),
         )
-      : (tensor.raw_data ?? bytesOf(type.make(fieldOf(tensor, type.name))))
+      : (ownBytes(tensor) ?? bytesOf(type.make(fieldOf(tensor, type.name))))
   checkSize(bytes.length, size, shape, what)
   return { dtype: type.dtype, shape, bytes }
+}
+
+/** The bytes of a tensor that the model has as such. */
+function ownBytes(tensor: PlacedTensor): Uint8Array | undefined {
+  return tensor.place ? bytesOf(tensor.place.read()) : tensor.raw_data
 }
 
 /** The type of a tensor's numbers, and their bytes. */
