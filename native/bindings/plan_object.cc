@@ -172,7 +172,7 @@ PlanObject::PlanObject(const Napi::CallbackInfo& info)
     Graph graph;
     PlanOptions options;
     Arrays arrays;
-    read_graph(info[0], graph, arrays);
+    read_graph(info[0], graph, arrays, true);
     read_options(info[1], options, arrays);
     TuneOptions how;
     const bool to_be_tuned = read_tuning(info[1], options, how);
