@@ -10,10 +10,6 @@
 namespace kernelet {
 namespace {
 
-const ConvAlgorithm* implementation(const KernelTable& k, int32_t number) {
-  return number > 0 && number <= planes_kernel_count ? planes_kernel(number).of(k) : nullptr;
-}
-
 // The second best of the cost model has to come as near as this to the best.
 constexpr double near_enough = 0.6;
 
@@ -21,7 +17,7 @@ const ConvAlgorithm& choose(const Draft& draft, const ConvArgs& a, const Choice*
   const KernelTable& k = *draft.kernels;
   if (draft.is_batched()) return k.batched_conv;
   if (choice != nullptr && choice->algorithm > 0) {
-    const ConvAlgorithm* const chosen = implementation(k, choice->algorithm);
+    const ConvAlgorithm* const chosen = planes_kernel(choice->algorithm, k);
     if (chosen == nullptr || !chosen->fits(a)) refuse(*draft.graph, *choice);
     return *chosen;
   }
@@ -29,14 +25,13 @@ const ConvAlgorithm& choose(const Draft& draft, const ConvArgs& a, const Choice*
   const bool any = option == "auto" || option == "fastest";
   const ConvAlgorithm *best = &k.im2col, *second = best;
   double best_efficiency = 0, second_efficiency = 0;
-  for (int32_t number = 1; number <= planes_kernel_count; ++number) {
-    const PlanesKernel& one = planes_kernel(number);
-    const ConvAlgorithm* const algorithm = one.of(k);
+  for (int32_t number = 1; number <= planes_kernels; ++number) {
+    const ConvAlgorithm* const algorithm = planes_kernel(number, k);
     if (algorithm == nullptr || !algorithm->fits(a)) continue;
-    const bool admitted = any || (one.direct && option == "direct");
+    const bool admitted = any || (number > 1 && option == "direct");
     // (im2col by its name is what is taken anyway)
     if (!admitted && (algorithm == &k.im2col || option != algorithm->name)) continue;
-    const double efficiency = one.efficiency(a, *algorithm, k);
+    const double efficiency = efficiency_of(number, a, k);
     if (efficiency > best_efficiency) {
       second = best;
       second_efficiency = best_efficiency;
@@ -120,8 +115,8 @@ InBlocks in_blocks(const Graph& graph, const Choice& choice, const ConvArgs& a, 
 }
 
 int32_t implementation_of(const KernelTable& k, const ConvAlgorithm& algorithm) {
-  for (int32_t number = 1; number <= planes_kernel_count; ++number) {
-    if (planes_kernel(number).of(k) == &algorithm) return number;
+  for (int32_t number = 1; number <= planes_kernels; ++number) {
+    if (planes_kernel(number, k) == &algorithm) return number;
   }
   return 0;
 }
@@ -142,9 +137,7 @@ void choose_algorithms(Draft& draft) {
       conv->algorithm = &(int8x4 ? choose_int8x4(draft, conv->args) : choose(draft, conv->args, choice));
       const KernelTable& k = *draft.kernels;
       const int32_t number = implementation_of(k, *conv->algorithm);
-      if (number > 0)
-        step.cost =
-            multiply_adds(conv->args) / planes_kernel(number).efficiency(conv->args, *conv->algorithm, k);
+      if (number > 0) step.cost = multiply_adds(conv->args) / efficiency_of(number, conv->args, k);
     }
     if (LinearStep* const layer = step.linear()) {
       layer->args.parts = draft.parts;

@@ -10,85 +10,68 @@
 namespace kernelet {
 namespace {
 
-struct Shapes {
-  const ConvArgs& a;
-  const ConvAlgorithm& algorithm;
-  const KernelTable& k;
+// Of a convolution: what the formulas go by.
+struct Sizes {
+  // output channels of a group, taps of a window, of a sum; outputs and inputs of a plane; outputs of a row
+  double m, window, taps, outputs, inputs, ow, lanes;
+  bool pooled, strided, many_registers, depthwise;
 
-  double m() const { return a.oc / a.groups; }
-  double window() const { return static_cast<double>(a.kh) * a.kw; }
-  double taps() const { return static_cast<double>(a.ic / a.groups) * a.kh * a.kw; }
-  double outputs() const { return static_cast<double>(a.oh) * a.ow; }
-  // values that are read for one that is written
-  double ratio() const { return static_cast<double>(a.ih) * a.iw / outputs(); }
-  bool pooled() const { return a.epilogue.pool != Pool::none; }
-  bool many_registers() const { return k.im2col.tile_rows > 3; }
-  bool depthwise() const { return a.oc == a.groups && a.ic == a.groups; }
+  Sizes(const ConvArgs& a, const KernelTable& k)
+      : m(a.oc / a.groups),
+        window(static_cast<double>(a.kh) * a.kw),
+        taps(window * (a.ic / a.groups)),
+        outputs(static_cast<double>(a.oh) * a.ow),
+        inputs(static_cast<double>(a.ih) * a.iw),
+        ow(a.ow),
+        lanes(k.lanes),
+        pooled(a.epilogue.pool != Pool::none),
+        strided(a.sw > 1),
+        many_registers(k.im2col.tile_rows > 3),
+        depthwise(a.oc == a.groups && a.ic == a.groups) {}
 };
+
+double filled(double outputs, double lanes) { return outputs / (std::ceil(outputs / lanes) * lanes); }
 
 // ---------------------------------------------------------------- over planes: the share of the peak
 
-double im2col_efficiency(const ConvArgs& a, const ConvAlgorithm& algorithm, const KernelTable& k) {
-  const Shapes s = {a, algorithm, k};
+double im2col_efficiency(const Sizes& s, double tile) {
   // copying a column costs as much as this many channels' muladds: more where rows are short, with a stride, or where a
   // pool spreads it
-  const double row = 3.5 * k.lanes * k.lanes / a.ow;
-  const double copies = s.pooled() ? 30 : (2 + row) * (a.sw > 1 ? 1.6 : 1);
-  const int64_t columns = s.pooled() ? int64_t{a.ph} * a.pw : int64_t{a.oh} * a.ow;
-  return 0.95 * filled(columns, s.pooled() ? k.lanes : algorithm.tile_columns) * s.m() / (s.m() + copies) *
-         s.taps() / (s.taps() + 2);
+  const double copies = s.pooled ? 30 : (2 + 3.5 * s.lanes * s.lanes / s.ow) * (s.strided ? 1.6 : 1);
+  const double columns = s.pooled ? filled(s.outputs / 4, s.lanes) : filled(s.outputs, tile);
+  return 0.95 * columns * s.m / (s.m + copies) * s.taps / (s.taps + 2);
 }
 
 // In registers of `lanes`, of which the share of the peak that is theirs can be had.
-double pixels_efficiency(const Shapes& s, int lanes, double share) {
-  const bool many = s.many_registers();
-  const int rows = s.algorithm.tile_columns / lanes;
-  if (s.depthwise()) {  // mostly copies and epilogue, row by row
-    const double row = many ? 350 : 250, most = many ? 0.37 : 0.62;
-    return most * s.taps() / (s.taps() + 5) * s.outputs() / (s.outputs() + row) / (s.a.sw > 1 ? 3 : 1);
+double pixels_efficiency(const Sizes& s, double oh, const ConvAlgorithm& algorithm, int lanes, double share) {
+  const bool many = s.many_registers;
+  if (s.depthwise) {  // mostly copies and epilogue, row by row
+    const double most = (many ? 0.37 : 0.62) / (s.strided ? 3 : 1), row = many ? 350 : 250;
+    return most * s.taps / (s.taps + 5) * s.outputs / (s.outputs + row);
   }
-  const double accumulators = std::min(1.0, std::min<double>(s.m(), s.algorithm.tile_rows) * rows / 8);
+  const double rows = algorithm.tile_columns / lanes;
+  const double accumulators = std::min(1.0, std::min<double>(s.m, algorithm.tile_rows) * rows / 8);
   double most = 0.92;
   // a 1x1 window reads each channel of a large plane once for every few outputs, from beyond the nearest cache
-  if (many) most = s.window() > 1 ? 0.89 : s.outputs() > 1500 ? 0.65 : 0.81;
-  const double full = share * filled(s.a.ow, lanes) * (many ? filled(s.a.oh, rows) : 1);
-  const double direct =
-      most * full * accumulators * s.taps() / (s.taps() + 3) * s.outputs() / (s.outputs() + (many ? 15 : 10));
+  if (many) most = filled(oh, rows) * (s.window > 1 ? 0.89 : s.outputs > 1500 ? 0.65 : 0.81);
+  const double direct = most * share * filled(s.ow, lanes) * accumulators * s.taps / (s.taps + 3) *
+                        s.outputs / (s.outputs + 12);
   // a stride's columns are set side by side first
-  const double copies = s.a.sw > 1 ? 1.2 * lanes * s.ratio() / (s.m() * s.window()) : 0;
+  const double copies = s.strided ? 1.2 * lanes * s.inputs / s.outputs / (s.m * s.window) : 0;
   return 1 / (1 / direct + copies);
 }
 
-double direct_pixels_efficiency(const ConvArgs& a, const ConvAlgorithm& algorithm, const KernelTable& k) {
-  return pixels_efficiency({a, algorithm, k}, k.lanes, 1.0);
-}
-double narrow_pixels_efficiency(const ConvArgs& a, const ConvAlgorithm& algorithm, const KernelTable& k) {
-  return pixels_efficiency({a, algorithm, k}, k.lanes / 2, narrow_share());
-}
-
-double direct_channels_efficiency(const ConvArgs& a, const ConvAlgorithm& algorithm, const KernelTable& k) {
-  const Shapes s = {a, algorithm, k};
-  const bool many = s.many_registers();
-  const double stores = (many ? 35 : 30) / s.taps();  // lanes scatter over planes
-  const double tiles = many ? 0.84 * filled(static_cast<int64_t>(s.outputs()), s.pooled() ? 4 : 2) : 0.9;
-  return tiles * filled(a.oc / a.groups, k.lanes) * s.outputs() / (s.outputs() + 8) / (1 + stores);
+double direct_channels_efficiency(const Sizes& s) {
+  const double stores = (s.many_registers ? 35 : 30) / s.taps;  // lanes scatter over planes
+  const double tiles = s.many_registers ? 0.84 * filled(s.outputs, s.pooled ? 4 : 2) : 0.9;
+  return tiles * filled(s.m, s.lanes) * s.outputs / (s.outputs + 8) / (1 + stores);
 }
 
 // Planes become blocks and planes again on the way.
-double depthwise_efficiency(const ConvArgs& a, const ConvAlgorithm& algorithm, const KernelTable& k) {
-  const Shapes s = {a, algorithm, k};
-  const double copies = (4 + 0.5 * k.lanes) * (1.3 + 0.7 * s.ratio());
-  return filled(a.oc, k.lanes) * s.taps() / (1.5 * s.taps() + copies) * a.ow / (a.ow + 3);
+double depthwise_efficiency(const Sizes& s, double channels) {
+  const double copies = (4 + 0.5 * s.lanes) * (1.3 + 0.7 * s.inputs / s.outputs);
+  return filled(channels, s.lanes) * s.taps / (1.5 * s.taps + copies) * s.ow / (s.ow + 3);
 }
-
-// im2col comes first: it fits every shape, and is taken where no other does. Of equals the earlier wins.
-constexpr PlanesKernel planes_kernels[planes_kernel_count] = {
-    {[](const KernelTable& k) { return &k.im2col; }, false, im2col_efficiency},
-    {[](const KernelTable& k) { return &k.direct_pixels; }, true, direct_pixels_efficiency},
-    {[](const KernelTable& k) { return k.narrow_pixels; }, true, narrow_pixels_efficiency},
-    {[](const KernelTable& k) { return &k.direct_channels; }, true, direct_channels_efficiency},
-    {[](const KernelTable& k) { return &k.depthwise; }, true, depthwise_efficiency},
-};
 
 // ---------------------------------------------------------------- in blocks of channels: tile by tile
 
@@ -131,10 +114,9 @@ double inside(int outputs, int inputs, int window, int stride, int dilation, int
   return static_cast<double>(all) / (static_cast<double>(outputs) * window);
 }
 
-double cost_of_depthwise(const ConvArgs& a, const KernelTable& k) {
-  const Shapes s = {a, k.blocked_depthwise, k};
-  const double moved = 0.23 * k.lanes * (1 + s.ratio()) + (a.sw > 1 ? 10 : 0);
-  return a.oc / filled(a.oc, k.lanes) * s.outputs() * (1.5 * s.taps() + moved);
+double cost_of_depthwise(const ConvArgs& a, const Sizes& s) {
+  const double moved = 0.23 * s.lanes * (1 + s.inputs / s.outputs) + (s.strided ? 10 : 0);
+  return a.oc / filled(a.oc, s.lanes) * s.outputs * (1.5 * s.taps + moved);
 }
 
 }  // namespace
@@ -143,19 +125,39 @@ double multiply_adds(const ConvArgs& a) {
   return static_cast<double>(a.oc) * a.oh * a.ow * (a.ic / a.groups) * a.kh * a.kw;
 }
 
-const PlanesKernel& planes_kernel(int32_t number) { return planes_kernels[number - 1]; }
+const ConvAlgorithm* planes_kernel(int32_t number, const KernelTable& k) {
+  switch (number) {
+    case 1: return &k.im2col;
+    case 2: return &k.direct_pixels;
+    case 3: return k.narrow_pixels;
+    case 4: return &k.direct_channels;
+    case 5: return &k.depthwise;
+    default: return nullptr;
+  }
+}
+
+double efficiency_of(int32_t number, const ConvArgs& a, const KernelTable& k) {
+  const Sizes s(a, k);
+  switch (number) {
+    case 1: return im2col_efficiency(s, k.im2col.tile_columns);
+    case 2: return pixels_efficiency(s, a.oh, k.direct_pixels, k.lanes, 1);
+    case 3: return pixels_efficiency(s, a.oh, *k.narrow_pixels, k.lanes / 2, narrow_share());
+    case 4: return direct_channels_efficiency(s);
+    default: return depthwise_efficiency(s, a.oc);
+  }
+}
 
 double cost_over_planes(const ConvArgs& a, const KernelTable& k) {
   double best = 0;
-  for (const PlanesKernel& one : planes_kernels) {
-    const ConvAlgorithm* const algorithm = one.of(k);
-    if (algorithm != nullptr && algorithm->fits(a)) best = std::max(best, one.efficiency(a, *algorithm, k));
+  for (int32_t number = 1; number <= planes_kernels; ++number) {
+    const ConvAlgorithm* const algorithm = planes_kernel(number, k);
+    if (algorithm != nullptr && algorithm->fits(a)) best = std::max(best, efficiency_of(number, a, k));
   }
   return multiply_adds(a) / best;
 }
 
 double cost_in_blocks(const ConvArgs& a, const KernelTable& k, bool from_blocks) {
-  if (a.groups > 1 && k.blocked_depthwise.fits(a)) return cost_of_depthwise(a, k);
+  if (a.groups > 1 && k.blocked_depthwise.fits(a)) return cost_of_depthwise(a, Sizes(a, k));
   const int lanes = k.lanes, outputs = a.oc / a.groups;
   const bool flat = a.kh * a.kw == 1 && a.sh == 1 && a.sw == 1 && a.pt == 0 && a.pl == 0;
   // (blocked_stage.h: columns of the padding are left out of short rows, else a copy has zeros for them)

@@ -9,16 +9,12 @@ namespace kernelet {
 // Multiply-adds, those that meet the padding too.
 double multiply_adds(const ConvArgs& a);
 
-// The kernels over planes, as Choice::algorithm numbers them: from 1 on.
-struct PlanesKernel {
-  const ConvAlgorithm* (*of)(const KernelTable&);  // null where a tier has none
-  // Of the options besides "auto", "fastest" and its own name: does "direct" admit it?
-  bool direct;
-  // The share of the peak that it should reach.
-  double (*efficiency)(const ConvArgs&, const ConvAlgorithm&, const KernelTable&);
-};
-constexpr int32_t planes_kernel_count = 5;
-const PlanesKernel& planes_kernel(int32_t number);
+// The kernels over planes have numbers from 1 on (Choice::algorithm): im2col, which fits every shape, then the direct ones.
+constexpr int32_t planes_kernels = 5;
+// Null where a tier has none.
+const ConvAlgorithm* planes_kernel(int32_t number, const KernelTable& k);
+// The share of the peak that it should reach.
+double efficiency_of(int32_t number, const ConvArgs& a, const KernelTable& k);
 
 // Of the best of them.
 double cost_over_planes(const ConvArgs& a, const KernelTable& k);

@@ -221,8 +221,9 @@ NodeFlags blocked_convolutions(const Graph& graph, const KernelTable& kernels, c
   const bool chosen_here = options.algorithm == "auto" || options.algorithm == "fastest";
   const auto is_linear = [](const Node& node) { return node.op == Op::linear; };
   const bool linear = std::any_of(graph.nodes.begin(), graph.nodes.end(), is_linear);
-  if (chosen_here && linear && work < least_work) std::fill(blocked.begin(), blocked.end(), not_in_blocks);
-  else if (chosen_here && work >= least_searched && kernels.lanes > 1)
+  if (chosen_here && work < (linear ? least_work : least_searched))
+    std::fill(blocked.begin(), blocked.end(), not_in_blocks);
+  else if (chosen_here && kernels.lanes > 1)
     LayoutSearch(graph, kernels, static_cast<int64_t>(options.depth_first.from), blocked).run();
   for (const Choice& choice : options.choices.nodes) {
     if (choice.way == Choice::any || graph.nodes[static_cast<size_t>(choice.node)].op != Op::conv2d) continue;
