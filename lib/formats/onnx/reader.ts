@@ -8,6 +8,7 @@ import { Evaluator } from './evaluator.ts'
 import { GraphWriter } from './graph-writer.ts'
 import { writers } from './operators/index.ts'
 import type { ModelProto } from './proto.ts'
+import { QuantizedWriter } from './quantized-writer.ts'
 
 export { decodeModel } from './decode.ts'
 export { patternOf } from './evaluator.ts'
@@ -27,12 +28,17 @@ export function evaluatorOf(
  * The bytes of an ONNX model.
  *
  * @param weights by the names that they get
+ * @param ranges the least and the largest value of each node: layers compute with bytes
  * @throws KerneletError as `saveOnnx`
  */
 export function encodeGraph(
   graph: Graph,
   weights: ReadonlyMap<string, Tensor>,
   names: { inputName: string; outputName: string },
+  ranges?: Float32Array,
 ): Uint8Array {
-  return new GraphWriter(graph, weights, writers).write(names)
+  const writer = ranges
+    ? new QuantizedWriter(graph, weights, writers, ranges)
+    : new GraphWriter(graph, weights, writers)
+  return writer.write(names)
 }
