@@ -9,10 +9,11 @@ import { elements } from '../../tensor/shape.ts'
 import { Tensor } from '../../tensor/tensor.ts'
 import type { KerneletError } from '../../util/errors.ts'
 import { fromTheEnd } from './axes.ts'
+import { spend } from './budget.ts'
 import { float32 } from './element.ts'
 import type { OnnxNode } from './node.ts'
 import type { Operator } from './operator.ts'
-import { picked } from './pieces.ts'
+import { picked, tracedSteps } from './pieces.ts'
 import { indicesOf, integersOf, isSymbolic, type Read, type Run, type Step, type Value } from './value.ts'
 
 export class Turned extends SymbolicTensor {
@@ -188,6 +189,9 @@ export function turnedResults(
   const own = together ? { axes: [], step, inputs } : fromTheEnd(node, read, step, inputs)
   const rank = first.shape.length
   if (inputs[0] !== first && !together) throw elsewhere(node)
+  // of a model of one image all dimensions are the image's, which takes more than windows: see Loose
+  const isRows = first.axis === 0 && first.spread === 1 && run.declaredBatch !== 1
+  if (!own && isRows) return rowByRow(node, step, inputs, first, run)
   if (!own?.axes.every((one) => one + rank > first.axis)) throw elsewhere(node)
   const result = own.step(
     own.inputs.map((one, i) => (together || i === 0 ? imagesOf(node, one, i, first) : one)),
@@ -198,6 +202,32 @@ export function turnedResults(
   const fits = !together || value?.shape.length === first.images.shape.length
   if (fits && value instanceof SymbolicTensor) return turned(value, first.axis, first.left, first.right)
   throw elsewhere(node)
+}
+
+/** By an operator that takes the batch first, as windows of an image go through convolutions: one after the other. */
+function rowByRow(
+  node: OnnxNode,
+  step: Step,
+  inputs: readonly (Value | undefined)[],
+  first: Turned,
+  run: Run,
+): readonly Value[] {
+  const { images, left, right } = first
+  if (inputs.slice(1).some(isSymbolic)) throw elsewhere(node)
+  const rows = Array.from({ length: left * right }, (_, i) => {
+    spend(tracedSteps)
+    const row = reshape(slice(images, 1, i, i + 1), images.shape.toSpliced(1, 1))
+    const results = step([row, ...inputs.slice(1)], run)
+    return (Array.isArray(results) ? results : [results]) as readonly Value[]
+  })
+  return (rows[0] as readonly Value[]).map((_, k) => {
+    const parts = rows.map((one) => {
+      const value = one[k]
+      if (!isSymbolic(value) || value instanceof Turned) throw elsewhere(node)
+      return reshape(value, [1, ...value.shape])
+    })
+    return turned(cat(parts, 1), 0, left, right)
+  })
 }
 
 function elsewhere(node: OnnxNode): KerneletError {
