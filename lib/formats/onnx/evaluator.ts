@@ -17,6 +17,7 @@ import type { OnnxInput, OnnxResult } from './onnx-array.ts'
 import { nodesFor, type Prepared, prepare } from './prepare.ts'
 import { type PreparedNode, runNode } from './prepared-node.ts'
 import type { ModelProto } from './proto.ts'
+import { closingFiles } from './tensor.ts'
 import { Turned } from './turned.ts'
 import { isSymbolic, type Known, type Run, tensorOf, type Value } from './value.ts'
 
@@ -35,7 +36,7 @@ export class Evaluator {
   /** @param output the result of forward(), by name; needed where there are several */
   constructor(model: ModelProto, file: string, folder: { path: string | undefined }, output?: string) {
     const budget = new Budget('load')
-    this.model = within(budget, () => prepare(model, file, folder))
+    this.model = closingFiles(folder, () => within(budget, () => prepare(model, file, folder)))
     this.#given = budget.given
     this.metadata = new Map(model.metadata_props.map(({ key, value }) => [key, value]))
     const { nodes, outputs, inputs } = this.model
@@ -44,7 +45,7 @@ export class Evaluator {
     this.#forward =
       result === undefined || outputs.length === 1
         ? nodes
-        : within(budget, () => nodesFor(this.model, result, folder))
+        : closingFiles(folder, () => within(budget, () => nodesFor(this.model, result, folder)))
     const batch = inputs[0]?.shape?.[0]
     this.#declaredBatch = typeof batch === 'number' ? batch : undefined
   }

@@ -1,7 +1,7 @@
 /**
  * What jobs cost, and what becomes of them when everything is killed. On a machine with nothing else to do:
  *
- *   node packages/jobs/bench/bench.mjs submit|rate|kills [PICTURES [ROUNDS]]
+ *   node packages/jobs/bench/bench.mjs submit|rate|memory|kills [PICTURES [ROUNDS]]
  */
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -15,10 +15,10 @@ import { root, writePictures } from './pictures.mjs'
 import { begin, command, installed, memoryOf, startRedis } from './redis.mjs'
 
 const [what = '', given, rounds = 1] = process.argv.slice(2)
-const programs = { submit, rate, kills }
+const programs = { submit, rate, memory, kills }
 if (!installed || !Object.hasOwn(programs, what)) {
   console.error(
-    'usage: node packages/jobs/bench/bench.mjs submit|rate|kills [PICTURES], with redis-server installed',
+    'usage: node packages/jobs/bench/bench.mjs submit|rate|memory|kills [PICTURES], with redis-server installed',
   )
   process.exit(2)
 }
@@ -134,6 +134,27 @@ async function rate(count = 40_000) {
   console.log(
     `a worker: ${most.toFixed(0)} MB at most; its time is from having Redis to the merged result, classify's with its start`,
   )
+  await redis.stop()
+}
+
+/** A worker's memory from tenth to tenth of a job. */
+async function memory(count = 1_000_000) {
+  const { pictures, redis } = await ready(count)
+  const submitted = await command(redis.url, ['submit', pictures, '--out', join(folder, 'out'), '--json'])
+  const { id } = JSON.parse(submitted.stdout)
+  const { child } = begin(redis.url, ['work', '--until-done'])
+  children.add(child)
+  let tenth = 0
+  while (child.exitCode === null) {
+    await pause(500)
+    const { stdout } = await command(redis.url, ['status', id, '--json'])
+    const { rowsDone = 0 } = stdout === '' ? {} : JSON.parse(stdout)
+    if (child.exitCode !== null || rowsDone < (tenth * count) / 10) continue
+    tenth = Math.floor((10 * rowsDone) / count) + 1
+    const { now, most } = memoryOf(child.pid)
+    console.log(`${rowsDone} pictures: ${now.toFixed(0)} MB, ${most.toFixed(0)} MB at most`)
+  }
+  children.delete(child)
   await redis.stop()
 }
 

@@ -78,6 +78,7 @@ const programs: Record<Name, (values: Values) => Promise<number>> = {
       maxBytes: values.number('max-bytes'),
       timeout: 1000 * values.number('timeout'),
       lease: 1000 * values.number('lease'),
+      crashes: values.number('crashes'),
       grace: 1000 * values.number('grace'),
       untilDone: values.flag('until-done'),
       log: (level, message) => {

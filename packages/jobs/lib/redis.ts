@@ -11,6 +11,11 @@ export interface RedisPlace {
   ca?: string | undefined
 }
 
+/** Milliseconds that a command waits for a Redis that took the connection, until it says so. */
+const SILENT = 10_000
+/** Milliseconds without a byte, while an answer is due, until a worker's connection is made anew: BullMQ waits for 10 s. */
+const DEAF = 15_000
+
 /** Where it is, without its password. */
 export function placeOf({ url }: RedisPlace): string {
   const { protocol, hostname, port, pathname } = parse(url)
@@ -75,6 +80,7 @@ export function inWords(place: RedisPlace, cause: unknown): string {
   if (/\bOOM\b/.test(message)) return `Redis at ${where} has no memory left: ${message}`
   if (/LOADING/.test(message)) return `Redis at ${where} is loading its data`
   if (/MISCONF|READONLY/.test(message)) return `Redis at ${where} takes no writes: ${message}`
+  if (/^Socket timeout/.test(message)) return `Redis at ${where} takes connections, but says nothing on them`
   const code = codeOf(cause)
   return `Redis at ${where} does not answer: ${code !== undefined && !message.includes(code) ? `${code} ` : ''}${message}`
 }
@@ -96,13 +102,25 @@ export async function connect(place: RedisPlace): Promise<Redis> {
   redis.on('error', (error) => {
     last = error
   })
+  let timer: NodeJS.Timeout | undefined
   try {
-    await redis.connect()
-    await redis.ping()
+    const silence = new Promise<never>((_, reject) => {
+      timer = setTimeout(
+        () =>
+          reject(last ?? new Error(`it took the connection, but was not ready in ${SILENT / 1000} seconds`)),
+        SILENT,
+      )
+    })
+    const ready = redis.connect().then(() => redis.ping())
+    // where the silence was over before
+    ready.catch(() => undefined)
+    await Promise.race([ready, silence])
     return redis
   } catch (cause) {
     redis.disconnect()
     throw new KerneletError('ERR_IO', inWords(place, last ?? cause), { cause })
+  } finally {
+    clearTimeout(timer)
   }
 }
 
@@ -110,6 +128,7 @@ export async function connect(place: RedisPlace): Promise<Redis> {
 export function connectForever(place: RedisPlace, blocking: boolean): Redis {
   return new Redis({
     ...optionsOf(place),
+    socketTimeout: DEAF,
     maxRetriesPerRequest: blocking ? null : 20,
     retryStrategy: (times) => Math.min(100 * 2 ** Math.min(times, 10), 5000),
   })

@@ -25,6 +25,8 @@ export interface WorkerOptions extends RedisPlace, Limits {
   models: readonly string[] | undefined
   /** Milliseconds without a sign of a worker until its chunks are others'. */
   lease: number
+  /** Workers that may die at a chunk until it is set aside. */
+  crashes: number
   /** Milliseconds that chunks in work may take at the end. */
   grace: number
   /** Whether to end once the queue is empty. */
@@ -32,11 +34,18 @@ export interface WorkerOptions extends RedisPlace, Limits {
   log: (level: 'info' | 'warn', message: string) => void
 }
 
-/** A chunk that is done by a crash each time is tried so often. */
-const CRASHES = 20
-
 /** Milliseconds of the first wait and the longest, after what is no fault of a chunk. */
 const PATIENCE = [500, 30_000] as const
+
+/** What Redis did not do, is asked of it again. */
+const AGAIN = '; trying again'
+
+/** BullMQ's words for a chunk whose workers were gone each time. */
+const STALLED = /job stalled more than/
+
+function reasonOf(message: string): string {
+  return STALLED.test(message) ? 'each worker that took it died at it, or lost Redis (--crashes)' : message
+}
 
 /** What a worker keeps of a job between two chunks. */
 interface Open {
@@ -79,12 +88,18 @@ export class JobWorker {
       concurrency: options.concurrency,
       lockDuration: options.lease,
       stalledInterval: options.lease,
-      maxStalledCount: CRASHES,
+      maxStalledCount: options.crashes - 1,
       drainDelay: 5,
       // Redis that is away is asked again after a while, not at once
       runRetryDelay: 2000,
     })
     this.#worker.on('error', (error) => this.#trouble(error))
+    this.#worker.on('failed', (job, error) => {
+      // the others are told of where they fail
+      if (!job || !STALLED.test(error.message)) return
+      const { id, n } = job.data as Chunk
+      options.log('warn', `job ${id}: chunk ${n}: ${reasonOf(error.message)}; given up`)
+    })
     this.ended = new Promise((resolve) => {
       this.#end = resolve
     })
@@ -145,7 +160,9 @@ export class JobWorker {
     // Others come from Redis too, as a lock that was lost while this process slept.
     const message = messageOf(error)
     if (/lock|Missing key/i.test(message)) this.#options.log('warn', message)
-    else this.#say('warn', `${inWords(this.#options, error)}; trying again`)
+    // what follows from a trouble that was told of is no other
+    else if (!(message.startsWith('Connection is closed') && this.#said.endsWith(AGAIN)))
+      this.#say('warn', `${inWords(this.#options, error)}${AGAIN}`)
   }
 
   /** Says a thing once, until there is another to say. */
@@ -195,7 +212,7 @@ export class JobWorker {
   async #merge(job: Job, { spec, store }: Open, signal: AbortSignal): Promise<unknown> {
     const failures = new Map<number, string>()
     for (const [key, message] of Object.entries(await job.getIgnoredChildrenFailures())) {
-      failures.set(Number(key.slice(key.lastIndexOf('.') + 1)), message)
+      failures.set(Number(key.slice(key.lastIndexOf('.') + 1)), reasonOf(message))
     }
     const report = await merge(spec, store, failures, signal)
     await this.#board.set(spec.id, report.setAside.length > 0 ? 'incomplete' : 'done')

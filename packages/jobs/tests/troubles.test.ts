@@ -2,6 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { command, startRedis } from '../bench/redis.mjs'
@@ -97,6 +98,87 @@ describe.skipIf(noRedis)('troubles', () => {
     child.kill('SIGTERM')
     await once(child, 'exit')
     expect(child.exitCode).toBe(0)
+  })
+
+  test('a Redis that takes connections and says nothing: a command ends in words, a worker waits, and has it later', async () => {
+    const place = folder()
+    const socket = join(place, 'redis.sock')
+    const taken = new Set<Socket>()
+    const silent = createServer((connection) => {
+      taken.add(connection.on('error', () => undefined).resume())
+    }).listen(socket)
+    await once(silent, 'listening')
+    const url = `unix://${socket}`
+    const begin = performance.now()
+    const { child, output } = work(url)
+    const answers = await Promise.all([
+      command(url, ['status']),
+      command(url, ['submit', path, '--out', folder()]),
+    ])
+    for (const answer of answers) {
+      expect(answer).toMatchObject({
+        status: 1,
+        stderr: expect.stringMatching(
+          /Redis at .*redis\.sock does not answer: it took the connection, but was not ready in 10 seconds/,
+        ),
+      })
+    }
+    expect(performance.now() - begin).toBeGreaterThan(9000)
+    await until('a word', () => output.stderr.includes('takes connections, but says nothing on them'), 40)
+    const before = processorTime(child.pid ?? 0)
+    await new Promise((resolve) => setTimeout(resolve, 2000))
+    expect(processorTime(child.pid ?? 0) - before).toBeLessThan(0.6)
+    expect(output.stderr.trimEnd().split('\n').length).toBeLessThan(6)
+    // in its place a Redis that speaks
+    silent.close()
+    for (const connection of taken) connection.destroy()
+    const server = await startRedis(place)
+    atEnd(() => server.stop('SIGKILL'))
+    await until('its answer', () => output.stderr.includes('redis.sock answers'), 60)
+    child.kill('SIGKILL')
+  })
+
+  test('a chunk at which every worker dies is set aside; the others are done', async () => {
+    const server = await redis()
+    const out = folder()
+    const { id } = await submit(server.url, path, '--out', out, '--chunk', '40')
+    const crash = ['--import', new URL('crash.mjs', import.meta.url).pathname]
+    const args = ['--lease', '1', '--crashes', '2', '--concurrency', '1']
+    const begin = performance.now()
+    let [deaths, said, ended] = [0, '', false]
+    // as systemd or Kubernetes would, but at once
+    const supervised = (async () => {
+      while (!ended) {
+        const { child, output } = work(server.url, args, { node: crash })
+        const watch = setInterval(() => ended && child.kill('SIGTERM'), 100)
+        await once(child, 'close')
+        clearInterval(watch)
+        said += output.stderr
+        if (child.signalCode === 'SIGKILL') deaths++
+      }
+    })()
+    expect((await command(server.url, ['status', id, '--watch'])).status).toBe(1)
+    ended = true
+    await supervised
+    expect(deaths).toBe(2)
+    // not before the lease was over each time
+    expect(performance.now() - begin).toBeGreaterThan(2000)
+    expect(said).toMatch(
+      /chunk 3: each worker that took it died at it, or lost Redis \(--crashes\); given up/,
+    )
+    expect(await statusOf(server.url, id)).toMatchObject({ state: 'incomplete', chunksSetAside: 1 })
+    const expected = classified(path)
+    const rows = linesOf(out)
+    expect(rows).toHaveLength(expected.length)
+    expect(rows.filter((row, i) => row === expected[i])).toHaveLength(expected.length - 40)
+    expect(rows[125]).toMatch(
+      /"code":"ERR_SET_ASIDE","message":"Chunk 3 was set aside: each worker that took it died/,
+    )
+    // when it is mended, the rest is done
+    const worker = work(server.url)
+    expect((await command(server.url, ['retry', id, '--wait'])).status).toBe(0)
+    expect(linesOf(out)).toEqual(expected)
+    worker.child.kill('SIGTERM')
   })
 
   test('a worker with another model, or another library, refuses the job and says why; the right one does it', async () => {

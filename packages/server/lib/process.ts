@@ -12,9 +12,9 @@ import type { Settings } from './settings.ts'
 /** Milliseconds that a client may take to send its headers, and a whole request. */
 const HEADERS = 10_000
 const REQUEST = 30_000
-/** Milliseconds that an end is announced before it begins, and that idle connections have to hear of it. */
+/** Milliseconds that an end is announced before it begins, and without any request before idle connections are closed. */
 const FAREWELL = 150
-const IDLE = 1000
+const IDLE = 2000
 
 /** Without what HTTP's own does: close idle connections at once. */
 const stopListening = Server.prototype.close
@@ -48,9 +48,13 @@ export async function serveHere(settings: Settings, options: Surroundings = {}):
     clientErrorHandler: (error, socket) => answerBrokenRequest(error.code, socket),
   })
   let farewell = false
+  let latest = 0
   const { core, plugin } = partsOf(settings, { ...options, alone: true })
   app.addHook('onSend', (_request, reply, payload, done) => {
-    if (farewell) reply.header('connection', 'close')
+    if (farewell) {
+      reply.header('connection', 'close')
+      latest = performance.now()
+    }
     done(null, payload)
   })
   await app.register(plugin)
@@ -68,14 +72,22 @@ export async function serveHere(settings: Settings, options: Surroundings = {}):
     const begin = performance.now()
     // Who asks whether it is ready hears that it is not, before anybody is refused.
     await pause(Math.min(FAREWELL, settings.grace / 4))
-    // Just after those that wait have been accepted: no more connections, in all processes; then those there are, are told to close in an answer: nobody is sent away
-    // to come back at a closing door. One closed while its next request is on the way would lose that, so idle ones
-    // stay for a moment.
+    // Just after those that wait have been accepted: no more connections, in all processes; then those there are, are
+    // told to close in an answer: nobody is sent away to come back at a closing door. One closed while its next request
+    // is on the way would lose that, so idle ones stay until no more requests come.
     await turn()
     const closed = new Promise<void>((resolve) => stopListening.call(app.server, () => resolve()))
     await pause(Math.min(FAREWELL, settings.grace / 4))
     farewell = true
-    await Promise.race([closed, pause(Math.min(IDLE, settings.grace / 4))])
+    latest = performance.now()
+    const idle = Math.min(IDLE, settings.grace / 4)
+    let open = true
+    void closed.then(() => (open = false))
+    while (open && performance.now() - begin < settings.grace / 2) {
+      const rest = latest + idle - performance.now()
+      if (rest <= 0) break
+      await Promise.race([closed, pause(rest)])
+    }
     app.server.closeIdleConnections()
     let whole = true
     const timer = setTimeout(

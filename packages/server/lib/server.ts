@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import { type Control, Core } from './core.ts'
 import { routes } from './http/plugin.ts'
 import type { Open } from './models/open.ts'
+import type { Trains } from './playground/train/training.ts'
 import { type ServerOptions, type Settings, settingsOf } from './settings.ts'
 import { Tokens } from './tokens.ts'
 import { loadTracing } from './tracing.ts'
@@ -38,12 +39,14 @@ export interface Surroundings {
   except?: readonly string[]
   /** Whether there are no other routes. */
   alone?: boolean
+  /** What trains for the playground, in another process. */
+  training?: Trains
 }
 
 /** @internal */
 export function partsOf(
   settings: Settings,
-  { control, open, except, alone = false }: Surroundings = {},
+  { control, open, except, alone = false, training }: Surroundings = {},
 ): Parts {
   const core = new Core(settings, control, open)
   const tokens = settings.tokenFile === undefined ? undefined : Tokens.read(settings.tokenFile)
@@ -56,7 +59,7 @@ export function partsOf(
       await core.registry.drained()
       core.registry.dispose()
     })
-    await app.register(routes(core, tokens, await loadTracing(), alone))
+    await app.register(routes(core, tokens, await loadTracing(), alone, training))
   }
   return { core, plugin }
 }

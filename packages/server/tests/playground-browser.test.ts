@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Page } from 'playwright-core'
 import { beforeAll, describe, expect, test } from 'vitest'
@@ -22,6 +23,57 @@ async function draw(page: Page, ...strokes: [number, number][][]): Promise<void>
     for (const point of rest) await page.mouse.move(...at(point), { steps: 8 })
     await page.mouse.up()
   }
+}
+
+/** Draws as a finger or a pen does: events of the browser's own, by what debuggers speak to it. */
+async function drawBy(page: Page, by: 'finger' | 'pen', points: [number, number][]): Promise<void> {
+  const box = await page.locator('.pad').boundingBox()
+  if (!box) throw new Error('There is nothing to draw on')
+  const session = await page.context().newCDPSession(page)
+  const places = points.flatMap(([x, y], k) => {
+    const [fromX, fromY] = points[Math.max(0, k - 1)] as [number, number]
+    return Array.from({ length: 8 }, (_, i) => ({
+      x: box.x + box.width * (fromX + ((x - fromX) * (i + 1)) / 8),
+      y: box.y + box.height * (fromY + ((y - fromY) * (i + 1)) / 8),
+    }))
+  })
+  const last = places.length - 1
+  for (const [k, { x, y }] of places.entries()) {
+    if (by === 'finger') {
+      const type = k === 0 ? 'touchStart' : 'touchMove'
+      await session.send('Input.dispatchTouchEvent', { type, touchPoints: [{ x, y, id: 1 }] })
+    } else {
+      const type = k === 0 ? 'mousePressed' : k === last ? 'mouseReleased' : 'mouseMoved'
+      await session.send('Input.dispatchMouseEvent', {
+        ...{ type, x, y, button: 'left', buttons: k === last ? 0 : 1, clickCount: 1 },
+        ...{ pointerType: 'pen', force: 0.5 },
+      })
+    }
+  }
+  if (by === 'finger') await session.send('Input.dispatchTouchEvent', { type: 'touchEnd', touchPoints: [] })
+  await session.detach()
+}
+
+/** Drops or pastes a file; whether the page took it. */
+function give(
+  page: Page,
+  how: 'drop' | 'paste',
+  what: { base64: string; type: string; text?: string },
+): Promise<boolean> {
+  return page.evaluate(`(() => {
+    const { how, base64, type, text } = ${JSON.stringify({ how, ...what })}
+    const data = new DataTransfer()
+    const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0))
+    if (text === undefined) data.items.add(new File([bytes], 'given', { type }))
+    else data.setData(type, text)
+    const options = { bubbles: true, cancelable: true }
+    const target = document.querySelector('.pad')
+    if (how === 'paste') return !target.dispatchEvent(new ClipboardEvent('paste', { ...options, clipboardData: data }))
+    const over = new DragEvent('dragover', { ...options, dataTransfer: data })
+    target.dispatchEvent(over)
+    target.dispatchEvent(new DragEvent('drop', { ...options, dataTransfer: data }))
+    return over.defaultPrevented
+  })()`)
 }
 
 const seven: [number, number][] = [
@@ -89,6 +141,69 @@ describe.skipIf(executablePath === undefined)('in a browser', () => {
       await page.getByText('That is no picture that this browser can read.').waitFor()
     })
 
+    test.each(['finger', 'pen'] as const)('by %s', async (by) => {
+      const page = await openPage(address, '/', { hasTouch: true })
+      await page.locator('.verdict', { hasText: /^3 / }).waitFor()
+      const seen = page.evaluate(
+        `new Promise((resolve) => document.querySelector('.pad').addEventListener('pointerdown', (event) => resolve(event.pointerType), { once: true }))`,
+      )
+      await drawBy(page, by, seven)
+      expect(await seen).toBe(by === 'finger' ? 'touch' : 'pen')
+      await page.locator('.verdict', { hasText: /^7 / }).waitFor()
+      // the page did not scroll away under the finger
+      expect(await page.evaluate('scrollY')).toBe(0)
+      await page.getByRole('button', { name: 'Undo' }).click()
+      await page.locator('.verdict', { hasText: /^7 / }).waitFor({ state: 'detached' })
+    })
+
+    test('a picture dropped or pasted; text is let be', async () => {
+      const page = await openPage(address)
+      const blue = readFileSync(join(root, 'examples/digits/3-blue-pen-on-yellow-paper.png'), 'base64')
+      const pencil = readFileSync(join(root, 'examples/digits/1-pencil.png'), 'base64')
+      await page.getByRole('button', { name: 'Clear' }).click()
+      expect(await give(page, 'drop', { base64: blue, type: 'image/png' })).toBe(true)
+      await page.locator('.verdict', { hasText: /^3 / }).waitFor()
+      expect(await give(page, 'paste', { base64: pencil, type: 'image/png' })).toBe(true)
+      await page.locator('.verdict', { hasText: /^1 / }).waitFor()
+      expect(await give(page, 'paste', { base64: '', type: 'text/plain', text: 'words' })).toBe(false)
+      await page.locator('.verdict', { hasText: /^1 / }).waitFor()
+      await give(page, 'drop', { base64: 'AAAA', type: 'image/png' })
+      await page.getByText('That is no picture that this browser can read.').waitFor()
+      await page.getByRole('button', { name: 'Undo' }).click()
+      await page.locator('.verdict', { hasText: /^3 / }).waitFor()
+      await expectSound(page)
+    })
+
+    test('what mattered, by covering and by gradient', async () => {
+      const page = await openPage(address)
+      const way = page.getByLabel('Found by')
+      const map = (): Promise<number[]> =>
+        page.locator('.heat').evaluate((one) => {
+          const canvas = one as unknown as {
+            hidden: boolean
+            width: number
+            height: number
+            getContext(kind: '2d'): { getImageData(...box: number[]): { data: Uint8ClampedArray } }
+          }
+          return canvas.hidden
+            ? []
+            : [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]
+        })
+      expect(await map()).toEqual([])
+      await page.getByLabel('What mattered, by').check()
+      await page.getByText('less sure without').waitFor()
+      await expect.poll(map).toHaveLength(4 * 28 * 28)
+      const covered = await map()
+      await way.selectOption('gradient')
+      await page.getByText('speaks for').waitFor()
+      await expect.poll(map).not.toEqual(covered)
+      expect(await map()).toHaveLength(4 * 28 * 28)
+      await expectSound(page)
+      await page.getByLabel('What mattered, by').uncheck()
+      await expect.poll(map).toEqual([])
+      await page.getByText('speaks for').waitFor({ state: 'hidden' })
+    })
+
     test('by keys', async () => {
       const page = await openPage(address)
       const pad = page.getByRole('application', { name: 'Drawing', exact: true })
@@ -103,7 +218,7 @@ describe.skipIf(executablePath === undefined)('in a browser', () => {
     test('beside LeNet-5 of 1998, what mattered, a model of the server', async () => {
       const page = await openPage(address)
       await page.getByLabel('beside LeNet-5 of 1998').check()
-      await page.getByLabel('What mattered').check()
+      await page.getByLabel('What mattered, by').check()
       await draw(page, seven)
       await expect
         .poll(() => page.locator('.verdict').allInnerTexts())

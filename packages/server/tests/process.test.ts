@@ -199,6 +199,79 @@ test('several processes act as one: killed ones are replaced, metrics are sums, 
   expect(await ended).toBe(0)
 }, 180_000)
 
+test('several processes train one network at a time, for all of them, and whoever dies', async () => {
+  const { address, child, ended, log } = await start('--workers', '2')
+  const head = Buffer.from(JSON.stringify({ labels: [0, 1, 0, 1], classes: ['a', 'b'] }))
+  const length = Buffer.alloc(4)
+  length.writeUInt32LE(head.length)
+  const body = new Uint8Array(Buffer.concat([length, head, Buffer.from(noise(4 * 784).buffer)]))
+  const type = { 'content-type': 'application/octet-stream' }
+  // a connection of its own reaches any process
+  const ask = (path: string, init: RequestInit = {}): Promise<Response> =>
+    fetch(`${address}/playground/${path}`, { ...init, headers: { ...type, connection: 'close' } })
+  /** Begins or resumes a run, and reads up to a report. */
+  const run = async (path: string, until: RegExp, payload: string | Uint8Array<ArrayBuffer> = '') => {
+    const controller = new AbortController()
+    let response = await ask(path, { method: 'POST', body: payload, signal: controller.signal })
+    // the step under way of one that was left is not done yet
+    for (let tries = 0; response.status === 503 && tries < 50; tries++) {
+      await pause(100)
+      response = await ask(path, { method: 'POST', body: payload, signal: controller.signal })
+    }
+    expect(response.status).toBe(200)
+    let text = ''
+    const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader()
+    const read = async (found: RegExp): Promise<string> => {
+      while (!found.test(text)) {
+        const { value, done } = (await reader?.read()) ?? { value: '', done: true }
+        if (done) break
+        text += value
+      }
+      expect(text).toMatch(found)
+      return text
+    }
+    await read(until)
+    return { text, read, leave: () => controller.abort() }
+  }
+  const first = await run('train?task=drawings', /"kind":"steps"/, body)
+  const { id } = JSON.parse(first.text.split('\n')[0] ?? '') as { id: number }
+  const many = <T>(one: () => Promise<T>): Promise<T[]> => Promise.all(Array.from({ length: 8 }, one))
+  const busy = await many(() => ask('train?task=vanishing', { method: 'POST', body: '' }))
+  expect(new Set(busy.map(({ status }) => status))).toEqual(new Set([503]))
+  first.leave()
+  const models = await many(async () => (await ask('models')).text())
+  expect(models.filter((text) => text.includes('@trained'))).toHaveLength(8)
+  const drawing = Buffer.alloc(784)
+  for (let y = 5; y < 23; y++) drawing.fill(255, 28 * y + 13, 28 * y + 16)
+  const looked = await many(async () => {
+    const answer = await ask('activations?model=@trained&width=28&height=28&heat=gradient', {
+      method: 'POST',
+      body: drawing,
+    })
+    return (await answer.arrayBuffer()).byteLength
+  })
+  expect(Math.min(...looked)).toBeGreaterThan(40_000)
+  const wrong = await ask('activations?model=@trained&width=28&height=28', { method: 'POST', body: 'x' })
+  expect(wrong.status).toBe(400)
+
+  const steps = (text: string): number => Number([...text.matchAll(/"step":(\d+)/g)].at(-1)?.[1])
+  const again = await run(`train/resume?id=${id}`, /"kind":"steps"/)
+  expect(steps(again.text)).toBeGreaterThan(steps(first.text))
+  // who watched is gone with its process; the network is not
+  for (const worker of workersOf(log)) process.kill(worker, 'SIGKILL')
+  await expect(again.read(/"kind":"end"/)).rejects.toThrow()
+  await expect
+    .poll(async () => (await fetch(`${address}/v2/health/ready`).catch(() => undefined))?.status, {
+      timeout: 30_000,
+    })
+    .toBe(200)
+  const third = await run(`train/resume?id=${id}`, /"kind":"steps"/)
+  expect(steps(third.text)).toBeGreaterThan(steps(first.text))
+  child.kill('SIGTERM')
+  expect(await third.read(/"kind":"end"/)).toContain('The server ends')
+  expect(await ended).toBe(0)
+}, 60_000)
+
 test('SIGTERM while a worker is starting: all end, none is cut off', async () => {
   const { child, log, ended } = await start('--workers', '2', '--grace', '4s')
   await pause(1100) // one that dies younger is not replaced at once

@@ -1,4 +1,5 @@
 /** What the primary process and its workers say to each other. */
+import type { FromTrainer, ToTrainer } from '../playground/train/remote.ts'
 import type { Settings } from '../settings.ts'
 
 /** The variable by which a worker is told what to do: a Start, as JSON. */
@@ -24,6 +25,7 @@ export type FromPrimary =
   | { kind: 'answer'; id: number; error?: Fault | undefined; text?: string | undefined }
   /** Whether all workers are ready. */
   | { kind: 'ready'; ready: boolean }
+  | FromTrainer
   | { kind: 'drain' }
 
 export type FromWorker =
@@ -35,6 +37,7 @@ export type FromWorker =
   | { kind: 'collected'; id: number; metrics: unknown }
   /** For something that all workers must do. */
   | ({ kind: 'ask'; id: number } & (Act | { verb: 'metrics'; name?: undefined }))
+  | ToTrainer
   | { kind: 'drained'; whole: boolean }
 
 /** A RequestError between processes. */

@@ -5,6 +5,8 @@ import { type AddressInfo, createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { type Logger, pino } from 'pino'
 import { AggregatorRegistry, type MetricObject } from 'prom-client'
+import type { TrainingHost } from '../playground/train/remote.ts'
+import type { Training } from '../playground/train/training.ts'
 import type { Settings } from '../settings.ts'
 import { type Act, type Fault, type FromPrimary, type FromWorker, START, type Start } from './messages.ts'
 
@@ -65,6 +67,7 @@ class Primary {
   #last: Promise<unknown> = Promise.resolve()
   #next = 0
   #watcher = 0
+  #training: Promise<{ host: TrainingHost; training: Training }> | undefined
   #ending = false
   #whole = true
   #wasReady = false
@@ -76,7 +79,12 @@ class Primary {
     // Workers accept connections themselves: one that this process had accepted, and was handing to a worker that is
     // killed just then, would neither be answered nor closed.
     cluster.schedulingPolicy = cluster.SCHED_NONE
-    cluster.setupPrimary({ exec: fileURLToPath(new URL('./worker.js', import.meta.url)), args: [] })
+    cluster.setupPrimary({
+      exec: fileURLToPath(new URL('./worker.js', import.meta.url)),
+      args: [],
+      // drawings and maps as they lie in memory
+      serialization: 'advanced',
+    })
     cluster.on('exit', (worker, code, signal) => this.#died(worker, code, signal))
   }
 
@@ -107,6 +115,7 @@ class Primary {
     const { grace } = this.#settings
     const members = [...this.#members.values()]
     for (const { worker } of members) this.#tell(worker, { kind: 'drain' })
+    void this.#training?.then(({ training }) => training.close())
     await Promise.all(
       members.map(
         ({ worker }) =>
@@ -150,6 +159,7 @@ class Primary {
         answer(undefined)
       }
     }
+    void this.#training?.then(({ host }) => host.forget(worker.id))
     if (this.#ending || !member) return
     this.log.error({ worker: worker.process.pid, code, signal }, 'a worker died; another takes its place')
     this.#tellReady()
@@ -179,6 +189,9 @@ class Primary {
       case 'ask':
         void this.#answer(worker, message)
         break
+      case 'training':
+        void this.#trainer().then(({ host }) => host.answer(worker.id, message))
+        break
       case 'drained':
         this.#whole &&= message.whole
         break
@@ -191,6 +204,25 @@ class Primary {
     }
     const error = await this.#act({ verb: ask.verb, name: ask.name })
     this.#tell(worker, { kind: 'answer', id: ask.id, error })
+  }
+
+  /**
+   * What trains for all, in this process: a page's requests go to any worker, and its run outlives one that dies. Loaded
+   * when it is first asked for.
+   */
+  #trainer(): Promise<{ host: TrainingHost; training: Training }> {
+    this.#training ??= Promise.all([
+      import('../playground/train/training.ts'),
+      import('../playground/train/remote.ts'),
+    ]).then(([{ Training }, { TrainingHost }]) => {
+      const training = new Training()
+      const host = new TrainingHost(training, (id, message) => {
+        const member = this.#members.get(id)
+        if (member) this.#tell(member.worker, message)
+      })
+      return { host, training }
+    })
+    return this.#training
   }
 
   /** Done by all workers, or why it was not. */

@@ -1,6 +1,7 @@
 /** One of several processes that act as one server. */
 import type { Control } from '../core.ts'
 import { messageOf, type Reason, RequestError, refusalOf } from '../errors.ts'
+import { RemoteTraining } from '../playground/train/remote.ts'
 import { type Serving, serveHere } from '../process.ts'
 import { type Act, type FromPrimary, type FromWorker, START, type Start } from './messages.ts'
 
@@ -25,6 +26,8 @@ async function ask(what: Act | { verb: 'metrics' }): Promise<string> {
   if (answer.error) throw new RequestError(answer.error.reason as Reason, answer.error.message)
   return answer.text ?? ''
 }
+
+const training = new RemoteTraining(tell)
 
 const control: Control = {
   ready: () => allReady && serving?.core.ready === true,
@@ -68,6 +71,10 @@ process.on('message', (message: FromPrimary) => {
     case 'ready':
       allReady = message.ready
       break
+    case 'trained':
+    case 'report':
+      training.hear(message)
+      break
     case 'drain':
       void end()
       break
@@ -78,7 +85,7 @@ process.on('disconnect', () => void end())
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void end())
 
 try {
-  serving = await serveHere(settings, { control, except })
+  serving = await serveHere(settings, { control, except, training })
   tell({ kind: 'state', ready: true, address: serving.address, grpcPort: serving.grpcPort })
 } catch (error) {
   tell({ kind: 'failed', message: messageOf(error) })

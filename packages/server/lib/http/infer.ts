@@ -4,14 +4,13 @@ import type { Core } from '../core.ts'
 import { badRequest, RequestError as Refusal, type RequestError, refusalOf } from '../errors.ts'
 import { writeAnswer } from '../protocol/answer.ts'
 import type { AnswerTensor, InferCall } from '../protocol/call.ts'
-import { parseJson, readBinaryCall, readCall } from '../protocol/read.ts'
+import { readBinaryCall, readJsonCall } from '../protocol/read.ts'
 
 export interface ModelParams {
   model: string
   version?: string
 }
 
-const nothing = new Uint8Array(0)
 const LENGTH = 'inference-header-content-length'
 
 export function infer(core: Core, request: FastifyRequest, reply: FastifyReply): void {
@@ -46,7 +45,7 @@ function callOf(request: FastifyRequest): InferCall {
   if (!(body instanceof Uint8Array)) throw badRequest('The request has no body')
   if (length !== undefined) return readBinaryCall(body, String(length))
   const type = request.headers['content-type'] ?? ''
-  if (/^application\/(json|.*\+json)/i.test(type) || type === '') return readCall(parseJson(body), nothing)
+  if (/^application\/(json|.*\+json)/i.test(type) || type === '') return readJsonCall(body)
   if (/^application\/octet-stream/i.test(type)) {
     throw badRequest(
       'Binary tensors come with the header Inference-Header-Content-Length: the bytes of JSON before them',

@@ -7,6 +7,7 @@ import { version } from 'kernelet'
 import type { Core } from '../core.ts'
 import { RequestError, refusalOf } from '../errors.ts'
 import { playground } from '../playground/plugin.ts'
+import type { Trains } from '../playground/train/training.ts'
 import { securityHeaders } from '../security.ts'
 import { isLocal } from '../settings.ts'
 import type { Tokens } from '../tokens.ts'
@@ -32,12 +33,16 @@ declare module 'fastify' {
 
 export const extensions = ['binary_tensor_data', 'classification', 'model_repository']
 
-/** @param alone whether there are no other routes: what is not found is answered too */
+/**
+ * @param alone whether there are no other routes: what is not found is answered too
+ * @param training what trains for the playground; default: this process
+ */
 export function routes(
   core: Core,
   tokens: Tokens | undefined,
   tracing: Tracing | undefined,
   alone: boolean,
+  training?: Trains,
 ): FastifyPluginAsync {
   return async (app) => {
     const { settings } = core
@@ -118,7 +123,7 @@ export function routes(
     )
     app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
     const described = ['/routes']
-    if (settings.playground ?? (alone && isLocal(settings))) await playground(app, core)
+    if (settings.playground ?? (alone && isLocal(settings))) await playground(app, core, training)
     else described.push('/')
     for (const path of described) {
       app.get(path, { schema: { hide: true } }, async (_request, reply) => {

@@ -6,9 +6,13 @@ import { inspection } from './inspect/routes.ts'
 import { notes } from './notes/routes.ts'
 import { servePage } from './page.ts'
 import { trainingRoutes } from './train/routes.ts'
-import { Training } from './train/training.ts'
+import { Training, type Trains } from './train/training.ts'
 
-export async function playground(app: FastifyInstance, core: Core): Promise<void> {
+export async function playground(
+  app: FastifyInstance,
+  core: Core,
+  training: Trains = new Training(),
+): Promise<void> {
   servePage(app)
   await app.register(async (below) => {
     // Pages of other sites can have a browser send requests here, though not read the answers.
@@ -17,7 +21,6 @@ export async function playground(app: FastifyInstance, core: Core): Promise<void
       if (site === undefined || site === 'same-origin' || site === 'none') return done()
       done(new RequestError('forbidden', 'The playground answers its own page only'))
     })
-    const training = new Training()
     // before the server waits for its connections: the one that tells of a run is open until that ends
     below.addHook('preClose', () => training.close())
     inspection(below, core, training)

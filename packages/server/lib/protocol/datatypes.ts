@@ -76,17 +76,18 @@ export function valuesOf(bytes: Uint8Array, type: NumberType): Values {
   return new array(buffer, byteOffset, bytes.byteLength / size)
 }
 
-/** The numbers of a JSON list, flat or nested row by row, `count` of them. */
+/** The numbers of a JSON list, flat or nested row by row, or of one that was read already: `count` of them. */
 export function valuesFromJson(data: unknown, type: NumberType, count: number, name: string): Values {
   if (type === 'FP16') {
     throw badRequest(`The input ${name} is FP16, which has no form in JSON; send it as binary data`)
   }
-  const list: unknown[] = !Array.isArray(data) ? [data] : Array.isArray(data[0]) ? data.flat(16) : data
+  const list = data instanceof Float64Array ? data : listOf(data)
   // before memory is taken: a shape can say anything
   if (list.length !== count) {
     throw badRequest(`The shape of input ${name} takes ${count} values but its data has ${list.length}`)
   }
   const { array, range } = elementOf(type)
+  if (list instanceof Float64Array && type === 'FP32') return new Float32Array(list)
   const values = new array(count)
   const big = type === 'INT64' || type === 'UINT64'
   for (let i = 0; i < count; i++) {
@@ -108,6 +109,11 @@ export function valuesFromJson(data: unknown, type: NumberType, count: number, n
     values[i] = big ? BigInt(value) : value
   }
   return values
+}
+
+function listOf(data: unknown): unknown[] {
+  if (!Array.isArray(data)) return [data]
+  return Array.isArray(data[0]) ? data.flat(16) : data
 }
 
 /** Numbers as JSON has them. Integers beyond 2⁵³ keep all their digits; what is not finite becomes null. */

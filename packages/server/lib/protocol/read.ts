@@ -10,6 +10,7 @@ import {
   stringsFromBytes,
   valuesFromJson,
 } from './datatypes.ts'
+import { liftNumbers, type NumberList } from './numbers.ts'
 
 type Fields = Readonly<Record<string, unknown>>
 
@@ -83,11 +84,35 @@ export function parseJson(bytes: Uint8Array): unknown {
 }
 
 /**
- * A call in JSON, with the bytes that lie behind it.
+ * A call in JSON alone.
+ *
+ * @throws RequestError for bodies that are not of the protocol
+ */
+export function readJsonCall(body: Uint8Array): InferCall {
+  const lifted = liftNumbers(body)
+  if (lifted) {
+    try {
+      return readCall(lifted.value, none, lifted.lists)
+    } catch {
+      // read once more below, so that the sentence shows what came and not what stands for it here
+    }
+  }
+  return readCall(parseJson(body), none)
+}
+
+const none = new Uint8Array(0)
+const noLists: ReadonlyMap<unknown, NumberList> = new Map()
+
+/**
+ * A call in JSON, with the bytes that lie behind it, and the lists of numbers that were read apart.
  *
  * @throws RequestError for what is not of the protocol
  */
-export function readCall(body: unknown, binary: Uint8Array): InferCall {
+export function readCall(
+  body: unknown,
+  binary: Uint8Array,
+  lists: ReadonlyMap<unknown, NumberList> = noLists,
+): InferCall {
   const call = fieldsOf(body, 'The body')
   const parameters = fieldsOf(call.parameters ?? {}, 'parameters')
   const given = call.inputs
@@ -95,7 +120,7 @@ export function readCall(body: unknown, binary: Uint8Array): InferCall {
     throw badRequest(`inputs must be a list of 1 to ${MOST_TENSORS} tensors but is ${shown(given)}`)
   }
   const rest = { bytes: binary, at: 0 }
-  const inputs = given.map((input, i) => readInput(fieldsOf(input, `inputs[${i}]`), i, rest))
+  const inputs = given.map((input, i) => readInput(fieldsOf(input, `inputs[${i}]`), i, rest, lists))
   if (rest.at !== binary.length) {
     throw badRequest(
       `The inputs' binary_data_size add up to ${rest.at} bytes but ${binary.length} follow the JSON`,
@@ -111,7 +136,12 @@ export function readCall(body: unknown, binary: Uint8Array): InferCall {
   }
 }
 
-function readInput(input: Fields, i: number, rest: { bytes: Uint8Array; at: number }): InputTensor {
+function readInput(
+  input: Fields,
+  i: number,
+  rest: { bytes: Uint8Array; at: number },
+  lists: ReadonlyMap<unknown, NumberList>,
+): InputTensor {
   const name = string(input.name, `inputs[${i}].name`)
   const { datatype: given } = input
   if (typeof given !== 'string' || !(given === 'BYTES' || isNumberType(given))) {
@@ -121,7 +151,11 @@ function readInput(input: Fields, i: number, rest: { bytes: Uint8Array; at: numb
   const shape = readShape(input.shape, `inputs[${i}].shape`)
   const count = countOf(shape, name)
   const size = fieldsOf(input.parameters ?? {}, `inputs[${i}].parameters`).binary_data_size
-  if (size === undefined) return { name, datatype, shape, ...fromJson(input.data, datatype, count, name) }
+  if (size === undefined) {
+    const list = lists.get(input.data)
+    const data = list ? numbersOf(list, datatype) : input.data
+    return { name, datatype, shape, ...fromJson(data, datatype, count, name) }
+  }
   if (input.data !== undefined) throw badRequest(`The input ${name} has both data and binary_data_size`)
   const end = rest.at + Number(size)
   if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0 || end > rest.bytes.length) {
@@ -137,7 +171,9 @@ function readInput(input: Fields, i: number, rest: { bytes: Uint8Array; at: numb
   return { name, datatype, shape, bytes: checkedBytes(bytes, datatype, count, name) }
 }
 
-const none = new Uint8Array(0)
+function numbersOf({ values, exact, text }: NumberList, datatype: Datatype): unknown {
+  return exact || datatype === 'FP32' ? values : parseJson(text)
+}
 
 /** Bytes, if they are as many as the shape takes. */
 export function checkedBytes(bytes: Uint8Array, datatype: Datatype, count: number, name: string): Uint8Array {

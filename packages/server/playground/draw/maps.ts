@@ -5,8 +5,12 @@ import { onTheme } from '../theme.ts'
 
 type Rgb = [red: number, green: number, blue: number]
 
-let scale: { zero: Rgb; positive: Rgb; negative: Rgb } | undefined
-onTheme(() => (scale = undefined))
+/** Shades on either side of 0. */
+const LEVELS = 512
+
+/** Colours by value, from −1 to 1: on the ground of maps, and as a veil that lets through what lies below where it is 0. */
+let colours: { opaque: Uint32Array; veil: Uint32Array } | undefined
+onTheme(() => (colours = undefined))
 
 function parse(name: string): Rgb {
   const [red = 0, green = 0, blue = 0] =
@@ -14,6 +18,27 @@ function parse(name: string): Rgb {
       .match(/[\d.]+/g)
       ?.map(Number) ?? []
   return [red, green, blue]
+}
+
+function makeColours(): { opaque: Uint32Array; veil: Uint32Array } {
+  const [zero, positive, negative] = ['--map-zero', '--positive', '--negative'].map(parse) as [Rgb, Rgb, Rgb]
+  const bytes = {
+    opaque: new Uint8ClampedArray(4 * (2 * LEVELS + 1)),
+    veil: new Uint8ClampedArray(4 * (2 * LEVELS + 1)),
+  }
+  for (let level = -LEVELS; level <= LEVELS; level++) {
+    const end = level < 0 ? negative : positive
+    const share = (Math.abs(level) / LEVELS) ** 0.8
+    const at = 4 * (level + LEVELS)
+    for (const [c, from] of zero.entries()) {
+      const to = end[c] as number
+      bytes.opaque[at + c] = from + share * (to - from)
+      bytes.veil[at + c] = to
+    }
+    bytes.opaque[at + 3] = 255
+    bytes.veil[at + 3] = 255 * share
+  }
+  return { opaque: new Uint32Array(bytes.opaque.buffer), veil: new Uint32Array(bytes.veil.buffer) }
 }
 
 /**
@@ -28,18 +53,15 @@ export function pixelsOf(
   largest: number,
   veil = false,
 ): ImageData {
-  scale ??= { zero: parse('--map-zero'), positive: parse('--positive'), negative: parse('--negative') }
-  const { zero, positive, negative } = scale
+  colours ??= makeColours()
+  const shades = veil ? colours.veil : colours.opaque
   const image = new ImageData(width, height)
-  for (let i = 0; i < width * height; i++) {
-    const value = largest > 0 ? (values[i] ?? 0) / largest : 0
-    const end = value < 0 ? negative : positive
-    const share = Math.min(1, Math.abs(value)) ** 0.8
-    for (let c = 0; c < 3; c++) {
-      const from = (veil ? end : zero)[c] as number
-      image.data[4 * i + c] = from + share * ((end[c] as number) - from)
-    }
-    image.data[4 * i + 3] = veil ? 255 * share : 255
+  const pixels = new Uint32Array(image.data.buffer)
+  const factor = largest > 0 ? LEVELS / largest : 0
+  for (let i = 0; i < pixels.length; i++) {
+    // NaN has the colour of 0
+    const level = Math.round((values[i] ?? 0) * factor) || 0
+    pixels[i] = shades[Math.min(2 * LEVELS, Math.max(0, level + LEVELS))] as number
   }
   return image
 }

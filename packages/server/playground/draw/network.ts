@@ -1,7 +1,7 @@
 /** Asks the server about networks and drawings. */
 import { ask, askJson, binary } from '../api.ts'
 import type { Snapshot } from './pad.ts'
-import type { Activations, Network, NetworkInfo, Unclear } from './types.ts'
+import type { Activations, HeatHead, HeatKind, Network, NetworkInfo, Unclear } from './types.ts'
 
 export async function openNetwork(id: string, title: string): Promise<Network> {
   const query = `?model=${encodeURIComponent(id)}`
@@ -20,22 +20,21 @@ export async function openNetwork(id: string, title: string): Promise<Network> {
 export async function activationsOf(
   id: string,
   { data, width, height }: Snapshot,
-  occlusion: boolean,
+  kind: HeatKind | undefined,
 ): Promise<Activations | Unclear> {
   const query = new URLSearchParams({
     model: id,
     width: String(width),
     height: String(height),
-    occlusion: occlusion ? '1' : '0',
+    ...(kind && { heat: kind }),
   })
   const response = await ask(`playground/activations?${query}`, binary(data))
-  const { head, arrays } = numbersOf<
-    (Omit<Activations, 'heat' | 'values'> & { heat?: { side: number } }) | Unclear
-  >(await response.arrayBuffer())
+  const { head, arrays } = numbersOf<(Omit<Activations, 'heat' | 'values'> & { heat?: HeatHead }) | Unclear>(
+    await response.arrayBuffer(),
+  )
   if (head.status !== 'ready') return head
   const [probabilities = new Float32Array(0), ...values] = arrays
-  const map = head.heat && values.pop()
-  const heat = head.heat && map ? { side: head.heat.side, values: map } : undefined
+  const heat = head.heat && { head: head.heat, values: 'rows' in head.heat ? values.pop() : undefined }
   return { ...head, probabilities, values, heat }
 }
 

@@ -3,13 +3,13 @@ import './draw.css'
 import { askJson } from '../api.ts'
 import { button, h } from '../dom.ts'
 import type { Page } from '../page.ts'
-import { largestOf, pixelsOf } from './maps.ts'
+import { Heat } from './heat.ts'
+import { markOf } from './mark.ts'
 import { openNetwork } from './network.ts'
 import { NetworkView, type Pointed } from './network-view.ts'
-import { type Mark, Pad, SIDE } from './pad.ts'
-import type { Region } from './receptive-field.ts'
+import { Pad } from './pad.ts'
 import { exampleOf } from './strokes.ts'
-import type { Activations, Box, Network, Unclear } from './types.ts'
+import type { Activations, Unclear } from './types.ts'
 import { Watcher } from './watcher.ts'
 
 const ORIGINAL = '@lenet5-1998'
@@ -26,14 +26,14 @@ export const page: Page = {
     const watcher = new Watcher({
       networks: () => [...views.keys()],
       snapshot: () => (pad.empty ? undefined : pad.snapshot()),
-      occlusion: () => heatShown.checked,
+      heat: () => heat.kind,
       show(shown) {
         problem.hidden = true
         for (const [id, activations] of shown) {
           results.set(id, activations)
           views.get(id)?.show(activations)
         }
-        paintHeat()
+        showHeat()
         say()
       },
       failed(error) {
@@ -58,9 +58,10 @@ export const page: Page = {
         }),
       ),
     )
-    const heat = h('canvas', { class: 'heat', 'aria-hidden': 'true' })
-    const heatShown = h('input', { type: 'checkbox', id: 'heat' })
-    heatShown.addEventListener('change', () => watcher.changed())
+    const heat = new Heat(() => {
+      showHeat()
+      watcher.changed()
+    })
     const choice = h(
       'select',
       { id: 'network' },
@@ -88,7 +89,7 @@ export const page: Page = {
             'section',
             { class: 'card', 'aria-label': 'Drawing' },
             h('h2', {}, 'Draw a digit'),
-            h('div', { class: 'paper' }, pad.element, heat),
+            h('div', { class: 'paper' }, pad.element, heat.canvas),
             h(
               'div',
               { class: 'row' },
@@ -98,7 +99,7 @@ export const page: Page = {
               file,
             ),
             examples,
-            h('label', { class: 'check' }, heatShown, 'What mattered'),
+            heat.element,
             h(
               'p',
               { class: 'faint', id: 'pad-help' },
@@ -130,27 +131,11 @@ export const page: Page = {
       const known = value && activations?.status === 'ready'
       pad.mark(known ? markOf(network, activations, value.field) : undefined)
       explanation.classList.toggle('pointed', value !== undefined)
+      // from then on it keeps its height: one that came and went would cover what is pointed at, again and again
+      if (value) explanation.classList.add('used')
       explanation.replaceChildren(...(value?.explanation ?? [hint()]))
     }
-    const paintHeat = (): void => {
-      const first = results.get(choice.value)
-      const network = views.get(choice.value)?.network
-      heat.hidden = !(heatShown.checked && first?.status === 'ready' && first.heat && network)
-      if (heat.hidden || first?.status !== 'ready' || !first.heat || !network) return
-      const { side, values } = first.heat
-      heat.width = heat.height = side
-      heat.getContext('2d')?.putImageData(pixelsOf(values, side, side, largestOf(values), true), 0, 0)
-      const [, height = 1, width = 1] = network.info.input.shape
-      const whole = markOf(network, first, { top: 0, left: 0, bottom: height - 1, right: width - 1 })
-      for (const [name, value] of [
-        ['left', whole.x],
-        ['top', whole.y],
-        ['width', whole.width],
-        ['height', whole.height],
-      ] as const) {
-        heat.style[name] = `${100 * value}%`
-      }
-    }
+    const showHeat = (): void => heat.show(views.get(choice.value)?.network, results.get(choice.value))
     let speaking: ReturnType<typeof setTimeout> | undefined
     const say = (): void => {
       clearTimeout(speaking)
@@ -210,32 +195,11 @@ function takePictures(pad: Pad, input: HTMLInputElement, failed: (why: string) =
     event.preventDefault()
     void take(event.dataTransfer?.files[0])
   })
-  addEventListener('paste', (event) => void take(event.clipboardData?.files[0]))
-}
-
-/** A part of the input as a part of the drawing. */
-function markOf({ info }: Network, { boxes, values }: Activations, field: Region): Mark {
-  const [, height = 1, width = 1] = info.input.shape
-  const [box] = boxes
-  const image = values[0]
-  const mark = (scale: number, x: number, y: number): Mark => ({
-    x: x + field.left * scale,
-    y: y + field.top * scale,
-    width: (field.right - field.left + 1) * scale,
-    height: (field.bottom - field.top + 1) * scale,
+  addEventListener('paste', (event) => {
+    const picture = event.clipboardData?.files[0]
+    if (picture) event.preventDefault()
+    void take(picture)
   })
-  if (info.input.fit !== 'digit' || !box || !image) return mark(1 / width, 0, 0)
-  // the ink's longer side was brought to 20 pixels
-  const { x, y } = box as Box
-  const scale = Math.max(box.width, box.height) / 20 / SIDE
-  const ground = Math.min(...image)
-  let [left, top] = [width, height]
-  for (const [i, value] of image.entries()) {
-    if (value - ground < 0.1) continue
-    left = Math.min(left, i % width)
-    top = Math.min(top, Math.floor(i / width))
-  }
-  return mark(scale, x / SIDE - left * scale, y / SIDE - top * scale)
 }
 
 function hint(): HTMLElement {
@@ -262,7 +226,7 @@ function legend(): HTMLElement {
     h(
       'p',
       { class: 'faint' },
-      'Every square is one number that the network computed, from top to bottom in the order of its steps; each step has a scale of its own. “What mattered” covers the drawing place by place: where the network becomes less sure of its answer, it is coloured.',
+      'Every square is one number that the network computed, from top to bottom in the order of its steps; each step has a scale of its own.',
     ),
   )
 }

@@ -66,11 +66,12 @@ export class StepView {
     })
     this.#layout = this.#layoutWithin(320)
     const hidden = this.#step.shape.length === 3 ? (this.#step.shape[0] ?? 1) - this.#layout.count : 0
+    const some = this.#layout.count === 1 ? 'one of them shown' : `the first ${this.#layout.count} shown`
     const head = h(
       'header',
       {},
       h('h3', {}, title),
-      h('span', { class: 'faint' }, hidden > 0 ? `${what}; the first ${this.#layout.count} shown` : what),
+      h('span', { class: 'faint' }, hidden > 0 ? `${what}; ${some}` : what),
     )
     this.element = h('section', { class: 'step' }, head, h('div', { class: 'scroll' }, this.canvas))
     const filters = this.#filters(network)

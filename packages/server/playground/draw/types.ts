@@ -1,8 +1,8 @@
 /** What the server tells of a network, and of its values for a drawing. */
 
-import type { NetworkInfo, StepInfo } from '../../lib/playground/inspect/info.ts'
+import type { HeatHead, HeatKind, NetworkInfo, StepInfo } from '../../lib/playground/inspect/info.ts'
 
-export type { NetworkInfo }
+export type { HeatHead, HeatKind, NetworkInfo }
 export type Step = StepInfo
 
 export interface Weights {
@@ -25,7 +25,8 @@ export interface Activations {
   probabilities: Float32Array
   /** By step. */
   values: Float32Array[]
-  heat: { side: number; values: Float32Array } | undefined
+  /** What mattered, if that was asked; no values where it cannot be told. */
+  heat: { head: HeatHead; values: Float32Array | undefined } | undefined
 }
 
 /** Nothing to look at, or more than one sign. */

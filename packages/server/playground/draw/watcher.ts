@@ -1,7 +1,7 @@
 /** From a drawing to what networks see of it: one request is under way at a time, and the newest drawing wins. */
 import { activationsOf } from './network.ts'
 import type { Snapshot } from './pad.ts'
-import type { Activations, Unclear } from './types.ts'
+import type { Activations, HeatKind, Unclear } from './types.ts'
 
 /** The name of the measurements: from the event that changed the drawing to the frame that shows all maps. */
 export const MEASURE = 'stroke-to-maps'
@@ -11,7 +11,8 @@ export interface Watched {
   networks(): readonly string[]
   /** undefined: there is no drawing. */
   snapshot(): Snapshot | undefined
-  occlusion(): boolean
+  /** How what mattered is to be found. */
+  heat(): HeatKind | undefined
   show(results: ReadonlyMap<string, Activations | Unclear | undefined>): void
   failed(error: unknown): void
 }
@@ -37,12 +38,11 @@ export class Watcher {
     while (this.#since !== undefined) {
       const since = this.#since
       this.#since = undefined
-      const { networks, snapshot, occlusion, show, failed } = this.#watched
+      const { networks, snapshot, heat, show, failed } = this.#watched
       try {
         const drawing = snapshot()
         const ids = networks()
-        const results =
-          drawing && (await Promise.all(ids.map((id) => activationsOf(id, drawing, occlusion()))))
+        const results = drawing && (await Promise.all(ids.map((id) => activationsOf(id, drawing, heat()))))
         await new Promise<void>((resolve) => requestAnimationFrame(() => resolve()))
         show(new Map(ids.map((id, k) => [id, results?.[k]])))
         if (results) performance.measure(MEASURE, { start: since, end: performance.now() })

@@ -41,9 +41,7 @@ const percent = (value: number): string => `${Math.round(100 * value)} %`
 export const page: Page = {
   title: 'Train',
   async mount(root) {
-    const { allowed, reason, mnist } = await askJson<{ allowed: boolean; reason: string; mnist: boolean }>(
-      'playground/training',
-    )
+    const { mnist } = await askJson<{ mnist: boolean }>('playground/training')
     let task: Task = 'drawings'
     let running: AbortController | undefined
     let run: { id: number; task: Task; cured: boolean } | undefined
@@ -96,7 +94,6 @@ export const page: Page = {
         ),
       ),
     )
-    if (!allowed) root.append(h('p', { class: 'notice warm' }, reason))
 
     const curves = new Curves(charts)
 
@@ -113,11 +110,11 @@ export const page: Page = {
       samples.element.hidden = !drawings
       const ready = !drawings || (samples.classes.length >= 2 && samples.samples.length >= 4)
       story.textContent = run?.task === task && run.cured ? (stories[task].cured ?? text) : text
-      start.disabled = !allowed || running !== undefined || !ready
+      start.disabled = running !== undefined || !ready
       start.textContent = drawings || task === 'mnist' ? 'Train' : 'Show it'
       cure.hidden = label === undefined
       cure.textContent = label ?? ''
-      cure.disabled = !allowed || running !== undefined
+      cure.disabled = running !== undefined
       stop.disabled = running === undefined
       if (drawings && !ready && run === undefined)
         state.textContent = 'Add drawings of two signs at least to begin.'

@@ -73,7 +73,7 @@ export class Samples {
       this.#said.textContent = 'Say what it is first.'
       return false
     }
-    const prepared = await activationsOf('@lenet5', snapshot, false)
+    const prepared = await activationsOf('@lenet5', snapshot, undefined)
     const image = prepared.status === 'ready' ? prepared.values[0] : undefined
     if (!image) {
       this.#said.textContent =

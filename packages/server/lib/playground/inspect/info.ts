@@ -28,3 +28,10 @@ export interface NetworkInfo {
   /** What the last step's values are: scores for softmax, or probabilities already. */
   outputs: 'scores' | 'probabilities'
 }
+
+/** How what mattered is found: by covering parts of the drawing, or by the gradient of the answer. */
+export type HeatKind = 'occlusion' | 'gradient'
+export const heatKinds: readonly HeatKind[] = ['occlusion', 'gradient']
+
+/** What an answer says of its map of what mattered; its values are the last of the body's arrays. */
+export type HeatHead = { kind: HeatKind } & ({ rows: number; columns: number } | { problem: string })

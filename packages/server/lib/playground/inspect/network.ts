@@ -5,12 +5,14 @@ import {
   compile,
   type Graph,
   type GraphNode,
+  KerneletError,
   summary,
   Tensor,
   trace,
 } from 'kernelet'
 import { body } from './body.ts'
-import type { NetworkInfo, StepInfo } from './info.ts'
+import { InputGradient } from './gradient.ts'
+import type { HeatHead, HeatKind, NetworkInfo, StepInfo } from './info.ts'
 import { type Drawing, prepare } from './prepare.ts'
 import type { Opened } from './sources.ts'
 
@@ -26,6 +28,7 @@ export class Network {
   readonly #opened: Opened
   readonly #graph: Graph
   readonly #model: CompiledModel
+  #gradient: InputGradient | undefined
 
   constructor(opened: Opened) {
     this.#opened = opened
@@ -33,9 +36,9 @@ export class Network {
     this.#graph = trace(network, inputShape)
     this.#model = compile(this.#graph, { maxBatch: 64, threads: 1 })
     const { parameters, macs, connections } = summary(network, inputShape)
-    const channels = channelsWithin(this.#graph.nodes, MOST)
+    const shown = shownWithin(this.#graph.nodes, MOST)
     this.info = {
-      steps: this.#graph.nodes.map((node) => stepOf(node, channels, tables[node.name])),
+      steps: this.#graph.nodes.map((node, k) => stepOf(node, shown[k] ?? 1, tables[node.name])),
       labels,
       input: { shape: inputShape, fit: preparation.fit, colour: preparation.colour },
       parameters,
@@ -48,9 +51,9 @@ export class Network {
   /**
    * All steps' values for a drawing, and the probabilities: the header says where each lies among the numbers.
    *
-   * @param occlusion whether to say what mattered too
+   * @param heat how to say what mattered too
    */
-  activations(drawing: Drawing, occlusion: boolean): ArrayBuffer {
+  activations(drawing: Drawing, heat: HeatKind | undefined): ArrayBuffer {
     const begin = performance.now()
     const prepared = prepare(drawing, this.#opened.preparation)
     const prepareTime = performance.now() - begin
@@ -65,10 +68,10 @@ export class Network {
     })
     const { result, time } = this.#timed(prepared.image)
     const probabilities = this.#probabilities(result)
-    const heat = occlusion ? this.#occlusion(prepared.image) : undefined
+    const { head: mattered, values: map } = this.#heat(heat, prepared.image)
     const milliseconds = { prepare: prepareTime, activations: activationsTime, run: time }
-    const head = { status, boxes, milliseconds, heat: heat && { side: heat.side } }
-    return body(head, [probabilities, ...arrays, ...(heat ? [heat.values] : [])])
+    const head = { status, boxes, milliseconds, heat: mattered }
+    return body(head, [probabilities, ...arrays, ...(map ? [map] : [])])
   }
 
   /** The weights and biases of all steps that have some. */
@@ -85,6 +88,7 @@ export class Network {
   }
 
   dispose(): void {
+    this.#gradient?.dispose()
     this.#model.dispose()
   }
 
@@ -109,6 +113,44 @@ export class Network {
     const shares = scores.map((score) => Math.exp((score - largest) / temperature))
     const sum = shares.reduce((all, share) => all + share, 0)
     return shares.map((share) => share / sum)
+  }
+
+  #heat(
+    kind: HeatKind | undefined,
+    image: Float32Array,
+  ): { head?: HeatHead; values?: Float32Array | undefined } {
+    if (kind === undefined) return {}
+    if (kind === 'occlusion') {
+      const { side, values } = this.#occlusion(image)
+      return { head: { kind, rows: side, columns: side }, values }
+    }
+    const [, rows = 1, columns = 1] = this.#opened.inputShape
+    try {
+      return { head: { kind, rows, columns }, values: this.#slopes(image) }
+    } catch (error) {
+      if (!(error instanceof KerneletError)) throw error
+      return { head: { kind, problem: error.message } }
+    }
+  }
+
+  /**
+   * What the winning output would lose, to first order, were a pixel ground: its gradient times how far the pixel is from
+   * that, over all channels (Simonyan et al. 2013; "gradient × input").
+   */
+  #slopes(image: Float32Array): Float32Array {
+    const { network, inputShape } = this.#opened
+    const [channels = 1, height = 1, width = 1] = inputShape
+    this.#gradient ??= new InputGradient(network, this.#graph, inputShape, this.#model)
+    const gradient = this.#gradient.of(image)
+    const ground = this.#ground(channels)
+    const size = height * width
+    return Float32Array.from({ length: size }, (_, i) => {
+      let sum = 0
+      for (let at = i, c = 0; c < channels; c++, at += size) {
+        sum += (gradient[at] ?? 0) * ((image[at] ?? 0) - (ground[c] ?? 0))
+      }
+      return sum
+    })
   }
 
   /**
@@ -160,9 +202,8 @@ export class Network {
   }
 }
 
-function stepOf(node: GraphNode, channels: number, table: StepInfo['table']): StepInfo {
+function stepOf(node: GraphNode, shown: number, table: StepInfo['table']): StepInfo {
   const { name, op, inputs, shape, kernelSize, stride, padding, dilation, groups, weight } = node
-  const shown = shape.length === 3 ? Math.min(channels, shape[0] ?? 1) : (shape[0] ?? 1)
   const info: StepInfo = { name, op, inputs, shape, shown }
   if (kernelSize && stride && padding && dilation) info.window = { kernelSize, stride, padding, dilation }
   if (groups !== undefined) info.groups = groups
@@ -171,13 +212,26 @@ function stepOf(node: GraphNode, channels: number, table: StepInfo['table']): St
   return info
 }
 
-/** How many channels of each step fit into so many numbers in all. */
-function channelsWithin(nodes: readonly GraphNode[], most: number): number {
-  const total = (channels: number): number =>
-    nodes.reduce((sum, { shape: [count = 1, height = 1, width = 1] }) => {
-      return sum + Math.min(count, channels) * height * width
-    }, 0)
-  let channels = Math.max(...nodes.map(({ shape }) => shape[0] ?? 1))
-  while (channels > 1 && total(channels) > most) channels = Math.ceil(channels / 2)
-  return channels
+/**
+ * How many channels of each step fit into so many numbers in all: all of the input's, and of the others as many as have
+ * the same number of values in every step, one at least; so deep steps show more maps, which are smaller.
+ */
+function shownWithin(nodes: readonly GraphNode[], most: number): number[] {
+  const sizes = nodes.map(({ shape: [, height = 1, width = 1] }) => height * width)
+  const counts = (values: number): number[] =>
+    nodes.map(({ shape: [count = 1, ...map] }, k) =>
+      k === 0 || map.length !== 2
+        ? count
+        : Math.max(1, Math.min(count, Math.floor(values / (sizes[k] ?? 1)))),
+    )
+  const total = (all: number[]): number => all.reduce((sum, count, k) => sum + count * (sizes[k] ?? 1), 0)
+  // the largest share that fits, to a number
+  let [low, high] = [0, Math.max(...nodes.map(({ shape }) => shape.reduce((product, n) => product * n, 1)))]
+  if (total(counts(high)) <= most) return counts(high)
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2)
+    if (total(counts(middle)) <= most) low = middle
+    else high = middle
+  }
+  return counts(low)
 }

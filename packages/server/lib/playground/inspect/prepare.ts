@@ -33,29 +33,32 @@ function resized(drawing: Drawing, { fit, colour, height, width, mean, std }: Pr
   const top = (drawing.height - high) / 2
   const count = colour === 'grey' ? 1 : 3
   const image = new Float32Array(count * height * width)
+  const columns = Array.from({ length: width }, (_, x) =>
+    span(left + (x * wide) / width, wide / width, drawing.width),
+  )
+  // where green and blue lie behind red; the same byte in a drawing of ink
+  const [green, blue] = channels === 3 ? [1, 2] : [0, 0]
   for (let y = 0; y < height; y++) {
     const [fromY, toY] = span(top + (y * high) / height, high / height, drawing.height)
-    for (let x = 0; x < width; x++) {
-      const [fromX, toX] = span(left + (x * wide) / width, wide / width, drawing.width)
-      const sums = [0, 0, 0]
+    for (const [x, [fromX, toX]] of columns.entries()) {
+      let [reds, greens, blues] = [0, 0, 0]
       for (let v = fromY; v < toY; v++) {
-        for (let u = fromX; u < toX; u++) {
-          for (let c = 0; c < 3; c++) {
-            sums[c] =
-              (sums[c] ?? 0) + (data[(v * drawing.width + u) * channels + (channels === 3 ? c : 0)] ?? 0)
-          }
+        const end = (v * drawing.width + toX) * channels
+        for (let at = (v * drawing.width + fromX) * channels; at < end; at += channels) {
+          reds += data[at] ?? 0
+          greens += data[at + green] ?? 0
+          blues += data[at + blue] ?? 0
         }
       }
       const area = 255 * (toY - fromY) * (toX - fromX)
-      const [red = 0, green = 0, blue = 0] = sums.map((sum) => sum / area)
-      const values =
-        colour === 'grey'
-          ? [0.299 * red + 0.587 * green + 0.114 * blue]
-          : colour === 'rgb'
-            ? [red, green, blue]
-            : [blue, green, red]
-      for (const [c, value] of values.entries()) {
+      const write = (c: number, value: number): void => {
         image[(c * height + y) * width + x] = (value - (mean[c] ?? 0)) / (std[c] ?? 1)
+      }
+      if (colour === 'grey') write(0, (0.299 * reds + 0.587 * greens + 0.114 * blues) / area)
+      else {
+        write(0, (colour === 'rgb' ? reds : blues) / area)
+        write(1, greens / area)
+        write(2, (colour === 'rgb' ? blues : reds) / area)
       }
     }
   }

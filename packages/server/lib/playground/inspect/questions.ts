@@ -1,7 +1,7 @@
 /** Questions about a network that a thread answers, and the thread's part of it. */
 import { parentPort } from 'node:worker_threads'
 import { KerneletError } from 'kernelet'
-import type { NetworkInfo } from './info.ts'
+import type { HeatKind, NetworkInfo } from './info.ts'
 import type { Network } from './network.ts'
 import type { Drawing } from './prepare.ts'
 
@@ -15,7 +15,7 @@ export interface Wanted {
 export type Question = { model: Wanted } & (
   | { verb: 'describe' }
   | { verb: 'weights' }
-  | { verb: 'activations'; drawing: Drawing; occlusion: boolean }
+  | { verb: 'activations'; drawing: Drawing; heat: HeatKind | undefined }
 )
 
 export type Answer = NetworkInfo | ArrayBuffer
@@ -39,7 +39,7 @@ export function answerWith({ id, question }: FromMain, networkOf: (model: Wanted
         ? network.info
         : question.verb === 'weights'
           ? network.weights()
-          : network.activations(question.drawing, question.occlusion)
+          : network.activations(question.drawing, question.heat)
     const message: FromThread = { id, value }
     parentPort?.postMessage(message, value instanceof ArrayBuffer ? [value] : [])
   } catch (cause) {

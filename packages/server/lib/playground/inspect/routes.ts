@@ -2,7 +2,8 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Core } from '../../core.ts'
 import { badRequest, RequestError } from '../../errors.ts'
-import type { Training } from '../train/training.ts'
+import type { Trains } from '../train/training.ts'
+import { type HeatKind, heatKinds } from './info.ts'
 import { Inspector } from './inspector.ts'
 import type { Drawing } from './prepare.ts'
 import type { Answer, Question, Wanted } from './questions.ts'
@@ -14,7 +15,7 @@ const LARGEST = 1024
 /** What was trained last in the playground. */
 const TRAINED = '@trained'
 
-export function inspection(app: FastifyInstance, core: Core, training: Training): void {
+export function inspection(app: FastifyInstance, core: Core, training: Trains): void {
   const inspector = new Inspector()
   app.addHook('onClose', () => inspector.close())
   const schema = { hide: true }
@@ -35,7 +36,7 @@ export function inspection(app: FastifyInstance, core: Core, training: Training)
     const sources = await Promise.all(names.map((name) => core.registry.source(name)))
     return [
       ...Object.entries(builtIn).map(([id, title]) => ({ id, title })),
-      ...(training.hasNetwork ? [{ id: TRAINED, title: 'Trained here' }] : []),
+      ...((await training.hasNetwork()) ? [{ id: TRAINED, title: 'Trained here' }] : []),
       // the shipped digits are LeNet-5 already
       ...names
         .filter((_, k) => sources[k]?.file !== undefined)
@@ -55,17 +56,20 @@ export function inspection(app: FastifyInstance, core: Core, training: Training)
     { schema, bodyLimit: 3 * LARGEST * LARGEST },
     async (request, reply) => {
       const drawing = drawingOf(request)
-      const occlusion = (request.query as Record<string, unknown>).occlusion === '1'
-      const numbers = await ask({
-        verb: 'activations',
-        model: await wanted(request),
-        drawing,
-        occlusion,
-      })
+      const heat = heatOf(request)
+      const numbers = await ask({ verb: 'activations', model: await wanted(request), drawing, heat })
       reply.header('content-type', 'application/octet-stream')
       return Buffer.from(numbers as ArrayBuffer)
     },
   )
+}
+
+function heatOf({ query }: FastifyRequest): HeatKind | undefined {
+  const { heat } = query as Record<string, unknown>
+  if (heat === undefined) return undefined
+  const kind = heatKinds.find((one) => one === heat)
+  if (kind) return kind
+  throw badRequest(`heat is one of ${heatKinds.join(', ')}, but is ${heat}`)
 }
 
 /** Bytes of width × height pixels of one channel or three. */

@@ -3,25 +3,22 @@ import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Core } from '../../core.ts'
 import { badRequest, RequestError } from '../../errors.ts'
+import type { TrainingReport } from './report.ts'
 import { type TaskName, type TaskRequest, taskNames } from './tasks.ts'
-import type { Training, Watcher } from './training.ts'
+import type { Trains, Watcher } from './training.ts'
 
 /** Drawings of one run, and classes, at most. */
 const MOST_DRAWINGS = 2000
 const MOST_CLASSES = 36
 const SIZE = 28 * 28
 
-export function trainingRoutes(app: FastifyInstance, core: Core, training: Training): void {
+export function trainingRoutes(app: FastifyInstance, core: Core, training: Trains): void {
   const { settings } = core
   const schema = { hide: true }
-  const why = settings.workers > 1 ? 'Training needs a server of one process (--workers 1)' : undefined
   const check = (): void => {
-    if (why !== undefined) throw new RequestError('forbidden', why)
     if (core.draining) throw new RequestError('draining', 'The server is about to end')
   }
   app.get('/playground/training', { schema }, async () => ({
-    allowed: why === undefined,
-    reason: why ?? '',
     mnist: settings.mnist !== undefined,
   }))
   app.post('/playground/train', { schema, bodyLimit: 5 * MOST_DRAWINGS * SIZE }, async (request, reply) => {
@@ -32,42 +29,50 @@ export function trainingRoutes(app: FastifyInstance, core: Core, training: Train
   app.post('/playground/train/resume', { schema }, async (request, reply) => {
     check()
     const id = Number((request.query as Record<string, unknown>).id)
-    return stream(core, training, request, reply, (watcher) => {
-      training.resume(id, watcher)
+    return stream(core, training, request, reply, async (watcher) => {
+      await training.resume(id, watcher)
       return id
     })
   })
 }
 
-function stream(
+type Line = TrainingReport | { kind: 'run'; id: number }
+
+async function stream(
   core: Core,
-  training: Training,
+  training: Trains,
   request: FastifyRequest,
   reply: FastifyReply,
-  begin: (watcher: Watcher) => number,
-): FastifyReply {
+  begin: (watcher: Watcher) => Promise<number>,
+): Promise<FastifyReply> {
   const lines = new Readable({ read: () => undefined })
-  const write = (line: object): void => {
+  // what is told before the run has its number
+  let early: Line[] | undefined = []
+  const write = (line: Line): void => {
+    if (early) {
+      early.push(line)
+      return
+    }
     // JSON has no NaN and no infinite numbers
     lines.push(`${JSON.stringify(line)}\n`)
+    if (line.kind === 'end') lines.push(null)
   }
   const watcher: Watcher = {
     report(report) {
       write(report)
-      if (report.kind === 'end') lines.push(null)
-      else if (core.draining) {
-        training.stop(watcher)
-        write({ kind: 'end', why: 'failed', message: 'The server ends' })
-        lines.push(null)
-      }
+      if (report.kind === 'end' || !core.draining) return
+      training.stop(watcher)
+      write({ kind: 'end', why: 'failed', message: 'The server ends' })
     },
   }
-  const id = begin(watcher)
-  write({ kind: 'run', id })
-  reply.raw.on('close', () => {
-    // where it has ended, this does nothing
-    training.stop(watcher)
-  })
+  const { raw } = reply
+  // where it has ended, this does nothing
+  raw.on('close', () => training.stop(watcher))
+  const id = await begin(watcher)
+  if (raw.destroyed) training.stop(watcher)
+  const told = [{ kind: 'run', id }, ...early] as Line[]
+  early = undefined
+  for (const line of told) write(line)
   request.log.info({ run: id }, 'training')
   // a server that ends waits for no connection that a run leaves idle
   return reply

@@ -17,6 +17,27 @@ export interface Watcher {
   report(report: TrainingReport): void
 }
 
+/** What trains: here, or in the process that all others ask. */
+export interface Trains {
+  /** Whether there is a network that can be looked into. */
+  hasNetwork(): Promise<boolean>
+  /**
+   * Begins a run; one that was stopped is given up.
+   *
+   * @returns what it can be resumed by
+   * @throws RequestError overloaded while another trains
+   */
+  start(request: TaskRequest, watcher: Watcher): Promise<number>
+  /** @throws RequestError not_found for a run that is gone; overloaded while one trains */
+  resume(id: number, watcher: Watcher): Promise<void>
+  /** Ends the run that somebody watched after the step under way; it can be resumed. Nobody is told any more. */
+  stop(watcher: Watcher): void
+  /** @throws as `Asked.ask`; RequestError not_found where nothing was trained */
+  ask(question: Question): Promise<Answer>
+  /** Ends what there is, and tells who watches. */
+  close(): Promise<void>
+}
+
 interface Run {
   id: number
   thread: Worker
@@ -30,23 +51,16 @@ interface Run {
   forget: NodeJS.Timeout | undefined
 }
 
-export class Training {
+export class Training implements Trains {
   #run: Run | undefined
   #next = 1
   readonly #begun = new WeakSet<Run>()
 
-  /** Whether there is a network that can be looked into. */
-  get hasNetwork(): boolean {
+  async hasNetwork(): Promise<boolean> {
     return this.#run?.pictures === true && this.#begun.has(this.#run)
   }
 
-  /**
-   * Begins a run; one that was stopped is given up.
-   *
-   * @returns what it can be resumed by
-   * @throws RequestError overloaded while another trains
-   */
-  start(request: TaskRequest, watcher: Watcher): number {
+  async start(request: TaskRequest, watcher: Watcher): Promise<number> {
     if (!this.#run?.stopping) this.#checkFree()
     void this.close()
     const thread = new Worker(threadFile('train/thread.js'), { workerData: request })
@@ -80,8 +94,7 @@ export class Training {
     return run.id
   }
 
-  /** @throws RequestError not_found for a run that is gone; overloaded while one trains */
-  resume(id: number, watcher: Watcher): void {
+  async resume(id: number, watcher: Watcher): Promise<void> {
     const run = this.#run
     if (run?.id !== id) throw new RequestError('not_found', 'That run is gone; begin another')
     this.#checkFree()
@@ -90,7 +103,6 @@ export class Training {
     order(run, { kind: 'go', milliseconds: LONGEST })
   }
 
-  /** Ends the run that somebody watched after the step under way; it can be resumed. Nobody is told any more. */
   stop(watcher: Watcher): void {
     if (this.#run?.watcher !== watcher) return
     this.#run.watcher = { report: () => undefined }
@@ -98,13 +110,11 @@ export class Training {
     order(this.#run, { kind: 'stop' })
   }
 
-  /** @throws as `Asked.ask`; RequestError not_found where nothing was trained */
   async ask(question: Question): Promise<Answer> {
     if (this.#run) return this.#run.asked.ask(question)
     throw new RequestError('not_found', 'Nothing has been trained yet')
   }
 
-  /** Ends the run that there is, and tells who watches. */
   async close(): Promise<void> {
     const run = this.#run
     this.#run = undefined
