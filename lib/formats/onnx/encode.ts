@@ -16,6 +16,11 @@ export function encodeGraph(
   graph: Graph,
   weights: ReadonlyMap<string, Tensor>,
   names: { inputName: string; outputName: string },
+  ranges?: Float32Array,
 ): Uint8Array {
-  return new GraphWriter(graph, weights, allWriters()).write(names)
+  const writers = allWriters()
+  const writer = ranges
+    ? new QuantizedWriter(graph, weights, writers, ranges)
+    : new GraphWriter(graph, weights, writers)
+  return writer.write(names)
 }
