@@ -242,6 +242,24 @@ test('windows of an image go through convolutions, pools and norms one by one', 
   }
 })
 
+test('rows of an image as sequences', () => {
+  // [n, 3, 4, 5]: [n · 3, 4, 5], steps first, and back
+  const nodes = [
+    node('Reshape', 'x rows', 'r'),
+    turn('r', 't', 1, 0, 2),
+    node('LSTM', 't W R B', 'h', { hidden_size: 2, direction: 'bidirectional' }),
+    turn('h', 'b', 2, 0, 1, 3),
+    node('Reshape', 'b whole', 'y'),
+  ]
+  compare(nodes, [3, 4, 5], {
+    rows: int64s(-1, 4, 5),
+    W: weight([2, 8, 5], 1),
+    R: weight([2, 8, 2], 2),
+    B: weight([2, 16], 3),
+    whole: int64s(-1, 3, 4, 4),
+  })
+})
+
 test('where the batch goes is also told of integers', () => {
   const model = loadOnnx(
     onnxModel({

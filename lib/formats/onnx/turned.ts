@@ -14,7 +14,16 @@ import { float32 } from './element.ts'
 import type { OnnxNode } from './node.ts'
 import type { Operator } from './operator.ts'
 import { picked, tracedSteps } from './pieces.ts'
-import { indicesOf, integersOf, isSymbolic, type Read, type Run, type Step, type Value } from './value.ts'
+import {
+  arrayOf,
+  indicesOf,
+  integersOf,
+  isSymbolic,
+  type Read,
+  type Run,
+  type Step,
+  type Value,
+} from './value.ts'
 
 export class Turned extends SymbolicTensor {
   /** With the batch in front. Dimension `axis` is spread over those of left and right that are not 1. */
@@ -147,6 +156,7 @@ export const elementwise: ReadonlySet<string> = new Set(
 )
 export const products: ReadonlySet<string> = new Set(['MatMul', 'Gemm'])
 const itself = new Set(['LSTM', 'GRU', 'RNN', 'Shape', 'If'])
+const recurrent = new Set(['LSTM', 'GRU', 'RNN'])
 const shaping = new Set(['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze'])
 /** Whose other inputs are weights and options that no image has. */
 const weighted = new Set(['Cast', 'CastLike', 'Clip', 'Dropout', 'Gemm', 'Pow', 'Shrink'])
@@ -160,6 +170,8 @@ export function turnedResults(
   run: Run,
 ): Value | readonly Value[] {
   const first = inputs.find((one) => one instanceof Turned) as Turned
+  if (recurrent.has(node.op) && inputs[0] === first && first.spread === 1)
+    return manySequences(node, step, inputs, first, run)
   if (itself.has(node.op)) return step(inputs, run)
   if (inputs[0] === first) {
     const rank = first.shape.length
@@ -227,6 +239,43 @@ function rowByRow(
       return reshape(value, [1, ...value.shape])
     })
     return turned(cat(parts, 1), 0, left, right)
+  })
+}
+
+/** Rows or columns of an image as sequences, [steps, n · rows, features]: one after the other. */
+function manySequences(
+  node: OnnxNode,
+  step: Step,
+  inputs: readonly (Value | undefined)[],
+  first: Turned,
+  run: Run,
+): readonly Value[] {
+  const { images, axis, left, right } = first
+  // a state that is the same for all sequences is one of zeros
+  const known = inputs.slice(4).every((one, i) => {
+    if (one === undefined) return true
+    return i > 0 && !isSymbolic(one) && arrayOf(node, one).values.every((number) => Number(number) === 0)
+  })
+  if (!known || node.int('layout', 0) === 1 || axis !== 1) throw elsewhere(node)
+  const weights = inputs.slice(1, 4)
+  const all = Array.from({ length: left * right }, (_, i) => {
+    spend(tracedSteps)
+    const row = slice(images, 2, i, i + 1)
+    const x = batchAt(reshape(row, row.shape.toSpliced(2, 1)), 1)
+    return step([x, ...weights], run) as readonly Turned[]
+  })
+  return (all[0] as readonly Turned[]).map((one, k) => {
+    const place = one.axis + 1
+    const parts = all.map((results) => (results[k] as Turned).images)
+    return turned(
+      cat(
+        parts.map((part) => reshape(part, part.shape.toSpliced(place, 0, 1))),
+        place,
+      ),
+      one.axis,
+      left,
+      right,
+    )
   })
 }
 
