@@ -210,6 +210,83 @@ describe('compiled as run', () => {
   })
 })
 
+test('windows of an image go through convolutions, pools and norms one by one', () => {
+  // [n, 2, 4, 6] in windows of 2×3, [n · 4, 2, 2, 3], and back
+  const windows = [
+    node('Reshape', 'x six', 'a'),
+    turn('a', 'b', 0, 2, 4, 1, 3, 5),
+    node('Reshape', 'b rows', 'w'),
+  ]
+  const weights = {
+    six: int64s(-1, 2, 2, 2, 2, 3),
+    rows: int64s(-1, 2, 2, 3),
+    whole: int64s(-1, 2, 2, 3, 2, 3),
+    k: weight([3, 2, 2, 2], 1),
+    c: weight([3], 2),
+    flat: int64s(-1, 12),
+  }
+  const conv = node('Conv', 'w k c', 'v', { pads: [0, 0, 1, 1] })
+  const bodies: TestNode[][] = [
+    [conv, node('Relu', 'v', 'r')],
+    [conv, node('GlobalAveragePool', 'v', 'g'), node('Mul', 'v g', 'r')],
+    [conv, node('MaxPool', 'v', 'r', { kernel_shape: [1, 1] })],
+  ]
+  for (const body of bodies) {
+    const back = [
+      node('Reshape', 'r whole', 'd'),
+      turn('d', 'e', 0, 3, 1, 4, 2, 5),
+      node('Reshape', 'e image', 'y'),
+    ]
+    const all = { ...weights, whole: int64s(-1, 2, 2, 3, 2, 3), image: int64s(-1, 3, 4, 6) }
+    compare([...windows, ...body, ...back], [2, 4, 6], all)
+  }
+})
+
+test('rows of an image as sequences', () => {
+  // [n, 3, 4, 5]: [n · 3, 4, 5], steps first, and back
+  const nodes = [
+    node('Reshape', 'x rows', 'r'),
+    turn('r', 't', 1, 0, 2),
+    node('LSTM', 't W R B', 'h', { hidden_size: 2, direction: 'bidirectional' }),
+    turn('h', 'b', 2, 0, 1, 3),
+    node('Reshape', 'b whole', 'y'),
+  ]
+  compare(nodes, [3, 4, 5], {
+    rows: int64s(-1, 4, 5),
+    W: weight([2, 8, 5], 1),
+    R: weight([2, 8, 2], 2),
+    B: weight([2, 16], 3),
+    whole: int64s(-1, 3, 4, 4),
+  })
+})
+
+test('where the batch goes is also told of integers', () => {
+  const model = loadOnnx(
+    onnxModel({
+      nodes: [
+        node('Gather', 'table x', 'e'),
+        turn('e', 't', 1, 0, 2),
+        node('Shape', 't', 's'),
+        node('Gather', 's middle', 'n'),
+        node('Concat', 'steps n size', 'shape', { axis: 0 }),
+        node('Reshape', 't shape', 'u'),
+        turn('u', 'y', 1, 0, 2, 3),
+      ],
+      inputs: { x: { type: 'int64', shape: ['N', 4] } },
+      outputs: ['y'],
+      initializers: {
+        table: weight([7, 6], 1),
+        middle: int64s(1),
+        steps: int64s(4),
+        size: int64s(2, 3),
+      },
+    }),
+  )
+  const x = { shape: [2, 4], data: [0, 1, 2, 3, 4, 5, 6, 0] }
+  using compiled = model.compile()
+  expect([...compiled.run(Float32Array.from(x.data))]).toEqual([...model.run({ x }).y!.data])
+})
+
 test('what cannot be is refused by name', () => {
   const compile =
     (nodes: TestNode[], initializers: Record<string, Numbers> = {}) =>

@@ -43,20 +43,6 @@ void deinterleave(size_t n, int count, const float* src, float* dst, size_t imag
 }
 
 }  // namespace batched
-
-// sum[r] + the first `count` numbers of row r, one after the other. A zero added behind them changes nothing: a sum that
-// began with +0 is never -0.
-KERNELET_NOINLINE reg add_rows(reg sum, int count, const float* src, size_t stride) {
-  reg row[lanes];
-  KERNELET_UNROLL
-  for (int r = 0; r < lanes; ++r)
-    row[r] = count == lanes ? F32::load(src + r * stride) : F32::load_first(src + r * stride, count);
-  transpose(row);
-  KERNELET_UNROLL
-  for (int j = 0; j < lanes; ++j) sum = F32::add(sum, row[j]);
-  return sum;
-}
-
 }  // namespace
 }  // namespace KERNELET_ISA
 }  // namespace kernelet

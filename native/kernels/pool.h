@@ -133,6 +133,19 @@ KERNELET_INLINE int bin_end(int i, int in, int out) {
   return static_cast<int>((static_cast<int64_t>(i + 1) * in + out - 1) / out);
 }
 
+// Sums of `lanes` planes of n numbers, each in order, brought side by side some numbers at a time.
+KERNELET_NOINLINE reg sum_planes(size_t n, const float* src) {
+  constexpr size_t some = 4 * lanes;
+  alignas(64) float part[some * lanes];
+  reg sum = F32::zero();
+  for (size_t i = 0; i < n; i += some) {
+    const size_t count = n - i < some ? n - i : some;
+    batched::interleave(count, lanes, src + i, n, part);
+    for (size_t j = 0; j < count; ++j) sum = F32::add(sum, F32::load(part + j * lanes));
+  }
+  return sum;
+}
+
 // `lanes` channels go side by side.
 KERNELET_COLD void adaptive_pool(const PoolArgs& s, Pool pool, const float* src, float* dst) {
   const int in = s.ih * s.iw, out = s.oh * s.ow;
@@ -144,8 +157,7 @@ KERNELET_COLD void adaptive_pool(const PoolArgs& s, Pool pool, const float* src,
       const int x0 = bin_begin(ox, s.iw, s.ow), x1 = bin_end(ox, s.iw, s.ow);
       reg all = pool == Pool::max ? F32::splat(-__builtin_inff()) : F32::zero();
       const bool planes = out == 1 && n == lanes && pool != Pool::max;
-      for (int i = 0; planes && i < in; i += lanes)
-        all = add_rows(all, in - i < lanes ? in - i : lanes, src + static_cast<size_t>(c) * in + i, in);
+      if (planes) all = sum_planes(static_cast<size_t>(in), src + static_cast<size_t>(c) * in);
       for (int y = planes ? y1 : y0; y < y1; ++y) {
         for (int x = x0; x < x1; ++x) {
           const float* const p = src + static_cast<size_t>(c) * in + static_cast<size_t>(y) * s.iw + x;

@@ -31,39 +31,41 @@ KERNELET_COLD inline void softmax_row(bool logarithm, int n, const float* src, f
   }
 }
 
-// `lanes` rows side by side, `lanes` classes at a time: each row's sum is in class order too.
-void softmax_rows(bool logarithm, int n, const float* src, float* dst) {
-  alignas(64) float part[lanes * lanes], turned[lanes * lanes], best[lanes], sums[lanes];
-  const size_t stride = static_cast<size_t>(n);
-  const int wide = n < lanes ? n : lanes;
+// `lanes` rows side by side, some classes at a time: a row in each lane, whose sum is in class order too.
+void softmax_rows(bool logarithm, int classes, const float* src, float* dst) {
+  constexpr size_t some = 4 * lanes;
+  alignas(64) float part[some * lanes];
+  const size_t n = static_cast<size_t>(classes);
+  reg best = F32::splat(-__builtin_inff()), sum = F32::zero();
+  // of each row the maxima of every so many, the last of them taken twice, then side by side
+  const size_t wide = n < lanes ? n : lanes;
   for (int row = 0; row < lanes; ++row) {
-    // the maxima of every `wide`, the last ones taken twice
-    const float* const x = src + row * stride;
-    reg most = F32::load_first(x, wide);
-    for (int i = wide; i + wide < n; i += wide) most = running_max(most, F32::load(x + i));
+    const int first = static_cast<int>(wide);
+    const float* const x = src + static_cast<size_t>(row) * n;
+    reg most = F32::load_first(x, first);
+    for (size_t i = wide; i + wide < n; i += wide) most = running_max(most, F32::load(x + i));
     if (n > wide) most = running_max(most, F32::load(x + n - wide));
-    F32::store_first(part + row * wide, most, wide);
+    F32::store_first(part + static_cast<size_t>(row) * wide, most, first);
   }
-  batched::interleave(static_cast<size_t>(wide), lanes, part, static_cast<size_t>(wide), turned);
-  reg all = F32::load(turned);
-  for (int i = 1; i < wide; ++i) all = running_max(all, F32::load(turned + i * lanes));
-  F32::store(best, all);
-  reg sum = F32::zero();
-  for (int i = 0; i < n; i += lanes) {
-    const int count = n - i < lanes ? n - i : lanes;
-    for (int row = 0; row < lanes; ++row) {
-      const size_t at = row * stride + i;
-      const reg shifted = F32::sub(F32::load_first(src + at, count), F32::splat(best[row])), e = exp(shifted);
-      F32::store(part + row * lanes, e);
-      F32::store_first(dst + at, logarithm ? shifted : e, count);
+  float* const maxima = part + lanes * lanes;
+  batched::interleave(wide, lanes, part, wide, maxima);
+  for (size_t j = 0; j < wide; ++j) best = running_max(best, F32::load(maxima + j * lanes));
+  for (size_t i = 0; i < n; i += some) {
+    const size_t count = n - i < some ? n - i : some;
+    batched::interleave(count, lanes, src + i, n, part);
+    for (size_t j = 0; j < count; ++j) {
+      const reg shifted = F32::sub(F32::load(part + j * lanes), best), e = exp(shifted);
+      sum = F32::add(sum, e);
+      F32::store(part + j * lanes, logarithm ? shifted : e);
     }
-    sum = add_rows(sum, count, part, lanes);
+    batched::deinterleave(count, lanes, part, dst + i, n);
   }
-  F32::store(sums, logarithm ? log(sum) : sum);
+  if (logarithm) sum = log(sum);
+  F32::store(part, sum);
   for (int row = 0; row < lanes; ++row, dst += n) {
-    const reg divisor = F32::splat(sums[row]);
-    for (int i = 0; i < n; i += lanes) {
-      const int count = n - i < lanes ? n - i : lanes;
+    const reg divisor = F32::splat(part[row]);
+    for (size_t i = 0; i < n; i += lanes) {
+      const int count = n - i < lanes ? static_cast<int>(n - i) : lanes;
       const reg x = F32::load_first(dst + i, count);
       F32::store_first(dst + i, logarithm ? F32::sub(x, divisor) : F32::div(x, divisor), count);
     }

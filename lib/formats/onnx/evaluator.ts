@@ -205,9 +205,10 @@ export class Evaluator {
     inputs: ReadonlyMap<string, Value>,
     nodes: readonly PreparedNode[],
   ): ReadonlyMap<string, Known> | undefined {
-    const zeros = [...inputs].map(([name, { shape }]): [string, Value] => {
-      const two = [2 * (shape[0] ?? 1), ...shape.slice(1)]
-      return [name, new Tensor(new Float32Array(elements(two)), two)]
+    const zeros = this.model.inputs.map((info): [string, Value] => {
+      const given = inputs.get(info.name)?.shape ?? []
+      const shape = [2 * (given[0] ?? 1), ...given.slice(1)]
+      return [info.name, inputValue({ data: new Float32Array(elements(shape)), shape }, info)]
     })
     try {
       const values = this.#run(new Map(zeros), nodes)

@@ -55,6 +55,17 @@ type AttributeValue =
 
 export type Attributes = Readonly<Record<string, AttributeValue>>
 
+type Numbers = Float32Array | BigInt64Array | Uint8Array | Int8Array | Int32Array
+
+/** By the name of an array's class, the number that ONNX has for its elements. */
+const dataTypes: Readonly<Record<string, number>> = {
+  Float32Array: 1,
+  Uint8Array: 2,
+  Int8Array: 3,
+  Int32Array: 6,
+  BigInt64Array: 7,
+}
+
 /** How a weight is written: as it is, its two dimensions exchanged, or in another shape. */
 export type Form = 'transposed' | readonly number[] | undefined
 
@@ -180,9 +191,19 @@ export class GraphWriter {
         `saveOnnx: ${node.name}: ONNX has no operator for ${title(node)}`,
       )
     }
-    const inputs = node.inputs.map((input) => this.#values[input] ?? '')
+    const inputs = this.inputsOf(node)
     const shapes = node.inputs.map((input) => (this.#graph.nodes[input] as GraphNode).shape)
     write(this, { node, inputs, shapes, output, layer })
+  }
+
+  /** Names of what a node reads. */
+  protected inputsOf(node: GraphNode): string[] {
+    return node.inputs.map((input) => this.#values[input] ?? '')
+  }
+
+  /** The name that a weight has, or gets. */
+  protected nameOf({ data }: Tensor, otherwise: string): string {
+    return this.#weightNames.get(data) ?? otherwise
   }
 
   #unused(name: string): string {
@@ -288,16 +309,21 @@ export class GraphWriter {
   }
 
   integers(name: string, values: readonly number[]): string {
+    return this.numbers(name, [values.length], BigInt64Array.from(values.map(BigInt)))
+  }
+
+  /** Numbers of any of these types. */
+  numbers(name: string, shape: readonly number[], values: Numbers): string {
     const unused = this.#unused(name)
-    this.#initialize(unused, [values.length], BigInt64Array.from(values.map(BigInt)))
+    this.#initialize(unused, shape, values)
     return unused
   }
 
-  #initialize(name: string, dims: readonly number[], values: Float32Array | BigInt64Array): void {
+  #initialize(name: string, dims: readonly number[], values: Numbers): void {
     this.#initializers.push({
       name,
       dims: [...dims],
-      data_type: values instanceof Float32Array ? 1 : 7,
+      data_type: dataTypes[values.constructor.name] ?? 1,
       raw_data: new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
     })
   }

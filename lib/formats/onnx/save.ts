@@ -1,3 +1,4 @@
+import { type CompileOptions, rangesOf } from '../../compile/options.ts'
 import { graphGiven } from '../../graph/check-graph.ts'
 import { type Graph, trace } from '../../graph/graph.ts'
 import { Module } from '../../nn/module.ts'
@@ -17,11 +18,18 @@ export interface SaveOnnxOptions {
   inputName?: string | undefined
   /** Name of the output; default 'output'. */
   outputName?: string | undefined
+  /** 'int8': convolutions and linear layers with QuantizeLinear and DequantizeLinear before them; default 'float32'. */
+  precision?: 'float32' | 'int8' | undefined
+  /** For 'int8': images such as the model will run on, as `compile` takes them; values' ranges are taken from them. */
+  calibration?: CompileOptions['calibration']
 }
 
 /**
  * Writes a model as ONNX, opset 17 (up to 23 for operators that came later), for batches of any size. Weights go
  * by the names of `stateDict()`.
+ *
+ * With `precision: 'int8'` and images for calibration convolutions and linear layers compute with bytes in whatever runs
+ * the file: QuantizeLinear and DequantizeLinear before each, one scale for its input and one for each output's weights.
  *
  * @param path where to, all or nothing; without it only the bytes are made
  * @returns the bytes of the file
@@ -30,6 +38,8 @@ export interface SaveOnnxOptions {
  * @example
  * const bytes = saveOnnx(new LeNet5(), 'lenet.onnx', { inputShape: [1, 28, 28] })
  * loadOnnx(bytes).inputs[0].shape // → ['N', 1, 28, 28]
+ * const calibration = new Float32Array(10 * 784).map((_, i) => (i % 7) / 7)
+ * saveOnnx(new LeNet5(), { inputShape: [1, 28, 28], precision: 'int8', calibration }).length < bytes.length / 3 // → true
  */
 export function saveOnnx(model: Module | Graph, path: FilePath, options?: SaveOnnxOptions): Uint8Array
 export function saveOnnx(model: Module | Graph, options?: SaveOnnxOptions): Uint8Array
@@ -40,14 +50,25 @@ export function saveOnnx(
 ): Uint8Array {
   const file = pathOf(path)
   const options = file === undefined ? (path as SaveOnnxOptions) : more
-  checkOptions('saveOnnx', options, ['inputShape', 'inputName', 'outputName'])
+  checkOptions('saveOnnx', options, ['inputShape', 'inputName', 'outputName', 'precision', 'calibration'])
   const inputName = text(options.inputName ?? 'input', 'saveOnnx: inputName')
   const outputName = text(options.outputName ?? 'output', 'saveOnnx: outputName')
   const graph = graphOf(model, options)
   const names = model instanceof Module ? model.stateDict() : new Map<string, Tensor>()
-  const bytes = encodeGraph(graph, names, { inputName, outputName })
+  const ranges = rangesFor(graph, options)
+  const bytes = encodeGraph(graph, names, { inputName, outputName }, ranges)
   if (file !== undefined) writeAtomically(file, [bytes])
   return bytes
+}
+
+/** As `compile` takes them. */
+function rangesFor(graph: Graph, { precision, calibration }: SaveOnnxOptions): Float32Array | undefined {
+  try {
+    return rangesOf(graph, { precision, calibration })
+  } catch (error) {
+    if (!(error instanceof KerneletError)) throw error
+    throw new KerneletError(error.code, error.message.replace(/^compile/, 'saveOnnx'), { cause: error })
+  }
 }
 
 function graphOf(model: Module | Graph, options: SaveOnnxOptions): Graph {

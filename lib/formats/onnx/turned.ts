@@ -9,11 +9,21 @@ import { elements } from '../../tensor/shape.ts'
 import { Tensor } from '../../tensor/tensor.ts'
 import type { KerneletError } from '../../util/errors.ts'
 import { fromTheEnd } from './axes.ts'
+import { spend } from './budget.ts'
 import { float32 } from './element.ts'
 import type { OnnxNode } from './node.ts'
 import type { Operator } from './operator.ts'
-import { picked } from './pieces.ts'
-import { indicesOf, integersOf, isSymbolic, type Read, type Run, type Step, type Value } from './value.ts'
+import { picked, tracedSteps } from './pieces.ts'
+import {
+  arrayOf,
+  indicesOf,
+  integersOf,
+  isSymbolic,
+  type Read,
+  type Run,
+  type Step,
+  type Value,
+} from './value.ts'
 
 export class Turned extends SymbolicTensor {
   /** With the batch in front. Dimension `axis` is spread over those of left and right that are not 1. */
@@ -146,6 +156,7 @@ export const elementwise: ReadonlySet<string> = new Set(
 )
 export const products: ReadonlySet<string> = new Set(['MatMul', 'Gemm'])
 const itself = new Set(['LSTM', 'GRU', 'RNN', 'Shape', 'If'])
+const recurrent = new Set(['LSTM', 'GRU', 'RNN'])
 const shaping = new Set(['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze'])
 /** Whose other inputs are weights and options that no image has. */
 const weighted = new Set(['Cast', 'CastLike', 'Clip', 'Dropout', 'Gemm', 'Pow', 'Shrink'])
@@ -159,6 +170,8 @@ export function turnedResults(
   run: Run,
 ): Value | readonly Value[] {
   const first = inputs.find((one) => one instanceof Turned) as Turned
+  if (recurrent.has(node.op) && inputs[0] === first && first.spread === 1)
+    return manySequences(node, step, inputs, first, run)
   if (itself.has(node.op)) return step(inputs, run)
   if (inputs[0] === first) {
     const rank = first.shape.length
@@ -188,6 +201,9 @@ export function turnedResults(
   const own = together ? { axes: [], step, inputs } : fromTheEnd(node, read, step, inputs)
   const rank = first.shape.length
   if (inputs[0] !== first && !together) throw elsewhere(node)
+  // of a model of one image all dimensions are the image's, which takes more than windows: see Loose
+  const isRows = first.axis === 0 && first.spread === 1 && run.declaredBatch !== 1
+  if (!own && isRows) return rowByRow(node, step, inputs, first, run)
   if (!own?.axes.every((one) => one + rank > first.axis)) throw elsewhere(node)
   const result = own.step(
     own.inputs.map((one, i) => (together || i === 0 ? imagesOf(node, one, i, first) : one)),
@@ -198,6 +214,69 @@ export function turnedResults(
   const fits = !together || value?.shape.length === first.images.shape.length
   if (fits && value instanceof SymbolicTensor) return turned(value, first.axis, first.left, first.right)
   throw elsewhere(node)
+}
+
+/** By an operator that takes the batch first, as windows of an image go through convolutions: one after the other. */
+function rowByRow(
+  node: OnnxNode,
+  step: Step,
+  inputs: readonly (Value | undefined)[],
+  first: Turned,
+  run: Run,
+): readonly Value[] {
+  const { images, left, right } = first
+  if (inputs.slice(1).some(isSymbolic)) throw elsewhere(node)
+  const rows = Array.from({ length: left * right }, (_, i) => {
+    spend(tracedSteps)
+    const row = reshape(slice(images, 1, i, i + 1), images.shape.toSpliced(1, 1))
+    const results = step([row, ...inputs.slice(1)], run)
+    return (Array.isArray(results) ? results : [results]) as readonly Value[]
+  })
+  return (rows[0] as readonly Value[]).map((_, k) => {
+    const parts = rows.map((one) => {
+      const value = one[k]
+      if (!isSymbolic(value) || value instanceof Turned) throw elsewhere(node)
+      return reshape(value, [1, ...value.shape])
+    })
+    return turned(cat(parts, 1), 0, left, right)
+  })
+}
+
+/** Rows or columns of an image as sequences, [steps, n · rows, features]: one after the other. */
+function manySequences(
+  node: OnnxNode,
+  step: Step,
+  inputs: readonly (Value | undefined)[],
+  first: Turned,
+  run: Run,
+): readonly Value[] {
+  const { images, axis, left, right } = first
+  // a state that is the same for all sequences is one of zeros
+  const known = inputs.slice(4).every((one, i) => {
+    if (one === undefined) return true
+    return i > 0 && !isSymbolic(one) && arrayOf(node, one).values.every((number) => Number(number) === 0)
+  })
+  if (!known || node.int('layout', 0) === 1 || axis !== 1) throw elsewhere(node)
+  const weights = inputs.slice(1, 4)
+  const all = Array.from({ length: left * right }, (_, i) => {
+    spend(tracedSteps)
+    const row = slice(images, 2, i, i + 1)
+    const x = batchAt(reshape(row, row.shape.toSpliced(2, 1)), 1)
+    return step([x, ...weights], run) as readonly Turned[]
+  })
+  return (all[0] as readonly Turned[]).map((one, k) => {
+    const place = one.axis + 1
+    const parts = all.map((results) => (results[k] as Turned).images)
+    return turned(
+      cat(
+        parts.map((part) => reshape(part, part.shape.toSpliced(place, 0, 1))),
+        place,
+      ),
+      one.axis,
+      left,
+      right,
+    )
+  })
 }
 
 function elsewhere(node: OnnxNode): KerneletError {

@@ -17,10 +17,12 @@ export function roundToEven(x: number): number {
   return Math.abs(x) < 2 ** 51 ? x + magic - magic : x
 }
 
-/** The same of a float32 below 2²² in a trace: what is added leaves no bits behind the point. */
+/** Added to a float32 below 2²² it leaves no bits behind the point. */
+const toInteger = 1.5 * 2 ** 23
+
+/** The same of a float32 in a trace. */
 function roundTensor(x: Tensor): Tensor {
-  const magic = 1.5 * 2 ** 23
-  return sub(add(clamp(x, -(2 ** 22), 2 ** 22), magic), magic)
+  return sub(add(clamp(x, -(2 ** 22), 2 ** 22), toInteger), toInteger)
 }
 
 /** Numbers that are quantized, or stand for 0: integers of at most 32 bits, or floats of 8. */
@@ -129,6 +131,12 @@ export function stored(x: number, zero: Scalar, { lowest, highest }: ElementType
 
 /** The same of a tensor in a trace, where what is stored are floats too. */
 export function requantized(x: Tensor, zero: Tensor | undefined, { lowest, highest }: ElementType): Tensor {
+  const [first = 0] = zero?.data ?? []
+  const [low, high] = [Number(lowest) - first, Number(highest) - first]
+  // between integers it is the same to clip before: then one number is left to add, and one to take away
+  if (zero?.data.every((one) => one === first) !== false && Math.max(-low, high) < 2 ** 20) {
+    return sub(add(clamp(x, low, high), toInteger), toInteger - first)
+  }
   const rounded = roundTensor(x)
   return clamp(zero ? add(rounded, zero) : rounded, Number(lowest), Number(highest))
 }
