@@ -33,14 +33,14 @@ export function readBinaryCall(body: Uint8Array, jsonLength: string): InferCall 
   }
   const binary = body.subarray(length)
   if (last?.size === binary.length && last.text.length === length && sameBytes(last.text, body)) {
-    return { ...last.call, inputs: inputsFrom(last.inputs, binary) }
+    return callFrom(last, binary)
   }
   if (length > LONGEST) return readCall(parseJson(body.subarray(0, length)), binary)
   const head = Buffer.from(body.buffer, body.byteOffset, length).toString('latin1')
   const known = heads.get(head)
   if (known?.size === binary.length) {
     last = known
-    return { ...known.call, inputs: inputsFrom(known.inputs, binary) }
+    return callFrom(known, binary)
   }
   const call = readCall(parseJson(body.subarray(0, length)), binary)
   remember(head, call, binary.length)
@@ -77,6 +77,11 @@ function remember(head: string, call: InferCall, size: number): void {
   if (!isBinary || call.id !== undefined || inputs.some(({ datatype }) => datatype === 'BYTES')) return
   if (heads.size >= MOST_HEADS) heads.clear()
   heads.set(head, { text: Buffer.from(head, 'latin1'), call: rest, inputs: known, size })
+}
+
+function callFrom({ call, inputs }: Head, bytes: Uint8Array): InferCall {
+  const { id, outputs, binary, timeout } = call
+  return { id, inputs: inputsFrom(inputs, bytes), outputs, binary, timeout }
 }
 
 function inputsFrom(known: Head['inputs'], binary: Uint8Array): InputTensor[] {
