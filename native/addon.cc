@@ -88,7 +88,7 @@ Napi::Value infer_shape(const Napi::CallbackInfo& info) {
   return translating_errors(info.Env(), [&]() -> Napi::Value {
     Node node;
     Arrays arrays;
-    read_node(info[0], node, arrays);
+    read_node(info[0], node, arrays, true);
     const std::vector<Shape> inputs = shapes_of(info[1], (node.name + ": input").c_str());
     arrays.find();
     return shape_to_js(info.Env(), kernelet::infer_shape(node, pointers_to(inputs)));

@@ -3,13 +3,15 @@
  * What it takes of the library is handed to it, not imported, so that there is one copy of every class, also where a
  * test runner loads modules in its own way. Node loads the file by `require` when one of its functions is first called;
  * bundlers, which would not follow that, take the package's condition "module": dist/bundler.js, which imports the file.
+ * What only a later file needs may lie in a later file of its own, which takes of the library and of that one.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { basename, join, relative } from 'node:path'
 import { rolldown } from 'rolldown'
 
-/** What loads the file `name`. */
+/** What hands over to the file `name`, beside its functions' stand-ins, and what finds the file, in the library. */
 const loader = (name) => `later:${name}`
+const finder = (name) => `find:${name}`
 
 /**
  * The functions that a module exports.
@@ -45,10 +47,11 @@ export function standIns(files) {
  * Bundles modules, whose functions are to be loaded later, without what is in `core`.
  *
  * @param files the modules
- * @param core files that are loaded with the library; modules of other later files are among them
+ * @param core files that are loaded with the library, or with the later file that this one is part of; modules of other
+ *   later files are among them
  * @returns the plugin by which these functions load the file `name`.cjs
  */
-export async function buildLater({ lib, files, core, folder, name, options, comments, plugins }) {
+export async function buildLater({ lib, files, core, folder, name, options, output: how, plugins }) {
   const file = join(folder, `${name}.cjs`)
   const entry = `entry:${name}`
   const own = new Set(files)
@@ -58,7 +61,8 @@ export async function buildLater({ lib, files, core, folder, name, options, comm
     async resolveId(source, importer) {
       if (source === entry) return entry
       const resolved = await this.resolve(source, importer, { skipSelf: true })
-      if (importer && resolved && core.has(resolved.id) && !own.has(resolved.id)) {
+      if (!importer || !resolved || own.has(resolved.id)) return
+      if (core.has(resolved.id) || resolved.id.startsWith('find:')) {
         return { id: `core:${resolved.id}`, external: true }
       }
     },
@@ -73,7 +77,7 @@ export async function buildLater({ lib, files, core, folder, name, options, comm
     },
   }
   const bundle = await rolldown({ ...options, input: entry, plugins: [outside, ...plugins] })
-  const { output } = await bundle.generate({ format: 'esm', comments })
+  const { output } = await bundle.generate({ format: 'esm', ...how })
   /** What is taken of the library: names by module. */
   const taken = new Map()
   const take = (id, names) => taken.set(id, [...new Set([...(taken.get(id) ?? []), ...names])])
@@ -114,6 +118,7 @@ export async function buildLater({ lib, files, core, folder, name, options, comm
   )
 
   function key(id) {
+    if (id.startsWith('find:')) return id
     return relative(lib, id).replaceAll('\\', '/').replace(/\.ts$/, '')
   }
 
@@ -123,20 +128,26 @@ export async function buildLater({ lib, files, core, folder, name, options, comm
     given: `{ ${names.map((one) => `${one}: m${m}_${one}`).join(', ')} }`,
   }))
   const source = [
-    `import { createRequire } from 'node:module'`,
+    `import { find } from '${finder(name)}'`,
     ...some.map(({ id, imported }) => `import ${imported} from ${JSON.stringify(id)}`),
-    `const core = () => ({ ${classes.join(', ')}, ${some
+    `const handedOver = () => ({ ${classes.join(', ')}, ${some
       .map(({ id, given }) => `${JSON.stringify(key(id))}: ${given}`)
       .join(', ')} })`,
-    'let make, made',
-    `export const loaded = () => made ??= (make ?? createRequire(import.meta.url)('./${basename(file)}'))(core())`,
+    'let made',
+    `export const loaded = () => made ??= find()(handedOver())`,
+  ].join('\n')
+  const finding = [
+    `import { createRequire } from 'node:module'`,
+    'let make',
+    `export const find = () => make ?? createRequire(import.meta.url)('./${basename(file)}')`,
     'export const provide = (factory) => { make = factory }',
   ].join('\n')
   return {
     name: `later ${name}`,
-    resolveId: (id) => (id === loader(name) ? id : undefined),
+    resolveId: (id) => (id === loader(name) || id === finder(name) ? id : undefined),
     load(id) {
       if (id === loader(name)) return { code: source, moduleType: 'js' }
+      if (id === finder(name)) return { code: finding, moduleType: 'js' }
       const names = exported.get(id)
       if (names === undefined) return
       const stubs = names.map(

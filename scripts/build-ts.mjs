@@ -58,11 +58,18 @@ const names = Object.keys({ ...dependencies, ...peerDependencies })
 const external = [/^node:/, ...names.map((name) => new RegExp(`^${name}(/|$)`))]
 // they are in the declarations and in lib/, and would be a fifth of the package's code
 const comments = { annotation: false, jsdoc: false, legal: true }
+/** Short names of what is local to functions: an eighth of what V8 takes to compile the code. Names in stack traces stay. */
+const short = {
+  compress: false,
+  mangle: { toplevel: false, keepNames: true },
+  codegen: { removeWhitespace: false },
+}
 const options = { platform: 'node', transform: { target: 'es2022' }, logLevel: 'warn' }
 
-/** What is loaded when one of its functions is first called, by the file that it is in. */
+/** What is loaded when one of its functions is first called, by the file that it is in; `onnx-rare` is a part of `onnx`. */
 const later = Object.entries({
   onnx: ['formats/onnx/reader'],
+  'onnx-rare': ['formats/onnx/operators/rare', 'formats/onnx/encode', 'formats/onnx/inspect'],
   pictures: [
     'vision/picture/decode',
     'vision/digits/normalize',
@@ -83,33 +90,49 @@ const later = Object.entries({
   files: ['formats/torch/load', 'data/download', 'data/idx', 'data/mnist'],
 }).map(([name, paths]) => ({ name, files: paths.map((path) => join(lib, `${path}.ts`)) }))
 
-// everything else that index.ts reaches
-const reached = new Set()
-const seen = {
-  name: 'seen',
-  moduleParsed({ id }) {
-    reached.add(id)
-  },
-}
 const standsIn = standIns(later.flatMap(({ files }) => files))
-const alone = await rolldown({ ...options, external, input: input.index, plugins: [standsIn, seen] })
-await alone.generate({ format: 'esm' })
+const partOf = { 'onnx-rare': 'onnx' }
+
+/** The modules that are reached from one, without those that are loaded later. */
+async function reachedBy(entry, plugins) {
+  const found = new Set()
+  const seen = {
+    name: 'seen',
+    moduleParsed({ id }) {
+      found.add(id)
+    },
+  }
+  const alone = await rolldown({ ...options, external, input: entry, plugins: [...plugins, seen] })
+  await alone.generate({ format: 'esm' })
+  return found
+}
+
+// everything else that index.ts reaches
+const reached = await reachedBy(input.index, [standsIn])
 
 mkdirSync(join(dist, 'chunks'), { recursive: true })
-const loadsLater = await Promise.all(
-  later.map(({ name, files }) =>
-    buildLater({
+const loadsLater = []
+// parts first: what they are part of holds the stand-ins
+for (const { name, files } of later.toReversed()) {
+  const whole = later.find((one) => one.name === partOf[name])
+  const core = new Set(reached)
+  if (whole) {
+    const others = standIns(later.flatMap((one) => (one === whole ? [] : one.files)))
+    for (const id of await reachedBy(whole.files[0], [others])) core.add(id)
+  }
+  loadsLater.push(
+    await buildLater({
       lib,
       files,
-      core: reached,
+      core,
       folder: join(dist, 'chunks'),
       name,
       options: { ...options, external },
-      comments,
-      plugins: [builtins, ascii],
+      output: { comments, minify: short },
+      plugins: [...loadsLater, builtins, ascii],
     }),
-  ),
-)
+  )
+}
 const laterFiles = later.map(({ name }) => `./chunks/${name}.cjs`)
 
 /** The package for bundlers. */
@@ -124,7 +147,7 @@ const forBundlers = {
     return [
       ...later.flatMap(({ name }, i) => [
         `import factory${i} from '${laterFiles[i]}'`,
-        `import { provide as provide${i} } from 'later:${name}'`,
+        `import { provide as provide${i} } from 'find:${name}'`,
         `provide${i}(factory${i})`,
       ]),
       `export * from ${JSON.stringify(input.index)}`,
@@ -142,10 +165,13 @@ await build.write({
   dir: dist,
   format: 'esm',
   comments,
+  minify: short,
   entryFileNames: '[name].js',
   chunkFileNames: 'chunks/[name].js',
   codeSplitting: {
-    groups: [{ name: 'kernelet', test: (id) => reached.has(id) || /^later:|rolldown\/runtime/.test(id) }],
+    groups: [
+      { name: 'kernelet', test: (id) => reached.has(id) || /^(later|find):|rolldown\/runtime/.test(id) },
+    ],
   },
 })
 

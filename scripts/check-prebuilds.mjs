@@ -1,8 +1,8 @@
 /**
  * Before `npm pack`: the binary of this machine is there. Before `npm publish` (--all): that of every machine. Without it
- * a package would install and not run. And the repository has an address: npm resolves the README's links by it.
+ * a package would install and not run.
  */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { die, root } from './util.mjs'
 
@@ -14,13 +14,5 @@ const missing = wanted.filter((target) => !existsSync(join(root, 'prebuilds', ta
 if (missing.length > 0) {
   die(
     `no binary for ${missing.join(', ')}: npm run prebuilds makes this machine's, .github/workflows/prebuild.yml all`,
-  )
-}
-if (
-  process.argv.includes('--all') &&
-  !JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).repository
-) {
-  die(
-    "package.json has no repository: npm resolves the README's links and picture by it, which were dead without it",
   )
 }

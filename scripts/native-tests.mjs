@@ -6,6 +6,8 @@
  *                                            then the addon, under Node, with arguments that change while it reads them
  *   node scripts/native-tests.mjs threads    ThreadSanitizer over whatever starts threads
  *   node scripts/native-tests.mjs arm64      cross compiled, under qemu-aarch64
+ *   node scripts/native-tests.mjs windows    cross compiled by mingw, under wine; leaves the addon for Windows, too, which
+ *                                            check-consumers.mjs runs
  *   node scripts/native-tests.mjs avx512     the avx512 tier's source on AVX2 (see native/tests/emulate)
  *   node scripts/native-tests.mjs bochs      the avx512 tier's own instructions, on a PC emulated by bochs; takes
  *                                            WORDs to run other cases than its digest
@@ -29,6 +31,7 @@ import {
   tee,
   which,
 } from './util.mjs'
+import { windowsBuild, windowsNeeds, wine } from './windows.mjs'
 
 function skip(reason) {
   console.log(`native tests skipped: ${reason}`)
@@ -162,6 +165,12 @@ if (mode === 'host') {
     '-DCMAKE_EXE_LINKER_FLAGS=-static',
   ])
   await test(qemu, [program('kernelet_tests')])
+} else if (mode === 'windows') {
+  const lacking = windowsNeeds()
+  if (lacking) skip(lacking)
+  const program = build('build-windows', windowsBuild())
+  const { command, args, env } = wine([`${program('kernelet_tests')}.exe`])
+  await test(command, args, env)
 } else if (mode === 'avx512') {
   if (process.arch !== 'x64') skip('emulating AVX-512 takes an x64 machine')
   const cpu = process.platform === 'linux' ? readFileSync('/proc/cpuinfo', 'utf8') : 'avx2 fma'
@@ -217,7 +226,10 @@ if (mode === 'host') {
     }
   }
 } else {
-  die(`native tests: no mode '${mode}': host, sanitize, threads, arm64, avx512, bochs or old-cpus`, 2)
+  die(
+    `native tests: no mode '${mode}': host, sanitize, threads, arm64, windows, avx512, bochs or old-cpus`,
+    2,
+  )
 }
 
 console.log(`${total.passed} passed, ${total.failed} failed`)

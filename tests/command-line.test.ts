@@ -247,6 +247,34 @@ describe('completion', () => {
     expect(stdout.trimEnd().split('\n')).toEqual(cases.map(([, expected]) => expected.join(' ')))
   })
 
+  test.skipIf(spawnSync('zsh', ['--version']).error)('zsh completes', async () => {
+    const file = join(folder, 'completion.zsh')
+    writeFileSync(file, completions.zsh!(await allCommands()))
+    // the tab key of a terminal, with a line that is told and dropped after each
+    const script = `
+      zmodload zsh/zpty
+      zpty shell zsh -f -i
+      zpty -w shell 'PROMPT= ; autoload -U compinit && compinit -u -D && source '$1
+      zpty -w shell 'tell() { zle complete-word; print -r -- "<<$BUFFER>>"; zle kill-buffer; zle -R }'
+      zpty -w shell 'zle -N tell; bindkey "^I" tell; print rea""dy'
+      zpty -r shell said '*ready*'
+      for line in "\${@:2}"; do
+        zpty -w -n shell $line$'\\t'
+        zpty -r shell said '*<<*>>*'
+        print -r -- \${\${said##*<<}%%>>*}
+      done
+      zpty -d shell`
+    const asked = ['-f', '-c', script, 'zsh', file, ...cases.map(([line]) => line)]
+    const { stdout } = spawnSync('zsh', asked, { encoding: 'utf8', timeout: 20_000 })
+    const ends = cases.map(([line, [word]]) => `${line.slice(0, line.lastIndexOf(' ') + 1)}${word}`)
+    expect(
+      stdout
+        .trimEnd()
+        .split('\n')
+        .map((line) => line.trimEnd()),
+    ).toEqual(ends)
+  })
+
   test.skipIf(spawnSync('fish', ['--version']).error)('fish completes', async () => {
     const asked = cases.map(([line]) => `echo (complete -C '${line}' | string split -f 1 \\t)`)
     const script = [completions.fish!(await allCommands()), ...asked].join('\n')

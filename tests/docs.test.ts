@@ -105,7 +105,8 @@ function write(
     case 'python':
       return [python, '-W', 'ignore', name('py')]
     case 'sh':
-      return ['bash', name('sh', `set -euo pipefail\n${code}`)]
+      // what npx would look for is on the PATH
+      return ['bash', name('sh', `set -euo pipefail\n${code.replaceAll('npx kernelet', 'kernelet')}`)]
     case 'ts': {
       // without declarations of the browser, whose names hide what Node lacks
       const options = [

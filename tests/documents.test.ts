@@ -1,7 +1,7 @@
 /** The documents: their links lead somewhere, and their lists are whole. */
 import { execFileSync, spawnSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { root } from './helpers.ts'
 
@@ -96,4 +96,33 @@ test('every report of bench/history is of a version, and none is missing from th
     expect(file).toMatch(/^\d+\.\d+\.\d+-[\w-]+\.json$/)
     expect(read('docs/history.md')).toContain(file.replace('.json', ''))
   }
+})
+
+describe('a package is published only where npm can resolve the links of its README', () => {
+  test.each(['package.json', 'packages/server/package.json', 'packages/jobs/package.json'])('%s', (file) => {
+    expect(JSON.parse(read(file)).scripts.prepublishOnly).toContain('check-address.mjs')
+  })
+
+  test('without an address it is refused, and with that of another folder', () => {
+    const folder = mkdtempSync(join(root, 'build-address-'))
+    const url = 'git+https://example.org/kernelet.git'
+    const check = (repository?: object) => {
+      writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: 'p', repository }))
+      const script = join(root, 'scripts/check-address.mjs')
+      const { status, stderr } = spawnSync(process.execPath, [script], { cwd: folder, encoding: 'utf8' })
+      return { status, stderr }
+    }
+    try {
+      const refused = {
+        status: 1,
+        stderr: expect.stringContaining(`with "directory": "${basename(folder)}"`),
+      }
+      expect(check()).toEqual(refused)
+      expect(check({ url })).toEqual(refused)
+      expect(check({ url, directory: 'packages/other' })).toEqual(refused)
+      expect(check({ url, directory: basename(folder) })).toEqual({ status: 0, stderr: '' })
+    } finally {
+      rmSync(folder, { recursive: true, force: true })
+    }
+  })
 })

@@ -194,6 +194,32 @@ test('NaN comes through, and is no number among others', () => {
   ).toEqual([1])
 })
 
+test('many columns, and many planes, side by side: as one by one', () => {
+  const x = new Tensor(
+    noise(2 * 5 * 150, 3).map((one) => Math.round(one * 4)),
+    [2, 5, 150],
+  )
+  for (const at of [7, 300, 301]) x.data[at] = Number.NaN
+  const column = (n: number, j: number) => [0, 1, 2, 3, 4].map((i) => x.data[(n * 5 + i) * 150 + j] as number)
+  const columns = [0, 1].flatMap((n) => Array.from({ length: 150 }, (_, j) => column(n, j)))
+  const place = (one: number[], best: number, last: boolean) =>
+    one.some(Number.isNaN) ? one.findIndex(Number.isNaN) : last ? one.lastIndexOf(best) : one.indexOf(best)
+  for (const last of [false, true]) {
+    expect([...k.argmax(x, 1, { last }).data]).toEqual(
+      columns.map((one) => place(one, Math.max(...one), last)),
+    )
+    expect([...k.argmin(x, 1, { last }).data]).toEqual(
+      columns.map((one) => place(one, Math.min(...one), last)),
+    )
+  }
+  const planes = new Tensor(noise(2 * 35 * 99, 4), [2, 35, 9, 11])
+  const means = Array.from({ length: 70 }, (_, c) => {
+    const plane = planes.data.subarray(99 * c, 99 * (c + 1))
+    return Math.fround(plane.reduce((sum, one) => Math.fround(sum + one), 0) / 99)
+  })
+  expect([...k.mean(planes, [2, 3]).data]).toEqual(means)
+})
+
 describe('what does not fit is refused', () => {
   const code = (code: string) => expect.objectContaining({ code })
   const calls: [string, () => unknown, string][] = [

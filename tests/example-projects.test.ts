@@ -1,10 +1,9 @@
 /** The projects of examples/, run in short form as users run them; dist/ must be built. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, expect, test } from 'vitest'
 import { decodePicture } from '../lib/index.ts'
 import { fixtures, root } from './helpers.ts'
 
@@ -65,28 +64,18 @@ test.each(projects)('%s: a project whose start is there, named in the list', (na
   expect(readFileSync(join(root, 'examples/README.md'), 'utf8')).toContain(`[${name}](${name})`)
 })
 
-const hasExpress = (() => {
-  try {
-    return createRequire(import.meta.url).resolve('express') !== ''
-  } catch {
-    return false
-  }
-})()
-
-describe.skipIf(!hasExpress)('express (npm install --no-save express runs it)', () => {
-  test('a picture, what is none, and what is not sent as one', async () => {
-    const { url, server } = await started('express/server.js')
-    const post = (body: string | Uint8Array<ArrayBuffer>, type: string) =>
-      fetch(url, { method: 'POST', body, headers: { 'Content-Type': type } })
-    const answer = await post(three, 'image/png')
-    expect(await answer.json()).toMatchObject({ status: 'digit', digit: 3 })
-    const text = await post('Dear reader', 'image/png')
-    expect(text.status).toBe(422)
-    expect(await text.json()).toMatchObject({ error: expect.stringContaining('not a picture') })
-    expect((await post('{}', 'application/json')).status).toBe(415)
-    expect((await post(new Uint8Array(11 * 2 ** 20), 'image/png')).status).toBe(413)
-    expect(await ended(server)).toBe(0)
-  })
+test('express: a picture, what is none, and what is not sent as one', async () => {
+  const { url, server } = await started('express/server.js')
+  const post = (body: string | Uint8Array<ArrayBuffer>, type: string) =>
+    fetch(url, { method: 'POST', body, headers: { 'Content-Type': type } })
+  const answer = await post(three, 'image/png')
+  expect(await answer.json()).toMatchObject({ status: 'digit', digit: 3 })
+  const text = await post('Dear reader', 'image/png')
+  expect(text.status).toBe(422)
+  expect(await text.json()).toMatchObject({ error: expect.stringContaining('not a picture') })
+  expect((await post('{}', 'application/json')).status).toBe(415)
+  expect((await post(new Uint8Array(11 * 2 ** 20), 'image/png')).status).toBe(413)
+  expect(await ended(server)).toBe(0)
 })
 
 test('fastify: a form of pictures, one of which is none', async () => {

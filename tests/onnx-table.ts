@@ -1,5 +1,5 @@
 /** docs/onnx-operators.md: what becomes of each ONNX operator, found by trying its cases. */
-import { operators } from '../lib/formats/onnx/operators/index.ts'
+import { operatorNames } from '../lib/formats/onnx/operators/index.ts'
 import { loadOnnx, SGD, Trainer } from '../lib/index.ts'
 import { elements } from '../lib/tensor/shape.ts'
 import { noise } from './helpers.ts'
@@ -324,11 +324,13 @@ export function rowsOf(groups: Readonly<Record<string, readonly OperatorCase[]>>
     const name = one.domain ? `${one.domain}.${one.op}` : one.op
     cases.set(name, [...(cases.get(name) ?? []), one])
   }
-  return [...operators.keys()].sort().map((name) => {
-    const own = cases.get(name) ?? []
-    const opsets = [...new Set(own.map(({ opset }) => opset ?? 17))].sort((a, b) => a - b)
-    return { name, opsets, compile: works(own, compiles), train: works(own, trains) }
-  })
+  return operatorNames()
+    .sort()
+    .map((name) => {
+      const own = cases.get(name) ?? []
+      const opsets = [...new Set(own.map(({ opset }) => opset ?? 17))].sort((a, b) => a - b)
+      return { name, opsets, compile: works(own, compiles), train: works(own, trains) }
+    })
 }
 
 /** The page. */

@@ -299,4 +299,13 @@ describe('narrow floats', () => {
     expect(through(to, 'Softmax', [0.1, 0.2, 0.5]).every((one) => kept(one, 0.25))).toBe(true)
     expect(through(to, 'Add', [x])).toEqual([2 * x])
   })
+
+  test('Softmax of bfloat16 rounds differences, powers and their sum, as ONNX defines it by operators', () => {
+    const x = [4.08, -5.11, 0.84, -1.14, -0.91, -0.43]
+    const want = [
+      0.94140625, 9.059906005859375e-5, 0.03662109375, 0.00494384765625, 0.00634765625, 0.0101318359375,
+    ]
+    expect(through(16, 'Softmax', x)).toEqual(want)
+    expect(through(16, 'Softmax', [...x], { axis: 0 })).toEqual(x.map(() => 1))
+  })
 })

@@ -156,7 +156,14 @@ describe('Resize', () => {
     smaller: readonly [number, number],
   ): Promise<void> {
     for (const factors of [[2, 2], [3, 1.5], smaller, [0.2, 4]] as const) {
-      await checkBeside('Resize', { x, rest: byScales(1, 1, ...factors), attributes })
+      const one = { x, rest: byScales(1, 1, ...factors), attributes }
+      // where ONNX's definition and the runtimes differ
+      const isWhole = factors.every((factor, d) => Number.isInteger(factor * (x.shape[d + 2] ?? 1)))
+      if (isWhole || attributes.coordinate_transformation_mode !== 'align_corners') {
+        await checkBeside('Resize', one)
+      } else {
+        refused('Resize', one, /node y \(Resize.*a scale of 0\.\d+ times \d is no whole number/)
+      }
     }
     for (const sides of [
       [10, 3],

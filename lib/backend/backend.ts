@@ -11,6 +11,13 @@ export type Rounding = 'floor' | 'ceil' | 'round_prefer_floor' | 'round_prefer_c
  * One operation of a graph, in the terms of the native core. Shapes are per image: the batch is the
  * implicit outermost dimension. `inputs` are indices of earlier nodes; node 0 is always the input.
  */
+/** Floats in a file that is open: how many, and the bytes before them. */
+export interface NativePlace {
+  file: number
+  offset: number
+  length: number
+}
+
 export interface NativeNode {
   /** A name of native/graph/ops.inc; lib/graph/definition.ts has the same list. */
   op: string
@@ -25,8 +32,9 @@ export interface NativeNode {
   /**
    * conv2d [oc, ic/groups, kh, kw]; convTranspose2d [ic, oc/groups, kh, kw]; linear [out, in]; constant: its value, the same for every image; prelu [1] or
    * [channels]; batchNorm, groupNorm [channels] or none; layerNorm, rmsNorm the dimensions from axis on, or none.
+   * Of conv2d and linear it may lie in a file, where the graph is compiled without int8.
    */
-  weight?: Float32Array | undefined
+  weight?: Float32Array | NativePlace | undefined
   /** [oc]; of norms as their weight. */
   bias?: Float32Array | undefined
   /** batchNorm: [channels], dimension 0 of an image. */
@@ -153,8 +161,10 @@ export interface StepDescription {
    * that what lies between the two is never stored whole.
    */
   strip?: number | undefined
-  /** Of a convolution over planes: the share of a core's peak that the cost model expects. */
+  /** Of a convolution: the share of a core's peak that the cost model expects. */
   predicted?: number | undefined
+  /** Of a convolution or a reorder: multiply-adds at the peak that should take as long, by the cost model. */
+  cost?: number | undefined
   inputShape: number[]
   outputShape: number[]
   /** Multiply-adds per image, every tap of every window counted. */

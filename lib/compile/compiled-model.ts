@@ -167,7 +167,9 @@ export class CompiledModel {
     const graph = of
     const ranges = rangesOf(graph, options)
     this.#counts = totals(graph)
-    const nodes = graph.nodes.map((node) => toNative(node, node.name, node.inputs, node.shape))
+    const nodes = graph.nodes.map((node) =>
+      toNative(node, node.name, node.inputs, node.shape, ranges === undefined),
+    )
     // not performance.now(): Node loads perf_hooks for it
     const begin = process.hrtime.bigint()
     const native = {

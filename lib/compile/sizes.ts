@@ -2,12 +2,16 @@
 import type { Graph } from '../graph/graph.ts'
 import { attached } from '../graph/operation.ts'
 import { formatShape, mostDimensions, sameShape } from '../tensor/shape.ts'
+import { storedOf, type Tensor } from '../tensor/tensor.ts'
 import { isInteger, itemsOf } from '../util/check.ts'
 import { KerneletError } from '../util/errors.ts'
 import { bufferOf, byteOffsetOf, lengthOf } from '../util/typed-array.ts'
 
 /** What stands for a free size in a shape. */
 export const free = -1
+
+/** Numbers that are read at once. */
+const piece = 2 ** 16
 
 /** Plans that are kept at once. */
 const most = 8
@@ -139,10 +143,23 @@ function checksum(graph: Graph): number {
     if (op === 'constant') continue
     for (const tensor of [weight, bias, mean, variance]) {
       if (!tensor) continue
-      const data = attached(tensor, name)
-      const words = new Int32Array(bufferOf(data), byteOffsetOf(data), lengthOf(data))
-      for (const word of words) sum = (Math.imul(sum, 31) + word) | 0
+      for (const words of wordsOf(tensor, name)) {
+        for (const word of words) sum = (Math.imul(sum, 31) + word) | 0
+      }
     }
   }
   return sum
+}
+
+/** The bits of a tensor's numbers, piece by piece where they lie in a file: they stay there. */
+function* wordsOf(tensor: Tensor, name: string): Generator<Int32Array> {
+  const stored = storedOf(tensor)
+  if (!stored) {
+    const data = attached(tensor, name)
+    yield new Int32Array(bufferOf(data), byteOffsetOf(data), lengthOf(data))
+    return
+  }
+  for (let begin = 0; begin < stored.length; begin += piece) {
+    yield new Int32Array(stored.read(begin, Math.min(begin + piece, stored.length)).buffer)
+  }
 }

@@ -1,6 +1,8 @@
 /** What a graph makes one hold is bounded by what it brings: a few nodes can ask for any size. */
 import { types } from 'node:util'
 import { elements } from '../tensor/shape.ts'
+import type { StoredFloats } from '../tensor/stored.ts'
+import { storedOf } from '../tensor/tensor.ts'
 import { KerneletError } from '../util/errors.ts'
 import { bufferOf } from '../util/typed-array.ts'
 import type { Graph } from './graph.ts'
@@ -21,12 +23,19 @@ const copiesOfEach = 16
  */
 export function checkCost(who: string, { nodes }: Graph, batch = 1): void {
   const buffers = new Set<ArrayBufferLike>()
+  const files = new Set<StoredFloats>()
   let [values, copies, brought] = [0, 0, batch * elements(nodes[0]?.shape ?? [])]
   for (const { shape, weight, bias, mean, variance } of nodes) {
     values += batch * elements(shape)
     for (const tensor of [weight, bias, mean, variance]) {
       if (!tensor) continue
       copies += elements(tensor.shape)
+      const stored = storedOf(tensor)
+      if (stored) {
+        if (!files.has(stored)) brought += stored.length
+        files.add(stored)
+        continue
+      }
       const data: unknown = tensor.data
       if (!types.isFloat32Array(data)) continue
       const buffer = bufferOf(data)

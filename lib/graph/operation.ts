@@ -3,7 +3,7 @@ import { types } from 'node:util'
 import type { NativeNode } from '../backend/backend.ts'
 import { native } from '../backend/node-addon.ts'
 import { elements, formatShape } from '../tensor/shape.ts'
-import { received, type Tensor } from '../tensor/tensor.ts'
+import { received, storedOf, type Tensor } from '../tensor/tensor.ts'
 import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
 import { lengthOf } from '../util/typed-array.ts'
@@ -18,7 +18,7 @@ type Shapes = readonly (readonly number[])[]
  */
 export function inferShape(operation: Operation, inputs: Shapes, place: Place): number[] {
   const own = ownShape(operation, inputs, place)
-  const node = toNative(operation, place.name || operation.op, [...inputs.keys()], own)
+  const node = toNative(operation, place.name || operation.op, [...inputs.keys()], own, true)
   return explained(operation, inputs, place, () => native().inferShape(node, inputs))
 }
 
@@ -90,21 +90,29 @@ export function countConnections(operation: Operation, shape: readonly number[])
   return macs === 0 ? 0 : there(weight, macs) + (bias === undefined ? 0 : there(bias, elements(shape)))
 }
 
-/** The operation in the terms of the native core. */
+/**
+ * The operation in the terms of the native core.
+ *
+ * @param files whether weights may be left in files: for shapes, and for plans that pack them as they are
+ */
 export function toNative(
   operation: Operation,
   name: string,
   inputs: number[],
   shape: number[] | undefined,
+  files = false,
 ): NativeNode {
-  const { weight, bias, mean, variance } = operation
+  const { op, weight, bias, mean, variance } = operation
+  const stored = files && weight && (op === 'conv2d' || op === 'linear') ? storedOf(weight) : undefined
   return {
     // with what the core does not know, and does not read
     ...operation,
     name,
     inputs,
     shape,
-    weight: weight && attached(weight, `${name}: weight`),
+    weight: stored
+      ? { file: stored.file.descriptor, offset: stored.offset, length: stored.length }
+      : weight && attached(weight, `${name}: weight`),
     bias: bias && attached(bias, `${name}: bias`),
     mean: mean && attached(mean, `${name}: running mean`),
     variance: variance && attached(variance, `${name}: running variance`),

@@ -5,9 +5,15 @@ import { KerneletError } from '../util/errors.ts'
 import { show } from '../util/show.ts'
 import { lengthOf } from '../util/typed-array.ts'
 import { checkShape, elements, formatShape } from './shape.ts'
+import { StoredFloats } from './stored.ts'
 
 /** Stands for the data of a tensor that has none: one that only records what is done with it. */
 export const noData: Float32Array = new Float32Array(0)
+
+/** Where the numbers of a tensor lie that nobody has asked for yet; undefined where they are in memory. */
+export let storedOf: (tensor: Tensor) => StoredFloats | undefined
+/** Puts numbers that lie in a file, as many as its shape says, into a tensor that was made with `noData`. */
+export let store: <T extends Tensor>(tensor: T, floats: StoredFloats) => T
 
 /**
  * A Float32Array with a shape, in row-major order; images are NCHW (batch, channels, height, width).
@@ -20,7 +26,15 @@ export const noData: Float32Array = new Float32Array(0)
 export class Tensor {
   /** Size of each dimension; `[]` for a scalar. */
   readonly shape: readonly number[]
-  readonly #data: Float32Array
+  #data: Float32Array | StoredFloats
+
+  static {
+    storedOf = (tensor) => (tensor.#data instanceof StoredFloats ? tensor.#data : undefined)
+    store = (tensor, floats) => {
+      tensor.#data = floats
+      return tensor
+    }
+  }
 
   /**
    * @throws KerneletError `ERR_ARGUMENT` when `data` is no Float32Array, `ERR_SHAPE` when its length is not
@@ -41,8 +55,14 @@ export class Tensor {
     return typeof value === 'object' && value !== null && #data in value
   }
 
-  /** The numbers themselves, not a copy. */
+  /**
+   * The numbers themselves, not a copy.
+   *
+   * @throws KerneletError `ERR_IO` when they still lie in the file of a model that was loaded, and it cannot be read, or
+   *   was written to since then
+   */
   get data(): Float32Array {
+    if (this.#data instanceof StoredFloats) this.#data = this.#data.read()
     return this.#data
   }
 }

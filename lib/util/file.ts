@@ -54,12 +54,20 @@ export async function readWholeAsync(
   }
 }
 
-/** A file of which parts are read; to be closed. All of it throws `ERR_IO` as `readWhole` does. */
+/** Closes files that nobody holds any more, and counts those that are open. */
+let forgotten: FinalizationRegistry<number> | undefined
+let openFiles = 0
+
+/**
+ * A file of which parts are read. It stays open as long as anybody holds it, or until it is closed. All of it throws
+ * `ERR_IO` as `readWhole` does.
+ */
 export class PartReader {
   /** Bytes of the file. */
   readonly size: number
   readonly #path: string
   readonly #file: number
+  readonly #written: number
 
   constructor(path: string) {
     this.#path = path
@@ -69,16 +77,49 @@ export class PartReader {
     } catch (cause) {
       throw unreadable(path, cause)
     }
-    this.size = fstatSync(this.#file).size
+    // counted and known to be open before anything else can fail
+    openFiles++
+    forgotten ??= new FinalizationRegistry(shut)
+    forgotten.register(this, this.#file, this)
+    const found = fstatSync(this.#file)
+    this.size = found.size
+    this.#written = found.mtimeMs
+    try {
+      checkRegular(found)
+    } catch (cause) {
+      this.close()
+      throw unreadable(path, cause)
+    }
+  }
+
+  /** Files that are open. */
+  static get open(): number {
+    return openFiles
+  }
+
+  /** What the system calls the file, while it is open. */
+  get descriptor(): number {
+    return this.#file
+  }
+
+  /** @throws KerneletError when the file had no such bytes when it was opened */
+  checkPart(offset: number, length: number): void {
+    if (offset + length <= this.size) return
+    const reason = `bytes ${offset} to ${offset + length} are wanted of a file of ${this.size}`
+    throw unreadable(this.#path, new Error(reason))
+  }
+
+  /** @throws KerneletError when the file was written to since it was opened */
+  checkUnchanged(): void {
+    const { size, mtimeMs } = fstatSync(this.#file)
+    if (size === this.size && mtimeMs === this.#written) return
+    throw unreadable(this.#path, new Error('it was written to after the model was loaded; load it again'))
   }
 
   /** `length` bytes from `offset` on. */
-  read(offset: number, length: number): Uint8Array {
+  read(offset: number, length: number): Uint8Array<ArrayBuffer> {
+    this.checkPart(offset, length)
     try {
-      checkRegular(fstatSync(this.#file))
-      if (offset + length > this.size) {
-        throw new Error(`bytes ${offset} to ${offset + length} are wanted of a file of ${this.size}`)
-      }
       return fill(this.#file, offset, length)
     } catch (cause) {
       throw unreadable(this.#path, cause)
@@ -86,8 +127,13 @@ export class PartReader {
   }
 
   close(): void {
-    closeSync(this.#file)
+    if (forgotten?.unregister(this)) shut(this.#file)
   }
+}
+
+function shut(file: number): void {
+  openFiles--
+  closeSync(file)
 }
 
 function checkRegular(found: Stats): void {
@@ -103,7 +149,7 @@ function checkedSize(path: string, found: Stats, most: number): number {
 }
 
 /** So many bytes of an open file: no more should it grow, an error should it shrink. */
-function fill(file: number, offset: number, length: number): Uint8Array {
+function fill(file: number, offset: number, length: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(length)
   for (let done = 0; done < length; ) {
     done += checkedRead(readSync(file, bytes, done, Math.min(largestRead, length - done), offset + done))

@@ -17,6 +17,7 @@
 
 #include "cpu.h"
 #include "error.h"
+#include "library.h"
 #include "spin.h"
 
 namespace kernelet {
@@ -115,6 +116,8 @@ class ThreadPool {
   }
 
  private:
+  ThreadPool() { stay_loaded(); }
+
   void ensure_threads(int helpers) {
     while (threads_ < helpers) {
       try {

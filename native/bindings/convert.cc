@@ -199,7 +199,21 @@ static void read_resize(const Napi::Object& from, Node& node) {
   }
 }
 
-void read_node(const Napi::Value& value, Node& node, Arrays& arrays) {
+// A Float32Array, or {file, offset, length}.
+static void read_weight(const Napi::Object& from, Node& node, Arrays& arrays, bool files) {
+  const Napi::Value value = from.Get("weight");
+  if (!given(value)) return;
+  const bool packed = node.op == Op::conv2d || node.op == Op::linear;
+  if (!files || !packed || !value.IsObject() || value.IsTypedArray())
+    return arrays.add(value, "weight", node.weight);
+  const Napi::Object place = value.As<Napi::Object>();
+  constexpr int64_t most = int64_t{1} << 53;
+  node.weight.length = static_cast<size_t>(integer_of(place.Get("length"), "length", 1, Shape::max_elements));
+  node.weight.offset = integer_of(place.Get("offset"), "offset", 0, most);
+  node.weight.file = static_cast<int>(integer_of(place.Get("file"), "file", 0, 1 << 30));
+}
+
+void read_node(const Napi::Value& value, Node& node, Arrays& arrays, bool files) {
   const Napi::Object from = object_of(value, "node");
   node.op = op_of(string_of(from.Get("op"), "op"));
   node.name = optional_string_of(from, "name", op_name(node.op));
@@ -212,7 +226,7 @@ void read_node(const Napi::Value& value, Node& node, Arrays& arrays) {
   if (given(shape)) node.shape = shape_of(shape, "shape");  // else of rank 0, which `validate` refuses
   // A look at a property takes a tenth of a microsecond, also at one that is not there.
   const unsigned attributes = definition_of(node.op).attributes;
-  if (attributes & weight_attribute) floats_into(from, "weight", node.weight, arrays);
+  if (attributes & weight_attribute) read_weight(from, node, arrays, files);
   if (attributes & bias_attribute) floats_into(from, "bias", node.bias, arrays);
   if (attributes & statistics_attributes) {
     floats_into(from, "mean", node.mean, arrays);
@@ -244,13 +258,13 @@ void read_node(const Napi::Value& value, Node& node, Arrays& arrays) {
   if (attributes & steps_attribute) dimensions_into(from, "steps", int64_t{1} << 31, node.steps);
 }
 
-void read_graph(const Napi::Value& value, Graph& graph, Arrays& arrays) {
+void read_graph(const Napi::Value& value, Graph& graph, Arrays& arrays, bool files) {
   const Napi::Object from = object_of(value, "graph");
   const Napi::Array nodes = array_of(from.Get("nodes"), "nodes");
   const uint32_t count = nodes.Length();
   if (count > max_nodes) bad_argument("nodes", {"at most ", max_nodes, " but received ", count});
   graph.nodes.resize(count);
-  for (uint32_t i = 0; i < count; ++i) read_node(nodes.Get(i), graph.nodes[i], arrays);
+  for (uint32_t i = 0; i < count; ++i) read_node(nodes.Get(i), graph.nodes[i], arrays, files);
   graph.output = static_cast<int>(integer_of(from.Get("output"), "output", 0, 1 << 30));
 }
 

@@ -71,9 +71,10 @@ bool boolean_of(const Napi::Object& from, const char* key, bool otherwise);
 Shape shape_of(const Napi::Value& value, const char* what);
 // Several of them.
 std::vector<Shape> shapes_of(const Napi::Value& value, const char* what);
-// Into `node`, which stays where it is until `arrays.find()`; likewise the others.
-void read_node(const Napi::Value& value, Node& node, Arrays& arrays);
-void read_graph(const Napi::Value& value, Graph& graph, Arrays& arrays);
+// Into `node`, which stays where it is until `arrays.find()`; likewise the others. `files`: weights of convolutions and
+// linear layers may be places in files.
+void read_node(const Napi::Value& value, Node& node, Arrays& arrays, bool files = false);
+void read_graph(const Napi::Value& value, Graph& graph, Arrays& arrays, bool files = false);
 void read_options(const Napi::Value& value, PlanOptions& options, Arrays& arrays);
 
 // A property of a result, or an element: its own. An assignment would run setters of Object.prototype, where someone

@@ -134,7 +134,11 @@ Napi::Object step_to_js(Napi::Env env, const StepDescription& step) {
   put(o, "layout", std::string(step.layout));
   put(o, "parts", step.parts);
   if (step.strip > 0) put(o, "strip", step.strip);
-  if (step.predicted > 0) put(o, "predicted", Napi::Number::New(env, step.predicted));
+  if (step.cost > 0) {
+    put(o, "cost", Napi::Number::New(env, step.cost));
+    if (step.macs > 0)
+      put(o, "predicted", Napi::Number::New(env, static_cast<double>(step.macs) / step.cost));
+  }
   put(o, "inputShape", shape_to_js(env, step.input));
   put(o, "outputShape", shape_to_js(env, step.output));
   put(o, "macs", Napi::Number::New(env, static_cast<double>(step.macs)));
@@ -168,7 +172,7 @@ PlanObject::PlanObject(const Napi::CallbackInfo& info)
     Graph graph;
     PlanOptions options;
     Arrays arrays;
-    read_graph(info[0], graph, arrays);
+    read_graph(info[0], graph, arrays, true);
     read_options(info[1], options, arrays);
     TuneOptions how;
     const bool to_be_tuned = read_tuning(info[1], options, how);

@@ -9,10 +9,17 @@
 
 namespace kernelet {
 
-// Floats the caller keeps alive while a plan is made; the plan packs its own copy.
+// Floats the caller keeps alive while a plan is made; the plan packs its own copy. Weights of convolutions and linear layers
+// may lie in a file instead, which stays open as long: then they are read piece by piece, and `data` is null.
 struct Floats {
   const float* data = nullptr;
   size_t length = 0;
+  int file = -1;       // its descriptor
+  int64_t offset = 0;  // bytes before the first
+
+  bool given() const { return data != nullptr || file >= 0; }
+  // Some of those in a file; throws ERR_IO where it ends before them or cannot be read.
+  void read(size_t begin, size_t count, float* to) const;
 };
 
 // How a resized plane lies over its input: output x is at this place of the input.

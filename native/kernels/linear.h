@@ -46,6 +46,14 @@ KERNELET_COLD void linear_pack(const LinearArgs& s, const float* weight, float* 
   }
 }
 
+int32_t linear_piece(const LinearArgs& s, int32_t begin) {
+  const LinearPanels layout(s);
+  int panel = 1;
+  while (layout.begin(panel) * lanes <= begin) ++panel;
+  const int end = layout.begin(panel) * lanes;
+  return end < s.out ? end : s.out;
+}
+
 // V registers of outputs of one row: goes on with the accumulators in `sums`, or starts them.
 template <int V>
 void linear_row(const float* w, const float* x, int32_t k, bool start, float* sums) {

@@ -20,7 +20,21 @@ KERNELET_NOINLINE reg sum_of(const RowNormArgs& s, const float* src, reg mean, b
   };
   const size_t width = static_cast<size_t>(s.width), n = s.n * width, block = sums * width;
   alignas(64) float all[sums * lanes] = {}, tail[sums * lanes] = {}, more[sums * lanes];
-  for (size_t i = 0; i < n; i += block) {
+  size_t i = 0;
+  // in wide registers sixteen sums are one or two, which stay there
+  if (lanes >= 8 && width == 1) {
+    constexpr int count = lanes >= 8 ? sums / lanes : 1;
+    reg sum[count];
+    KERNELET_UNROLL
+    for (int j = 0; j < count; ++j) sum[j] = F32::zero();
+    for (; i + sums <= n; i += sums) {
+      KERNELET_UNROLL
+      for (int j = 0; j < count; ++j) sum[j] = step(sum[j], src + i + j * lanes);
+    }
+    KERNELET_UNROLL
+    for (int j = 0; j < count; ++j) F32::store(all + j * lanes, sum[j]);
+  }
+  for (; i < n; i += block) {
     const size_t rest = (n - i) * sizeof(float);
     const bool last = n - i < block;
     if (last) memcpy(tail, src + i, rest);

@@ -1,6 +1,7 @@
 // Stand-alone pooling, any window: src [c][ih][iw] -> dst [c][oh][ow]. What the tile epilogue cannot fuse.
 #pragma once
 
+#include "interleave.h"
 #include "table.h"
 #include "vec.h"
 
@@ -142,7 +143,10 @@ KERNELET_COLD void adaptive_pool(const PoolArgs& s, Pool pool, const float* src,
       const int y0 = bin_begin(oy, s.ih, s.oh), y1 = bin_end(oy, s.ih, s.oh);
       const int x0 = bin_begin(ox, s.iw, s.ow), x1 = bin_end(ox, s.iw, s.ow);
       reg all = pool == Pool::max ? F32::splat(-__builtin_inff()) : F32::zero();
-      for (int y = y0; y < y1; ++y) {
+      const bool planes = out == 1 && n == lanes && pool != Pool::max;
+      for (int i = 0; planes && i < in; i += lanes)
+        all = add_rows(all, in - i < lanes ? in - i : lanes, src + static_cast<size_t>(c) * in + i, in);
+      for (int y = planes ? y1 : y0; y < y1; ++y) {
         for (int x = x0; x < x1; ++x) {
           const float* const p = src + static_cast<size_t>(c) * in + static_cast<size_t>(y) * s.iw + x;
           const reg tap = load_strided(p, in, n);

@@ -199,6 +199,9 @@ struct LinearAlgorithm {
   int32_t (*slices)(const LinearArgs&, int32_t begin, int32_t end, int32_t share, int32_t shares,
                     LinearSlice* slices);
   void (*finish)(const LinearArgs&, const float* sums, float* dst);
+  // The end of the panel of outputs that begins with `begin`; it is packed as a layer of its own is. Null where panels
+  // are not.
+  int32_t (*piece)(const LinearArgs&, int32_t begin);
 };
 
 struct PoolAlgorithm {
@@ -283,7 +286,7 @@ struct KernelTable {
   size_t (*read)(size_t n, const float* src);
 };
 
-#if defined(_MSC_VER)
+#if defined(_WIN32)  // where nothing is seen that is not exported
 #define KERNELET_HIDDEN
 #else
 #define KERNELET_HIDDEN __attribute__((visibility("hidden")))

@@ -15,7 +15,7 @@ void check_range(const Node& node, const char* what, int value, int low) {
 }
 
 void check_length(const Node& node, const char* what, const Floats& floats, int64_t expected) {
-  if (floats.data == nullptr || floats.length != static_cast<size_t>(expected)) {
+  if (!floats.given() || floats.length != static_cast<size_t>(expected)) {
     bad_shape(node, {expected, " values in ", what}, {floats.length});
   }
 }

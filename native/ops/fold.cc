@@ -1,5 +1,6 @@
 // prod, argMax, argMin: along one axis, which is 1 then; cumSum: sums up to each element; sort: the elements in order. The
 // middle of [outer][n][inner], element by element.
+#include <cstring>
 #include <utility>
 
 #include "definition.h"
@@ -36,12 +37,12 @@ struct Fold {
       if (d != axis) (d < axis ? outer : inner) *= static_cast<size_t>(in.dims[d]);
   }
 
-  // row(first element of an input row, of the output)
+  // row(first element of an input row, of the output, how many columns are left), `columns` at a time
   template <class Row>
-  void each(const Row& row) const {
+  void each(size_t columns, const Row& row) const {
     const size_t out = keeps_length(op) ? n : 1;
     for (size_t o = 0; o < outer; ++o) {
-      for (size_t i = 0; i < inner; ++i) row(o * n * inner + i, o * out * inner + i);
+      for (size_t i = 0; i < inner; i += columns) row(o * n * inner + i, o * out * inner + i, inner - i);
     }
   }
   void product(const float* x, float* y) const {
@@ -59,6 +60,28 @@ struct Fold {
       if (beyond || at != at || (alpha && at == of_best)) best = i;
     }
     *y = static_cast<float>(best);
+  }
+  static constexpr size_t beside = 64;
+  // The same of so many columns beside each other.
+  void places(const float* x, float* y) const {
+    const float sign = op == Op::arg_max ? 1.0f : -1.0f;
+    float best[beside], of_best[beside];
+    for (size_t j = 0; j < beside; ++j) {
+      of_best[j] = sign * x[j];
+      best[j] = 0;
+    }
+    for (size_t i = 1; i < n; ++i) {
+      const float place = static_cast<float>(i);
+      const float* const row = x + i * inner;
+      for (size_t j = 0; j < beside; ++j) {
+        const float at = sign * row[j], old = of_best[j];
+        const bool beyond = alpha ? !(at < old) : !(at <= old);  // also where either is NaN
+        const bool taken = (old == old) & beyond;
+        of_best[j] = taken ? at : old;
+        best[j] = taken ? place : best[j];
+      }
+    }
+    memcpy(y, best, sizeof best);
   }
   void sums(const float* x, float* y, bool exclusive, bool backwards) const {
     float sum = 0;
@@ -105,11 +128,14 @@ class FoldStep : public Step {
   void run(StepRun& run) const override {
     const float* const src = run.src(0);
     float* const dst = run.dst();
-    fold_.each([&](size_t from, size_t to) {
+    const bool places = fold_.op == Op::arg_max || fold_.op == Op::arg_min;
+    fold_.each(places ? Fold::beside : 1, [&](size_t from, size_t to, size_t left) {
       if (fold_.op == Op::prod) fold_.product(src + from, dst + to);
       else if (fold_.op == Op::cum_sum) fold_.sums(src + from, dst + to, fold_.alpha, fold_.beta);
       else if (fold_.op == Op::sort) fold_.sort(src + from, dst + to);
-      else fold_.place(src + from, dst + to);
+      else if (left >= Fold::beside) fold_.places(src + from, dst + to);
+      else
+        for (size_t i = 0; i < left; ++i) fold_.place(src + from + i, dst + to + i);
     });
   }
 

@@ -1,6 +1,7 @@
 // linear: src [rows][in] -> dst [rows][out], and the activation behind it.
 #include "linear.h"
 
+#include "check.h"
 #include "definition.h"
 #include "window.h"
 
@@ -153,6 +154,16 @@ void LinearStep::run_images(const StepRun& run, int images, size_t tail_stride, 
 }
 
 void LinearStep::pack(const float* from, float* weights) const { algorithm->pack(args, from, weights); }
+
+size_t LinearStep::piece(size_t begin) const {
+  return algorithm->piece == nullptr ? outputs() : static_cast<size_t>(algorithm->piece(args, int_of(begin)));
+}
+
+void LinearStep::pack_piece(size_t begin, size_t end, const float* from, float* weights) const {
+  LinearArgs part = args;
+  part.out = int_of(end - begin);
+  algorithm->pack(part, from, weights + begin * static_cast<size_t>(args.in));
+}
 
 void LinearStep::place(const float* weights, const float* bias) {
   args.weights = weights;

@@ -29,6 +29,8 @@ class LinearStep : public WeightedStep {
   size_t scratch_size() const override { return 0; }
   size_t outputs() const override { return static_cast<size_t>(args.out); }
   void pack(const float* from, float* weights) const override;
+  size_t piece(size_t begin) const override;
+  void pack_piece(size_t begin, size_t end, const float* from, float* weights) const override;
   void place(const float* weights, const float* bias) override;
 };
 

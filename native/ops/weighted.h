@@ -26,6 +26,10 @@ class WeightedStep : public Step {
   virtual size_t scratch_size() const = 0;
   virtual size_t outputs() const = 0;  // values of the bias that mean something
   virtual void pack(const float* from, float* weights) const = 0;
+  // Weights of some outputs, which lie behind each other before and after: the end of the piece that begins with output
+  // `begin`, and the packing of such a piece.
+  virtual size_t piece(size_t) const { return outputs(); }
+  virtual void pack_piece(size_t, size_t, const float* from, float* weights) const { pack(from, weights); }
   // Where the packed weights and the bias lie for the runs.
   virtual void place(const float* weights, const float* bias) = 0;
 

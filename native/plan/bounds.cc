@@ -16,9 +16,18 @@ constexpr double safe_sum = 1e30;
 // What no output of a layer exceeds while its inputs stay below 1. NaN if a weight is.
 double gain_of(const Node& node) {
   double sum = 0;
+  const auto add = [&](const float* values, size_t count) {
+    for (size_t i = 0; i < count; ++i) sum += std::fabs(static_cast<double>(values[i]));
+  };
   for (const Floats* values : {&node.weight, &node.bias}) {
-    if (values->data == nullptr) continue;
-    for (size_t i = 0; i < values->length; ++i) sum += std::fabs(static_cast<double>(values->data[i]));
+    if (values->data != nullptr) add(values->data, values->length);
+    if (values->file < 0) continue;
+    float piece[4096];
+    for (size_t begin = 0; begin < values->length; begin += 4096) {
+      const size_t count = std::min<size_t>(4096, values->length - begin);
+      values->read(begin, count, piece);
+      add(piece, count);
+    }
   }
   return sum;
 }

@@ -25,6 +25,15 @@ void check(const PlanOptions& options) {
                         options.algorithm, "'"});
 }
 
+// Weights lie in files only where they are packed and not looked at.
+void check_files(const Graph& graph, const PlanOptions& options) {
+  for (const Node& node : graph.nodes) {
+    const bool packed = (node.op == Op::conv2d || node.op == Op::linear) && !options.int8;
+    if (node.weight.file >= 0 && !packed)
+      fail("ERR_ARGUMENT", {node.name, ": expected weights in memory but they lie in a file"});
+  }
+}
+
 // That each is of a convolution or a linear layer; what it can do is seen where it is done.
 void check(const Graph& graph, const Choices& choices) {
   for (const Choice& one : choices.nodes) {
@@ -52,6 +61,7 @@ class PlanBuilder {
     validate(graph);
     check(options);
     check(graph, options.choices);
+    check_files(graph, options);
     std::unique_ptr<Plan> plan(new Plan);
     const KernelTable& kernels = *(plan->kernels_ = choose_isa(options.isa).table);
     plan->threads_ = options.threads;

@@ -57,7 +57,7 @@ std::vector<StepDescription> describe(const Draft& draft) {
     }
     d.nodes.insert(d.nodes.end(), nodes.begin(), nodes.end());
     d.decider = nodes[0];
-    d.predicted = step.predicted;
+    d.cost = step.expand == nullptr ? step.cost : step.expand->cost + step.cost;
     d.reorder = step.group == nullptr;
     d.problem = step.planned.problem;
     d.algorithm = step.planned.algorithm;

@@ -32,7 +32,7 @@ struct DraftStep {
   std::unique_ptr<DraftStep> expand = nullptr;
   // The product with a number a channel that this 1x1 convolution takes of its input, or null (gate.cc)
   const Group* gate = nullptr;
-  double predicted = 0;  // share of a core's peak, where the cost model has a word on it
+  double cost = 0;  // by the cost model (costs.h), where it has a word on it
   // Prefetch fusion: the step before, in whose tiles this one runs
   const DraftStep* during = nullptr;
   // Offsets in the packed weights

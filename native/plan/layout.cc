@@ -2,13 +2,14 @@
 
 #include <algorithm>
 
+#include "costs.h"
 #include "ops/conv.h"
 
 namespace kernelet {
 namespace {
 
-// Multiply-adds of a network below which it stays in planes: reorders and the rims of small layers cost more than blocks
-// gain. (LeNet-5 has a quarter of a million.)
+// Multiply-adds of a network with linear layers below which it stays in planes: over these its weights come during the
+// convolution before (prefetch.cc). (LeNet-5 has a quarter of a million.)
 constexpr int64_t least_work = 500000;
 
 // A block of images pays off while what is live between its steps stays in a core's second-level cache.
@@ -53,6 +54,142 @@ bool is_blocked(const Draft& draft, const Group& group, const std::vector<int>& 
 
 }  // namespace
 
+namespace {
+
+// Convolutions change their way, one by one, where the network as a whole takes less by the cost model, reorders and all.
+class LayoutSearch {
+ public:
+  LayoutSearch(const Graph& graph, const KernelTable& kernels, NodeFlags& blocked)
+      : graph_(graph), k_(kernels), blocked_(blocked), facts_(graph.nodes.size()) {
+    const std::vector<int> storage = storage_of(graph);
+    const NodeFlags live = live_nodes(graph);
+    for (size_t i = 0; i < facts_.size(); ++i) {
+      const Node& node = graph.nodes[i];
+      Facts& facts = facts_[i];
+      facts.stored = static_cast<size_t>(storage[i]);
+      facts.computed = live[i] != 0 && !is_view(node.op);
+      if (facts.computed) {
+        for (int input : node.inputs) ++facts_[stored(input)].readers;
+      }
+      const std::vector<int> alone = {static_cast<int>(i)};
+      if (node.op == Op::conv2d) {
+        const ConvArgs a = conv_args_of(graph, alone[0], kernels);
+        facts.joins = direct_in_blocks(a, k_).fits(a);
+        facts.planes = cost_over_planes(a, k_);
+        facts.from_planes = cost_in_blocks(a, k_, false);
+        facts.from_blocks = cost_in_blocks(a, k_, true);
+      } else if (definition_of(node.op).blocked != nullptr && node.shape.rank > 1 && node.shape.rank < 4) {
+        facts.joins = definition_of(node.op).blocked({&graph, &alone, &kernels, Layout::blocked});
+      }
+    }
+  }
+
+  void run() {
+    double least = cost();
+    int tried = 0;
+    for (size_t i = 0; i < blocked_.size(); ++i) {
+      const Facts& facts = facts_[i];
+      const auto way = blocked_[i];
+      if (graph_.nodes[i].op != Op::conv2d || !facts.computed || !facts.joins || way == by_winograd) continue;
+      if (++tried > most_tried) return;
+      blocked_[i] = way == directly ? not_in_blocks : directly;
+      const double now = cost();
+      if (now < least - margin * (way == directly ? facts.from_blocks : facts.planes)) least = now;
+      else blocked_[i] = way;
+    }
+  }
+
+ private:
+  // Each trial goes through the graph.
+  static constexpr int most_tried = 400;
+  // The model may be wrong by so much.
+  static constexpr double margin = 0.05;
+
+  struct Facts {
+    size_t stored = 0;  // the node whose buffer holds the value
+    int readers = 0;
+    bool computed = false, joins = false;                 // joins: can read and write blocks
+    double planes = 0, from_planes = 0, from_blocks = 0;  // a convolution's costs
+    // of the layouts as they are now
+    bool in_blocks = false;
+    bool reordered[2] = {};  // to planes, to blocks
+  };
+
+  size_t stored(int node) const { return facts_[static_cast<size_t>(node)].stored; }
+  // Does it lie in blocks for who reads it as `node`? Those seen in another shape are none.
+  bool from_blocks(int node) const {
+    const size_t value = stored(node);
+    return facts_[value].in_blocks &&
+           graph_.nodes[value].shape == graph_.nodes[static_cast<size_t>(node)].shape;
+  }
+
+  double reorder_cost(size_t value, bool to_blocks) const {
+    const Shape& shape = graph_.nodes[value].shape;
+    const int64_t channels = shape.dims[0];
+    return facts_[value].reordered[to_blocks]
+               ? 0
+               : cost_of_reorder(channels, shape.elements() / channels, k_, to_blocks);
+  }
+  // Once for all who read it.
+  double reorder(size_t value, bool to_blocks) {
+    const double cost = reorder_cost(value, to_blocks);
+    facts_[value].reordered[to_blocks] = true;
+    return cost;
+  }
+
+  // Of all convolutions, and of all that depends on how they write.
+  double cost() {
+    for (Facts& facts : facts_) facts.in_blocks = facts.reordered[0] = facts.reordered[1] = false;
+    double all = 0;
+    for (size_t i = 0; i < facts_.size(); ++i) {
+      if (facts_[i].computed) all += cost_of(i);
+    }
+    const size_t result = stored(graph_.output);
+    return facts_[result].in_blocks ? all + reorder(result, false) : all;
+  }
+
+  double cost_of(size_t i) {
+    const Node& node = graph_.nodes[i];
+    Facts& facts = facts_[i];
+    const bool conv = node.op == Op::conv2d;
+    bool blocks = conv ? blocked_[i] != 0 : false;
+    for (int input : node.inputs) blocks = blocks || (!conv && facts.joins && from_blocks(input));
+    facts.in_blocks = blocks;
+    double all = !conv ? cost_of_step(node, blocks) : blocks ? facts.from_blocks : facts.planes;
+    for (int input : node.inputs) {
+      const size_t value = stored(input);
+      if (graph_.nodes[value].op == Op::constant || (blocks && from_blocks(input))) continue;
+      if (facts_[value].in_blocks) all += reorder(value, false);
+      if (!blocks) continue;
+      const double gained =
+          conv && node.groups == 1 ? facts.from_planes - facts.from_blocks : reorder_cost(value, true);
+      all += gained < reorder_cost(value, true) ? gained : reorder(value, true);
+    }
+    return all;
+  }
+
+  // Of what differs: windows are taken by registers in blocks alone, and what blocks take with them is a pass of its own
+  // behind a convolution over planes.
+  double cost_of_step(const Node& node, bool blocks) const {
+    const double lanes = static_cast<double>(node.shape.elements()) * k_.lanes;
+    if (node.op == Op::max_pool2d || node.op == Op::avg_pool2d) {
+      const int taps = node.kernel[0] * node.kernel[1];
+      const bool fused =
+          node.op == Op::max_pool2d && taps == 4 && facts_[stored(node.inputs[0])].readers == 1;
+      return fused ? 0 : lanes * taps * (blocks ? 0.4 : 5.5);
+    }
+    const bool passes = node.op == Op::add || node.op == Op::batch_norm || is_activation(node);
+    return passes && !blocks && node.op != Op::relu ? 0.15 * lanes : 0;
+  }
+
+  const Graph& graph_;
+  const KernelTable& k_;
+  NodeFlags& blocked_;
+  std::vector<Facts> facts_;
+};
+
+}  // namespace
+
 NodeFlags blocked_convolutions(const Graph& graph, const KernelTable& kernels, const PlanOptions& options) {
   NodeFlags blocked(graph.nodes.size());
   if (options.int8) return blocked;
@@ -64,7 +201,10 @@ NodeFlags blocked_convolutions(const Graph& graph, const KernelTable& kernels, c
     work += int64_t{a.oc} * a.oh * a.ow * (a.ic / a.groups) * a.kh * a.kw;
   }
   const bool chosen_here = options.algorithm == "auto" || options.algorithm == "fastest";
-  if (chosen_here && work < least_work) std::fill(blocked.begin(), blocked.end(), not_in_blocks);
+  const auto is_linear = [](const Node& node) { return node.op == Op::linear; };
+  const bool linear = std::any_of(graph.nodes.begin(), graph.nodes.end(), is_linear);
+  if (chosen_here && linear && work < least_work) std::fill(blocked.begin(), blocked.end(), not_in_blocks);
+  else if (chosen_here && work > 0) LayoutSearch(graph, kernels, blocked).run();
   for (const Choice& choice : options.choices.nodes) {
     if (choice.way == Choice::any || graph.nodes[static_cast<size_t>(choice.node)].op != Op::conv2d) continue;
     const ConvArgs a = conv_args_of(graph, choice.node, kernels);

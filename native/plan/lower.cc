@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "costs.h"
 #include "draft.h"
 #include "ops/conv.h"
 #include "ops/linear.h"
@@ -79,8 +80,10 @@ class Lowering {
     StepSpec spec = {&graph_, &group.nodes, draft_.kernels, layout};
     // a direct convolution reads planes as well as blocks, but for one channel a group
     const bool conv_in_blocks = first.op == Op::conv2d && layout == Layout::blocked;
-    const bool either = conv_in_blocks && first.groups == 1 &&
-                        (*draft_.blocked)[static_cast<size_t>(group.nodes[0])] == directly;
+    const bool either =
+        conv_in_blocks && first.groups == 1 &&
+        (*draft_.blocked)[static_cast<size_t>(group.nodes[0])] == directly &&
+        better_from_planes(conv_args_of(graph_, group.nodes[0], *draft_.kernels), *draft_.kernels);
     if (conv_in_blocks) spec.src_layout = either ? layout_of(first.inputs[0]) : Layout::blocked;
     DraftStep step;
     step.group = &group;
@@ -151,6 +154,8 @@ class Lowering {
     step.planned.problem = shape.text();
     step.sources = {{Source::value, from}};
     step.value = draft_.values.size() - 1;
+    step.cost = cost_of_reorder(shape.dims[0], shape.elements() / shape.dims[0], *draft_.kernels,
+                                layout == Layout::blocked);
     draft_.steps.push_back(std::move(step));
     return draft_.values.size() - 1;
   }

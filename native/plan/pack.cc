@@ -15,14 +15,32 @@ namespace {
 // Floats of a block from which another plan is looked for that has the same.
 constexpr size_t worth_sharing = 4096;
 
-void pack_layer(const Draft& draft, const DraftStep& step, float* all) {
+// Weights out of their file, a piece at a time, which goes through `space`.
+void pack_from_file(const WeightedStep& layer, const Floats& from, float* weights, AlignedFloats& space) {
+  const size_t outputs = layer.outputs(), row = from.length / outputs;
+  for (size_t begin = 0, end; begin < outputs; begin = end) {
+    end = layer.piece(begin);
+    const size_t floats = (end - begin) * row;
+    if (space.size() < floats) {
+      space = AlignedFloats();  // (never two)
+      space = AlignedFloats(floats);
+      space.in_large_pages();
+    }
+    from.read(begin * row, floats, space.data());
+    layer.pack_piece(begin, end, space.data(), weights);
+  }
+}
+
+void pack_layer(const Draft& draft, const DraftStep& step, float* all, AlignedFloats& space) {
   const Node& node = draft.graph->nodes[static_cast<size_t>(step.group->nodes[0])];
   const WeightedStep& layer = *step.weighted();
   float* const bias = all + step.bias;
   const size_t outputs = layer.outputs(), length = layer.bias_size();
   if (step.int8 == nullptr) {
     if (node.bias.data != nullptr) copy_bias(node.bias.data, outputs, bias);
-    return layer.pack(node.weight.data, all + step.weights);
+    float* const to = all + step.weights;
+    return node.weight.file < 0 ? layer.pack(node.weight.data, to)
+                                : pack_from_file(layer, node.weight, to, space);
   }
   std::vector<float> integers = step.int8->bias();
   std::copy(integers.begin(), integers.end(), bias);
@@ -81,9 +99,10 @@ void pack(const Draft& draft, float* weights) {
     for (size_t j = 0; j < draft.floats_of(i); ++j)
       weights[draft.constants[i] + j] = node.weight.data[j / width];
   }
+  AlignedFloats space;
   for (const DraftStep& step : draft.steps) {
-    if (step.expand != nullptr) pack_layer(draft, *step.expand, weights);
-    if (step.weighted() != nullptr) pack_layer(draft, step, weights);
+    if (step.expand != nullptr) pack_layer(draft, *step.expand, weights, space);
+    if (step.weighted() != nullptr) pack_layer(draft, step, weights, space);
     for (size_t i = 0; i < step.operands.size(); ++i) {
       const PackedOperand& operand = step.planned.operands[i];
       operand.pack(*operand.node, weights + step.operands[i]);

@@ -63,7 +63,7 @@ struct StepDescription {
   bool int8 = false, bytes_out = false;  // runs on bytes; hands bytes on
   Quantization in, out;
   std::vector<int> nodes;  // as `names`
-  double predicted = 0;    // share of a core's peak by the cost model; 0: it has no word on it
+  double cost = 0;         // by the cost model (costs.h); 0: it has no word on it
   int decider = 0;         // of them, the one whose choice counts
   bool reorder = false;    // or a copy: no operation's
   std::string during;      // linear: the convolution between whose tiles it runs, one image at a time

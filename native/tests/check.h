@@ -13,7 +13,9 @@
 namespace kernelet {
 namespace test {
 
-#if defined(__GNUC__)
+#if defined(__MINGW32__)  // whose libstdc++ takes a printf of its own, as C99 has it, and not Windows'
+#define KERNELET_PRINTF(text, first) __attribute__((format(gnu_printf, text, first)))
+#elif defined(__GNUC__)
 #define KERNELET_PRINTF(text, first) __attribute__((format(printf, text, first)))
 #else
 #define KERNELET_PRINTF(text, first)

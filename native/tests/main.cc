@@ -10,7 +10,11 @@
 
 #include "check.h"
 #include "kernels/isa.h"
-#if !defined(_WIN32)
+#if defined(_WIN32)
+#include <io.h>
+#define WIN32_LEAN_AND_MEAN
+#include <windows.h>
+#else
 #include <unistd.h>
 #endif
 
@@ -38,20 +42,30 @@ char current[512];  // "tier suite problem", where a signal handler can read it
 std::set<std::string> cases, failed_cases;  // of the tier
 bool is_new_case = true;                    // no check yet
 
-#if !defined(_WIN32)
 void say(const char* text) {
+#if defined(_WIN32)
+  if (_write(1, text, static_cast<unsigned>(std::strlen(text))) < 0) _exit(1);
+#else
   if (write(1, text, std::strlen(text)) < 0) _exit(1);
+#endif
 }
 
 // An access beyond a guarded buffer, most likely: name the case, which alone will do it again.
-void on_signal(int number) {
+void die(bool out_of_bounds) {
   say("FAIL ");
   say(current);
-  say(number == SIGSEGV || number == SIGBUS ? ": reads or writes out of bounds (SIGSEGV)\n"
-                                            : ": died of a signal\n");
+  say(out_of_bounds ? ": reads or writes out of bounds\n" : ": died of a signal\n");
   say("the tests ended here\n0 passed, 1 failed\n");
   _exit(1);
 }
+
+#if defined(_WIN32)
+LONG WINAPI on_exception(EXCEPTION_POINTERS* exception) {
+  die(exception->ExceptionRecord->ExceptionCode == EXCEPTION_ACCESS_VIOLATION);
+  return EXCEPTION_CONTINUE_SEARCH;
+}
+#else
+void on_signal(int number) { die(number == SIGSEGV || number == SIGBUS); }
 #endif
 
 void run(const Suite& s, const KernelTable* table) {
@@ -140,7 +154,9 @@ void note(const char* format, ...) {
 int run_all(int argc, char** argv) {
   std::setvbuf(stdout, nullptr, _IOLBF, 1 << 16);  // a signal handler writes behind it
   words.assign(argv + 1, argv + argc);
-#if !defined(_WIN32)
+#if defined(_WIN32)
+  SetUnhandledExceptionFilter(on_exception);
+#else
   for (int number : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT}) std::signal(number, on_signal);
 #endif
   Count total;

@@ -150,7 +150,7 @@ function sourceOf(
   const { problem } = operands
   const plan = planOf(operands, isa, algorithm, threads)
   const ran = whatRan(plan, problem.mb)
-  const { predicted = Number.NaN } = plan.describe().find(({ macs }) => macs > 0) ?? {}
+  const predicted = predictionOf(plan)
   plan.dispose()
   const name = formatProblem(problem)
   if (!FREE_CHOICE.includes(algorithm) && ran !== algorithm && !ran.startsWith(`${algorithm}-`)) {
@@ -191,6 +191,13 @@ function sourceOf(
       },
     },
   ]
+}
+
+/** The share of the peak that the whole plan should reach, reorders and all; NaN where the cost model has no word. */
+function predictionOf(plan: NativePlan): number {
+  const steps = plan.describe()
+  const cost = steps.reduce((sum, step) => sum + (step.cost ?? Number.NaN), 0)
+  return steps.reduce((sum, { macs }) => sum + macs, 0) / cost
 }
 
 /** The algorithm of the step, or `lanes` where the batch runs with its images in the lanes. */

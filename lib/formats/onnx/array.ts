@@ -3,6 +3,7 @@
  * weights), and what an operator does to real tensors without a native operation for it.
  */
 import { elements, formatShape, sameShape } from '../../tensor/shape.ts'
+import type { StoredFloats } from '../../tensor/stored.ts'
 import { Tensor } from '../../tensor/tensor.ts'
 import { KerneletError } from '../../util/errors.ts'
 import { mostDimensions } from '../dtype.ts'
@@ -17,6 +18,29 @@ export interface NdArray {
   readonly type: ElementType
   readonly shape: readonly number[]
   readonly values: Values
+}
+
+/** Arrays whose numbers lie in files. */
+const places = new WeakMap<NdArray, StoredFloats>()
+
+/** An array of float32 that is read from its file when somebody asks for its numbers. */
+export function storedArray(shape: readonly number[], floats: StoredFloats): NdArray {
+  let values: Float32Array | undefined
+  const array: NdArray = {
+    type: float32,
+    shape,
+    get values() {
+      values ??= floats.read()
+      return values
+    },
+  }
+  places.set(array, floats)
+  return array
+}
+
+/** Where the numbers of an array lie, if that is in a file. */
+export function placeOf(array: NdArray): StoredFloats | undefined {
+  return places.get(array)
 }
 
 /** Room for an array that a model asks for, taken from the budget that there is. */

@@ -3,7 +3,7 @@
 import type { NamedShapes } from '../../compile/named-model.ts'
 import { free, isFree } from '../../compile/sizes.ts'
 import { SymbolicTensor, type Tracer } from '../../graph/graph.ts'
-import { checkShape, elements, formatShape } from '../../tensor/shape.ts'
+import { checkShape, elements, formatShape, sameShape } from '../../tensor/shape.ts'
 import { Tensor } from '../../tensor/tensor.ts'
 import { objectOf } from '../../util/check.ts'
 import { KerneletError } from '../../util/errors.ts'
@@ -12,10 +12,12 @@ import { Budget, within } from './budget.ts'
 import { list, type OnnxValueInfo } from './info.ts'
 import { bytesOf, inputValue, resultOf } from './io.ts'
 import { Joined } from './joined.ts'
+import { Loose } from './loose.ts'
 import type { OnnxInput, OnnxResult } from './onnx-array.ts'
 import { nodesFor, type Prepared, prepare } from './prepare.ts'
 import { type PreparedNode, runNode } from './prepared-node.ts'
 import type { ModelProto } from './proto.ts'
+import { closingFiles } from './tensor.ts'
 import { Turned } from './turned.ts'
 import { isSymbolic, type Known, type Run, tensorOf, type Value } from './value.ts'
 
@@ -34,7 +36,7 @@ export class Evaluator {
   /** @param output the result of forward(), by name; needed where there are several */
   constructor(model: ModelProto, file: string, folder: { path: string | undefined }, output?: string) {
     const budget = new Budget('load')
-    this.model = within(budget, () => prepare(model, file, folder))
+    this.model = closingFiles(folder, () => within(budget, () => prepare(model, file, folder)))
     this.#given = budget.given
     this.metadata = new Map(model.metadata_props.map(({ key, value }) => [key, value]))
     const { nodes, outputs, inputs } = this.model
@@ -43,13 +45,45 @@ export class Evaluator {
     this.#forward =
       result === undefined || outputs.length === 1
         ? nodes
-        : within(budget, () => nodesFor(this.model, result, folder))
+        : closingFiles(folder, () => within(budget, () => nodesFor(this.model, result, folder)))
     const batch = inputs[0]?.shape?.[0]
     this.#declaredBatch = typeof batch === 'number' ? batch : undefined
   }
 
-  /** As OnnxModel.forward. */
-  forward(inputs: readonly Tensor[]): Tensor {
+  /**
+   * The shape of the first input with its batch, where the model fixes a batch of several; undefined: it does not, or
+   * leaves other sizes open.
+   *
+   * @param image the shape of one image, or with the batch, as it was asked for
+   */
+  wholeShape(image: readonly number[] | undefined): number[] | undefined {
+    const [info, ...others] = this.model.inputs
+    const shape = info && wholeOf(info, this.#declaredBatch)
+    if (!shape || others.length > 0) return undefined
+    if (image === undefined || sameShape(image, shape) || sameShape(image, shape.slice(1))) return shape
+    return undefined
+  }
+
+  /** As `named`, of whole batches. */
+  wholeNamed(inputShapes: NamedShapes | undefined): ReturnType<Evaluator['named']> | undefined {
+    const shapes: Record<string, readonly number[]> = {}
+    for (const info of this.model.inputs) {
+      const shape = wholeOf(info, this.#declaredBatch)
+      const asked = inputShapes?.[info.name] ?? shape
+      const fits =
+        shape && (sameShape(asked as number[], shape) || sameShape(asked as number[], shape.slice(1)))
+      if (!fits || (info.dtype ?? 'float32') !== 'float32') return undefined
+      shapes[info.name] = shape
+    }
+    return { shapes, joined: this.#joined((value) => new Loose(value)) }
+  }
+
+  /**
+   * As OnnxModel.forward.
+   *
+   * @param whole an input of a trace is a batch of the model as one image
+   */
+  forward(inputs: readonly Tensor[], whole = false): Tensor {
     if (inputs.length !== this.model.inputs.length) {
       throw new KerneletError(
         'ERR_ARGUMENT',
@@ -65,7 +99,8 @@ export class Evaluator {
     const values = new Map<string, Value>(
       inputs.map((input, i) => {
         const info = this.model.inputs[i] as OnnxValueInfo
-        return [info.name, isSymbolic(input) ? input : inputValue(input, info)]
+        if (!isSymbolic(input)) return [info.name, inputValue(input, info)]
+        return [info.name, whole ? new Loose(input) : input]
       }),
     )
     return this.#imagesOf(this.#run(values, this.#forward).get(this.#result) as Value, this.#result)
@@ -74,6 +109,7 @@ export class Evaluator {
   /** A result as it comes out of a compiled model, image after image. */
   #imagesOf(value: Value, name: string): Tensor {
     const result = tensorOf(value)
+    if (result instanceof Loose) return result.images
     if (!(result instanceof Turned)) return result
     if (result.spread === 0) return result.images
     const last = this.model.nodes.find(({ node }) => node.outputs.includes(name))
@@ -111,7 +147,7 @@ export class Evaluator {
     shapes: NamedShapes
     joined: (shapes: NamedShapes) => Joined
   } {
-    const { inputs, outputs, nodes } = this.model
+    const { inputs } = this.model
     if (inputShapes !== undefined) objectOf(inputShapes, 'compileNamed: inputShapes')
     const shapes = Object.fromEntries(inputs.map((info) => [info.name, imageShape(info, inputShapes)]))
     for (const name of Object.keys(inputShapes ?? {})) {
@@ -121,11 +157,20 @@ export class Evaluator {
         `compileNamed: there is no input ${show(name)}; there are ${list(inputs)}`,
       )
     }
-    const joined = (shapes: NamedShapes) =>
+    return { shapes, joined: this.#joined((value) => value) }
+  }
+
+  /** @param laid an input of a trace as the model has it */
+  #joined(laid: (value: SymbolicTensor) => SymbolicTensor): (shapes: NamedShapes) => Joined {
+    return (shapes) =>
       new Joined(shapes, (given) => {
-        const values = this.#run(new Map(Object.entries(given)), nodes)
+        const inputs = Object.entries(given).map(([name, value]): [string, Value] => [
+          name,
+          isSymbolic(value) ? laid(value) : value,
+        ])
+        const values = this.#run(new Map(inputs), this.model.nodes)
         return Object.fromEntries(
-          outputs.map(({ name }) => {
+          this.model.outputs.map(({ name }) => {
             const value = values.get(name) as Value
             if (isSymbolic(value)) return [name, this.#imagesOf(value, name)]
             throw new KerneletError(
@@ -135,7 +180,6 @@ export class Evaluator {
           }),
         )
       })
-    return { shapes, joined }
   }
 
   #run(inputs: ReadonlyMap<string, Value>, nodes: readonly PreparedNode[]): Map<string, Value> {
@@ -143,13 +187,16 @@ export class Evaluator {
     const first = inputs.values().next().value
     const batch = first?.shape[0] ?? 1
     const { held, types } = this.model
-    const run: Run = { batch, declaredBatch: this.#declaredBatch, held, types }
+    const isWhole = first instanceof Loose
+    const run: Run = isWhole
+      ? { batch: 1, declaredBatch: 1, held, types }
+      : { batch, declaredBatch: this.#declaredBatch, held, types }
     const values = new Map([...this.model.known, ...inputs])
     const tracer = [...inputs.values()].find((value) => value instanceof SymbolicTensor)?.tracer
     const budget = tracer
       ? new Budget('load', this.#given)
       : new Budget('run', this.#given + bytesOf([...inputs.values()]))
-    const traced = tracer ? { ...run, ofTwo: once(() => this.#ofTwo(inputs, nodes)) } : run
+    const traced = tracer && !isWhole ? { ...run, ofTwo: once(() => this.#ofTwo(inputs, nodes)) } : run
     return within(budget, () => this.#runNodes(nodes, values, traced, tracer))
   }
 
@@ -196,6 +243,12 @@ export class Evaluator {
 /** Shape of one image, with −1 for sizes that the model leaves open; undefined where it says nothing of it. */
 export function patternOf(info: OnnxValueInfo | undefined): number[] | undefined {
   return info?.shape?.slice(1).map((size) => (typeof size === 'number' ? size : free))
+}
+
+/** The shape of an input that fixes a batch of several and all else. */
+function wholeOf({ shape }: OnnxValueInfo, batch: number | undefined): number[] | undefined {
+  const isFixed = shape?.every((size) => typeof size === 'number')
+  return isFixed && batch !== undefined && batch > 1 && shape[0] === batch ? (shape as number[]) : undefined
 }
 
 /** Shape of one image of an input: as it was asked for, or as the model fixes it. */

@@ -12,7 +12,7 @@ import type { OnnxValueInfo } from './info.ts'
 import { isStandard, operatorOf } from './prepared-node.ts'
 import type { GraphProto, NodeProto } from './proto.ts'
 import { initializersOf } from './sparse.ts'
-import { storedTensor } from './tensor.ts'
+import { closingFiles, storedTensor } from './tensor.ts'
 
 /** A node of a graph, by name: operator, inputs and outputs. */
 export interface OnnxNodeInfo {
@@ -62,15 +62,17 @@ export function readOnnx(path: string): OnnxFile {
   const folder = { path: dirname(path) }
   const initializers = initializersOf(graph)
   return {
-    tensors: within(
-      new Budget('load'),
-      () =>
-        new Map(
-          [...initializers].map(([name, get]) => [
-            name,
-            storedTensor(get(folder), `initializer ${show(name)}`, folder),
-          ]),
-        ),
+    tensors: closingFiles(folder, () =>
+      within(
+        new Budget('load'),
+        () =>
+          new Map(
+            [...initializers].map(([name, get]) => [
+              name,
+              storedTensor(get(folder), `initializer ${show(name)}`, folder),
+            ]),
+          ),
+      ),
     ),
     metadata: new Map([
       ['producer', `${model.producer_name} ${model.producer_version}`.trim()],

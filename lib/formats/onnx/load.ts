@@ -1,13 +1,14 @@
 /** ONNX models as modules. */
 
 import { dirname } from 'node:path'
-import type { CompiledModel } from '../../compile/compiled-model.ts'
+import { type CompiledModel, compile } from '../../compile/compiled-model.ts'
 import { type NamedCompileOptions, NamedModel, type NamedShapes } from '../../compile/named-model.ts'
 import type { CompileOptions } from '../../compile/options.ts'
 import type { Summary } from '../../graph/summary.ts'
 import { Module } from '../../nn/module.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { checkOptions, objectOf } from '../../util/check.ts'
+import { KerneletError } from '../../util/errors.ts'
 import { checkFilePath, type FileSource } from '../../util/source.ts'
 import { readSource } from '../source.ts'
 import type { Evaluator } from './evaluator.ts'
@@ -151,19 +152,25 @@ export class OnnxModel extends Module {
   /**
    * `compile`; without `inputShape` the sizes that the model leaves open, such as height and width, are free: `run` takes
    * Tensors of any.
+   *
+   * A model that fixes a batch of several and does more than compute image by image, as a sum over all of them, compiles
+   * for whole batches: then `inputShape` and `outputShape` begin with the batch.
    */
   override compile(options: CompileOptions = {}): CompiledModel {
     objectOf(options, 'compile: options')
     const pattern = patternOf(this.inputs[0])
-    return super.compile({
-      ...options,
-      inputShape: options.inputShape ?? (pattern?.length ? pattern : undefined),
-    })
+    const inputShape = options.inputShape ?? (pattern?.length ? pattern : undefined)
+    const whole = this.#evaluator.wholeShape(inputShape)
+    if (!whole) return super.compile({ ...options, inputShape })
+    return orWhole(
+      () => super.compile({ ...options, inputShape }),
+      () => compile(new WholeBatch(this.#evaluator), { ...options, inputShape: whole }),
+    )
   }
 
   /**
    * A native plan of all inputs and outputs, by name: for models that have several. Inputs and results are float32, a
-   * batch first.
+   * batch first. Whole batches, where they must be, as with `compile`.
    *
    * @param given options: those of `compile`; `inputShapes`: shapes of one image. Without them the sizes that the model leaves open
    *   are free: `run` takes Tensors of any
@@ -183,12 +190,45 @@ export class OnnxModel extends Module {
       'tuned',
     ])
     const { inputShapes, ...options } = given
-    const { shapes, joined } = this.#evaluator.named(inputShapes)
-    return new NamedModel(joined, shapes, options)
+    const make = ({ shapes, joined }: ReturnType<Evaluator['named']>) =>
+      new NamedModel(joined, shapes, options)
+    const whole = this.#evaluator.wholeNamed(inputShapes)
+    const usual = () => make(this.#evaluator.named(inputShapes))
+    return whole ? orWhole(usual, () => make(whole)) : usual()
   }
 
   /** `summary`; `inputShape` is only needed where the model does not fix it. */
   override summary(inputShape: readonly number[] | undefined = this.inputShape): Summary {
     return super.summary(inputShape as readonly number[])
+  }
+}
+
+/** A model of a fixed batch, to which that batch is one image. */
+class WholeBatch extends Module {
+  readonly #evaluator: Evaluator
+
+  constructor(evaluator: Evaluator) {
+    super()
+    this.#evaluator = evaluator
+  }
+
+  forward(batch: Tensor): Tensor {
+    return this.#evaluator.forward([batch], true)
+  }
+}
+
+/** What is made image by image; where that is refused, of a whole batch, if it can be. */
+function orWhole<T>(usual: () => T, whole: () => T): T {
+  try {
+    return usual()
+  } catch (error) {
+    const isRefused =
+      error instanceof KerneletError && (error.code === 'ERR_UNSUPPORTED' || error.code === 'ERR_SHAPE')
+    if (!isRefused) throw error
+    try {
+      return whole()
+    } catch (other) {
+      throw other instanceof KerneletError ? error : other
+    }
   }
 }

@@ -45,3 +45,17 @@ export function same(op: string, attributes: (node: GraphNode) => Attributes = (
 export function axisAttribute({ axis = 0 }: GraphNode): Attributes {
   return { axis: axis + 1 }
 }
+
+/** What families have of operators, by name. */
+export function operatorsOf(families: readonly Family[]): ReadonlyMap<string, Operator> {
+  return new Map(
+    families
+      .flatMap((family) => Object.entries(family.operators))
+      .map(([name, row]) => [name, typeof row === 'function' ? { read: row } : row]),
+  )
+}
+
+/** How families write operations, by operation. */
+export function writersOf(families: readonly Family[]): Writers {
+  return Object.assign({}, ...families.map((family) => family.writers))
+}

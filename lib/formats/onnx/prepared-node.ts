@@ -8,7 +8,7 @@ import type { PlacedNode } from './functions.ts'
 import { Loose, looseResults } from './loose.ts'
 import { OnnxNode } from './node.ts'
 import type { Operator } from './operator.ts'
-import { operators } from './operators/index.ts'
+import { operatorNamed } from './operators/index.ts'
 import type { DataFolder } from './tensor.ts'
 import { Turned, turnedResults } from './turned.ts'
 import { isSymbolic, type Run, type Step, type Value } from './value.ts'
@@ -44,7 +44,7 @@ export function prepareNode(proto: PlacedNode, opset: number, folder: DataFolder
 
 /** What there is to know of a node's operator; undefined: it is not supported. */
 export function operatorOf({ domain, op_type: name }: PlacedNode): Operator | undefined {
-  return operators.get(isStandard(domain) ? name : `${domain}.${name}`)
+  return operatorNamed(isStandard(domain) ? name : `${domain}.${name}`)
 }
 
 /** Runs a node: takes its inputs from `values`, but for its weights, and puts its outputs there. */

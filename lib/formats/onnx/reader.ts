@@ -1,15 +1,12 @@
 /**
- * Reading and writing of ONNX models with all operators, a third of the library's code, which programs that read no
- * ONNX model need not load: scripts/build-ts.mjs has these functions load it when one of them is first called.
+ * Reading of ONNX models, which programs that read none need not load: scripts/build-ts.mjs has these functions load it
+ * when one of them is first called, and what only some models need (operators/rare.ts, writing, inspecting) then.
  */
-import type { Graph } from '../../graph/graph.ts'
-import type { Tensor } from '../../tensor/tensor.ts'
 import { Evaluator } from './evaluator.ts'
-import { GraphWriter } from './graph-writer.ts'
-import { writers } from './operators/index.ts'
 import type { ModelProto } from './proto.ts'
 
 export { decodeModel } from './decode.ts'
+export { encodeGraph } from './encode.ts'
 export { patternOf } from './evaluator.ts'
 export { readOnnx } from './inspect.ts'
 
@@ -21,18 +18,4 @@ export function evaluatorOf(
   output: string | undefined,
 ): Evaluator {
   return new Evaluator(model, file, folder, output)
-}
-
-/**
- * The bytes of an ONNX model.
- *
- * @param weights by the names that they get
- * @throws KerneletError as `saveOnnx`
- */
-export function encodeGraph(
-  graph: Graph,
-  weights: ReadonlyMap<string, Tensor>,
-  names: { inputName: string; outputName: string },
-): Uint8Array {
-  return new GraphWriter(graph, weights, writers).write(names)
 }

@@ -1,12 +1,13 @@
 /** Numbers as ONNX stores them: in one of six fields of the model, or in a file beside it. */
 import { join } from 'node:path'
 import { formatShape } from '../../tensor/shape.ts'
+import { StoredFloats } from '../../tensor/stored.ts'
 import { KerneletError, messageOf } from '../../util/errors.ts'
 import { PartReader, unreadable } from '../../util/file.ts'
 import { show } from '../../util/show.ts'
 import { locateBelow } from '../below.ts'
 import { bits, type Dtype, mostDimensions, type StoredTensor, toFloat32 } from '../dtype.ts'
-import type { NdArray } from './array.ts'
+import { type NdArray, storedArray } from './array.ts'
 import { give } from './budget.ts'
 import { exactIntegers } from './decode.ts'
 import { type ElementType, elementTypeOf } from './element.ts'
@@ -125,6 +126,11 @@ export const computed: WeakSet<TensorProto> = new WeakSet()
  * @throws KerneletError as `storedTensor`
  */
 export function readTensor(tensor: TensorProto, what: string, folder: DataFolder): NdArray {
+  const later = storedFloats(tensor, what, folder)
+  if (later) {
+    give(Float32Array.BYTES_PER_ELEMENT * later.length)
+    return storedArray(tensor.dims, later)
+  }
   const stored = storedTensor(tensor, what, folder)
   const type = elementTypeOf(tensor.data_type) as ElementType
   const { shape, bytes, dtype } = stored
@@ -144,6 +150,22 @@ export function readTensor(tensor: TensorProto, what: string, folder: DataFolder
   return { type, shape, values }
 }
 
+/** Bytes from which numbers stay in their file until somebody asks for them. */
+const leftFrom = 2 ** 16
+
+/** Files that may stay open for that; Windows lets nobody replace one that is. */
+const mostOpen = process.platform === 'win32' ? 0 : 64
+
+/** Where many float32 lie that are in a file beside the model; undefined where the numbers are to be read now. */
+function storedFloats(tensor: TensorProto, what: string, folder: DataFolder): StoredFloats | undefined {
+  if (tensor.data_location !== 1 || types[tensor.data_type]?.dtype !== 'F32') return undefined
+  const { size } = sizeOf(tensor, what)
+  if (size < leftFrom) return undefined
+  return fromFile(tensor, what, folder, size, 1, (file, offset) =>
+    PartReader.open > mostOpen ? undefined : new StoredFloats(keep(file, folder), offset, size / 4),
+  )
+}
+
 /**
  * A tensor as it is stored, in whichever field of the model or file beside it.
  *
@@ -152,6 +174,20 @@ export function readTensor(tensor: TensorProto, what: string, folder: DataFolder
  *   file of weights that cannot be read or lies outside the model's folder
  */
 export function storedTensor(tensor: TensorProto, what: string, folder: DataFolder): StoredTensor {
+  const { type, size } = sizeOf(tensor, what)
+  const shape = tensor.dims
+  const bytes =
+    tensor.data_location === 1
+      ? fromFile(tensor, what, folder, size, growthOf(tensor.data_type, type.dtype), (file, offset) =>
+          file.read(offset, size),
+        )
+      : (tensor.raw_data ?? bytesOf(type.make(fieldOf(tensor, type.name))))
+  checkSize(bytes.length, size, shape, what)
+  return { dtype: type.dtype, shape, bytes }
+}
+
+/** The type of a tensor's numbers, and their bytes. */
+function sizeOf(tensor: TensorProto, what: string): { type: StoredType; size: number } {
   const type = storedType(tensor.data_type, what)
   const shape = tensor.dims
   if (shape.length > mostDimensions) {
@@ -167,12 +203,7 @@ export function storedTensor(tensor: TensorProto, what: string, folder: DataFold
       throw new KerneletError('ERR_FORMAT', `${what}: its shape is ${show(shape)}`)
     }
   }
-  const bytes =
-    tensor.data_location === 1
-      ? readExternal(tensor, what, folder, size, growthOf(tensor.data_type, type.dtype))
-      : (tensor.raw_data ?? bytesOf(type.make(fieldOf(tensor, type.name))))
-  checkSize(bytes.length, size, shape, what)
-  return { dtype: type.dtype, shape, bytes }
+  return { type, size }
 }
 
 /** Bytes in memory for each byte of a file: narrow floats become float32. */
@@ -210,27 +241,28 @@ function fieldOf(tensor: TensorProto, type: string): readonly number[] {
   }
 }
 
-/** The bytes of a tensor in a file beside the model; only what is needed of it is read. */
-function readExternal(
+/**
+ * What `use` makes of the bytes of a tensor in a file beside the model.
+ *
+ * @param growth bytes in memory for each of them
+ */
+function fromFile<T>(
   tensor: TensorProto,
   what: string,
   folder: DataFolder,
   expected: number,
   growth: number,
-): Uint8Array {
+  use: (file: PartReader, offset: number) => T,
+): T {
   const notes = new Map(tensor.external_data.map(({ key, value }) => [key, value]))
   const path = locate(notes.get('location') ?? '', what, folder)
   const offset = notes.has('offset') ? count(notes.get('offset') as string, 'offset', what) : 0
   const length = notes.has('length') ? count(notes.get('length') as string, 'length', what) : expected
   checkSize(length, expected, tensor.dims, what)
   try {
-    const reader = new PartReader(path)
-    try {
-      budgetOf(folder).spend(growth * length, path, reader.size, what)
-      return reader.read(offset, length)
-    } finally {
-      reader.close()
-    }
+    const file = opened(path, folder)
+    budgetOf(folder).spend(growth * length, path, file.size, what)
+    return use(file, offset)
   } catch (cause) {
     if (cause instanceof KerneletError && cause.code !== 'ERR_IO') throw cause
     throw new KerneletError('ERR_IO', `${what}: ${messageOf(cause)}`, { cause })
@@ -240,6 +272,43 @@ function readExternal(
 function count(text: string, field: string, what: string): number {
   if (/^\d{1,15}$/.test(text)) return Number(text)
   throw new KerneletError('ERR_FORMAT', `${what}: the ${field} of its external data is ${show(text)}`)
+}
+
+/** The files that are open for a load, by path, and of them those that stay open for numbers that are left there. */
+interface Files {
+  readonly open: Map<string, PartReader>
+  readonly kept: Set<PartReader>
+}
+
+const files = new WeakMap<DataFolder, Files>()
+
+function filesOf(folder: DataFolder): Files {
+  const known = files.get(folder) ?? { open: new Map(), kept: new Set() }
+  files.set(folder, known)
+  return known
+}
+
+function opened(path: string, folder: DataFolder): PartReader {
+  const { open } = filesOf(folder)
+  const file = open.get(path) ?? new PartReader(path)
+  open.set(path, file)
+  return file
+}
+
+function keep(file: PartReader, folder: DataFolder): PartReader {
+  filesOf(folder).kept.add(file)
+  return file
+}
+
+/** Calls `load`, which reads tensors, and closes the files of which nothing is left to be read. */
+export function closingFiles<T>(folder: DataFolder, load: () => T): T {
+  try {
+    return load()
+  } finally {
+    const { open, kept } = filesOf(folder)
+    files.delete(folder)
+    for (const file of open.values()) if (!kept.has(file)) file.close()
+  }
 }
 
 /** The files that the tensors of a model named so far, by the folder that a load makes. */

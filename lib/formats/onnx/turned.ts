@@ -145,7 +145,7 @@ export const elementwise: ReadonlySet<string> = new Set(
   ).split(' '),
 )
 export const products: ReadonlySet<string> = new Set(['MatMul', 'Gemm'])
-const itself = new Set(['LSTM', 'GRU', 'RNN', 'Shape'])
+const itself = new Set(['LSTM', 'GRU', 'RNN', 'Shape', 'If'])
 const shaping = new Set(['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze'])
 /** Whose other inputs are weights and options that no image has. */
 const weighted = new Set(['Cast', 'CastLike', 'Clip', 'Dropout', 'Gemm', 'Pow', 'Shrink'])

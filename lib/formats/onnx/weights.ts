@@ -1,9 +1,9 @@
 /** Weights of a model: which of the numbers that nodes read are trained, under which name and in which form. */
 import { Buffer, Parameter } from '../../tensor/parameter.ts'
 import { elements, sameShape } from '../../tensor/shape.ts'
-import { Tensor } from '../../tensor/tensor.ts'
+import { noData, store, Tensor } from '../../tensor/tensor.ts'
 import { show } from '../../util/show.ts'
-import type { NdArray } from './array.ts'
+import { type NdArray, placeOf } from './array.ts'
 import { arrayOfKnown, type Constants, floatsOf, isFloat } from './constants.ts'
 import { type ElementType, float64 } from './element.ts'
 import { heldAsDoubles } from './infer.ts'
@@ -188,11 +188,14 @@ function parameterOf(
   const { name, owners, slot, array, reason } = candidate
   const held = slot.form.lay(array)
   const { factor } = slot.form
-  const floats = floatsOf(placeOf(candidate, constants), held)
-  const parameter = new Parameter(
-    factor === 1 ? constants.owned(floats) : floats.map((one) => one * factor),
-    held.shape,
-  )
+  const stored = factor === 1 ? placeOf(held) : undefined
+  const numbers = () => {
+    const floats = floatsOf(sourceOf(candidate, constants), held)
+    return factor === 1 ? constants.owned(floats) : floats.map((one) => one * factor)
+  }
+  const parameter = stored
+    ? store(new Parameter(noData, held.shape), stored)
+    : new Parameter(numbers(), held.shape)
   parameter.untrainable = reason
   candidate.tensor = parameter
   const [owner] = owners as [string]
@@ -200,7 +203,7 @@ function parameterOf(
 }
 
 /** What errors call it: by its name where the file has it so, else by who reads it. */
-function placeOf({ name, reader }: Candidate, constants: Constants): string {
+function sourceOf({ name, reader }: Candidate, constants: Constants): string {
   return constants.given.get(name) === 'initializer' ? `initializer ${show(name)}` : reader.node.place
 }
 
@@ -208,7 +211,7 @@ function placeOf({ name, reader }: Candidate, constants: Constants): string {
 function bufferOf(candidate: Candidate, constants: Constants): [string, Buffer][] {
   const { slot, array, name, owners } = candidate
   if (slot.kind !== 'statistic') return []
-  const buffer = new Buffer(floatsOf(placeOf(candidate, constants), array).slice(), array.shape)
+  const buffer = new Buffer(floatsOf(sourceOf(candidate, constants), array).slice(), array.shape)
   candidate.tensor = buffer
   return [[owners.length === 1 ? (owners[0] ?? '') : name, buffer]]
 }

@@ -114,9 +114,18 @@ constexpr KernelTable make_table() {
                  nullptr,
                  nullptr};
   t.narrow_pixels = KERNELET_NARROW_PIXELS;
-  t.linear = {
-      "gemm",      linear_weights_size, linear_bias_size, linear_pack,  linear, 1, row_registers * lanes,
-      linear_part, linear_images,       linear_slices,    linear_finish};
+  t.linear = {"gemm",
+              linear_weights_size,
+              linear_bias_size,
+              linear_pack,
+              linear,
+              1,
+              row_registers * lanes,
+              linear_part,
+              linear_images,
+              linear_slices,
+              linear_finish,
+              linear_piece};
   t.narrow_linear = KERNELET_NARROW_LINEAR;
   t.pool = {max_pool, avg_pool, adaptive_pool};
   t.matmul_scratch = matmul::scratch_size;
@@ -180,6 +189,7 @@ constexpr KernelTable make_table() {
                       batched::linear,
                       batched::most_outputs,
                       lanes,
+                      nullptr,
                       nullptr,
                       nullptr,
                       nullptr,

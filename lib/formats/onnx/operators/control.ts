@@ -1,9 +1,12 @@
 /** Operators that run graphs of their own: If, Loop and Scan. A compiled model has them unrolled. */
-import { cat } from '../../../ops/index.ts'
+import type { SymbolicTensor } from '../../../graph/graph.ts'
+import { cat, reshape, where } from '../../../ops/index.ts'
+import { elements, formatShape, sameShape } from '../../../tensor/shape.ts'
 import * as nd from '../array.ts'
 import { capturedOf, NodeBody } from '../body.ts'
 import { spend } from '../budget.ts'
 import { bool, type ElementType, elementTypeOf, float32, int64 } from '../element.ts'
+import { imagesOf, settled } from '../loose.ts'
 import type { OnnxNode } from '../node.ts'
 import type { Family, Operator } from '../operator.ts'
 import { cut, tracedSteps } from '../pieces.ts'
@@ -16,6 +19,7 @@ import {
   type Read,
   required,
   tensorOf,
+  typeOf,
   type Value,
 } from '../value.ts'
 import { reshaped } from './shape.ts'
@@ -40,10 +44,38 @@ const If: Read = (node) => {
     }
   }
   return (inputs, run) => {
-    const condition = numberOf(node, required(node, inputs, 0), 'the condition')
-    const body = condition === 0 ? otherwise : then
-    return body.run([], capturedOf(node, inputs), body.within(run, []))
+    const given = required(node, inputs, 0)
+    const results = (body: NodeBody) => body.run([], capturedOf(node, inputs), body.within(run, []))
+    // of a model of one image both branches are computed, and one of them taken
+    if (isSymbolic(given) && run.declaredBatch === 1) {
+      const others = results(otherwise)
+      return results(then).map((value, i) => chosen(node, given, value, others[i] as Value))
+    }
+    return results(numberOf(node, given, 'the condition') === 0 ? otherwise : then)
   }
+}
+
+/** A result of one branch or the other, by a condition that is computed from the image. */
+function chosen(node: OnnxNode, condition: SymbolicTensor, then: Value, otherwise: Value): Value {
+  const alike = sameShape(then.shape, otherwise.shape) && typeOf(then) === typeOf(otherwise)
+  if (!alike || elements(condition.shape) !== 1) {
+    throw node.unsupported(
+      `its branches give ${formatShape(then.shape)} and ${formatShape(otherwise.shape)}: a compiled model can only ` +
+        'choose between values of one shape; run() takes any',
+    )
+  }
+  const whole = (value: Value) => imagesOf(isSymbolic(value) ? value : tensorOf(value, node), 0)
+  const [a, b] = [whole(then), whole(otherwise)]
+  return settled(
+    where(
+      reshape(
+        condition,
+        a.shape.map(() => 1),
+      ),
+      a,
+      b,
+    ),
+  )
 }
 
 /** The type of a result of a graph, as it follows from what is inside, else as the graph says. */

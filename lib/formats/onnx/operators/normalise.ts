@@ -13,7 +13,7 @@ import {
   softmax,
 } from '../../../ops/index.ts'
 import { elements } from '../../../tensor/shape.ts'
-import type { Tensor } from '../../../tensor/tensor.ts'
+import { Tensor } from '../../../tensor/tensor.ts'
 import { KerneletError } from '../../../util/errors.ts'
 import * as nd from '../array.ts'
 import { bool, type ElementType, float32 } from '../element.ts'
@@ -107,14 +107,34 @@ function turned(x: nd.NdArray): nd.NdArray {
   return nd.gather(x, nd.integers(backwards), 1)
 }
 
+/** As single operators round it: differences, powers, their sum and the quotients. */
+function narrowSoftmax(x: Tensor, dim: number, round: (value: number) => number): Tensor {
+  const { shape, data } = x
+  const [n, inner] = [shape[dim] ?? 1, elements(shape.slice(dim + 1))]
+  const result = new Float32Array(data.length)
+  for (let i = 0; i < data.length; i++) {
+    // every element of the first of n rows begins a column
+    if (Math.floor(i / inner) % n > 0) continue
+    const column = Array.from({ length: n }, (_, k) => i + k * inner)
+    const most = column.reduce((max, at) => Math.max(max, data[at] as number), Number.NEGATIVE_INFINITY)
+    const powers = column.map((at) => round(Math.exp(round((data[at] as number) - most))))
+    const whole = powers.reduce((sum, one) => round(sum + one), 0)
+    for (const [k, at] of column.entries()) result[at] = (powers[k] as number) / whole
+  }
+  return new Tensor(result, shape)
+}
+
 /** Softmax and its logarithm: since opset 13 along one dimension, before along all from `axis` on. */
-function along(compute: (x: Tensor, dim: number) => Tensor): Read {
+function along(kernel: (x: Tensor, dim: number) => Tensor): Read {
   return (node) => {
     const merged = node.opset < 13
     const axis = node.int('axis', merged ? 1 : -1)
-    return (inputs) => {
+    return (inputs, run) => {
       const x = tensorOf(required(node, inputs, 0), node)
       const { shape } = x
+      const type = run.types.get(node.outputs[0] ?? '')
+      const round = kernel === softmax && !isSymbolic(x) && type?.name === 'bfloat16' ? type.round : undefined
+      const compute = round ? (x: Tensor, dim: number) => narrowSoftmax(x, dim, round) : kernel
       const at = merged && axis === shape.length ? axis : axisOf(node, axis, shape.length)
       if (!merged || at === shape.length - 1) return compute(x, at)
       keepBatch(node, x, at)

@@ -133,6 +133,18 @@ function resized(
         ? { scale: ratios[i] ?? 1, to: number }
         : { scale: common, to: Math.floor(common * side + 0.5) }
       : { scale: number, to: Math.floor(Math.fround(number * side)) }
+    const exact = number * side
+    if (
+      scales &&
+      way.coordinates === 'align_corners' &&
+      Math.abs(exact - Math.round(exact)) > 1e-4 &&
+      own.to > 1
+    ) {
+      throw node.unsupported(
+        `a scale of ${number} times ${side} is no whole number: where the corners are then differs between ONNX's ` +
+          'definition and the runtimes; export it with sizes instead of scales',
+      )
+    }
     const [begin, end] = crop ? [crop[i] ?? 0, crop[places.length + i] ?? 1] : [0, 1]
     const isBatch = axis === 0 && sizes !== undefined && number === run.declaredBatch
     if (!isBatch) result[axis] = { ...own, from: side, begin, end }

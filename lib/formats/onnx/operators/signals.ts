@@ -1,11 +1,17 @@
-/** Signals: windows, the discrete Fourier transform, mel weights, determinants. In double, for run() and constants. */
+/**
+ * Signals: windows, the discrete Fourier transform, mel weights, determinants. In double, for run() and constants; a
+ * compiled model transforms frames by a convolution.
+ */
+import type { SymbolicTensor } from '../../../graph/graph.ts'
+import { conv2d, permute, reshape } from '../../../ops/index.ts'
 import { elements, formatShape } from '../../../tensor/shape.ts'
+import { Tensor } from '../../../tensor/tensor.ts'
 import * as nd from '../array.ts'
 import { spend } from '../budget.ts'
 import { type ElementType, elementTypeOf, type Values } from '../element.ts'
 import type { OnnxNode } from '../node.ts'
 import type { Family, Operator } from '../operator.ts'
-import { arrayOf, axisOf, type Read, required, type Value } from '../value.ts'
+import { arrayOf, axisOf, isSymbolic, type Read, required, type Value } from '../value.ts'
 
 function typeAsked(node: OnnxNode): ElementType {
   const code = node.int('output_datatype', 1)
@@ -142,10 +148,58 @@ const DFT: Read = (node) => {
   }
 }
 
+/** STFT in a trace: a convolution along the signal by cosines and sines, which the window multiplies. */
+function waves(
+  node: OnnxNode,
+  signal: SymbolicTensor,
+  step: number,
+  window: Float32Array | undefined,
+  length: number | undefined,
+  onesided: boolean,
+): Tensor {
+  const [, count = 0, parts = 1, ...more] = signal.shape
+  if (length === undefined || (window && window.length !== length) || length > count || more.length > 0) {
+    throw node.error(
+      'ERR_SHAPE',
+      `frames of ${length} do not go with a signal of ${formatShape(signal.shape)}`,
+    )
+  }
+  if (parts !== 1) throw node.unsupported('a complex signal is for run() only')
+  const bins = onesided ? Math.floor(length / 2) + 1 : length
+  spend(2 * bins * length, 8 * bins * length)
+  const weights = new Float32Array(2 * bins * length)
+  for (let k = 0; k < bins; k++) {
+    for (let i = 0; i < length; i++) {
+      const angle = (2 * Math.PI * ((k * i) % length)) / length
+      const factor = window?.[i] ?? 1
+      weights[k * length + i] = Math.cos(angle) * factor
+      weights[(bins + k) * length + i] = -Math.sin(angle) * factor
+    }
+  }
+  const line = reshape(signal, [1, 1, 1, count])
+  const y = conv2d(line, new Tensor(weights, [2 * bins, 1, 1, length]), undefined, { stride: [1, step] })
+  const frames = y.shape[3] ?? 0
+  return permute(reshape(y, [1, 2, bins, frames]), [0, 3, 2, 1])
+}
+
 const STFT: Read = (node) => {
   const onesided = node.flag('onesided', true)
   return (inputs) => {
-    const given = arrayOf(node, required(node, inputs, 0))
+    const signal = required(node, inputs, 0)
+    if (isSymbolic(signal)) {
+      const taken = inputs[2] && arrayOf(node, inputs[2], 'the window')
+      const window = taken && nd.toFloat32(taken)
+      const length = inputs[3] ? countOf(node, inputs[3], 'frame_length') : window?.length
+      return waves(
+        node,
+        signal,
+        countOf(node, required(node, inputs, 1), 'frame_step'),
+        window,
+        length,
+        onesided,
+      )
+    }
+    const given = arrayOf(node, signal)
     const x = signalOf(node, given.shape.length === 2 ? { ...given, shape: [...given.shape, 1] } : given)
     const step = countOf(node, required(node, inputs, 1), 'frame_step')
     const window = inputs[2] && arrayOf(node, inputs[2], 'the window')

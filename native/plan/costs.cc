@@ -1,0 +1,202 @@
+// Each formula says how full lanes and tiles are, and what a kernel does besides. The constants are fitted to what
+// machines measured (bench/machines), by bench/fit.mjs.
+#include "costs.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/cpu.h"
+
+namespace kernelet {
+namespace {
+
+struct Shapes {
+  const ConvArgs& a;
+  const ConvAlgorithm& algorithm;
+  const KernelTable& k;
+
+  double m() const { return a.oc / a.groups; }
+  double window() const { return static_cast<double>(a.kh) * a.kw; }
+  double taps() const { return static_cast<double>(a.ic / a.groups) * a.kh * a.kw; }
+  double outputs() const { return static_cast<double>(a.oh) * a.ow; }
+  // values that are read for one that is written
+  double ratio() const { return static_cast<double>(a.ih) * a.iw / outputs(); }
+  bool pooled() const { return a.epilogue.pool != Pool::none; }
+  bool many_registers() const { return k.im2col.tile_rows > 3; }
+  bool depthwise() const { return a.oc == a.groups && a.ic == a.groups; }
+};
+
+// ---------------------------------------------------------------- over planes: the share of the peak
+
+double im2col_efficiency(const ConvArgs& a, const ConvAlgorithm& algorithm, const KernelTable& k) {
+  const Shapes s = {a, algorithm, k};
+  // copying a column costs as much as this many channels' muladds: more where rows are short, with a stride, or where a
+  // pool spreads it
+  const double row = (s.many_registers() ? 900.0 : 280.0) / a.ow;
+  const double copies = s.pooled() ? 30 : (2 + row) * (a.sw > 1 ? 1.6 : 1);
+  const int64_t columns = s.pooled() ? int64_t{a.ph} * a.pw : int64_t{a.oh} * a.ow;
+  return 0.95 * filled(columns, s.pooled() ? k.lanes : algorithm.tile_columns) * s.m() / (s.m() + copies) *
+         s.taps() / (s.taps() + 2);
+}
+
+// In registers of `lanes`, of which the share of the peak that is theirs can be had.
+double pixels_efficiency(const Shapes& s, int lanes, double share) {
+  const bool many = s.many_registers();
+  const int rows = s.algorithm.tile_columns / lanes;
+  if (s.depthwise()) {  // mostly copies and epilogue, row by row
+    const double row = many ? 350 : 250, most = many ? 0.37 : 0.62;
+    return most * s.taps() / (s.taps() + 5) * s.outputs() / (s.outputs() + row) / (s.a.sw > 1 ? 3 : 1);
+  }
+  const double accumulators = std::min(1.0, std::min<double>(s.m(), s.algorithm.tile_rows) * rows / 8);
+  double most = 0.92;
+  // a 1x1 window reads each channel of a large plane once for every few outputs, from beyond the nearest cache
+  if (many) most = s.window() > 1 ? 0.89 : s.outputs() > 1500 ? 0.65 : 0.81;
+  const double full = share * filled(s.a.ow, lanes) * (many ? filled(s.a.oh, rows) : 1);
+  const double direct =
+      most * full * accumulators * s.taps() / (s.taps() + 3) * s.outputs() / (s.outputs() + (many ? 15 : 10));
+  // a stride's columns are set side by side first
+  const double copies = s.a.sw > 1 ? 1.2 * lanes * s.ratio() / (s.m() * s.window()) : 0;
+  return 1 / (1 / direct + copies);
+}
+
+double direct_pixels_efficiency(const ConvArgs& a, const ConvAlgorithm& algorithm, const KernelTable& k) {
+  return pixels_efficiency({a, algorithm, k}, k.lanes, 1.0);
+}
+double narrow_pixels_efficiency(const ConvArgs& a, const ConvAlgorithm& algorithm, const KernelTable& k) {
+  return pixels_efficiency({a, algorithm, k}, k.lanes / 2, narrow_share());
+}
+
+double direct_channels_efficiency(const ConvArgs& a, const ConvAlgorithm& algorithm, const KernelTable& k) {
+  const Shapes s = {a, algorithm, k};
+  const bool many = s.many_registers();
+  const double stores = (many ? 35 : 30) / s.taps();  // lanes scatter over planes
+  const double tiles = many ? 0.84 * filled(static_cast<int64_t>(s.outputs()), s.pooled() ? 4 : 2) : 0.9;
+  return tiles * filled(a.oc / a.groups, k.lanes) * s.outputs() / (s.outputs() + 8) / (1 + stores);
+}
+
+// Planes become blocks and planes again on the way.
+double depthwise_efficiency(const ConvArgs& a, const ConvAlgorithm& algorithm, const KernelTable& k) {
+  const Shapes s = {a, algorithm, k};
+  const double copies = (4 + 0.5 * k.lanes) * (1.3 + 0.7 * s.ratio());
+  return filled(a.oc, k.lanes) * s.taps() / (1.5 * s.taps() + copies) * a.ow / (a.ow + 3);
+}
+
+// im2col comes first: it fits every shape, and is taken where no other does. Of equals the earlier wins.
+constexpr PlanesKernel planes_kernels[planes_kernel_count] = {
+    {[](const KernelTable& k) { return &k.im2col; }, false, im2col_efficiency},
+    {[](const KernelTable& k) { return &k.direct_pixels; }, true, direct_pixels_efficiency},
+    {[](const KernelTable& k) { return k.narrow_pixels; }, true, narrow_pixels_efficiency},
+    {[](const KernelTable& k) { return &k.direct_channels; }, true, direct_channels_efficiency},
+    {[](const KernelTable& k) { return &k.depthwise; }, true, depthwise_efficiency},
+};
+
+// ---------------------------------------------------------------- in blocks of channels: tile by tile
+
+// Fewer pixels than this leave the muladds waiting for one another.
+constexpr int fewest_pixels = 4;
+
+// What the tiles of so many pixels of a row take, in pixels: smaller and smaller ones.
+double piece_by_piece(int64_t pixels, int64_t size) {
+  double all =
+      static_cast<double>(pixels / size) * std::max<double>(static_cast<double>(size), fewest_pixels);
+  for (pixels %= size; pixels > 0; pixels -= size) {
+    while (size > pixels) size = size > 8 ? 8 : size / 2;
+    all += std::max<double>(static_cast<double>(size), fewest_pixels);
+  }
+  return all;
+}
+
+// Tiles are as even as can be (blocked.h), those that read planes of few sizes.
+double tiles_of_row(int64_t pixels, int64_t most, bool few) {
+  if (few) return piece_by_piece(pixels, most);
+  const int64_t count = (pixels + most - 1) / most, longer = pixels % count;
+  const auto tile = [&](int64_t size) {
+    // large tiles leave out some small sizes
+    if (most > 8 && size < 7) return piece_by_piece(size, 4);
+    return std::max<double>(static_cast<double>(size), fewest_pixels);
+  };
+  return static_cast<double>(count - longer) * tile(pixels / count) +
+         (longer > 0 ? static_cast<double>(longer) * tile(pixels / count + 1) : 0);
+}
+
+// The share of a dimension's taps that meet no padding.
+double inside(int outputs, int inputs, int window, int stride, int dilation, int padding) {
+  int64_t all = 0;
+  for (int tap = 0; tap < window; ++tap) {
+    const int64_t at = int64_t{tap} * dilation - padding;  // of output 0
+    const int64_t begin = at < 0 ? (-at + stride - 1) / stride : 0;
+    const int64_t end = at < inputs ? std::min<int64_t>((inputs - 1 - at) / stride + 1, outputs) : 0;
+    all += std::max<int64_t>(end - begin, 0);
+  }
+  return static_cast<double>(all) / (static_cast<double>(outputs) * window);
+}
+
+double cost_of_depthwise(const ConvArgs& a, const KernelTable& k) {
+  const Shapes s = {a, k.blocked_depthwise, k};
+  const double moved = 0.23 * k.lanes * (1 + s.ratio()) + (a.sw > 1 ? 10 : 0);
+  return a.oc / filled(a.oc, k.lanes) * s.outputs() * (1.5 * s.taps() + moved);
+}
+
+}  // namespace
+
+double multiply_adds(const ConvArgs& a) {
+  return static_cast<double>(a.oc) * a.oh * a.ow * (a.ic / a.groups) * a.kh * a.kw;
+}
+
+const PlanesKernel& planes_kernel(int32_t number) { return planes_kernels[number - 1]; }
+
+double cost_over_planes(const ConvArgs& a, const KernelTable& k) {
+  double best = 0;
+  for (const PlanesKernel& one : planes_kernels) {
+    const ConvAlgorithm* const algorithm = one.of(k);
+    if (algorithm != nullptr && algorithm->fits(a)) best = std::max(best, one.efficiency(a, *algorithm, k));
+  }
+  return multiply_adds(a) / best;
+}
+
+double cost_in_blocks(const ConvArgs& a, const KernelTable& k, bool from_blocks) {
+  if (a.groups > 1 && k.blocked_depthwise.fits(a)) return cost_of_depthwise(a, k);
+  const int lanes = k.lanes, outputs = a.oc / a.groups;
+  const bool flat = a.kh * a.kw == 1 && a.sh == 1 && a.sw == 1 && a.pt == 0 && a.pl == 0;
+  // (blocked_stage.h: columns of the padding are left out of short rows, else a copy has zeros for them)
+  const bool copied = a.sw > 1 || (a.pl > 0 && !(from_blocks && a.ow <= 16));
+  double taps =
+      static_cast<double>(a.ic / a.groups) * a.kh * a.kw * inside(a.oh, a.ih, a.kh, a.sh, a.dh, a.pt);
+  if (!copied) taps *= inside(a.ow, a.iw, a.kw, a.sw, a.dw, a.pl);
+  // two registers of channels a tile; with one, as an odd number leaves, each broadcast pixel is used half as often
+  const int blocks = (outputs + lanes - 1) / lanes;
+  const double registers = blocks / 2 * 2 + (blocks % 2) * 1.3;
+  const double pixels = flat ? tiles_of_row(int64_t{a.oh} * a.ow, k.blocked_conv.tile_rows, !from_blocks)
+                             : a.oh * tiles_of_row(a.ow, k.blocked_conv.tile_rows, !from_blocks);
+  const double around = 4.5;  // what begins and ends a tile, as taps
+  const double sums = 1.02 * a.groups * registers * pixels * (taps + around);
+  // of a row of planes the fewer pixels the more a float costs; with padding alone rows are copied whole
+  const double read = static_cast<double>(a.ic) * (a.kh > 1 ? a.ih : a.oh) * (a.kw > 1 ? a.iw : a.ow);
+  const double a_float = from_blocks ? 4.0 / lanes : (1 + 45.0 / a.ow) / (a.sw > 1 ? 1 : 6);
+  return lanes * (sums + (copied ? read * a_float : 0));
+}
+
+double cost_of_reorder(int64_t channels, int64_t pixels, const KernelTable& k, bool to_blocks) {
+  // as muladds a pixel and lane: whole blocks are transposed in registers, of others the channels go one by one
+  const double whole = static_cast<double>(channels / k.lanes) * 0.6;
+  const double rest = channels % k.lanes == 0 ? 0 : to_blocks ? 2.3 : 0.8;
+  return pixels == 1 ? 0 : static_cast<double>(pixels) * k.lanes * k.lanes * (whole + rest);
+}
+
+bool better_from_planes(const ConvArgs& a, const KernelTable& k) {
+  const double reorder = cost_of_reorder(a.ic, int64_t{a.ih} * a.iw, k, true);
+  return cost_in_blocks(a, k, false) <= reorder + cost_in_blocks(a, k, true);
+}
+
+double winograd_gain(const ConvArgs& a, const KernelTable& k) {
+  const double outputs = k.winograd_outputs(a);
+  const double side = outputs + a.kh - 1, pixels = static_cast<double>(a.oh) * a.ow;
+  const double tiles = std::ceil(a.oh / outputs) * std::ceil(a.ow / outputs);
+  // weights are read from afar as fast as they are multiplied with about a register of tiles
+  const double few = k.lanes;
+  const double direct = a.kh * a.kw * std::max(pixels, few);
+  const double transforms = 1 + 12.0 / a.oc + 16.0 / a.ic;
+  return direct / (side * side * std::max(tiles, few) * transforms);
+}
+
+}  // namespace kernelet
