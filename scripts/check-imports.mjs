@@ -41,7 +41,7 @@ const server = [
   'errors.ts', // refusals
   'protocol', // the Open Inference Protocol's tensors, calls and answers
   'models', // files as engines, batches, the registry
-  ['settings.ts', 'metrics.ts', 'pictures.ts'],
+  ['settings.ts', 'histogram.ts', 'metrics.ts', 'pictures.ts'],
   ['tokens.ts', 'tracing.ts', 'security.ts'],
   'core.ts', // all of it without a protocol
   'playground', // the page at /, and what it asks

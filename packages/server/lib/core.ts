@@ -49,7 +49,7 @@ export class Core {
    */
   constructor(settings: Settings, control?: Control, open?: Open) {
     this.settings = settings
-    const { model, models: folder, maxBatch, maxDelay, queue, threads } = settings
+    const { model, models: folder, maxBatch, maxDelay, queue, maxWait, threads } = settings
     const models = new Map<string, string | undefined>(Object.entries(model))
     if (models.size === 0 && folder === undefined) models.set('digits', undefined)
     this.metrics = new Metrics(() => this.registry.waiting())
@@ -57,6 +57,7 @@ export class Core {
       maxBatch,
       maxDelay,
       queue,
+      maxWait,
       threads,
       models,
       folder,

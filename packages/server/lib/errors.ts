@@ -52,6 +52,14 @@ export function overloaded(waiting: number, queue: number): RequestError {
   )
 }
 
+/** For a request whose answer would come too late, in milliseconds. */
+export function expectedLate(expected: number, most: number): RequestError {
+  return new RequestError(
+    'overloaded',
+    `The answer is expected in ${expected.toFixed(1)} ms, and may take ${most} (--max-wait); try again later`,
+  )
+}
+
 /** Why a request that waited is not run. */
 export function lateOrGone(late: boolean): RequestError {
   return late

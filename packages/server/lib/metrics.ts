@@ -1,5 +1,6 @@
 /** What the server tells Prometheus. */
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import { HistogramByModel } from './histogram.ts'
 import type { Times } from './models/batcher.ts'
 import type { Measures } from './models/measures.ts'
 
@@ -18,10 +19,10 @@ export class Metrics {
   readonly registry = new Registry()
   readonly #requests: Counter<'model'>
   readonly #failures: Counter<'model' | 'reason'>
-  readonly #queue: Histogram<'model'>
-  readonly #compute: Histogram<'model'>
-  readonly #total: Histogram<'model'>
-  readonly #batches: Histogram<'model'>
+  readonly #queue: HistogramByModel
+  readonly #compute: HistogramByModel
+  readonly #total: HistogramByModel
+  readonly #batches: HistogramByModel
   readonly #loads: Counter<'model' | 'result'>
   readonly #models = new Map<string, ModelMetrics>()
 
@@ -41,21 +42,19 @@ export class Metrics {
       labelNames: ['model', 'reason'],
       registers,
     })
-    const histogram = (name: string, help: string): Histogram<'model'> =>
-      new Histogram({ name, help, labelNames, buckets: seconds, registers })
+    const histogram = (name: string, help: string, bounds: readonly number[] = seconds): HistogramByModel =>
+      new HistogramByModel(name, help, bounds, this.registry)
     this.#queue = histogram(
       'kernelet_queue_seconds',
       'From the arrival of a request to the start of its batch',
     )
     this.#compute = histogram('kernelet_compute_seconds', 'Duration of batches')
     this.#total = histogram('kernelet_request_seconds', 'From the arrival of a request to its answer')
-    this.#batches = new Histogram({
-      name: 'kernelet_batch_images',
-      help: 'Images of a batch',
-      labelNames,
-      buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256, 1024],
-      registers,
-    })
+    this.#batches = histogram(
+      'kernelet_batch_images',
+      'Images of a batch',
+      [1, 2, 4, 8, 16, 32, 64, 128, 256, 1024],
+    )
     this.#loads = new Counter({
       name: 'kernelet_model_loads_total',
       help: 'Model files that were loaded, or could not be',
@@ -81,19 +80,19 @@ export class Metrics {
     if (!metrics) {
       const labels = { model }
       const requests = this.#requests.labels(labels)
-      const queue = this.#queue.labels(labels)
-      const compute = this.#compute.labels(labels)
-      const total = this.#total.labels(labels)
-      const batches = this.#batches.labels(labels)
+      const queue = this.#queue.of(model)
+      const compute = this.#compute.of(model)
+      const total = this.#total.of(model)
+      const batches = this.#batches.of(model)
       metrics = {
         batch(images, microseconds) {
-          batches.observe(images)
-          compute.observe(microseconds / 1e6)
+          batches(images)
+          compute(microseconds / 1e6)
         },
         succeeded(times, microseconds) {
           requests.inc()
-          queue.observe(times.queue / 1e6)
-          total.observe(microseconds / 1e6)
+          queue(times.queue / 1e6)
+          total(microseconds / 1e6)
         },
       }
       this.#models.set(model, metrics)

@@ -42,7 +42,7 @@ export async function serveHere(settings: Settings, options: Surroundings = {}):
     forceCloseConnections: false,
     return503OnClosing: false,
     requestIdHeader: 'x-request-id',
-    genReqId: () => randomUUID(),
+    genReqId: requestIds(),
     routerOptions: { maxParamLength: 256 },
     http: { headersTimeout: HEADERS, connectionsCheckingInterval: 1000 },
     clientErrorHandler: (error, socket) => answerBrokenRequest(error.code, socket),
@@ -115,6 +115,13 @@ export async function serveHere(settings: Settings, options: Surroundings = {}):
 }
 
 const quiet = (): string => 'listening'
+
+/** Ids that no other process gives: a name of this one, and a number. */
+function requestIds(): () => string {
+  const process = randomUUID()
+  let next = 0
+  return () => `${process}-${(next++).toString(36)}`
+}
 
 /** Answers what was no request of HTTP, or did not come in time. */
 function answerBrokenRequest(code: string, socket: Socket): void {

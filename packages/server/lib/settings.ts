@@ -42,6 +42,7 @@ export const SettingsSchema = Type.Object(
     maxBatch: integer(1, 65536, 'images of a batch at most', 64),
     maxDelay: duration('how long a batch may wait for more images under load', 0.2),
     queue: integer(1, 2 ** 24, 'images that may wait, a model and process; beyond it 503', 1024),
+    maxWait: duration('how long an answer may be expected to take; beyond it 503; 0: as long as --queue', 0),
     timeout: duration('how long a request may wait that does not say', 30_000, 1),
     grace: duration('how long requests in flight may take after SIGTERM', 30_000),
     maxBody: bytes('largest body of a request', 16 * 2 ** 20),

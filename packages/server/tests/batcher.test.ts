@@ -1,6 +1,6 @@
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { RequestError } from '../lib/errors.ts'
-import { Batcher, type BatcherOptions, type Job, type Plan } from '../lib/models/batcher.ts'
+import { Batcher, type BatcherOptions, type Job, type Plan, type PlanValues } from '../lib/models/batcher.ts'
 import { unmeasured } from '../lib/models/measures.ts'
 import { bytesOf } from '../lib/protocol/datatypes.ts'
 
@@ -41,7 +41,7 @@ function doubling(options: { slow?: boolean; fault?: (batch: number) => boolean 
   }
 }
 
-const defaults: BatcherOptions = { maxBatch: 8, maxDelay: 0, queue: 100 }
+const defaults: BatcherOptions = { maxBatch: 8, maxDelay: 0, queue: 100, maxWait: 0 }
 
 function batcherOf(plan: ReturnType<typeof doubling>, options: Partial<BatcherOptions> = {}): Batcher {
   const batcher = new Batcher(plan, { ...defaults, ...options }, unmeasured)
@@ -118,6 +118,71 @@ test('a model that only seemed slow comes back to the event loop', async () => {
   away = 0
   for (let i = 0; i < 100; i++) await submit(batcher, [i])
   expect(away).toBe(0)
+})
+
+test('maxWait: refuses what is expected to be late, by what batches take; a model that is free takes all', async () => {
+  let clock = 0
+  const now = vi.spyOn(performance, 'now').mockImplementation(() => clock)
+  onTestFinished(() => now.mockRestore())
+  const twice = ([x]: readonly PlanValues[]): Float32Array[] => [
+    (x as Float32Array).map((value) => 2 * value),
+  ]
+  const held: (() => void)[] = []
+  let each = 4
+  const plan: Plan = {
+    type: 'FP32',
+    inputBytes: [4],
+    outputLengths: [1],
+    run(inputs) {
+      clock += each * (inputs[0]?.length ?? 0)
+      return twice(inputs)
+    },
+    async runAsync(inputs) {
+      const results = twice(inputs)
+      const end = clock + each * (inputs[0]?.length ?? 0)
+      await new Promise<void>((resolve) => held.push(resolve))
+      clock = Math.max(clock, end)
+      return results
+    },
+  }
+  const batcher = new Batcher(plan, { ...defaults, maxBatch: 2, maxWait: 10 }, unmeasured)
+  const release = async (): Promise<void> => {
+    for (let i = 0; i < 4; i++) await turn()
+    held.shift()?.()
+    for (let i = 0; i < 4; i++) await turn()
+  }
+  const first = submit(batcher, [1])
+  for (let i = 0; i < 4; i++) await turn()
+  const second = submit(batcher, [2])
+  await expect(submit(batcher, [3])).rejects.toMatchObject({
+    reason: 'overloaded',
+    statusCode: 503,
+    message: 'The answer is expected in 12.0 ms, and may take 10 (--max-wait); try again later',
+  })
+  clock += 2
+  // one that hung up makes room
+  let there = true
+  const gone = submit(batcher, [3], { alive: () => there })
+  await expect(submit(batcher, [4])).rejects.toMatchObject({ reason: 'overloaded' })
+  there = false
+  const fourth = submit(batcher, [4])
+  await expect(gone).rejects.toMatchObject({ reason: 'hung_up' })
+  await release()
+  await release()
+  expect(await Promise.all([first, second, fourth])).toEqual([[2], [4], [8]])
+  // free: any size; and what batches take is learnt
+  each = 1
+  for (let i = 0; i < 40; i++) {
+    const five = submit(batcher, [1, 2, 3, 4, 5])
+    for (let part = 0; part < 3; part++) await release()
+    expect(await five).toEqual([2, 4, 6, 8, 10])
+  }
+  const last = submit(batcher, [1])
+  for (let i = 0; i < 4; i++) await turn()
+  const eight = submit(batcher, [1, 2, 3, 4, 5, 6, 7, 8])
+  await expect(submit(batcher, [1, 2])).rejects.toMatchObject({ reason: 'overloaded' })
+  for (let part = 0; part < 5; part++) await release()
+  expect((await Promise.all([last, eight])).map(({ length }) => length)).toEqual([1, 8])
 })
 
 describe('a slow model', () => {

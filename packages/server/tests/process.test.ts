@@ -270,7 +270,7 @@ test('several processes train one network at a time, for all of them, and whoeve
   child.kill('SIGTERM')
   expect(await third.read(/"kind":"end"/)).toContain('The server ends')
   expect(await ended).toBe(0)
-}, 60_000)
+}, 180_000)
 
 test('SIGTERM while a worker is starting: all end, none is cut off', async () => {
   const { child, log, ended } = await start('--workers', '2', '--grace', '4s')

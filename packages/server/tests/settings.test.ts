@@ -12,6 +12,7 @@ test('defaults are those that --help shows', () => {
     workers: 1,
     maxBatch: 64,
     maxDelay: 0.2,
+    maxWait: 0,
     queue: 1024,
   })
   const text = help()

@@ -2,7 +2,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Core } from '../core.ts'
 import { badRequest, RequestError as Refusal, type RequestError, refusalOf } from '../errors.ts'
-import { writeAnswer } from '../protocol/answer.ts'
+import { type AnswerHead, writeAnswer } from '../protocol/answer.ts'
 import type { AnswerTensor, InferCall } from '../protocol/call.ts'
 import { readBinaryCall, readJsonCall } from '../protocol/read.ts'
 
@@ -25,7 +25,7 @@ export function infer(core: Core, request: FastifyRequest, reply: FastifyReply):
     () => !raw.destroyed,
     (error: RequestError | undefined, outputs: readonly AnswerTensor[] | undefined) => {
       if (error) return refuse(core, request, reply, error)
-      const head: Record<string, string> = { model_name: served.name, model_version: served.version }
+      const head: AnswerHead = { model_name: served.name, model_version: served.version }
       if (call.id !== undefined) head.id = call.id
       try {
         const { body, jsonLength } = writeAnswer(head, outputs ?? [])

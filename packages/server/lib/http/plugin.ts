@@ -1,7 +1,13 @@
 /** All routes, as a plugin of Fastify. */
 import multipart from '@fastify/multipart'
 import swagger from '@fastify/swagger'
-import type { FastifyError, FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
+import type {
+  FastifyBaseLogger,
+  FastifyError,
+  FastifyInstance,
+  FastifyPluginAsync,
+  FastifyRequest,
+} from 'fastify'
 import { version } from 'kernelet'
 
 import type { Core } from '../core.ts'
@@ -134,9 +140,11 @@ export function routes(
   }
 }
 
+type Level = 'error' | 'info' | 'debug'
+
 function log(request: FastifyRequest, status: number, milliseconds: number): void {
   const level = status >= 500 && status !== 503 ? 'error' : status >= 400 ? 'info' : 'debug'
-  if (!request.log[level]) return
+  if (!isOn(request.log, level)) return
   const { method, url, model, headers } = request
   request.log[level](
     {
@@ -150,6 +158,14 @@ function log(request: FastifyRequest, status: number, milliseconds: number): voi
     },
     'request',
   )
+}
+
+/** Whether a log takes what is told of it: pino says so, others take all that they have a method for. */
+function isOn(
+  log: FastifyBaseLogger & { isLevelEnabled?: (level: string) => boolean },
+  level: Level,
+): boolean {
+  return log.isLevelEnabled ? log.isLevelEnabled(level) : log[level] !== undefined
 }
 
 function health(app: FastifyInstance, core: Core): void {

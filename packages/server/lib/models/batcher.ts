@@ -6,6 +6,7 @@
 import { lateOrGone, overloaded, RequestError } from '../errors.ts'
 import { valuesOf } from '../protocol/datatypes.ts'
 import type { Measures } from './measures.ts'
+import { Pace } from './pace.ts'
 
 /** Numbers in the form that a plan takes. */
 export type PlanValues = Float32Array | Uint8Array
@@ -52,6 +53,8 @@ export interface BatcherOptions {
   maxDelay: number
   /** Images that may wait. */
   queue: number
+  /** Milliseconds that an answer may be expected to take, where others are ahead of it; 0: any. */
+  maxWait: number
 }
 
 interface Waiting {
@@ -97,6 +100,7 @@ export class Batcher {
   #sentAway = 0
   /** Microseconds of a batch of 2ⁱ images, smoothed. */
   readonly #costs: number[] = []
+  readonly #pace: Pace
   readonly #turn = (): void => this.#run()
 
   constructor(plan: Plan, options: BatcherOptions, measures: Measures) {
@@ -108,6 +112,8 @@ export class Batcher {
       return new Uint8Array(all)
     })
     this.#warmUp()
+    const last = this.#costs.length - 1
+    this.#pace = new Pace((this.#costs[last] as number) / 1000 / Math.min(2 ** last, options.maxBatch))
   }
 
   /** Images that wait. */
@@ -134,9 +140,23 @@ export class Batcher {
         throw overloaded(this.#images, queue)
       }
     }
-    this.#waiting.push({ job, since: performance.now(), ran: 0, outputs: undefined })
+    const since = performance.now()
+    this.#checkWait(job.images, since)
+    this.#waiting.push({ job, since, ran: 0, outputs: undefined })
     this.#images += job.images
     this.#wake()
+  }
+
+  /** Refuses images that are expected to be late; a model that is free takes any. */
+  #checkWait(images: number, now: number): void {
+    const { maxWait } = this.#options
+    if (maxWait === 0 || (this.#images === 0 && !this.#away)) return
+    try {
+      this.#pace.check(this.#images + images, maxWait, now)
+    } catch {
+      this.#dropDead()
+      this.#pace.check(this.#images + images, maxWait, now)
+    }
   }
 
   /** Resolves when nothing waits or runs. */
@@ -220,6 +240,7 @@ export class Batcher {
   #start(batch: readonly Piece[], begin: number): void {
     const images = batch.reduce((sum, { count }) => sum + count, 0)
     const inputs = this.#gather(batch, images)
+    this.#pace.begin(images, begin)
     if (this.#staysHere(images)) {
       let outputs: readonly Float32Array[] | undefined
       try {
@@ -345,6 +366,7 @@ export class Batcher {
   ): void {
     const end = performance.now()
     const compute = 1000 * (end - begin)
+    this.#pace.end(images, end - begin)
     if (onLoop) this.#learn(images, compute)
     if (batch.length > 1) this.#shared = end
     this.#measures.batch(images, compute)

@@ -294,10 +294,13 @@ export class Registry {
 
   /** @returns why it could not be */
   async #replace(name: string, model: Model, { version, file, stamp }: Source): Promise<string | undefined> {
-    const { maxBatch, maxDelay, queue, threads, events, measures, open = openModel } = this.#options
+    const { maxBatch, maxDelay, queue, maxWait, threads, events, measures, open = openModel } = this.#options
     const begin = performance.now()
     try {
-      const opened = await open(file, { maxBatch, maxDelay, queue, threads, measures: measures(name) })
+      const opened = await open(file, {
+        ...{ maxBatch, maxDelay, queue, maxWait, threads },
+        measures: measures(name),
+      })
       this.#retire(model, version)
       model.ready.set(version, { served: new ServedModel(name, version, opened), stamp })
       model.faults.delete(version)

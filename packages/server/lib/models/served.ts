@@ -11,6 +11,7 @@ import {
 } from '../protocol/datatypes.ts'
 import { Batcher, type BatcherOptions, type Plan, type Times } from './batcher.ts'
 import type { Measures } from './measures.ts'
+import { Pace } from './pace.ts'
 
 /** Who waits for a call. */
 export interface Waiter {
@@ -175,6 +176,7 @@ export class WholeEngine implements Engine {
   readonly #run: (inputs: Readonly<Record<string, Whole>>) => Readonly<Record<string, Whole>>
   readonly #measures: Measures
   readonly #options: BatcherOptions
+  readonly #pace = new Pace()
   #calls: (() => void)[] = []
   #idle: (() => void)[] = []
 
@@ -214,9 +216,10 @@ export class WholeEngine implements Engine {
         shape,
       }
     }
-    const { queue } = this.#options
+    const { queue, maxWait } = this.#options
     if (this.#calls.length >= queue) throw overloaded(this.#calls.length, queue)
     const since = performance.now()
+    if (maxWait > 0 && this.#calls.length > 0) this.#pace.check(this.#calls.length + 1, maxWait, since)
     this.#calls.push(() => this.#answer(inputs, since, waiter))
     if (this.#calls.length === 1) setImmediate(this.#turn)
   }
@@ -239,6 +242,7 @@ export class WholeEngine implements Engine {
     try {
       const results = this.#run(inputs)
       times.compute = 1000 * (performance.now() - begin)
+      this.#pace.end(1, times.compute / 1000)
       this.#measures.batch(1, times.compute)
       waiter.done(
         undefined,
