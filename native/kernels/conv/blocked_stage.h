@@ -56,12 +56,6 @@ KERNELET_INLINE Stage stage_of(const ConvArgs& s) {
 
 KERNELET_INLINE int planes_of(const ConvArgs& s) { return s.src_blocked ? blocks_of(s.ic) : s.ic; }
 
-// (a call of memset takes longer than the few zeros there usually are)
-KERNELET_INLINE void clear(float* to, ptrdiff_t n) {
-  for (; n > lanes; n -= lanes, to += lanes) F32::store(to, F32::zero());
-  F32::store_first(to, F32::zero(), static_cast<int>(n));
-}
-
 // One row of the input as the tiles want it. X: floats of a pixel.
 template <int X>
 KERNELET_INLINE void stage_row(const ConvArgs& s, const Stage& g, const float* from, float* to) {
@@ -72,17 +66,14 @@ KERNELET_INLINE void stage_row(const ConvArgs& s, const Stage& g, const float* f
     if (from == nullptr) begin = end = 0;
     if (end > g.columns) end = g.columns;
     if (begin > end) begin = end;
-    clear(to, static_cast<ptrdiff_t>(begin) * X);
-    clear(to + static_cast<ptrdiff_t>(end) * X, static_cast<ptrdiff_t>(g.columns - end) * X);
+    memset(to, 0, sizeof(float) * begin * X);
+    memset(to + static_cast<ptrdiff_t>(end) * X, 0, sizeof(float) * (g.columns - end) * X);
     int i = begin;
     if constexpr (X == 1 && lanes > 1) {
-      // whole registers up to `whole`, the last of which may overlap the one before
-      const int whole = s.sw == 1 ? end : s.sw == 2 ? (s.iw - at) / 2 < end ? (s.iw - at) / 2 : end : 0;
-      while (i < whole && whole - begin >= lanes) {
-        i = i + lanes <= whole ? i : whole - lanes;
-        const float* const x = from + at + static_cast<ptrdiff_t>(s.sw) * i;
-        F32::store(to + i, s.sw == 1 ? F32::load(x) : F32::even(F32::load(x), F32::load(x + lanes)));
-        i += lanes;
+      for (; s.sw == 1 && i + lanes <= end; i += lanes) F32::store(to + i, F32::load(from + at + i));
+      for (; s.sw == 2 && i + lanes <= end && at + 2 * (i + lanes) <= s.iw; i += lanes) {
+        const float* const x = from + at + 2 * i;
+        F32::store(to + i, F32::even(F32::load(x), F32::load(x + lanes)));
       }
     }
     for (; i < end; ++i) {
