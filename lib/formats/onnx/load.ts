@@ -56,8 +56,8 @@ export function loadOnnx(source: FileSource, options: LoadOnnxOptions = {}): Onn
   checkOptions('loadOnnx', options, ['output', 'dataFolder'])
   const file = bytesOf(source) ? undefined : pathOf(source)
   const folder = options.dataFolder
-  const [model, name] = file === undefined ? ofBytes(source) : [decodeFile(file), file]
   const path = folder === undefined ? file && dirname(file) : checkFilePath(folder, 'loadOnnx: dataFolder')
+  const [model, name] = file === undefined ? ofBytes(source) : [decodeFile(file), file]
   return new OnnxModel(model, name, { path }, options.output)
 }
 
