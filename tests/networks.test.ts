@@ -128,6 +128,20 @@ describe('an odd last row or column that a maximum leaves out', () => {
   })
 })
 
+test.runIf(isa().supported.includes('avx2'))(
+  'many channels of few pixels are reordered before a convolution that writes blocks, few channels are not',
+  () => {
+    const opsOf = (channels: number, shape: number[]) => {
+      const conv = new Conv2d(channels, 64, { kernelSize: 3, stride: 2, padding: 1 }).eval()
+      return compile(conv, { inputShape: shape, isa: 'avx2', algorithm: 'blocked' })
+        .describe()
+        .steps.map(({ ops }) => ops[0])
+    }
+    expect(opsOf(128, [128, 14, 14])).toEqual(['reorder', 'conv2d', 'reorder'])
+    expect(opsOf(3, [3, 112, 112])).toEqual(['conv2d', 'reorder'])
+  },
+)
+
 describe('a wide value between a 1×1 and a depthwise convolution', () => {
   const expand = new Conv2d(16, 96, { kernelSize: 1 })
   const depthwise = new Conv2d(96, 96, { kernelSize: 3, stride: 2, padding: 1, groups: 96 })
