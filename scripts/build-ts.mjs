@@ -13,6 +13,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  writeFileSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { rolldown } from 'rolldown'
@@ -31,6 +32,9 @@ const declarations = reachedFrom(join(dist, 'index.d.ts'))
 for (const file of filesOf(dist, '.d.ts')) {
   if (!declarations.has(join(dist, file))) rmSync(join(dist, file))
 }
+
+// what the addon offers is not offered to others: comments on its types would be a tenth of the declarations
+withoutComments(join(dist, 'backend/backend.d.ts'), join(dist, 'index.d.ts'))
 
 const sources = filesOf(lib, '.ts')
 // what is loaded by its name: `moduleUrl('bench/contender')`, and every command
@@ -240,6 +244,20 @@ for (const name of readdirSync(join(root, 'packages'))) {
 
 function filesOf(folder, ending) {
   return readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith(ending))
+}
+
+/** Takes the comments of those declarations out of a file that `index` does not name. */
+function withoutComments(file, index) {
+  const [, list = ''] = /\{([^}]*)\} from '\.\/backend\/backend\.ts'/.exec(readFileSync(index, 'utf8')) ?? []
+  const named = new Set(list.split(/[\s,]+/))
+  const comment = /^ *\/\*\*[\s\S]*?\*\/\n/gm
+  // a declaration with the comment before it
+  const parts = readFileSync(file, 'utf8').split(/^(?=\/\*\*)|(?<!\*\/\n)^(?=export )/m)
+  const kept = parts.map((part) => {
+    const [, name] = /^export (?:declare )?\w+ (\w+)/m.exec(part) ?? []
+    return name === undefined || named.has(name) ? part : part.replace(comment, '')
+  })
+  writeFileSync(file, kept.join(''))
 }
 
 /** A declaration file and those it names, all the way down. */

@@ -1,6 +1,6 @@
 /**
- * Every value that the library exports has an example in its comment, and each example is true: what stands before
- * `// → ` gives what stands behind it. Every exported type has a comment.
+ * Every value that the library exports has an example in its comment, and so has every method of its classes; each
+ * example is true: what stands before `// → ` gives what stands behind it. Every exported type has a comment.
  */
 import {
   copyFileSync,
@@ -66,8 +66,26 @@ function commentOf(name: string): string {
     .trim()
 }
 
-const exampleOf = (name: string): string =>
-  /@example\s([\s\S]*?)(?=\n@|$)/.exec(commentOf(name))?.[1]?.trim() ?? ''
+const exampleIn = (comment: string): string =>
+  /@example\s([\s\S]*?)(?=\n@|$)/.exec(comment)?.[1]?.trim() ?? ''
+const exampleOf = (name: string): string => exampleIn(commentOf(name))
+
+/** What every class has alike, or overrides: said once, where it is declared first or in the comment of the class. */
+const alike = ['constructor', 'forward', 'dispose', 'toJSON', 'toString', 'rate']
+
+/** The methods that a class declares, with the example of each. */
+function methodsOf(name: string): [method: string, example: string][] {
+  const text = readFileSync(join(root, 'lib', exported.get(name)!), 'utf8')
+  const [, body = ''] =
+    new RegExp(`^export (?:abstract )?class ${name}\\b.*\\{\\n([\\s\\S]*?)^\\}`, 'm').exec(text) ?? []
+  return [...body.matchAll(/^ {2}(?:static |async )*(\w+)(?:<.*>)?\(/gm)]
+    .filter(([, method = '']) => !alike.includes(method))
+    .map(({ 1: method = '', index }): [string, string] => {
+      const before = body.slice(0, index).trimEnd()
+      const comment = before.endsWith('*/') ? before.slice(before.lastIndexOf('/**') + 3, -2) : ''
+      return [method, exampleIn(comment.replace(/^\s*\* ?/gm, '').trim())]
+    })
+}
 
 const folder = mkdtempSync(join(tmpdir(), 'kernelet-examples-'))
 const before = process.cwd()
@@ -147,6 +165,22 @@ describe('examples', () => {
     const lines = await run(example)
     for (const { line, is, said } of lines) expect(is, line).toBe(said)
     if (name !== 'setPictureThreads') expect(lines.length, `${name}: nothing is compared`).toBeGreaterThan(0)
+  })
+
+  const methods = [...exported.keys()].flatMap((name) =>
+    methodsOf(name).map(([method, example]): [string, string, string] => [name, method, example]),
+  )
+
+  test('methods are found', () => {
+    expect(methods.length).toBeGreaterThan(50)
+  })
+
+  test.each(methods)('%s.%s', async (name, method, example) => {
+    expect(example, `${name}.${method} has no @example`).not.toBe('')
+    expect(example, `the example of ${name}.${method} does not call it`).toContain(`.${method}(`)
+    const lines = await run(example)
+    for (const { line, is, said } of lines) expect(is, line).toBe(said)
+    expect(lines.length, `${name}.${method}: nothing is compared`).toBeGreaterThan(0)
   })
 
   test('a wrong one is found', async () => {

@@ -113,8 +113,6 @@ function freeSizes(model: Model | Graph, input: readonly number[], options: Comp
  * @example
  * const model = LeNet5.pretrained().compile({ inputShape: [1, 28, 28] })
  * model.run(new Float32Array(784)).length // → 10
- * (await model.runAsync(new Float32Array(10 * 784))).length // → 100
- * model.dispose()
  */
 export class CompiledModel {
   /** `dispose`, at the end of a `using` block. */
@@ -211,6 +209,8 @@ export class CompiledModel {
    * @throws KerneletError `ERR_SHAPE` for lengths that do not fit, also of a detached buffer; `ERR_ARGUMENT`
    *   for other types, too large a batch, or an output that overlaps the input; `ERR_BUSY` when `output` waits
    *   for a `runAsync`; `ERR_DISPOSED`
+   * @example
+   * new LeNet5().compile({ inputShape: [1, 28, 28] }).run(new Float32Array(2 * 784)).length // → 20
    */
   run(input: Input, output?: Float32Array): Float32Array {
     // A buffer that was transferred away, or resized, shows in the lengths of views that nobody else has.
@@ -237,6 +237,8 @@ export class CompiledModel {
    *
    * @param inputShape of one image: [3, 480, 640]
    * @throws KerneletError `ERR_SHAPE` for a shape that does not fit `inputShape` or the network; `ERR_DISPOSED`
+   * @example
+   * new Conv2d(3, 8, { kernelSize: 3 }).compile({ inputShape: [3, -1, -1] }).at([3, 48, 64]).outputShape // → [8, 46, 62]
    */
   at(inputShape: readonly number[]): CompiledModel {
     this.#checkAlive()
@@ -310,6 +312,10 @@ export class CompiledModel {
    * @returns `output`, or the new array
    * @throws (by rejection) KerneletError as `run`; `ERR_BUSY` when an earlier call into memory that overlaps
    *   `output` has not finished; `ERR_ABORTED` when the signal has fired
+   * @example
+   * const model = new LeNet5().compile({ inputShape: [1, 28, 28] })
+   * const scores = await model.runAsync(new Float32Array(784))
+   * scores.length // → 10
    */
   async runAsync(input: Input, output?: Float32Array, options: RunAsyncOptions = {}): Promise<Float32Array> {
     checkOptions('runAsync', options, ['signal'])
@@ -342,6 +348,8 @@ export class CompiledModel {
    *
    * @param input as for `run`
    * @param options `iterations`: runs of which the median is taken; default 100
+   * @example
+   * new LeNet5().compile({ inputShape: [1, 28, 28] }).profile(new Float32Array(784), { iterations: 9 }).length > 0 // → true
    */
   profile(input: Input, options: { iterations?: number } = {}): StepProfile[] {
     checkOptions('profile', options, ['iterations'])
@@ -357,7 +365,11 @@ export class CompiledModel {
     })
   }
 
-  /** What the plan does, step by step, and what it takes; where sizes are free, the plan of the last one. */
+  /**
+   * What the plan does, step by step, and what it takes; where sizes are free, the plan of the last one.
+   * @example
+   * new LeNet5().compile({ inputShape: [1, 28, 28] }).describe().macs // → 281640
+   */
   describe(): ModelDescription {
     this.#checkAlive()
     if (this.#sizes) {
@@ -386,6 +398,9 @@ export class CompiledModel {
   /**
    * What tuning found, as plain JSON for `compile({ tuned })`; undefined where nothing was tuned. Where sizes are free:
    * for the last one.
+   * @example
+   * const tuned = new Linear(8, 4).compile({ inputShape: [8], tune: true }).tuning()
+   * new Linear(8, 4).compile({ inputShape: [8], tuned }).outputShape // → [4]
    */
   tuning(): Tuning | undefined {
     this.#checkAlive()

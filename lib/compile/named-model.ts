@@ -101,6 +101,9 @@ export class NamedModel {
    *   sizes are free: Tensors, which say them
    * @returns by name, each batch × values per image; the **next call overwrites** them
    * @throws KerneletError `ERR_ARGUMENT` for names or types that do not fit; `ERR_SHAPE` for lengths; `ERR_DISPOSED`
+   * @example
+   * const model = loadOnnx(saveOnnx(new LeNet5(), { inputShape: [1, 28, 28] })).compileNamed()
+   * model.run({ input: new Float32Array(784) }).output.length // → 10
    */
   run(inputs: Readonly<Record<string, Float32Array | Tensor>>): Record<string, Float32Array> {
     const batch = this.#join(inputs)
@@ -113,6 +116,10 @@ export class NamedModel {
    *
    * @returns new arrays
    * @throws (by rejection) KerneletError as `run`; `ERR_ABORTED` when the signal has fired
+   * @example
+   * const model = loadOnnx(saveOnnx(new LeNet5(), { inputShape: [1, 28, 28] })).compileNamed()
+   * const { output } = await model.runAsync({ input: new Float32Array(784) })
+   * output.length // → 10
    */
   async runAsync(
     inputs: Readonly<Record<string, Float32Array | Tensor>>,
@@ -123,7 +130,12 @@ export class NamedModel {
     return this.#apart(await (this.#plan as CompiledModel).runAsync(this.#side, undefined, options), batch)
   }
 
-  /** Measures every step on its own, as `CompiledModel.profile` does. */
+  /**
+   * Measures every step on its own, as `CompiledModel.profile` does.
+   * @example
+   * const model = loadOnnx(saveOnnx(new LeNet5(), { inputShape: [1, 28, 28] })).compileNamed()
+   * model.profile({ input: new Float32Array(784) }, { iterations: 9 }).every(({ ns }) => ns >= 0) // → true
+   */
   profile(
     inputs: Readonly<Record<string, Float32Array | Tensor>>,
     options: { iterations?: number } = {},
@@ -133,14 +145,24 @@ export class NamedModel {
     return (this.#plan as CompiledModel).profile(this.#side, options)
   }
 
-  /** What the plan does, step by step, and what it takes; where sizes are free, the plan of the last one. */
+  /**
+   * What the plan does, step by step, and what it takes; where sizes are free, the plan of the last one.
+   * @example
+   * const model = loadOnnx(saveOnnx(new LeNet5(), { inputShape: [1, 28, 28] })).compileNamed()
+   * model.describe().macs // → 281640
+   */
   describe(): ModelDescription {
     const model = this.#sizes ? this.#sizes.last : this
     if (model) return (model.#plan as CompiledModel).describe()
     throw new KerneletError('ERR_ARGUMENT', 'describe: no size is planned yet: run it first')
   }
 
-  /** What tuning found, as `CompiledModel.tuning` gives it; where sizes are free, for the last one. */
+  /**
+   * What tuning found, as `CompiledModel.tuning` gives it; where sizes are free, for the last one.
+   * @example
+   * const model = loadOnnx(saveOnnx(new LeNet5(), { inputShape: [1, 28, 28] })).compileNamed()
+   * model.tuning() // → undefined
+   */
   tuning(): Tuning | undefined {
     return this.#sizes ? this.#sizes.last?.tuning() : this.#plan?.tuning()
   }

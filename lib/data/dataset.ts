@@ -95,7 +95,12 @@ export class Dataset {
     return elements(this.shape)
   }
 
-  /** One image: a view of its values. */
+  /**
+   * One image: a view of its values.
+   * @example
+   * const data = new Dataset({ images: new Uint8Array(6 * 4), labels: [0, 1, 0, 1, 0, 1], shape: [1, 2, 2], classes: ['a', 'b'] })
+   * data.image(5).length // → 4
+   */
   image(index: number): Uint8Array | Float32Array {
     this.#checkIndex('image', index)
     const size = this.imageLength
@@ -114,6 +119,9 @@ export class Dataset {
    * The images of these indices, copied.
    *
    * @throws KerneletError `ERR_ARGUMENT` for an index that there is none of
+   * @example
+   * const data = new Dataset({ images: new Uint8Array(6 * 4), labels: [0, 1, 0, 1, 0, 1], shape: [1, 2, 2], classes: ['a', 'b'] })
+   * data.subset([0, 2]).labels // → [0, 0]
    */
   subset(indices: ArrayLike<number>): Dataset {
     if (!Array.isArray(indices) && !types.isTypedArray(indices)) {
@@ -155,6 +163,11 @@ export class Dataset {
    * @param share more than 0 and less than 1
    * @param generator decides which; the same seed gives the same sets
    * @throws KerneletError `ERR_ARGUMENT` for another share, or when one of the sets would be empty
+   * @example
+   * const data = new Dataset({ images: new Uint8Array(6 * 4), labels: [0, 1, 0, 1, 0, 1], shape: [1, 2, 2], classes: ['a', 'b'] })
+   * const [rest, part] = data.split(1 / 3, new Generator(0))
+   * rest.length // → 4
+   * part.length // → 2
    */
   split(share: number, generator: Generator): [rest: Dataset, part: Dataset] {
     const [rest, part] = splitIndices(this.labels, share, generator)

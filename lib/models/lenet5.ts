@@ -38,6 +38,8 @@ export class LeNet5 extends Module {
    *
    * @throws KerneletError `ERR_IO` or `ERR_FORMAT` when the file is missing or damaged, `ERR_STATE_DICT`
    *   when a subclass has other layers
+   * @example
+   * LeNet5.pretrained().compile({ inputShape: [1, 28, 28] }).outputShape // → [10]
    */
   static pretrained<T extends LeNet5>(this: new () => T): T {
     const model = withoutInit(() => new this())

@@ -36,37 +36,69 @@ export abstract class Module {
   /** Computes the output; override it. Called with stand-ins without values when the model is compiled. */
   abstract forward(...inputs: Tensor[]): Tensor
 
-  /** Modules held directly, with their names. */
+  /**
+   * Modules held directly, with their names.
+   * @example
+   * const net = new Sequential(new Linear(4, 3), new ReLU(), new Linear(3, 2))
+   * net.namedChildren().map(([name]) => name) // → ['0', '1', '2']
+   */
   namedChildren(): [name: string, module: Module][] {
     return held(this, Module)
   }
 
-  /** This module (named '') and all below, each once, with their paths. */
+  /**
+   * This module (named '') and all below, each once, with their paths.
+   * @example
+   * const net = new Sequential(new Linear(4, 3), new ReLU(), new Linear(3, 2))
+   * net.namedModules().map(([path]) => path) // → ['', '0', '1', '2']
+   */
   namedModules(): [path: string, module: Module][] {
     return firstOfEach(walk(this))
   }
 
-  /** All parameters, each once, with their paths: `conv1.weight`. */
+  /**
+   * All parameters, each once, with their paths: `conv1.weight`.
+   * @example
+   * const net = new Sequential(new Linear(4, 3), new ReLU(), new Linear(3, 2))
+   * net.namedParameters().map(([name]) => name) // → ['0.weight', '0.bias', '2.weight', '2.bias']
+   */
   namedParameters(): [name: string, parameter: Parameter][] {
     return firstOfEach(everyParameter(this))
   }
 
-  /** All parameters, each once. */
+  /**
+   * All parameters, each once.
+   * @example
+   * const net = new Sequential(new Linear(4, 3), new ReLU(), new Linear(3, 2))
+   * net.parameters().length // → 4
+   */
   parameters(): Parameter[] {
     return secondOfEach(this.namedParameters(), 'namedParameters')
   }
 
-  /** All buffers, each once, with their names in a state dict: `bn1.running_mean`. */
+  /**
+   * All buffers, each once, with their names in a state dict: `bn1.running_mean`.
+   * @example
+   * new BatchNorm2d(3).namedBuffers().map(([name]) => name) // → ['running_mean', 'running_var', 'num_batches_tracked']
+   */
   namedBuffers(): [name: string, buffer: Buffer][] {
     return firstOfEach(everyBuffer(this))
   }
 
-  /** All buffers, each once. */
+  /**
+   * All buffers, each once.
+   * @example
+   * new BatchNorm2d(3).buffers().length // → 3
+   */
   buffers(): Buffer[] {
     return secondOfEach(this.namedBuffers(), 'namedBuffers')
   }
 
-  /** Parameters and buffers by name: themselves, not copies. One held in two places has two names. */
+  /**
+   * Parameters and buffers by name: themselves, not copies. One held in two places has two names.
+   * @example
+   * new Linear(4, 2).stateDict().get('weight').shape // → [2, 4]
+   */
   stateDict(): StateDict {
     return new Map(
       walk(this).flatMap(([path, part]): [string, Tensor][] => [
@@ -84,6 +116,10 @@ export abstract class Module {
    *   skipped. A shape that differs is always an error.
    * @returns the names that were missing and those that were not expected
    * @throws KerneletError `ERR_STATE_DICT` listing all that is wrong; `ERR_DTYPE` for values that are not float32
+   * @example
+   * const net = new Sequential(new Linear(4, 3), new ReLU(), new Linear(3, 2))
+   * const other = new Sequential(new Linear(4, 3))
+   * other.loadStateDict(net.stateDict(), { strict: false }).unexpectedKeys // → ['2.weight', '2.bias']
    */
   loadStateDict(
     state: ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>,
@@ -138,24 +174,42 @@ export abstract class Module {
     return { missingKeys, unexpectedKeys }
   }
 
-  /** Sets `training` here and in all modules below. Compiled models never drop anything. */
+  /**
+   * Sets `training` here and in all modules below. Compiled models never drop anything.
+   * @example
+   * new Dropout(0.5).train().training // → true
+   */
   train(mode = true): this {
     flag(mode, 'train: mode')
     for (const [, module] of this.namedModules()) module.training = mode
     return this
   }
 
-  /** `train(false)`. */
+  /**
+   * `train(false)`.
+   * @example
+   * const x = new Tensor(Float32Array.of(1, 2), [1, 2])
+   * new Dropout(0.5).eval().forward(x) // → [[1, 2]]
+   */
   eval(): this {
     return this.train(false)
   }
 
-  /** A native plan of this model with the weights it has now; see `compile`. */
+  /**
+   * A native plan of this model with the weights it has now; see `compile`.
+   * @example
+   * new Linear(4, 2).compile({ inputShape: [4] }).run(new Float32Array(12)).length // → 6
+   */
   compile(options: CompileOptions): CompiledModel {
     return compile(this, options)
   }
 
-  /** Layers, output shapes, parameters and multiply-adds; see `summary`. */
+  /**
+   * Layers, output shapes, parameters and multiply-adds; see `summary`.
+   * @example
+   * const net = new Sequential(new Linear(4, 3), new ReLU(), new Linear(3, 2))
+   * net.summary([4]).parameters // → 23
+   */
   summary(inputShape: readonly number[]): Summary {
     return summary(this, inputShape)
   }

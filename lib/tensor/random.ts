@@ -43,7 +43,11 @@ export class Generator {
     this.manualSeed(seed)
   }
 
-  /** Starts again from `seed`. */
+  /**
+   * Starts again from `seed`.
+   * @example
+   * new Generator(0).manualSeed(1).random() === new Generator(1).random() // → true
+   */
   manualSeed(seed: number): this {
     if (!Number.isSafeInteger(seed) || seed < 0) {
       throw new KerneletError(
@@ -61,7 +65,11 @@ export class Generator {
     return this
   }
 
-  /** 32 random bits as an unsigned integer. */
+  /**
+   * 32 random bits as an unsigned integer.
+   * @example
+   * new Generator(0).random() // → 2357136044
+   */
   random(): number {
     if (this.#next === words) this.#refill()
     let y = this.#state[this.#next++] ?? 0
@@ -72,7 +80,11 @@ export class Generator {
     return y >>> 0
   }
 
-  /** A float32 from `from` (included) to `to`: 24 random bits, scaled in float32 as `Tensor.uniform_` does. */
+  /**
+   * A float32 from `from` (included) to `to`: 24 random bits, scaled in float32 as `Tensor.uniform_` does.
+   * @example
+   * new Generator(0).uniform(-1, 1) // → -0.007487
+   */
   uniform(from = 0, to = 1): number {
     // an array would be made a number by way of all that is in it
     if (!Number.isFinite(from) || !Number.isFinite(to)) {

@@ -50,6 +50,9 @@ export class Tensor {
   /**
    * Whether a value is a Tensor. Not by `instanceof`: an object that only has the prototype has no numbers, and a Proxy
    * may do anything when it is asked.
+   * @example
+   * Tensor.is(new Tensor(new Float32Array(2), [2])) // → true
+   * Tensor.is([1, 2]) // → false
    */
   static is(value: unknown): value is Tensor {
     return typeof value === 'object' && value !== null && #data in value

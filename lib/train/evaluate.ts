@@ -99,7 +99,13 @@ export class Evaluation {
     return this.examples.filter(({ label, predicted }) => label !== predicted)
   }
 
-  /** The `count` images with the highest loss. */
+  /**
+   * The `count` images with the highest loss.
+   * @example
+   * const data = new Dataset({ images: new Uint8Array(2 * 784), labels: [0, 1], shape: [1, 28, 28] })
+   * const evaluation = await evaluate(LeNet5.pretrained(), data)
+   * evaluation.worst(1).length // → 1
+   */
   worst(count = 10): Example[] {
     return this.examples.slice(0, size(count, 'worst: count', 0))
   }

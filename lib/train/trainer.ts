@@ -112,6 +112,10 @@ export class Trainer {
    * @param y n classes; or targets as the loss takes them (a Float32Array or Tensor as long as the outputs)
    * @throws KerneletError `ERR_SHAPE`, `ERR_ARGUMENT` for what does not fit; `ERR_DIVERGED` for a NaN or infinite
    *   value, the weights then being as before; `ERR_BUSY` while `fit` runs; `ERR_DISPOSED`
+   * @example
+   * const trainer = new Trainer(new Linear(2, 2), { optimizer: new SGD({ lr: 0.5 }), seed: 1 })
+   * const { step, loss } = trainer.step(new Tensor(Float32Array.of(1, 0, 0, 1), [2, 2]), [0, 1])
+   * step // → 1
    */
   step(x: Tensor | Float32Array | Uint8Array, y: Tensor | ArrayLike<number>): StepReport {
     this.#checkFree('step')
@@ -145,6 +149,12 @@ export class Trainer {
    * @throws KerneletError `ERR_ARGUMENT`, `ERR_SHAPE` at once for what does not fit; while it runs `ERR_ABORTED`
    *   after the signal, and `ERR_DIVERGED` (a `DivergedError`) when a NaN or an infinite value turns up: the
    *   weights are then those the epoch began with
+   * @example
+   * const data = new Dataset({ images: new Uint8Array(6 * 4), labels: [0, 1, 0, 1, 0, 1], shape: [1, 2, 2], classes: ['a', 'b'] })
+   * const model = new Sequential(new Flatten(), new Linear(4, 2))
+   * const trainer = new Trainer(model, { seed: 1 })
+   * for await (const { epoch, loss } of trainer.fit(data, { epochs: 2, batchSize: 3 })) console.assert(loss > 0, epoch)
+   * trainer.epochs // → 2
    */
   fit(data: Dataset, options: FitOptions = {}): AsyncGenerator<EpochReport, void, undefined> {
     checkOptions('fit', options, [
@@ -279,6 +289,12 @@ export class Trainer {
    * How the model does on labelled images, with the trainer's loss, mean and deviation; see `evaluate`.
    *
    * @throws KerneletError (by rejection) as `evaluate`; `ERR_DISPOSED`
+   * @example
+   * const data = new Dataset({ images: new Uint8Array(6 * 4), labels: [0, 1, 0, 1, 0, 1], shape: [1, 2, 2], classes: ['a', 'b'] })
+   * const model = new Sequential(new Flatten(), new Linear(4, 2))
+   * const trainer = new Trainer(model, { seed: 1 })
+   * const { count } = await trainer.evaluate(data)
+   * count // → 6
    */
   async evaluate(
     data: Dataset,
@@ -306,6 +322,10 @@ export class Trainer {
    * Gradients of the last step by parameter, unclipped; none for frozen ones. Copies.
    *
    * @throws KerneletError `ERR_BUSY` while `fit` runs; `ERR_DISPOSED`
+   * @example
+   * const trainer = new Trainer(new Linear(2, 2), { seed: 1 })
+   * trainer.step(new Tensor(Float32Array.of(1, 0, 0, 1), [2, 2]), [0, 1])
+   * trainer.gradients().get('weight').length // → 4
    */
   gradients(): Map<string, Float32Array> {
     this.#checkFree('gradients')
@@ -317,6 +337,11 @@ export class Trainer {
    * `model.loadStateDict(trainer.averagedStateDict())` makes them the model's.
    *
    * @throws KerneletError `ERR_ARGUMENT` without `ema`; `ERR_BUSY` while `fit` runs; `ERR_DISPOSED`
+   * @example
+   * const model = new Linear(2, 2)
+   * const trainer = new Trainer(model, { ema: 0.9, seed: 1 })
+   * trainer.step(new Tensor(Float32Array.of(1, 0, 0, 1), [2, 2]), [0, 1])
+   * model.loadStateDict(trainer.averagedStateDict()).missingKeys // → []
    */
   averagedStateDict(): StateDict {
     this.#checkFree('averagedStateDict')
@@ -343,6 +368,11 @@ export class Trainer {
    *
    * @param metadata strings to keep with it, by name
    * @throws KerneletError `ERR_ARGUMENT` for other metadata; `ERR_IO`, `ERR_BUSY`, `ERR_DISPOSED`
+   * @example
+   * const trainer = new Trainer(new Linear(2, 2), { seed: 1 })
+   * trainer.step(new Tensor(Float32Array.of(1, 0, 0, 1), [2, 2]), [0, 1])
+   * trainer.saveCheckpoint('run.safetensors', { notes: 'one step' })
+   * new Trainer(new Linear(2, 2)).loadCheckpoint('run.safetensors').get('notes') // → 'one step'
    */
   saveCheckpoint(
     path: FilePath,
@@ -358,6 +388,13 @@ export class Trainer {
    * @returns the strings kept with it
    * @throws KerneletError `ERR_FORMAT` for another file; `ERR_STATE_DICT` for another model or optimizer, or averages
    *   that this trainer does not keep; `ERR_IO`, `ERR_BUSY`, `ERR_DISPOSED`
+   * @example
+   * const trainer = new Trainer(new Linear(2, 2), { seed: 1 })
+   * trainer.step(new Tensor(Float32Array.of(1, 0, 0, 1), [2, 2]), [0, 1])
+   * trainer.saveCheckpoint('run.safetensors')
+   * const again = new Trainer(new Linear(2, 2))
+   * again.loadCheckpoint('run.safetensors')
+   * again.steps // → 1
    */
   loadCheckpoint(path: FilePath): Map<string, string> {
     this.#checkFree('loadCheckpoint')

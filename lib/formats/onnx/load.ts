@@ -142,6 +142,9 @@ export class OnnxModel extends Module {
    * @returns a Tensor for an output of float32 or narrower floats, else an OnnxArray: see `outputs[i].dtype`. The type
    *   parameter says which to TypeScript: `run<OnnxArray>(…)`, `run<OnnxResult>(…)`
    * @throws KerneletError `ERR_ARGUMENT` for names or numbers that do not fit; otherwise as `forward`
+   * @example
+   * const net = loadOnnx(saveOnnx(new LeNet5(), { inputShape: [1, 28, 28] }))
+   * net.run({ input: new Tensor(new Float32Array(784), [1, 1, 28, 28]) }).output.shape // → [1, 10]
    */
   run<Result extends OnnxResult = Tensor>(
     inputs: Readonly<Record<string, OnnxInput>>,
@@ -176,6 +179,10 @@ export class OnnxModel extends Module {
    *   are free: `run` takes Tensors of any
    * @throws KerneletError `ERR_SHAPE` when a shape is needed and not given, or not what the model declares;
    *   `ERR_UNSUPPORTED` for an input that is no float, a result that is the same for every image, and as `compile`
+   * @example
+   * const net = loadOnnx(saveOnnx(new LeNet5(), { inputShape: [1, 28, 28] }))
+   * const model = net.compileNamed()
+   * model.run({ input: new Float32Array(784) }).output.length // → 10
    */
   compileNamed(given: NamedOnnxOptions = {}): NamedModel {
     checkOptions('compileNamed', given, [

@@ -70,6 +70,8 @@ export class LeNet5Original extends Module {
    *
    * @throws KerneletError `ERR_IO` or `ERR_FORMAT` when the file is missing or damaged, `ERR_STATE_DICT` when a
    *   subclass has other layers
+   * @example
+   * LeNet5Original.pretrained().compile({ inputShape: [1, 32, 32] }).outputShape // → [10]
    */
   static pretrained<T extends LeNet5Original>(this: new () => T): T {
     const model = withoutInit(() => new this())

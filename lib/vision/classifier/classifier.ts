@@ -145,6 +145,8 @@ export class Classifier {
    * @throws KerneletError ERR_IO, ERR_FORMAT, ERR_STATE_DICT, ERR_DTYPE, ERR_UNSUPPORTED for a file that cannot be
    *   read or does not fit; ERR_SHAPE for a network that takes no pictures, or gives no scores; ERR_ISA; ERR_ARGUMENT
    *   for a wrong option
+   * @example
+   * Classifier.load().labels.length // → 10
    */
   static load(file: FileSource = packageFile(shipped), options: ClassifierLoadOptions = {}): Classifier {
     checkOptions('Classifier.load', options, [...optionNames, 'network'])
@@ -155,6 +157,8 @@ export class Classifier {
    * Makes a classifier of a network in memory. The weights are copied.
    *
    * @throws KerneletError as `load`
+   * @example
+   * Classifier.from(new LeNet5(1, 2), { inputShape: [1, 28, 28], labels: ['cat', 'dog'] }).labels // → ['cat', 'dog']
    */
   static from(model: Module, options: ClassifierOptions = {}): Classifier {
     checkOptions('Classifier.from', options, optionNames)
@@ -175,6 +179,9 @@ export class Classifier {
    * @throws KerneletError ERR_FORMAT for bytes that are no picture or a damaged one; ERR_UNSUPPORTED for another
    *   format (see `classifyAsync`) or a picture above `maxPixels` or `maxBytes`; ERR_SHAPE where the pixels do not fill
    *   width × height × channels; ERR_ARGUMENT; ERR_DISPOSED
+   * @example
+   * const net = Classifier.load()
+   * net.classify(readFileSync('three.png')).label // → '3'
    */
   classify(picture: Uint8Array | ArrayBuffer | Pixels): ClassifierResult {
     return this.#result(prepareNow(this.#work(pictureOf(picture, 'classify'))))
@@ -190,6 +197,10 @@ export class Classifier {
    * @param picture the bytes of a picture file, or pixels
    * @throws KerneletError (by rejection) as `classify`; ERR_UNSUPPORTED where sharp is needed but not installed;
    *   ERR_ABORTED
+   * @example
+   * const net = Classifier.load()
+   * const { label } = await net.classifyAsync(readFileSync('three.png'), { signal: AbortSignal.timeout(60_000) })
+   * label // → '3'
    */
   async classifyAsync(
     picture: Uint8Array | ArrayBuffer | Pixels,
@@ -202,6 +213,10 @@ export class Classifier {
    * Reads a picture file of any format and classifies it, as `classifyAsync`. Reading, too, is done on another thread.
    *
    * @throws KerneletError (by rejection) as `classifyAsync`; ERR_IO for a file that cannot be read
+   * @example
+   * const net = Classifier.load()
+   * const { label } = await net.classifyFile('three.png')
+   * label // → '3'
    */
   async classifyFile(path: FilePath, options: ClassifyOptions = {}): Promise<ClassifierResult> {
     return this.#prepareAndRun(checkFilePath(path, 'The picture'), options, 'classifyFile')

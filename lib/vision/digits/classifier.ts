@@ -75,6 +75,8 @@ export class DigitClassifier {
   /**
    * @throws KerneletError ERR_IO, ERR_FORMAT, ERR_STATE_DICT, ERR_DTYPE for weights that cannot be read or do
    *   not fit; ERR_ISA; ERR_ARGUMENT for a wrong option
+   * @example
+   * DigitClassifier.load({ threads: 1 }).classify(readFileSync('three.png')).status // → 'digit'
    */
   static load(options: DigitClassifierOptions = {}): DigitClassifier {
     checkOptions('DigitClassifier.load', options, ['weights', 'isa', 'threads'])
@@ -94,6 +96,9 @@ export class DigitClassifier {
    * @throws KerneletError ERR_FORMAT for bytes that are no picture or a damaged one; ERR_UNSUPPORTED for another
    *   format (see `classifyAsync`) or a picture above 64 megapixels; ERR_SHAPE where the pixels do not fill
    *   width × height × channels; ERR_ARGUMENT; ERR_DISPOSED
+   * @example
+   * const digits = DigitClassifier.load()
+   * digits.classify(readFileSync('three.png')).digit // → 3
    */
   classify(picture: Uint8Array | ArrayBuffer | Pixels): Classification {
     return digitOf(this.#classifier.classify(picture))
@@ -107,6 +112,10 @@ export class DigitClassifier {
    * @param picture the bytes of a picture file, or pixels; they must stay as they are until the promise settles
    * @throws KerneletError (by rejection) as `classify`; ERR_UNSUPPORTED where sharp is needed but not installed;
    *   ERR_ABORTED
+   * @example
+   * const digits = DigitClassifier.load()
+   * const { digit } = await digits.classifyAsync(readFileSync('three.png'))
+   * digit // → 3
    */
   async classifyAsync(
     picture: Uint8Array | ArrayBuffer | Pixels,
@@ -119,6 +128,10 @@ export class DigitClassifier {
    * Reads a picture file of any format and classifies it, as `classifyAsync`.
    *
    * @throws KerneletError (by rejection) as `classifyAsync`; ERR_IO for a file that cannot be read
+   * @example
+   * const digits = DigitClassifier.load()
+   * const { digit } = await digits.classifyFile('three.png')
+   * digit // → 3
    */
   async classifyFile(path: FilePath, options: ClassifyOptions = {}): Promise<Classification> {
     return digitOf(await this.#classifier.classifyFile(path, options))
