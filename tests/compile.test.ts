@@ -9,6 +9,8 @@ import {
   isa,
   LeNet5,
   Linear,
+  Module,
+  mean,
   ReLU,
   Sequential,
   Tensor,
@@ -474,6 +476,23 @@ describe('describe and profile', () => {
     expect(String(net.describe()).includes(', during conv2')).toBe(!scalar)
     using im2col = compile(LeNet5.pretrained(), { inputShape, algorithm: 'im2col' })
     expect(im2col.describe().steps.some((step) => step.during)).toBe(false)
+  })
+
+  test('a mean of planes reads blocks where they lie', () => {
+    class Means extends Module {
+      conv = new Conv2d(16, 32, { kernelSize: 3 })
+      forward(x: Tensor) {
+        return mean(this.conv.forward(x), [2, 3])
+      }
+    }
+    const net = new Means()
+    using compiled = compile(net, { inputShape: [16, 18, 18] })
+    const [conv, pool] = compiled.describe().steps
+    expect(pool?.problem).toBe('32x16x16o32x1x1')
+    expect(pool?.layout).toBe(conv?.layout)
+    const images = noise(2 * 16 * 18 * 18)
+    const eager = net.forward(new Tensor(images, [2, 16, 18, 18])).data
+    expect(bitsOf(compiled.run(images))).toEqual(bitsOf(eager))
   })
 
   test('the text has a line for the whole and one a step', () => {

@@ -286,6 +286,8 @@ export function mean(
   const size = (dim: number) => shape[dim] ?? 0
   const keepdim = flag(options.keepdim ?? false, 'mean: keepdim')
   const result = keepdim ? shape.map((one, dim) => (over.has(dim) ? 1 : one)) : kept.map(size)
+  // of each plane of an image: a value in blocks of channels stays as it lies
+  if (all.length === 4 && kept.join() === '0,1') return reshape(adaptiveAvgPool2d(input, 1), result)
   // the dimensions that go come last, and are one row of an image
   const last = over.has(all.length - 1) && Math.min(...over) === kept.length
   const ordered = last ? input : permute(input, [...kept, ...all.filter((dim) => over.has(dim))])

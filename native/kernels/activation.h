@@ -12,23 +12,31 @@ namespace kernelet {
 namespace KERNELET_ISA {
 namespace {
 
-// Rounds to the nearest integer, ties to even, for |x| < 2^22.
-KERNELET_INLINE reg round_to_int(reg x) {
-  const reg magic = F32::splat(12582912.0f);  // 1.5 * 2^23
-  return F32::sub(F32::add(x, magic), magic);
+// x[i] = e^(x[i] - n[i] ln 2) - 1 for n the multiple of ln 2 nearest to x. Several side by side, operation by operation, as
+// each is one long chain: a core would not see far enough ahead to begin the next one.
+template <int U>
+KERNELET_INLINE void exp_tails(reg (&x)[U], const reg (&n)[U]) {
+  const float factors[] = {1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f, 1.6666665459e-1f,
+                           5.0000001201e-1f};
+  reg p[U];
+  KERNELET_UNROLL
+  for (int i = 0; i < U; ++i) x[i] = F32::muladd(n[i], F32::splat(-0.693359375f), x[i]);
+  KERNELET_UNROLL
+  for (int i = 0; i < U; ++i) x[i] = F32::muladd(n[i], F32::splat(2.12194440e-4f), x[i]);
+  KERNELET_UNROLL
+  for (int i = 0; i < U; ++i) p[i] = F32::splat(1.9875691500e-4f);
+  KERNELET_UNROLL
+  for (int f = 0; f < 5; ++f) {
+    KERNELET_UNROLL
+    for (int i = 0; i < U; ++i) p[i] = F32::muladd(p[i], x[i], F32::splat(factors[f]));
+  }
+  KERNELET_UNROLL
+  for (int i = 0; i < U; ++i) x[i] = F32::muladd(p[i], F32::mul(x[i], x[i]), x[i]);
 }
-
-// e^(x - n ln 2) - 1 for n the multiple of ln 2 nearest to x.
 KERNELET_INLINE reg exp_tail(reg x, reg n) {
-  reg r = F32::muladd(n, F32::splat(-0.693359375f), x);
-  r = F32::muladd(n, F32::splat(2.12194440e-4f), r);
-  reg p = F32::splat(1.9875691500e-4f);
-  p = F32::muladd(p, r, F32::splat(1.3981999507e-3f));
-  p = F32::muladd(p, r, F32::splat(8.3334519073e-3f));
-  p = F32::muladd(p, r, F32::splat(4.1665795894e-2f));
-  p = F32::muladd(p, r, F32::splat(1.6666665459e-1f));
-  p = F32::muladd(p, r, F32::splat(5.0000001201e-1f));
-  return F32::muladd(p, F32::mul(r, r), r);
+  reg one[1] = {x};
+  exp_tails<1>(one, {n});
+  return one[0];
 }
 
 // e^x within 2 ulp; 0 below -104, infinity above 89, NaN stays NaN, subnormal results are kept.
@@ -36,28 +44,56 @@ KERNELET_LARGE reg exp(reg x) {
   // max and select return their second operand where one is NaN: the order lets NaN through
   x = F32::max(F32::splat(-105.0f), x);
   x = F32::select_gt(x, F32::splat(89.0f), F32::splat(89.0f), x);
-  const reg n = round_to_int(F32::mul(x, F32::splat(1.44269504088896341f)));
+  const reg n = F32::round(F32::mul(x, F32::splat(1.44269504088896341f)));
   const reg p = F32::add(exp_tail(x, n), F32::splat(1.0f));
   // 2^n in two steps: one would leave the exponent range at either end
-  const reg half = round_to_int(F32::mul(n, F32::splat(0.5f)));
+  const reg half = F32::round(F32::mul(n, F32::splat(0.5f)));
   const reg e = F32::mul(F32::mul(p, F32::pow2(half)), F32::pow2(F32::sub(n, half)));
   return F32::select_nan(x, x, e);
 }
 
 // 1 + e^-x, to the bit what exp would make of it. Below e^-80 nothing is added to 1, so 2^n is never subnormal and one step
 // will do.
-KERNELET_INLINE reg one_and_exp(reg x) {
-  x = F32::max(F32::splat(-80.0f), F32::sub(F32::zero(), x));
-  x = F32::min(F32::splat(89.0f), x);
-  const reg n = round_to_int(F32::mul(x, F32::splat(1.44269504088896341f)));
-  const reg one = F32::splat(1.0f), p = F32::add(exp_tail(x, n), one);
-  return F32::add(one, F32::scale2(p, n));
+template <int U>
+KERNELET_INLINE void ones_and_exps(const reg (&x)[U], reg (&y)[U]) {
+  const reg one = F32::splat(1.0f);
+  reg n[U];
+  KERNELET_UNROLL
+  for (int i = 0; i < U; ++i) y[i] = F32::max(F32::splat(-80.0f), F32::sub(F32::zero(), x[i]));
+  KERNELET_UNROLL
+  for (int i = 0; i < U; ++i) y[i] = F32::min(F32::splat(89.0f), y[i]);
+  KERNELET_UNROLL
+  for (int i = 0; i < U; ++i) n[i] = F32::mul(y[i], F32::splat(1.44269504088896341f));
+  KERNELET_UNROLL
+  for (int i = 0; i < U; ++i) n[i] = F32::round(n[i]);
+  exp_tails<U>(y, n);
+  KERNELET_UNROLL
+  for (int i = 0; i < U; ++i) y[i] = F32::add(y[i], one);
+  KERNELET_UNROLL
+  for (int i = 0; i < U; ++i) y[i] = F32::add(one, F32::scale2(y[i], n[i]));
 }
 
-KERNELET_INLINE reg silu(reg x) { return F32::div(x, one_and_exp(x)); }
+template <int U>
+KERNELET_INLINE void silu(reg (&x)[U]) {
+  reg y[U];
+  ones_and_exps<U>(x, y);
+  KERNELET_UNROLL
+  for (int i = 0; i < U; ++i) x[i] = F32::div(x[i], y[i]);
+}
 
 // 1 / (1 + e^-x), within 3 ulp.
-KERNELET_LARGE reg sigmoid(reg x) { return F32::div(F32::splat(1.0f), one_and_exp(x)); }
+template <int U>
+KERNELET_INLINE void sigmoid(reg (&x)[U]) {
+  reg y[U];
+  ones_and_exps<U>(x, y);
+  KERNELET_UNROLL
+  for (int i = 0; i < U; ++i) x[i] = F32::div(F32::splat(1.0f), y[i]);
+}
+KERNELET_LARGE reg sigmoid(reg x) {
+  reg one[1] = {x};
+  sigmoid<1>(one);
+  return one[0];
+}
 
 // tanh x within 3 ulp: a polynomial near zero, where 1 - 2 / (e^2x + 1) would cancel.
 KERNELET_LARGE reg tanh(reg x) {
@@ -81,7 +117,7 @@ KERNELET_LARGE reg expm1_negative(reg x) {
   x = F32::max(x, F32::splat(-30.0f));
   x = F32::select_gt(x, F32::zero(), F32::zero(),
                      x);  // unused lanes are clamped, so that the polynomial stays finite
-  const reg n = round_to_int(F32::mul(x, F32::splat(1.44269504088896341f)));
+  const reg n = F32::round(F32::mul(x, F32::splat(1.44269504088896341f)));
   const reg scale = F32::pow2(n);
   return F32::muladd(scale, exp_tail(x, n), F32::sub(scale, F32::splat(1.0f)));
 }
@@ -207,6 +243,11 @@ KERNELET_INLINE reg hardsigmoid(reg x, float a, float b) {
 }
 
 KERNELET_INLINE reg hardswish(reg x) { return F32::mul(x, hardsigmoid(x, 1.0f / 6.0f, 0.5f)); }
+template <int U>
+KERNELET_INLINE void hardswish(reg (&x)[U]) {
+  KERNELET_UNROLL
+  for (int i = 0; i < U; ++i) x[i] = hardswish(x[i]);
+}
 
 // 2 x times what tanh takes in GELU's approximation: sqrt(2 / pi) (x + 0.044715 x^3).
 KERNELET_INLINE reg gelu_inner(reg x) {
@@ -283,7 +324,11 @@ KERNELET_INLINE reg activated(const Unary& f, reg x) {
     case Activation::elu:
       return F32::mul(F32::splat(f.b),
                       F32::select_gt(zero, x, F32::mul(F32::splat(f.a), expm1_negative(x)), x));
-    case Activation::silu: return silu(x);
+    case Activation::silu: {
+      reg one[1] = {x};
+      silu<1>(one);
+      return one[0];
+    }
     case Activation::hardswish: return hardswish(x);
     case Activation::hardsigmoid: return hardsigmoid(x, f.a, f.b);
     case Activation::clip: return clip(x, F32::splat(f.a), F32::splat(f.b));
@@ -316,43 +361,45 @@ KERNELET_INLINE reg floor_of(const Unary& f) {
 #pragma GCC diagnostic pop
 #endif
 
+// dst = f(src), some registers at a time, as long as there are so many: tells how many floats that were. In place where src
+// is dst.
+template <class F>
+KERNELET_INLINE size_t activate_together(size_t n, const float* src, float* dst, const F& f) {
+  constexpr int together = F32::registers >= 32 ? 4 : 2;
+  size_t i = 0;
+  for (; i + together * lanes <= n; i += together * lanes) {
+    reg x[together];
+    KERNELET_UNROLL
+    for (int j = 0; j < together; ++j) x[j] = F32::load(src + i + j * lanes);
+    f(x);
+    KERNELET_UNROLL
+    for (int j = 0; j < together; ++j) F32::store(dst + i + j * lanes, x[j]);
+  }
+  return i;
+}
+
 // dst[i] = f(src[i]); in place where src is dst.
 template <class F>
-KERNELET_INLINE void activate_each(size_t n, const float* src, float* dst, const F& f) {
-  size_t i = 0;
-  // two at a time, as each is one long chain of operations
-  for (; i + 2 * lanes <= n; i += 2 * lanes) {
-    const reg first = f(F32::load(src + i)), second = f(F32::load(src + i + lanes));
-    F32::store(dst + i, first);
-    F32::store(dst + i + lanes, second);
-  }
-  for (; i < n; i += lanes) {
+KERNELET_INLINE void activate_each(size_t from, size_t n, const float* src, float* dst, const F& f) {
+  for (size_t i = from; i < n; i += lanes) {
     const int count = n - i < lanes ? static_cast<int>(n - i) : lanes;
     F32::store_first(dst + i, f(F32::load_first(src + i, count)), count);
   }
 }
 
 void activate(const Unary& f, size_t n, const float* src, float* dst) {
+  size_t done = 0;
 #if !defined(KERNELET_VNNI)
-  if constexpr (
-      !one_size) {  // what whole networks spend time in, without a choice and a call for each register
+  if constexpr (!one_size) {  // what whole networks spend time in, without a choice for each register
     switch (f.f) {
-      case Activation::sigmoid: return activate_each(n, src, dst, [&](reg x) { return sigmoid(x); });
-      case Activation::silu: return activate_each(n, src, dst, [&](reg x) { return silu(x); });
-      case Activation::hardswish: return activate_each(n, src, dst, [&](reg x) { return hardswish(x); });
+      case Activation::sigmoid: done = activate_together(n, src, dst, [](auto& x) { sigmoid(x); }); break;
+      case Activation::silu: done = activate_together(n, src, dst, [](auto& x) { silu(x); }); break;
+      case Activation::hardswish: done = activate_together(n, src, dst, [](auto& x) { hardswish(x); }); break;
       default: break;
     }
   }
 #endif
-  for (size_t i = 0; i < n; i += lanes) {
-    const int count = n - i < lanes ? static_cast<int>(n - i) : lanes;
-    const reg y = activated(f, count < lanes ? F32::load_first(src + i, count) : F32::load(src + i));
-    if (count < lanes) {
-      F32::store_first(dst + i, y, count);
-    } else {
-      F32::store(dst + i, y);
-    }
-  }
+  activate_each(done, n, src, dst, [&](reg x) { return activated(f, x); });
 }
 
 }  // namespace

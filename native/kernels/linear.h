@@ -1,7 +1,8 @@
 // linear: dst [rows][out] = src [rows][in] * weight^T + bias, with outputs in the SIMD lanes and x[k] broadcast.
 //
 // One row (an image alone): panels of up to 8 registers of outputs, all in registers at once, so that
-// the weights stream through once: packed [panel][in][registers * lanes].
+// the weights stream through once: packed [panel][in][registers * lanes]. Where several threads share the row and the
+// weights are many, as many panels as threads. One row of each of several images: tiles of images by 4 registers.
 // Several rows: the GEMM tile, packed [panel][in][tile_width].
 #pragma once
 
@@ -12,6 +13,8 @@ namespace KERNELET_ISA {
 namespace {
 
 constexpr int row_registers = 8;
+// Weights that a second-level cache does not keep beside other things, in floats.
+constexpr int64_t far_weights = int64_t{64} << 10;
 
 // A layer's outputs in registers, and those in panels.
 struct LinearPanels {
@@ -20,6 +23,12 @@ struct LinearPanels {
     if (s.rows == 1) {
       registers = (s.out + lanes - 1) / lanes;
       panels = parts_of(registers, row_registers);
+      // (a panel of fewer than four registers would wait for its sums)
+      if (!one_size && s.parts > panels && int64_t{registers} * lanes * s.in >= far_weights) {
+        const int most = registers / tile_vectors;
+        const int wanted = s.parts < most ? s.parts : most;
+        if (wanted > panels) panels = wanted;
+      }
     } else {
       panels = (s.out + tile_width - 1) / tile_width;
       registers = panels * tile_vectors;
@@ -120,6 +129,41 @@ void linear_part(const LinearArgs& s, const float* src, float* dst, int part, in
 void linear(const LinearArgs& s, const float* src, float* dst) { linear_part(s, src, dst, 0, 1); }
 
 #if !defined(KERNELET_VNNI)
+// Four registers of a panel `width` floats wide, of several images: goes on with the accumulators in `sums`, or starts
+// them. Meanwhile the weights `ahead` floats further on come nearer.
+constexpr int images_of_tile = F32::registers >= 32 ? 4 : 2;
+KERNELET_NOINLINE void linear_images_tile(const float* w, ptrdiff_t width, const float* x, size_t x_stride,
+                                          int k, bool start, ptrdiff_t ahead, float* sums) {
+  reg c[images_of_tile][tile_vectors];
+  KERNELET_UNROLL
+  for (int i = 0; i < images_of_tile; ++i) {
+    KERNELET_UNROLL
+    for (int v = 0; v < tile_vectors; ++v)
+      c[i][v] = start ? F32::zero() : F32::load(sums + i * row_registers * lanes + v * lanes);
+  }
+  do {
+    reg wv[tile_vectors];
+    KERNELET_UNROLL
+    for (int v = 0; v < tile_vectors; ++v) wv[v] = F32::load(w + v * lanes);
+    KERNELET_UNROLL
+    for (int line = 0; line < tile_width; line += 16)
+      F32::prefetch(reinterpret_cast<const char*>(w + ahead + line));
+    KERNELET_UNROLL
+    for (int i = 0; i < images_of_tile; ++i) {
+      const reg xk = F32::splat(x[i * x_stride]);
+      KERNELET_UNROLL
+      for (int v = 0; v < tile_vectors; ++v) c[i][v] = F32::muladd(xk, wv[v], c[i][v]);
+    }
+    ++x;
+    w += width;
+  } while (--k > 0);
+  KERNELET_UNROLL
+  for (int i = 0; i < images_of_tile; ++i) {
+    KERNELET_UNROLL
+    for (int v = 0; v < tile_vectors; ++v) F32::store(sums + i * row_registers * lanes + v * lanes, c[i][v]);
+  }
+}
+
 // A panel's weights for some inputs at a time, so few that they stay in the first-level cache from image to image.
 KERNELET_COLD void linear_images(const LinearArgs& s, int32_t images, const float* src, size_t src_stride,
                                  float* dst, size_t dst_stride) {
@@ -133,11 +177,19 @@ KERNELET_COLD void linear_images(const LinearArgs& s, int32_t images, const floa
       const float* const weights = s.weights + static_cast<size_t>(o) * s.in;
       const LinearRow row = linear_row_of(width / lanes);
       alignas(64) float sums[most_images * wide];
+      // (no tiles where a tier is for old machines)
+      const bool tiles = !one_size && width % tile_width == 0;
+      const int together = tiles ? count / images_of_tile * images_of_tile : 0;
       for (int k = 0; k < s.in; k += near_weights / width) {
         const int n = s.in - k < near_weights / width ? s.in - k : near_weights / width;
-        for (int i = 0; i < count; ++i)
-          row(weights + static_cast<size_t>(k) * width, src + (first + i) * src_stride + k, n, k == 0,
-              sums + i * wide);
+        const float* const w = weights + static_cast<size_t>(k) * width;
+        const float* const x = src + first * src_stride + k;
+        for (int i = 0; i < together; i += images_of_tile) {
+          for (int o4 = 0; o4 < width; o4 += tile_width)
+            linear_images_tile(w + o4, width, x + i * src_stride, src_stride, n, k == 0, near_weights,
+                               sums + i * wide + o4);
+        }
+        for (int i = together; i < count; ++i) row(w, x + i * src_stride, n, k == 0, sums + i * wide);
       }
       for (int i = 0; i < count; ++i)
         finish_linear_row(s.activation, s.bias + o, sums + i * wide, dst + (first + i) * dst_stride + o,

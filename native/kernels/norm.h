@@ -67,7 +67,7 @@ void rows(const RowNormArgs& s, const float* src, const float* scale, const floa
   const size_t length = s.n * static_cast<size_t>(s.width);
   for (int32_t row = 0; row < s.rows; ++row) {
     const Moments m = moments_of(s, src);
-    activate_each(length, src, dst, [&](reg x) { return F32::mul(F32::sub(x, m.mean), m.factor); });
+    activate_each(0, length, src, dst, [&](reg x) { return F32::mul(F32::sub(x, m.mean), m.factor); });
     binary_rows<true>(s.affine, dst, scale, shift, dst);
     scale += s.scales;
     shift += s.scales;

@@ -90,6 +90,7 @@ struct LinearArgs {
   Unary activation;
   const float* weights;  // packed by the algorithm
   const float* bias;     // bias_size() floats, zeros beyond `out`
+  int32_t parts;         // at most so many share a run (`run_part`); 0 is 1
 };
 
 // a [rows][inner] times b [inner][columns] -> dst [rows][columns], dense. Strides in floats, of the batched layout only.

@@ -146,8 +146,10 @@ void choose_algorithms(Draft& draft) {
         step.cost =
             multiply_adds(conv->args) / planes_kernel(number).efficiency(conv->args, *conv->algorithm, k);
     }
-    if (LinearStep* const layer = step.linear())
+    if (LinearStep* const layer = step.linear()) {
+      layer->args.parts = draft.parts;
       layer->algorithm = &(int8x4 ? choose_int8x4(draft) : choose(draft, layer->args, choice));
+    }
   }
 }
 

@@ -32,7 +32,7 @@ double im2col_efficiency(const ConvArgs& a, const ConvAlgorithm& algorithm, cons
   const Shapes s = {a, algorithm, k};
   // copying a column costs as much as this many channels' muladds: more where rows are short, with a stride, or where a
   // pool spreads it
-  const double row = (s.many_registers() ? 900.0 : 280.0) / a.ow;
+  const double row = 3.5 * k.lanes * k.lanes / a.ow;
   const double copies = s.pooled() ? 30 : (2 + row) * (a.sw > 1 ? 1.6 : 1);
   const int64_t columns = s.pooled() ? int64_t{a.ph} * a.pw : int64_t{a.oh} * a.ow;
   return 0.95 * filled(columns, s.pooled() ? k.lanes : algorithm.tile_columns) * s.m() / (s.m() + copies) *
@@ -168,8 +168,9 @@ double cost_in_blocks(const ConvArgs& a, const KernelTable& k, bool from_blocks)
   const double registers = blocks / 2 * 2 + (blocks % 2) * 1.3;
   const double pixels = flat ? tiles_of_row(int64_t{a.oh} * a.ow, k.blocked_conv.tile_rows, !from_blocks)
                              : a.oh * tiles_of_row(a.ow, k.blocked_conv.tile_rows, !from_blocks);
-  const double around = 4.5;  // what begins and ends a tile, as taps
-  const double sums = 1.02 * a.groups * registers * pixels * (taps + around);
+  const double around = 4.5;                                       // what begins and ends a tile, as taps
+  const double small = k.blocked_conv.tile_rows > 4 ? 1.02 : 1.6;  // tiers of which code is small, not fast
+  const double sums = small * a.groups * registers * pixels * (taps + around);
   // of a row of planes the fewer pixels the more a float costs; with padding alone rows are copied whole
   const double read = static_cast<double>(a.ic) * (a.kh > 1 ? a.ih : a.oh) * (a.kw > 1 ? a.iw : a.ow);
   const double a_float = from_blocks ? 4.0 / lanes : (1 + 45.0 / a.ow) / (a.sw > 1 ? 1 : 6);
@@ -180,7 +181,8 @@ double cost_of_reorder(int64_t channels, int64_t pixels, const KernelTable& k, b
   // as muladds a pixel and lane: whole blocks are transposed in registers, of others the channels go one by one
   const double whole = static_cast<double>(channels / k.lanes) * 0.6;
   const double rest = channels % k.lanes == 0 ? 0 : to_blocks ? 2.3 : 0.8;
-  return pixels == 1 ? 0 : static_cast<double>(pixels) * k.lanes * k.lanes * (whole + rest);
+  const double step = 500;  // one more of them
+  return pixels == 1 ? 0 : k.lanes * (step + static_cast<double>(pixels) * k.lanes * (whole + rest));
 }
 
 bool better_from_planes(const ConvArgs& a, const KernelTable& k) {

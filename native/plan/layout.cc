@@ -11,6 +11,8 @@ namespace {
 // Multiply-adds of a network with linear layers below which it stays in planes: over these its weights come during the
 // convolution before (prefetch.cc). (LeNet-5 has a quarter of a million.)
 constexpr int64_t least_work = 500000;
+// … and below which a step more or less is what counts.
+constexpr int64_t least_searched = 20000;
 
 // A block of images pays off while what is live between its steps stays in a core's second-level cache.
 constexpr size_t batched_limit = (size_t{1} << 20) / sizeof(float);
@@ -59,7 +61,7 @@ namespace {
 // Convolutions change their way, one by one, where the network as a whole takes less by the cost model, reorders and all.
 class LayoutSearch {
  public:
-  LayoutSearch(const Graph& graph, const KernelTable& kernels, NodeFlags& blocked)
+  LayoutSearch(const Graph& graph, const KernelTable& kernels, int64_t depth_first, NodeFlags& blocked)
       : graph_(graph), k_(kernels), blocked_(blocked), facts_(graph.nodes.size()) {
     const std::vector<int> storage = storage_of(graph);
     const NodeFlags live = live_nodes(graph);
@@ -78,6 +80,7 @@ class LayoutSearch {
         facts.planes = cost_over_planes(a, k_);
         facts.from_planes = cost_in_blocks(a, k_, false);
         facts.from_blocks = cost_in_blocks(a, k_, true);
+        if (a.groups > 1 && a.groups == a.ic) expand(node.inputs[0], depth_first);
       } else if (definition_of(node.op).blocked != nullptr && node.shape.rank > 1 && node.shape.rank < 4) {
         facts.joins = definition_of(node.op).blocked({&graph, &alone, &kernels, Layout::blocked});
       }
@@ -114,6 +117,20 @@ class LayoutSearch {
     bool in_blocks = false;
     bool reordered[2] = {};  // to planes, to blocks
   };
+
+  // What a depthwise convolution reads: a 1x1 convolution's value, large, is not stored where both run depth first
+  // (depth_first.cc), which takes blocks all the way.
+  void expand(int value, int64_t large) {
+    const Node* node = &graph_.nodes[static_cast<size_t>(value)];
+    for (; is_activation(*node) || node->op == Op::batch_norm;
+         node = &graph_.nodes[static_cast<size_t>(value)])
+      value = node->inputs[0];
+    if (node->op != Op::conv2d || node->kernel[0] * node->kernel[1] > 1 || node->shape.elements() <= large)
+      return;
+    const double moved = 0.6 * k_.lanes * static_cast<double>(node->shape.elements());
+    facts_[static_cast<size_t>(value)].planes += moved;
+    facts_[static_cast<size_t>(value)].from_planes += moved;
+  }
 
   size_t stored(int node) const { return facts_[static_cast<size_t>(node)].stored; }
   // Does it lie in blocks for who reads it as `node`? Those seen in another shape are none.
@@ -179,7 +196,8 @@ class LayoutSearch {
       return fused ? 0 : lanes * taps * (blocks ? 0.4 : 5.5);
     }
     const bool passes = node.op == Op::add || node.op == Op::batch_norm || is_activation(node);
-    return passes && !blocks && node.op != Op::relu ? 0.15 * lanes : 0;
+    const bool fused = node.op == Op::relu && graph_.nodes[stored(node.inputs[0])].op == Op::conv2d;
+    return passes && !blocks && !fused ? 0.15 * lanes : 0;
   }
 
   const Graph& graph_;
@@ -204,7 +222,8 @@ NodeFlags blocked_convolutions(const Graph& graph, const KernelTable& kernels, c
   const auto is_linear = [](const Node& node) { return node.op == Op::linear; };
   const bool linear = std::any_of(graph.nodes.begin(), graph.nodes.end(), is_linear);
   if (chosen_here && linear && work < least_work) std::fill(blocked.begin(), blocked.end(), not_in_blocks);
-  else if (chosen_here && work > 0) LayoutSearch(graph, kernels, blocked).run();
+  else if (chosen_here && work >= least_searched && kernels.lanes > 1)
+    LayoutSearch(graph, kernels, static_cast<int64_t>(options.depth_first.from), blocked).run();
   for (const Choice& choice : options.choices.nodes) {
     if (choice.way == Choice::any || graph.nodes[static_cast<size_t>(choice.node)].op != Op::conv2d) continue;
     const ConvArgs a = conv_args_of(graph, choice.node, kernels);

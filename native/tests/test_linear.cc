@@ -66,7 +66,74 @@ void test(const KernelTable& t, int rows, int in, int out, Activation f) {
   }
 }
 
+// One row of each of several images, and shares of one row: panels as narrow as `parts` makes them.
+void test_shares(const KernelTable& t, int in, int out, int parts) {
+  const std::string name =
+      "ic" + std::to_string(in) + "oc" + std::to_string(out) + " for " + std::to_string(parts);
+  if (!begin(name)) return;
+  Random random(name);
+  LinearArgs s = LinearArgs();
+  s.rows = 1;
+  s.in = in;
+  s.out = out;
+  s.parts = parts;
+  s.activation = unary(Activation::relu);
+  constexpr int most = 13;
+  const size_t gap = 5, stride = static_cast<size_t>(in) + gap, to = static_cast<size_t>(out) + gap;
+  const std::vector<float> input = random_floats(random, most * stride - gap);
+  const std::vector<float> weights = random_floats(random, static_cast<size_t>(out) * in);
+  const std::vector<float> biases = random_floats(random, static_cast<size_t>(out));
+  std::vector<float> want(most * to, 0.0f);
+  for (int i = 0; i < most; ++i) {
+    std::vector<float> one =
+        accumulated(naive_linear(s, t.has_fma, input.data() + i * stride, weights.data(), biases.data()));
+    naive_activate(t, s.activation, one);
+    std::copy(one.begin(), one.end(), want.begin() + static_cast<ptrdiff_t>(i * to));
+  }
+  const LinearAlgorithm& a = t.linear;
+  std::vector<float> padded = biases;
+  padded.resize(a.bias_size(s), 0.0f);
+  for (Place place : all_places) {
+    const Guarded src(input, place), bias(padded, place);
+    Guarded packed(a.weights_size(s), place);
+    a.pack(s, weights.data(), packed.data());
+    check(packed.canaries(), "pack stays within weights_size");
+    packed.seal();
+    s.weights = packed.data();
+    s.bias = bias.data();
+    for (int images : {1, 2, 3, 4, 7, 8, most}) {
+      const Guarded dst(images * to - gap, place);
+      std::fill_n(dst.data(), dst.size(), 0.0f);
+      a.run_images(s, images, src.data(), stride, dst.data(), to);
+      check(dst.canaries(), "%d images write to dst alone", images);
+      check_same(dst.data(), want.data(), dst.size(), (std::to_string(images) + " images").c_str());
+    }
+    for (int shares : {1, 2, 3, 8}) {
+      const Guarded dst(to - gap, place);
+      for (int part = shares; part-- > 0;) a.run_part(s, src.data(), dst.data(), part, shares);
+      check_same(dst.data(), want.data(), dst.size(), (std::to_string(shares) + " shares").c_str());
+    }
+  }
+}
+
 }  // namespace
+
+PER_TIER(linear_shares) {
+  const int width = 4 * t.lanes;
+  for (int out : {1, width - 1, width, 2 * width, 3 * width - 1, 5 * width + 2}) {
+    if (out < 1) continue;
+    test_shares(t, 19, out, 0);
+    for (int parts : {2, 3, 16}) test_shares(t, (64 << 10) / out + 7, out, parts);
+  }
+  // panels for all that share a row, where there are registers enough
+  LinearArgs s = LinearArgs();
+  s.rows = 1;
+  s.in = 9216;
+  s.out = 2 * width;
+  const size_t alone = t.linear.weights_size(s);
+  s.parts = 2;
+  check(t.linear.weights_size(s) == alone, "no more weights for two than for one");
+}
 
 PER_TIER(linear) {
   const int width = 4 * t.lanes;  // of the GEMM's tile; one row goes two tiles wide at a time

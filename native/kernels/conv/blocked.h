@@ -117,9 +117,10 @@ KERNELET_INLINE void set_bounds(Tile& t, const Unary& f) {
   t.ceiling = F32::splat(f.f == Activation::clip ? f.b : __builtin_inff());
 }
 
-// The end of a tile in registers: bias, and an activation that costs little.
+// Does nothing stand between bias and activation? Then the end of a tile is done in registers, but for an activation that
+// costs more than a minimum and a maximum.
 KERNELET_INLINE bool ends_in_registers(const Tile& t) {
-  return t.args->scale == nullptr && t.residual == nullptr && in_registers(t.args->epilogue.after);
+  return t.args->scale == nullptr && t.residual == nullptr;
 }
 
 template <int P, int N>
@@ -132,9 +133,8 @@ KERNELET_INLINE void finish(const Tile& t, reg (&c)[P][N]) {
   }
 }
 
-// The same and all else from sums in memory: bias, scale and shift, the other value, then f.
-template <class F>
-KERNELET_INLINE void finish_each(const Tile& t, int pixels, int blocks, const F& f) {
+// The same and all else from sums in memory: bias, scale and shift, the other value.
+KERNELET_INLINE void finish_each(const Tile& t, int pixels, int blocks) {
   const ConvArgs& s = *t.args;
   for (int n = 0; n < blocks; ++n) {
     float* const dst = t.dst + n * t.block;
@@ -144,17 +144,15 @@ KERNELET_INLINE void finish_each(const Tile& t, int pixels, int blocks, const F&
       reg y = F32::add(F32::load(dst + i), bias);
       if (s.scale != nullptr) y = F32::muladd(y, F32::load(s.scale + channel), F32::load(s.shift + channel));
       if (t.residual != nullptr) y = F32::add(y, F32::load(t.residual + n * t.residual_block + i));
-      F32::store(dst + i, f(y));
+      F32::store(dst + i, F32::min(t.ceiling, F32::max(t.floor, y)));
     }
   }
 }
 
-KERNELET_NOINLINE void finish_in_memory(const Tile& t, int pixels, int blocks) {
+// What is left to do for sums in memory: all of it, or the activation alone.
+KERNELET_NOINLINE void finish_in_memory(const Tile& t, int pixels, int blocks, bool all) {
   const Unary& after = t.args->epilogue.after;
-  if constexpr (!one_size) {
-    if (after.f == Activation::silu) return finish_each(t, pixels, blocks, [](reg y) { return silu(y); });
-  }
-  finish_each(t, pixels, blocks, [&](reg y) { return F32::min(t.ceiling, F32::max(t.floor, y)); });
+  if (all) finish_each(t, pixels, blocks);
   for (int n = 0; n < blocks && !in_registers(after); ++n)
     activate_in_place(after, static_cast<size_t>(pixels) * lanes, t.dst + n * t.block);
 }
@@ -162,14 +160,14 @@ KERNELET_NOINLINE void finish_in_memory(const Tile& t, int pixels, int blocks) {
 // Sums go on, or are the last and get what follows them.
 template <int P, int N>
 KERNELET_INLINE void store_tile(const Tile& t, reg (&c)[P][N]) {
-  const bool in_memory = t.last && !ends_in_registers(t);
+  const bool in_memory = !ends_in_registers(t);
   if (t.last && !in_memory) finish<P, N>(t, c);
   KERNELET_UNROLL
   for (int p = 0; p < P; ++p) {
     KERNELET_UNROLL
     for (int n = 0; n < N; ++n) F32::store(t.dst + n * t.block + p * lanes, c[p][n]);
   }
-  if (in_memory) finish_in_memory(t, P, N);
+  if (t.last && (in_memory || !in_registers(t.args->epilogue.after))) finish_in_memory(t, P, N, in_memory);
 }
 
 // What a tile begins with. (Loaded as sums are that go on, for less code.)
@@ -236,20 +234,24 @@ using TileFunction = void (*)(const Tile&);
 // Where tiles are large, rows of 3, 5 and 6 pixels are smaller ones: no longer row has such a rest.
 constexpr bool in_pieces(int pixels) { return most_pixels > 8 && pixels < 7 && (pixels & (pixels - 1)) != 0; }
 
+// Tiles that read planes, as first layers do, come in few sizes; small pictures, such as those of sound, have rows of 5.
+enum Sizes { every_number, few, few_and_five };
+constexpr Sizes sizes_of(int x) {
+  return one_size ? few : x > 1 ? every_number : most_pixels > 8 ? few_and_five : few;
+}
 // The next smaller tile there is.
-constexpr int smaller(int pixels, bool few) {
+constexpr int smaller(int pixels, Sizes sizes) {
   if (one_size) return 1;
-  if (!few && !in_pieces(pixels - 1)) return pixels - 1;
+  if (sizes == every_number && !in_pieces(pixels - 1)) return pixels - 1;
+  if (sizes == few_and_five && pixels > 5 && pixels <= 8) return 5;
   return pixels > 8 ? 8 : pixels > 4 ? 4 : pixels > 2 ? 2 : 1;
 }
-// Tiles that read planes, as first layers do, come in few sizes.
-constexpr bool in_few_sizes(int x) { return one_size || x == 1; }
 // Compared, not looked up: a table would be relocated at load time.
-template <int N, int X, bool Edge, bool Few, int P>
+template <int N, int X, bool Edge, Sizes Some, int P>
 TileFunction tile_from(int pixels) {
   if constexpr (P > 1) {
-    constexpr int next = smaller(P, Few);
-    if (pixels < P) return tile_from<N, X, Edge, Few, next>(pixels);
+    constexpr int next = smaller(P, Some);
+    if (pixels < P) return tile_from<N, X, Edge, Some, next>(pixels);
   }
   return TileKernel<P, N, X, Edge>::run;
 }
@@ -260,8 +262,8 @@ KERNELET_NOINLINE void piece_by_piece(const Tile& whole) {
   Tile t = whole;
   for (int left = whole.pixels; left > 0;) {
     int size = most_pixels;
-    while (size > left) size = smaller(size, true);
-    tile_from<N, X, Edge, true, most_pixels>(size)(t);
+    while (size > left) size = smaller(size, few);
+    tile_from<N, X, Edge, few, most_pixels>(size)(t);
     t.src += size * X;
     t.x += size;
     t.dst += size * lanes;
@@ -271,26 +273,26 @@ KERNELET_NOINLINE void piece_by_piece(const Tile& whole) {
 }
 
 template <int X, bool Edge>
-KERNELET_COLD TileFunction tile_of(int pixels, int blocks) {
-  constexpr bool few = in_few_sizes(X);
-  if constexpr (most_pixels > 8 && !few) {
+KERNELET_COLD KERNELET_NOINLINE TileFunction tile_of(int pixels, int blocks) {
+  constexpr Sizes some = sizes_of(X);
+  if constexpr (most_pixels > 8 && some == every_number) {
     if (in_pieces(pixels)) return blocks == 1 ? piece_by_piece<1, X, Edge> : piece_by_piece<2, X, Edge>;
   }
   if constexpr (Edge) {  // one block of channels is what an odd number of them leaves
     if (blocks == 1) return piece_by_piece<1, X, Edge>;
   } else {
-    if (blocks == 1) return tile_from<1, X, Edge, few, most_pixels>(pixels);
+    if (blocks == 1) return tile_from<1, X, Edge, some, most_pixels>(pixels);
   }
-  return tile_from<2, X, Edge, few, most_pixels>(pixels);
+  return tile_from<2, X, Edge, some, most_pixels>(pixels);
 }
 
 // Pixels of a row in tiles, as even as can be; in few sizes whole tiles first, then smaller and smaller ones.
-template <int Most, bool Few>
+template <int Most, Sizes Some>
 struct Tiles {
   int count, base, longer, rest;  // `longer` tiles first, of the most pixels or of one more than the others
   explicit Tiles(int pixels)
       : count(parts_of(pixels, Most)), base(pixels / count), longer(pixels % count), rest(0) {
-    if (!Few) return;
+    if (Some == every_number) return;
     base = Most;
     longer = pixels / Most;
     rest = pixels % Most;
@@ -298,35 +300,24 @@ struct Tiles {
     for (int left = rest; left > 0; ++count) left -= piece(left);
   }
   KERNELET_INLINE int begin(int tile) const {
-    if (!Few) return tile * base + (tile < longer ? tile : longer);
+    if (Some == every_number) return tile * base + (tile < longer ? tile : longer);
     if (tile <= longer) return tile * base;
     int left = rest;
     for (int i = longer; i < tile; ++i) left -= piece(left);
     return longer * base + rest - left;
   }
   KERNELET_INLINE int pixels(int tile) const {
-    if (!Few) return base + (tile < longer ? 1 : 0);
+    if (Some == every_number) return base + (tile < longer ? 1 : 0);
     return begin(tile + 1) - begin(tile);
   }
 
  private:
   static int piece(int left) {
     int size = Most;
-    while (size > left) size = smaller(size, true);
+    while (size > left) size = smaller(size, Some);
     return size;
   }
 };
-
-// 2x2 maxima of rows of sums: src [rows][ow][lanes] -> dst [rows / 2][ow / 2][lanes]
-KERNELET_INLINE void pool_rows(int rows, int ow, const float* src, float* dst) {
-  for (int y = 0; y + 1 < rows; y += 2, src += static_cast<ptrdiff_t>(2) * ow * lanes) {
-    for (int x = 0; x + 1 < ow; x += 2, dst += lanes) {
-      const float* const a = src + static_cast<ptrdiff_t>(x) * lanes;
-      const float* const b = a + static_cast<ptrdiff_t>(ow) * lanes;
-      F32::store(dst, max4(F32::load(a), F32::load(a + lanes), F32::load(b), F32::load(b + lanes)));
-    }
-  }
-}
 
 // Part `part`: some panels, where there are enough and their weights are what counts, else some tiles.
 template <int X>
@@ -334,8 +325,8 @@ KERNELET_NOINLINE void convolve(const ConvArgs& s, const Stage& g, const float* 
                                 float* dst, float* sums, int part, int parts) {
   const bool flat = is_flat(s, g), pooled = s.epilogue.pool != Pool::none;
   const int rows = flat ? 1 : s.oh, width = flat ? s.oh * s.ow : s.ow, taps = taps_of(s);
-  constexpr bool few = in_few_sizes(X);
-  const Tiles<most_pixels, few> cut(width);
+  constexpr Sizes some = sizes_of(X);
+  const Tiles<most_pixels, some> cut(width);
   const int blocks = blocks_of(s.oc), panels = parts_of(blocks, most_blocks);
   const size_t channel_weights = static_cast<size_t>(taps) * most_blocks * lanes;
   const size_t weights = static_cast<size_t>(blocks) * lanes * s.ic * taps;
@@ -393,7 +384,7 @@ KERNELET_NOINLINE void convolve(const ConvArgs& s, const Stage& g, const float* 
       t.channel = block * lanes;
       // (planes are never read at an edge)
       constexpr bool edges = X == lanes;
-      const int most = cut.base + (few ? 0 : 1);
+      const int most = cut.base + (some == every_number ? 1 : 0);
       const TileFunction longer = tile_of<X, false>(most, n), usual = tile_of<X, false>(cut.base, n);
       const TileFunction longer_edge = edges ? tile_of<X, edges>(most, n) : longer;
       const TileFunction usual_edge = edges ? tile_of<X, edges>(cut.base, n) : usual;
@@ -432,7 +423,7 @@ KERNELET_NOINLINE void convolve(const ConvArgs& s, const Stage& g, const float* 
             const int right = t.x + t.pixels - 1 + (s.kw - 1) * s.dw;
             const bool edge = !g.copied && (t.x < 0 || right >= s.iw) && !flat;
             if (tile < cut.longer) (edge ? longer_edge : longer)(t);
-            else if (!few) (edge ? usual_edge : usual)(t);
+            else if (some == every_number) (edge ? usual_edge : usual)(t);
             else (edge ? tile_of<X, edges>(t.pixels, n) : tile_of<X, false>(t.pixels, n))(t);
             t.ahead += share;
           }

@@ -2,7 +2,7 @@
 // columns of the padding, in which the pixels of a stride stand side by side:
 //
 //   sw = 2, pl = 1:  . a b c d e f .   ->   . b d f | a c e .    a phase a column of taps
-// Here too: the sizes of tiles and strips, and what a gate multiplies.
+// Here too: the sizes of tiles and strips, what a gate multiplies, and maxima.
 #pragma once
 
 #include "common.h"
@@ -147,6 +147,17 @@ KERNELET_NOINLINE void gate_pixels(int blocks, int pixels, const float* src, ptr
   for (int block = 0; block < blocks; ++block, src += plane, to += static_cast<ptrdiff_t>(pixels) * lanes) {
     const reg factor = F32::load(gate + block * lanes);
     for (int i = 0; i < pixels * lanes; i += lanes) F32::store(to + i, F32::mul(F32::load(src + i), factor));
+  }
+}
+
+// 2x2 maxima of rows of sums: src [rows][ow][lanes] -> dst [rows / 2][ow / 2][lanes]
+KERNELET_INLINE void pool_rows(int rows, int ow, const float* src, float* dst) {
+  for (int y = 0; y + 1 < rows; y += 2, src += static_cast<ptrdiff_t>(2) * ow * lanes) {
+    for (int x = 0; x + 1 < ow; x += 2, dst += lanes) {
+      const float* const a = src + static_cast<ptrdiff_t>(x) * lanes;
+      const float* const b = a + static_cast<ptrdiff_t>(ow) * lanes;
+      F32::store(dst, max4(F32::load(a), F32::load(a + lanes), F32::load(b), F32::load(b + lanes)));
+    }
   }
 }
 

@@ -293,7 +293,7 @@ void strip(const ConvArgs& s, const Strips& g, const float* src, float* dst, flo
     }
   }
 
-  const blocked::Tiles<blocked::most_pixels, false> cut(tiles);
+  const blocked::Tiles<blocked::most_pixels, blocked::every_number> cut(tiles);
   const int32_t at_once[2] = {0, 0};
   blocked::Tile t = blocked::Tile();
   t.args = &s;
@@ -337,7 +337,7 @@ void strip(const ConvArgs& s, const Strips& g, const float* src, float* dst, flo
         f.output(from, g.m_point, h, w, t.dst + static_cast<ptrdiff_t>(x) * lanes, out_line);
       }
       t.residual = s.residual != nullptr ? s.residual + at : nullptr;
-      blocked::finish_in_memory(t, h * s.ow, 1);
+      blocked::finish_in_memory(t, h * s.ow, 1, true);
       if (pooled != nullptr)
         blocked::pool_rows(h, s.ow, pooled,
                            dst + (static_cast<ptrdiff_t>(block) * s.ph + y / 2) * s.pw * lanes);

@@ -13,7 +13,9 @@ KERNELET_INLINE reg rescaled(const RescaleArgs& s, reg x, reg scale) {
   x = F32::mul(x, scale);
   if (!s.to_bytes) return x;
   x = F32::max(x, F32::splat(s.low));  // the lowest for NaN
-  return round_to_int(F32::select_gt(x, F32::splat(s.high), F32::splat(s.high), x));
+  // (not F32::round, which has zeros of either sign)
+  const reg magic = F32::splat(12582912.0f);  // 1.5 * 2^23
+  return F32::sub(F32::add(F32::select_gt(x, F32::splat(s.high), F32::splat(s.high), x), magic), magic);
 }
 
 // src [channels][positions] -> dst alike, perhaps in place: bytes less their zero, or floats

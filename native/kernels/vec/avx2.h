@@ -39,6 +39,8 @@ struct F32 {
   static reg select_nan(reg a, reg x, reg y) {
     return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, a, _CMP_UNORD_Q));
   }
+  // to the nearest integer, ties to even, for |x| < 2^22
+  static reg round(reg x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
   // 2^n for integral n in [-126, 127]
   static reg pow2(reg n) {
     const __m256i biased = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));

@@ -37,6 +37,8 @@ struct F32 {
   static reg select_nan(reg a, reg x, reg y) {
     return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q), y, x);
   }
+  // to the nearest integer, ties to even, for |x| < 2^22
+  static reg round(reg x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
   // 2^n for integral n in [-126, 127]
   static reg pow2(reg n) {
     const __m512i biased = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));

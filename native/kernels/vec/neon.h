@@ -39,6 +39,8 @@ struct F32 {
   static reg select_gt(reg a, reg b, reg x, reg y) { return vbslq_f32(vcgtq_f32(a, b), x, y); }
   // a is NaN ? x : y
   static reg select_nan(reg a, reg x, reg y) { return vbslq_f32(vceqq_f32(a, a), y, x); }
+  // to the nearest integer, ties to even, for |x| < 2^22
+  static reg round(reg x) { return vrndnq_f32(x); }
   // 2^n for integral n in [-126, 127]
   static reg pow2(reg n) {
     return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtnq_s32_f32(n), vdupq_n_s32(127)), 23));

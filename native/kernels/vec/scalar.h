@@ -31,6 +31,11 @@ struct F32 {
   static reg select_gt(reg a, reg b, reg x, reg y) { return a > b ? x : y; }
   // a is NaN ? x : y
   static reg select_nan(reg a, reg x, reg y) { return a != a ? x : y; }
+  // to the nearest integer, ties to even, for |x| < 2^22
+  static reg round(reg x) {
+    const reg magic = splat(12582912.0f);  // 1.5 * 2^23
+    return sub(add(x, magic), magic);
+  }
   // 2^n for integral n in [-126, 127]
   static reg pow2(reg n) {
     const int bits = n == n ? (static_cast<int>(n) + 127) * (1 << 23) : 0;  // an int of NaN is undefined

@@ -42,6 +42,11 @@ struct F32 {
   static reg select_gt(reg a, reg b, reg x, reg y) { return blend(_mm_cmpgt_ps(a, b), x, y); }
   // a is NaN ? x : y
   static reg select_nan(reg a, reg x, reg y) { return blend(_mm_cmpunord_ps(a, a), x, y); }
+  // to the nearest integer, ties to even, for |x| < 2^22
+  static reg round(reg x) {
+    const reg magic = splat(12582912.0f);  // 1.5 * 2^23
+    return sub(add(x, magic), magic);
+  }
   // 2^n for integral n in [-126, 127]
   static reg pow2(reg n) {
     return _mm_castsi128_ps(_mm_slli_epi32(_mm_add_epi32(_mm_cvtps_epi32(n), _mm_set1_epi32(127)), 23));
