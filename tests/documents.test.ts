@@ -126,3 +126,14 @@ describe('a package is published only where npm can resolve the links of its REA
     }
   })
 })
+
+test('the first change of CONTRIBUTING.md breaks the tests that it has one look at', () => {
+  const guide = read('CONTRIBUTING.md')
+  const [, tests = ''] = /npx vitest run (tests\/\S+) --watch/.exec(guide) ?? []
+  const [, source = '', name = '', number = ''] =
+    /Open `(\S+)`, find `(\w+)` and turn its (\d+) into/.exec(guide) ?? []
+  const [, body = ''] =
+    new RegExp(`^export function ${name}\\b.*\\n([\\s\\S]*?)^}`, 'm').exec(read(source)) ?? []
+  expect(body).toContain(number)
+  expect(read(tests)).toMatch(new RegExp(`'${name}', ${name}, .*\\b${number}\\b`))
+})
