@@ -34,7 +34,7 @@
       "dependencies": ["core"],
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
       "defines": ["NAPI_VERSION=8", "NAPI_CPP_EXCEPTIONS", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],
-      "cflags_cc!": ["-fno-exceptions", "-fno-rtti", "-std=gnu++17", "-std=gnu++20"],
+      "cflags_cc!": ["-fno-exceptions", "-std=gnu++17", "-std=gnu++20"],
       "cflags_cc": ["<@(kernelet_common_flags)", "<@(kernelet_addon_flags)"],
       "xcode_settings": {
         "GCC_ENABLE_CPP_EXCEPTIONS": "YES",
@@ -79,7 +79,7 @@
       ],
       "defines": ["<!@(node -p \"process.argv.slice(1).map((t, i) => 'KERNELET_TIER_' + i + '=' + t).join(' ')\" <@(kernelet_tiers))"],
       "dependencies": ["<!@(node -p \"process.argv.slice(1).map((t) => 'kernels_' + t).join(' ')\" <@(kernelet_tiers))"],
-      "cflags_cc!": ["-fno-exceptions", "-fno-rtti", "-std=gnu++17", "-std=gnu++20"],
+      "cflags_cc!": ["-fno-exceptions", "-std=gnu++17", "-std=gnu++20"],
       "cflags_cc": ["<@(kernelet_common_flags)", "<@(kernelet_core_flags)"],
       "xcode_settings": {
         "GCC_ENABLE_CPP_EXCEPTIONS": "YES",

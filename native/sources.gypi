@@ -15,7 +15,7 @@
     "kernelet_core_folders": ["base", "kernels", "graph", "ops", "plan", "train"],
     "kernelet_tier_folder": "kernels/tier",
     "kernelet_common_flags": ["-std=c++17", "-ffp-contract=off", "-fvisibility=hidden", "-fomit-frame-pointer", "-Wall", "-Wextra"],
-    "kernelet_addon_flags": ["-Os"],
+    "kernelet_addon_flags": ["-Os", "-fno-rtti"],
     "kernelet_core_flags": ["-Os", "-fno-rtti"],
     "kernelet_kernel_flags": ["-O2", "-fno-asynchronous-unwind-tables", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics", "-fno-math-errno"],
     "kernelet_msvc_common_flags": ["/std:c++17", "/EHsc", "/fp:precise", "/utf-8", "/W3"],
