@@ -270,7 +270,7 @@ describe('classes of your own', () => {
     const said = shell!
       .trim()
       .split('\n')
-      .map((line) => here(...line.split(' ').slice(1)))
+      .map((line) => here(...line.split(' ').slice(2)))
     for (const { status, stderr } of said) expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
     expect(said[1]!.stdout).toMatch(/^0\.00 % error: 0 of 36 labelled images are misread/)
     expect(said[1]!.stdout).toMatch(/circle +corner +cross/)
@@ -292,7 +292,7 @@ describe('classes of your own', () => {
     const [serve, curl] = service!.trim().split('\n') as [string, string]
     const [, type, path] = curl.match(/-H 'Content-Type: (.*)' http:\/\/127\.0\.0\.1:8080(.*)$/) as string[]
     const cli = join(root, 'bin/kernelet.js')
-    const server = spawn(process.execPath, [cli, ...serve.split(' ').slice(1), '--port', '0'], {
+    const server = spawn(process.execPath, [cli, ...serve.split(' ').slice(2), '--port', '0'], {
       cwd: place,
     })
     try {

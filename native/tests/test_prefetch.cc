@@ -40,9 +40,9 @@ void fuse_prefetch(const KernelTable& t, const Case& c) {
   const auto plan = make_plan(net.graph, t.isa, true, 1, "direct-pixels");
   const auto apart = make_plan(net.graph, t.isa, true, 1, "im2col");
   const std::vector<StepDescription>& steps = plan->steps();
-  const bool large =
-      t.linear.weights_size({1, static_cast<int>(steps[0].output.elements()), c.out, {}, nullptr, nullptr, 1}) >=
-      (32 << 10) / sizeof(float);
+  const bool large = t.linear.weights_size(
+                         {1, static_cast<int>(steps[0].output.elements()), c.out, {}, nullptr, nullptr, 1}) >=
+                     (32 << 10) / sizeof(float);
   const bool along = steps[0].algorithm == "direct-pixels" && large;
   check(steps[1].during == (along ? steps[0].names.front() : std::string()), "during '%s'",
         steps[1].during.c_str());
