@@ -47,6 +47,10 @@ describe('words and typos', () => {
       'bench: unknown command layer; did you mean layers? (see kernelet bench --help)',
     ],
     [['version', 'x'], 'version: unexpected x (see kernelet --help)'],
+    [
+      ['data', '.'],
+      'data: unknown command .; did you mean kernelet data --data .? (see kernelet data --help)',
+    ],
     [[digit], `unknown command ${digit}; did you mean kernelet classify ${digit}? (see kernelet --help)`],
     [
       ['completion', 'fihs'],

@@ -62,7 +62,9 @@ async function run(args: readonly string[], about: string[]): Promise<number> {
   if (command.subcommands && left[0] !== undefined && !left[0].startsWith('-')) {
     const names = Object.keys(command.subcommands)
     if (!names.includes(left[0])) {
-      throw new UsageError(`${name}: unknown command ${left[0]}${didYouMean(left[0], names)}`)
+      const isData = 'data' in command.options && statSync(left[0], { throwIfNoEntry: false }) !== undefined
+      const hint = isData ? `; did you mean kernelet ${name} --data ${left[0]}?` : didYouMean(left[0], names)
+      throw new UsageError(`${name}: unknown command ${left[0]}${hint}`)
     }
     about.push(left[0])
     command = await command.subcommands[left[0]]!()

@@ -103,7 +103,7 @@ class Preparation : public ImagePreparation {
 
 std::shared_ptr<const ImagePreparation> augment_preparation_of(const Napi::Value& options,
                                                                const Shape& shape) {
-  return std::make_shared<Preparation>(augmenter_of(options, shape));
+  return std::shared_ptr<Preparation>(new Preparation(augmenter_of(options, shape)));
 }
 
 Napi::Value augment(const Napi::CallbackInfo& info) {

@@ -167,7 +167,7 @@ Napi::Function PlanObject::define(Napi::Env env) {
 }
 
 PlanObject::PlanObject(const Napi::CallbackInfo& info)
-    : Napi::ObjectWrap<PlanObject>(info), bound_(std::make_shared<BoundPlan>()) {
+    : Napi::ObjectWrap<PlanObject>(info), bound_(new BoundPlan()) {
   translating_errors(info.Env(), [&] {
     Graph graph;
     PlanOptions options;

@@ -3,7 +3,8 @@
 // The prebuilt binaries promise glibc 2.28 and the libstdc++ of GCC 8 (RHEL 8), but the headers of a newer
 // GCC and glibc refer to three symbols that came later. They are defined here instead, and exports.map keeps
 // the definitions inside kernelet.node, so nobody else's are replaced. scripts/check-binary.mjs fails the build
-// when a further one appears: define it here too, or do without it.
+// when a further one appears: define it here too, or do without it, as without std::make_shared, which asks for
+// GLIBCXX_3.4.26 where there is no run-time type information.
 #if defined(__linux__)
 #include <new>
 

@@ -122,7 +122,7 @@ std::shared_ptr<const AlignedFloats> shared(AlignedFloats&& packed) {
   static std::mutex mutex;
   // Never freed: plans of other threads may outlive statics.
   static auto& blocks = *new std::vector<std::weak_ptr<const AlignedFloats>>;
-  auto own = std::make_shared<const AlignedFloats>(std::move(packed));
+  std::shared_ptr<const AlignedFloats> own(new AlignedFloats(std::move(packed)));
   if (own->size() < worth_sharing) return own;
   const std::lock_guard<std::mutex> lock(mutex);
   size_t kept = 0;

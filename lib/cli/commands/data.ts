@@ -23,7 +23,7 @@ class, their shape, and what cannot be used.`,
     json: { type: 'boolean', help: 'print a JSON object' },
   },
   examples: [
-    ['kernelet data --data photos', 'how many pictures of each class photos/0, photos/1 … have'],
+    ['kernelet data --data photos', 'how many pictures of each class photos/circle, photos/cross … have'],
     ['kernelet data --sheet varied.png', 'what training with --augment sees'],
     ['kernelet data mnist', 'download MNIST to data/mnist'],
   ],

@@ -33,7 +33,7 @@ says otherwise.`,
   examples: [
     ['kernelet eval --data mnist', 'the shipped weights on the test set'],
     ['kernelet eval --data mnist --weights lenet5.safetensors --sheet misread.png', 'your own, with a look'],
-    ['kernelet eval --data photos', 'on pictures in photos/0, photos/1 …'],
+    ['kernelet eval --data photos', 'on pictures in photos/circle, photos/cross …'],
   ],
   positionals: false,
   async run(values) {

@@ -66,7 +66,10 @@ test part, the finished model is tried on it once.`,
   },
   examples: [
     ['kernelet train --data mnist --epochs 5 --seed 1', 'LeNet-5 to about 99 % in seconds'],
-    ['kernelet train --data photos --augment -o mine.safetensors', 'on pictures in photos/0, photos/1 …'],
+    [
+      'kernelet train --data photos --augment -o mine.safetensors',
+      'on pictures in photos/circle, photos/cross …',
+    ],
     [
       'kernelet train --data pets --fit crop --colour rgb -o pets.safetensors',
       'on colour pictures in pets/cat, pets/dog …; kernelet classify --weights pets.safetensors reads others',
