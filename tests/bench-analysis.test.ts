@@ -1,6 +1,6 @@
 /** What `kernelet profile` says of a step, and the rows of its picture. */
 import { describe, expect, test } from 'vitest'
-import { adviceOf, limitsOf } from '../lib/bench/analysis.ts'
+import { adviceOf, adviceOnNear, limitsOf } from '../lib/bench/analysis.ts'
 import { flameBody, pathOf } from '../lib/bench/report/flame.ts'
 import type { Roof } from '../lib/bench/roof.ts'
 import type { StepDescription } from '../lib/index.ts'
@@ -94,6 +94,15 @@ describe('advice', () => {
     expect(adviceOf({ ...conv, fastest: conv.ns / 2 }, 8, 1)).toMatch(/^numerics 'fastest' takes .*; at 90 %/)
     expect(adviceOf({ ...conv, fastest: conv.ns }, 8, 1)).toMatch(/^at 90 %/)
   })
+})
+
+test('steps near their bounds are one sentence, with their times added up', () => {
+  const conv = step('ic64ih8iw8oc64oh8ow8kh3kw3ph1pw1')
+  const all = [judged(conv, 0.84), judged(conv, 0.94)]
+  expect(adviceOnNear(all)).toMatch(/^at 84 to 94 % of what the machine allows: .*\.$/)
+  const halved = all.map((one) => ({ ...one, fastest: one.ns / 2 }))
+  expect(adviceOnNear(halved)).toMatch(/^numerics 'fastest' takes .* instead of .*; at 84 to 94 %/)
+  expect(adviceOnNear([halved[0]!, all[1]!])).toMatch(/^at 84 to 94 %/)
 })
 
 describe('flame graph', () => {

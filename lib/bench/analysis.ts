@@ -55,19 +55,43 @@ export interface Judged {
 const GOOD = 0.8
 const SHORT_NS = 3000
 
+/** Whether a step is as good as can be: its multiply-adds take most of its time. */
+export function isNearItsBound({ step, limit, ns }: Judged): boolean {
+  return step.macs > 0 && limit.kind !== 'weights' && limit.ns / ns >= GOOD
+}
+
+/** Whether Winograd's fewer multiplications pay. */
+export function isFasterByWinograd({ ns, fastest }: Judged): boolean {
+  return fastest !== undefined && fastest < 0.95 * ns
+}
+
+/** One sentence on several steps near their bounds, of all of which it is true, or of none, that Winograd pays. */
+export function adviceOnNear(steps: readonly Judged[]): string {
+  const shares = steps.map(({ limit, ns }) => Math.round((100 * limit.ns) / ns))
+  const [least, most] = [Math.min(...shares), Math.max(...shares)]
+  const range = least === most ? `${least}` : `${least} to ${most}`
+  const near = `at ${range} % of what the machine allows: fewer multiply-adds would help, nothing else`
+  if (!steps.every(isFasterByWinograd)) return `${near}.`
+  const before = steps.reduce((sum, { ns }) => sum + ns, 0)
+  const after = steps.reduce((sum, { fastest }) => sum + fastest!, 0)
+  return `numerics 'fastest' takes ${formatTime(after)} instead of ${formatTime(before)}, by Winograd: other roundings; ${near}.`
+}
+
 /**
  * A sentence on what holds the step up and what would help.
  *
  * @param lanes floats of a register
  * @param batch images a call
  */
-export function adviceOf({ step, limit, ns, fastest }: Judged, lanes: number, batch: number): string {
+export function adviceOf(judged: Judged, lanes: number, batch: number): string {
+  if (isNearItsBound(judged)) return adviceOnNear([judged])
+  const { step, limit, ns, fastest } = judged
   const problem = convolutionOf(step)
   const reached = limit.ns / ns
   const percent = (share: number): string => `${(100 * share).toFixed(0)} %`
   const parts = [
-    fastest !== undefined && fastest < 0.95 * ns
-      ? `numerics 'fastest' takes ${formatTime(fastest)}, by Winograd: other roundings`
+    isFasterByWinograd(judged)
+      ? `numerics 'fastest' takes ${formatTime(fastest!)}, by Winograd: other roundings`
       : '',
     ...(step.macs === 0
       ? [withoutMultiplyAdds(step)]
@@ -76,13 +100,9 @@ export function adviceOf({ step, limit, ns, fastest }: Judged, lanes: number, ba
             `its weights, ${megabytes(limit.costs.weights)}, come from ${limit.name.slice(9, -1)} at ${percent(reached)} of ` +
               `its bandwidth: ${batch === 1 ? 'several images a call read them once' : 'int8 weights are a quarter'}`,
           ]
-        : reached >= GOOD
-          ? [
-              `at ${percent(reached)} of what the machine allows: fewer multiply-adds would help, nothing else`,
-            ]
-          : problem === undefined
-            ? [`at ${percent(reached)} of its bound`]
-            : shapeOf(problem, step, lanes, ns)),
+        : problem === undefined
+          ? [`at ${percent(reached)} of its bound`]
+          : shapeOf(problem, step, lanes, ns)),
   ].filter((part) => part !== '')
   return parts.length > 0 ? `${parts.join('; ')}.` : `at ${percent(reached)} of its bound.`
 }

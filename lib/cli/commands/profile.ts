@@ -2,7 +2,15 @@
 import { basename } from 'node:path'
 import type { StepDescription } from '../../backend/backend.ts'
 import { native } from '../../backend/node-addon.ts'
-import { adviceOf, type Limit, limitsOf } from '../../bench/analysis.ts'
+import {
+  adviceOf,
+  adviceOnNear,
+  isFasterByWinograd,
+  isNearItsBound,
+  type Judged,
+  type Limit,
+  limitsOf,
+} from '../../bench/analysis.ts'
 import type { Benchmark, Facts, Source } from '../../bench/benchmark.ts'
 import { uniform } from '../../bench/inputs.ts'
 import { type Compiled, compiled, imageShapeOf } from '../../bench/networks/compiled.ts'
@@ -82,7 +90,7 @@ would help. FILE may also be a list of layers (.txt) or a name of kernelet bench
       const limit = subject.limits[i]!
       const judged = { step, limit, ns: one.p50, fastest: winograd?.get(step.names[0]!) }
       const advice = adviceOf(judged, lanesOf(isa!), batch)
-      return { ...one, labels: { ...one.labels, advice }, step, limit, advice }
+      return { ...one, labels: { ...one.labels, advice }, judged, advice }
     })
     return session.report([report(session, subject, steps, call, others, top)], (findings) =>
       draw(subject.name, findings, steps),
@@ -117,8 +125,7 @@ function subjectOf(session: Session, given: Omit<Subject, 'peak' | 'steps' | 'li
 
 /** A step that was measured. */
 interface Step extends Benchmark {
-  step: StepDescription
-  limit: Limit
+  judged: Judged
   advice: string
 }
 
@@ -236,13 +243,24 @@ function report(
   }
 }
 
-/** What would help, once for all steps of which it is true. */
+/** Names of steps that one sentence is about, at most. */
+const NAMED = 4
+
+/** What would help, once for all steps of which it is true: those near their bounds are of one kind. */
 function sentences(steps: readonly Step[], total: number): string[] {
   const groups = new Map<string, Step[]>()
-  for (const step of steps) groups.set(step.advice, [...(groups.get(step.advice) ?? []), step])
-  return [...groups].map(([advice, all]) => {
+  for (const step of steps) {
+    const { judged, advice } = step
+    const kind = isNearItsBound(judged) ? `near, ${isFasterByWinograd(judged)}` : advice
+    groups.set(kind, [...(groups.get(kind) ?? []), step])
+  }
+  return [...groups.values()].map((all) => {
     const share = all.reduce((sum, { p50 }) => sum + p50, 0) / total
-    return `- ${all.map(({ labels }) => shortened(labels.step!)).join(', ')} (${formatPercent(share)}): ${advice}`
+    const names = all.slice(0, NAMED).map(({ labels }) => shortened(labels.step!))
+    const more = all.length > NAMED ? ` and ${all.length - NAMED} more` : ''
+    const [{ judged, advice }] = all as [Step]
+    const sentence = isNearItsBound(judged) ? adviceOnNear(all.map((one) => one.judged)) : advice
+    return `- ${names.join(', ')}${more} (${formatPercent(share)}): ${sentence}`
   })
 }
 
@@ -289,7 +307,7 @@ function draw(name: string, findings: Findings, steps: readonly Step[]): string 
   const total = steps.reduce((sum, { p50 }) => sum + p50, 0)
   const flame = flameBody(
     name,
-    steps.map(({ labels, p50, step, limit }) => ({
+    steps.map(({ labels, p50, judged: { step, limit } }) => ({
       path: pathOf(labels.step!.split(' + ')[0]!),
       ns: p50,
       kind: step.macs === 0 ? 'other' : limit.kind === 'compute' ? 'accent' : 'warm',
