@@ -162,6 +162,7 @@ size_t LinearStep::piece(size_t begin) const {
 void LinearStep::pack_piece(size_t begin, size_t end, const float* from, float* weights) const {
   LinearArgs part = args;
   part.out = int_of(end - begin);
+  part.parts = 1;  // the panels are cut already
   algorithm->pack(part, from, weights + begin * static_cast<size_t>(args.in));
 }
 

@@ -40,8 +40,9 @@ class WeightsInFile {
   std::FILE* file_;
 };
 
-std::vector<float> run(const Graph& graph, const KernelTable& t, const char* algorithm, int images) {
-  const auto plan = make_plan(graph, t.isa, true, 1, algorithm);
+std::vector<float> run(const Graph& graph, const KernelTable& t, const char* algorithm, int images,
+                       int threads = 1) {
+  const auto plan = make_plan(graph, t.isa, true, threads, algorithm);
   Random random(3);
   const std::vector<float> input = random_floats(random, static_cast<size_t>(plan->input_length() * images));
   std::vector<float> output(static_cast<size_t>(plan->output_length() * images));
@@ -61,19 +62,24 @@ std::string code_of(const Graph& graph, const PlanOptions& options) {
 }  // namespace
 
 PER_TIER(files) {
-  for (const int outputs : {1, 5, 63, 64, 129, 300}) {
+  for (const int outputs : {1, 5, 63, 64, 129, 300, 1000}) {
     for (const int rows : {1, 3}) {
       const std::string problem = "oc" + std::to_string(outputs) + "mb" + std::to_string(rows);
       if (!begin(problem)) continue;
       Random random(static_cast<uint64_t>(outputs + rows));
-      Net net(random, shape_of({rows, 37}));
+      // the last one's panels have weights enough that several threads would cut them once more
+      Net net(random, shape_of({rows, outputs == 1000 ? 2100 : 37}));
       net.linear(net.unary(Op::relu, net.linear(0, outputs)), 7, false);
       for (const int images : {1, 19}) {
         const std::vector<float> want = run(net.graph, t, "auto", images);
         Graph stored = net.graph;
         WeightsInFile file(stored);
-        const std::vector<float> got = run(stored, t, "auto", images);
-        check(std::memcmp(got.data(), want.data(), want.size() * sizeof(float)) == 0, "other bits");
+        // several threads have panels of their own
+        for (const int threads : {1, 2, 3}) {
+          const std::vector<float> got = run(stored, t, "auto", images, threads);
+          check(std::memcmp(got.data(), want.data(), want.size() * sizeof(float)) == 0,
+                "other bits on %d threads", threads);
+        }
       }
     }
   }

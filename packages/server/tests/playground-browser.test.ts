@@ -131,6 +131,7 @@ describe.skipIf(executablePath === undefined)('in a browser', () => {
       await page.locator('.verdict', { hasText: /^8 / }).waitFor()
       await page.getByRole('button', { name: 'Clear' }).click()
       await page.getByText('Nothing to see yet').waitFor()
+      await expectSound(page)
       await page.getByRole('button', { name: 'Undo' }).click()
       await page.locator('.verdict', { hasText: /^8 / }).waitFor()
       await page
