@@ -52,9 +52,6 @@ void refuse(const Graph& graph, const Choice& choice) {
                         " cannot be computed as it says, with these options on this machine"});
 }
 
-// Threads that share one image.
-constexpr int most_parts = 16;
-
 class PlanBuilder {
  public:
   static std::unique_ptr<Plan> build(const Graph& graph, const PlanOptions& options) {
@@ -65,7 +62,7 @@ class PlanBuilder {
     std::unique_ptr<Plan> plan(new Plan);
     const KernelTable& kernels = *(plan->kernels_ = choose_isa(options.isa).table);
     plan->threads_ = options.threads;
-    plan->parts_ = std::min(most_parts, options.threads > 0 ? options.threads : usable_cpus());
+    plan->parts_ = parts_of_image(options);
     plan->input_length_ = graph.nodes[0].shape.elements();
     plan->output_shape_ = graph.nodes[static_cast<size_t>(graph.output)].shape;
 

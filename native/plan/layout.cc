@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/thread_pool.h"
 #include "costs.h"
 #include "ops/conv.h"
 
@@ -17,6 +18,8 @@ constexpr int64_t least_searched = 20000;
 // A block of images pays off while what is live between its steps stays in a core's second-level cache.
 constexpr size_t batched_limit = (size_t{1} << 20) / sizeof(float);
 
+constexpr int most_parts = 16;
+
 // The two largest neighbours, a value and the next, as a bound that needs no places of values.
 bool fits_cache(const Graph& graph, const KernelTable& kernels) {
   int64_t largest = 0;
@@ -25,6 +28,10 @@ bool fits_cache(const Graph& graph, const KernelTable& kernels) {
 }
 
 }  // namespace
+
+int parts_of_image(const PlanOptions& options) {
+  return std::min(most_parts, options.threads > 0 ? options.threads : usable_cpus());
+}
 
 int batched_from(const Graph& graph, const KernelTable& kernels, const PlanOptions& options) {
   if (options.algorithm == "lanes") return 1;
@@ -61,7 +68,9 @@ namespace {
 // Convolutions change their way, one by one, where the network as a whole takes less by the cost model, reorders and all.
 class LayoutSearch {
  public:
-  LayoutSearch(const Graph& graph, const KernelTable& kernels, int64_t depth_first, NodeFlags& blocked)
+  // parts: threads that share an image
+  LayoutSearch(const Graph& graph, const KernelTable& kernels, int64_t depth_first, int parts,
+               NodeFlags& blocked)
       : graph_(graph), k_(kernels), blocked_(blocked), facts_(graph.nodes.size()) {
     const std::vector<int> storage = storage_of(graph);
     const NodeFlags live = live_nodes(graph);
@@ -78,8 +87,9 @@ class LayoutSearch {
         const ConvArgs a = conv_args_of(graph, alone[0], kernels);
         facts.joins = direct_in_blocks(a, k_).fits(a);
         facts.planes = cost_over_planes(a, k_);
-        facts.from_planes = cost_in_blocks(a, k_, false);
-        facts.from_blocks = cost_in_blocks(a, k_, true);
+        // threads share blocks alone
+        facts.from_planes = cost_in_blocks(a, k_, false) / parts;
+        facts.from_blocks = cost_in_blocks(a, k_, true) / parts;
         if (a.groups > 1 && a.groups == a.ic) expand(node.inputs[0], depth_first);
       } else if (definition_of(node.op).blocked != nullptr && node.shape.rank > 1 && node.shape.rank < 4) {
         facts.joins = definition_of(node.op).blocked({&graph, &alone, &kernels, Layout::blocked});
@@ -223,8 +233,10 @@ NodeFlags blocked_convolutions(const Graph& graph, const KernelTable& kernels, c
   const bool linear = std::any_of(graph.nodes.begin(), graph.nodes.end(), is_linear);
   if (chosen_here && work < (linear ? least_work : least_searched))
     std::fill(blocked.begin(), blocked.end(), not_in_blocks);
-  else if (chosen_here && kernels.lanes > 1)
-    LayoutSearch(graph, kernels, static_cast<int64_t>(options.depth_first.from), blocked).run();
+  else if (chosen_here && kernels.lanes > 1) {
+    const int parts = std::min(parts_of_image(options), threads_for(options.threads, work));
+    LayoutSearch(graph, kernels, static_cast<int64_t>(options.depth_first.from), parts, blocked).run();
+  }
   for (const Choice& choice : options.choices.nodes) {
     if (choice.way == Choice::any || graph.nodes[static_cast<size_t>(choice.node)].op != Op::conv2d) continue;
     const ConvArgs a = conv_args_of(graph, choice.node, kernels);

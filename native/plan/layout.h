@@ -7,6 +7,9 @@
 
 namespace kernelet {
 
+// Threads that share one image.
+int parts_of_image(const PlanOptions& options);
+
 // Fewest images worth running as a block; 0: there is no batched program.
 int batched_from(const Graph& graph, const KernelTable& kernels, const PlanOptions& options);
 
