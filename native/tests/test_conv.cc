@@ -190,6 +190,29 @@ PER_TIER(conv_windows) {
   }
 }
 
+// Windows 3 wide and one register of channels: rows of every number of pixels of a tile, of one tile and of several, with
+// no column of padding on a side, one, and more than a tile has zeros for.
+PER_TIER(conv_rows_of_three) {
+  int turn = 0;
+  constexpr int sides[][2] = {{0, 0}, {1, 1}, {1, 0}, {0, 1}, {2, 1}, {1, 2}};
+  for (int width : {4, 5, 6, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 29, 31, 41}) {
+    for (const auto& side : sides) {
+      Problem p;
+      p.oc = (turn % 3) * t.lanes + 1 + turn % t.lanes;
+      p.ic = turn % 5 == 0 ? 2 * t.lanes : 1 + turn % (t.lanes + 2);
+      p.window = Window(3, 1, 1);
+      p.window.kernel[0] = 1 + turn % 3;
+      p.window.padding[1] = side[0];
+      p.window.padding[3] = side[1];
+      p.ih = 3 + turn % 2;
+      p.iw = width + 2 - side[0] - side[1];
+      p.bias = turn % 4 != 0;
+      ++turn;
+      test(t, p);
+    }
+  }
+}
+
 // Groups of whole blocks of channels.
 PER_TIER(conv_groups_of_blocks) {
   int turn = 0;

@@ -15,6 +15,10 @@
 //   avx512    16   14   2
 //   neon       4   12   2
 //
+// With one register of channels (an odd number of blocks leaves it) a pixel would be read for each muladd: where windows
+// are 3 wide, tiles keep P + 2 pixels in registers for three taps side by side (rows_of_three), and have zeros at hand for
+// a column of padding on each side.
+//
 // An output is accumulated in the order (ic, kh, kw). Rows of taps that lie in the padding are left out. Columns are
 // left out too, pixel by pixel, where rows are short; else tiles read a copy of the input (`stage`) with zeros for them,
 // in which the pixels of a stride stand side by side. A 1x1 window is read where it lies, all pixels as one row.
@@ -28,7 +32,7 @@
 // second-level cache once for all tiles of a strip), in them tiles.
 #pragma once
 
-#include "blocked_stage.h"
+#include "blocked_tile.h"
 
 namespace kernelet {
 namespace KERNELET_ISA {
@@ -88,202 +92,6 @@ KERNELET_INLINE size_t sums_floats(const ConvArgs& s) {
 
 size_t scratch_size(const ConvArgs& s) {
   return staged_floats(s) + (s.parts > 1 ? s.parts : 1) * (sums_floats(group_of(s)) + gated_floats(s));
-}
-
-struct Tile {
-  const float* src;     // channel 0 of the run, row of the first tap
-  ptrdiff_t plane;      // to the next block, or channel
-  const int32_t* taps;  // of each its offset and its column
-  int tap_count, channels;
-  int x, pixels;         // column of the first pixel's first tap; pixels of the tile
-  const float* weights;  // of the first tap that counts
-  ptrdiff_t skip;        // weights of those that do not
-  bool first, last;
-  float* dst;
-  ptrdiff_t block;  // of dst, to the next N
-  const ConvArgs* args;
-  int channel;               // first output
-  const float* residual;     // null, or what is added here
-  ptrdiff_t residual_block;  // to its next N: of planes before a pool
-  reg floor, ceiling;        // of the epilogue, where that is simple or a clip; else without effect
-  // Weights that come after these, fetched into the second-level cache meanwhile: bytes from one tap to the next.
-  const char* ahead;
-  ptrdiff_t ahead_step;
-};
-
-KERNELET_INLINE bool in_registers(const Unary& f) { return is_simple(f) || f.f == Activation::clip; }
-KERNELET_INLINE void set_bounds(Tile& t, const Unary& f) {
-  t.floor = f.f == Activation::clip ? F32::splat(f.a) : floor_of(f);
-  t.ceiling = F32::splat(f.f == Activation::clip ? f.b : __builtin_inff());
-}
-
-// Does nothing stand between bias and activation? Then the end of a tile is done in registers, but for an activation that
-// costs more than a minimum and a maximum.
-KERNELET_INLINE bool ends_in_registers(const Tile& t) {
-  return t.args->scale == nullptr && t.residual == nullptr;
-}
-
-template <int P, int N>
-KERNELET_INLINE void finish(const Tile& t, reg (&c)[P][N]) {
-  KERNELET_UNROLL
-  for (int n = 0; n < N; ++n) {
-    const reg bias = F32::load(t.args->bias + t.channel + n * lanes);
-    KERNELET_UNROLL
-    for (int p = 0; p < P; ++p) c[p][n] = F32::min(t.ceiling, F32::max(t.floor, F32::add(c[p][n], bias)));
-  }
-}
-
-// The same and all else from sums in memory: bias, scale and shift, the other value.
-KERNELET_INLINE void finish_each(const Tile& t, int pixels, int blocks) {
-  const ConvArgs& s = *t.args;
-  for (int n = 0; n < blocks; ++n) {
-    float* const dst = t.dst + n * t.block;
-    const int channel = t.channel + n * lanes;
-    const reg bias = F32::load(s.bias + channel);
-    for (int i = 0; i < pixels * lanes; i += lanes) {
-      reg y = F32::add(F32::load(dst + i), bias);
-      if (s.scale != nullptr) y = F32::muladd(y, F32::load(s.scale + channel), F32::load(s.shift + channel));
-      if (t.residual != nullptr) y = F32::add(y, F32::load(t.residual + n * t.residual_block + i));
-      F32::store(dst + i, F32::min(t.ceiling, F32::max(t.floor, y)));
-    }
-  }
-}
-
-// What is left to do for sums in memory: all of it, or the activation alone.
-KERNELET_NOINLINE void finish_in_memory(const Tile& t, int pixels, int blocks, bool all) {
-  const Unary& after = t.args->epilogue.after;
-  if (all) finish_each(t, pixels, blocks);
-  for (int n = 0; n < blocks && !in_registers(after); ++n)
-    activate_in_place(after, static_cast<size_t>(pixels) * lanes, t.dst + n * t.block);
-}
-
-// Sums go on, or are the last and get what follows them.
-template <int P, int N>
-KERNELET_INLINE void store_tile(const Tile& t, reg (&c)[P][N]) {
-  const bool in_memory = !ends_in_registers(t);
-  if (t.last && !in_memory) finish<P, N>(t, c);
-  KERNELET_UNROLL
-  for (int p = 0; p < P; ++p) {
-    KERNELET_UNROLL
-    for (int n = 0; n < N; ++n) F32::store(t.dst + n * t.block + p * lanes, c[p][n]);
-  }
-  if (t.last && (in_memory || !in_registers(t.args->epilogue.after))) finish_in_memory(t, P, N, in_memory);
-}
-
-// What a tile begins with. (Loaded as sums are that go on, for less code.)
-alignas(64) const float no_sums[most_pixels * lanes] = {};
-
-// X: floats from one pixel to its neighbour. Edge: columns of taps may lie in the padding.
-template <int P, int N, int X, bool Edge>
-struct TileKernel {
-  static void run(const Tile& t);
-};
-
-template <int P, int N, int X, bool Edge>
-KERNELET_NOINLINE void TileKernel<P, N, X, Edge>::run(const Tile& t) {
-  const int iw = t.args->iw;
-  reg c[P][N];
-  const float* const from = t.first ? no_sums : t.dst;
-  const ptrdiff_t next = t.first ? 0 : t.block;
-  KERNELET_UNROLL
-  for (int p = 0; p < P; ++p) {
-    KERNELET_UNROLL
-    for (int n = 0; n < N; ++n) c[p][n] = F32::load(from + n * next + p * lanes);
-  }
-  if (t.tap_count > 0) {
-    const float* block = t.src;
-    const float* w = t.weights;
-    const char* ahead = t.ahead;
-    const ptrdiff_t ahead_step = t.ahead_step;
-    int left = t.channels;
-    do {
-      int count = left < X ? left : X;
-      left -= count;
-      const float* channel = block;
-      do {
-        const int32_t* tap = t.taps;
-        const int32_t* const end = tap + 2 * t.tap_count;
-        do {
-          const float* const x = channel + *tap;
-          reg wn[N];
-          KERNELET_UNROLL
-          for (int n = 0; n < N; ++n) wn[n] = F32::load(w + n * lanes);
-          KERNELET_UNROLL
-          for (int p = 0; p < P; ++p) {
-            if (Edge && static_cast<unsigned>(t.x + tap[1] + p) >= static_cast<unsigned>(iw)) continue;
-            const reg v = F32::splat(x[p * X]);
-            KERNELET_UNROLL
-            for (int n = 0; n < N; ++n) c[p][n] = F32::muladd(v, wn[n], c[p][n]);
-          }
-          w += N * lanes;
-          F32::prefetch_far(ahead);
-          ahead += ahead_step;
-          tap += 2;
-        } while (tap != end);
-        w += t.skip;
-        ++channel;
-      } while (--count > 0);
-      block += t.plane;
-    } while (left > 0);
-  }
-  store_tile<P, N>(t, c);
-}
-
-using TileFunction = void (*)(const Tile&);
-
-// Where tiles are large, rows of 3, 5 and 6 pixels are smaller ones: no longer row has such a rest.
-constexpr bool in_pieces(int pixels) { return most_pixels > 8 && pixels < 7 && (pixels & (pixels - 1)) != 0; }
-
-// Tiles that read planes, as first layers do, come in few sizes; small pictures, such as those of sound, have rows of 5.
-enum Sizes { every_number, few, few_and_five };
-constexpr Sizes sizes_of(int x) {
-  return one_size ? few : x > 1 ? every_number : most_pixels > 8 ? few_and_five : few;
-}
-// The next smaller tile there is.
-constexpr int smaller(int pixels, Sizes sizes) {
-  if (one_size) return 1;
-  if (sizes == every_number && !in_pieces(pixels - 1)) return pixels - 1;
-  if (sizes == few_and_five && pixels > 5 && pixels <= 8) return 5;
-  return pixels > 8 ? 8 : pixels > 4 ? 4 : pixels > 2 ? 2 : 1;
-}
-// Compared, not looked up: a table would be relocated at load time.
-template <int N, int X, bool Edge, Sizes Some, int P>
-TileFunction tile_from(int pixels) {
-  if constexpr (P > 1) {
-    constexpr int next = smaller(P, Some);
-    if (pixels < P) return tile_from<N, X, Edge, Some, next>(pixels);
-  }
-  return TileKernel<P, N, X, Edge>::run;
-}
-
-// A short row: the largest tile of few sizes, then the next.
-template <int N, int X, bool Edge>
-KERNELET_NOINLINE void piece_by_piece(const Tile& whole) {
-  Tile t = whole;
-  for (int left = whole.pixels; left > 0;) {
-    int size = most_pixels;
-    while (size > left) size = smaller(size, few);
-    tile_from<N, X, Edge, few, most_pixels>(size)(t);
-    t.src += size * X;
-    t.x += size;
-    t.dst += size * lanes;
-    if (t.residual != nullptr) t.residual += size * lanes;
-    left -= size;
-  }
-}
-
-template <int X, bool Edge>
-KERNELET_COLD KERNELET_NOINLINE TileFunction tile_of(int pixels, int blocks) {
-  constexpr Sizes some = sizes_of(X);
-  if constexpr (most_pixels > 8 && some == every_number) {
-    if (in_pieces(pixels)) return blocks == 1 ? piece_by_piece<1, X, Edge> : piece_by_piece<2, X, Edge>;
-  }
-  if constexpr (Edge) {  // one block of channels is what an odd number of them leaves
-    if (blocks == 1) return piece_by_piece<1, X, Edge>;
-  } else {
-    if (blocks == 1) return tile_from<1, X, Edge, some, most_pixels>(pixels);
-  }
-  return tile_from<2, X, Edge, some, most_pixels>(pixels);
 }
 
 // Pixels of a row in tiles, as even as can be; in few sizes whole tiles first, then smaller and smaller ones.
@@ -385,9 +193,14 @@ KERNELET_NOINLINE void convolve(const ConvArgs& s, const Stage& g, const float* 
       // (planes are never read at an edge)
       constexpr bool edges = X == lanes;
       const int most = cut.base + (some == every_number ? 1 : 0);
-      const TileFunction longer = tile_of<X, false>(most, n), usual = tile_of<X, false>(cut.base, n);
-      const TileFunction longer_edge = edges ? tile_of<X, edges>(most, n) : longer;
-      const TileFunction usual_edge = edges ? tile_of<X, edges>(cut.base, n) : usual;
+      TileFunction longer = tile_of<X, false>(most, n), usual = tile_of<X, false>(cut.base, n);
+      TileFunction longer_edge = edges ? tile_of<X, edges>(most, n) : longer;
+      TileFunction usual_edge = edges ? tile_of<X, edges>(cut.base, n) : usual;
+      if constexpr (!one_size) {
+        const bool three = n == 1 && g.rows_of_three && cut.base >= least_row;
+        if (three) longer = longer_edge = rows_of_three_from<X>(most);
+        if (three && some == every_number) usual = usual_edge = rows_of_three_from<X>(cut.base);
+      }
       for (int from = 0; from < s.ic; from += run) {
         t.channels = s.ic - from < run ? s.ic - from : run;
         t.first = from == 0;
@@ -421,7 +234,9 @@ KERNELET_NOINLINE void convolve(const ConvArgs& s, const Stage& g, const float* 
             t.x = x - s.pl;
             t.pixels = cut.pixels(tile);
             const int right = t.x + t.pixels - 1 + (s.kw - 1) * s.dw;
-            const bool edge = !g.copied && (t.x < 0 || right >= s.iw) && !flat;
+            t.lacks_left = !g.copied && t.x < 0;
+            t.lacks_right = !g.copied && right >= s.iw;
+            const bool edge = (t.lacks_left || t.lacks_right) && !flat;
             if (tile < cut.longer) (edge ? longer_edge : longer)(t);
             else if (some == every_number) (edge ? usual_edge : usual)(t);
             else (edge ? tile_of<X, edges>(t.pixels, n) : tile_of<X, false>(t.pixels, n))(t);

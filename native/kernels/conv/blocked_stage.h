@@ -21,6 +21,7 @@ constexpr int short_row = 16;
 // How the input lies for the tiles.
 struct Stage {
   bool copied;
+  bool rows_of_three;    // may be read by tiles of that name (blocked_tile.h)
   int pixel;             // floats from one pixel to its neighbour
   int rows, columns;     // of a plane, and of one phase of the stride
   int phases;            // columns 0, sw, 2 sw … are a phase, 1, sw + 1 … the next
@@ -34,7 +35,12 @@ KERNELET_INLINE Stage stage_of(const ConvArgs& s) {
   g.pixel = s.src_blocked ? lanes : 1;
   const int reach = (s.ow - 1) * s.sw + (s.kw - 1) * s.dw + 1;
   const bool padded = s.pl > 0 || reach > s.iw;
-  g.copied = s.sw > 1 || (padded && !(s.src_blocked && s.ow <= short_row));
+  const bool three = s.kw == 3 && s.sw == 1 && s.dw == 1 && !one_size;
+  const bool zeros =
+      three && s.src_blocked && s.pl <= 1 && reach - s.pl <= s.iw + 1;  // tiles have them at hand
+  const bool short_rows = s.src_blocked && s.ow <= short_row;
+  g.copied = s.sw > 1 || (padded && !short_rows && !(zeros && s.oc / s.groups <= lanes));
+  g.rows_of_three = zeros || (three && g.copied);
   g.rows = s.ih;
   g.columns = s.iw;
   g.phases = 1;
@@ -99,6 +105,8 @@ void stage(const ConvArgs& s, const Stage& g, const float* src, int begin, int e
 
 constexpr int most_blocks = 2;
 constexpr int most_pixels = one_size ? 4 : F32::registers == 16 ? 6 : lanes == 16 ? 14 : 12;
+// Tiles of fewer pixels are none of rows that are not short.
+constexpr int least_row = most_pixels > 8 ? 8 : 4;
 static_assert(most_pixels * most_blocks + most_blocks + 1 <= F32::registers || one_size,
               "the tile does not fit the registers");
 
