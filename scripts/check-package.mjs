@@ -174,7 +174,8 @@ step('npm pack and npm publish refuse a package without binaries', () => {
     platforms.filter((platform) => platform !== own),
   )
 })
-for (const script of ['preinstall', 'install', 'postinstall'])
+// nor "prepare", which npm warns of where the tarball is installed
+for (const script of ['preinstall', 'install', 'postinstall', 'prepare'])
   if (manifest.scripts[script]) die(`check-package: a consumer's machine runs nothing: no ${script} script`)
 
 /** The condition "require" is for what cannot load modules so, as Jest before Node 24.9, and reads no types: it may be CommonJS. */
