@@ -146,29 +146,54 @@ async function compile(list) {
   await Promise.all(Array.from({ length: Math.min(availableParallelism(), 8) }, worker))
 }
 
-/** Apple's libc++ as a linker sees it: whatever the objects want of the C++ library, by the name of its file. */
-function appleLibraries(objects, apple) {
-  const nm = capture('nm', ['-u', ...objects])
-  // `nm` of Debian's binutils knows Mach-O
-  const symbols = new Set(nm.stdout.match(/\b___?(?:Z[NKSTVdlnaw]\w+|cxa_\w+|gxx_personality_v0)\b/g))
-  const list = [...symbols].filter((name) => !name.includes('kernelet')).sort()
-  const text = `--- !tapi-tbd
+/**
+ * Apple's libc++ as a linker sees it: what the objects want of a C++ library, by the name of its file. Node brings no
+ * other, and what is missing elsewhere fails the link.
+ */
+function appleLibrary(objects, apple) {
+  const wants = run(
+    which('llvm-nm'),
+    ['--undefined-only', '--no-sort', '--format=just-symbols', ...objects],
+    {
+      quiet: true,
+    },
+  )
+  const symbols = new Set(
+    wants.match(/^__(Z|_cxa_|_gxx_)\w+$/gm)?.filter((name) => !name.includes('kernelet')),
+  )
+  return `--- !tapi-tbd
 tbd-version: 4
 targets: [ ${apple}-macos ]
 install-name: '/usr/lib/libc++.1.dylib'
 exports:
   - targets: [ ${apple}-macos ]
-    symbols: [ ${list.join(', ')} ]
+    symbols: [ ${[...symbols].sort().join(', ')} ]
 ...
 `
-  return { text, count: list.length }
+}
+
+function linkApple(made, files, { apple }, objects) {
+  const library = join(objects, 'libc++.tbd')
+  writeFileSync(library, appleLibrary(files, apple))
+  const definitions = readFileSync(join(root, 'node_modules/node-api-headers/def/node_api.def'), 'utf8')
+  const ofNode = definitions.match(/^\s*\w+$/gm).map((name) => name.trim())
+  run(which(lld), [
+    ...['-arch', apple, '-platform_version', 'macos', macos, macos, '-dylib', '-dead_strip'],
+    ...['-exported_symbols_list', join(root, 'native/compat/exports.txt')],
+    ...ofNode.flatMap((name) => ['-U', `_${name}`]),
+    ...['-o', made, ...files, library, join(folder, 'zig/lib/libc/darwin/libSystem.11.tbd')],
+  ])
+  run(which('llvm-strip'), ['-x', made])
 }
 
 for (const name of wanted) {
   const target = targets[name]
   const lacking =
     (!zig && `${compiler.name} could not be had from the npm registry`) ||
-    (target.apple && !lld && 'ld64.lld is not installed (Debian: lld)')
+    (target.apple && !lld && 'ld64.lld is not installed (Debian: lld)') ||
+    (target.apple &&
+      !(which('llvm-nm') && which('llvm-strip')) &&
+      'llvm-strip is not installed (Debian: llvm)')
   if (lacking) {
     console.log(`skip  ${name}: ${lacking}`)
     continue
@@ -182,16 +207,8 @@ for (const name of wanted) {
   const files = list.map(({ object }) => object)
   try {
     await compile(list)
-    if (target.apple) {
-      const libraries = join(objects, 'libc++.tbd')
-      writeFileSync(libraries, appleLibraries(files, target.apple).text)
-      run(which(lld), [
-        ...['-arch', target.apple, '-platform_version', 'macos', macos, macos, '-dylib', '-dead_strip'],
-        ...['-exported_symbols_list', join(root, 'native/compat/exports.txt')],
-        ...['-undefined', 'dynamic_lookup', '-x', '-o', made, ...files, libraries],
-        join(folder, 'zig/lib/libc/darwin/libSystem.11.tbd'),
-      ])
-    } else {
+    if (target.apple) linkApple(made, files, target, objects)
+    else {
       const node = join(objects, 'node.lib')
       const names = join(root, 'node_modules/node-api-headers/def/node_api.def')
       await start(['dlltool', '-m', 'arm64', '-d', names, '-l', node, '-D', 'node.exe'])
