@@ -2,10 +2,11 @@
  * The package as others use it: packed, installed, and then
  *
  *   - run by Node 20 to 26, Bun and Deno, from yarn's Plug'n'Play, as a single executable, and by Bun for musl (arm64 under qemu) with musl's own loader and no compiler; refused by Node 18 in a sentence
+ *   - run with Node's permissions, which are named where they are missing
  *   - run by Node for arm64 under qemu; by Node for Windows under wine, where `npm run test:windows` built the addon
  *   - bundled by esbuild, rollup, webpack, vite and ncc: the bundle runs where kernelet is installed, and says to mark it
  *     external where it is not
- *   - traced by @vercel/nft: the files that it names are enough
+ *   - traced by @vercel/nft: the files that it names are enough, out of a zip
  *   - used in tests of Jest (modules and CommonJS) and vitest (every pool), and in TypeScript that is CommonJS
  *
  * Each reads a digit from a picture and runs an ONNX model, and prints the same bits. tests/consumers/package.json has
@@ -122,6 +123,26 @@ step('Node 18 is refused in a sentence', () => {
   if (status === 0 || !/^Error: kernelet needs Node\.js 20\.19, 22\.12 or newer; this is v18/m.test(stderr))
     throw new Error(stderr)
 })
+for (const [version, program, flag] of [
+  [20, node, '--experimental-permission'],
+  [24, bin('node24', 'bin/node'), '--permission'],
+]) {
+  step(`Node ${version}, permissions: with those that it needs, and what is said without`, () => {
+    const folders = [home, picture, model].map(
+      (path) => `--allow-fs-read=${path === home ? `${home}/*` : path}`,
+    )
+    const start = (flags) => capture(program, [flag, ...flags, 'main.mjs'], { cwd: home })
+    for (const flags of [['--allow-addons', '--allow-worker'], ['--allow-addons']]) {
+      const { stdout, stderr } = start([...flags, ...folders])
+      if (!stdout.includes(right.trim())) throw new Error(`${flags.join(' ')}: ${stdout}${stderr}`)
+      if (!flags.includes('--allow-worker') && !stderr.includes('Run node with --allow-worker'))
+        throw new Error(`without permission for threads: ${stderr}`)
+    }
+    const without = start(folders)
+    if (without.status === 0 || !without.stderr.includes('run node with --allow-addons'))
+      throw new Error(`without permission for addons: ${without.stderr}`)
+  })
+}
 step('Node, frozen intrinsics', () => same(node, ['--frozen-intrinsics', 'main.mjs']))
 step('Bun', () => same(bin('@oven/bun-linux-x64', 'bin/bun'), ['main.mjs']))
 step('Deno', () =>
@@ -443,7 +464,7 @@ for (const [i, [name, bundle]] of Object.entries(bundlers).entries()) {
 step('esbuild --external:kernelet, as that error says', () =>
   same(node, [esbuild(join(home, 'external.mjs'), '--format=esm', '--external:kernelet')]),
 )
-step('@vercel/nft: what it traces is enough, as in a Lambda', () => {
+step('@vercel/nft: what it traces is enough, as in the zip of a Lambda', () => {
   const list = JSON.parse(
     output(node, [
       '--input-type=module',
@@ -456,8 +477,18 @@ step('@vercel/nft: what it traces is enough, as in a Lambda', () => {
   )
   const folder = mkdtempSync(join(tmpdir(), 'kernelet-traced-'))
   try {
-    for (const file of list) cpSync(join(home, file), join(folder, file), { recursive: true })
-    same(node, ['main.mjs'], { cwd: folder })
+    const task = join(folder, 'task')
+    for (const file of list)
+      cpSync(join(home, file), join(task, file), { recursive: true, dereference: true })
+    const python = which('python3')
+    if (python) {
+      // a zip forgets links and who may run what
+      output(python, ['-m', 'zipfile', '-c', join(folder, 'task.zip'), '.'], { cwd: task })
+      rmSync(task, { recursive: true })
+      output(python, ['-m', 'zipfile', '-e', join(folder, 'task.zip'), task])
+    }
+    // nothing of the environment, no home
+    same(node, ['main.mjs'], { cwd: task, env: {} })
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }

@@ -47,7 +47,7 @@ function fetchZig() {
   const npm = which('npm')
   const what = `${compiler.name}@${compiler.version}`
   const packed = npm && capture(npm, ['pack', '--json', what], { cwd: folder })
-  if (!packed || packed.status !== 0) return undefined
+  if (packed?.status !== 0) return undefined
   const file = join(folder, JSON.parse(packed.stdout)[0].filename)
   const hash = `sha512-${createHash('sha512').update(readFileSync(file)).digest('base64')}`
   if (hash !== compiler.integrity) die(`cross-build: ${what} is not the file it was: ${hash}`)
