@@ -40,6 +40,7 @@
         "GCC_ENABLE_CPP_EXCEPTIONS": "YES",
         "GCC_ENABLE_CPP_RTTI": "YES",
         "DEAD_CODE_STRIPPING": "YES",
+        "OTHER_LDFLAGS": ["-Wl,-exported_symbols_list,<(module_root_dir)/native/compat/exports.txt"],
         "OTHER_CPLUSPLUSFLAGS": ["<@(kernelet_common_flags)", "<@(kernelet_addon_flags)"]
       },
       "msvs_settings": {

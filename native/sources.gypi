@@ -20,7 +20,7 @@
     "kernelet_kernel_flags": ["-O2", "-fno-asynchronous-unwind-tables", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics", "-fno-math-errno"],
     "kernelet_msvc_common_flags": ["/std:c++17", "/EHsc", "/fp:precise", "/utf-8", "/W3"],
     "kernelet_msvc_addon_flags": ["/O1"],
-    "kernelet_msvc_core_flags": ["/O2"],
+    "kernelet_msvc_core_flags": ["/O1"],
     "kernelet_msvc_kernel_flags": ["/O2", "/GR-"],
     "kernelet_tiers_x64": ["scalar", "sse", "avx2", "avx512"],
     "kernelet_tiers_arm64": ["scalar", "neon"],

@@ -1,9 +1,11 @@
 /**
- * Gates on the binaries (Linux):
+ * Gates on the binaries:
  *
- * of each prebuilds/linux-…/kernelet.node   no symbol newer than glibc 2.28 and GCC 8's libstdc++ (RHEL 8), no
- *                                           exports but Node-API's two, no executable stack, no larger than `largest`
- * of the kernels' object files              no weak symbol in Debug or Release, and no global one outside
+ * of each in prebuilds/ and build-cross/    no exports but Node-API's two, no larger than `largest`
+ * of those for Linux                        no symbol newer than glibc 2.28 and GCC 8's libstdc++ (RHEL 8), no
+ *                                           executable stack
+ * of those for macOS and Windows            no libraries but the system's; macOS 11, signed
+ * of the kernels' object files (on Linux)   no weak symbol in Debug or Release, and no global one outside
  *                                           kernelet::<isa>. Else the linker may keep one tier's copy of a
  *                                           shared inline function for all, and an older CPU meets AVX-512.
  *
@@ -11,19 +13,28 @@
  */
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { inspect } from './binary-format.mjs'
 import { capture, die, dropForeignBuild, jobs, requireToolchain, root, run, which } from './util.mjs'
 
 const limits = { GLIBC: '2.28', GLIBCXX: '3.4.25', CXXABI: '1.3.11', GCC: '7.0.0' }
-/** What glibc and musl both have beside them; no C library is named, see prebuilds.mjs. */
-const libraries = /^(libgcc_s\.so\.1|libstdc\+\+\.so\.6)$/
+/** What every system has beside Node. On Linux what glibc and musl both have; no C library is named, see prebuilds.mjs. */
+const libraries = {
+  linux: /^(libgcc_s\.so\.1|libstdc\+\+\.so\.6)$/,
+  darwin: /^\/usr\/lib\/lib(System\.B|c\+\+\.1)\.dylib$/,
+  win32: /^(kernel32|ntdll|msvcrt|api-ms-win-crt-[\w-]+)\.dll$|^node\.exe$/i,
+}
 // arm64 grows in steps of 64 kB: the part that is read-only after relocation ends on a page, and pages may be so large
 const largest = { x64: 900_000, arm64: 650_000 }
 const exported = ['napi_register_module_v1', 'node_api_module_get_api_version_v1']
 
-if (process.platform !== 'linux') die('check-binary: Linux binaries only', 0)
-for (const tool of ['readelf', 'nm'])
-  if (!which(tool)) die(`check-binary: ${tool} is not installed (binutils)`)
-requireToolchain()
+const oldestMacos = '11.0'
+const linux = process.platform === 'linux'
+
+if (linux) {
+  for (const tool of ['readelf', 'nm'])
+    if (!which(tool)) die(`check-binary: ${tool} is not installed (binutils)`)
+  requireToolchain()
+}
 
 let wrong = 0
 function fail(message) {
@@ -39,7 +50,7 @@ const lines = (command, args) => {
 }
 
 function checkAddon(file) {
-  const { size } = statSync(file)
+  checkSize(file)
   const highest = {}
   const symbols = lines('readelf', ['-W', '--dyn-syms', file])
   for (const line of symbols) {
@@ -56,15 +67,33 @@ function checkAddon(file) {
     if (!symbols.some((line) => line.includes(` ${symbol}`))) fail(`no ${symbol}`)
   for (const line of lines('readelf', ['-W', '-d', file])) {
     const library = /\(NEEDED\).*\[(.*)\]/.exec(line)?.[1]
-    if (library && !libraries.test(library)) fail(`needs ${library}`)
+    if (library && !libraries.linux.test(library)) fail(`needs ${library}`)
     if (/\((RPATH|RUNPATH|TEXTREL)\)/.test(line)) fail(line.trim())
   }
   const stack = lines('readelf', ['-W', '-l', file]).find((line) => line.includes('GNU_STACK'))
   if (!stack || / RWE /.test(stack)) fail('the stack is executable')
+  const versions = Object.entries(highest).map(([family, version]) => `${family}_${version}`)
+  console.log(`  ${versions.sort().join(' ')}`)
+}
+
+function checkSize(file) {
+  const { size } = statSync(file)
+  console.log(`${file.slice(root.length + 1)}  ${size} bytes`)
   const limit = file.includes('arm64') ? largest.arm64 : largest.x64
   if (size > limit) fail(`${size} bytes, over ${limit}`)
-  const versions = Object.entries(highest).map(([family, version]) => `${family}_${version}`)
-  console.log(`${file.slice(root.length + 1)}  ${size} bytes, ${versions.sort().join(' ')}`)
+}
+
+/** One for macOS or Windows, by what stands in its tables. */
+function checkForeign(file, folder) {
+  checkSize(file)
+  const { system, arch, exports, libraries: needed, oldest, signed } = inspect(file)
+  if (`${system}-${arch}` !== folder) fail(`is for ${system}-${arch}`)
+  for (const symbol of exports) if (!exported.includes(symbol)) fail(`exports ${symbol}`)
+  for (const symbol of exported) if (!exports.includes(symbol)) fail(`no ${symbol}`)
+  for (const library of needed) if (!libraries[system].test(library)) fail(`needs ${library}`)
+  if (system === 'darwin' && oldest !== oldestMacos) fail(`is for macOS ${oldest}, not ${oldestMacos}`)
+  if (system === 'darwin' && arch === 'arm64' && !signed) fail('has no signature')
+  console.log(`  ${[oldest && `macOS ${oldest}`, ...needed].filter(Boolean).join(' ')}`)
 }
 
 function checkKernels(folder, options) {
@@ -97,18 +126,23 @@ function checkKernels(folder, options) {
 }
 
 const kernelsOnly = process.argv.includes('--kernels')
-const prebuilds = join(root, 'prebuilds')
-const addons =
-  existsSync(prebuilds) && !kernelsOnly
-    ? readdirSync(prebuilds)
-        .filter((folder) => folder.startsWith('linux-'))
-        .map((folder) => join(prebuilds, folder, 'kernelet.node'))
-    : []
-if (addons.length === 0 && !kernelsOnly)
-  die('check-binary: no Linux binary in prebuilds/: run `npm run prebuilds` first')
-for (const file of addons) checkAddon(file)
+const addons = ['prebuilds', 'build-cross'].flatMap((place) =>
+  existsSync(join(root, place))
+    ? readdirSync(join(root, place))
+        .map((folder) => ({ folder, file: join(root, place, folder, 'kernelet.node') }))
+        .filter(({ file }) => existsSync(file))
+    : [],
+)
+if (!kernelsOnly) {
+  if (!addons.some(({ folder }) => folder.startsWith(process.platform)))
+    die('check-binary: prebuilds/ has no binary of this system: run `npm run prebuilds` first')
+  for (const { folder, file } of addons) {
+    if (!folder.startsWith('linux-')) checkForeign(file, folder)
+    else if (linux) checkAddon(file)
+  }
+}
 
-for (const type of ['Debug', 'Release']) {
+for (const type of linux ? ['Debug', 'Release'] : []) {
   const options = [`-DCMAKE_BUILD_TYPE=${type}`]
   checkKernels(`build-gate/${type}`, options)
   if (which('clang++')) checkKernels(`build-gate/${type}-clang`, [...options, '-DCMAKE_CXX_COMPILER=clang++'])

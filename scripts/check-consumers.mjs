@@ -1,11 +1,12 @@
 /**
  * The package as others use it: packed, installed, and then
  *
- *   - run by Node 20 to 26, Bun and Deno, from yarn's Plug'n'Play, as a single executable, and by Bun for musl with musl's own loader; refused by Node 18 in a sentence
+ *   - run by Node 20 to 26, Bun and Deno, from yarn's Plug'n'Play, as a single executable, and by Bun for musl (arm64 under qemu) with musl's own loader and no compiler; refused by Node 18 in a sentence
+ *   - run with Node's permissions, which are named where they are missing
  *   - run by Node for arm64 under qemu; by Node for Windows under wine, where `npm run test:windows` built the addon
  *   - bundled by esbuild, rollup, webpack, vite and ncc: the bundle runs where kernelet is installed, and says to mark it
  *     external where it is not
- *   - traced by @vercel/nft: the files that it names are enough
+ *   - traced by @vercel/nft: the files that it names are enough, out of a zip
  *   - used in tests of Jest (modules and CommonJS) and vitest (every pool), and in TypeScript that is CommonJS
  *
  * Each reads a digit from a picture and runs an ONNX model, and prints the same bits. tests/consumers/package.json has
@@ -16,7 +17,9 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
+  realpathSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -120,6 +123,26 @@ step('Node 18 is refused in a sentence', () => {
   if (status === 0 || !/^Error: kernelet needs Node\.js 20\.19, 22\.12 or newer; this is v18/m.test(stderr))
     throw new Error(stderr)
 })
+for (const [version, program, flag] of [
+  [20, node, '--experimental-permission'],
+  [24, bin('node24', 'bin/node'), '--permission'],
+]) {
+  step(`Node ${version}, permissions: with those that it needs, and what is said without`, () => {
+    const folders = [home, picture, model].map(
+      (path) => `--allow-fs-read=${path === home ? `${home}/*` : path}`,
+    )
+    const start = (flags) => capture(program, [flag, ...flags, 'main.mjs'], { cwd: home })
+    for (const flags of [['--allow-addons', '--allow-worker'], ['--allow-addons']]) {
+      const { stdout, stderr } = start([...flags, ...folders])
+      if (!stdout.includes(right.trim())) throw new Error(`${flags.join(' ')}: ${stdout}${stderr}`)
+      if (!flags.includes('--allow-worker') && !stderr.includes('Run node with --allow-worker'))
+        throw new Error(`without permission for threads: ${stderr}`)
+    }
+    const without = start(folders)
+    if (without.status === 0 || !without.stderr.includes('run node with --allow-addons'))
+      throw new Error(`without permission for addons: ${without.stderr}`)
+  })
+}
 step('Node, frozen intrinsics', () => same(node, ['--frozen-intrinsics', 'main.mjs']))
 step('Bun', () => same(bin('@oven/bun-linux-x64', 'bin/bun'), ['main.mjs']))
 step('Deno', () =>
@@ -127,21 +150,97 @@ step('Deno', () =>
     env: { DENO_NO_UPDATE_CHECK: '1' },
   }),
 )
-const musl = '/lib/ld-musl-x86_64.so.1'
-if (existsSync(musl)) step('Bun for musl, by musl’s loader', () => same(...muslBun(['main.mjs'])))
-else console.log('skip  Bun for musl: musl is not installed (Debian: musl)')
 
 /**
- * Bun for musl asks for a libstdc++, which Debian has for glibc only: that one, with the few functions of glibc that it
+ * A system with musl, with Bun built for it and no compiler: a folder that the programs see as the root where this runs
+ * as root. Bun asks for a libstdc++, which Debian has for glibc only: that one, with the few functions of glibc that it
  * misses. kernelet's binary and Bun use musl's own C library.
  */
-function muslBun(args) {
-  const folder = join(home, 'musl')
-  if (!existsSync(folder)) {
-    mkdirSync(folder)
-    const missing = write(
-      'musl/missing.c',
-      `
+const muslSystems = [
+  {
+    arch: 'x64',
+    bun: 'x64',
+    loader: 'ld-musl-x86_64.so.1',
+    library: 'libc.musl-x86_64.so.1',
+    stub: 'ld-linux-x86-64.so.2',
+    cc: 'cc',
+    more: 'unsigned __cpu_model[4]; int __cpu_indicator_init(void) { return 0; }',
+    emulator: [],
+  },
+  {
+    arch: 'arm64',
+    bun: 'aarch64',
+    loader: 'ld-musl-aarch64.so.1',
+    library: 'libc.musl-aarch64.so.1',
+    stub: 'ld-linux-aarch64.so.1',
+    cc: 'aarch64-linux-gnu-gcc',
+    more: 'extern unsigned long getauxval(unsigned long); unsigned long __getauxval(unsigned long type) { return getauxval(type); }',
+    emulator: ['qemu-aarch64-static'],
+  },
+]
+for (const system of muslSystems) {
+  const name = `Bun for musl on ${system.arch}, by musl’s loader, in a root without compiler`
+  const lacking = muslLacks(system)
+  if (lacking) console.log(`skip  ${name}: ${lacking}`)
+  else {
+    step(name, () => {
+      const start = muslRoot(system)
+      same(...start('main.mjs'))
+      same(...start('main.cjs'))
+    })
+  }
+}
+
+function muslLacks({ arch, cc, emulator }) {
+  if (!existsSync(join(root, `prebuilds/linux-${arch}/kernelet.node`)))
+    return `prebuilds/ has no binary for linux-${arch}`
+  for (const program of [cc, ...emulator])
+    if (!which(program))
+      return `${program} is not installed (Debian: ${cc === 'cc' ? 'gcc' : 'g++-aarch64-linux-gnu, qemu-user-static'})`
+  if (!which('dpkg') || !which('apt-get')) return 'musl’s loader comes from Debian’s packages'
+  return undefined
+}
+
+/** Debian's package for another architecture, unpacked into a folder; this machine's list of packages stays as it is. */
+function debian(name, arch, folder) {
+  const lists = join(folder, 'lists')
+  mkdirSync(join(lists, 'partial'), { recursive: true })
+  mkdirSync(join(folder, 'cache/archives/partial'), { recursive: true })
+  const options = [
+    `APT::Architecture=${arch}`,
+    `APT::Architectures=${arch}`,
+    `Dir::State::lists=${lists}`,
+    `Dir::Cache=${join(folder, 'cache')}`,
+  ].flatMap((option) => ['-o', option])
+  output('apt-get', ['-qq', ...options, 'update'], { cwd: folder })
+  output('apt-get', ['-qq', ...options, 'download', name], { cwd: folder })
+  const file = readdirSync(folder).find((one) => one.endsWith('.deb'))
+  output('dpkg', ['-x', file, '.'], { cwd: folder })
+  rmSync(lists, { recursive: true })
+}
+
+/** Makes the root and gives what starts a program of it. */
+function muslRoot({ arch, bun, loader, library, stub, cc, more, emulator }) {
+  const folder = join(home, `musl-${arch}`)
+  const lib = join(folder, 'lib')
+  const packages = join(home, `musl-${arch}-packages`)
+  for (const path of ['lib', 'bin', 'app', 'tmp', 'dev', 'proc'])
+    mkdirSync(join(folder, path), { recursive: true })
+  mkdirSync(packages)
+  const here = join('/lib', loader)
+  if (existsSync(here)) cpSync(realpathSync(here), join(lib, loader))
+  else {
+    debian('musl', { x64: 'amd64', arm64: 'arm64' }[arch], packages)
+    const own = join(packages, 'lib', loader)
+    const [place] = readdirSync(join(packages, 'lib')).filter((one) => one.endsWith('-linux-musl'))
+    cpSync(place ? join(packages, 'lib', place, 'libc.so') : own, join(lib, loader))
+  }
+  symlinkSync(loader, join(lib, library))
+  for (const name of ['libstdc++.so.6', 'libgcc_s.so.1'])
+    cpSync(realpathSync(output(cc, [`-print-file-name=${name}`]).trim()), join(lib, name))
+  const missing = write(
+    `musl-${arch}-packages/missing.c`,
+    `
 typedef unsigned long size_t; struct tm;
 extern size_t strftime_l(char*, size_t, const char*, const struct tm*, void*);
 size_t __strftime_l(char* to, size_t size, const char* format, const struct tm* time, void* locale) { return strftime_l(to, size, format, time, locale); }
@@ -149,26 +248,37 @@ char __libc_single_threaded = 0;
 unsigned arc4random(void) { return 4; }
 int _dl_find_object(void* address, void* result) { return -1; }
 int __cxa_thread_atexit_impl(void (*function)(void*), void* object, void* module) { return 0; }
-unsigned __cpu_model[4];
-int __cpu_indicator_init(void) { return 0; }
+${more}
 `,
-    )
-    run('cc', ['-shared', '-fPIC', '-nostdlib', '-o', join(folder, 'ld-linux-x86-64.so.2'), missing])
-    // npm installs it on systems with musl only
-    const [{ filename }] = JSON.parse(
-      run(npm, ['pack', '--json', `@oven/bun-linux-x64-musl@${bunVersion}`], { cwd: folder, quiet: true }),
-    )
-    run('tar', ['xzf', filename, '--strip-components=2', 'package/bin/bun'], { cwd: folder })
-    for (const [name, from] of [
-      ['libstdc++.so.6', output('cc', ['-print-file-name=libstdc++.so.6']).trim()],
-      ['libgcc_s.so.1', output('cc', ['-print-file-name=libgcc_s.so.1']).trim()],
-      ['libc.musl-x86_64.so.1', musl],
-    ]) {
-      symlinkSync(from, join(folder, name))
-    }
+  )
+  output(cc, ['-shared', '-fPIC', '-nostdlib', '-o', join(lib, stub), missing])
+  // npm installs it on systems with musl only
+  const [{ filename }] = JSON.parse(
+    run(npm, ['pack', '--json', `@oven/bun-linux-${bun}-musl@${bunVersion}`], { cwd: packages, quiet: true }),
+  )
+  run('tar', ['xzf', join(packages, filename), '--strip-components=2', 'package/bin/bun'], {
+    cwd: join(folder, 'bin'),
+  })
+  for (const name of ['kernelet', 'node-gyp-build'])
+    cpSync(join(modules, name), join(folder, 'app/node_modules', name), { recursive: true })
+  for (const name of ['main.mjs', 'main.cjs', 'package.json'])
+    cpSync(join(home, name), join(folder, 'app', name))
+  const asRoot = process.getuid() === 0
+  const inside = asRoot ? '' : folder
+  if (asRoot) {
+    for (const file of [picture, model]) cpSync(file, join(folder, file))
+    for (const program of emulator) cpSync(realpathSync(which(program)), join(folder, 'bin', program))
   }
-  const bun = join(folder, 'bun')
-  return [musl, ['--library-path', folder, '--preload', join(folder, 'ld-linux-x86-64.so.2'), bun, ...args]]
+  return (file) => {
+    const command = [
+      ...(asRoot ? ['chroot', folder] : []),
+      ...emulator.map((program) => (asRoot ? `/bin/${program}` : program)),
+      `${inside}/lib/${loader}`,
+      ...['--library-path', `${inside}/lib`, '--preload', `${inside}/lib/${stub}`],
+      ...[`${inside}/bin/bun`, `${inside}/app/${file}`],
+    ]
+    return [command[0], command.slice(1)]
+  }
 }
 
 /** A Node of another system, which npm installs only there. */
@@ -354,7 +464,7 @@ for (const [i, [name, bundle]] of Object.entries(bundlers).entries()) {
 step('esbuild --external:kernelet, as that error says', () =>
   same(node, [esbuild(join(home, 'external.mjs'), '--format=esm', '--external:kernelet')]),
 )
-step('@vercel/nft: what it traces is enough, as in a Lambda', () => {
+step('@vercel/nft: what it traces is enough, as in the zip of a Lambda', () => {
   const list = JSON.parse(
     output(node, [
       '--input-type=module',
@@ -367,8 +477,18 @@ step('@vercel/nft: what it traces is enough, as in a Lambda', () => {
   )
   const folder = mkdtempSync(join(tmpdir(), 'kernelet-traced-'))
   try {
-    for (const file of list) cpSync(join(home, file), join(folder, file), { recursive: true })
-    same(node, ['main.mjs'], { cwd: folder })
+    const task = join(folder, 'task')
+    for (const file of list)
+      cpSync(join(home, file), join(task, file), { recursive: true, dereference: true })
+    const python = which('python3')
+    if (python) {
+      // a zip forgets links and who may run what
+      output(python, ['-m', 'zipfile', '-c', join(folder, 'task.zip'), '.'], { cwd: task })
+      rmSync(task, { recursive: true })
+      output(python, ['-m', 'zipfile', '-e', join(folder, 'task.zip'), task])
+    }
+    // nothing of the environment, no home
+    same(node, ['main.mjs'], { cwd: task, env: {} })
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }

@@ -1,9 +1,11 @@
 /**
  * Packs the package and uses it as a stranger would:
  *
- *   - the tarball: only what is meant to be in it, at most 2 MB, publint and attw find nothing
- *   - installed from it into an empty folder, with an empty cache, without install scripts and without a
- *     compiler on PATH: the CLI reads a digit, `import` and `require` work, TypeScript checks it strictly
+ *   - the tarball: only what is meant to be in it; what it weighs, and would with the binaries of all platforms; publint
+ *     and attw find nothing
+ *   - npm pack without this machine's binary, npm publish without all: refused
+ *   - installed from it into an empty folder, with an empty cache and without a compiler on PATH: npm says nothing but
+ *     what it added; the CLI reads a digit, `import` and `require` work, TypeScript checks it strictly
  *   - with --source also compiled there by `npm run build:source`
  *
  * It takes the npm registry, for the one dependency, and the binaries of `npm run prebuilds`.
@@ -21,12 +23,21 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
+import { gzipSync } from 'node:zlib'
 import { publint } from 'publint'
 import { formatMessage } from 'publint/utils'
 import { capture, die, manifest, root, run, which } from './util.mjs'
 
-const largest = 2_000_000
-const largestUnpacked = 5_200_000
+/** With the binaries for Linux, and with all. */
+const limits = {
+  some: { packed: 2_000_000, unpacked: 5_200_000 },
+  all: { packed: 5_000_000, unpacked: 12_000_000 },
+}
+/** Of a binary: where one is not here, it is taken to be as large as it may be (check-binary.mjs). */
+const largest = { x64: 900_000, arm64: 650_000 }
+const platforms = ['linux', 'darwin', 'win32'].flatMap((system) =>
+  Object.keys(largest).map((arch) => `${system}-${arch}`),
+)
 const allowed = [
   /^man\/kernelet\.1$/,
   /^package\.json$/,
@@ -37,7 +48,7 @@ const allowed = [
   /^prebuilds\/(linux|darwin|win32)-(x64|arm64)\/kernelet\.node$/,
   /^models\/[\w.-]+\.(safetensors|md)$/,
   /^bench\/(models\/[\w.-]+\.txt|peers\/(version|adapters\/[\w-]+)\.js)$/,
-  /^native\/(?!tests\/|bench\/).*\.(cc|h|inc|gypi|map)$/,
+  /^native\/(?!tests\/|bench\/).*\.(cc|h|inc|gypi|map|txt)$/,
   /^native\/README\.md$/,
   /^scripts\/build-source\.mjs$/,
 ]
@@ -60,6 +71,7 @@ const required = [
   'native/sources.gypi',
   'native/kernelet.gypi',
   'native/compat/exports.map',
+  'native/compat/exports.txt',
   'scripts/build-source.mjs',
 ]
 const npm = process.env.npm_execpath?.endsWith('.js')
@@ -104,11 +116,66 @@ step('tarball', () => {
   const binaries = files
     .filter((file) => file.startsWith('prebuilds/'))
     .map((file) => basename(dirname(file)))
-  if (packed.size > largest) die(`check-package: ${packed.size} bytes, over ${largest}`)
-  if (packed.unpackedSize > largestUnpacked) die(`check-package: ${packed.unpackedSize} bytes unpacked`)
+  const limit = binaries.length > 2 ? limits.all : limits.some
+  if (packed.size > limit.packed) die(`check-package: ${packed.size} bytes, over ${limit.packed}`)
+  if (packed.unpackedSize > limit.unpacked) die(`check-package: ${packed.unpackedSize} bytes unpacked`)
+  weigh()
   return `${files.length} files, ${packed.size} bytes, ${packed.unpackedSize} unpacked, binaries for ${binaries.join(', ')}`
 })
-for (const script of ['preinstall', 'install', 'postinstall'])
+
+/**
+ * What a platform's binary takes of the tarball and of a disk, and what the package takes with all of them: a table. Of
+ * binaries that are not in prebuilds/ those that were built here for a look are weighed, else the most there may be.
+ */
+function weigh() {
+  const packedSize = (bytes) => gzipSync(bytes, { level: 9 }).length
+  const measured = (file) => {
+    const bytes = readFileSync(file)
+    return { packed: packedSize(bytes), unpacked: bytes.length }
+  }
+  const own = measured(join(root, `prebuilds/${process.platform}-${process.arch}/kernelet.node`))
+  const rest = { packed: packed.size, unpacked: packed.unpackedSize }
+  const rows = platforms.map((platform) => {
+    const places = [`prebuilds/${platform}`, `build-cross/${platform}`]
+    const place = places.find((folder) => existsSync(join(root, folder, 'kernelet.node')))
+    const unpacked = largest[platform.split('-')[1]]
+    const size = place
+      ? measured(join(root, place, 'kernelet.node'))
+      : { packed: Math.round((unpacked * own.packed) / own.unpacked), unpacked }
+    if (place?.startsWith('prebuilds/')) for (const key of ['packed', 'unpacked']) rest[key] -= size[key]
+    return { platform, ...size, from: place ?? 'at most' }
+  })
+  const total = { platform: 'all', packed: rest.packed, unpacked: rest.unpacked, from: '' }
+  for (const row of rows) for (const key of ['packed', 'unpacked']) total[key] += row[key]
+  for (const row of [{ platform: 'code, weights', ...rest, from: '' }, ...rows, total])
+    console.log(
+      `    ${row.platform.padEnd(14)}${String(row.packed).padStart(9)} packed${String(row.unpacked).padStart(10)} unpacked  ${row.from}`,
+    )
+  for (const key of ['packed', 'unpacked'])
+    if (total[key] > limits.all[key])
+      die(`check-package: ${total[key]} bytes ${key} with all binaries, over ${limits.all[key]}`)
+}
+
+step('npm pack and npm publish refuse a package without binaries', () => {
+  const bareCopy = join(scratch, 'no-binaries')
+  cpSync(join(root, 'package.json'), join(bareCopy, 'package.json'))
+  cpSync(join(root, 'scripts'), join(bareCopy, 'scripts'), { recursive: true })
+  const refuses = (command, targets) => {
+    const { status, stderr } = capture(npm[0], [...npm.slice(1), command, '--dry-run'], { cwd: bareCopy })
+    if (status === 0 || !stderr.includes(`no binary for ${targets.join(', ')}: `))
+      die(`check-package: npm ${command} without binaries: exit code ${status}\n${stderr}`)
+  }
+  const own = `${process.platform}-${process.arch}`
+  refuses('pack', [own])
+  mkdirSync(join(bareCopy, 'prebuilds', own), { recursive: true })
+  cpSync(join(root, 'prebuilds', own, 'kernelet.node'), join(bareCopy, 'prebuilds', own, 'kernelet.node'))
+  refuses(
+    'publish',
+    platforms.filter((platform) => platform !== own),
+  )
+})
+// nor "prepare", which npm warns of where the tarball is installed
+for (const script of ['preinstall', 'install', 'postinstall', 'prepare'])
   if (manifest.scripts[script]) die(`check-package: a consumer's machine runs nothing: no ${script} script`)
 
 /** The condition "require" is for what cannot load modules so, as Jest before Node 24.9, and reads no types: it may be CommonJS. */
@@ -156,17 +223,18 @@ for (const [name, value] of Object.entries(process.env))
   if (/^(https?_proxy|no_proxy|node_extra_ca_certs|npm_config_registry|ssl_cert_file)$/i.test(name))
     bare[name] = value
 
-step('install --ignore-scripts', () => {
+step('install', () => {
   writeFileSync(join(home, 'package.json'), '{ "name": "consumer", "private": true, "type": "module" }\n')
   const npmCli = npm[1] ?? join(dirname(node), '../lib/node_modules/npm/bin/npm-cli.js')
-  const install = [
-    existsSync(npmCli) ? npmCli : npm[0],
-    'install',
-    '--ignore-scripts',
-    '--no-audit',
-    '--no-fund',
-  ]
-  expect(node, [...install, '--cache', join(scratch, 'cache'), tarball], { cwd: home, env: bare })
+  const install = [existsSync(npmCli) ? npmCli : npm[0], 'install', '--no-audit', '--no-fund', tarball]
+  const { status, stdout, stderr } = capture(node, [...install, '--cache', join(scratch, 'cache')], {
+    cwd: home,
+    env: bare,
+  })
+  // all that npm says is what it added
+  const said = `${stdout}${stderr}`.replace(/^npm notice.*$/gm, '').trim()
+  if (status !== 0 || !/^(added|up to date)[^\n]*$/.test(said))
+    die(`check-package: npm install: exit code ${status}\n${said}`)
   const installed = readdirSync(join(home, 'node_modules')).filter((name) => !name.startsWith('.'))
   return installed.join(', ')
 })

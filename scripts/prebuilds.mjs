@@ -1,6 +1,6 @@
 /**
  * Makes prebuilds/<platform>-<arch>/kernelet.node with prebuildify: for this machine, and on linux-x64 also for
- * linux-arm64 where aarch64-linux-gnu-g++ is installed. Works in build-prebuilds/, because node-gyp would
+ * linux-arm64 where aarch64-linux-gnu-g++ is installed; or for the ARCHs that are named. Works in build-prebuilds/, because node-gyp would
  * empty build/, where the development build lies.
  *
  * A binary for Linux serves glibc and musl. It asks for libstdc++ and libgcc_s, which every Node brings; the C library
@@ -9,7 +9,7 @@
  */
 import { cpSync, existsSync, mkdirSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
-import { capture, die, manifest, requireToolchain, root, run, which } from './util.mjs'
+import { capture, die, jobs, manifest, requireToolchain, root, run, which } from './util.mjs'
 
 requireToolchain()
 const patchelf = which('patchelf')
@@ -22,7 +22,8 @@ cpSync(join(root, 'native'), join(stage, 'native'), { recursive: true })
 const { name, version } = manifest
 writeFileSync(join(stage, 'package.json'), JSON.stringify({ name, version, private: true }))
 
-const env = { PATH: `${join(root, 'node_modules/.bin')}${delimiter}${process.env.PATH}` }
+// node-gyp compiles file after file unless JOBS says otherwise
+const env = { JOBS: jobs, PATH: `${join(root, 'node_modules/.bin')}${delimiter}${process.env.PATH}` }
 // Node's own headers, where they came with node: then node-gyp downloads nothing
 const prefix = dirname(dirname(realpathSync(process.execPath)))
 if (!process.env.npm_config_nodedir && existsSync(join(prefix, 'include/node/node_api.h')))
@@ -45,7 +46,9 @@ if (process.platform === 'linux' && process.arch === 'x64') {
   else console.log(`no linux-arm64 binary: ${cross}-g++ is not installed (Debian: g++-aarch64-linux-gnu)`)
 }
 
+const wanted = process.argv.slice(2)
 for (const target of targets) {
+  if (wanted.length > 0 && !wanted.includes(target.arch)) continue
   const folder = `prebuilds/${process.platform}-${target.arch}`
   run(
     process.execPath,

@@ -25,12 +25,16 @@ test('the machine is described', () => {
   expect(native()).toBe(native())
 })
 
-test('a missing binary: the platform, the places, the command', () => {
+test('a missing binary: the platform, the C library, the places, the command', () => {
   const target = `${process.platform}-${process.arch}`
+  const library = process.platform === 'linux' ? /, (glibc \d+\.\d+|musl)$/ : /^[^,]*$/
   const error = catchError(() => loadAddon(join(folder, 'checkout')))
   expect(error).toBeInstanceOf(KerneletError)
   expect(error.code).toBe('ERR_NATIVE_LOAD')
-  expect(error.message).toContain(`for ${target} (Node ${process.versions.node})`)
+  const [, system] = /loaded for (.*) \(Node/.exec(error.message) ?? []
+  expect(system).toMatch(library)
+  expect(error.message).toContain(`for ${system} (Node ${process.versions.node})`)
+  expect(system?.startsWith(target)).toBe(true)
   expect(error.message).toContain(join(folder, 'checkout', 'build/Release'))
   expect(error.message).toContain(join(folder, 'checkout', `prebuilds/${target}`))
   expect(error.message).toContain('`npm run build`')

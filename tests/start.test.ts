@@ -98,6 +98,27 @@ test('a Node that is too old, and the permissions that are missing, are named', 
   )
 })
 
+test('without the permission for threads pictures are read on the caller’s; without that for a file it is named', () => {
+  const permission = process.version.startsWith('v20.') ? '--experimental-permission' : '--permission'
+  const flags = [permission, '--allow-addons', `--allow-fs-read=${join(root, '/*')}`]
+  const program = `
+    const { DigitClassifier } = await import(${JSON.stringify(built)})
+    const warnings = []
+    process.on('warning', ({ code, message }) => { if (code === 'KERNELET_NO_THREADS') warnings.push(message) })
+    const one = DigitClassifier.load()
+    const found = await Promise.all([1, 2, 3].map(() => one.classifyFile(${JSON.stringify(picture)})))
+    const error = await one.classifyFile('/nowhere/digit.png').catch(({ code, message }) => [code, message])
+    print([found.map(({ digit }) => digit), warnings, error])`
+  const digit = Number(picture.split('/').at(-1)?.[0])
+  const [digits, warnings, error] = run(program, 'module', flags) as [number[], string[], string[]]
+  expect(digits).toEqual([digit, digit, digit])
+  expect(warnings).toEqual([expect.stringMatching(/[^.]\. Run node with --allow-worker\.$/)])
+  expect(error).toEqual([
+    'ERR_IO',
+    '/nowhere/digit.png cannot be read: Node’s permission model does not allow it: run node with --allow-fs-read=/nowhere/digit.png',
+  ])
+})
+
 test('files, pictures and models are of the same classes and errors, by import and by require', () => {
   const program = `
     const code = (call) => { try { call() } catch (error) { return error instanceof KerneletError && error.code } }

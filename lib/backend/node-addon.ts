@@ -46,11 +46,30 @@ function whyNot(cause: unknown, root: string, places: readonly string[]): string
   }
   const installed = root.includes(`${sep}node_modules${sep}`)
   return (
-    `The native addon of kernelet could not be loaded for ${target} (Node ${process.versions.node}): ${reason}. ` +
+    `The native addon of kernelet could not be loaded for ${target}${cLibrary()} (Node ${process.versions.node}): ${reason}. ` +
     `Tried ${places.join(', ')}. To build it from source run ` +
     `\`${installed ? 'npm explore kernelet -- npm run build:source' : 'npm run build'}\`` +
     `${installed ? '' : ` in ${root}`} (needs a C++17 compiler).`
   )
+}
+
+/** `, glibc 2.36` or `, musl` on Linux, where the runtime knows. A binary that does not load is often one of the other. */
+function cLibrary(): string {
+  if (process.platform !== 'linux') return ''
+  // Node 20.13 and newer; the types are of older ones
+  const report = process.report as NodeJS.ProcessReport & { excludeNetwork?: boolean }
+  const before = report?.excludeNetwork
+  try {
+    // else a report asks for the names of all connections' ends
+    report.excludeNetwork = true
+    const { header } = report.getReport() as { header?: { glibcVersionRuntime?: string } }
+    if (header === undefined) return ''
+    return header.glibcVersionRuntime ? `, glibc ${header.glibcVersionRuntime}` : ', musl'
+  } catch {
+    return '' // a runtime that has no reports
+  } finally {
+    if (before !== undefined) report.excludeNetwork = before
+  }
 }
 
 /** The addon where it mostly lies, without a search. Not where the environment tells node-gyp-build of another place. */

@@ -17,8 +17,17 @@ export type Input = string | KerneletError
  */
 export function* filesOf(words: Iterable<string>): Generator<Input> {
   for (const word of words) {
-    if (word !== stdin && statSync(word, { throwIfNoEntry: false })?.isDirectory()) yield* inFolder(word)
+    if (word !== stdin && isFolder(word)) yield* inFolder(word)
     else yield word
+  }
+}
+
+/** Where that cannot be told, reading it as a file says why. */
+function isFolder(path: string): boolean {
+  try {
+    return statSync(path).isDirectory()
+  } catch {
+    return false
   }
 }
 

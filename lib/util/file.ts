@@ -171,7 +171,9 @@ export function unreadable(path: string, cause: unknown, kind: 'file' | 'folder'
       ? (addressed(path) ?? `there is no such ${kind}`)
       : code === 'EACCES' || code === 'EPERM'
         ? 'permission denied'
-        : messageOf(cause)
+        : code === 'ERR_ACCESS_DENIED'
+          ? `Node’s permission model does not allow it: run node with --allow-fs-read=${path}${kind === 'folder' ? '/*' : ''}`
+          : messageOf(cause)
   return new KerneletError('ERR_IO', `${path} cannot be read: ${reason}`, { cause })
 }
 

@@ -110,7 +110,10 @@ export class PicturePool {
       }
       const portion = Math.min(MOST, Math.max(1, Math.floor(PORTION / this.#pace)))
       const thread = this.#free(portion)
-      if (!thread) return
+      if (!thread) {
+        if (this.#here) continue // none can be started
+        return
+      }
       // At the start, and at the end, every thread gets its part.
       const fair = Math.ceil(this.#waiting.size / this.size)
       void this.#send(thread, this.#take(Math.min(portion, fair)))
@@ -244,9 +247,14 @@ export class PicturePool {
   #without(error: unknown): void {
     if (this.#here) return
     this.#here = true
+    const { code } = error as NodeJS.ErrnoException
+    const advice =
+      code === 'ERR_ACCESS_DENIED'
+        ? 'Run node with --allow-worker.'
+        : 'Keep kernelet out of bundles (external).'
     process.emitWarning(
-      `Pictures are decoded on the thread that asks for it, as no other can be started: ${messageOf(error)}. ` +
-        'Keep kernelet out of bundles (external).',
+      'Pictures are decoded on the thread that asks for it, as no other can be started: ' +
+        `${messageOf(error).replace(/\.$/, '')}. ${advice}`,
       { type: 'KerneletWarning', code: 'KERNELET_NO_THREADS' },
     )
   }
