@@ -71,7 +71,7 @@ for (const document of ['README.md', ...documents]) {
           expect(trimmed(printed), `what ${document}:${line} prints`).toBe(trimmed(output))
         }
         expect(stdout.split(separator).length - 1, 'blocks that were run').toBe(blocks.length)
-      }, 120_000)
+      })
     }
   })
 }
@@ -143,7 +143,7 @@ interface Where {
 
 function run(command: string, args: string[], where: Where) {
   return new Promise<{ status: number | null; stdout: string; stderr: string }>((resolve, reject) => {
-    const child = spawn(command, args, { ...where, stdio: ['ignore', 'pipe', 'pipe'], timeout: 110_000 })
+    const child = spawn(command, args, { ...where, stdio: ['ignore', 'pipe', 'pipe'], timeout: 280_000 })
     const said = { stdout: '', stderr: '' }
     child.stdout.setEncoding('utf8').on('data', (text: string) => (said.stdout += text))
     child.stderr.setEncoding('utf8').on('data', (text: string) => (said.stderr += text))

@@ -359,7 +359,7 @@ test('every part spoilt, by whatever: a result or a KerneletError', () => {
     }
   }
   expect(wrong).toEqual([])
-}, 60_000)
+})
 
 test('sizes are bounded: by what is brought, before any of it is made', () => {
   const input = (shape: number[]) => ({ op: 'input', name: 'input', inputs: [], shape })

@@ -340,7 +340,7 @@ describe('Loop', () => {
     expect(() => loaded.run({ x })).toThrow(
       expect.objectContaining({ code: 'ERR_UNSUPPORTED', message: expect.stringMatching(/the most is/) }),
     )
-  }, 120_000)
+  })
 })
 
 describe('Scan', () => {
