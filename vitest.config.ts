@@ -42,7 +42,7 @@ export default defineConfig({
     // Servers, browsers and killed workers are mostly waited for.
     maxWorkers: availableParallelism() + 1,
     // Limits are for what hangs: a machine may be ten times slower than another, and busy with other things.
-    testTimeout: 300_000,
+    testTimeout: 600_000,
     hookTimeout: 300_000,
     teardownTimeout: 60_000,
     expect: { poll: { timeout: 120_000 } },
