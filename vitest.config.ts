@@ -41,9 +41,11 @@ export default defineConfig({
     pool: 'forks',
     // Servers, browsers and killed workers are mostly waited for.
     maxWorkers: availableParallelism() + 1,
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
-    teardownTimeout: 10_000,
+    // Limits are for what hangs: a machine may be ten times slower than another, and busy with other things.
+    testTimeout: 600_000,
+    hookTimeout: 300_000,
+    teardownTimeout: 60_000,
+    expect: { poll: { timeout: 120_000 } },
     projects: [
       {
         extends: true,

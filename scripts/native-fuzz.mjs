@@ -44,7 +44,7 @@ const kept = join(root, 'native/fuzz/corpus')
 const learnt = join(build, 'corpus')
 const failures = join(root, 'fuzz-failures')
 for (const folder of [kept, learnt, failures]) mkdirSync(folder, { recursive: true })
-const limits = ['-timeout=5', '-rss_limit_mb=512', '-max_len=400', `-artifact_prefix=${failures}/`]
+const limits = ['-timeout=60', '-rss_limit_mb=512', '-max_len=400', `-artifact_prefix=${failures}/`]
 const empty = join(build, 'empty')
 // What it learns must not depend on the time or on addresses.
 const steady = ['-reload=0', '-use_cmp=0']

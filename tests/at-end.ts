@@ -17,6 +17,6 @@ export function atEnd(end: () => unknown): void {
 /** A folder that goes when the tests of the file have ended. */
 export function folder(): string {
   const path = mkdtempSync(join(tmpdir(), 'kernelet-'))
-  atEnd(() => rmSync(path, { recursive: true, force: true }))
+  atEnd(() => rmSync(path, { recursive: true, force: true, maxRetries: 10 }))
   return path
 }

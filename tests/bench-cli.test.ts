@@ -21,7 +21,6 @@ function run(args: readonly string[], options: SpawnSyncOptions = {}) {
 
 /** The shortest a measurement can be. */
 const SHORT = ['--repetitions', '2', '--min-time', '0.0001']
-const LONG_TEST = 120_000
 
 interface Entry {
   name: string
@@ -111,7 +110,7 @@ describe('a wrong command line: exit code 2, one line, nothing measured', () => 
 })
 
 describe('bench', () => {
-  test('LeNet-5 through run and runAsync, start and memory', { timeout: LONG_TEST }, () => {
+  test('LeNet-5 through run and runAsync, start and memory', () => {
     const report = measured(['--batch', '1,9', '--threads', '1,2'])
     const { chosen } = (report.context.kernelet as { isa: { chosen: string } }).isa
     expect(namesOf(report)).toEqual([
@@ -131,7 +130,7 @@ describe('bench', () => {
     })
   })
 
-  test('for people: header, table, picture, and a report beside it', { timeout: LONG_TEST }, () => {
+  test('for people: header, table, picture, and a report beside it', () => {
     const args = ['--filter', 'lenet5/run/batch:1/', '--batch', '1', '--threads', '1', '--isa', 'all']
     const { status, stdout } = run([...args, ...SHORT, '--plot', 'bars.svg', '--out', 'report.json'])
     expect(status).toBe(0)
@@ -153,7 +152,7 @@ describe('bench', () => {
     expect(JSON.parse(readFileSync(join(folder, 'report.json'), 'utf8')).benchmarks.length).toBeGreaterThan(4)
   })
 
-  test('bytes as input, fastest numerics: columns of their own', { timeout: LONG_TEST }, () => {
+  test('bytes as input, fastest numerics: columns of their own', () => {
     const which = ['--batch', '2', '--threads', '1', '--filter', 'lenet5/run/']
     const { status, stdout } = run([...which, '--input', 'float32,uint8', '--numerics', 'fastest', ...SHORT])
     expect(status).toBe(0)
@@ -161,7 +160,7 @@ describe('bench', () => {
     expect(stdout).toMatch(/\| uint8 +\| fastest +\|/)
   })
 
-  test('CSV', { timeout: LONG_TEST }, () => {
+  test('CSV', () => {
     const { stdout } = run(['--filter', 'run/batch:3/threads:1/', '--batch', '3', ...SHORT, '-o', 'csv'])
     const rows = stdout.trimEnd().split('\n')
     expect(rows).toHaveLength(2)
@@ -177,7 +176,7 @@ describe('bench', () => {
 })
 
 describe('bench kernels', () => {
-  test('the cross product, without what does not fit', { timeout: LONG_TEST }, () => {
+  test('the cross product, without what does not fit', () => {
     const options = [
       '--isa',
       'all',
@@ -211,9 +210,7 @@ describe('bench kernels', () => {
     }
   })
 
-  test('what the choice loses against the best; stored for the fit, which reads it', {
-    timeout: LONG_TEST,
-  }, () => {
+  test('what the choice loses against the best; stored for the fit, which reads it', () => {
     const algorithms = ['--algorithm', 'auto,im2col,direct-pixels,blocked', '--out', 'kernels.json']
     const { stdout } = run(['kernels', '--problem', 'ic3ih20oc8kh3,ic16ih9oc40kh3', ...algorithms, ...SHORT])
     expect(stdout).toMatch(/\| step alone \| +bound \| predicted \|/)
@@ -234,7 +231,7 @@ describe('bench kernels', () => {
     expect(fitted('store')).toMatchObject({ status: 2 })
   })
 
-  test('a file of shapes, and the roofline', { timeout: LONG_TEST }, () => {
+  test('a file of shapes, and the roofline', () => {
     writeFileSync(join(folder, 'shapes.txt'), '# two\nic1ih9oc2kh3n"first"\nic2ih5oc4kh1n"second"\n')
     const { status, stdout } = run(['kernels', '--shapes', 'shapes.txt', ...SHORT, '--plot', 'roof.svg'])
     expect(status).toBe(0)
@@ -246,7 +243,7 @@ describe('bench kernels', () => {
 })
 
 describe('bench layers', () => {
-  test('a row a step, with what bounds it', { timeout: LONG_TEST }, () => {
+  test('a row a step, with what bounds it', () => {
     const report = measured(['layers', '--batch', '1,16'])
     const names = namesOf(report)
     expect(names).toHaveLength(10)
@@ -263,7 +260,7 @@ describe('bench layers', () => {
     )
   })
 
-  test('for people: the shares add up', { timeout: LONG_TEST }, () => {
+  test('for people: the shares add up', () => {
     const { stdout } = run(['layers', ...SHORT])
     const shares = [...stdout.matchAll(/^\| (?:conv|fc)\d.*? (\d+\.\d) % +\| +[\d.]+ \|/gm)].map(
       ([, share]) => Number(share),
@@ -277,9 +274,7 @@ describe('bench layers', () => {
 describe('bench peers', () => {
   const there = existsSync(join(root, 'bench/peers/node_modules/onnxruntime-node'))
 
-  test('kernelet beside what is installed; the rest with the way to install it', {
-    timeout: LONG_TEST,
-  }, () => {
+  test('kernelet beside what is installed; the rest with the way to install it', () => {
     const args = ['peers', '--peer', 'onnxruntime-node', '--batch', '1,3', '--threads', '1']
     const { status, stdout, stderr } = run([...args, ...SHORT, '--plot', 'peers.svg'])
     expect(status).toBe(0)
@@ -290,7 +285,7 @@ describe('bench peers', () => {
     expect(readFileSync(join(folder, 'peers.svg'), 'utf8')).toContain('batch 3, 1 thread')
   })
 
-  test('single convolutions', { timeout: LONG_TEST }, () => {
+  test('single convolutions', () => {
     const problem = 'mb2g2ic4ih8oc6kh3sh2ph1'
     const report = measured(['peers', '--peer', 'onnxruntime-node', '--problem', problem])
     expect(namesOf(report)).toEqual([
@@ -333,7 +328,7 @@ describe('bench models', () => {
     return `"${process.execPath}" ${name}`
   }
 
-  test('a list of layers beside a peer that speaks JSON lines', { timeout: LONG_TEST }, () => {
+  test('a list of layers beside a peer that speaks JSON lines', () => {
     const args = ['models', 'tiny.txt', '--peer', 'none', '--command', peer('twin.mjs', ''), '--batch', '1,3']
     const report = measured([...args, '--numerics', 'exact,fastest', '--tune'])
     expect(namesOf(report)).toEqual(
@@ -351,7 +346,7 @@ describe('bench models', () => {
     expect(medians[4]).toMatchObject({ runtime: 'command twin 1.2' })
   })
 
-  test('for people: columns, and the picture', { timeout: LONG_TEST }, () => {
+  test('for people: columns, and the picture', () => {
     const args = ['models', '--models', 'tiny.txt', '--peer', 'none', '--plot', 'models.svg']
     const { status, stdout } = run([...args, ...SHORT])
     expect(status).toBe(0)
@@ -360,7 +355,7 @@ describe('bench models', () => {
     expect(readFileSync(join(folder, 'models.svg'), 'utf8')).toContain('tiny, batch 1, 1 thread')
   })
 
-  test('a peer that computes something else ends the run', { timeout: LONG_TEST }, () => {
+  test('a peer that computes something else ends the run', () => {
     const wrong = peer('wrong.mjs', 'if (answer.output) answer.output[1] += 1')
     expect(run(['models', 'tiny.txt', '--peer', 'none', '--command', wrong, ...SHORT])).toMatchObject({
       status: 1,
@@ -383,7 +378,7 @@ describe('bench models', () => {
       'delete answer.output',
       /command, 1 thread is left out: expected output to be a list of numbers/,
     ],
-  ])('a peer that %s is left out; the others count', { timeout: LONG_TEST }, (name, spoil, message) => {
+  ])('a peer that %s is left out; the others count', (name, spoil, message) => {
     const args = ['models', 'tiny.txt', '--peer', 'none', '--command', peer(`${name}.mjs`, spoil)]
     const { status, stdout, stderr } = run([...args, ...SHORT])
     expect(status).toBe(0)
@@ -391,7 +386,7 @@ describe('bench models', () => {
     expect(stdout).toMatch(/\| tiny .*\| kernelet \d/)
   })
 
-  test('a file that is not there: exit code 1; among others it is left out', { timeout: LONG_TEST }, () => {
+  test('a file that is not there: exit code 1; among others it is left out', () => {
     expect(run(['models', 'none.onnx', ...SHORT])).toMatchObject({ status: 1 })
     const { status, stderr } = run(['models', 'none.onnx', 'tiny.txt', '--peer', 'none', ...SHORT])
     expect(status).toBe(0)

@@ -269,7 +269,7 @@ describe('completion', () => {
       done
       zpty -d shell`
     const asked = ['-f', '-c', script, 'zsh', file, ...cases.map(([line]) => line)]
-    const { stdout } = spawnSync('zsh', asked, { encoding: 'utf8', timeout: 20_000 })
+    const { stdout } = spawnSync('zsh', asked, { encoding: 'utf8', timeout: 120_000 })
     const ends = cases.map(([line, [word]]) => `${line.slice(0, line.lastIndexOf(' ') + 1)}${word}`)
     expect(
       stdout

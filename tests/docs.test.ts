@@ -1,10 +1,10 @@
 /** The code of README and docs/ is run, and prints what is shown: markdown.ts says how. dist/ must be built. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { freePort } from './free-port.ts'
 import { root } from './helpers.ts'
 import { type Block, filesOf, type Program, pattern, programsOf, setupsOf, trimmed } from './markdown.ts'
 
@@ -71,7 +71,7 @@ for (const document of ['README.md', ...documents]) {
           expect(trimmed(printed), `what ${document}:${line} prints`).toBe(trimmed(output))
         }
         expect(stdout.split(separator).length - 1, 'blocks that were run').toBe(blocks.length)
-      }, 120_000)
+      })
     }
   })
 }
@@ -143,7 +143,7 @@ interface Where {
 
 function run(command: string, args: string[], where: Where) {
   return new Promise<{ status: number | null; stdout: string; stderr: string }>((resolve, reject) => {
-    const child = spawn(command, args, { ...where, stdio: ['ignore', 'pipe', 'pipe'], timeout: 110_000 })
+    const child = spawn(command, args, { ...where, stdio: ['ignore', 'pipe', 'pipe'], timeout: 280_000 })
     const said = { stdout: '', stderr: '' }
     child.stdout.setEncoding('utf8').on('data', (text: string) => (said.stdout += text))
     child.stderr.setEncoding('utf8').on('data', (text: string) => (said.stderr += text))
@@ -174,13 +174,4 @@ async function ended(server: ChildProcess): Promise<void> {
   const exit = new Promise((resolve) => server.once('exit', resolve))
   process.kill(-server.pid, 'SIGTERM')
   await exit
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const probe = createServer().listen(0, '127.0.0.1', () => {
-      const address = probe.address()
-      probe.close(() => resolve(typeof address === 'object' && address ? address.port : 8080))
-    })
-  })
 }

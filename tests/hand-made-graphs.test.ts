@@ -1,5 +1,5 @@
 /** Graphs that are made by hand, or changed after `trace`: right, or refused by a KerneletError that names the node. */
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import {
   activations,
   BatchNorm2d,
@@ -359,7 +359,7 @@ test('every part spoilt, by whatever: a result or a KerneletError', () => {
     }
   }
   expect(wrong).toEqual([])
-}, 60_000)
+})
 
 test('sizes are bounded: by what is brought, before any of it is made', () => {
   const input = (shape: number[]) => ({ op: 'input', name: 'input', inputs: [], shape })
@@ -404,15 +404,21 @@ test('sizes are bounded: by what is brought, before any of it is made', () => {
   }
 })
 
-test('thousands of nodes of one name are written in no time', () => {
+test('thousands of nodes of one name are written without a search for every name', () => {
   const nodes: GraphNode[] = [{ op: 'input', name: 'input', inputs: [], shape: [2] }]
   for (let i = 1; i < 16_000; i++) nodes.push({ op: 'relu', name: 'a', inputs: [i - 1], shape: [2] })
   const made = { nodes, output: nodes.length - 1 }
-  const start = performance.now()
+  // some looks a node; by trying every number for every name it was 8,000, and 20 s
+  let looks = 0
+  const { has } = Set.prototype
+  Set.prototype.has = function (value) {
+    if (looks++ > 50 * nodes.length) throw new Error('every number is tried')
+    return has.call(this, value)
+  }
+  onTestFinished(() => void (Set.prototype.has = has))
   expect(saveOnnx(made).length).toBeGreaterThan(nodes.length)
   expect(summary(made).layers).toHaveLength(nodes.length - 1)
-  // some 0.2 s; by trying every number for every name it was 20 s
-  expect(performance.now() - start).toBeLessThan(8000)
+  expect(looks).toBeGreaterThan(nodes.length)
 })
 
 test('activations of a large batch are bounded likewise', () => {

@@ -152,7 +152,7 @@ describe('functions of the model', () => {
     )
   })
 
-  test('functions that double what they call are refused in no time', () => {
+  test('functions that double what they call are refused', () => {
     const functions = Array.from({ length: 30 }, (_, i): TestFunction => {
       const inner = i === 29 ? { op: 'Neg' } : { op: `F${i + 1}`, domain: 'local' }
       return {
@@ -166,12 +166,10 @@ describe('functions of the model', () => {
         ],
       }
     })
-    const start = performance.now()
     const nodes = [{ ...op('F0', ['x'], ['y']), domain: 'local' }]
     expect(() => loadOnnx(onnxModel({ functions, nodes, inputs: { x: { shape: [1] } } }))).toThrow(
       KerneletError,
     )
-    expect(performance.now() - start).toBeLessThan(5000)
   })
 })
 
@@ -340,7 +338,7 @@ describe('Loop', () => {
     expect(() => loaded.run({ x })).toThrow(
       expect.objectContaining({ code: 'ERR_UNSUPPORTED', message: expect.stringMatching(/the most is/) }),
     )
-  }, 120_000)
+  })
 })
 
 describe('Scan', () => {

@@ -103,18 +103,16 @@ describe('AbortSignal', () => {
     )
   })
 
-  test('fired in line or at work: at once, and others go on', async () => {
+  test('fired in line: others go on', async () => {
     const large = grayPng(placed(enlarged(two, 30), 1200, 1000, 300, 200))
     const control = new AbortController()
     const first = digits.classifyAsync(large)
     const given = Array.from({ length: 8 }, () => digits.classifyAsync(large, { signal: control.signal }))
-    const start = performance.now()
-    setTimeout(() => control.abort(), 5)
+    control.abort()
     const ends = await Promise.allSettled(given)
     expect(ends.map(({ status }) => status)).toEqual(given.map(() => 'rejected'))
     for (const end of ends) expect(end).toMatchObject({ reason: { code: 'ERR_ABORTED' } })
     expect((await first).digit).toBe(2)
-    expect(performance.now() - start).toBeLessThan(10_000)
     expect((await digits.classifyAsync(png)).digit).toBe(2)
   })
 })
@@ -154,11 +152,33 @@ describe('the pool', () => {
     const large = grayPng(placed(enlarged(two, 30), 2000, 1500, 500, 400))
     const pool = made(1)
     await pool.prepare(work(png))
-    let turns = 0
-    const timer = setInterval(() => turns++, 1)
+    // turns of the loop, whatever the machine is busy with
+    let [turns, done] = [0, false]
+    const again = () => {
+      if (done) return
+      turns++
+      setImmediate(again)
+    }
+    setImmediate(again)
     await pool.prepare(work(large))
-    clearInterval(timer)
-    expect(turns).toBeGreaterThan(5)
+    done = true
+    expect(turns).toBeGreaterThan(20)
+  })
+
+  test('a signal that fires while a thread is at work ends the wait at once', async () => {
+    const pool = made(1)
+    pool.file = new URL(
+      `data:text/javascript,${encodeURIComponent(`import { parentPort } from 'node:worker_threads'
+        parentPort.on('message', ([{ work }]) => { work.picture[0] = 1 }); parentPort.postMessage([])`)}`,
+    )
+    // it says that it is at work, and never comes to an end
+    const begun = new Uint8Array(new SharedArrayBuffer(1))
+    const control = new AbortController()
+    const given = [begun, png].map((picture) => pool.prepare(work(picture), control.signal))
+    while (begun[0] === 0) await new Promise((resolve) => setTimeout(resolve, 1))
+    control.abort('enough')
+    for (const end of await Promise.allSettled(given))
+      expect(end).toMatchObject({ reason: { code: 'ERR_ABORTED', cause: 'enough' } })
   })
 
   test('memory of threads is shared, moved or copied in pieces', async () => {
@@ -228,12 +248,16 @@ test('permits: no more at a time than there are', async () => {
 })
 
 test('a process ends when its pictures are read', () => {
+  // timers that end idle threads do not fire here: it does not wait for them
   const program = `
-    import { DigitClassifier } from ${JSON.stringify(join(root, 'dist/index.js'))}
+    const { setTimeout } = globalThis
+    globalThis.setTimeout = (call, ms, ...args) => setTimeout(call, ms < 1000 ? ms : 2 ** 31 - 1, ...args)
+    const { DigitClassifier } = await import(${JSON.stringify(join(root, 'dist/index.js'))})
     const digits = DigitClassifier.load()
     console.log((await digits.classifyFile(${JSON.stringify(pencil)})).digit)`
-  const start = performance.now()
-  const said = execFileSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' })
+  const said = execFileSync(process.execPath, ['--input-type=module', '-e', program], {
+    encoding: 'utf8',
+    timeout: 120_000,
+  })
   expect(said.trim()).toBe('1')
-  expect(performance.now() - start).toBeLessThan(4500)
 })

@@ -105,7 +105,7 @@ describe('kernelet train', () => {
       expect({ extra, status, stderr }).toEqual({ extra, status: 0, stderr: '' })
       expect(bytesOf('varied').equals(bytesOf('plain'))).toBe(false)
     }
-  }, 60_000)
+  })
 
   test('begins with other weights; leaves frozen layers as they are', () => {
     const { status } = run(
@@ -229,7 +229,7 @@ describe('interrupted', () => {
     expect(rows(resumed.stdout)).toBe(6)
     expect(bytesOf('parts').equals(bytesOf('whole'))).toBe(true)
     expect(existsSync(join(folder, 'parts.checkpoint'))).toBe(false)
-  }, 60_000)
+  })
 })
 
 describe('classes of your own', () => {

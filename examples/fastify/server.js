@@ -24,5 +24,5 @@ app.post('/digits', async (request) => {
 })
 
 app.addHook('onClose', () => digits.dispose())
-console.log(`${await app.listen({ port: Number(process.env.PORT ?? 3000), host: '127.0.0.1' })}/digits`)
 process.on('SIGTERM', () => app.close())
+console.log(`${await app.listen({ port: Number(process.env.PORT ?? 3000), host: '127.0.0.1' })}/digits`)

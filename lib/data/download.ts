@@ -129,7 +129,8 @@ async function receive(
   const stalled = (): void => control.abort(new Error(`nothing came for ${patience / 1000} s`))
   let timer = setTimeout(stalled, patience)
   try {
-    const response = await fetch(url, { signal: control.signal })
+    // A connection a file: one that is kept may be closed by the server while the file before is unpacked.
+    const response = await fetch(url, { signal: control.signal, headers: { connection: 'close' } })
     if (!response.ok || !response.body) throw new Error(`${response.status} ${response.statusText}`.trim())
     const length = Number(response.headers.get('content-length'))
     const total = length > 0 ? length : undefined

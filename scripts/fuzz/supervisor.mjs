@@ -53,6 +53,18 @@ export async function supervise(job) {
   return { done: next - from, failed: [...found.values()] }
 }
 
+/** Milliseconds of processor time that a process has used; undefined where the system does not tell it as Linux does. */
+function processorTime(pid) {
+  if (process.platform !== 'linux') return undefined
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1).split(' ')
+    return 10 * (Number(fields[11]) + Number(fields[12]))
+  } catch {
+    // it has ended
+    return 0
+  }
+}
+
 /** One input in a child of its own. */
 async function alone(job, index) {
   const folder = mkdtempSync(join(tmpdir(), 'kernelet-fuzz-'))
@@ -88,16 +100,18 @@ function runChild(job, from, to, until, add) {
     let hung = false
     let stopped = false
     let finished = false
-    let [seen, since] = [-1, Date.now()]
+    let [seen, since, used] = [-1, Date.now(), 0]
     const current = () => {
       const bytes = readFileSync(stateFile)
       return bytes.length === 8 ? bytes.readDoubleLE() : -1
     }
     const timer = setInterval(() => {
       const now = current()
-      if (now !== seen) [seen, since] = [now, Date.now()]
-      // until the first input it loads what it needs
-      hung = Date.now() - since > (now < 0 ? 12 * patience : patience)
+      if (now !== seen) [seen, since, used] = [now, Date.now(), processorTime(worker.pid)]
+      const waited = Date.now() - since
+      // its own time, not that of others on a busy machine; until the first input it loads what it needs
+      const worked = used === undefined ? waited : processorTime(worker.pid) - used
+      hung = waited > 12 * patience || (now >= 0 && worked > patience)
       stopped = Date.now() > until
       if (hung || stopped) worker.kill('SIGKILL')
     }, 100)

@@ -1,7 +1,8 @@
 /** A redis-server of one's own, and processes of `kernelet jobs` on it. */
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { Redis } from 'ioredis'
@@ -11,6 +12,19 @@ const program = join(root, 'bin/kernelet.js')
 
 /** Whether there is a redis-server on this machine. */
 export const installed = spawnSync('redis-server', ['--version']).status === 0
+
+/** Whether a Redis there has its data, or asks for a password first. */
+function answers(socket) {
+  return new Promise((resolve) => {
+    const connection = connect(socket, () => connection.write('PING\r\n'))
+    connection.on('data', (bytes) => {
+      resolve(!String(bytes).includes('LOADING'))
+      connection.destroy()
+    })
+    connection.on('error', () => undefined)
+    connection.on('close', () => resolve(false))
+  })
+}
 
 /** @param {string} folder @param {string[]} settings of redis-server */
 export async function startRedis(folder, settings = []) {
@@ -22,9 +36,11 @@ export async function startRedis(folder, settings = []) {
     const own = ['--port', '0', '--unixsocket', socket, '--dir', folder, '--logfile', log, '--save', '']
     rmSync(socket, { force: true })
     child = spawn('redis-server', [...own, '--appendonly', 'yes', ...settings], { stdio: 'ignore' })
-    const { exitCode } = child
-    for (let i = 0; i < 200 && !existsSync(socket); i++) await pause(25)
-    if (exitCode !== null || !existsSync(socket)) throw new Error(`redis-server did not start: see ${log}`)
+    while (!(await answers(socket))) {
+      if (child.exitCode !== null || child.signalCode !== null)
+        throw new Error(`redis-server did not start: see ${log}`)
+      await pause(25)
+    }
   }
   const stop = async (signal = 'SIGTERM') => {
     if (child.exitCode !== null || child.signalCode !== null) return

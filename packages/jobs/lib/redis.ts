@@ -1,5 +1,6 @@
 /** Connections to Redis, and what goes wrong with them in words. */
 import { readFileSync } from 'node:fs'
+import type { Socket } from 'node:net'
 import { Redis, type RedisOptions } from 'ioredis'
 import { KerneletError } from 'kernelet'
 import { codeOf, messageOf, wrong } from './errors.ts'
@@ -103,13 +104,24 @@ export async function connect(place: RedisPlace): Promise<Redis> {
     last = error
   })
   let timer: NodeJS.Timeout | undefined
+  let over = false
   try {
     const silence = new Promise<never>((_, reject) => {
-      timer = setTimeout(
-        () =>
-          reject(last ?? new Error(`it took the connection, but was not ready in ${SILENT / 1000} seconds`)),
-        SILENT,
-      )
+      let heard = 0
+      const wait = (): void => {
+        timer = setTimeout(() => setImmediate(look), SILENT)
+      }
+      // On a busy machine an answer may have come that was not read yet, or be on its way piece by piece.
+      const look = (): void => {
+        if (over) return
+        const bytes = (redis.stream as Socket | undefined)?.bytesRead ?? 0
+        if (last === undefined && bytes !== heard) {
+          heard = bytes
+          wait()
+        } else
+          reject(last ?? new Error(`it took the connection, but was not ready in ${SILENT / 1000} seconds`))
+      }
+      wait()
     })
     const ready = redis.connect().then(() => redis.ping())
     // where the silence was over before
@@ -120,6 +132,7 @@ export async function connect(place: RedisPlace): Promise<Redis> {
     redis.disconnect()
     throw new KerneletError('ERR_IO', inWords(place, last ?? cause), { cause })
   } finally {
+    over = true
     clearTimeout(timer)
   }
 }

@@ -2,11 +2,11 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync, symlinkSync } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import { LeNet5, manualSeed, saveOnnx } from 'kernelet'
 import { describe, expect, test } from 'vitest'
 import { parse, parseAllDocuments } from 'yaml'
+import { freePort } from '../../../tests/free-port.ts'
 import { command } from '../bench/redis.mjs'
 import { atEnd, folder, noRedis, pictures, redis, root, until } from './helpers.ts'
 import { type Manifest, misspelt, validate } from './kubernetes.ts'
@@ -161,15 +161,6 @@ function image(): Record<string, string[]> {
   return found
 }
 
-async function freePort(): Promise<string> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return String(port)
-}
-
 describe("the image's command line", () => {
   const { ENV = [], ENTRYPOINT = [], CMD = [], HEALTHCHECK = [], USER, WORKDIR } = image()
   const entry = JSON.parse(ENTRYPOINT[0] ?? '') as string[]
@@ -184,7 +175,7 @@ describe("the image's command line", () => {
   async function run(args: string[], env: Record<string, string> = {}) {
     const app = folder()
     symlinkSync(join(root, 'node_modules'), join(app, 'node_modules'))
-    const here = { ...process.env, ...environment, KERNELET_SERVE_PORT: await freePort(), ...env }
+    const here = { ...process.env, ...environment, KERNELET_SERVE_PORT: String(await freePort()), ...env }
     const start = ([program = '', ...words]: string[]) =>
       spawn(program === 'node' ? process.execPath : program, words, { cwd: app, env: here, stdio: 'pipe' })
     const child = start([...entry, ...args])

@@ -1,7 +1,6 @@
-import { execFileSync } from 'node:child_process'
+import { type ChildProcess, execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { vi } from 'vitest'
 import { atEnd, folder } from '../../../tests/at-end.ts'
 import { root, writePictures } from '../bench/pictures.mjs'
 import { begin, installed, type Options, type OwnRedis, startRedis } from '../bench/redis.mjs'
@@ -13,9 +12,6 @@ export { atEnd, folder, root }
 /** Tests that need a redis-server are skipped, with a message, where there is none. */
 export const noRedis = !installed
 if (noRedis) console.warn('skipped: redis-server is not installed (Debian: apt install redis-server)')
-
-// they start processes, which starve where the machine is busy
-vi.setConfig({ testTimeout: 90_000 })
 
 export async function redis(settings: string[] = []): Promise<OwnRedis> {
   const server = await startRedis(folder(), settings)
@@ -33,7 +29,7 @@ export function pictures(count: number): string {
 
 /** Starts a worker, and sees to its end. */
 export function work(url: string, args: string[] = [], options: Options = {}) {
-  const worker = begin(url, ['work', '--lease', '2', '--grace', '1', ...args], options)
+  const worker = begin(url, ['work', '--lease', '4', '--grace', '1', ...args], options)
   atEnd(() => worker.child.kill('SIGKILL'))
   return worker
 }
@@ -66,11 +62,19 @@ export async function namesIn(store: Store): Promise<string[]> {
   return names
 }
 
+/** Until a process that was begun with stop.mjs has stopped. */
+export async function stopped({ pid }: ChildProcess): Promise<void> {
+  await until('it stops', () => / T \d/.test(readFileSync(`/proc/${pid}/stat`, 'utf8')))
+}
+
+/** A process that is to stop at chunk 8. */
+export const stopping: Options = { node: ['--import', new URL('stop.mjs', import.meta.url).pathname] }
+
 /** Until something holds. */
 export async function until(
   what: string,
   holds: () => boolean | Promise<boolean>,
-  seconds = 20,
+  seconds = 120,
 ): Promise<void> {
   for (let i = 0; i < seconds * 20; i++) {
     if (await holds()) return

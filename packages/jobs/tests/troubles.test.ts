@@ -1,14 +1,27 @@
-import { execFileSync, spawnSync } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { freePort } from '../../../tests/free-port.ts'
 import { command, startRedis } from '../bench/redis.mjs'
 import type { Status } from '../lib/control.ts'
 import type { Spec } from '../lib/spec.ts'
-import { atEnd, classified, folder, linesOf, noRedis, pictures, redis, until, work } from './helpers.ts'
+import {
+  atEnd,
+  classified,
+  folder,
+  linesOf,
+  noRedis,
+  pictures,
+  redis,
+  stopped,
+  stopping,
+  until,
+  work,
+} from './helpers.ts'
 
 const hash = (file: string): string => createHash('sha256').update(readFileSync(file)).digest('hex')
 const path = noRedis ? '' : pictures(400)
@@ -29,6 +42,15 @@ function processorTime(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / 100
 }
 
+/** Until a process has hardly worked for two seconds: one that asks without a pause never does. */
+async function rests({ pid = 0 }: ChildProcess): Promise<void> {
+  await until('it rests', async () => {
+    const before = processorTime(pid)
+    await new Promise((resolve) => setTimeout(resolve, 2000))
+    return processorTime(pid) - before < 0.2
+  })
+}
+
 describe.skipIf(noRedis)('troubles', () => {
   test('workers killed, Redis restarted: every picture once, in order', async () => {
     const server = await redis(['--appendfsync', 'always'])
@@ -47,7 +69,7 @@ describe.skipIf(noRedis)('troubles', () => {
     }
     await done
     // asked again: the watch itself may have lost Redis
-    await until('the end', async () => (await statusOf(server.url, id)).state === 'done', 30)
+    await until('the end', async () => (await statusOf(server.url, id)).state === 'done')
     expect(linesOf(out)).toEqual(classified(path))
   })
 
@@ -55,17 +77,15 @@ describe.skipIf(noRedis)('troubles', () => {
     const server = await redis()
     const out = folder()
     await submit(server.url, path, '--out', out, '--chunk', '2', '--id', 'again')
-    const worker = work(server.url, ['--concurrency', '1'])
-    await until('chunks done', async () => (await statusOf(server.url, 'again')).chunksDone >= 5)
+    const worker = work(server.url, ['--concurrency', '1'], stopping)
+    await stopped(worker.child)
     worker.child.kill('SIGKILL')
     const client = server.client()
     await client.flushall()
     client.disconnect()
     await submit(server.url, path, '--out', out, '--chunk', '2', '--id', 'again')
-    const { chunks, chunksDone } = await statusOf(server.url, 'again')
-    expect(chunksDone).toBeGreaterThanOrEqual(5)
-    expect(chunksDone).toBeLessThan(chunks)
-    await once(work(server.url, ['--until-done']).child, 'exit')
+    expect((await statusOf(server.url, 'again')).chunksDone).toBe(8)
+    await once(work(server.url, ['--until-done']).child, 'close')
     expect(linesOf(out)).toEqual(classified(path))
   })
 
@@ -83,20 +103,16 @@ describe.skipIf(noRedis)('troubles', () => {
 
   test('without Redis: a command says so and ends, a worker waits without haste', async () => {
     const nowhere = `unix://${join(folder(), 'none.sock')}`
-    const begin = performance.now()
     expect(await command(nowhere, ['status'])).toMatchObject({
       status: 1,
       stderr: expect.stringMatching(/Redis at .*none\.sock does not answer: .*ENOENT/),
     })
-    expect(performance.now() - begin).toBeLessThan(15_000)
     const { child, output } = work(nowhere)
     await until('a word', () => output.stderr.includes('does not answer'))
-    const before = processorTime(child.pid ?? 0)
-    await new Promise((resolve) => setTimeout(resolve, 2000))
-    expect(processorTime(child.pid ?? 0) - before).toBeLessThan(0.6)
+    await rests(child)
     expect(output.stderr.trimEnd().split('\n').length).toBeLessThan(6)
     child.kill('SIGTERM')
-    await once(child, 'exit')
+    await once(child, 'close')
     expect(child.exitCode).toBe(0)
   })
 
@@ -124,17 +140,15 @@ describe.skipIf(noRedis)('troubles', () => {
       })
     }
     expect(performance.now() - begin).toBeGreaterThan(9000)
-    await until('a word', () => output.stderr.includes('takes connections, but says nothing on them'), 40)
-    const before = processorTime(child.pid ?? 0)
-    await new Promise((resolve) => setTimeout(resolve, 2000))
-    expect(processorTime(child.pid ?? 0) - before).toBeLessThan(0.6)
+    await until('a word', () => output.stderr.includes('takes connections, but says nothing on them'))
+    await rests(child)
     expect(output.stderr.trimEnd().split('\n').length).toBeLessThan(6)
     // in its place a Redis that speaks
     silent.close()
     for (const connection of taken) connection.destroy()
     const server = await startRedis(place)
     atEnd(() => server.stop('SIGKILL'))
-    await until('its answer', () => output.stderr.includes('redis.sock answers'), 60)
+    await until('its answer', () => output.stderr.includes('redis.sock answers'))
     child.kill('SIGKILL')
   })
 
@@ -143,7 +157,7 @@ describe.skipIf(noRedis)('troubles', () => {
     const out = folder()
     const { id } = await submit(server.url, path, '--out', out, '--chunk', '40')
     const crash = ['--import', new URL('crash.mjs', import.meta.url).pathname]
-    const args = ['--lease', '1', '--crashes', '2', '--concurrency', '1']
+    const args = ['--lease', '3', '--crashes', '2', '--concurrency', '1']
     const begin = performance.now()
     let [deaths, said, ended] = [0, '', false]
     // as systemd or Kubernetes would, but at once
@@ -162,7 +176,7 @@ describe.skipIf(noRedis)('troubles', () => {
     await supervised
     expect(deaths).toBe(2)
     // not before the lease was over each time
-    expect(performance.now() - begin).toBeGreaterThan(2000)
+    expect(performance.now() - begin).toBeGreaterThan(6000)
     expect(said).toMatch(
       /chunk 3: each worker that took it died at it, or lost Redis \(--crashes\); given up/,
     )
@@ -196,9 +210,7 @@ describe.skipIf(noRedis)('troubles', () => {
       /wants the model [0-9a-f]{12} \(the shipped digits\), but --model is [0-9a-f]{12}/,
     )
     expect(state).toBe('running')
-    const before = processorTime(wrong.child.pid ?? 0)
-    await new Promise((resolve) => setTimeout(resolve, 2000))
-    expect(processorTime(wrong.child.pid ?? 0) - before).toBeLessThan(0.8)
+    await rests(wrong.child)
     const right = work(server.url)
     expect((await command(server.url, ['status', id, '--watch'])).status).toBe(0)
     expect(linesOf(out)).toEqual(classified(path))
@@ -228,6 +240,7 @@ describe.skipIf(noRedis)('troubles', () => {
     writeFileSync(filler, new Uint8Array(420 * 1024))
     const worker = work(server.url)
     await until('a word', () => worker.output.stderr.includes('no space is left there'))
+    await until('a note', async () => (await statusOf(server.url, id)).notes.length > 0)
     const status = await statusOf(server.url, id)
     expect(status).toMatchObject({ state: 'running', chunksSetAside: 0 })
     expect(status.notes[0]?.message).toMatch(/cannot be written: no space is left there/)
@@ -259,7 +272,7 @@ describe.skipIf(noRedis)('troubles', () => {
     work(server.url, [], { node: ['--import', clock] })
     expect((await command(server.url, ['status', id, '--watch'])).status).toBe(0)
     await submit(server.url, path, '--out', calm, '--chunk', '20')
-    await once(work(server.url, ['--until-done']).child, 'exit')
+    await once(work(server.url, ['--until-done']).child, 'close')
     expect(hash(join(out, 'results.ndjson'))).toBe(hash(join(calm, 'results.ndjson')))
   })
 
@@ -288,7 +301,7 @@ describe.skipIf(noRedis)('troubles', () => {
         'subjectAltName=DNS:localhost',
       ],
     ])
-    const port = 20_000 + (process.pid % 20_000)
+    const port = await freePort()
     const secure = ['--tls-port', String(port), '--tls-cert-file', join(tls, 'cert.pem')]
     const server = await startRedis(folder(), [
       ...['--user', 'default', 'off', '--user', 'jobs', 'on', '>secret', ...rights],
@@ -299,7 +312,7 @@ describe.skipIf(noRedis)('troubles', () => {
     atEnd(() => server.stop('SIGKILL'))
     expect((await command(server.url, ['status'])).stderr).toMatch(/asks for a password/)
     const wrong = work(server.url.replace('unix://', 'unix://jobs:false@localhost'))
-    await once(wrong.child, 'exit')
+    await once(wrong.child, 'close')
     expect(wrong.child.exitCode).toBe(1)
     expect(wrong.output.stderr).toMatch(/does not take this user and password/)
     const url = server.url.replace('unix://', 'unix://jobs:secret@localhost')
@@ -313,5 +326,5 @@ describe.skipIf(noRedis)('troubles', () => {
       `${id}  done`,
     )
     expect((await command(safe, ['status'])).stderr).toMatch(/does not answer: .*self-signed/)
-  }, 60_000)
+  })
 })

@@ -12,7 +12,7 @@ export function clients(
   url: string,
   count: number,
   call?: Call,
-): { stop(): Promise<{ came: Record<string, number>; longest: number }> }
+): { answered(): number; stop(): Promise<{ came: Record<string, number>; longest: number }> }
 
 export interface Program {
   child: ChildProcess

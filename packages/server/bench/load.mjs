@@ -55,6 +55,8 @@ export function clients(url, count, call = digit) {
     }),
   )
   return {
+    /** How many have been answered. */
+    answered: () => came.get(200) ?? 0,
     async stop() {
       running = false
       await all

@@ -34,10 +34,12 @@ async function run(settings: Settings): Promise<number> {
   if (settings.tokenFile === undefined && !isLocal(settings)) {
     log.warn(`anybody who reaches ${settings.host} may use this server: --token-file asks for a token`)
   }
-  log.info({ address, ...(grpcPort !== undefined && { grpcPort }), workers: settings.workers }, 'serving')
-  await new Promise<void>((resolve) => {
+  // heard from before anybody is told that there is something to end
+  const asked = new Promise<void>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => resolve())
   })
+  log.info({ address, ...(grpcPort !== undefined && { grpcPort }), workers: settings.workers }, 'serving')
+  await asked
   log.info('draining')
   const whole = await serving.drain()
   log.info(whole ? 'all requests answered' : 'requests were cut off: --grace was over')

@@ -16,11 +16,18 @@ export const executablePath: string | undefined = [
   '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
 ].find((path) => path !== undefined && existsSync(path))
 
+/** Milliseconds that the browser has for what is waited for: a limit for what hangs. */
+const PATIENCE = 120_000
+
 let browser: Promise<Browser> | undefined
 
 function launched(): Promise<Browser> {
   browser ??= chromium
-    .launch({ ...(executablePath !== undefined && { executablePath }), args: ['--no-sandbox'] })
+    .launch({
+      ...(executablePath !== undefined && { executablePath }),
+      args: ['--no-sandbox'],
+      timeout: PATIENCE,
+    })
     .then((one) => {
       atEnd(() => one.close())
       return one
@@ -47,6 +54,7 @@ export async function openPage(
 ): Promise<Page> {
   const context = await (await launched()).newContext({ viewport: { width: 1280, height: 900 }, ...options })
   atEnd(() => context.close())
+  context.setDefaultTimeout(PATIENCE)
   const page = await context.newPage()
   const heard: string[] = []
   complaints.set(page, heard)

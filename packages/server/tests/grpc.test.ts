@@ -46,7 +46,7 @@ async function clientOf(options: ServerOptions) {
     await server.drain()
     await app.close()
   })
-  return (name: string, request: object = {}, token?: string, deadline = 10_000): Promise<Answer> => {
+  return (name: string, request: object = {}, token?: string, deadline = 120_000): Promise<Answer> => {
     const metadata = new Metadata()
     if (token !== undefined) metadata.set('authorization', `Bearer ${token}`)
     return new Promise((resolve, reject) => {

