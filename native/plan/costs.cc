@@ -69,7 +69,7 @@ double direct_channels_efficiency(const Sizes& s) {
 
 // Planes become blocks and planes again on the way.
 double depthwise_efficiency(const Sizes& s, double channels) {
-  const double copies = (4 + 0.5 * s.lanes) * (1.3 + 0.7 * s.inputs / s.outputs);
+  const double copies = (4 + 0.5 * s.lanes) * (1.35 + 0.64 * s.inputs / s.outputs);
   return filled(channels, s.lanes) * s.taps / (1.5 * s.taps + copies) * s.ow / (s.ow + 3);
 }
 
