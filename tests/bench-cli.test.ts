@@ -371,7 +371,11 @@ describe('bench models', () => {
   })
 
   test.each([
-    ['ends', 'process.exit(3)', /command, 1 thread is left out: ended\./],
+    [
+      'ends',
+      'console.error("no such model"); process.exit(3)',
+      /command, 1 thread is left out: ended with exit code 3: no such model/,
+    ],
     [
       'babbles',
       'console.log("hello")',
