@@ -179,6 +179,13 @@ double cost_in_blocks(const ConvArgs& a, const KernelTable& k, bool from_blocks)
   return lanes * (sums + (copied ? read * a_float : 0));
 }
 
+double cost_in_lanes(const ConvArgs& a) {
+  // a value that is loaded meets six outputs of its group, and comes from beyond the nearest cache for each six; only
+  // larger windows use it again
+  const double few = std::min(1.0, a.oc / a.groups / 6.0);
+  return multiply_adds(a) / (few * (a.kh * a.kw > 1 ? 0.8 : 0.45));
+}
+
 double cost_of_reorder(int64_t channels, int64_t pixels, const KernelTable& k, bool to_blocks) {
   // as muladds a pixel and lane: whole blocks are transposed in registers, of others the channels go one by one
   const double whole = static_cast<double>(channels / k.lanes) * 0.6;
