@@ -7,10 +7,14 @@
  *     --algorithm auto,blocked,im2col,direct-pixels,direct-channels --out report.json
  *   node bench/fit.mjs store bench/machines/NAME.json report.json …     keeps of reports what this script reads
  *   node bench/fit.mjs [bench/machines/NAME.json …]                     all machines, or these
+ *
+ * What it predicts and chooses is asked of the addon that is built here, so that a constant can be changed, built and
+ * judged by what was measured once; where an instruction set is not supported here, it is what was stored.
  */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { Conv2d, isa as instructionSets } from '../dist/index.js'
 
 const [command, target, ...reports] = process.argv.slice(2)
 const read = (file) => JSON.parse(readFileSync(file, 'utf8'))
@@ -56,7 +60,11 @@ function report() {
   for (const file of files.filter((one) => one.endsWith('.json'))) {
     const machine = basename(file, '.json')
     const { problems } = read(file)
-    const own = Object.entries(problems).map(([problem, ways]) => ({ machine, problem, ways }))
+    const own = Object.entries(problems).map(([problem, ways]) => ({
+      machine,
+      problem,
+      ways: asNow(problem, ways),
+    }))
     cases.push(...own)
     machineReport(machine, own)
   }
@@ -64,6 +72,43 @@ function report() {
   const worth = Object.entries(factors).map(([name, factor]) => `${name} ${factor.toFixed(2)}`)
   console.log(`\nOver planes, by the cost model: ${losses(cases, {})}.`)
   console.log(`Its efficiencies times ${worth.join(', ')}: ${losses(cases, factors)}.`)
+}
+
+/** The ways of a problem with what the cost model says of them today, and as the plan's choice what it takes today. */
+function asNow(key, ways) {
+  const [problem, isa] = key.split(' ')
+  if (!instructionSets().supported.includes(isa)) return ways
+  const now = Object.fromEntries(
+    Object.entries(ways).map(([name, way]) => {
+      const { ran, predicted } = planned(problem, isa, name)
+      return [name, name === 'auto' || ran === way.ran ? { ...way, ran, predicted } : way]
+    }),
+  )
+  const taken = Object.values(ways).find(({ ran }) => ran === now.auto?.ran)
+  // a way that was never measured tells nothing
+  if (taken === undefined) return ways
+  if (ways.auto.ran !== now.auto.ran) now.auto.share = taken.share
+  return now
+}
+
+function planned(problem, isa, algorithm) {
+  const of = Object.fromEntries(
+    [...problem.matchAll(/([a-z]+)(\d+)/g)].map(([, name, value]) => [name, Number(value)]),
+  )
+  const convolution = new Conv2d(of.ic, of.oc, {
+    kernelSize: [of.kh, of.kw],
+    stride: [of.sh ?? 1, of.sw ?? 1],
+    padding: [of.ph ?? 0, of.pw ?? 0],
+    dilation: [of.dh ?? 1, of.dw ?? 1],
+    groups: of.g ?? 1,
+  })
+  const model = convolution.compile({ inputShape: [of.ic, of.ih, of.iw], isa, algorithm, threads: 1 })
+  const { steps } = model.describe()
+  model.dispose()
+  const cost = steps.reduce((sum, step) => sum + (step.cost ?? Number.NaN), 0)
+  const macs = steps.reduce((sum, step) => sum + step.macs, 0)
+  const { algorithm: ran } = steps.find((step) => step.macs > 0)
+  return { ran, predicted: cost > 0 ? macs / cost : undefined }
 }
 
 /** Measured over predicted by algorithm, and what the plan's own choice loses. */

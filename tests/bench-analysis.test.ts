@@ -1,6 +1,6 @@
 /** What `kernelet profile` says of a step, and the rows of its picture. */
 import { describe, expect, test } from 'vitest'
-import { adviceOf, adviceOnNear, limitsOf } from '../lib/bench/analysis.ts'
+import { adviceOf, adviceOnFine, isShapeFine, limitsOf } from '../lib/bench/analysis.ts'
 import { flameBody, pathOf } from '../lib/bench/report/flame.ts'
 import type { Roof } from '../lib/bench/roof.ts'
 import type { StepDescription } from '../lib/index.ts'
@@ -80,7 +80,12 @@ describe('advice', () => {
     ['a reorder', step('', { macs: 0, algorithm: 'reorder' }), 0.5, /^a copy from one layout to another/],
     ['a copy', step('', { macs: 0, algorithm: 'copy' }), 0.5, /^a copy: what it joins/],
     ['another pass', step('', { macs: 0, ops: ['silu'], algorithm: 'direct' }), 0.5, /of its own \(silu\)/],
-    ['no reason known', step('ic64ih64iw64oc64oh64ow64kh3kw3ph1pw1'), 0.6, /^at 60 % of its bound\.$/],
+    [
+      'no reason known',
+      step('ic64ih64iw64oc64oh64ow64kh3kw3ph1pw1'),
+      0.6,
+      /^at 60 % of what the machine allows, and nothing in its shape says why not more: kernelet tune times .* it\.$/,
+    ],
   ])('%s', (_, one, share, expected) => {
     expect(advice(one, share)).toMatch(expected)
   })
@@ -99,10 +104,21 @@ describe('advice', () => {
 test('steps near their bounds are one sentence, with their times added up', () => {
   const conv = step('ic64ih8iw8oc64oh8ow8kh3kw3ph1pw1')
   const all = [judged(conv, 0.84), judged(conv, 0.94)]
-  expect(adviceOnNear(all)).toMatch(/^at 84 to 94 % of what the machine allows: .*\.$/)
+  expect(adviceOnFine(all)).toMatch(/^at 84 to 94 % of what the machine allows: .*\.$/)
   const halved = all.map((one) => ({ ...one, fastest: one.ns / 2 }))
-  expect(adviceOnNear(halved)).toMatch(/^numerics 'fastest' takes .* instead of .*; at 84 to 94 %/)
-  expect(adviceOnNear([halved[0]!, all[1]!])).toMatch(/^at 84 to 94 %/)
+  expect(adviceOnFine(halved)).toMatch(/^numerics 'fastest' takes .* instead of .*; at 84 to 94 %/)
+  expect(adviceOnFine([halved[0]!, all[1]!])).toMatch(/^at 84 to 94 %/)
+})
+
+test('steps that nothing in their shapes holds up are one sentence too', () => {
+  const fine = step('ic64ih64iw64oc64oh64ow64kh3kw3ph1pw1')
+  const all = [judged(fine, 0.6), judged(fine, 0.7), judged(fine, 0.9)]
+  expect(all.map((one) => isShapeFine(one, 8))).toEqual([true, true, true])
+  expect(adviceOnFine(all.slice(0, 2))).toMatch(
+    /^at 60 to 70 % .* nothing in their shapes .* compute them\.$/,
+  )
+  expect(isShapeFine(judged(step('ic2ih8iw8oc64oh8ow8kh3kw3ph1pw1'), 0.6), 8)).toBe(false)
+  expect(isShapeFine(judged(step('', { macs: 0, algorithm: 'reorder' }), 0.5), 8)).toBe(false)
 })
 
 describe('flame graph', () => {

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
+import { Conv2d, saveOnnx } from '../lib/index.ts'
 import { root } from './helpers.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'kernelet-bench-'))
@@ -231,6 +232,17 @@ describe('bench kernels', () => {
     expect(fitted('store')).toMatchObject({ status: 2 })
   })
 
+  test('ways.mjs: whole plans beside each other', () => {
+    saveOnnx(new Conv2d(3, 16, { kernelSize: 3 }), join(folder, 'one.onnx'), { inputShape: [3, 8, 8] })
+    const ways = (...args: string[]) =>
+      spawnSync(process.execPath, [join(root, 'bench/ways.mjs'), ...args], { encoding: 'utf8', cwd: folder })
+    const { status, stdout, stderr } = ways('one.onnx', '--seconds', '0.01')
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
+    expect(stdout).toMatch(/^one, \w+, steps of one image: auto [\d.]+ µs, blocks .*, winograd [\d.]+ µs\n/)
+    expect(stdout).toMatch(/\none, .* all side by side: 4 images .*, 32 images /)
+    expect(ways()).toMatchObject({ status: 2 })
+  })
+
   test('a file of shapes, and the roofline', () => {
     writeFileSync(join(folder, 'shapes.txt'), '# two\nic1ih9oc2kh3n"first"\nic2ih5oc4kh1n"second"\n')
     const { status, stdout } = run(['kernels', '--shapes', 'shapes.txt', ...SHORT, '--plot', 'roof.svg'])
@@ -366,7 +378,11 @@ describe('bench models', () => {
   })
 
   test.each([
-    ['ends', 'process.exit(3)', /command, 1 thread is left out: ended\./],
+    [
+      'ends',
+      'console.error("no such model"); process.exit(3)',
+      /command, 1 thread is left out: ended with exit code 3: no such model/,
+    ],
     [
       'babbles',
       'console.log("hello")',

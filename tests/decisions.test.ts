@@ -217,3 +217,22 @@ test('a matrix that is read under two names is the same to both readers', () => 
   expect([...net.forward(x).data]).toEqual([4 + 18, 8 + 24])
   expect([...net.compile({ inputShape: [2] }).run(x)]).toEqual([22, 32])
 })
+
+test('images run side by side where that pays: not through windows of one pixel and a channel a group', () => {
+  const light = new Sequential(
+    new Conv2d(16, 16, { kernelSize: 3, padding: 1, groups: 16 }),
+    new ReLU(),
+    new Conv2d(16, 32, { kernelSize: 1 }),
+  )
+  const dense = new Sequential(
+    new Conv2d(4, 6, { kernelSize: 5 }),
+    new ReLU(),
+    new Conv2d(6, 12, { kernelSize: 3 }),
+  )
+  for (const name of isa().supported.filter((tier) => tier !== 'scalar')) {
+    const lanesOf = (net: Sequential, channels: number) =>
+      net.compile({ inputShape: [channels, 10, 10], isa: name, threads: 1 }).describe().batchLanes
+    expect(lanesOf(light, 16)).toBe(0)
+    expect(lanesOf(dense, 4)).toBeGreaterThan(1)
+  }
+})

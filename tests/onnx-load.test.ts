@@ -139,7 +139,7 @@ describe('a module', () => {
     const x = new Tensor(noise(25), [1, 1, 5, 5])
     expect(thrown(() => model.forward(x))).toMatchObject({
       code: 'ERR_SHAPE',
-      message: 'The input image is image: float[N,1,4,4] but received 1×1×5×5',
+      message: 'The input is image: float[N,1,4,4] but received 1×1×5×5',
     })
     expect(thrown(() => model.run({ imgae: x })).message).toMatch(/no input "imgae"; there are image/)
     expect(thrown(() => model.run({})).message).toMatch(/the input "image" is missing/)

@@ -1,7 +1,7 @@
 /** `kernelet profile` and KERNELET_VERBOSE as users have them; dist/ must be built. No test looks at a time. */
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -91,6 +91,36 @@ describe('kernelet profile', () => {
     expect({ status, stderr }).toEqual({ status: 2, stderr: expect.stringMatching(message) })
   })
 
+  test('beside the plan, in turns: numerics fastest, and several threads where there are', {
+    timeout: LONG_TEST,
+  }, () => {
+    writeFileSync(join(folder, 'wide.txt'), 'input 32x24x24\nconv 64 k3 relu\nconv 64 k3 relu')
+    const { status, stdout } = profile('wide.txt', ...SHORT, '-o', 'md')
+    expect(status).toBe(0)
+    expect(stdout).toMatch(/\nWith numerics 'fastest' a call takes [\d.]+ .s\.\n/)
+    // (their steps are measured, and are not in the table)
+    expect(stdout).not.toMatch(/\| winograd +\|/)
+    if (availableParallelism() > 1) expect(stdout).toMatch(/\nOn \d+ threads it takes [\d.]+ .s\.\n/)
+  })
+
+  test('a word that is no file: the networks that kernelet makes, and the nearest of them', () => {
+    expect(profile('resnet-18')).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(/resnet-18 is neither a file nor one of .*; did you mean resnet18\?/),
+    })
+  })
+
+  test.each(['--plot', '--out'])(
+    '%s where there is no folder is said before anything is measured',
+    (option) => {
+      const name = join(folder, 'none', 'a.svg')
+      const { status, stdout, stderr } = profile('tiny.txt', option, name)
+      expect({ status, stdout }).toEqual({ status: 1, stdout: '' })
+      expect(stderr).toMatch(/a\.svg cannot be written: there is no folder /)
+      expect(profile('tiny.txt', '--out', folder).stderr).toMatch(/cannot be written: it is a folder/)
+    },
+  )
+
   test('a file that cannot be read: exit code 1', () => {
     expect(profile('none.onnx')).toMatchObject({
       status: 1,
@@ -118,8 +148,12 @@ describe('kernelet tune', () => {
     [['b.onnx', '--out', 'x'], /tune: expected one file/],
     [['--out', 'x', '--numerics', 'exact,fastest'], /expected one instruction set and one kind of numerics/],
     [['--out', 'x', '--batch', 'no'], /--batch: expected a number from 1 up/],
-  ])('%j: exit code 2', (args, message) => {
-    expect(tune(...args)).toMatchObject({ status: 2, stderr: expect.stringMatching(message) })
+    [['--out', 'none/x.json'], /none\/x\.json cannot be written: there is no folder none/],
+  ])('%j: refused before anything is timed', (args, message) => {
+    expect(tune(...args)).toMatchObject({
+      status: expect.toBeOneOf([1, 2]),
+      stderr: expect.stringMatching(message),
+    })
   })
 })
 

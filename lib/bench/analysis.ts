@@ -65,16 +65,28 @@ export function isFasterByWinograd({ ns, fastest }: Judged): boolean {
   return fastest !== undefined && fastest < 0.95 * ns
 }
 
-/** One sentence on several steps near their bounds, of all of which it is true, or of none, that Winograd pays. */
-export function adviceOnNear(steps: readonly Judged[]): string {
+/** Whether nothing in the shape of what a step multiplies holds it up, be it near its bound or not. */
+export function isShapeFine(judged: Judged, lanes: number): boolean {
+  const { step, limit, ns } = judged
+  if (isNearItsBound(judged)) return true
+  if (step.macs === 0 || limit.kind === 'weights') return false
+  const problem = convolutionOf(step)
+  return problem === undefined || shapeOf(problem, step, lanes, ns).length === 0
+}
+
+/** One sentence on several such steps: all near their bounds or none, all faster by Winograd or none. */
+export function adviceOnFine(steps: readonly Judged[]): string {
   const shares = steps.map(({ limit, ns }) => Math.round((100 * limit.ns) / ns))
   const [least, most] = [Math.min(...shares), Math.max(...shares)]
   const range = least === most ? `${least}` : `${least} to ${most}`
-  const near = `at ${range} % of what the machine allows: fewer multiply-adds would help, nothing else`
-  if (!steps.every(isFasterByWinograd)) return `${near}.`
+  const what = steps.every(isNearItsBound)
+    ? ': fewer multiply-adds would help, nothing else'
+    : `, and nothing in ${steps.length > 1 ? 'their shapes' : 'its shape'} says why not more: kernelet tune times the other ways to compute ${steps.length > 1 ? 'them' : 'it'}`
+  const reached = `at ${range} % of what the machine allows${what}`
+  if (!steps.every(isFasterByWinograd)) return `${reached}.`
   const before = steps.reduce((sum, { ns }) => sum + ns, 0)
   const after = steps.reduce((sum, { fastest }) => sum + fastest!, 0)
-  return `numerics 'fastest' takes ${formatTime(after)} instead of ${formatTime(before)}, by Winograd: other roundings; ${near}.`
+  return `numerics 'fastest' takes ${formatTime(after)} instead of ${formatTime(before)}, by Winograd: other roundings; ${reached}.`
 }
 
 /**
@@ -84,7 +96,7 @@ export function adviceOnNear(steps: readonly Judged[]): string {
  * @param batch images a call
  */
 export function adviceOf(judged: Judged, lanes: number, batch: number): string {
-  if (isNearItsBound(judged)) return adviceOnNear([judged])
+  if (isShapeFine(judged, lanes)) return adviceOnFine([judged])
   const { step, limit, ns, fastest } = judged
   const problem = convolutionOf(step)
   const reached = limit.ns / ns
@@ -100,11 +112,9 @@ export function adviceOf(judged: Judged, lanes: number, batch: number): string {
             `its weights, ${megabytes(limit.costs.weights)}, come from ${limit.name.slice(9, -1)} at ${percent(reached)} of ` +
               `its bandwidth: ${batch === 1 ? 'several images a call read them once' : 'int8 weights are a quarter'}`,
           ]
-        : problem === undefined
-          ? [`at ${percent(reached)} of its bound`]
-          : shapeOf(problem, step, lanes, ns)),
-  ].filter((part) => part !== '')
-  return parts.length > 0 ? `${parts.join('; ')}.` : `at ${percent(reached)} of its bound.`
+        : shapeOf(problem!, step, lanes, ns)),
+  ]
+  return `${parts.filter((part) => part !== '').join('; ')}.`
 }
 
 /** The first convolution of a step. */

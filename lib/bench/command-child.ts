@@ -13,6 +13,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { setTimeout as pause } from 'node:timers/promises'
 import { KerneletError } from '../util/errors.ts'
 import type { Replies, Request } from './contender.ts'
 import type { Runner } from './runner.ts'
@@ -27,6 +28,7 @@ export class CommandChild implements Runner {
   readonly #process: ChildProcess
   readonly #scratch: string
   readonly #lines: AsyncIterator<string>
+  readonly #closed: Promise<number | null>
   #said = ''
 
   /**
@@ -41,6 +43,7 @@ export class CommandChild implements Runner {
     this.#process.stderr!.setEncoding('utf8').on('data', (text: string) => {
       this.#said = (this.#said + text).slice(-2000)
     })
+    this.#closed = new Promise((resolve) => this.#process.once('close', resolve))
     // a command that ended takes no requests: its answer, none, says so
     this.#process.stdin!.on('error', () => {})
     this.#lines = createInterface({ input: this.#process.stdout! })[Symbol.asyncIterator]()
@@ -95,7 +98,7 @@ export class CommandChild implements Runner {
     })
     try {
       const { value, done } = await Promise.race([this.#lines.next(), late])
-      if (done) throw this.#fault(`ended. ${this.#said.trim().split('\n').at(-1) ?? ''}`)
+      if (done) throw this.#fault(await this.#end())
       const answer = parsed(value)
       if (answer === undefined)
         throw this.#fault(`expected a line of JSON but received ${value.slice(0, 80)}`)
@@ -104,6 +107,13 @@ export class CommandChild implements Runner {
     } finally {
       clearTimeout(timer)
     }
+  }
+
+  /** How it ended, and the last that it said, once all of that has come. */
+  async #end(): Promise<string> {
+    const code = await Promise.race([this.#closed, pause(1000, null)])
+    const said = this.#said.trim().split('\n').at(-1)
+    return `ended${code === null ? '' : ` with exit code ${code}`}${said ? `: ${said}` : ''}`
   }
 
   /** Bytes, as Linux tells; 0 elsewhere. Of the shell's child where it has one. */

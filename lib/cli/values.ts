@@ -1,4 +1,7 @@
-/** Numbers on the command line. */
+/** Numbers and files on the command line. */
+import { statSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { KerneletError } from '../util/errors.ts'
 import { UsageError, type Values } from './command.ts'
 
 /** An integer option from `minimum` up. */
@@ -51,4 +54,21 @@ export function pictureName(values: Values, option: string, endings: readonly st
   throw new UsageError(
     `--${option}: expected a name that ends in ${endings.join(' or ')} but received '${name}'`,
   )
+}
+
+/**
+ * A file that is to be written when all the work is done can be: its folder is there, and it is none itself.
+ *
+ * @throws KerneletError `ERR_IO`
+ */
+export function mustBeWritable(file: string): void {
+  const isFolder = (path: string): boolean =>
+    statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false
+  const folder = dirname(file)
+  const why = isFolder(file)
+    ? 'it is a folder'
+    : isFolder(folder)
+      ? undefined
+      : `there is no folder ${folder}`
+  if (why !== undefined) throw new KerneletError('ERR_IO', `${file} cannot be written: ${why}`)
 }

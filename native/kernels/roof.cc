@@ -10,8 +10,8 @@
 namespace kernelet {
 namespace {
 
-constexpr int bursts = 9;
-constexpr double burst_ns = 3e6;
+constexpr int bursts = 60, long_bursts = 9;
+constexpr double burst_ns = 5e5;
 
 template <typename Body>
 double ns_of(Body&& body) {
@@ -20,20 +20,23 @@ double ns_of(Body&& body) {
   return std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - start).count();
 }
 
-// The best work / ns of several bursts. burst(repeats) does the work and returns how much it was.
+// The best work / ns of `count` bursts: short ones, some of which nothing else on the CPU comes between.
+// burst(repeats) does the work and returns how much it was.
 template <typename Burst>
-double best_rate(Burst&& burst, double length = burst_ns) {
+double best_rate(Burst&& burst, int count = bursts, double length = burst_ns) {
   double work = 0;
+  const auto shortest = [&](int64_t repeats) {
+    double least = 1e18;
+    for (int i = 0; i < 3; ++i) least = std::min(least, ns_of([&] { work = burst(repeats); }));
+    return std::max(least, 1.0);
+  };
   int64_t repeats = 1;
-  const double once = ns_of([&] { work = burst(repeats); });
-  double ns = once;
-  while (ns < length / 8 && repeats < (int64_t{1} << 40)) {
-    repeats *= 4;
-    ns = ns_of([&] { work = burst(repeats); });
-  }
+  double ns = shortest(repeats);
+  while (ns < length / 8 && repeats < (int64_t{1} << 40)) ns = shortest(repeats *= 4);
   repeats = std::max<int64_t>(1, static_cast<int64_t>(static_cast<double>(repeats) * length / ns));
+  if (repeats == 1) count = std::min(count, long_bursts);
   double best = 0;
-  for (int i = 0; i < bursts; ++i) {
+  for (int i = 0; i < count; ++i) {
     ns = ns_of([&] { work = burst(repeats); });
     best = std::max(best, work / std::max(ns, 1.0));
   }
@@ -62,7 +65,7 @@ double measure_muladds(const KernelTable& kernels, int threads) {
     return flops;
   };
   // Long bursts, so that the system finds a CPU for each thread: at first it may keep two on one.
-  return best_rate(burst, threads > 1 ? 10 * burst_ns : burst_ns);
+  return threads > 1 ? best_rate(burst, long_bursts, 3e7) : best_rate(burst);
 }
 
 double measure_reads(const KernelTable& kernels, size_t bytes) {

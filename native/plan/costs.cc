@@ -69,7 +69,7 @@ double direct_channels_efficiency(const Sizes& s) {
 
 // Planes become blocks and planes again on the way.
 double depthwise_efficiency(const Sizes& s, double channels) {
-  const double copies = (4 + 0.5 * s.lanes) * (1.3 + 0.7 * s.inputs / s.outputs);
+  const double copies = (4 + 0.5 * s.lanes) * (1.35 + 0.64 * s.inputs / s.outputs);
   return filled(channels, s.lanes) * s.taps / (1.5 * s.taps + copies) * s.ow / (s.ow + 3);
 }
 
@@ -180,6 +180,13 @@ double cost_in_blocks(const ConvArgs& a, const KernelTable& k, bool from_blocks)
   const double read = static_cast<double>(a.ic) * (a.kh > 1 ? a.ih : a.oh) * (a.kw > 1 ? a.iw : a.ow);
   const double a_float = from_blocks ? 4.0 / lanes : (1 + 45.0 / a.ow) / (a.sw > 1 ? 1 : 6);
   return lanes * (sums + (copied ? read * a_float : 0));
+}
+
+double cost_in_lanes(const ConvArgs& a) {
+  // a value that is loaded meets six outputs of its group, and comes from beyond the nearest cache for each six; only
+  // larger windows use it again
+  const double few = std::min(1.0, a.oc / a.groups / 6.0);
+  return multiply_adds(a) / (few * (a.kh * a.kw > 1 ? 0.8 : 0.45));
 }
 
 double cost_of_reorder(int64_t channels, int64_t pixels, const KernelTable& k, bool to_blocks) {

@@ -22,6 +22,9 @@ double cost_over_planes(const ConvArgs& a, const KernelTable& k);
 // Into blocks of channels, by the direct sum, from blocks or, where the input is not grouped, from planes.
 double cost_in_blocks(const ConvArgs& a, const KernelTable& k, bool from_blocks);
 
+// Of an image, by the kernel that computes several side by side.
+double cost_in_lanes(const ConvArgs& a);
+
 // Of `channels` planes of `pixels`.
 double cost_of_reorder(int64_t channels, int64_t pixels, const KernelTable& k, bool to_blocks);
 

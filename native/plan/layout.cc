@@ -27,6 +27,29 @@ bool fits_cache(const Graph& graph, const KernelTable& kernels) {
   return static_cast<size_t>(2 * largest) * static_cast<size_t>(kernels.lanes) <= batched_limit;
 }
 
+// Are images side by side slower than one after the other? Surely so, as the cost model may be wrong: small windows and
+// groups read each value for few outputs.
+bool loses_side_by_side(const Graph& graph, const KernelTable& k) {
+  constexpr double sure = 1.15, of_one_row = 0.25, of_rows = 0.75;  // shares of the peak of linear layers
+  double together = 0, apart = 0;
+  for (size_t i = 0; i < graph.nodes.size(); ++i) {
+    const Node& node = graph.nodes[i];
+    if (node.op == Op::linear) {
+      const Shape& read = graph.nodes[static_cast<size_t>(node.inputs[0])].shape;
+      const double sum = static_cast<double>(read.dims[read.rank - 1]);
+      const double work = static_cast<double>(node.shape.elements()) * sum;
+      together += work / of_rows;
+      apart += work / of_one_row;
+    } else if (node.op == Op::conv2d) {
+      const ConvArgs a = conv_args_of(graph, static_cast<int>(i), k);
+      const double planes = cost_over_planes(a, k);
+      together += cost_in_lanes(a);
+      apart += direct_in_blocks(a, k).fits(a) ? std::min(planes, cost_in_blocks(a, k, true)) : planes;
+    }
+  }
+  return together > sure * apart;
+}
+
 }  // namespace
 
 int parts_of_image(const PlanOptions& options) {
@@ -37,7 +60,9 @@ int batched_from(const Graph& graph, const KernelTable& kernels, const PlanOptio
   if (options.algorithm == "lanes") return 1;
   const bool chosen_here = options.algorithm == "auto" || options.algorithm == "fastest";
   if (!chosen_here || kernels.lanes == 1 || options.choices.lanes == 0) return 0;
-  if (options.choices.lanes < 0 && !fits_cache(graph, kernels)) return 0;
+  const bool asked = options.choices.lanes > 0;
+  if (!asked && !fits_cache(graph, kernels)) return 0;
+  if (!asked && !options.int8 && loses_side_by_side(graph, kernels)) return 0;
   return (3 * kernels.lanes + 3) / 4;
 }
 

@@ -49,6 +49,7 @@ class Tuner {
   }
 
   Tuned run() {
+    tune_lanes();
     // images side by side go through kernels that there are no others of
     const bool single = plan_->batched_from_ == 0 || how_.batch < plan_->batched_from_;
     if (single) tune_strips();
@@ -56,7 +57,7 @@ class Tuner {
       PlanOptions other = options_;
       if (choose_otherwise(kind, other)) learn_from(other);
     }
-    tune_whole();
+    tune_shares();
 
     Tuned tuned;
     double ns[2];
@@ -277,16 +278,23 @@ class Tuner {
 
   // ---- what shows in whole runs alone
 
-  void tune_whole() {
+  // Images side by side or not.
+  void tune_lanes() {
     const int lanes = plan_->kernels_->lanes;
-    const bool block = how_.batch > 1 && lanes > 1 && 4 * how_.batch >= 3 * lanes;
-    const bool shared = plan_->parts_ > 1 && how_.batch < plan_->parts_;
-    for (int variant = 0; variant < 3 && !late(); ++variant) {
+    if (how_.batch == 1 || lanes == 1 || 4 * how_.batch < 3 * lanes) return;
+    PlanOptions other = options_;
+    other.choices.lanes = plan_->batched_from_ > 0 ? 0 : 1;
+    take_if_faster(other, true);
+  }
+
+  // From which work on threads share a step.
+  void tune_shares() {
+    if (plan_->parts_ < 2 || how_.batch >= plan_->parts_) return;
+    for (int variant = 0; variant < 2 && !late(); ++variant) {
       PlanOptions other = options_;
-      if (variant == 0) other.choices.lanes = plan_->batched_from_ > 0 ? 0 : 1;
-      if (variant == 1) other.divide_from /= 4;
-      if (variant == 2) other.divide_from *= 4;
-      if (variant == 0 ? block : shared) take_if_faster(other, true);
+      if (variant == 0) other.divide_from /= 4;
+      else other.divide_from *= 4;
+      take_if_faster(other, true);
     }
   }
 

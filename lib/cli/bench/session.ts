@@ -11,7 +11,7 @@ import type { Repetition } from '../../bench/stopwatch.ts'
 import { KerneletError, messageOf } from '../../util/errors.ts'
 import { EXIT, UsageError, type Values } from '../command.ts'
 import { complain, print, printJson, showProgress, style, tell } from '../terminal.ts'
-import { pictureName } from '../values.ts'
+import { mustBeWritable, pictureName } from '../values.ts'
 import { count, type Format, format, regex, seconds } from './options.ts'
 
 /** A table of the report. */
@@ -45,6 +45,7 @@ export class Session {
     this.#format = format(values)
     this.#out = values.out as string | undefined
     this.#plot = pictureName(values, 'plot', ['.svg'])
+    for (const file of [this.#out, this.#plot]) if (file !== undefined) mustBeWritable(file)
     this.host = describeHost(['kernelet', ...process.argv.slice(2)].join(' '))
     this.#before = look()
     this.roof = new Roof(this.host.isa.chosen)

@@ -4,9 +4,10 @@ import type { StepDescription } from '../../backend/backend.ts'
 import { native } from '../../backend/node-addon.ts'
 import {
   adviceOf,
-  adviceOnNear,
+  adviceOnFine,
   isFasterByWinograd,
   isNearItsBound,
+  isShapeFine,
   type Judged,
   type Limit,
   limitsOf,
@@ -14,23 +15,21 @@ import {
 import type { Benchmark, Facts, Source } from '../../bench/benchmark.ts'
 import { uniform } from '../../bench/inputs.ts'
 import { type Compiled, compiled, imageShapeOf } from '../../bench/networks/compiled.ts'
-import { networkNames, readNetwork } from '../../bench/networks/network.ts'
 import { flameBody, pathOf } from '../../bench/report/flame.ts'
 import type { Findings } from '../../bench/report/json.ts'
 import { columns, formatPercent, formatTime, label } from '../../bench/report/markdown.ts'
 import { ROOFLINE_WIDTH, rooflineBody } from '../../bench/report/roofline.ts'
 import { lanesOf } from '../../bench/shape-bound.ts'
-import { median } from '../../bench/statistics.ts'
 import { boundOf } from '../../bench/step-costs.ts'
 import { timeCalls, timeSteps } from '../../bench/stopwatch.ts'
 import type { CompileOptions } from '../../compile/options.ts'
-import { loadOnnx, type OnnxModel } from '../../formats/onnx/load.ts'
-import { saveOnnx } from '../../formats/onnx/save.ts'
+import type { OnnxModel } from '../../formats/onnx/load.ts'
 import { elements } from '../../tensor/shape.ts'
 import { svgDocument, text } from '../../util/svg.ts'
 import { choices, count, isas, measuring, oneOf, output, plot, shapeOption } from '../bench/options.ts'
 import { type Section, Session } from '../bench/session.ts'
 import { type Command, UsageError } from '../command.ts'
+import { openNetwork } from '../networks.ts'
 
 const { filter: _, ...repeating } = measuring
 
@@ -69,38 +68,41 @@ would help. FILE may also be a list of layers (.txt) or a name of kernelet bench
     const batch = count(String(values.batch ?? 1), 'batch')
     const top = count(String(values.top ?? 20), 'top')
     const inputShape = shapeOption(values)
-    const model = networkNames().includes(file) || file.endsWith('.txt') ? listed(file) : loadOnnx(file)
+    const model = openNetwork(file)
     const shape = imageShapeOf(model, inputShape)
     const input = uniform(batch * elements(shape), -1, 1, 7)
-    const options = { isa: isa!, threads: 1, inputShape: shape }
+    const options: CompileOptions = { isa: isa!, threads: 1, inputShape: shape }
     const net = compiled(model, { ...options, numerics: numerics! })
-    const fastest = numerics === 'exact' ? compiled(model, { ...options, numerics: 'fastest' }) : undefined
     const session = new Session(values)
     const name = basename(file).replace(/\.(onnx|txt)$/, '')
     const subject = subjectOf(session, { name, net, input, batch, isa: isa! })
-    const measured = await session.measure([stepsOf(subject), callOf(subject)])
-    const winograd = fastest && timesOf(fastest, input)
-    const exact = { ...options, numerics: numerics! }
-    const others = ['', ...callsOtherwise(model, exact, input, fastest)]
-    net.dispose()
-    fastest?.dispose()
-    const call = measured.at(-1)!
-    const steps = measured.slice(0, -1).map((one, i): Step => {
+    const others = otherwise(model, { ...options, numerics: numerics! })
+    const measured = await session.measure([
+      stepsOf(subject),
+      callOf(subject, net, 'call'),
+      // in the same turns, so that what disturbs one disturbs all
+      ...others.flatMap(({ name: how, net: other, steps }) => [
+        callOf(subject, other, how),
+        ...(steps ? [stepsOf(subjectOf(session, { ...subject, name: `${name}/${how}`, net: other }))] : []),
+      ]),
+    ])
+    const winograd = byWinograd(measured)
+    const calls = new Map(measured.filter(({ labels }) => labels.call).map((one) => [one.labels.call!, one]))
+    for (const { net: each } of [{ net }, ...others]) each.dispose()
+    const steps = measured.slice(0, subject.steps.length).map((one, i): Step => {
       const step = subject.steps[i]!
       const limit = subject.limits[i]!
-      const judged = { step, limit, ns: one.p50, fastest: winograd?.get(step.names[0]!) }
+      const judged = { step, limit, ns: one.p50, fastest: winograd.get(step.names[0]!) }
       const advice = adviceOf(judged, lanesOf(isa!), batch)
-      return { ...one, labels: { ...one.labels, advice }, judged, advice }
+      const isFine = isShapeFine(judged, lanesOf(isa!))
+      return { ...one, labels: { ...one.labels, advice }, judged, advice, isFine }
     })
-    return session.report([report(session, subject, steps, call, others, top)], (findings) =>
+    const notes = others.map(({ name: how, sentence }) => `${sentence} ${formatTime(calls.get(how)!.p50)}.`)
+    const call = calls.get('call')!
+    return session.report([report(session, subject, steps, call, notes, top)], (findings) =>
       draw(subject.name, findings, steps),
     )
   },
-}
-
-/** As `bench models` measures it: written as ONNX, and read again. */
-function listed(file: string) {
-  return loadOnnx(saveOnnx(readNetwork(file)))
 }
 
 interface Subject {
@@ -127,6 +129,8 @@ function subjectOf(session: Session, given: Omit<Subject, 'peak' | 'steps' | 'li
 interface Step extends Benchmark {
   judged: Judged
   advice: string
+  /** Whether nothing in its shape holds it up. */
+  isFine: boolean
 }
 
 function stepsOf({ name, net, input, batch, isa, peak, steps, limits }: Subject): Source {
@@ -164,12 +168,13 @@ function stepsOf({ name, net, input, batch, isa, peak, steps, limits }: Subject)
   }
 }
 
-function callOf({ name, net, input, batch, isa, peak, limits }: Subject): Source {
+/** A whole call, by this plan or another. */
+function callOf({ name, input, batch, isa, peak, limits }: Subject, net: Compiled, how: string): Source {
   const flops = limits.reduce((sum, { costs }) => sum + costs.flops, 0) * batch
-  const labels = { step: 'call', isa }
+  const labels = { call: how, isa }
   return {
     facts: [
-      { name: `profile/${name}/call/batch:${batch}/isa:${isa}`, labels, batch, threads: 1, flops, peak },
+      { name: `profile/${name}/${how}/batch:${batch}/isa:${isa}`, labels, batch, threads: 1, flops, peak },
     ],
     open: () => {
       const sample = timeCalls(() => void net.run(input))
@@ -178,15 +183,40 @@ function callOf({ name, net, input, batch, isa, peak, limits }: Subject): Source
   }
 }
 
-/** Nanoseconds by the name of a step's first operation: for the one question whether Winograd pays. */
-function timesOf(net: Compiled, input: Float32Array): ReadonlyMap<string, number> {
-  net.run(input)
-  const runs = Array.from({ length: 3 }, () => net.profile(input, 5))
-  const winograd = runs[0]!.map(({ names, algorithm }, i): [string, number] => [
-    algorithm === 'winograd' ? names[0]! : '',
-    median(runs.map((run) => run[i]!.ns)),
-  ])
-  return new Map(winograd)
+/** Nanoseconds by the name of a step's first operation, of those that run by Winograd. */
+function byWinograd(measured: readonly Benchmark[]): ReadonlyMap<string, number> {
+  return new Map(
+    measured
+      .filter(({ labels }) => labels.algorithm === 'winograd')
+      .map(({ labels, p50 }) => [labels.step!.split(' + ')[0]!, p50]),
+  )
+}
+
+interface Otherwise {
+  name: string
+  sentence: string
+  net: Compiled
+  /** Whether its steps are measured too. */
+  steps: boolean
+}
+
+const isByWinograd = (net: Compiled): boolean =>
+  net.describe().steps.some(({ algorithm }) => algorithm === 'winograd')
+
+/** What else a call could be. */
+function otherwise(model: OnnxModel, options: CompileOptions): Otherwise[] {
+  const all: Otherwise[] = []
+  const fastest = options.numerics === 'exact' && compiled(model, { ...options, numerics: 'fastest' })
+  if (fastest && isByWinograd(fastest)) {
+    const sentence = "With numerics 'fastest' a call takes"
+    all.push({ name: 'fastest', sentence, net: fastest, steps: true })
+  } else if (fastest) fastest.dispose()
+  const { usable } = native().threads()
+  if (usable > 1) {
+    const net = compiled(model, { ...options, threads: usable })
+    all.push({ name: 'threads', sentence: `On ${usable} threads it takes`, net, steps: false })
+  }
+  return all
 }
 
 /** A step is worth a sentence from this share of the time on. */
@@ -246,50 +276,22 @@ function report(
 /** Names of steps that one sentence is about, at most. */
 const NAMED = 4
 
-/** What would help, once for all steps of which it is true: those near their bounds are of one kind. */
+/** What would help, once for all steps of which it is true: those that their shape holds up in no way are of two kinds. */
 function sentences(steps: readonly Step[], total: number): string[] {
   const groups = new Map<string, Step[]>()
   for (const step of steps) {
-    const { judged, advice } = step
-    const kind = isNearItsBound(judged) ? `near, ${isFasterByWinograd(judged)}` : advice
+    const { judged, advice, isFine } = step
+    const kind = isFine ? `fine, ${isNearItsBound(judged)}, ${isFasterByWinograd(judged)}` : advice
     groups.set(kind, [...(groups.get(kind) ?? []), step])
   }
   return [...groups.values()].map((all) => {
     const share = all.reduce((sum, { p50 }) => sum + p50, 0) / total
     const names = all.slice(0, NAMED).map(({ labels }) => shortened(labels.step!))
     const more = all.length > NAMED ? ` and ${all.length - NAMED} more` : ''
-    const [{ judged, advice }] = all as [Step]
-    const sentence = isNearItsBound(judged) ? adviceOnNear(all.map((one) => one.judged)) : advice
+    const [{ advice, isFine }] = all as [Step]
+    const sentence = isFine ? adviceOnFine(all.map((one) => one.judged)) : advice
     return `- ${names.join(', ')}${more} (${formatPercent(share)}): ${sentence}`
   })
-}
-
-/** Milliseconds of a call otherwise: what that is worth to be told. */
-function callsOtherwise(
-  model: OnnxModel,
-  options: CompileOptions,
-  input: Float32Array,
-  fastest: Compiled | undefined,
-): string[] {
-  const timed = (net: Compiled): string => {
-    net.run(input)
-    const times = Array.from({ length: 9 }, () => {
-      const begin = performance.now()
-      net.run(input)
-      return performance.now() - begin
-    })
-    net.dispose()
-    return formatTime(median(times) * 1e6)
-  }
-  const { usable } = native().threads()
-  return [
-    ...(fastest?.describe().steps.some(({ algorithm }) => algorithm === 'winograd')
-      ? [`With numerics 'fastest' a call takes ${timed(fastest)}.`]
-      : []),
-    ...(usable > 1
-      ? [`On ${usable} threads it takes ${timed(compiled(model, { ...options, threads: usable }))}.`]
-      : []),
-  ]
 }
 
 /** The first name, from its end; how many more there are. */

@@ -1,14 +1,13 @@
 /** `kernelet tune`: a model's tuning on this machine, as a file. */
-import { networkNames, readNetwork } from '../../bench/networks/network.ts'
 import { formatPercent, formatTime } from '../../bench/report/markdown.ts'
 import type { TunedStep, Tuning } from '../../compile/tuning.ts'
 import { writeAtomically } from '../../formats/atomic-write.ts'
-import { loadOnnx } from '../../formats/onnx/load.ts'
-import { saveOnnx } from '../../formats/onnx/save.ts'
 import { formatTable } from '../../util/text-table.ts'
 import { choices, count, isas, oneOf, shapeOption } from '../bench/options.ts'
 import { type Command, EXIT, UsageError } from '../command.ts'
+import { openNetwork } from '../networks.ts'
 import { print, printable, printJson } from '../terminal.ts'
+import { mustBeWritable } from '../values.ts'
 
 export const command: Command = {
   summary: 'time the ways to compute a network on this machine, and keep the fastest',
@@ -50,8 +49,8 @@ same to the bit (by --numerics fastest: as near). The machine should be idle; it
     const batch = count(String(values.batch ?? 1), 'batch')
     const threads = values.threads === undefined ? undefined : count(String(values.threads), 'threads')
     const inputShape = shapeOption(values)
-    const listed = networkNames().includes(file) || file.endsWith('.txt')
-    const model = loadOnnx(listed ? saveOnnx(readNetwork(file)) : file)
+    if (out !== undefined && out !== '-') mustBeWritable(out)
+    const model = openNetwork(file)
     const single = model.inputs.length === 1 && model.outputs.length === 1
     const options = { isa, threads, numerics, tune: { batch } }
     const net = single ? model.compile({ ...options, inputShape }) : model.compileNamed(options)

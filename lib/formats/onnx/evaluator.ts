@@ -301,6 +301,6 @@ function checkInput(value: Value, info: OnnxValueInfo): void {
   if (fits && shape.every((size, d) => d === 0 || typeof size !== 'number' || size === value.shape[d])) return
   throw new KerneletError(
     'ERR_SHAPE',
-    `The input ${info.name} is ${list([info])} but received ${formatShape(value.shape)}`,
+    `The input is ${list([info])} but received ${formatShape(value.shape)}`,
   )
 }
