@@ -45,6 +45,14 @@ export function badRequest(message: string): RequestError {
   return new RequestError('bad_request', message)
 }
 
+/** For a request that no queue would hold. */
+export function tooMany(images: number, queue: number): RequestError {
+  return new RequestError(
+    'too_large',
+    `The request has ${images} images; at most ${queue} may wait (--queue): send it in parts`,
+  )
+}
+
 export function overloaded(waiting: number, queue: number): RequestError {
   return new RequestError(
     'overloaded',
