@@ -32,6 +32,7 @@ slow.push(
   'packages/server/tests/playground.test.ts',
   'packages/server/tests/process.test.ts',
   'packages/server/tests/registry.test.ts',
+  'packages/server/tests/states-browser.test.ts',
 )
 for (const name of ['deploy', 'jobs', 'troubles']) slow.push(`packages/jobs/tests/${name}.test.ts`)
 

@@ -269,6 +269,8 @@ describe.skipIf(executablePath === undefined)('in a browser', () => {
       await page.getByRole('button', { name: 'Exploding gradient' }).click()
       await page.getByRole('button', { name: 'Show it' }).click()
       await page.getByText(/Training diverged at step/).waitFor()
+      // not in a dozen digits, which no axis has the room for
+      expect(await page.getByRole('status').innerText()).not.toMatch(/\d{6}/)
       await page.getByRole('button', { name: 'Cure it' }).click()
       await page.getByRole('status').filter({ hasText: 'Done.' }).waitFor()
     })
