@@ -45,6 +45,8 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 60_000,
     teardownTimeout: 10_000,
+    // a second, the default, is little where all cores are busy
+    expect: { poll: { timeout: 20_000 } },
     projects: [
       {
         extends: true,

@@ -13,6 +13,8 @@ export interface RedisPlace {
 
 /** Milliseconds that a command waits for a Redis that took the connection, until it says so. */
 const SILENT = 10_000
+/** They are counted by looks so far apart: where the machine is too busy for these, the answer is not looked at either. */
+const LOOK = 500
 /** Milliseconds without a byte, while an answer is due, until a worker's connection is made anew: BullMQ waits for 10 s. */
 const DEAF = 15_000
 
@@ -105,11 +107,11 @@ export async function connect(place: RedisPlace): Promise<Redis> {
   let timer: NodeJS.Timeout | undefined
   try {
     const silence = new Promise<never>((_, reject) => {
-      timer = setTimeout(
-        () =>
-          reject(last ?? new Error(`it took the connection, but was not ready in ${SILENT / 1000} seconds`)),
-        SILENT,
-      )
+      let left = SILENT / LOOK
+      timer = setInterval(() => {
+        if (--left > 0) return
+        reject(last ?? new Error(`it took the connection, but was not ready in ${SILENT / 1000} seconds`))
+      }, LOOK)
     })
     const ready = redis.connect().then(() => redis.ping())
     // where the silence was over before
@@ -120,7 +122,7 @@ export async function connect(place: RedisPlace): Promise<Redis> {
     redis.disconnect()
     throw new KerneletError('ERR_IO', inWords(place, last ?? cause), { cause })
   } finally {
-    clearTimeout(timer)
+    clearInterval(timer)
   }
 }
 

@@ -15,7 +15,7 @@ export const noRedis = !installed
 if (noRedis) console.warn('skipped: redis-server is not installed (Debian: apt install redis-server)')
 
 // they start processes, which starve where the machine is busy
-vi.setConfig({ testTimeout: 90_000 })
+vi.setConfig({ testTimeout: 300_000 })
 
 export async function redis(settings: string[] = []): Promise<OwnRedis> {
   const server = await startRedis(folder(), settings)
@@ -70,7 +70,7 @@ export async function namesIn(store: Store): Promise<string[]> {
 export async function until(
   what: string,
   holds: () => boolean | Promise<boolean>,
-  seconds = 20,
+  seconds = 120,
 ): Promise<void> {
   for (let i = 0; i < seconds * 20; i++) {
     if (await holds()) return

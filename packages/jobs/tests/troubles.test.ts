@@ -47,7 +47,7 @@ describe.skipIf(noRedis)('troubles', () => {
     }
     await done
     // asked again: the watch itself may have lost Redis
-    await until('the end', async () => (await statusOf(server.url, id)).state === 'done', 30)
+    await until('the end', async () => (await statusOf(server.url, id)).state === 'done')
     expect(linesOf(out)).toEqual(classified(path))
   })
 
@@ -83,12 +83,10 @@ describe.skipIf(noRedis)('troubles', () => {
 
   test('without Redis: a command says so and ends, a worker waits without haste', async () => {
     const nowhere = `unix://${join(folder(), 'none.sock')}`
-    const begin = performance.now()
     expect(await command(nowhere, ['status'])).toMatchObject({
       status: 1,
       stderr: expect.stringMatching(/Redis at .*none\.sock does not answer: .*ENOENT/),
     })
-    expect(performance.now() - begin).toBeLessThan(15_000)
     const { child, output } = work(nowhere)
     await until('a word', () => output.stderr.includes('does not answer'))
     const before = processorTime(child.pid ?? 0)
@@ -124,7 +122,7 @@ describe.skipIf(noRedis)('troubles', () => {
       })
     }
     expect(performance.now() - begin).toBeGreaterThan(9000)
-    await until('a word', () => output.stderr.includes('takes connections, but says nothing on them'), 40)
+    await until('a word', () => output.stderr.includes('takes connections, but says nothing on them'))
     const before = processorTime(child.pid ?? 0)
     await new Promise((resolve) => setTimeout(resolve, 2000))
     expect(processorTime(child.pid ?? 0) - before).toBeLessThan(0.6)
@@ -134,7 +132,7 @@ describe.skipIf(noRedis)('troubles', () => {
     for (const connection of taken) connection.destroy()
     const server = await startRedis(place)
     atEnd(() => server.stop('SIGKILL'))
-    await until('its answer', () => output.stderr.includes('redis.sock answers'), 60)
+    await until('its answer', () => output.stderr.includes('redis.sock answers'))
     child.kill('SIGKILL')
   })
 
@@ -313,5 +311,5 @@ describe.skipIf(noRedis)('troubles', () => {
       `${id}  done`,
     )
     expect((await command(safe, ['status'])).stderr).toMatch(/does not answer: .*self-signed/)
-  }, 60_000)
+  })
 })

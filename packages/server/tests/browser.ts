@@ -47,6 +47,7 @@ export async function openPage(
 ): Promise<Page> {
   const context = await (await launched()).newContext({ viewport: { width: 1280, height: 900 }, ...options })
   atEnd(() => context.close())
+  context.setDefaultTimeout(120_000)
   const page = await context.newPage()
   const heard: string[] = []
   complaints.set(page, heard)

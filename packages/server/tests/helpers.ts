@@ -2,11 +2,15 @@ import { writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import fastify, { type FastifyInstance } from 'fastify'
 import { Conv2d, flatten, Linear, Module, manualSeed, maxPool2d, relu, saveOnnx, type Tensor } from 'kernelet'
+import { vi } from 'vitest'
 import { atEnd, folder } from '../../../tests/at-end.ts'
 import { partsOf, type Surroundings } from '../lib/server.ts'
 import { type ServerOptions, settingsOf } from '../lib/settings.ts'
 
 export { atEnd, folder }
+
+// as long as a busy machine lets them take
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 })
 
 export const root: string = fileURLToPath(new URL('../../..', import.meta.url))
 

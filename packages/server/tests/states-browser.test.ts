@@ -108,7 +108,7 @@ describe.skipIf(executablePath === undefined)('states', () => {
     await expectSoundEverywhere(page, 'draw-fault')
   })
 
-  test('of training: no drawings yet, under way, stopped, diverged, refused', async () => {
+  test('of training: no drawings yet, under way, stopped, diverged', async () => {
     const page = await openPage(address, '/train')
     await page.getByText('Add drawings of two signs at least to begin.').waitFor()
     await expectSoundEverywhere(page, 'train-begin')
