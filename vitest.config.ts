@@ -27,6 +27,7 @@ const slow = [
   'vm-pools',
 ].map((name) => `tests/${name}.test.ts`)
 slow.push(
+  'packages/server/tests/examples.test.ts',
   'packages/server/tests/notes-browser.test.ts',
   'packages/server/tests/playground-browser.test.ts',
   'packages/server/tests/playground.test.ts',
