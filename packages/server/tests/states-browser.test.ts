@@ -68,7 +68,7 @@ describe.skipIf(executablePath === undefined)('states', () => {
     await page.locator('.verdict', { hasText: /^3 / }).waitFor()
     await expectSoundEverywhere(page, 'draw')
     await page.getByRole('button', { name: 'Clear' }).click()
-    await page.getByText('Nothing to see yet').waitFor()
+    await page.locator('.verdict', { hasText: 'Nothing to see yet' }).waitFor()
     await expectSoundEverywhere(page, 'draw-empty')
     await line(page, [0.2, 0.2], [0.2, 0.8])
     await line(page, [0.8, 0.2], [0.8, 0.8])
