@@ -27,11 +27,13 @@ const slow = [
   'vm-pools',
 ].map((name) => `tests/${name}.test.ts`)
 slow.push(
+  'packages/server/tests/examples.test.ts',
   'packages/server/tests/notes-browser.test.ts',
   'packages/server/tests/playground-browser.test.ts',
   'packages/server/tests/playground.test.ts',
   'packages/server/tests/process.test.ts',
   'packages/server/tests/registry.test.ts',
+  'packages/server/tests/states-browser.test.ts',
 )
 for (const name of ['deploy', 'jobs', 'troubles']) slow.push(`packages/jobs/tests/${name}.test.ts`)
 

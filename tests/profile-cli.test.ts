@@ -91,9 +91,7 @@ describe('kernelet profile', () => {
     expect({ status, stderr }).toEqual({ status: 2, stderr: expect.stringMatching(message) })
   })
 
-  test('beside the plan, in turns: numerics fastest, and several threads where there are', {
-    timeout: LONG_TEST,
-  }, () => {
+  test('beside the plan, in turns: numerics fastest, and several threads where there are', () => {
     writeFileSync(join(folder, 'wide.txt'), 'input 32x24x24\nconv 64 k3 relu\nconv 64 k3 relu')
     const { status, stdout } = profile('wide.txt', ...SHORT, '-o', 'md')
     expect(status).toBe(0)

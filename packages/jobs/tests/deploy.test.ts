@@ -31,6 +31,10 @@ const all = files.flatMap((file) =>
     return { file, manifest: document.toJS() as Manifest }
   }),
 )
+const noKubectl = spawnSync('kubectl', ['version', '--client']).status !== 0
+if (noKubectl)
+  console.warn('deploy: no kubectl was found, what kustomize makes of the manifests is not looked at')
+
 /** Without patches, which are parts of what they change. */
 const whole = all
   .filter(({ file }) => !/overlays\/.*\/(?!kustomization)/.test(file))
@@ -135,6 +139,31 @@ describe('manifests', () => {
       }
     }
   })
+
+  test.skipIf(noKubectl)(
+    'kustomize builds them, the overlay with its threads, image and replicas',
+    () => {
+      const built = (name: string): Manifest[] => {
+        const args = ['kustomize', join(deploy, 'kubernetes', name)]
+        const { status, stdout, stderr } = spawnSync('kubectl', args, { encoding: 'utf8' })
+        expect([name, status, stderr]).toEqual([name, 0, ''])
+        return parseAllDocuments(stdout).map((document) => document.toJS() as Manifest)
+      }
+      for (const name of ['jobs', 'kserve']) for (const one of built(name)) validate(one)
+      const large = built('overlays/large')
+      for (const one of large) validate(one)
+      const [container] = large.flatMap(containersOf)
+      expect(container?.args).toEqual(['serve', '--threads', '4'])
+      expect(container?.resources.limits.cpu).toBe('4')
+      expect(container?.env).toContainEqual({ name: 'KERNELET_THREADS', value: '4' })
+      const plain = whole.flatMap(containersOf).find(({ name }) => name === 'server') as Container & {
+        image: string
+      }
+      expect((container as typeof plain).image).not.toBe(plain.image)
+      // kubectl takes its time where the machine is busy
+    },
+    300_000,
+  )
 
   test.skipIf(noRedis)('KEDA counts the list that a job is in', async () => {
     const server = await redis()

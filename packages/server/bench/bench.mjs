@@ -1,5 +1,5 @@
 /**
- * `npm run bench -w @kernelet/server [-- --seconds 4 --rounds 3 --only constant,large]`: what the server costs and what it is worth, on two cores: the
+ * `npm run bench -w @kernelet/server [-- --seconds 4 --rounds 3 --only constant,large]`, with names of `sections` below: what the server costs and what it is worth, on two cores: the
  * server has one, the load the other. Load is made by wrk where it is installed, since autocannon itself is slower than
  * the server on one core; a line says which. Only to loopback.
  */
@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs, promisify } from 'node:util'
 import autocannon from 'autocannon'
 import { LeNet5, saveOnnx } from 'kernelet'
+import { Heavy } from './heavy.mjs'
 
 const { values: options } = parseArgs({
   options: {
@@ -120,14 +121,18 @@ end\n`,
   return { rate, p50, p99 }
 }
 
-/** Means of the server's own histograms, in microseconds. */
+/** Milliseconds between two looks of Node at its event loop, which it counts as delay. */
+const RESOLUTION = 10
+
+/** Means of the server's own histograms, in microseconds, and the 99th percentile of its event loop's delay, in milliseconds. */
 async function inside(address) {
   const text = await (await fetch(`${address}/metrics`)).text()
   const mean = (name) => {
     const of = (end) => Number(new RegExp(`^${name}_${end}\\{model="lenet5"\\} (\\S+)`, 'm').exec(text)?.[1])
     return (1e6 * of('sum')) / of('count')
   }
-  return { queue: mean('kernelet_queue_seconds'), compute: mean('kernelet_compute_seconds') }
+  const loop = 1000 * Number(/^nodejs_eventloop_lag_p99_seconds (\S+)/m.exec(text)?.[1]) - RESOLUTION
+  return { queue: mean('kernelet_queue_seconds'), compute: mean('kernelet_compute_seconds'), loop }
 }
 
 const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)]
@@ -157,9 +162,9 @@ async function turns(contenders, request, connections) {
 }
 
 const number = (value, digits = 0) => (Number.isFinite(value) ? value.toFixed(digits) : '')
-function row(name, { rate, used, p50, p99, queue, compute }, ratio) {
+function row(name, { rate, used, p50, p99, queue, compute, loop }, ratio) {
   console.log(
-    `| ${name} | ${number(rate)} | ${number(used, 1)} | ${number(p50, 2)} | ${number(p99, 2)} | ${number(queue, 1)} | ${number(compute, 1)} | ${ratio} |`,
+    `| ${name} | ${number(rate)} | ${number(used, 1)} | ${number(p50, 2)} | ${number(p99, 2)} | ${number(queue, 1)} | ${number(compute, 1)} | ${number(loop, 1)} | ${ratio} |`,
   )
 }
 
@@ -179,19 +184,86 @@ async function constant() {
 
 async function peer(name, request, how, settings) {
   if (!existsSync(here('../../../bench/peers/node_modules/onnxruntime-node'))) {
-    console.log(`| ${name}, ${how}: bench/peers is not installed | | | | | | |`)
+    console.log(`| ${name}, ${how}: bench/peers is not installed | | | | | | | |`)
     return
   }
   const contenders = [
     ['kernelet', 'kernelet', settings],
     ['onnxruntime-node', 'onnxruntime', settings],
+    ['nothing', 'nothing', settings],
   ]
   const results = await turns(contenders, request, 16)
-  const [ours, theirs] = [results.get('kernelet'), results.get('onnxruntime-node')]
-  const inside = (theirs.queue + theirs.compute) / (ours.queue + ours.compute)
-  const ratio = `${number(ours.rate / theirs.rate, 2)}×; queue + compute ${number(inside, 1)}× shorter`
-  row(`${name}, ${how}: kernelet`, ours, ratio)
+  const [ours, theirs, none] = contenders.map(([name]) => results.get(name))
+  const shorter = (of) => number((theirs.queue + theirs.compute) / (of.queue + of.compute), 1)
+  const than = (of) => `${number(of.rate / theirs.rate, 2)}×; queue + compute ${shorter(of)}× shorter`
+  row(`${name}, ${how}: kernelet`, ours, than(ours))
+  row(`${name}, ${how}: a network of no time, the most there is to win`, none, than(none))
   row(`${name}, ${how}: onnxruntime-node`, theirs, '')
+}
+
+/** Queue and compute without HTTP, whose time other requests wait for as well. */
+async function calls(callers, how, settings) {
+  const kinds = ['kernelet', 'onnxruntime']
+  const came = new Map(kinds.map((kind) => [kind, []]))
+  for (let round = 0; round < rounds; round++) {
+    for (const kind of kinds) {
+      const args = [
+        here('inside.mjs'),
+        kind,
+        file,
+        String(callers),
+        String(seconds),
+        JSON.stringify(settings),
+      ]
+      const command = pinned ? ['taskset', '-c', '0', process.execPath, ...args] : [process.execPath, ...args]
+      const { stdout } = await promisify(execFile)(command[0], command.slice(1))
+      came.get(kind).push(JSON.parse(stdout))
+    }
+  }
+  const of = (kind, key) => median(came.get(kind).map((one) => one[key]))
+  const both = (kind) => of(kind, 'queue') + of(kind, 'compute')
+  const shorter = `${number(both('onnxruntime') / both('kernelet'), 2)}× shorter, from call to answer ${number(of('onnxruntime', 'whole') / of('kernelet', 'whole'), 2)}×`
+  for (const kind of kinds) {
+    const figures = { queue: of(kind, 'queue'), compute: of(kind, 'compute') }
+    const name = `without HTTP, ${callers} ${callers === 1 ? 'call' : 'calls'} at a time, ${how}: ${kind}`
+    const whole = `${number(of(kind, 'whole'), 1)} µs from call to answer, ${number(of(kind, 'batch'), 1)} images a batch`
+    row(name, figures, kind === 'kernelet' ? `${whole}; ${shorter}` : whole)
+  }
+}
+
+async function withoutHttp(settings, how) {
+  if (!existsSync(here('../../../bench/peers/node_modules/onnxruntime-node'))) {
+    console.log('| without HTTP: bench/peers is not installed | | | | | | | | |')
+    return
+  }
+  for (const callers of [1, 16]) await calls(callers, how, settings)
+}
+
+/** A network whose batches leave the event loop. */
+async function heavy() {
+  const path = join(folder, 'heavy.onnx')
+  saveOnnx(new Heavy().eval(), path, { inputShape: [3, 96, 96] })
+  const size = 3 * 96 * 96
+  const input = {
+    name: 'input',
+    datatype: 'UINT8',
+    shape: [1, 3, 96, 96],
+    parameters: { binary_data_size: size },
+  }
+  const head = Buffer.from(JSON.stringify({ inputs: [input], parameters: { binary_data_output: true } }))
+  const request = {
+    body: Buffer.concat([head, Buffer.alloc(size, 128)]),
+    headers: {
+      'Content-Type': 'application/octet-stream',
+      'Inference-Header-Content-Length': String(head.length),
+    },
+  }
+  const settings = { model: { lenet5: path } }
+  row(
+    'a millisecond an image: kernelet',
+    (await turns([['kernelet', 'kernelet', settings]], request, 16)).get('kernelet'),
+    '',
+  )
 }
 
 async function large() {
@@ -217,12 +289,15 @@ const sections = {
   'binary-alone': () => peer('binary', binary(1), 'no batches', alone),
   json: () => peer('JSON', json(), 'batches', {}),
   'json-alone': () => peer('JSON', json(), 'no batches', alone),
+  inside: () => withoutHttp({}, 'batches'),
+  'inside-alone': () => withoutHttp(alone, 'no batches'),
+  heavy,
 }
 const wanted = options.only?.split(',') ?? Object.keys(sections)
 console.log(
   `load by ${wrk ? 'wrk' : 'autocannon'}, ${pinned ? 'one core each' : 'cores shared'}, ${rounds} rounds of ${seconds} s, medians\n`,
 )
-console.log('| | requests/s | CPU, µs | p50, ms | p99, ms | queue, µs | compute, µs | |')
-console.log('| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |')
+console.log('| | requests/s | CPU, µs | p50, ms | p99, ms | queue, µs | compute, µs | event loop p99, ms | |')
+console.log('| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |')
 for (const name of wanted) await sections[name]()
 rmSync(folder, { recursive: true })

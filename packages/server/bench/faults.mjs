@@ -11,7 +11,8 @@ import { Agent } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { BatchNorm2d, Conv2d, Module, mean, relu, saveOnnx } from 'kernelet'
+import { saveOnnx } from 'kernelet'
+import { Heavy } from './heavy.mjs'
 import { clients, oneImage, send, start, workersOf } from './load.mjs'
 import { malform } from './malformed.mjs'
 
@@ -62,21 +63,6 @@ async function terms(count) {
     if (code !== 0) lost[`exit ${code}`] = (lost[`exit ${code}`] ?? 0) + 1
   }
   console.log({ terms: count, answered, lost })
-}
-
-/** About a millisecond an image. */
-class Heavy extends Module {
-  constructor() {
-    super()
-    this.first = new Conv2d(3, 32, { kernelSize: 3, stride: 2, padding: 1 })
-    this.norm = new BatchNorm2d(32)
-    this.second = new Conv2d(32, 64, { kernelSize: 3, padding: 1 })
-    this.third = new Conv2d(64, 10, { kernelSize: 3, padding: 1 })
-  }
-  forward(x) {
-    const y = relu(this.second.forward(relu(this.norm.forward(this.first.forward(x)))))
-    return mean(this.third.forward(y), [2, 3])
-  }
 }
 
 /** Milliseconds that a batch may wait for more, by default. */

@@ -2,7 +2,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { messageOf, type RequestError, refusalOf } from './errors.ts'
 import { Metrics } from './metrics.ts'
-import type { Times } from './models/batcher.ts'
 import type { Open } from './models/open.ts'
 import { Registry, type ServedModel } from './models/registry.ts'
 import { classifyBytes } from './pictures.ts'
@@ -104,11 +103,13 @@ export class Core {
   infer(served: ServedModel, call: InferCall, alive: () => boolean, answer: Answer): void {
     const begin = performance.now()
     const metrics = this.metrics.of(served.name)
-    const finish = (times: Times): void => metrics.succeeded(times, 1000 * (performance.now() - begin))
+    const deadline = begin + (call.timeout ?? this.settings.timeout)
+    const finish = (queue: number | undefined): void =>
+      metrics.succeeded(queue, 1000 * (performance.now() - begin))
     if (call.inputs.length === 1 && call.inputs[0]?.datatype === 'BYTES') {
-      classifyBytes(served, call, this.settings).then(
+      classifyBytes(served, call, this.settings, { deadline, alive }, metrics).then(
         (outputs) => {
-          finish({ queue: 0, compute: 0 })
+          finish(undefined)
           answer(undefined, outputs)
         },
         (error) => answer(refusalOf(error), undefined),
@@ -120,7 +121,7 @@ export class Core {
       served.engine.outputs.map(({ name }) => name),
     )
     served.engine.infer(call, {
-      deadline: begin + (call.timeout ?? this.settings.timeout),
+      deadline,
       alive,
       done: (error, outputs, times) => {
         if (error) return answer(refusalOf(error), undefined)
@@ -130,7 +131,7 @@ export class Core {
         } catch (fault) {
           return answer(refusalOf(fault), undefined)
         }
-        finish(times)
+        finish(times.queue)
         answer(undefined, chosen)
       },
     })

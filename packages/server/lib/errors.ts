@@ -45,6 +45,14 @@ export function badRequest(message: string): RequestError {
   return new RequestError('bad_request', message)
 }
 
+/** For a request that no queue would hold. */
+export function tooMany(images: number, queue: number): RequestError {
+  return new RequestError(
+    'too_large',
+    `The request has ${images} images; at most ${queue} may wait (--queue): send it in parts`,
+  )
+}
+
 export function overloaded(waiting: number, queue: number): RequestError {
   return new RequestError(
     'overloaded',
@@ -79,6 +87,20 @@ const callers: Readonly<Partial<Record<KerneletErrorCode, Reason>>> = {
   ERR_DISPOSED: 'overloaded',
 }
 
+const files = 'The form has more files or fields than are taken (--max-files)'
+/** What Fastify and its parser of forms refuse, by their codes: their own words name no setting. */
+const sentences: ReadonlyMap<unknown, string> = new Map([
+  ['FST_ERR_CTP_BODY_TOO_LARGE', 'The body of the request is larger than is taken (--max-body)'],
+  ['FST_ERR_CTP_INVALID_CONTENT_LENGTH', 'The body of the request is not as long as its Content-Length says'],
+  ['FST_ERR_BAD_URL', 'The address of the request is not written as addresses are'],
+  ['FST_REQ_FILE_TOO_LARGE', 'A file of the form is larger than is taken (--max-body)'],
+  ['FST_FILES_LIMIT', files],
+  ['FST_PARTS_LIMIT', files],
+  ['FST_FIELDS_LIMIT', files],
+  ['FST_PROTO_VIOLATION', 'A field of the form has a name that no field may have'],
+  ['FST_MP_PREMATURE_CLOSE', 'The form ends early'],
+])
+
 /** Anything thrown, as a refusal: what is nobody's fault but ours says no more than that. */
 export function refusalOf(error: unknown): RequestError {
   if (error instanceof RequestError) return error
@@ -86,10 +108,11 @@ export function refusalOf(error: unknown): RequestError {
     const reason = callers[error.code]
     if (reason !== undefined) return new RequestError(reason, error.message, { cause: error })
   }
-  const { statusCode } = (error ?? {}) as { statusCode?: unknown }
+  const { statusCode, code } = (error ?? {}) as { statusCode?: unknown; code?: unknown }
   if (typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500) {
     const reason = (Object.keys(statusOf) as Reason[]).find((one) => statusOf[one] === statusCode)
-    return new RequestError(reason ?? 'bad_request', messageOf(error), { cause: error })
+    const message = sentences.get(code) ?? messageOf(error)
+    return new RequestError(reason ?? 'bad_request', message, { cause: error })
   }
   return new RequestError('internal', 'The server failed; its log says why', { cause: error })
 }

@@ -1,7 +1,6 @@
 /** What the server tells Prometheus. */
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import { HistogramByModel } from './histogram.ts'
-import type { Times } from './models/batcher.ts'
 import type { Measures } from './models/measures.ts'
 
 /** Seconds: from 10 µs, a request of a small network, to 10 s. */
@@ -12,7 +11,8 @@ const seconds = [
 
 /** The metrics of one model, their labels looked up once: they are on every request's way. */
 interface ModelMetrics extends Measures {
-  succeeded(times: Times, total: number): void
+  /** @param queue microseconds that it waited; undefined where it was not for a batch */
+  succeeded(queue: number | undefined, total: number): void
 }
 
 export class Metrics {
@@ -48,7 +48,10 @@ export class Metrics {
       'kernelet_queue_seconds',
       'From the arrival of a request to the start of its batch',
     )
-    this.#compute = histogram('kernelet_compute_seconds', 'Duration of batches')
+    this.#compute = histogram(
+      'kernelet_compute_seconds',
+      'Duration of batches; of pictures, which run one by one, with their decoding',
+    )
     this.#total = histogram('kernelet_request_seconds', 'From the arrival of a request to its answer')
     this.#batches = histogram(
       'kernelet_batch_images',
@@ -89,9 +92,9 @@ export class Metrics {
           batches(images)
           compute(microseconds / 1e6)
         },
-        succeeded(times, microseconds) {
+        succeeded(waited, microseconds) {
           requests.inc()
-          queue(times.queue / 1e6)
+          if (waited !== undefined) queue(waited / 1e6)
           total(microseconds / 1e6)
         },
       }

@@ -1,8 +1,10 @@
 /** Pictures in requests: their size is known before they are decoded, and each one's fault is its own. */
 import type { Classifier, ClassifierResult } from 'kernelet'
-import { badRequest, RequestError, refusalOf } from './errors.ts'
+import { badRequest, lateOrGone, RequestError, refusalOf } from './errors.ts'
+import type { Measures } from './models/measures.ts'
 import type { ServedModel } from './models/registry.ts'
-import type { AnswerTensor, InferCall, InputTensor } from './protocol/call.ts'
+import { classified } from './protocol/answer.ts'
+import type { AnswerTensor, InferCall, InputTensor, OutputTensor } from './protocol/call.ts'
 import type { Settings } from './settings.ts'
 
 /** What the server says of a picture, or why it cannot. */
@@ -26,33 +28,83 @@ export function classifierOf(served: ServedModel): Classifier {
   throw badRequest(`The model ${served.name} takes tensors, not pictures; see /v2/models/${served.name}`)
 }
 
+/** Who waits for pictures to be looked at. */
+export interface PictureWaiter {
+  /** `performance.now()` beyond which nobody waits. */
+  readonly deadline: number
+  alive(): boolean
+}
+
 /**
  * Classifies a picture.
  *
- * @throws RequestError too_large for one beyond maxPixels; bad_request, unsupported_media
+ * @throws RequestError too_large for one beyond maxPixels; bad_request, unsupported_media; timeout, hung_up where nobody
+ *   waits any more
  */
-export async function classify(
+export type Look = (picture: Uint8Array) => Promise<ClassifierResult>
+
+/** Milliseconds between looks at who still waits. */
+const LOOK = 10
+
+/**
+ * The pictures of one request: all have their places in the queue, and the model is there, until `work` has ended.
+ *
+ * @throws RequestError too_large, overloaded where there is no place for so many
+ */
+export async function withPictures<T>(
   served: ServedModel,
-  picture: Uint8Array,
-  settings: Settings,
-): Promise<ClassifierResult> {
-  await checkPixels(picture, settings.maxPixels)
-  return served.use(() => classifierOf(served).classifyAsync(picture))
+  count: number,
+  { queue, maxPixels }: Settings,
+  waiter: PictureWaiter,
+  measures: Measures,
+  work: (look: Look) => Promise<T>,
+): Promise<T> {
+  const classifier = classifierOf(served)
+  return served.use(count, queue, async () => {
+    const gone = new AbortController()
+    const timer = setInterval(() => {
+      if (performance.now() > waiter.deadline || !waiter.alive()) gone.abort()
+    }, LOOK).unref()
+    try {
+      return await work(async (picture) => {
+        checkWaiter(waiter)
+        await checkPixels(picture, maxPixels)
+        const begin = performance.now()
+        try {
+          const result = await classifier.classifyAsync(picture, { signal: gone.signal })
+          measures.batch(1, 1000 * (performance.now() - begin))
+          return result
+        } catch (error) {
+          checkWaiter(waiter)
+          throw error
+        }
+      })
+    } finally {
+      clearInterval(timer)
+    }
+  })
+}
+
+function checkWaiter(waiter: PictureWaiter): void {
+  const late = performance.now() > waiter.deadline
+  if (late || !waiter.alive()) throw lateOrGone(late)
 }
 
 /** What is answered for each of several pictures. */
 export async function classifyAll(
-  served: ServedModel,
+  look: Look,
   pictures: readonly Uint8Array[],
-  settings: Settings,
   digits: boolean,
 ): Promise<PictureAnswer[]> {
   const answers: PictureAnswer[] = []
   for (const picture of pictures) {
     try {
-      answers.push(answerOf(await classify(served, picture, settings), digits))
+      answers.push(answerOf(await look(picture), digits))
     } catch (error) {
-      const { message, statusCode } = refusalOf(error)
+      const refusal = refusalOf(error)
+      const { message, statusCode, reason } = refusal
+      // these are about the request, the others about a picture
+      if (reason === 'timeout' || reason === 'hung_up') throw refusal
       answers.push({ error: message, code: statusCode })
     }
     // Others have their turn between two pictures.
@@ -79,6 +131,8 @@ export async function classifyBytes(
   served: ServedModel,
   call: InferCall,
   settings: Settings,
+  waiter: PictureWaiter,
+  measures: Measures,
 ): Promise<AnswerTensor[]> {
   const classifier = classifierOf(served)
   const { strings = [], shape } = call.inputs[0] as InputTensor
@@ -94,17 +148,25 @@ export async function classifyBytes(
   const confidence = new Float32Array(count)
   const labels: Uint8Array[] = []
   const statuses: Uint8Array[] = []
-  for (const [i, picture] of strings.entries()) {
-    const result = await classify(served, picture, settings)
-    if (result.probabilities) probabilities.set(result.probabilities, i * classes)
-    confidence[i] = result.confidence
-    labels.push(Buffer.from(result.label ?? ''))
-    statuses.push(Buffer.from(result.status))
-  }
+  await withPictures(served, count, settings, waiter, measures, async (look) => {
+    for (const [i, picture] of strings.entries()) {
+      const result = await look(picture)
+      if (result.probabilities) probabilities.set(result.probabilities, i * classes)
+      confidence[i] = result.confidence
+      labels.push(Buffer.from(result.label ?? ''))
+      statuses.push(Buffer.from(result.status))
+    }
+  })
   const binary = call.binary
   const scores = served.engine.outputs[0]?.name ?? 'probabilities'
+  const output: OutputTensor = {
+    name: scores,
+    datatype: 'FP32',
+    shape: [...shape, classes],
+    values: probabilities,
+  }
   const all: AnswerTensor[] = [
-    { name: scores, datatype: 'FP32', shape: [...shape, classes], values: probabilities, binary },
+    { ...output, binary },
     { name: 'confidence', datatype: 'FP32', shape, values: confidence, binary },
     { name: 'label', datatype: 'BYTES', shape, strings: labels, binary },
     { name: 'status', datatype: 'BYTES', shape, strings: statuses, binary },
@@ -113,9 +175,12 @@ export async function classifyBytes(
   return call.outputs.map((wanted) => {
     const found = all.find(({ name }) => name === wanted.name)
     if (found && wanted.classification === 0) return { ...found, binary: wanted.binary }
+    if (found?.name === scores) {
+      return classified(output, wanted.classification, classifier.labels, wanted.binary)
+    }
     throw badRequest(
       `For pictures there are the outputs ${all.map(({ name }) => name).join(', ')}, but asked for is ${JSON.stringify(wanted.name)}` +
-        (wanted.classification > 0 ? ' with classification, which goes with tensors' : ''),
+        (found ? `, of which there is no classification: ask for that of ${scores}` : ''),
     )
   })
 }

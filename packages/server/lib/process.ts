@@ -15,6 +15,8 @@ const REQUEST = 30_000
 /** Milliseconds that an end is announced before it begins, and without any request before idle connections are closed. */
 const FAREWELL = 150
 const IDLE = 2000
+/** They are counted by so many looks: where the machine is too busy for these, clients come late as well. */
+const LOOKS = 20
 
 /** Without what HTTP's own does: close idle connections at once. */
 const stopListening = Server.prototype.close
@@ -48,12 +50,12 @@ export async function serveHere(settings: Settings, options: Surroundings = {}):
     clientErrorHandler: (error, socket) => answerBrokenRequest(error.code, socket),
   })
   let farewell = false
-  let latest = 0
+  let asked = false
   const { core, plugin } = partsOf(settings, { ...options, alone: true })
   app.addHook('onSend', (_request, reply, payload, done) => {
     if (farewell) {
       reply.header('connection', 'close')
-      latest = performance.now()
+      asked = true
     }
     done(null, payload)
   })
@@ -79,14 +81,13 @@ export async function serveHere(settings: Settings, options: Surroundings = {}):
     const closed = new Promise<void>((resolve) => stopListening.call(app.server, () => resolve()))
     await pause(Math.min(FAREWELL, settings.grace / 4))
     farewell = true
-    latest = performance.now()
-    const idle = Math.min(IDLE, settings.grace / 4)
+    const look = Math.min(IDLE, settings.grace / 4) / LOOKS
     let open = true
     void closed.then(() => (open = false))
-    while (open && performance.now() - begin < settings.grace / 2) {
-      const rest = latest + idle - performance.now()
-      if (rest <= 0) break
-      await Promise.race([closed, pause(rest)])
+    for (let left = LOOKS; open && left > 0 && performance.now() - begin < settings.grace / 2; left--) {
+      asked = false
+      await Promise.race([closed, pause(look)])
+      if (asked) left = LOOKS
     }
     app.server.closeIdleConnections()
     let whole = true

@@ -27,22 +27,18 @@ export async function loadTracing(): Promise<Tracing | undefined> {
 }
 
 /** Runs the work of a request within a span that ends with its answer. */
-export function traced(
+export function traced<T>(
   tracing: Tracing | undefined,
   request: FastifyRequest,
-  work: () => void,
+  work: () => T,
   reply: FastifyReply,
-): void {
-  if (!tracing) {
-    work()
-    return
-  }
+): T {
+  if (!tracing) return work()
   const { tracer, contextOf, server, error } = tracing
   const span: Span = tracer.startSpan('infer', { kind: server }, contextOf(request.headers))
   if (!span.isRecording()) {
     span.end()
-    work()
-    return
+    return work()
   }
   reply.raw.once('close', () => {
     const { statusCode } = reply
@@ -54,5 +50,5 @@ export function traced(
     if (statusCode >= 500) span.setStatus({ code: error })
     span.end()
   })
-  work()
+  return work()
 }

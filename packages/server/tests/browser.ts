@@ -60,7 +60,7 @@ export async function openPage(
   complaints.set(page, heard)
   page.on('pageerror', (error) => heard.push(error.message))
   page.on('console', (message) => {
-    if (message.type() === 'error' && !/status of 401/.test(message.text())) heard.push(message.text())
+    if (message.type() === 'error' && !/status of (401|503)/.test(message.text())) heard.push(message.text())
   })
   await page.goto(address + path)
   if (ready) await page.waitForSelector('html[data-ready]')

@@ -79,6 +79,12 @@ test('an inference is a span of OpenTelemetry, where that is there', async () =>
     body: new Uint8Array(call.payload),
   })
   await response.text()
+  const none = await fetch(`${address}/v1/digits`, {
+    method: 'POST',
+    headers: { 'content-type': 'image/png', connection: 'close' },
+    body: 'no picture',
+  })
+  await none.text()
   await expect
     .poll(() => spans)
     .toEqual([
@@ -88,6 +94,15 @@ test('an inference is a span of OpenTelemetry, where that is there', async () =>
         attributes: {
           'http.request.method': 'POST',
           'http.response.status_code': 200,
+          'kernelet.model': 'digits',
+        },
+      },
+      {
+        name: 'infer',
+        ended: true,
+        attributes: {
+          'http.request.method': 'POST',
+          'http.response.status_code': 400,
           'kernelet.model': 'digits',
         },
       },

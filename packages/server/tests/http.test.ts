@@ -247,7 +247,10 @@ describe('inference', () => {
       headers: json,
       payload: 'x'.repeat(101),
     })
-    expect([response.statusCode, Object.keys(response.json())]).toEqual([413, ['error']])
+    expect([response.statusCode, response.json()]).toEqual([
+      413,
+      { error: 'The body of the request is larger than is taken (--max-body)' },
+    ])
   })
 
   test('504 for a timeout of no time', async () => {
@@ -435,6 +438,43 @@ describe('pictures', () => {
       { name: 'label', datatype: 'BYTES', data: ['5'] },
       { datatype: 'FP32' },
     ])
+    const classes = await digits.inject({
+      method: 'POST',
+      url: '/v2/models/digits/infer',
+      headers: json,
+      payload: JSON.stringify({
+        ...call,
+        outputs: [{ name: 'probabilities', parameters: { classification: 2 } }],
+      }),
+    })
+    expect(classes.json().outputs).toMatchObject([
+      {
+        name: 'probabilities',
+        datatype: 'BYTES',
+        shape: [1, 2],
+        data: [expect.stringMatching(/:5:5$/), expect.stringMatching(/^[\d.e-]+:\d:\d$/)],
+      },
+    ])
+  })
+
+  test('504 for pictures whose timeout is over; batches are counted, but no queue', async () => {
+    const call = {
+      inputs: [{ name: 'image', datatype: 'BYTES', shape: [1], data: [five.toString('base64')] }],
+      parameters: { timeout: 0 },
+    }
+    const app = await serverOf()
+    const post = (url: string, payload: string | Buffer, type: string) =>
+      app.inject({ method: 'POST', url, headers: { 'content-type': type }, payload })
+    const late = await post('/v2/models/digits/infer', JSON.stringify(call), 'application/json')
+    expect([late.statusCode, late.json()]).toEqual([
+      504,
+      { error: 'The request waited longer than its timeout allows' },
+    ])
+    expect((await post('/v1/digits', five, 'image/png')).statusCode).toBe(200)
+    const { body } = await app.inject('/metrics')
+    expect(body).toContain('kernelet_batch_images_count{model="digits"} 1')
+    expect(body).toContain('kernelet_request_seconds_count{model="digits"} 1')
+    expect(body).not.toContain('kernelet_queue_seconds_count{model="digits"} 1')
   })
 
   test.each([
@@ -457,7 +497,11 @@ describe('pictures', () => {
       digits.inject({ method: 'POST', url: '/v1/digits', ...request })
     expect((await post({ ...whole, payload: whole.payload.subarray(0, 300) })).statusCode).toBe(400)
     expect((await post(form())).statusCode).toBe(400)
-    expect((await post(form(five, five, five, five))).statusCode).toBe(413)
+    const many = await post(form(five, five, five, five))
+    expect([many.statusCode, many.json()]).toEqual([
+      413,
+      { error: 'The form has more files or fields than are taken (--max-files)' },
+    ])
     expect((await post({ ...whole, headers: { 'content-type': 'multipart/form-data' } })).statusCode).toBe(
       400,
     )

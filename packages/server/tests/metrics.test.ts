@@ -1,8 +1,11 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { AggregatorRegistry, Histogram, Registry } from 'prom-client'
 import { describe, expect, test } from 'vitest'
 import { HistogramByModel } from '../lib/histogram.ts'
 import { writeAnswer } from '../lib/protocol/answer.ts'
 import { readBinaryCall } from '../lib/protocol/read.ts'
+import { root, serverOf } from './helpers.ts'
 
 describe('histograms', () => {
   const bounds = [0.001, 0.01, 1]
@@ -97,4 +100,20 @@ describe('what is kept from one request to the next', () => {
       readBinaryCall(Buffer.concat([Buffer.from(head), Buffer.alloc(5)]), String(head.length)),
     ).toThrow(/add up to 4 bytes but 5 follow/)
   })
+})
+
+test('the dashboard asks for metrics that there are', async () => {
+  const app = await serverOf()
+  const payload = readFileSync(join(root, 'examples/digits/5-dotted-pen.png'))
+  const post = { method: 'POST', headers: { 'content-type': 'image/png' }, payload } as const
+  await app.inject({ ...post, url: '/v1/digits' })
+  await app.inject({ ...post, url: '/v1/models/none/classify' })
+  const call = { name: 'image', datatype: 'FP32', shape: [1, 1, 28, 28], data: Array(784).fill(0) }
+  await app.inject({ method: 'POST', url: '/v2/models/digits/infer', payload: { inputs: [call] } })
+  const there = new Set((await app.inject('/metrics')).body.match(/^[a-z]\w+/gm))
+  const asked = readFileSync(join(root, 'packages/server/dashboard.json'), 'utf8').match(
+    /\b(?:kernelet|nodejs|process)_\w+/g,
+  )
+  expect(asked?.length).toBeGreaterThan(8)
+  expect(asked?.filter((name) => !there.has(name))).toEqual([])
 })

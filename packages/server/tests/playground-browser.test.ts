@@ -92,7 +92,7 @@ describe.skipIf(executablePath === undefined)('in a browser', () => {
   describe('drawing', () => {
     test('by pointer: the answer, all maps, and of what a value is made', async () => {
       const page = await openPage(address)
-      await page.getByText(/^3 \d/).waitFor()
+      await page.locator('.verdict', { hasText: /^3 \d/ }).waitFor()
       await draw(page, seven)
       await page.locator('.verdict', { hasText: /^7 / }).waitFor()
       expect(await page.locator('.step').count()).toBe(13)
@@ -130,7 +130,7 @@ describe.skipIf(executablePath === undefined)('in a browser', () => {
       await page.getByRole('button', { name: 'Example of 8' }).click()
       await page.locator('.verdict', { hasText: /^8 / }).waitFor()
       await page.getByRole('button', { name: 'Clear' }).click()
-      await page.getByText('Nothing to see yet').waitFor()
+      await page.locator('.verdict', { hasText: 'Nothing to see yet' }).waitFor()
       await expectSound(page)
       await page.getByRole('button', { name: 'Undo' }).click()
       await page.locator('.verdict', { hasText: /^8 / }).waitFor()
@@ -217,7 +217,7 @@ describe.skipIf(executablePath === undefined)('in a browser', () => {
         await page.keyboard.press(key)
       await page.locator('.verdict', { hasText: /^1 / }).waitFor()
       await page.keyboard.press('Delete')
-      await page.getByText('Nothing to see yet').waitFor()
+      await page.locator('.verdict', { hasText: 'Nothing to see yet' }).waitFor()
     })
 
     test('beside LeNet-5 of 1998, what mattered, a model of the server', async () => {
@@ -269,6 +269,8 @@ describe.skipIf(executablePath === undefined)('in a browser', () => {
       await page.getByRole('button', { name: 'Exploding gradient' }).click()
       await page.getByRole('button', { name: 'Show it' }).click()
       await page.getByText(/Training diverged at step/).waitFor()
+      // not in a dozen digits, which no axis has the room for
+      expect(await page.getByRole('status').innerText()).not.toMatch(/\d{6}/)
       await page.getByRole('button', { name: 'Cure it' }).click()
       await page.getByRole('status').filter({ hasText: 'Done.' }).waitFor()
     })

@@ -1,9 +1,9 @@
 /** Pictures to classes: a raw body, several files of a form, or base64 in JSON. */
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Core } from '../core.ts'
 import { badRequest, RequestError, refusalOf } from '../errors.ts'
 import type { ServedModel } from '../models/registry.ts'
-import { answerOf, classifierOf, classify, classifyAll, type PictureAnswer } from '../pictures.ts'
+import { answerOf, classifierOf, classifyAll, type PictureAnswer, withPictures } from '../pictures.ts'
 import { shown } from '../protocol/datatypes.ts'
 import { fieldsOf, parseJson } from '../protocol/read.ts'
 
@@ -12,6 +12,7 @@ export async function classifyRequest(
   core: Core,
   served: ServedModel,
   request: FastifyRequest,
+  reply: FastifyReply,
   digits: boolean,
 ): Promise<PictureAnswer | { results: PictureAnswer[] }> {
   classifierOf(served)
@@ -19,11 +20,15 @@ export async function classifyRequest(
   const begin = performance.now()
   const given = await picturesOf(request, settings.maxFiles, settings.maxBody)
   const metrics = core.metrics.of(served.name)
-  const answer =
+  const { raw } = reply
+  const waiter = { deadline: begin + settings.timeout, alive: () => !raw.destroyed }
+  const count = given instanceof Uint8Array ? 1 : given.length
+  const answer = await withPictures(served, count, settings, waiter, metrics, async (look) =>
     given instanceof Uint8Array
-      ? answerOf(await classify(served, given, settings), digits)
-      : { results: await classifyAll(served, given, settings, digits) }
-  metrics.succeeded({ queue: 0, compute: 0 }, 1000 * (performance.now() - begin))
+      ? answerOf(await look(given), digits)
+      : { results: await classifyAll(look, given, digits) },
+  )
+  metrics.succeeded(undefined, 1000 * (performance.now() - begin))
   return answer
 }
 

@@ -6,6 +6,7 @@ import type {
   FastifyError,
   FastifyInstance,
   FastifyPluginAsync,
+  FastifyReply,
   FastifyRequest,
 } from 'fastify'
 import { version } from 'kernelet'
@@ -117,7 +118,7 @@ export function routes(
     // what forms take is done for each request of its context
     await app.register(async (below) => {
       await below.register(multipart)
-      pictures(below, core)
+      pictures(below, core, tracing)
     })
     app.get(
       '/metrics',
@@ -288,11 +289,16 @@ function repository(app: FastifyInstance, core: Core, allowed: boolean): void {
   act('unload')
 }
 
-function pictures(app: FastifyInstance, core: Core): void {
+function pictures(app: FastifyInstance, core: Core, tracing: Tracing | undefined): void {
   const tags = ['pictures']
   const consumes = ['image/*', 'multipart/form-data', 'application/json']
   const bodyLimit = core.settings.maxBody
   const validatorCompiler = () => () => true
+  const answer = async (model: string, request: FastifyRequest, reply: FastifyReply, digits: boolean) => {
+    const served = core.registry.get(model)
+    request.model = served.name
+    return classifyRequest(core, served, request, reply, digits)
+  }
   app.post(
     '/v1/digits',
     {
@@ -305,11 +311,7 @@ function pictures(app: FastifyInstance, core: Core): void {
         body: schemas.Pictures,
       },
     },
-    async (request) => {
-      const served = core.registry.get('digits')
-      request.model = served.name
-      return classifyRequest(core, served, request, true)
-    },
+    (request, reply) => traced(tracing, request, () => answer('digits', request, reply, true), reply),
   )
   app.post(
     '/v1/models/:model/classify',
@@ -324,10 +326,12 @@ function pictures(app: FastifyInstance, core: Core): void {
         body: schemas.Pictures,
       },
     },
-    async (request) => {
-      const served = core.registry.get((request.params as ModelParams).model)
-      request.model = served.name
-      return classifyRequest(core, served, request, false)
-    },
+    (request, reply) =>
+      traced(
+        tracing,
+        request,
+        () => answer((request.params as ModelParams).model, request, reply, false),
+        reply,
+      ),
   )
 }

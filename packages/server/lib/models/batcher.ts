@@ -3,7 +3,7 @@
  * works waits, and runs together. Short batches run on the event loop, where starting them costs nothing; longer ones
  * on another thread.
  */
-import { lateOrGone, overloaded, RequestError } from '../errors.ts'
+import { lateOrGone, overloaded, tooMany } from '../errors.ts'
 import { valuesOf } from '../protocol/datatypes.ts'
 import type { Measures } from './measures.ts'
 import { Pace } from './pace.ts'
@@ -128,12 +128,7 @@ export class Batcher {
    */
   submit(job: Job): void {
     const { queue } = this.#options
-    if (job.images > queue) {
-      throw new RequestError(
-        'too_large',
-        `The request has ${job.images} images; at most ${queue} may wait (--queue): send it in parts`,
-      )
-    }
+    if (job.images > queue) throw tooMany(job.images, queue)
     if (this.#images + job.images > queue) {
       this.#dropDead()
       if (this.#images + job.images > queue) {

@@ -5,7 +5,7 @@
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Classifier } from 'kernelet'
-import { messageOf, RequestError } from '../errors.ts'
+import { messageOf, overloaded, RequestError, tooMany } from '../errors.ts'
 import type { BatcherOptions } from './batcher.ts'
 import type { Measures } from './measures.ts'
 import { type Open, type Opened, openModel } from './open.ts'
@@ -19,6 +19,7 @@ export class ServedModel {
   /** What reads pictures with it, where it can. */
   readonly classifier: Classifier | undefined
   #users = 0
+  #pictures = 0
   #free: (() => void) | undefined
 
   constructor(name: string, version: string, { engine, classifier }: Opened) {
@@ -28,12 +29,26 @@ export class ServedModel {
     this.classifier = classifier
   }
 
-  /** Work that takes turns with other work: the model is there until it ends. */
-  async use<T>(work: () => Promise<T>): Promise<T> {
+  /** Images that wait, and pictures whose request has not been answered. */
+  get waiting(): number {
+    return this.engine.waiting + this.#pictures
+  }
+
+  /**
+   * Work on so many pictures, which takes turns with other work: the model is there until it ends.
+   *
+   * @param queue images that may wait
+   * @throws RequestError too_large for pictures that no queue would hold, overloaded when it is full
+   */
+  async use<T>(pictures: number, queue: number, work: () => Promise<T>): Promise<T> {
+    if (pictures > queue) throw tooMany(pictures, queue)
+    if (this.waiting + pictures > queue) throw overloaded(this.waiting, queue)
     this.#users++
+    this.#pictures += pictures
     try {
       return await work()
     } finally {
+      this.#pictures -= pictures
       if (--this.#users === 0) this.#free?.()
     }
   }
@@ -125,7 +140,7 @@ export class Registry {
     const counts = new Map<string, number>()
     for (const [name, { ready }] of this.#models) {
       let sum = 0
-      for (const { served } of ready.values()) sum += served.engine.waiting
+      for (const { served } of ready.values()) sum += served.waiting
       counts.set(name, sum)
     }
     return counts

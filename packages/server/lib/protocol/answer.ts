@@ -30,7 +30,7 @@ export function checkOutputs(call: InferCall, names: readonly string[]): void {
 }
 
 /** The highest classes of each image as strings: score:index, and :label where there are labels. */
-function classified(
+export function classified(
   { name, values, shape }: OutputTensor,
   wanted: number,
   labels: readonly string[] | undefined,

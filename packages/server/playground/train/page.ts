@@ -36,6 +36,10 @@ const stories: Readonly<Record<Task, { title: string; text: string; cured?: stri
   },
 }
 
+/** 1.5e12: a loss that explodes has a dozen digits before its point. */
+const power = (value: number): string => value.toExponential(1).replace('.0', '').replace('+', '')
+const short = (value: number): string =>
+  Math.abs(value) < 1e5 ? String(Number(value.toPrecision(3))) : power(value)
 const percent = (value: number): string => `${Math.round(100 * value)} %`
 
 export const page: Page = {
@@ -203,7 +207,7 @@ class Curves {
       }
       // nothing lies at 0 on an axis of powers
       for (const [k, norm] of report.layers.entries()) this.#layers[k]?.push(norm > 0 ? norm : null)
-      this.state = `Step ${report.step} of ${this.#total}, loss ${report.loss.toFixed(3)}, ${percent(report.accuracy)} of what it learns from right.`
+      this.state = `Step ${report.step} of ${this.#total}, loss ${report.loss < 1e5 ? report.loss.toFixed(3) : power(report.loss)}, ${percent(report.accuracy)} of what it learns from right.`
     }
     if (report.kind === 'unseen') {
       const last = this.#steps.length - 1
@@ -224,7 +228,6 @@ class Curves {
       { label: 'learns from', colour: '--accent' },
       { label: 'never seen', colour: '--warm', dashed: true },
     ]
-    const short = (value: number): string => String(Number(value.toPrecision(3)))
     this.#charts = {
       loss: new Chart({ title: 'Loss', x: 'step', curves: both, format: short }),
       accuracy: new Chart({ title: 'Accuracy', x: 'step', curves: both, range: [0, 1], format: percent }),
