@@ -9,6 +9,7 @@ import { objectOf } from '../../util/check.ts'
 import { KerneletError } from '../../util/errors.ts'
 import { show } from '../../util/show.ts'
 import { Budget, within } from './budget.ts'
+import type { ElementType } from './element.ts'
 import { list, type OnnxValueInfo } from './info.ts'
 import { bytesOf, inputValue, resultOf } from './io.ts'
 import { Joined } from './joined.ts'
@@ -17,6 +18,7 @@ import type { OnnxInput, OnnxResult } from './onnx-array.ts'
 import { nodesFor, type Prepared, prepare } from './prepare.ts'
 import { type PreparedNode, runNode } from './prepared-node.ts'
 import type { ModelProto } from './proto.ts'
+import { Nothing, Sequence } from './sequence.ts'
 import { closingFiles } from './tensor.ts'
 import { Turned } from './turned.ts'
 import { isSymbolic, type Known, type Run, tensorOf, type Value } from './value.ts'
@@ -118,7 +120,7 @@ export class Evaluator {
   }
 
   /** As OnnxModel.run. */
-  run(inputs: Readonly<Record<string, OnnxInput>>): Record<string, OnnxResult> {
+  run(inputs: Readonly<Record<string, OnnxInput>>): Record<string, OnnxResult | OnnxResult[]> {
     const names = new Set(this.model.inputs.map(({ name }) => name))
     objectOf(inputs, 'run: inputs')
     for (const name of Object.keys(inputs)) {
@@ -138,7 +140,7 @@ export class Evaluator {
     const results = this.#run(values, this.model.nodes)
     const { types } = this.model
     return Object.fromEntries(
-      this.model.outputs.map(({ name }) => [name, resultOf(results.get(name) as Value, types.get(name))]),
+      this.model.outputs.map(({ name }) => [name, resultsOf(results.get(name) as Value, types.get(name))]),
     )
   }
 
@@ -270,6 +272,14 @@ function imageShape(info: OnnxValueInfo, wanted: NamedShapes | undefined): reado
     'ERR_SHAPE',
     `compileNamed: the shape of one image of ${list([info])} is needed: { inputShapes: { ${info.name}: […] } }`,
   )
+}
+
+/** A result, or those of a sequence. */
+function resultsOf(value: Value, type: ElementType | undefined): OnnxResult | OnnxResult[] {
+  if (value instanceof Nothing) {
+    throw new KerneletError('ERR_UNSUPPORTED', 'run: a result is an optional value that is not there')
+  }
+  return value instanceof Sequence ? value.items.map((one) => resultOf(one, type)) : resultOf(value, type)
 }
 
 /** What `make` gives, made when it is first asked for. */

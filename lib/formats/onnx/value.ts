@@ -1,10 +1,12 @@
 /** What flows from node to node: tensors, real or of a trace, and arrays that are known without an image. */
 import { SymbolicTensor } from '../../graph/graph.ts'
 import { Tensor } from '../../tensor/tensor.ts'
+import { KerneletError } from '../../util/errors.ts'
 import { mostDimensions } from '../dtype.ts'
 import { fromTensor, type NdArray, toTensor } from './array.ts'
 import { type ElementType, float32 } from './element.ts'
 import type { OnnxNode } from './node.ts'
+import { Sequence } from './sequence.ts'
 
 export type Value = Tensor | NdArray
 
@@ -69,6 +71,12 @@ export function commonType(node: OnnxNode, values: readonly Value[]): ElementTyp
 /** A floating-point value as the tensor that kernels take. */
 export function tensorOf(value: Value, node?: OnnxNode): Tensor {
   if (Tensor.is(value)) return value
+  if (value instanceof Sequence) {
+    throw new KerneletError(
+      'ERR_UNSUPPORTED',
+      'the result is a sequence of tensors; run() gives it as an array',
+    )
+  }
   if (value.type.kind === 'float' || node === undefined) return toTensor(value)
   throw node.error('ERR_UNSUPPORTED', `it takes floating-point numbers but gets ${value.type.name}`)
 }
