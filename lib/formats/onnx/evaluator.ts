@@ -18,10 +18,9 @@ import type { OnnxInput, OnnxResult } from './onnx-array.ts'
 import { nodesFor, type Prepared, prepare } from './prepare.ts'
 import { type PreparedNode, runNode } from './prepared-node.ts'
 import type { ModelProto } from './proto.ts'
-import { Nothing, Sequence } from './sequence.ts'
 import { closingFiles } from './tensor.ts'
 import { Turned } from './turned.ts'
-import { isSymbolic, type Known, type Run, tensorOf, type Value } from './value.ts'
+import { isSymbolic, type Known, Nothing, type Run, Sequence, tensorOf, type Value } from './value.ts'
 
 /** What OnnxModel does beyond being a Module. */
 export class Evaluator {

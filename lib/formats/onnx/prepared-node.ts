@@ -9,10 +9,9 @@ import { Loose, looseResults } from './loose.ts'
 import { OnnxNode } from './node.ts'
 import type { Operator } from './operator.ts'
 import { operatorNamed } from './operators/index.ts'
-import { Sequence } from './sequence.ts'
 import type { DataFolder } from './tensor.ts'
 import { Turned, turnedResults } from './turned.ts'
-import { isSymbolic, type Run, type Step, type Value } from './value.ts'
+import { isSymbolic, type Run, Sequence, type Step, type Value } from './value.ts'
 
 /** One operator in its place. */
 export interface PreparedNode {

@@ -6,9 +6,32 @@ import { mostDimensions } from '../dtype.ts'
 import { fromTensor, type NdArray, toTensor } from './array.ts'
 import { type ElementType, float32 } from './element.ts'
 import type { OnnxNode } from './node.ts'
-import { Sequence } from './sequence.ts'
 
 export type Value = Tensor | NdArray
+
+/**
+ * A sequence of tensors. To whoever asks for a shape or numbers it is an array of none; only operators of sequences get to
+ * see one.
+ */
+export class Sequence implements NdArray {
+  readonly type: ElementType
+  readonly shape: readonly number[] = [0]
+  readonly values: Float32Array = new Float32Array()
+  readonly items: readonly Value[]
+
+  /** @param type of the elements of its tensors */
+  constructor(type: ElementType, items: readonly Value[]) {
+    this.type = type
+    this.items = items
+  }
+}
+
+/** An optional value that is not there. */
+export class Nothing extends Sequence {
+  constructor() {
+    super(float32, [])
+  }
+}
 
 /** A shape, and numbers where they are no floats. */
 export type Known = Pick<NdArray, 'shape'> & Partial<NdArray>

@@ -11,8 +11,17 @@ import type { OnnxNode } from '../node.ts'
 import type { Family, Operator } from '../operator.ts'
 import { cut, tracedSteps } from '../pieces.ts'
 import type { GraphProto } from '../proto.ts'
-import { Sequence } from '../sequence.ts'
-import { arrayOf, axisOf, isSymbolic, type Read, required, tensorOf, typeOf, type Value } from '../value.ts'
+import {
+  arrayOf,
+  axisOf,
+  isSymbolic,
+  type Read,
+  required,
+  Sequence,
+  tensorOf,
+  typeOf,
+  type Value,
+} from '../value.ts'
 import { joined, reshaped } from './shape.ts'
 
 /** One number of a value that must be known; undefined where the value is left out. */

@@ -10,9 +10,19 @@ import { Loose } from '../loose.ts'
 import type { OnnxNode } from '../node.ts'
 import type { Family, Operator } from '../operator.ts'
 import { cut } from '../pieces.ts'
-import { Nothing, Sequence } from '../sequence.ts'
 import { Turned } from '../turned.ts'
-import { arrayOf, axisOf, dimensionOf, keepBatch, type Read, required, typeOf, type Value } from '../value.ts'
+import {
+  arrayOf,
+  axisOf,
+  dimensionOf,
+  keepBatch,
+  Nothing,
+  type Read,
+  required,
+  Sequence,
+  typeOf,
+  type Value,
+} from '../value.ts'
 import { resultType } from './control.ts'
 import { joined, reshaped } from './shape.ts'
 
