@@ -23,15 +23,13 @@ KERNELET_INLINE reg load_strided(const float* p, int step, int n) {
   return F32::load(all);
 }
 
-// Maxima, or sums divided, of `count` windows beside each other that lie in the plane: `rows` rows `down` floats apart. The
-// last register begins where it ends with the row, so that all have as many lanes. `room`: dst has a register at least, which
-// is soon read whole.
+// Maxima, or sums divided, of `count` windows beside each other that lie in the plane: `rows` rows `down` floats apart. `room`:
+// dst has whole registers, which are soon read as such.
 template <bool Max>
 KERNELET_NOINLINE void fold_windows(const PoolArgs& s, int count, int columns, int step, int rows,
                                     ptrdiff_t down, const float* src, reg divisor, bool room, float* dst) {
-  const int n = count < lanes ? count : lanes;
   for (int o = 0; o < count; o += lanes) {
-    if (o + n > count) o = count - n;
+    const int n = count - o < lanes ? count - o : lanes;
     const float* row = src + static_cast<ptrdiff_t>(o) * step;
     reg all = Max ? F32::splat(-__builtin_inff()) : F32::zero();
     for (int r = 0; r < rows; ++r, row += down) {
@@ -93,7 +91,7 @@ KERNELET_NOINLINE float max_of_row(const PoolArgs& s, const float* row, int x0, 
 
 // First along a window's columns, then over its rows, a band of rows at a time: that leaves the first of equals, and the last
 // NaN, where they are.
-KERNELET_COLD void max_pool(const PoolArgs& s, const float* src, float* dst) {
+void max_pool(const PoolArgs& s, const float* src, float* dst) {
   constexpr int wide = 64, most = 64, most_span = 5 * wide;
   constexpr float lowest = -__builtin_inff();
   alignas(64) float maxima[most][wide];  // over columns, of rows of the plane
@@ -144,7 +142,7 @@ KERNELET_COLD inline float average_divisor(const PoolArgs& s, int y0, int x0) {
   return static_cast<float>(rows_of_window(s, y0).count * columns_of_window(s, x0).count);
 }
 
-KERNELET_COLD void avg_pool(const PoolArgs& s, const float* src, float* dst) {
+void avg_pool(const PoolArgs& s, const float* src, float* dst) {
   int begin, end;
   inner_range(s.ow, s.iw, s.kw, s.sw, s.dw, s.pl, begin, end);
   for (int c = 0; c < s.c; ++c) {
