@@ -140,6 +140,13 @@ describe('folds', () => {
     expect([...k.argsort(line, 1).data]).toEqual([5, 1, 4, 6, 0, 3, 2])
     expect([...k.sort(line, 1).data]).toEqual([5, 1, 4, 6, 0, 3, 2].map((i) => values[i]))
     expect([...k.argsort(line, -1, { descending: true }).data]).toEqual([2, 0, 3, 4, 6, 1, 5])
+    for (let count = 1; count <= values.length; count++) {
+      expect([...k.argsort(line, 1, { count }).data]).toEqual([5, 1, 4, 6, 0, 3, 2].slice(0, count))
+      const largest = { descending: true, count }
+      expect([...k.argsort(line, 1, largest).data]).toEqual([2, 0, 3, 4, 6, 1, 5].slice(0, count))
+      expect(k.sort(line, 1, largest).shape).toEqual([1, count])
+    }
+    expect(() => k.sort(line, 1, { count: 8 })).toThrow('count')
     for (const descending of [false, true]) {
       const wanted = Array.from(x.data, (_, i) => {
         const [plane, c] = [Math.floor(i / 20), Math.floor(i / 5) % 4]

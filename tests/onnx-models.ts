@@ -276,6 +276,8 @@ export interface OperatorCase {
   attributes?: Record<string, AttributeValue>
   opset?: number
   outputs?: number
+  /** Its first input is a sequence of that twice, or its result one. */
+  sequence?: 'in' | 'out' | 'both'
   /** Not to be compiled: what run() does only. */
   runOnly?: boolean
   /** Largest difference, as a part of the largest number; default 2e-6. */

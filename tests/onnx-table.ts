@@ -23,6 +23,11 @@ const row: TestGraph = {
   outputs: ['t', 't'],
 }
 const branch: TestGraph = { nodes: [{ op: 'Neg', inputs: ['in1'], outputs: ['n'] }], outputs: ['n'] }
+const twice: TestGraph = {
+  inputs: { v: { shape: ['N', 3] } },
+  nodes: [{ op: 'Add', inputs: ['v', 'v'], outputs: ['w'] }],
+  outputs: ['w'],
+}
 const bools = of('bool', [2], 0, 1)
 const scalar = (type: 'int64' | 'bool' | 'float', value: number): Numbers => of(type, [], value)
 
@@ -44,6 +49,19 @@ const more: OperatorCase[] = [
     inputs: [[2, 2], of('float', [1, 3, 2], 1, 2, 3, 4, 5, 6)],
     attributes: { body: { graph: row }, num_scan_inputs: 1, scan_input_axes: [1], scan_output_axes: [1] },
   },
+  { op: 'SequenceConstruct', inputs: [[2, 3]], sequence: 'out' },
+  { op: 'SequenceEmpty', inputs: [], sequence: 'out' },
+  { op: 'SequenceAt', inputs: [[2, 3], scalar('int64', 1)], sequence: 'in' },
+  { op: 'SequenceInsert', inputs: [[2, 3], of('float', [1, 3], 1, 2, 3)], sequence: 'both' },
+  { op: 'SequenceErase', inputs: [[2, 3]], sequence: 'both' },
+  { op: 'SequenceLength', inputs: [[2, 3]], sequence: 'in' },
+  { op: 'SequenceMap', inputs: [[2, 3]], attributes: { body: { graph: twice } }, sequence: 'both' },
+  { op: 'SplitToSequence', inputs: [[2, 3]], attributes: { axis: 1 }, sequence: 'out' },
+  { op: 'ConcatFromSequence', inputs: [[2, 3]], attributes: { axis: 1 }, sequence: 'in' },
+  { op: 'Optional', inputs: [[2, 3]], opset: 15 },
+  ...['OptionalGetElement', 'OptionalHasElement'].map(
+    (op): OperatorCase => ({ op, inputs: [[2, 3]], opset: 18 }),
+  ),
   ...['And', 'Or', 'Xor'].map((op): OperatorCase => ({ op, inputs: [bools, bools], opset: 13 })),
   ...['Greater', 'LessOrEqual'].map((op): OperatorCase => ({ op, inputs: [[2, 3], [3]], opset: 13 })),
   { op: 'CastLike', inputs: [[2, 3], [3]], opset: 15 },
@@ -245,6 +263,16 @@ function modelOf(one: OperatorCase, learns: boolean) {
   const rest = Object.fromEntries(
     numbers.flatMap((each, i) => (each && i !== at ? [[`in${i}`, each] as [string, Numbers]] : [])),
   )
+  const taken = one.sequence === 'in' || one.sequence === 'both'
+  const given = one.sequence === 'out' || one.sequence === 'both'
+  const first = names[0] as string
+  if (taken) names[0] = 'sequence'
+  const made: TestNode[] = [
+    ...(taken ? [{ op: 'SequenceConstruct', inputs: [first, first], outputs: ['sequence'] }] : []),
+    given ? { ...node, outputs: ['results'] } : node,
+    ...(given ? [{ op: 'SequenceAt', inputs: ['results', 'place'], outputs: ['y'] }] : []),
+  ]
+  if (given) rest.place = scalar('int64', 0)
   const size = image.shape.slice(1)
   const weight = {
     shape: size,
@@ -259,10 +287,10 @@ function modelOf(one: OperatorCase, learns: boolean) {
       : learns
         ? [
             { op: 'Mul', inputs: ['x', 'weight'], outputs: [`in${at}`] },
-            node,
+            ...made,
             { op: 'Flatten', inputs: ['y'], outputs: ['z'] },
           ]
-        : [node],
+        : made,
     inputs: { [x]: { shape: [image.shape[0] === 1 ? 1 : 'N', ...size] } },
     initializers: learns ? { ...rest, weight } : rest,
     outputs: [learns && !isQuantized ? 'z' : 'y'],
@@ -350,7 +378,18 @@ ${lines.join('\n')}
 }
 
 /** They take an image's shape at most: what they make is known when the model is loaded. */
-const known = ['Constant', 'ConstantOfShape', 'EyeLike', 'Range', 'Shape', 'Size']
+const known = [
+  ...[
+    'Constant',
+    'ConstantOfShape',
+    'EyeLike',
+    'OptionalHasElement',
+    'Range',
+    'SequenceEmpty',
+    'SequenceLength',
+  ],
+  ...['Shape', 'Size'],
+]
 
 /** The same for `kernelet inspect`. */
 export function abilitiesOf(rows: readonly Row[]): string {

@@ -5,9 +5,11 @@
  */
 import { apply, axisMisfit, axisOf, checkTensor } from '../graph/apply.ts'
 import { type Maker, type Operation, operation } from '../graph/definition.ts'
+import { SymbolicTensor } from '../graph/graph.ts'
 import { normaliseDim } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import { checkOptions, flag } from '../util/check.ts'
+import { checkOptions, flag, integer } from '../util/check.ts'
+import { KerneletError } from '../util/errors.ts'
 import { binary, broadcastMisfit, type Operand, scalar } from './broadcast.ts'
 import { reshape } from './movement.ts'
 
@@ -312,9 +314,11 @@ const cumSumOf = operation('cumSum', {
   check: axisMisfit,
 })
 const sortOf = operation('sort', {
-  needs: ['axis'],
+  needs: ['axis', 'size'],
   takes: ['alpha', 'beta'],
   defaults: { axis: 0, alpha: 0, beta: 0 },
+  derived: (_operation, _input, shape) => ({ size: shape }),
+  own: ({ size }) => [...size],
   check: axisMisfit,
 })
 const place = {
@@ -413,17 +417,28 @@ export function cumsum(input: Tensor, dim: number, options: CumsumOptions = {}):
 export interface SortOptions {
   /** The largest first; default false. */
   descending?: boolean | undefined
+  /** How many of the first are wanted, as of `torch.topk`; default all. */
+  count?: number | undefined
 }
 
 function sorted(who: string, input: Tensor, dim: number, options: SortOptions, beta: number): Tensor {
-  checkOptions(who, options, ['descending'])
+  checkOptions(who, options, ['descending', 'count'])
   const alpha = flag(options.descending ?? false, `${who}: descending`) ? 1 : 0
-  return apply(sortOf({ axis: axisOf(checkTensor(who, input), dim, `${who}: dim`), alpha, beta }), [input])
+  const axis = axisOf(checkTensor(who, input), dim, `${who}: dim`)
+  const size = input instanceof SymbolicTensor ? input.shape.slice(1) : [...input.shape]
+  const all = size[axis] ?? 1
+  const count = integer(options.count ?? all, `${who}: count`)
+  if (count < 1 || count > all) {
+    throw new KerneletError('ERR_ARGUMENT', `${who}: count must be from 1 to ${all} but is ${count}`)
+  }
+  size[axis] = count
+  return apply(sortOf({ axis, size, alpha, beta }), [input])
 }
 
 /**
  * The values along `dim` (negative: from the end) in order, those of `torch.sort`; of equals the first comes first, and a
- * NaN counts as larger than all. Up to 2²⁴ of them. Not trained.
+ * NaN counts as larger than all. Up to 2²⁴ of them; those that are wanted are found without the order of the rest. Not
+ * trained.
  * @example sort(new Tensor(Float32Array.of(3, 1, 2, 4, 6, 5), [2, 3]), 1) // → [[1, 2, 3], [4, 5, 6]]
  */
 export function sort(input: Tensor, dim: number, options: SortOptions = {}): Tensor {

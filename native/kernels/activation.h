@@ -39,17 +39,28 @@ KERNELET_INLINE reg exp_tail(reg x, reg n) {
   return one[0];
 }
 
-// e^x within 2 ulp; 0 below -104, infinity above 89, NaN stays NaN, subnormal results are kept.
-KERNELET_LARGE reg exp(reg x) {
+// e^x within 2 ulp; 0 below -104, infinity above 89 unless no x is above 0, NaN stays NaN, subnormal results are kept.
+template <int U, bool Positive = true>
+KERNELET_INLINE void exps(reg (&x)[U]) {
+  reg n[U];
   // max and select return their second operand where one is NaN: the order lets NaN through
-  x = F32::max(F32::splat(-105.0f), x);
-  x = F32::select_gt(x, F32::splat(89.0f), F32::splat(89.0f), x);
-  const reg n = F32::round(F32::mul(x, F32::splat(1.44269504088896341f)));
-  const reg p = F32::add(exp_tail(x, n), F32::splat(1.0f));
-  // 2^n in two steps: one would leave the exponent range at either end
-  const reg half = F32::round(F32::mul(n, F32::splat(0.5f)));
-  const reg e = F32::mul(F32::mul(p, F32::pow2(half)), F32::pow2(F32::sub(n, half)));
-  return F32::select_nan(x, x, e);
+  KERNELET_UNROLL
+  for (int i = 0; i < U; ++i) x[i] = F32::max(F32::splat(-105.0f), x[i]);
+  KERNELET_UNROLL
+  for (int i = 0; Positive && i < U; ++i)
+    x[i] = F32::select_gt(x[i], F32::splat(89.0f), F32::splat(89.0f), x[i]);
+  KERNELET_UNROLL
+  for (int i = 0; i < U; ++i) n[i] = F32::mul(x[i], F32::splat(1.44269504088896341f));
+  KERNELET_UNROLL
+  for (int i = 0; i < U; ++i) n[i] = F32::round(n[i]);
+  exp_tails<U>(x, n);
+  KERNELET_UNROLL
+  for (int i = 0; i < U; ++i) x[i] = F32::scale(F32::add(x[i], F32::splat(1.0f)), n[i]);
+}
+KERNELET_LARGE reg exp(reg x) {
+  reg one[1] = {x};
+  exps<1>(one);
+  return one[0];
 }
 
 // 1 + e^-x, to the bit what exp would make of it. Below e^-80 nothing is added to 1, so 2^n is never subnormal and one step

@@ -19,13 +19,38 @@ size_t scratch_size(const MatmulArgs& s) {
   return static_cast<size_t>(1 + inner + rows) * tile_width;
 }
 
-// b [inner][columns] from a column on, `count` of them -> [inner][tile_width]
-KERNELET_COLD KERNELET_NOINLINE void pack_panel(const float* b, int inner, int columns, int count,
+// b [inner][columns] from a column on, `count` of them -> [inner][width]
+KERNELET_COLD KERNELET_NOINLINE void pack_panel(const float* b, int inner, int columns, int count, int width,
                                                 float* panel) {
   for (int k = 0; k < inner; ++k) {
     memcpy(panel, b + static_cast<size_t>(k) * columns, sizeof(float) * count);
-    memset(panel + count, 0, sizeof(float) * (tile_width - count));
-    panel += tile_width;
+    memset(panel + count, 0, sizeof(float) * (width - count));
+    panel += width;
+  }
+}
+
+// Columns that half a tile has room for, at the end of a product or all of them: worth it where tiles are large.
+constexpr int few = 2, few_rows = F32::registers >= 32 ? 6 : 1;
+KERNELET_NOINLINE void few_columns(const MatmulArgs& s, const float* a, const float* panel,
+                                   const float* zeros, int count, float* dst) {
+  for (int row = 0; row < s.rows; row += few_rows) {
+    alignas(64) float sums[few_rows][few * lanes];
+    ptrdiff_t at[few_rows];
+    reg c[few_rows][few];
+    KERNELET_UNROLL
+    for (int m = 0; m < few_rows; ++m) {
+      at[m] = static_cast<ptrdiff_t>(row + m < s.rows ? row + m : s.rows - 1) * s.inner;
+      KERNELET_UNROLL
+      for (int v = 0; v < few; ++v) c[m][v] = F32::zero();
+    }
+    multiply_add<few_rows, few>(s.inner, a, at, 1, panel, c);
+    KERNELET_UNROLL
+    for (int m = 0; m < few_rows; ++m) {
+      KERNELET_UNROLL
+      for (int v = 0; v < few; ++v) F32::store(sums[m] + v * lanes, c[m][v]);
+    }
+    for (int m = 0; m < few_rows && row + m < s.rows; ++m)
+      finish_linear_row(Unary(), zeros, sums[m], dst + static_cast<size_t>(row + m) * s.columns, count);
   }
 }
 
@@ -40,9 +65,14 @@ KERNELET_COLD void planes(const MatmulArgs& s, const float* a, const float* b, f
     const int end = s.rows - first < at_once ? s.rows : first + at_once;
     for (int column = 0; column < s.columns; column += tile_width) {
       const int count = s.columns - column < tile_width ? s.columns - column : tile_width;
+      if (few_rows > 1 && count <= few * lanes && s.inner <= most_inner) {
+        pack_panel(b + column, s.inner, s.columns, count, few * lanes, panel);
+        few_columns(s, a, panel, scratch, count, dst + column);
+        continue;
+      }
       for (int k = 0; k < s.inner; k += most_inner) {
         const int n = s.inner - k < most_inner ? s.inner - k : most_inner;
-        pack_panel(b + static_cast<size_t>(k) * s.columns + column, n, s.columns, count, panel);
+        pack_panel(b + static_cast<size_t>(k) * s.columns + column, n, s.columns, count, tile_width, panel);
         for (int row = first; row < end; row += tile_rows) {
           TileArgs t;
           t.rows = end - row < tile_rows ? end - row : tile_rows;

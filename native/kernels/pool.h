@@ -9,12 +9,39 @@ namespace kernelet {
 namespace KERNELET_ISA {
 namespace {
 
-// Lanes are `lanes` neighbouring outputs of a row; `step` floats lie between their inputs.
+// `n` neighbouring outputs of a row in the lanes; `step` floats lie between their inputs. (No call: whoever sums in a loop
+// would keep its sum in memory.)
 KERNELET_INLINE reg load_strided(const float* p, int step, int n) {
   if (step == 1) return n == lanes ? F32::load(p) : F32::load_first(p, n);
+  if (step == 2 && !one_size) {
+    const int all = 2 * n - 1;
+    if (all <= lanes) return F32::even(F32::load_first(p, all), F32::zero());
+    return F32::even(F32::load(p), F32::load_first(p + lanes, all - lanes));
+  }
   float all[lanes];
   for (int i = 0; i < lanes; ++i) all[i] = i < n ? p[static_cast<ptrdiff_t>(i) * step] : 0.0f;
   return F32::load(all);
+}
+
+// Maxima, or sums divided, of `count` windows beside each other that lie in the plane: `rows` rows `down` floats apart. `room`:
+// dst has whole registers, which are soon read as such.
+template <bool Max>
+KERNELET_NOINLINE void fold_windows(const PoolArgs& s, int count, int columns, int step, int rows,
+                                    ptrdiff_t down, const float* src, reg divisor, bool room, float* dst) {
+  for (int o = 0; o < count; o += lanes) {
+    const int n = count - o < lanes ? count - o : lanes;
+    const float* row = src + static_cast<ptrdiff_t>(o) * step;
+    reg all = Max ? F32::splat(-__builtin_inff()) : F32::zero();
+    for (int r = 0; r < rows; ++r, row += down) {
+      for (int t = 0; t < columns; ++t) {
+        const reg x = load_strided(row + t * s.dw, step, n);
+        all = Max ? running_max(all, x) : F32::add(all, x);
+      }
+    }
+    if (!Max) all = F32::div(all, divisor);
+    if (n == lanes || room) F32::store(dst + o, all);
+    else F32::store_first(dst + o, all, n);
+  }
 }
 
 // Outputs [begin, end) of a row have every tap of the window inside the row.
@@ -27,98 +54,116 @@ KERNELET_INLINE void inner_range(int out, int in, int k, int stride, int dilatio
   if (begin > end) begin = end;
 }
 
-KERNELET_COLD inline float max_at(const PoolArgs& s, const float* src, int y0, int x0) {
-  float best = -__builtin_inff();
-  for (int r = 0; r < s.kh; ++r) {
-    const int y = y0 + r * s.dh;
-    if (y < 0 || y >= s.ih) continue;
-    for (int t = 0; t < s.kw; ++t) {
-      const int x = x0 + t * s.dw;
-      if (x < 0 || x >= s.iw) continue;
-      const float v = src[static_cast<size_t>(y) * s.iw + x];
-      if (v > best || v != v) best = v;
-    }
+// Of a window's taps from `start` on [from, to) lie in [0, size); PyTorch divides by `count` along this dimension: those of
+// the window cut to the padded plane, or to the plane itself without count_include_pad. 1 where nothing lies inside: the
+// average of no taps is 0.
+struct Taps {
+  int from, to, count;
+};
+KERNELET_NOINLINE Taps taps_of(const PoolArgs& s, int start, int k, int dilation, int size, int pad) {
+  Taps taps = {0, k, 1};
+  while (taps.from < k && start + taps.from * dilation < 0) ++taps.from;
+  if (s.count_include_pad) {
+    while (taps.to > taps.from && start + (taps.to - 1) * dilation >= size + pad) --taps.to;
+    taps.count = taps.to;
+  }
+  while (taps.to > taps.from && start + (taps.to - 1) * dilation >= size) --taps.to;
+  if (!s.count_include_pad || taps.to == taps.from) taps.count = taps.to - taps.from;
+  if (taps.count == 0) taps.count = 1;
+  return taps;
+}
+KERNELET_INLINE Taps rows_of_window(const PoolArgs& s, int y0) {
+  return taps_of(s, y0, s.kh, s.dh, s.ih, s.pb);
+}
+KERNELET_INLINE Taps columns_of_window(const PoolArgs& s, int x0) {
+  return taps_of(s, x0, s.kw, s.dw, s.iw, s.pr);
+}
+
+// The running maximum of the taps of a window in a row of the plane.
+KERNELET_NOINLINE float max_of_row(const PoolArgs& s, const float* row, int x0, float best) {
+  const Taps taps = columns_of_window(s, x0);
+  for (int t = taps.from; t < taps.to; ++t) {
+    const float v = row[x0 + t * s.dw];
+    if (v > best || v != v) best = v;
   }
   return best;
 }
 
+// First along a window's columns, then over its rows, a band of rows at a time: that leaves the first of equals, and the last
+// NaN, where they are.
 void max_pool(const PoolArgs& s, const float* src, float* dst) {
+  constexpr int wide = 64, most = 64, most_span = 5 * wide;
+  constexpr float lowest = -__builtin_inff();
+  alignas(64) float maxima[most][wide];  // over columns, of rows of the plane
+  float padded[most_span];
   int begin, end;
   inner_range(s.ow, s.iw, s.kw, s.sw, s.dw, s.pl, begin, end);
   for (int c = 0; c < s.c; ++c) {
-    for (int oy = 0; oy < s.oh; ++oy) {
-      const int y0 = oy * s.sh - s.pt;
-      for (int ox = 0; ox < begin; ++ox) dst[ox] = max_at(s, src, y0, ox * s.sw - s.pl);
-      for (int ox = begin; ox < end; ox += lanes) {
-        const int n = end - ox < lanes ? end - ox : lanes;
-        reg best = F32::splat(-__builtin_inff());
-        for (int r = 0; r < s.kh; ++r) {
-          const int y = y0 + r * s.dh;
-          if (y < 0 || y >= s.ih) continue;
-          const float* row = src + static_cast<size_t>(y) * s.iw + ox * s.sw - s.pl;
-          for (int t = 0; t < s.kw; ++t) best = running_max(best, load_strided(row + t * s.dw, s.sw, n));
+    for (int x = 0; x < s.ow; x += wide) {
+      const int count = s.ow - x < wide ? s.ow - x : wide;
+      // rows get what is missing around them where windows go beyond the plane, unless that is much
+      const int x0 = x * s.sw - s.pl, span = (count - 1) * s.sw + (s.kw - 1) * s.dw + 1;
+      const bool inside = begin <= x && x + count <= end, copies = !inside && span <= most_span;
+      const int left = x0 < 0 ? -x0 : 0, taken = (x0 + span < s.iw ? x0 + span : s.iw) - x0 - left;
+      for (int i = 0; copies && i < span; ++i) padded[i] = lowest;
+      int first = 0, next = 0;  // rows of the plane in `maxima`
+      for (int oy = 0; oy < s.oh; ++oy) {
+        const int y0 = oy * s.sh - s.pt;
+        const Taps taps = rows_of_window(s, y0);
+        const int from = y0 + taps.from * s.dh, last = y0 + (taps.to - 1) * s.dh;
+        float* const out = dst + static_cast<size_t>(oy) * s.ow + x;
+        if ((s.kh - 1) * s.dh >= most || (!inside && !copies)) {  // a large window, for few outputs
+          for (int i = 0; i < count; ++i) {
+            out[i] = lowest;
+            for (int y = from; y <= last; y += s.dh)
+              out[i] = max_of_row(s, src + static_cast<size_t>(y) * s.iw, x0 + i * s.sw, out[i]);
+          }
+          continue;
         }
-        F32::store_first(dst + ox, best, n);
+        const int low = y0 > 0 ? y0 : 0;  // of this and all later windows
+        if (last >= first + most) first = next = low;
+        if (next < low) next = low;
+        for (; next <= last; ++next) {
+          const float* row = src + static_cast<ptrdiff_t>(next) * s.iw + x0;
+          if (copies && taken > 0) memcpy(padded + left, row + left, sizeof(float) * taken);
+          fold_windows<true>(s, count, s.kw, s.sw, 1, 0, copies ? padded : row, F32::zero(), true,
+                             maxima[next - first]);
+        }
+        fold_windows<true>(s, count, 1, 1, taps.to - taps.from, static_cast<ptrdiff_t>(s.dh) * wide,
+                           maxima[0] + static_cast<ptrdiff_t>(from - first) * wide, F32::zero(), false, out);
       }
-      for (int ox = end; ox < s.ow; ++ox) dst[ox] = max_at(s, src, y0, ox * s.sw - s.pl);
-      dst += s.ow;
     }
     src += static_cast<size_t>(s.ih) * s.iw;
+    dst += static_cast<size_t>(s.oh) * s.ow;
   }
 }
 
-// Taps of a window from `start` on that lie in [low, high).
-KERNELET_COLD inline int taps_within(int start, int k, int dilation, int low, int high) {
-  int taps = 0;
-  for (int i = 0; i < k; ++i) {
-    if (start + i * dilation >= low && start + i * dilation < high) ++taps;
-  }
-  return taps;
-}
-
-// PyTorch's divisor: the window cut to the padded plane, or to the plane itself without count_include_pad.
-// 1 where nothing of the window lies inside: the average of no taps is 0.
 KERNELET_COLD inline float average_divisor(const PoolArgs& s, int y0, int x0) {
-  const int inside = taps_within(y0, s.kh, s.dh, 0, s.ih) * taps_within(x0, s.kw, s.dw, 0, s.iw);
-  if (inside == 0) return 1.0f;
-  return static_cast<float>(!s.count_include_pad ? inside
-                                                 : taps_within(y0, s.kh, s.dh, y0, s.ih + s.pb) *
-                                                       taps_within(x0, s.kw, s.dw, x0, s.iw + s.pr));
+  return static_cast<float>(rows_of_window(s, y0).count * columns_of_window(s, x0).count);
 }
 
-KERNELET_COLD inline float average_at(const PoolArgs& s, const float* src, int y0, int x0) {
-  float sum = 0.0f;
-  for (int r = 0; r < s.kh; ++r) {
-    const int y = y0 + r * s.dh;
-    if (y < 0 || y >= s.ih) continue;
-    for (int t = 0; t < s.kw; ++t) {
-      const int x = x0 + t * s.dw;
-      if (x >= 0 && x < s.iw) sum = sum + src[static_cast<size_t>(y) * s.iw + x];
-    }
-  }
-  return sum / average_divisor(s, y0, x0);
-}
-
-KERNELET_COLD void avg_pool(const PoolArgs& s, const float* src, float* dst) {
+void avg_pool(const PoolArgs& s, const float* src, float* dst) {
   int begin, end;
   inner_range(s.ow, s.iw, s.kw, s.sw, s.dw, s.pl, begin, end);
-  const reg area = F32::splat(static_cast<float>(s.kh * s.kw));
   for (int c = 0; c < s.c; ++c) {
     for (int oy = 0; oy < s.oh; ++oy) {
       const int y0 = oy * s.sh - s.pt;
-      const bool whole = y0 >= 0 && y0 + (s.kh - 1) * s.dh < s.ih;
-      const int from = whole ? begin : s.ow, to = whole ? end : s.ow;
-      for (int ox = 0; ox < from; ++ox) dst[ox] = average_at(s, src, y0, ox * s.sw - s.pl);
-      for (int ox = from; ox < to; ox += lanes) {
-        const int n = to - ox < lanes ? to - ox : lanes;
-        reg sum = F32::zero();
-        for (int r = 0; r < s.kh; ++r) {
-          const float* row = src + static_cast<size_t>(y0 + r * s.dh) * s.iw + ox * s.sw - s.pl;
-          for (int t = 0; t < s.kw; ++t) sum = F32::add(sum, load_strided(row + t * s.dw, s.sw, n));
+      const Taps ys = rows_of_window(s, y0);
+      const float* const first = src + static_cast<ptrdiff_t>(y0 + ys.from * s.dh) * s.iw - s.pl;
+      const ptrdiff_t down = static_cast<ptrdiff_t>(s.dh) * s.iw;
+      const reg area = F32::splat(static_cast<float>(ys.count * s.kw));
+      fold_windows<false>(s, end - begin, s.kw, s.sw, ys.to - ys.from, down, first + begin * s.sw, area,
+                          false, dst + begin);
+      for (int ox = begin > 0 ? 0 : end; ox < s.ow; ox = ox + 1 == begin ? end : ox + 1) {
+        const int x0 = ox * s.sw - s.pl;
+        const Taps xs = columns_of_window(s, x0);
+        const float* row = first + ox * s.sw;
+        float sum = 0.0f;
+        for (int r = ys.from; r < ys.to; ++r, row += down) {
+          for (int t = xs.from; t < xs.to; ++t) sum = sum + row[t * s.dw];
         }
-        F32::store_first(dst + ox, F32::div(sum, area), n);
+        dst[ox] = sum / static_cast<float>(ys.count * xs.count);
       }
-      for (int ox = to; ox < s.ow; ++ox) dst[ox] = average_at(s, src, y0, ox * s.sw - s.pl);
       dst += s.ow;
     }
     src += static_cast<size_t>(s.ih) * s.iw;

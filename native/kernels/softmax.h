@@ -1,110 +1,115 @@
-// softmax and log-softmax over the middle of [outer][n][inner], with the maximum subtracted. The sum has one
-// accumulator, in class order whatever the layout, so a row gives the same bits along any dimension.
+// softmax and log-softmax over the middle of [outer][n][inner], with the maximum subtracted. The sum has sixteen
+// accumulators, class i in number i mod 16, joined as a tree of neighbours, whatever the lanes and the layout: a row gives
+// the same bits along any dimension.
 #pragma once
 
 #include "activation.h"
-#include "interleave.h"
 
 namespace kernelet {
 namespace KERNELET_ISA {
 namespace {
+namespace classes {
 
-// inner == 1: a row of n classes, lanes are classes. Maximum and sum are one chain: what few rows are left take.
-KERNELET_COLD inline void softmax_row(bool logarithm, int n, const float* src, float* dst) {
-  float best = src[0], sum = 0.0f;
-  for (int i = 1; i < n; ++i) {
-    if (src[i] > best || src[i] != src[i]) best = src[i];
+constexpr int sums = 16, sum_registers = sums / lanes;
+
+// Zeros, then -infinity: added to what load_first makes of a tail, so that nothing beyond takes part in maximum and sum.
+using Padding = float[2 * sums];
+
+KERNELET_INLINE int count_of(int rest) { return rest < 0 ? 0 : rest < lanes ? rest : lanes; }
+KERNELET_INLINE reg load_padded(const float* p, int count, const Padding& padding) {
+  return F32::add(F32::load_first(p, count), F32::load(padding + sums - count));
+}
+
+// R registers of x - best, of which `rest` floats are there: stored, or their exponentials, which are summed.
+template <int R, bool Whole>
+KERNELET_INLINE void add_exps(bool logarithm, const float* src, int rest, const Padding& padding, reg best,
+                              float* dst, reg (&sum)[sum_registers]) {
+  reg x[R], e[R];
+  KERNELET_UNROLL
+  for (int i = 0; i < R; ++i) {
+    const float* const p = src + i * lanes;
+    x[i] = F32::sub(Whole ? F32::load(p) : load_padded(p, count_of(rest - i * lanes), padding), best);
+    e[i] = x[i];
   }
-  for (int i = 0; i < n; i += lanes) {
-    const int count = n - i < lanes ? n - i : lanes;
-    float e[lanes];
-    const reg shifted = F32::sub(F32::load_first(src + i, count), F32::splat(best));
-    F32::store(e, slow_exp(shifted));
-    F32::store_first(dst + i, logarithm ? shifted : F32::load(e), count);
-    for (int j = 0; j < count; ++j) sum = sum + e[j];
-  }
-  const reg divisor = logarithm ? log(F32::splat(sum)) : F32::splat(sum);
-  for (int i = 0; i < n; i += lanes) {
-    const int count = n - i < lanes ? n - i : lanes;
-    const reg x = F32::load_first(dst + i, count);
-    F32::store_first(dst + i, logarithm ? F32::sub(x, divisor) : F32::div(x, divisor), count);
+  exps<R, false>(e);
+  KERNELET_UNROLL
+  for (int i = 0; i < R; ++i) {
+    const reg y = logarithm ? x[i] : e[i];
+    if (Whole) F32::store(dst + i * lanes, y);
+    else F32::store_first(dst + i * lanes, y, count_of(rest - i * lanes));
+    sum[i % sum_registers] = F32::add(sum[i % sum_registers], e[i]);
   }
 }
 
-// `lanes` rows side by side, some classes at a time: a row in each lane, whose sum is in class order too.
-void softmax_rows(bool logarithm, int classes, const float* src, float* dst) {
-  constexpr size_t some = 4 * lanes;
-  alignas(64) float part[some * lanes];
-  const size_t n = static_cast<size_t>(classes);
-  reg best = F32::splat(-__builtin_inff()), sum = F32::zero();
-  // of each row the maxima of every so many, the last of them taken twice, then side by side
-  const size_t wide = n < lanes ? n : lanes;
-  for (int row = 0; row < lanes; ++row) {
-    const int first = static_cast<int>(wide);
-    const float* const x = src + static_cast<size_t>(row) * n;
-    reg most = F32::load_first(x, first);
-    for (size_t i = wide; i + wide < n; i += wide) most = running_max(most, F32::load(x + i));
-    if (n > wide) most = running_max(most, F32::load(x + n - wide));
-    F32::store_first(part + static_cast<size_t>(row) * wide, most, first);
-  }
-  float* const maxima = part + lanes * lanes;
-  batched::interleave(wide, lanes, part, wide, maxima);
-  for (size_t j = 0; j < wide; ++j) best = running_max(best, F32::load(maxima + j * lanes));
-  for (size_t i = 0; i < n; i += some) {
-    const size_t count = n - i < some ? n - i : some;
-    batched::interleave(count, lanes, src + i, n, part);
-    for (size_t j = 0; j < count; ++j) {
-      const reg shifted = F32::sub(F32::load(part + j * lanes), best), e = exp(shifted);
-      sum = F32::add(sum, e);
-      F32::store(part + j * lanes, logarithm ? shifted : e);
+// A row of n classes: lanes are classes.
+void row(bool logarithm, int n, const float* src, float* dst, const Padding& padding) {
+  constexpr int together = sum_registers < 2 ? 2 : sum_registers;
+  const int whole = n / lanes * lanes, rest = n - whole;
+  reg best = F32::splat(-__builtin_inff()), sum[sum_registers];
+  for (int i = 0; i < whole; i += lanes) best = F32::max(F32::load(src + i), best);
+  if (rest > 0) best = F32::max(load_padded(src + whole, rest, padding), best);
+  for (int i = lanes; i > 1; i /= 2) best = F32::pair_max(best, best);
+  for (reg& one : sum) one = F32::zero();
+  int i = 0;
+  if constexpr (one_size) {
+    for (; i < n; i += lanes) {
+      const int count = count_of(n - i);
+      const reg x = F32::sub(load_padded(src + i, count, padding), best), e = slow_exp(x);
+      F32::store_first(dst + i, logarithm ? x : e, count);
+      reg& own = sum[i / lanes % sum_registers];
+      own = F32::add(own, e);
     }
-    batched::deinterleave(count, lanes, part, dst + i, n);
+  } else {
+    for (; i + together * lanes <= n; i += together * lanes)
+      add_exps<together, true>(logarithm, src + i, 0, padding, best, dst + i, sum);
+    for (; i < n; i += sums)
+      add_exps<sum_registers, false>(logarithm, src + i, n - i, padding, best, dst + i, sum);
   }
-  if (logarithm) sum = log(sum);
-  F32::store(part, sum);
-  for (int row = 0; row < lanes; ++row, dst += n) {
-    const reg divisor = F32::splat(part[row]);
-    for (size_t i = 0; i < n; i += lanes) {
-      const int count = n - i < lanes ? static_cast<int>(n - i) : lanes;
-      const reg x = F32::load_first(dst + i, count);
-      F32::store_first(dst + i, logarithm ? F32::sub(x, divisor) : F32::div(x, divisor), count);
-    }
+  for (int count = sum_registers / 2; count > 0; count /= 2) {
+    for (int j = 0; j < count; ++j)
+      sum[j] = F32::add(F32::even(sum[2 * j], sum[2 * j + 1]), F32::odd(sum[2 * j], sum[2 * j + 1]));
   }
+  for (int j = lanes; j > 1; j /= 2) sum[0] = F32::add(F32::even(sum[0], sum[0]), F32::odd(sum[0], sum[0]));
+  const reg divisor = logarithm ? log(sum[0]) : sum[0];
+  const auto finished = [&](reg x) { return logarithm ? F32::sub(x, divisor) : F32::div(x, divisor); };
+  for (i = 0; i < whole; i += lanes) F32::store(dst + i, finished(F32::load(dst + i)));
+  if (rest > 0) F32::store_first(dst + i, finished(F32::load_first(dst + i, rest)), rest);
 }
 
-// inner > 1: lanes are `count` neighbouring columns, each its own softmax.
-KERNELET_COLD inline void softmax_columns(bool logarithm, int n, size_t inner, const float* src, float* dst,
-                                          int count) {
-  reg best = F32::load_first(src, count);
-  for (int i = 1; i < n; ++i) best = running_max(best, F32::load_first(src + i * inner, count));
-  reg sum = F32::zero();
+// Lanes are `count` neighbouring columns, each a softmax of its own.
+KERNELET_COLD inline void columns(bool logarithm, int n, size_t inner, const float* src, float* dst,
+                                  int count) {
+  alignas(64) float sum[sums * lanes] = {};
+  reg best = F32::splat(-__builtin_inff());
+  for (int i = 0; i < n; ++i) best = F32::max(F32::load_first(src + i * inner, count), best);
   for (int i = 0; i < n; ++i) {
     const reg shifted = F32::sub(F32::load_first(src + i * inner, count), best);
     const reg e = slow_exp(shifted);
-    sum = F32::add(sum, e);
+    float* const own = sum + i % sums * lanes;
+    F32::store(own, F32::add(F32::load(own), e));
     F32::store_first(dst + i * inner, logarithm ? shifted : e, count);
   }
-  if (logarithm) sum = log(sum);
+  for (int apart = lanes; apart < sums * lanes; apart *= 2) {
+    for (int i = 0; i < sums * lanes; i += 2 * apart)
+      F32::store(sum + i, F32::add(F32::load(sum + i), F32::load(sum + i + apart)));
+  }
+  const reg all = F32::load(sum), divisor = logarithm ? log(all) : all;
   for (int i = 0; i < n; ++i) {
     const reg x = F32::load_first(dst + i * inner, count);
-    F32::store_first(dst + i * inner, logarithm ? F32::sub(x, sum) : F32::div(x, sum), count);
+    F32::store_first(dst + i * inner, logarithm ? F32::sub(x, divisor) : F32::div(x, divisor), count);
   }
 }
 
+}  // namespace classes
+
 KERNELET_COLD void softmax(const SoftmaxArgs& s, const float* src, float* dst) {
+  classes::Padding padding;
+  for (int i = 0; i < 2 * classes::sums; ++i) padding[i] = i < classes::sums ? 0.0f : -__builtin_inff();
   const size_t block = static_cast<size_t>(s.n) * s.inner;
-  int o = 0;
-  for (; s.inner == 1 && lanes > 1 && o + lanes <= s.outer;
-       o += lanes, src += lanes * block, dst += lanes * block)
-    softmax_rows(s.log, s.n, src, dst);
-  for (; o < s.outer; ++o, src += block, dst += block) {
-    if (s.inner == 1) {
-      softmax_row(s.log, s.n, src, dst);
-      continue;
-    }
-    for (int i = 0; i < s.inner; i += lanes) {
-      softmax_columns(s.log, s.n, s.inner, src + i, dst + i, s.inner - i < lanes ? s.inner - i : lanes);
-    }
+  for (int o = 0; o < s.outer; ++o, src += block, dst += block) {
+    if (s.inner == 1) classes::row(s.log, s.n, src, dst, padding);
+    for (int i = 0; s.inner > 1 && i < s.inner; i += lanes)
+      classes::columns(s.log, s.n, s.inner, src + i, dst + i, s.inner - i < lanes ? s.inner - i : lanes);
   }
 }
 

@@ -1,5 +1,5 @@
-// prod, argMax, argMin: along one axis, which is 1 then; cumSum: sums up to each element; sort: the elements in order. The
-// middle of [outer][n][inner], element by element.
+// prod, argMax, argMin: along one axis, which is 1 then; cumSum: sums up to each element; sort: the elements in order, or as
+// many of the first as the node's own shape says. The middle of [outer][n][inner], element by element.
 #include <cstring>
 #include <utility>
 
@@ -9,14 +9,17 @@
 namespace kernelet {
 namespace {
 
-bool keeps_length(Op op) { return op == Op::cum_sum || op == Op::sort; }
-
 Shape shape(const Node& node, const InputShapes& inputs) {
   check_axis(node, *inputs[0]);
   Shape out = *inputs[0];
-  if (!keeps_length(node.op)) out.dims[node.axis] = 1;
-  if (node.op == Op::sort && out.dims[node.axis] > (int64_t{1} << 24)) {
-    fail("ERR_SHAPE", {node.name, ": it sorts up to 2^24 elements but there are ", out.dims[node.axis]});
+  int64_t& length = out.dims[node.axis];
+  if (node.op == Op::sort) {
+    if (length > (int64_t{1} << 24))
+      fail("ERR_SHAPE", {node.name, ": it sorts up to 2^24 elements but there are ", length});
+    if (node.shape.rank == out.rank && node.shape.dims[node.axis] > 0 && node.shape.dims[node.axis] < length)
+      length = node.shape.dims[node.axis];
+  } else if (node.op != Op::cum_sum) {
+    length = 1;
   }
   return out;
 }
@@ -25,7 +28,7 @@ struct Fold {
   Op op;
   // argMax, argMin: of equals the last; cumSum: without the element itself, from the end; sort: the largest first, places
   bool alpha, beta;
-  size_t outer = 1, n, inner;
+  size_t outer = 1, n, inner, kept;  // kept: elements of a row of the output
 
   explicit Fold(const StepSpec& spec)
       : op(spec.first().op), alpha(spec.first().alpha != 0), beta(spec.first().beta != 0) {
@@ -33,6 +36,7 @@ struct Fold {
     const int axis = spec.first().axis;
     inner = spec.width();
     n = static_cast<size_t>(in.dims[axis]);
+    kept = static_cast<size_t>(spec.output().dims[axis]);
     for (int d = 0; d < in.rank; ++d)
       if (d != axis) (d < axis ? outer : inner) *= static_cast<size_t>(in.dims[d]);
   }
@@ -40,9 +44,8 @@ struct Fold {
   // row(first element of an input row, of the output, how many columns are left), `columns` at a time
   template <class Row>
   void each(size_t columns, const Row& row) const {
-    const size_t out = keeps_length(op) ? n : 1;
     for (size_t o = 0; o < outer; ++o) {
-      for (size_t i = 0; i < inner; i += columns) row(o * n * inner + i, o * out * inner + i, inner - i);
+      for (size_t i = 0; i < inner; i += columns) row(o * n * inner + i, o * kept * inner + i, inner - i);
     }
   }
   void product(const float* x, float* y) const {
@@ -101,7 +104,7 @@ struct Fold {
     if (one > other) return alpha;
     return a < b;
   }
-  // A heap of places in y itself, then, where they are wanted, what lies there.
+  // A heap of the first places in y itself, the last of them on top, then, where they are wanted, what lies there.
   void sort(const float* x, float* y) const {
     const auto sink = [&](size_t at, size_t size) {
       const float place = y[at * inner];
@@ -112,13 +115,21 @@ struct Fold {
       }
       y[at * inner] = place;
     };
-    for (size_t i = 0; i < n; ++i) y[i * inner] = static_cast<float>(i);
-    for (size_t i = n / 2; i-- > 0;) sink(i, n);
-    for (size_t size = n; size-- > 1;) {
+    for (size_t i = 0; i < kept; ++i) y[i * inner] = static_cast<float>(i);
+    for (size_t i = kept / 2; i-- > 0;) sink(i, kept);
+    for (size_t i = kept; i < n; ++i) {
+      // most are beyond the last: one comparison
+      const float one = x[i * inner], last = x[static_cast<size_t>(y[0]) * inner];
+      if (alpha ? one <= last : one >= last) continue;
+      if (!before(x, static_cast<float>(i), y[0])) continue;
+      y[0] = static_cast<float>(i);
+      sink(0, kept);
+    }
+    for (size_t size = kept; size-- > 1;) {
       std::swap(y[0], y[size * inner]);
       sink(0, size);
     }
-    for (size_t i = 0; !beta && i < n; ++i) y[i * inner] = x[static_cast<size_t>(y[i * inner]) * inner];
+    for (size_t i = 0; !beta && i < kept; ++i) y[i * inner] = x[static_cast<size_t>(y[i * inner]) * inner];
   }
 };
 

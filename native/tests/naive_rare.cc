@@ -80,9 +80,11 @@ bool naive_fold(const Node& node, const Shape& in, const std::vector<float>& src
       std::vector<size_t> places(n);
       std::iota(places.begin(), places.end(), size_t{0});
       std::stable_sort(places.begin(), places.end(), precedes);
-      dst.resize(src.size());
-      for (size_t i = 0; i < n; ++i) {
-        dst[first + i * inner] = node.beta != 0 ? static_cast<float>(places[i]) : x(places[i]);
+      const size_t kept = static_cast<size_t>(node.shape.dims[node.axis]);
+      dst.resize(src.size() / n * kept);
+      const size_t to = first / (n * inner) * kept * inner + first % inner;
+      for (size_t i = 0; i < kept; ++i) {
+        dst[to + i * inner] = node.beta != 0 ? static_cast<float>(places[i]) : x(places[i]);
       }
       continue;
     }

@@ -20,8 +20,9 @@ void naive_softmax(const SoftmaxArgs& s, const float* src, double* dst, double* 
         if (e > 0) weighted += e * std::fabs(src[at(i)] - best);
       }
       // x - max rounds once (relative u, so |x - max| u of the exponential), the exponential is within 2 ulp,
-      // that is 4 u; the sum rounds n times
-      const double sum_error = u * (weighted / sum + 4 + s.n);
+      // that is 4 u; the sum has sixteen parts and four rounds that join them
+      const int rounds = (s.n + 15) / 16 + 4;
+      const double sum_error = u * (weighted / sum + 4 + rounds);
       for (int i = 0; i < s.n; ++i) {
         const double x = src[at(i)] - best;
         if (s.log) {

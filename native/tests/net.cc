@@ -214,7 +214,7 @@ int Net::where(int condition, int a, int b) {
   return fits ? append(node) : -1;
 }
 
-int Net::fold(Op op, int from, int axis, bool alpha, bool beta) {
+int Net::fold(Op op, int from, int axis, bool alpha, bool beta, int kept) {
   Node node;
   node.op = op;
   node.inputs = {from};
@@ -222,7 +222,8 @@ int Net::fold(Op op, int from, int axis, bool alpha, bool beta) {
   node.axis = axis;
   node.alpha = alpha ? 1.0f : 0.0f;
   node.beta = beta ? 1.0f : 0.0f;
-  if (op != Op::cum_sum && op != Op::sort) node.shape.dims[axis] = 1;
+  if (op != Op::cum_sum && op != Op::sort) kept = 1;
+  if (kept > 0) node.shape.dims[axis] = kept;
   return append(node);
 }
 

@@ -60,7 +60,7 @@ class Net {
   int layer_norm(int from, int axis, bool affine = true, bool rms = false);
   int group_norm(int from, int groups, bool affine = true);
   int where(int condition, int a, int b);  // -1 where the shapes do not broadcast
-  int fold(Op op, int from, int axis, bool alpha = false, bool beta = false);
+  int fold(Op op, int from, int axis, bool alpha = false, bool beta = false, int kept = 0);
   int adaptive(Op op, int from, int oh, int ow);
   int reshape(int from, const Shape& to);
   int permute(int from, const std::vector<int>& axes);

@@ -264,7 +264,10 @@ void grow(Net& net, Random& random, bool wild) {
       if (random.chance(50)) {
         const Op op = static_cast<Op>(random.pick(folds));
         const bool alpha = random.chance(50);
-        net.fold(op, from, axis, alpha, random.chance(50));
+        const bool beta = random.chance(50);
+        const bool some = op == Op::sort && random.chance(60);
+        const int kept = some ? random.range(1, static_cast<int>(in.dims[axis])) : 0;
+        net.fold(op, from, axis, alpha, beta, kept);
       } else {
         // (no sinh, cosh: what they overflow to would hide the rest; none that is NaN beyond some range)
         constexpr int ops[] = {

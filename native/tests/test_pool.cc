@@ -132,6 +132,23 @@ PER_TIER(pool) {
     p.window = Window(size);
     test(t, p);
   }
+  // planes larger than what is kept of them: rows in bands, columns in strips; windows too large, or too far apart, for that
+  struct Large {
+    int ih, iw, kh, kw, stride, dilation;
+  };
+  for (const Large& large :
+       {Large{150, 70, 3, 3, 1, 1}, Large{131, 137, 3, 3, 2, 1}, Large{140, 9, 3, 2, 1, 31},
+        Large{75, 9, 66, 3, 1, 1}, Large{130, 3, 5, 3, 66, 1}, Large{5, 64 * 7 + 5, 3, 3, 7, 1}}) {
+    Problem p;
+    p.c = 2;
+    p.ih = large.ih;
+    p.iw = large.iw;
+    p.window = Window(3, large.stride, 1);
+    p.window.kernel[0] = large.kh;
+    p.window.kernel[1] = large.kw;
+    p.window.dilation[0] = large.dilation;
+    test(t, p);
+  }
   const int count = slow ? 150 : 500;
   for (int i = 0; i < count; ++i) {
     Random random("pool " + std::to_string(i));

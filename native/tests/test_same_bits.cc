@@ -16,7 +16,9 @@ namespace {
 
 // What these nets give with the tiers that have fused multiply-add, and with those that have not: computed
 // on x86-64 (avx2, scalar), to be met to the bit by every other tier, machine and compiler.
-constexpr uint64_t digest_with_fma = 0x9689cf84d9a77742;
+constexpr uint64_t lenet5_digest_with_fma = 0xf88a8d248fe34fe9;
+constexpr uint64_t lenet5_digest_without_fma = 0xae0d553985b84cde;
+constexpr uint64_t digest_with_fma = 0xe1a762c339cc3008;
 constexpr uint64_t digest_without_fma = 0x692aeadb664b0db5;
 constexpr uint64_t block_digest_with_fma = 0xa8b53dffdfc16fc7;
 constexpr uint64_t block_digest_without_fma = 0x2d0f86f7ccbb6ca7;
@@ -128,6 +130,16 @@ PER_TIER(digest) {
   Random random(20240501);
   const std::vector<Net> nets = fixed_nets(random);
   const uint64_t want = t.has_fma ? digest_with_fma : digest_without_fma;
+  check(digest_of(t, nets, random) == want, "the class's digest is %016" PRIx64, want);
+}
+
+// LeNet-5 alone, the first of them.
+PER_TIER(digest_of_lenet5) {
+  if (!begin(t.has_fma ? "with-fma" : "without-fma")) return;
+  Random random(20240501);
+  std::vector<Net> all = fixed_nets(random), nets;
+  nets.push_back(std::move(all.front()));
+  const uint64_t want = t.has_fma ? lenet5_digest_with_fma : lenet5_digest_without_fma;
   check(digest_of(t, nets, random) == want, "the class's digest is %016" PRIx64, want);
 }
 

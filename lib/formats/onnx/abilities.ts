@@ -104,6 +104,7 @@ export const untrained: ReadonlySet<string> = new Set([
   'Sign',
   'SimplifiedLayerNormalization',
   'SoftmaxCrossEntropyLoss',
+  'SplitToSequence',
   'SwiGLU',
   'TensorScatter',
   'TopK',

@@ -9,6 +9,7 @@ import { objectOf } from '../../util/check.ts'
 import { KerneletError } from '../../util/errors.ts'
 import { show } from '../../util/show.ts'
 import { Budget, within } from './budget.ts'
+import type { ElementType } from './element.ts'
 import { list, type OnnxValueInfo } from './info.ts'
 import { bytesOf, inputValue, resultOf } from './io.ts'
 import { Joined } from './joined.ts'
@@ -19,7 +20,7 @@ import { type PreparedNode, runNode } from './prepared-node.ts'
 import type { ModelProto } from './proto.ts'
 import { closingFiles } from './tensor.ts'
 import { Turned } from './turned.ts'
-import { isSymbolic, type Known, type Run, tensorOf, type Value } from './value.ts'
+import { isSymbolic, type Known, Nothing, type Run, Sequence, tensorOf, type Value } from './value.ts'
 
 /** What OnnxModel does beyond being a Module. */
 export class Evaluator {
@@ -118,7 +119,7 @@ export class Evaluator {
   }
 
   /** As OnnxModel.run. */
-  run(inputs: Readonly<Record<string, OnnxInput>>): Record<string, OnnxResult> {
+  run(inputs: Readonly<Record<string, OnnxInput>>): Record<string, OnnxResult | OnnxResult[]> {
     const names = new Set(this.model.inputs.map(({ name }) => name))
     objectOf(inputs, 'run: inputs')
     for (const name of Object.keys(inputs)) {
@@ -138,7 +139,7 @@ export class Evaluator {
     const results = this.#run(values, this.model.nodes)
     const { types } = this.model
     return Object.fromEntries(
-      this.model.outputs.map(({ name }) => [name, resultOf(results.get(name) as Value, types.get(name))]),
+      this.model.outputs.map(({ name }) => [name, resultsOf(results.get(name) as Value, types.get(name))]),
     )
   }
 
@@ -270,6 +271,14 @@ function imageShape(info: OnnxValueInfo, wanted: NamedShapes | undefined): reado
     'ERR_SHAPE',
     `compileNamed: the shape of one image of ${list([info])} is needed: { inputShapes: { ${info.name}: […] } }`,
   )
+}
+
+/** A result, or those of a sequence. */
+function resultsOf(value: Value, type: ElementType | undefined): OnnxResult | OnnxResult[] {
+  if (value instanceof Nothing) {
+    throw new KerneletError('ERR_UNSUPPORTED', 'run: a result is an optional value that is not there')
+  }
+  return value instanceof Sequence ? value.items.map((one) => resultOf(one, type)) : resultOf(value, type)
 }
 
 /** What `make` gives, made when it is first asked for. */

@@ -149,13 +149,13 @@ export class OnnxModel extends Module {
    *
    * @param inputs by name: Tensors, or `{ data, shape }` with any numbers, which must be of the input's type
    * @returns a Tensor for an output of float32 or narrower floats, else an OnnxArray: see `outputs[i].dtype`. The type
-   *   parameter says which to TypeScript: `run<OnnxArray>(…)`, `run<OnnxResult>(…)`
+   *   parameter says which to TypeScript: `run<OnnxArray>(…)`, `run<OnnxResult>(…)`; `OnnxResult[]` for a sequence
    * @throws KerneletError `ERR_ARGUMENT` for names or numbers that do not fit; otherwise as `forward`
    * @example
    * const net = loadOnnx(saveOnnx(new LeNet5(), { inputShape: [1, 28, 28] }))
    * net.run({ input: new Tensor(new Float32Array(784), [1, 1, 28, 28]) }).output.shape // → [1, 10]
    */
-  run<Result extends OnnxResult = Tensor>(
+  run<Result extends OnnxResult | OnnxResult[] = Tensor>(
     inputs: Readonly<Record<string, OnnxInput>>,
   ): Record<string, Result> {
     return this.#evaluator.run(inputs) as Record<string, Result>

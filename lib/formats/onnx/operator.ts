@@ -23,6 +23,8 @@ export interface Operator {
   readonly isKernel?: true
   /** Puts its first input's numbers elsewhere and changes none: weights are traced through it (`Constants.places`). */
   readonly moves?: true
+  /** Takes sequences, and optional values that are not there, for what they are. */
+  readonly sequences?: true
   /** What its inputs are to training; by default nothing. */
   readonly slot?: FindSlot
 }

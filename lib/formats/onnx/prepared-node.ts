@@ -11,7 +11,7 @@ import type { Operator } from './operator.ts'
 import { operatorNamed } from './operators/index.ts'
 import type { DataFolder } from './tensor.ts'
 import { Turned, turnedResults } from './turned.ts'
-import { isSymbolic, type Run, type Step, type Value } from './value.ts'
+import { isSymbolic, type Run, Sequence, type Step, type Value } from './value.ts'
 
 /** One operator in its place. */
 export interface PreparedNode {
@@ -79,6 +79,12 @@ export function resultsOf(
   inputs: readonly (Value | undefined)[],
   run: Run,
 ): readonly Value[] {
+  if (!operator.sequences && inputs.some((one) => one instanceof Sequence)) {
+    throw node.error(
+      'ERR_FORMAT',
+      'it takes tensors but gets a sequence, or an optional value that is not there',
+    )
+  }
   const tracer = inputs.find(isSymbolic)?.tracer
   const mark = tracer?.nodes.length ?? 0
   const loosely = () => looseResults(node, operator, step, inputs, run)

@@ -1,12 +1,37 @@
 /** What flows from node to node: tensors, real or of a trace, and arrays that are known without an image. */
 import { SymbolicTensor } from '../../graph/graph.ts'
 import { Tensor } from '../../tensor/tensor.ts'
+import { KerneletError } from '../../util/errors.ts'
 import { mostDimensions } from '../dtype.ts'
 import { fromTensor, type NdArray, toTensor } from './array.ts'
 import { type ElementType, float32 } from './element.ts'
 import type { OnnxNode } from './node.ts'
 
 export type Value = Tensor | NdArray
+
+/**
+ * A sequence of tensors. To whoever asks for a shape or numbers it is an array of none; only operators of sequences get to
+ * see one.
+ */
+export class Sequence implements NdArray {
+  readonly type: ElementType
+  readonly shape: readonly number[] = [0]
+  readonly values: Float32Array = new Float32Array()
+  readonly items: readonly Value[]
+
+  /** @param type of the elements of its tensors */
+  constructor(type: ElementType, items: readonly Value[]) {
+    this.type = type
+    this.items = items
+  }
+}
+
+/** An optional value that is not there. */
+export class Nothing extends Sequence {
+  constructor() {
+    super(float32, [])
+  }
+}
 
 /** A shape, and numbers where they are no floats. */
 export type Known = Pick<NdArray, 'shape'> & Partial<NdArray>
@@ -69,6 +94,12 @@ export function commonType(node: OnnxNode, values: readonly Value[]): ElementTyp
 /** A floating-point value as the tensor that kernels take. */
 export function tensorOf(value: Value, node?: OnnxNode): Tensor {
   if (Tensor.is(value)) return value
+  if (value instanceof Sequence) {
+    throw new KerneletError(
+      'ERR_UNSUPPORTED',
+      'the result is a sequence of tensors; run() gives it as an array',
+    )
+  }
   if (value.type.kind === 'float' || node === undefined) return toTensor(value)
   throw node.error('ERR_UNSUPPORTED', `it takes floating-point numbers but gets ${value.type.name}`)
 }

@@ -46,6 +46,8 @@ struct F32 {
   }
   // x 2^n, in one rounding, for integral n in [-125, 128] and x in [0.5, 2]
   static reg scale2(reg x, reg n) { return _mm512_scalef_ps(x, n); }
+  // the same for n in [-152, 129]
+  static reg scale(reg x, reg n) { return _mm512_scalef_ps(x, n); }
   // elements 0, 2, 4, … and 1, 3, 5, … of a followed by b
   static reg even(reg a, reg b) { return _mm512_permutex2var_ps(a, every_other(0), b); }
   static reg odd(reg a, reg b) { return _mm512_permutex2var_ps(a, every_other(1), b); }

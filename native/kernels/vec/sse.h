@@ -53,6 +53,11 @@ struct F32 {
   }
   // x 2^n, in one rounding, for integral n in [-125, 128] and x in [0.5, 2]
   static reg scale2(reg x, reg n) { return mul(add(x, x), pow2(sub(n, splat(1.0f)))); }
+  // the same for n in [-152, 129], in two steps: one would leave the exponent range at either end
+  static reg scale(reg x, reg n) {
+    const reg half = round(mul(n, splat(0.5f)));
+    return mul(mul(x, pow2(half)), pow2(sub(n, half)));
+  }
   // elements 0, 2, 4, … and 1, 3, 5, … of a followed by b
   static reg even(reg a, reg b) { return _mm_shuffle_ps(a, b, 0x88); }
   static reg odd(reg a, reg b) { return _mm_shuffle_ps(a, b, 0xdd); }

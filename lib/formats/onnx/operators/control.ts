@@ -1,6 +1,6 @@
 /** Operators that run graphs of their own: If, Loop and Scan. A compiled model has them unrolled. */
 import type { SymbolicTensor } from '../../../graph/graph.ts'
-import { cat, reshape, where } from '../../../ops/index.ts'
+import { reshape, where } from '../../../ops/index.ts'
 import { elements, formatShape, sameShape } from '../../../tensor/shape.ts'
 import * as nd from '../array.ts'
 import { capturedOf, NodeBody } from '../body.ts'
@@ -14,15 +14,15 @@ import type { GraphProto } from '../proto.ts'
 import {
   arrayOf,
   axisOf,
-  commonType,
   isSymbolic,
   type Read,
   required,
+  Sequence,
   tensorOf,
   typeOf,
   type Value,
 } from '../value.ts'
-import { reshaped } from './shape.ts'
+import { joined, reshaped } from './shape.ts'
 
 /** One number of a value that must be known; undefined where the value is left out. */
 function numberOf(node: OnnxNode, value: Value | undefined, what: string): number | undefined {
@@ -57,6 +57,9 @@ const If: Read = (node) => {
 
 /** A result of one branch or the other, by a condition that is computed from the image. */
 function chosen(node: OnnxNode, condition: SymbolicTensor, then: Value, otherwise: Value): Value {
+  if (then instanceof Sequence || otherwise instanceof Sequence) {
+    throw node.unsupported('it chooses between sequences by what is computed from the image; run() can')
+  }
   const alike = sameShape(then.shape, otherwise.shape) && typeOf(then) === typeOf(otherwise)
   if (!alike || elements(condition.shape) !== 1) {
     throw node.unsupported(
@@ -79,7 +82,7 @@ function chosen(node: OnnxNode, condition: SymbolicTensor, then: Value, otherwis
 }
 
 /** The type of a result of a graph, as it follows from what is inside, else as the graph says. */
-function resultType(
+export function resultType(
   body: NodeBody,
   index: number,
   formal: readonly (ElementType | undefined)[],
@@ -92,6 +95,7 @@ function resultType(
 
 const ifOperator: Operator = {
   read: If,
+  sequences: true,
   type: (node, output, input) =>
     resultType(new NodeBody(node, 'then_branch'), output, [], input) ??
     resultType(new NodeBody(node, 'else_branch'), output, [], input),
@@ -118,6 +122,8 @@ function stacked(
       ...shape.slice(at),
     ])
   }
+  if (rounds.some((one) => one instanceof Sequence))
+    throw node.error('ERR_FORMAT', 'its rounds give sequences')
   const rank = first.shape.length + 1
   const at = axisOf(node, axis, rank)
   if (at === 0 && rounds.some(isSymbolic)) {
@@ -129,21 +135,7 @@ function stacked(
     reshaped(node, value, [...value.shape.slice(0, at), 1, ...value.shape.slice(at)]),
   )
   if (backwards) rows.reverse()
-  if (rows.some(isSymbolic)) return joined(node, rows, at)
-  commonType(node, rows)
-  return nd.concat(
-    rows.map((row) => arrayOf(node, row)),
-    at,
-  )
-}
-
-function joined(node: OnnxNode, rows: readonly Value[], axis: number): Value {
-  return rows.length === 1
-    ? (rows[0] as Value)
-    : cat(
-        rows.map((row) => tensorOf(row, node)),
-        axis,
-      )
+  return joined(node, rows, at)
 }
 
 const Loop: Read = (node) => {
@@ -199,6 +191,7 @@ function loopTypes(
 
 const loopOperator: Operator = {
   read: Loop,
+  sequences: true,
   type: (node, output, input) =>
     resultType(new NodeBody(node, 'body'), output + 1, loopTypes(node, input), input),
 }
@@ -275,6 +268,7 @@ const Scan: Read = (node) => {
 
 const scanOperator: Operator = {
   read: Scan,
+  sequences: true,
   type: (node, output, input) => {
     const own = node.inputs.length - node.captured
     const formal = Array.from({ length: own }, (_, i) => input(i))

@@ -28,6 +28,7 @@ import { recurrence } from './recurrent.ts'
 import { rowNorms } from './row-norms.ts'
 import { sampling } from './sampling.ts'
 import { selecting } from './select.ts'
+import { sequencing } from './sequences.ts'
 import { signals } from './signals.ts'
 import { transformers } from './transformers.ts'
 
@@ -57,6 +58,7 @@ const families = [
   pipelines,
   signals,
   deforming,
+  sequencing,
 ]
 const operators = operatorsOf(families)
 

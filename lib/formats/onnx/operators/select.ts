@@ -1,5 +1,5 @@
 /** Operators that choose elements by their values: the largest, those that are not 0, each one once. */
-import { add, argsort, eq, reshape, slice, sort, where } from '../../../ops/index.ts'
+import { add, argsort, eq, reshape, sort, where } from '../../../ops/index.ts'
 import { elements } from '../../../tensor/shape.ts'
 import { Tensor } from '../../../tensor/tensor.ts'
 import * as nd from '../array.ts'
@@ -30,9 +30,8 @@ const TopK: Read = (node) => {
     if (isSymbolic(value)) {
       keepBatch(node, value, at)
       if (count === 0) throw node.unsupported('a tensor without elements')
-      const first = (x: Tensor) => (count === size ? x : slice(x, at, 0, count))
-      const way = { descending: largest }
-      return [first(sort(value, at, way)), node.outputs[1] ? first(argsort(value, at, way)) : value]
+      const way = { descending: largest, count }
+      return [sort(value, at, way), node.outputs[1] ? argsort(value, at, way) : value]
     }
     const { type, values } = arrayOf(node, value)
     const kept = shape.map((one, d) => (d === at ? count : one))

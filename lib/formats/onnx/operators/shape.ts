@@ -152,26 +152,30 @@ const Transpose: Read = (node) => {
 
 const Identity: Read = (node) => (inputs) => required(node, inputs, 0)
 
+/** Values one behind the other along a dimension. */
+export function joined(node: OnnxNode, values: readonly Value[], axis: number): Value {
+  if (!values.some(isSymbolic)) {
+    commonType(node, values)
+    return nd.concat(
+      values.map((value) => arrayOf(node, value)),
+      axis,
+    )
+  }
+  return values.length === 1
+    ? (values[0] as Value)
+    : cat(
+        values.map((value) => tensorOf(value, node)),
+        axis,
+      )
+}
+
 const Concat: Read = (node) => {
   if (!node.has('axis')) throw node.error('ERR_FORMAT', 'attribute axis is missing')
   const axis = node.int('axis', 0)
   return (inputs) => {
     if (inputs.length === 0) throw node.error('ERR_FORMAT', 'it has no inputs')
     const values = inputs.map((_, i) => required(node, inputs, i))
-    const at = dimensionOf(node, axis, values[0] as Value)
-    if (!values.some(isSymbolic)) {
-      commonType(node, values)
-      return nd.concat(
-        values.map((value) => arrayOf(node, value)),
-        at,
-      )
-    }
-    return values.length === 1
-      ? (values[0] as Value)
-      : cat(
-          values.map((value) => tensorOf(value, node)),
-          at,
-        )
+    return joined(node, values, dimensionOf(node, axis, values[0] as Value))
   }
 }
 
@@ -302,7 +306,7 @@ export const movement: Family = {
     Concat: { read: Concat, slot: anywhere },
     Constant,
     Flatten: { read: Flatten, moves: true },
-    Identity: { read: Identity, moves: true },
+    Identity: { read: Identity, moves: true, sequences: true },
     Reshape: { read: Reshape, moves: true },
     Shape: { read: Shape, type: () => int64 },
     Size: { read: Size, type: () => int64 },
