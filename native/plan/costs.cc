@@ -161,8 +161,9 @@ double cost_in_blocks(const ConvArgs& a, const KernelTable& k, bool from_blocks)
   const int lanes = k.lanes, outputs = a.oc / a.groups;
   const bool flat = a.kh * a.kw == 1 && a.sh == 1 && a.sw == 1 && a.pt == 0 && a.pl == 0;
   // (blocked_stage.h: columns of the padding are left out of short rows, else a copy has zeros for them, or the tile)
-  const bool three = a.kw == 3 && a.sw == 1 && a.dw == 1 && k.blocked_conv.tile_rows > 4;
-  const bool at_hand = a.ow <= 16 || (three && outputs <= lanes && a.pl <= 1);
+  const bool three = a.kw == 3 && a.sw == 1 && a.dw == 1 && lanes == 16;
+  const bool short_rows = a.ow <= 16 && !(lanes == 16 && a.ow > 8 && a.ow < 14);
+  const bool at_hand = short_rows || (three && outputs <= lanes && a.pl <= 1);
   const bool copied = a.sw > 1 || (a.pl > 0 && !(from_blocks && at_hand));
   double taps =
       static_cast<double>(a.ic / a.groups) * a.kh * a.kw * inside(a.oh, a.ih, a.kh, a.sh, a.dh, a.pt);

@@ -196,7 +196,7 @@ KERNELET_NOINLINE void convolve(const ConvArgs& s, const Stage& g, const float* 
       TileFunction longer = tile_of<X, false>(most, n), usual = tile_of<X, false>(cut.base, n);
       TileFunction longer_edge = edges ? tile_of<X, edges>(most, n) : longer;
       TileFunction usual_edge = edges ? tile_of<X, edges>(cut.base, n) : usual;
-      if constexpr (!one_size) {
+      if constexpr (lanes == 16) {
         const bool three = n == 1 && g.rows_of_three && cut.base >= least_row;
         if (three) longer = longer_edge = rows_of_three_from<X>(most);
         if (three && some == every_number) usual = usual_edge = rows_of_three_from<X>(cut.base);

@@ -15,8 +15,8 @@ namespace blocked {
 KERNELET_INLINE int blocks_of(int channels) { return (channels + lanes - 1) / lanes; }
 KERNELET_INLINE int taps_of(const ConvArgs& s) { return s.kh * s.kw; }
 
-// Outputs of a row up to which it pays to leave out columns rather than to multiply zeros of a copy.
-constexpr int short_row = 16;
+// Does it pay to leave out columns rather than to multiply zeros of a copy? Tiles of some numbers of pixels cannot.
+KERNELET_INLINE bool is_short(int ow) { return ow <= 16 && !(lanes == 16 && ow > 8 && ow < 14); }
 
 // How the input lies for the tiles.
 struct Stage {
@@ -35,10 +35,10 @@ KERNELET_INLINE Stage stage_of(const ConvArgs& s) {
   g.pixel = s.src_blocked ? lanes : 1;
   const int reach = (s.ow - 1) * s.sw + (s.kw - 1) * s.dw + 1;
   const bool padded = s.pl > 0 || reach > s.iw;
-  const bool three = s.kw == 3 && s.sw == 1 && s.dw == 1 && !one_size;
+  const bool three = lanes == 16 && s.kw == 3 && s.sw == 1 && s.dw == 1;
   const bool zeros =
       three && s.src_blocked && s.pl <= 1 && reach - s.pl <= s.iw + 1;  // tiles have them at hand
-  const bool short_rows = s.src_blocked && s.ow <= short_row;
+  const bool short_rows = s.src_blocked && is_short(s.ow);
   g.copied = s.sw > 1 || (padded && !short_rows && !(zeros && s.oc / s.groups <= lanes));
   g.rows_of_three = zeros || (three && g.copied);
   g.rows = s.ih;

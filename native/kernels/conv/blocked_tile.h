@@ -198,7 +198,7 @@ TileFunction rows_of_three_from(int pixels) {
 constexpr bool in_pieces(int pixels) { return most_pixels > 8 && pixels < 7 && (pixels & (pixels - 1)) != 0; }
 
 // Tiles that read planes, as first layers do, come in few sizes; small pictures, such as those of sound, have rows of 5.
-enum Sizes { every_number, few, few_and_five };
+enum Sizes { every_number, few, few_and_five, of_short_rows };
 constexpr Sizes sizes_of(int x) {
   return one_size ? few : x > 1 ? every_number : most_pixels > 8 ? few_and_five : few;
 }
@@ -207,6 +207,7 @@ constexpr int smaller(int pixels, Sizes sizes) {
   if (one_size) return 1;
   if (sizes == every_number && !in_pieces(pixels - 1)) return pixels - 1;
   if (sizes == few_and_five && pixels > 5 && pixels <= 8) return 5;
+  if (sizes == of_short_rows && pixels == 8) return 7;
   return pixels > 8 ? 8 : pixels > 4 ? 4 : pixels > 2 ? 2 : 1;
 }
 // Compared, not looked up: a table would be relocated at load time.
@@ -222,11 +223,12 @@ TileFunction tile_from(int pixels) {
 // A short row: the largest tile of few sizes, then the next.
 template <int N, int X, bool Edge>
 KERNELET_NOINLINE void piece_by_piece(const Tile& whole) {
+  constexpr int most = Edge && most_pixels > 8 ? 8 : most_pixels;
   Tile t = whole;
   for (int left = whole.pixels; left > 0;) {
-    int size = most_pixels;
+    int size = most;
     while (size > left) size = smaller(size, few);
-    tile_from<N, X, Edge, few, most_pixels>(size)(t);
+    tile_from<N, X, Edge, few, most>(size)(t);
     t.src += size * X;
     t.x += size;
     t.dst += size * lanes;
@@ -241,11 +243,14 @@ KERNELET_COLD KERNELET_NOINLINE TileFunction tile_of(int pixels, int blocks) {
   if constexpr (most_pixels > 8 && some == every_number) {
     if (in_pieces(pixels)) return blocks == 1 ? piece_by_piece<1, X, Edge> : piece_by_piece<2, X, Edge>;
   }
-  if constexpr (Edge) {  // one block of channels is what an odd number of them leaves
-    if (blocks == 1) return piece_by_piece<1, X, Edge>;
-  } else {
-    if (blocks == 1) return tile_from<1, X, Edge, some, most_pixels>(pixels);
+  // Some sizes are left out where there would be many: of rows that are short (blocked_stage.h), and of one block of
+  // channels, as an odd number of them leaves it: large tiles of it are whole, or of three taps.
+  constexpr bool trimmed = lanes == 16 && some == every_number;
+  if (blocks == 1 && (Edge || (trimmed && pixels < most_pixels))) return piece_by_piece<1, X, Edge>;
+  if constexpr (!Edge) {
+    if (blocks == 1) return tile_from < 1, X, Edge, trimmed ? few : some, most_pixels > (pixels);
   }
+  if constexpr (trimmed && Edge) return tile_from<2, X, Edge, of_short_rows, most_pixels>(pixels);
   return tile_from<2, X, Edge, some, most_pixels>(pixels);
 }
 
