@@ -196,10 +196,10 @@ KERNELET_NOINLINE void convolve(const ConvArgs& s, const Stage& g, const float* 
       TileFunction longer = tile_of<X, false>(most, n), usual = tile_of<X, false>(cut.base, n);
       TileFunction longer_edge = edges ? tile_of<X, edges>(most, n) : longer;
       TileFunction usual_edge = edges ? tile_of<X, edges>(cut.base, n) : usual;
-      if constexpr (lanes == 16) {
+      if constexpr (X == 16) {
         const bool three = n == 1 && g.rows_of_three && cut.base >= least_row;
-        if (three) longer = longer_edge = rows_of_three_from<X>(most);
-        if (three && some == every_number) usual = usual_edge = rows_of_three_from<X>(cut.base);
+        if (three) longer = longer_edge = rows_of_three_from(most);
+        if (three) usual = usual_edge = rows_of_three_from(cut.base);
       }
       for (int from = 0; from < s.ic; from += run) {
         t.channels = s.ic - from < run ? s.ic - from : run;

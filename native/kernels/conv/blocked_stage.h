@@ -16,7 +16,7 @@ KERNELET_INLINE int blocks_of(int channels) { return (channels + lanes - 1) / la
 KERNELET_INLINE int taps_of(const ConvArgs& s) { return s.kh * s.kw; }
 
 // Does it pay to leave out columns rather than to multiply zeros of a copy? Tiles of some numbers of pixels cannot.
-KERNELET_INLINE bool is_short(int ow) { return ow <= 16 && !(lanes == 16 && ow > 8 && ow < 14); }
+KERNELET_INLINE bool is_short(int ow) { return ow <= 16 && !(lanes == 16 && ow > 8 && ow < 14 && ow != 12); }
 
 // How the input lies for the tiles.
 struct Stage {
@@ -35,9 +35,8 @@ KERNELET_INLINE Stage stage_of(const ConvArgs& s) {
   g.pixel = s.src_blocked ? lanes : 1;
   const int reach = (s.ow - 1) * s.sw + (s.kw - 1) * s.dw + 1;
   const bool padded = s.pl > 0 || reach > s.iw;
-  const bool three = lanes == 16 && s.kw == 3 && s.sw == 1 && s.dw == 1;
-  const bool zeros =
-      three && s.src_blocked && s.pl <= 1 && reach - s.pl <= s.iw + 1;  // tiles have them at hand
+  const bool three = lanes == 16 && s.src_blocked && s.kw == 3 && s.sw == 1 && s.dw == 1;
+  const bool zeros = three && s.pl <= 1 && reach - s.pl <= s.iw + 1;  // tiles have them at hand
   const bool short_rows = s.src_blocked && is_short(s.ow);
   g.copied = s.sw > 1 || (padded && !short_rows && !(zeros && s.oc / s.groups <= lanes));
   g.rows_of_three = zeros || (three && g.copied);

@@ -153,7 +153,7 @@ using TileFunction = void (*)(const Tile&);
 
 // Rows of three taps side by side over one register of channels: each pixel that is read is used for all three.
 // Columns of the padding, one on a side at most, are zeros.
-template <int P, int X>
+template <int P>
 KERNELET_NOINLINE void rows_of_three(const Tile& t) {
   const bool left = t.lacks_left, right = t.lacks_right;
   reg c[P][1];
@@ -163,8 +163,8 @@ KERNELET_NOINLINE void rows_of_three(const Tile& t) {
   const float* block = t.src;
   const float* w = t.weights;
   int left_over = t.tap_count > 0 ? t.channels : 0;
-  for (; left_over > 0; left_over -= X, block += t.plane) {
-    const int count = left_over < X ? left_over : X;
+  for (; left_over > 0; left_over -= lanes, block += t.plane) {
+    const int count = left_over < lanes ? left_over : lanes;
     for (int i = 0; i < count; ++i, w += t.skip) {
       const int32_t* tap = t.taps;
       for (int rows = t.tap_count; rows > 0; rows -= 3, tap += 6, w += 3 * lanes) {
@@ -172,8 +172,8 @@ KERNELET_NOINLINE void rows_of_three(const Tile& t) {
         reg v[P + 2];
         v[0] = F32::splat(*(left ? no_sums : x));
         KERNELET_UNROLL
-        for (int p = 1; p <= P; ++p) v[p] = F32::splat(x[p * X]);
-        v[P + 1] = F32::splat(*(right ? no_sums : x + (P + 1) * X));
+        for (int p = 1; p <= P; ++p) v[p] = F32::splat(x[p * lanes]);
+        v[P + 1] = F32::splat(*(right ? no_sums : x + (P + 1) * lanes));
         KERNELET_UNROLL
         for (int k = 0; k < 3; ++k) {
           const reg wk = F32::load(w + k * lanes);
@@ -186,19 +186,19 @@ KERNELET_NOINLINE void rows_of_three(const Tile& t) {
   store_tile<P, 1>(t, c);
 }
 
-template <int X, int P = most_pixels>
+template <int P = most_pixels>
 TileFunction rows_of_three_from(int pixels) {
-  if constexpr (X > 1 && P > least_row) {
-    if (pixels < P) return rows_of_three_from<X, P - 1>(pixels);
+  if constexpr (P > least_row) {
+    if (pixels < P) return rows_of_three_from<P - 1>(pixels);
   }
-  return rows_of_three<P, X>;
+  return rows_of_three<P>;
 }
 
 // Where tiles are large, rows of 3, 5 and 6 pixels are smaller ones: no longer row has such a rest.
 constexpr bool in_pieces(int pixels) { return most_pixels > 8 && pixels < 7 && (pixels & (pixels - 1)) != 0; }
 
 // Tiles that read planes, as first layers do, come in few sizes; small pictures, such as those of sound, have rows of 5.
-enum Sizes { every_number, few, few_and_five, of_short_rows };
+enum Sizes { every_number, few, few_and_five, of_short_rows, fewest };
 constexpr Sizes sizes_of(int x) {
   return one_size ? few : x > 1 ? every_number : most_pixels > 8 ? few_and_five : few;
 }
@@ -207,8 +207,9 @@ constexpr int smaller(int pixels, Sizes sizes) {
   if (one_size) return 1;
   if (sizes == every_number && !in_pieces(pixels - 1)) return pixels - 1;
   if (sizes == few_and_five && pixels > 5 && pixels <= 8) return 5;
+  if (sizes == of_short_rows && pixels > 12) return 12;
   if (sizes == of_short_rows && pixels == 8) return 7;
-  return pixels > 8 ? 8 : pixels > 4 ? 4 : pixels > 2 ? 2 : 1;
+  return pixels > 8 ? 8 : pixels > 4 ? 4 : pixels > 2 && sizes != fewest ? 2 : 1;
 }
 // Compared, not looked up: a table would be relocated at load time.
 template <int N, int X, bool Edge, Sizes Some, int P>
@@ -223,12 +224,13 @@ TileFunction tile_from(int pixels) {
 // A short row: the largest tile of few sizes, then the next.
 template <int N, int X, bool Edge>
 KERNELET_NOINLINE void piece_by_piece(const Tile& whole) {
-  constexpr int most = Edge && most_pixels > 8 ? 8 : most_pixels;
+  constexpr int most = Edge && most_pixels > 8 ? 4 * N : most_pixels;
+  constexpr Sizes sizes = lanes == 16 && Edge && N == 1 ? fewest : few;
   Tile t = whole;
   for (int left = whole.pixels; left > 0;) {
     int size = most;
-    while (size > left) size = smaller(size, few);
-    tile_from<N, X, Edge, few, most>(size)(t);
+    while (size > left) size = smaller(size, sizes);
+    tile_from<N, X, Edge, sizes, most>(size)(t);
     t.src += size * X;
     t.x += size;
     t.dst += size * lanes;
