@@ -16,8 +16,8 @@
 //   neon       4   12   2
 //
 // With one register of channels (an odd number of blocks leaves it) a pixel would be read for each muladd: where windows
-// are 3 wide, tiles keep P + 2 pixels in registers for three taps side by side (rows_of_three), and have zeros at hand for
-// a column of padding on each side.
+// are 3 wide, avx512's tiles keep P + 2 pixels in registers for three taps side by side (rows_of_three), and have zeros at
+// hand for a column of padding on each side.
 //
 // An output is accumulated in the order (ic, kh, kw). Rows of taps that lie in the padding are left out. Columns are
 // left out too, pixel by pixel, where rows are short; else tiles read a copy of the input (`stage`) with zeros for them,

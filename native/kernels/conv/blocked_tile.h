@@ -152,7 +152,8 @@ KERNELET_NOINLINE void TileKernel<P, N, X, Edge>::run(const Tile& t) {
 using TileFunction = void (*)(const Tile&);
 
 // Rows of three taps side by side over one register of channels: each pixel that is read is used for all three.
-// Columns of the padding, one on a side at most, are zeros.
+// Columns of the padding, one on a side at most, are zeros. (Where registers have 16 lanes: with fewer, one is seldom all
+// the channels there are.)
 template <int P>
 KERNELET_NOINLINE void rows_of_three(const Tile& t) {
   const bool left = t.lacks_left, right = t.lacks_right;
@@ -224,8 +225,9 @@ TileFunction tile_from(int pixels) {
 // A short row: the largest tile of few sizes, then the next.
 template <int N, int X, bool Edge>
 KERNELET_NOINLINE void piece_by_piece(const Tile& whole) {
-  constexpr int most = Edge && most_pixels > 8 ? 4 * N : most_pixels;
-  constexpr Sizes sizes = lanes == 16 && Edge && N == 1 ? fewest : few;
+  constexpr bool trimmed = lanes == 16 && Edge;
+  constexpr int most = trimmed ? 4 * N : most_pixels;
+  constexpr Sizes sizes = trimmed && N == 1 ? fewest : few;
   Tile t = whole;
   for (int left = whole.pixels; left > 0;) {
     int size = most;
@@ -249,8 +251,9 @@ KERNELET_COLD KERNELET_NOINLINE TileFunction tile_of(int pixels, int blocks) {
   // channels, as an odd number of them leaves it: large tiles of it are whole, or of three taps.
   constexpr bool trimmed = lanes == 16 && some == every_number;
   if (blocks == 1 && (Edge || (trimmed && pixels < most_pixels))) return piece_by_piece<1, X, Edge>;
+  constexpr Sizes of_one_block = trimmed ? few : some;
   if constexpr (!Edge) {
-    if (blocks == 1) return tile_from < 1, X, Edge, trimmed ? few : some, most_pixels > (pixels);
+    if (blocks == 1) return tile_from<1, X, Edge, of_one_block, most_pixels>(pixels);
   }
   if constexpr (trimmed && Edge) return tile_from<2, X, Edge, of_short_rows, most_pixels>(pixels);
   return tile_from<2, X, Edge, some, most_pixels>(pixels);
