@@ -9,6 +9,7 @@ import {
   Linear,
   loadPictures,
   MaxPool2d,
+  manualSeed,
   ReLU,
   Sequential,
   saveSafetensors,
@@ -26,6 +27,7 @@ console.log(`${data.length} pictures of ${data.classes.join(', ')}; ${skipped.le
 
 const [channels, height, width] = data.shape
 const side = (size) => Math.floor(Math.floor(size / 2) / 2)
+manualSeed(1) // the same weights to begin with, each time
 const net = new Sequential(
   new Conv2d(channels, 16, { kernelSize: 3, padding: 1 }),
   new ReLU(),

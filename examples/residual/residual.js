@@ -11,6 +11,7 @@ import {
   Linear,
   loadOnnx,
   Module,
+  manualSeed,
   relu,
   saveOnnx,
   summary,
@@ -53,6 +54,7 @@ class ResNet extends Module {
 }
 
 const epochs = Number(process.argv[2] ?? 4)
+manualSeed(1) // the same weights, and the same curve, each time
 const net = new ResNet(2)
 console.log(String(summary(net, [1, 16, 16])))
 
