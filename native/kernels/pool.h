@@ -94,7 +94,7 @@ KERNELET_NOINLINE float max_of_row(const PoolArgs& s, const float* row, int x0, 
 void max_pool(const PoolArgs& s, const float* src, float* dst) {
   constexpr int wide = 64, most = 64, most_span = 5 * wide;
   constexpr float lowest = -__builtin_inff();
-  alignas(64) float maxima[most][wide];  // over columns, of rows of the plane
+  alignas(64) float maxima[most * wide];  // over columns, of rows of the plane
   float padded[most_span];
   int begin, end;
   inner_range(s.ow, s.iw, s.kw, s.sw, s.dw, s.pl, begin, end);
@@ -127,10 +127,10 @@ void max_pool(const PoolArgs& s, const float* src, float* dst) {
           const float* row = src + static_cast<ptrdiff_t>(next) * s.iw + x0;
           if (copies && taken > 0) memcpy(padded + left, row + left, sizeof(float) * taken);
           fold_windows<true>(s, count, s.kw, s.sw, 1, 0, copies ? padded : row, F32::zero(), true,
-                             maxima[next - first]);
+                             maxima + static_cast<ptrdiff_t>(next - first) * wide);
         }
         fold_windows<true>(s, count, 1, 1, taps.to - taps.from, static_cast<ptrdiff_t>(s.dh) * wide,
-                           maxima[0] + static_cast<ptrdiff_t>(from - first) * wide, F32::zero(), false, out);
+                           maxima + static_cast<ptrdiff_t>(from - first) * wide, F32::zero(), false, out);
       }
     }
     src += static_cast<size_t>(s.ih) * s.iw;
