@@ -160,18 +160,18 @@ double cost_in_blocks(const ConvArgs& a, const KernelTable& k, bool from_blocks)
   if (a.groups > 1 && k.blocked_depthwise.fits(a)) return cost_of_depthwise(a, Sizes(a, k));
   const int lanes = k.lanes, outputs = a.oc / a.groups;
   const bool flat = a.kh * a.kw == 1 && a.sh == 1 && a.sw == 1 && a.pt == 0 && a.pl == 0;
-  // (blocked_stage.h: columns of the padding are left out of short rows, else a copy has zeros for them, or the tile)
-  const bool three = a.kw == 3 && a.sw == 1 && a.dw == 1 && lanes == 16;
-  const bool short_rows = a.ow <= 16 && !(lanes == 16 && a.ow > 8 && a.ow < 14 && a.ow != 12);
-  const bool at_hand = short_rows || (three && outputs <= lanes && a.pl <= 1);
-  const bool copied = a.sw > 1 || (a.pl > 0 && !(from_blocks && at_hand));
+  // a copy of the input has zeros for columns of the padding, where these are not left out
+  ConvArgs asked = a;
+  asked.src_blocked = from_blocks;
+  const bool copied = k.blocked_conv.phases(asked) > 1;
   double taps =
       static_cast<double>(a.ic / a.groups) * a.kh * a.kw * inside(a.oh, a.ih, a.kh, a.sh, a.dh, a.pt);
   if (!copied) taps *= inside(a.ow, a.iw, a.kw, a.sw, a.dw, a.pl);
   // two registers of channels a tile; with one, as an odd number leaves, each broadcast pixel is used half as often,
   // but for three taps side by side
   const int blocks = (outputs + lanes - 1) / lanes;
-  const double registers = blocks / 2 * 2 + (blocks % 2) * (three && from_blocks ? 1.08 : 1.3);
+  const bool three = lanes == 16 && from_blocks && a.kw == 3 && a.sw == 1 && a.dw == 1;
+  const double registers = blocks / 2 * 2 + (blocks % 2) * (three ? 1.08 : 1.3);
   const double pixels = flat ? tiles_of_row(int64_t{a.oh} * a.ow, k.blocked_conv.tile_rows, !from_blocks)
                              : a.oh * tiles_of_row(a.ow, k.blocked_conv.tile_rows, !from_blocks);
   const double around = 4.5;                                       // what begins and ends a tile, as taps
