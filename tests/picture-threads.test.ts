@@ -10,6 +10,7 @@ import { shareable } from '../lib/vision/classifier/share.ts'
 import type { Work } from '../lib/vision/classifier/work.ts'
 import { Permits } from '../lib/vision/picture/permits.ts'
 import { enlarged, gray, grayPng, placed, two } from './digits-pictures.ts'
+import { turnsDuring } from './event-loop.ts'
 import { root } from './helpers.ts'
 
 const pixels: Pixels = { ...placed(two, 40, 40, 9, 12), channels: 1 }
@@ -152,17 +153,7 @@ describe('the pool', () => {
     const large = grayPng(placed(enlarged(two, 30), 2000, 1500, 500, 400))
     const pool = made(1)
     await pool.prepare(work(png))
-    // turns of the loop, whatever the machine is busy with
-    let [turns, done] = [0, false]
-    const again = () => {
-      if (done) return
-      turns++
-      setImmediate(again)
-    }
-    setImmediate(again)
-    await pool.prepare(work(large))
-    done = true
-    expect(turns).toBeGreaterThan(20)
+    expect(await turnsDuring(pool.prepare(work(large)))).toBeGreaterThan(20)
   })
 
   test('a signal that fires while a thread is at work ends the wait at once', async () => {

@@ -36,6 +36,7 @@ import {
   type TrainerOptions,
   unfreeze,
 } from '../lib/index.ts'
+import { turnsDuring } from './event-loop.ts'
 import { largestError, root } from './helpers.ts'
 import { quarters, SmallNet, weightBits } from './training-data.ts'
 
@@ -636,16 +637,8 @@ test('the event loop goes on while a net is trained', async () => {
   const images = new Uint8Array(4000 * 784).map((_, i) => i)
   const labels = Array.from({ length: 4000 }, (_, i) => i % 10)
   using trainer = new Trainer(new LeNet5(), { seed: 1 })
-  // Turns of the loop, whatever the machine is busy with: were it on the loop, there would be one a step at most.
-  let [turns, done] = [0, false]
-  const again = () => {
-    if (done) return
-    turns++
-    setImmediate(again)
-  }
-  setImmediate(again)
-  await reportsOf(trainer, {}, new Dataset({ images, labels, shape: [1, 28, 28] }))
-  done = true
+  const turns = await turnsDuring(reportsOf(trainer, {}, new Dataset({ images, labels, shape: [1, 28, 28] })))
+  // were it on the loop, there would be one a step at most
   expect(turns).toBeGreaterThan(5 * trainer.steps)
 })
 
