@@ -3,7 +3,7 @@
 // the same bits along any dimension.
 #pragma once
 
-#include "activation.h"
+#include "elementary.h"
 
 namespace kernelet {
 namespace KERNELET_ISA {

@@ -1,4 +1,4 @@
-// exp and log of kernels/activation.h by themselves (the table only has what is built on them), once in each
+// exp and log of kernels/elementary.h by themselves (the table only has what is built on them), once in each
 // class of equal bits: without fused multiply-add as scalar code, with it as AVX2 or NEON.
 #pragma once
 

@@ -96,7 +96,7 @@ bool same_sign(float a, float b) { return std::signbit(a) == std::signbit(b); }
 
 }  // namespace
 
-// What kernels/activation.h claims beside each function.
+// What kernels/elementary.h claims beside each function.
 ONCE(exp_log) {
   struct Class {
     const char* name;

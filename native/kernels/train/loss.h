@@ -1,7 +1,7 @@
 // Losses and their gradients; a lane is an image.
 #pragma once
 
-#include "kernels/activation.h"
+#include "kernels/elementary.h"
 #include "table.h"
 
 namespace kernelet {
