@@ -46,7 +46,7 @@ void fuse_prefetch(const KernelTable& t, const Case& c) {
   const bool along = steps[0].algorithm == "direct-pixels" && large;
   check(steps[1].during == (along ? steps[0].names.front() : std::string()), "during '%s'",
         steps[1].during.c_str());
-  check(apart->steps()[1].during.empty() && steps[2].during.empty(), "no other layer is taken along");
+  check(apart->steps()[1].during.empty() && steps[2].during.empty(), "no other layer is fused as a prefetch");
   for (Place place : all_places) {
     const std::vector<float> input = random_floats(random, net.input_length());
     const std::vector<float> want = naive_values(t, net.graph, input.data()).back();

@@ -132,7 +132,7 @@ function workingSet(
   return weightBytes + arenaBytes + 4 * batch * (elements(inputShape) + elements(outputShape))
 }
 
-/** A call is faster than the sum of its steps where one is taken along by another. */
+/** A call is faster than the sum of its steps where one is fused into another as a prefetch. */
 function takenAlong({ steps }: ModelDescription): string[] {
   return steps
     .filter(({ during }) => during)
