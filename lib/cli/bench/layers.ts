@@ -121,7 +121,7 @@ function sourceOf(
       }
     },
   }
-  return { source, notes: inLanes ? [] : takenAlong(description) }
+  return { source, notes: inLanes ? [] : fusedPrefetches(description) }
 }
 
 /** What has to stay in a cache from one call to the next. */
@@ -133,11 +133,11 @@ function workingSet(
 }
 
 /** A call is faster than the sum of its steps where one is fused into another as a prefetch. */
-function takenAlong({ steps }: ModelDescription): string[] {
+function fusedPrefetches({ steps }: ModelDescription): string[] {
   return steps
     .filter(({ during }) => during)
     .map(
-      ({ names, during }) => `Measured apart; in a call ${names[0]} runs during ${during}, piece by piece.`,
+      ({ names, during }) => `Measured apart; in a call ${names[0]} runs during ${during}, slice by slice.`,
     )
 }
 
