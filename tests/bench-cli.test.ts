@@ -233,6 +233,38 @@ describe('bench kernels', () => {
     expect(fitted('store')).toMatchObject({ status: 2 })
   })
 
+  test.each([
+    [
+      'history.mjs',
+      ['all.json', 'none.json'],
+      1,
+      'history.mjs: none.json cannot be read: there is no such file',
+    ],
+    ['history.mjs', ['all.json', 'words.txt'], 1, /^history\.mjs: words\.txt is no JSON: (?!.*\n +at )/],
+    [
+      'history.mjs',
+      ['all.json', 'other.json'],
+      1,
+      'history.mjs: other.json is not a report of kernelet bench --out',
+    ],
+    ['history.mjs', [], 2, 'node bench/history.mjs bench/history/VERSION-MACHINE.json REPORT.json …'],
+    ['fit.mjs', ['none.json'], 1, 'fit.mjs: none.json cannot be read: there is no such file'],
+    ['fit.mjs', ['--all'], 2, 'node bench/fit.mjs [bench/machines/NAME.json …]'],
+    ['ways.mjs', ['none.onnx'], 1, 'ways.mjs: none.onnx cannot be read: there is no such file'],
+    ['ways.mjs', ['--all'], 2, /^ways\.mjs: Unknown option '--all'[^\n]*\n$/],
+    ['pictures.mjs', ['--all'], 2, /^pictures\.mjs: Unknown option '--all'[^\n]*\n$/],
+    ['parts.mjs', ['--all'], 2, /^parts\.mjs: .*: bench models: unknown option --all [^\n]*\n$/],
+  ])('%s %j: a sentence, no stack', (script, args, status, stderr) => {
+    writeFileSync(join(folder, 'words.txt'), 'words\n')
+    writeFileSync(join(folder, 'other.json'), '{}')
+    const options = { encoding: 'utf8', cwd: folder } as const
+    const ended = spawnSync(process.execPath, [join(root, 'bench', script), ...args], options)
+    expect(ended).toMatchObject({
+      status,
+      stderr: typeof stderr === 'string' ? `${stderr}\n` : expect.stringMatching(stderr),
+    })
+  })
+
   test('ways.mjs: whole plans beside each other', () => {
     saveOnnx(new Conv2d(3, 16, { kernelSize: 3 }), join(folder, 'one.onnx'), { inputShape: [3, 8, 8] })
     const ways = (...args: string[]) =>
