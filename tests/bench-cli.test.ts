@@ -108,6 +108,13 @@ describe('a wrong command line: exit code 2, one line, nothing measured', () => 
       status: 1,
       stderr: expect.stringMatching(/^kernelet: none\.txt cannot be read: /),
     })
+    // nor is LeNet-5 measured instead
+    writeFileSync(join(folder, 'comments.txt'), '# none\n')
+    for (const command of ['kernels', 'peers'])
+      expect(run([command, '--shapes', 'comments.txt'])).toMatchObject({
+        status: 1,
+        stderr: 'kernelet: comments.txt has no shapes\n',
+      })
   })
 })
 

@@ -67,7 +67,16 @@ describe('the command', () => {
       status: 1,
       stderr: expect.stringMatching(/none\.onnx/),
     })
-    expect(serve('--token-file', join(folder(), 'none'))).toMatchObject({ status: 2 })
+    expect(serve('--token-file', join(folder(), 'none'))).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(
+        /^kernelet: serve: --token-file: .*none cannot be read: it is not there /,
+      ),
+    })
+    expect(serve('--port', '0', '--models', join(folder(), 'none'))).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/^kernelet: --models: .*none cannot be read: it is not there\n$/),
+    })
   })
 
   test('a socket that is the owner of its path, and gone at the end', async () => {
