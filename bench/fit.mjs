@@ -11,13 +11,13 @@
  * What it predicts and chooses is asked of the addon that is built here, so that a constant can be changed, built and
  * judged by what was measured once; where an instruction set is not supported here, it is what was stored.
  */
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, writeFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Conv2d, isa as instructionSets } from '../dist/index.js'
+import { fail, readJson, readReport, usage } from './script.mjs'
 
 const [command, target, ...reports] = process.argv.slice(2)
-const read = (file) => JSON.parse(readFileSync(file, 'utf8'))
 const mean = (values) => values.reduce((a, b) => a + b, 0) / Math.max(1, values.length)
 const percent = (share) => `${(100 * share).toFixed(1)} %`
 
@@ -27,13 +27,12 @@ else report()
 /** A machine: its name, the compiler, and of each problem the time and what was predicted, by algorithm. */
 function store() {
   if (target === undefined || reports.length === 0) {
-    console.error('node bench/fit.mjs store bench/machines/NAME.json REPORT.json …')
-    process.exit(2)
+    usage('node bench/fit.mjs store bench/machines/NAME.json REPORT.json …')
   }
   const problems = {}
   let about = {}
   for (const file of reports) {
-    const { context, benchmarks } = read(file)
+    const { context, benchmarks } = readReport(file)
     const { cpu, compiler, version, peak_gflops: peak } = context.kernelet
     about = { cpu, compiler, kernelet: version, date: context.date.slice(0, 10), peak }
     for (const one of benchmarks) {
@@ -56,10 +55,13 @@ function report() {
   const folder = fileURLToPath(new URL('machines/', import.meta.url))
   const named = process.argv.slice(2)
   const files = named.length > 0 ? named : readdirSync(folder).map((file) => `${folder}${file}`)
+  if (named.some((one) => !one.endsWith('.json'))) usage('node bench/fit.mjs [bench/machines/NAME.json …]')
   const cases = []
   for (const file of files.filter((one) => one.endsWith('.json'))) {
     const machine = basename(file, '.json')
-    const { problems } = read(file)
+    const { problems } = readJson(file)
+    if (problems === undefined)
+      fail(`${file} is not of bench/machines: fit.mjs store makes such files of reports`)
     const own = Object.entries(problems).map(([problem, ways]) => ({
       machine,
       problem,

@@ -4,18 +4,18 @@
  *   kernelet bench models --out models.json
  *   node bench/history.mjs bench/history/VERSION-MACHINE.json models.json …
  */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
+import { fail, readReport, usage } from './script.mjs'
 
 const [target, ...reports] = process.argv.slice(2)
 if (target === undefined || reports.length === 0) {
-  console.error('node bench/history.mjs bench/history/VERSION-MACHINE.json REPORT.json …')
-  process.exit(2)
+  usage('node bench/history.mjs bench/history/VERSION-MACHINE.json REPORT.json …')
 }
 let context = {}
 const lines = reports.flatMap((file) => {
-  const report = JSON.parse(readFileSync(file, 'utf8'))
-  const { version, node, cpu, compiler, peak_gflops, read_gbs, warnings } = report.context.kernelet
-  const kernelet = { version, node, cpu, compiler, peak_gflops, read_gbs, warnings }
+  const report = readReport(file)
+  const { version, commit, node, cpu, compiler, peak_gflops, read_gbs, warnings } = report.context.kernelet
+  const kernelet = { version, commit, node, cpu, compiler, peak_gflops, read_gbs, warnings }
   context = { date: report.context.date, kernelet }
   return report.benchmarks
     .filter(({ run_type }) => run_type === 'iteration')
@@ -24,4 +24,8 @@ const lines = reports.flatMap((file) => {
     )
 })
 const head = JSON.stringify({ context }, null, 1).replace(/\n\}$/, '')
-writeFileSync(target, `${head},\n "benchmarks": [\n${lines.join(',\n')}\n ]\n}\n`)
+try {
+  writeFileSync(target, `${head},\n "benchmarks": [\n${lines.join(',\n')}\n ]\n}\n`)
+} catch (error) {
+  fail(`${target} cannot be written: ${error.message}`)
+}

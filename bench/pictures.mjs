@@ -14,6 +14,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
 import { encode } from 'fast-png'
+import './script.mjs'
 
 const { values } = parseArgs({ options: { sharp: { type: 'string' } } })
 const root = fileURLToPath(new URL('..', import.meta.url))

@@ -8,6 +8,7 @@
 import { basename } from 'node:path'
 import { parseArgs } from 'node:util'
 import { isa as instructionSets, loadOnnx } from '../dist/index.js'
+import { usage } from './script.mjs'
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -17,8 +18,7 @@ const { values, positionals } = parseArgs({
   },
 })
 if (positionals.length === 0 || !(Number(values.seconds) > 0)) {
-  console.error('node bench/ways.mjs FILE.onnx … [--isa NAME] [--seconds 5]')
-  process.exit(2)
+  usage('node bench/ways.mjs FILE.onnx … [--isa NAME] [--seconds 5]')
 }
 
 const WAYS = {

@@ -1,5 +1,11 @@
 // node examples/classify.js examples/digits/3-blue-pen-on-yellow-paper.png
-import { DigitClassifier } from 'kernelet'
+import { DigitClassifier, KerneletError } from 'kernelet'
+
+// what is wrong with a file is said in a sentence
+process.on('uncaughtException', (error) => {
+  console.error(error instanceof KerneletError ? error.message : error)
+  process.exit(1)
+})
 
 const digits = DigitClassifier.load()
 const { status, digit, confidence } = await digits.classifyFile(process.argv[2])

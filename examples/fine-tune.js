@@ -15,6 +15,7 @@ import {
   freeze,
   Generator,
   handwriting,
+  KerneletError,
   LeNet5,
   loadPictures,
   loadSafetensors,
@@ -22,6 +23,12 @@ import {
   saveSafetensors,
   Trainer,
 } from 'kernelet'
+
+// what is wrong with a file is said in a sentence
+process.on('uncaughtException', (error) => {
+  console.error(error instanceof KerneletError ? error.message : error)
+  process.exit(1)
+})
 
 const [folder, out = 'mine.safetensors'] = process.argv.slice(2)
 if (folder === undefined) {

@@ -8,6 +8,7 @@ import {
   Adam,
   CosineAnnealingLR,
   evaluate,
+  KerneletError,
   LeNet5Original,
   loadMnist,
   MapCriterion,
@@ -16,7 +17,17 @@ import {
   Trainer,
 } from 'kernelet'
 
+// what is wrong with a file is said in a sentence
+process.on('uncaughtException', (error) => {
+  console.error(error instanceof KerneletError ? error.message : error)
+  process.exit(1)
+})
+
 const [folder, file = 'lenet5-1998.safetensors', epochs = '20'] = process.argv.slice(2)
+if (folder === undefined) {
+  console.error('Usage: node examples/lenet5-1998.js FOLDER_OF_MNIST [FILE [EPOCHS]]')
+  process.exit(2)
+}
 // Ground −0.1, ink 1.175.
 const pixels = { mean: 20 / 255, std: 200 / 255 }
 

@@ -86,6 +86,7 @@ describe('a wrong command line: exit code 2, one line, nothing measured', () => 
     [['kernels', '--problem', 'ic1ih8'], /problem 'ic1ih8': oc is missing/],
     [['kernels', '--problem', 'ic1ih8oc1', '--algorithm', 'fft'], /algorithm: expected one of .* 'fft'/],
     [['peers', '--peer', 'tensorfow'], /--peer: tensorfow is unknown; there are onnxruntime-node/],
+    [['models', '--starts', '0'], /--starts: expected a number from 1 up but received '0'/],
     [['models', 'resnet19'], /--models: resnet19 is unknown; there are .*; did you mean resnet18\?/],
     [
       ['models', '--input', '3xx3', 'a.onnx'],
@@ -107,6 +108,13 @@ describe('a wrong command line: exit code 2, one line, nothing measured', () => 
       status: 1,
       stderr: expect.stringMatching(/^kernelet: none\.txt cannot be read: /),
     })
+    // nor is LeNet-5 measured instead
+    writeFileSync(join(folder, 'comments.txt'), '# none\n')
+    for (const command of ['kernels', 'peers'])
+      expect(run([command, '--shapes', 'comments.txt'])).toMatchObject({
+        status: 1,
+        stderr: 'kernelet: comments.txt has no shapes\n',
+      })
   })
 })
 
@@ -230,6 +238,38 @@ describe('bench kernels', () => {
     })
     expect(fitted()).toMatchObject({ status: 0, stdout: expect.stringMatching(/^zen5: \d+ problems/) })
     expect(fitted('store')).toMatchObject({ status: 2 })
+  })
+
+  test.each([
+    [
+      'history.mjs',
+      ['all.json', 'none.json'],
+      1,
+      'history.mjs: none.json cannot be read: there is no such file',
+    ],
+    ['history.mjs', ['all.json', 'words.txt'], 1, /^history\.mjs: words\.txt is no JSON: (?!.*\n +at )/],
+    [
+      'history.mjs',
+      ['all.json', 'other.json'],
+      1,
+      'history.mjs: other.json is not a report of kernelet bench --out',
+    ],
+    ['history.mjs', [], 2, 'node bench/history.mjs bench/history/VERSION-MACHINE.json REPORT.json …'],
+    ['fit.mjs', ['none.json'], 1, 'fit.mjs: none.json cannot be read: there is no such file'],
+    ['fit.mjs', ['--all'], 2, 'node bench/fit.mjs [bench/machines/NAME.json …]'],
+    ['ways.mjs', ['none.onnx'], 1, 'ways.mjs: none.onnx cannot be read: there is no such file'],
+    ['ways.mjs', ['--all'], 2, /^ways\.mjs: Unknown option '--all'[^\n]*\n$/],
+    ['pictures.mjs', ['--all'], 2, /^pictures\.mjs: Unknown option '--all'[^\n]*\n$/],
+    ['parts.mjs', ['--all'], 2, /^parts\.mjs: .*: bench models: unknown option --all [^\n]*\n$/],
+  ])('%s %j: a sentence, no stack', (script, args, status, stderr) => {
+    writeFileSync(join(folder, 'words.txt'), 'words\n')
+    writeFileSync(join(folder, 'other.json'), '{}')
+    const options = { encoding: 'utf8', cwd: folder } as const
+    const ended = spawnSync(process.execPath, [join(root, 'bench', script), ...args], options)
+    expect(ended).toMatchObject({
+      status,
+      stderr: typeof stderr === 'string' ? `${stderr}\n` : expect.stringMatching(stderr),
+    })
   })
 
   test('ways.mjs: whole plans beside each other', () => {
@@ -365,6 +405,28 @@ describe('bench models', () => {
     for (const title of ['network', 'p50', 'p90', 'img/s', 'GFLOP/s', '% of peak', 'bound', 'start', 'MB'])
       expect(stdout).toMatch(new RegExp(`\\| *${title} *\\|`))
     expect(readFileSync(join(folder, 'models.svg'), 'utf8')).toContain('tiny, batch 1, 1 thread')
+  })
+
+  test('--summary: tables of a row a network, over several starts', () => {
+    writeFileSync(join(folder, 'other.txt'), 'input 2x6x6\nconv 4 k3 relu\nmean\nlinear 3\n')
+    const twin = peer('twin.mjs', '')
+    const args = ['models', 'tiny.txt', 'other.txt', '--peer', 'none', '--command', twin, '--starts', '2']
+    const { status, stdout } = run([...args, '--summary', '--out', 'summary.json', ...SHORT])
+    expect(status).toBe(0)
+    expect(stdout.match(/^## .*/gm)).toEqual([
+      '## Ratios to twin 1.2',
+      '## Batch 1',
+      '## Start and memory, batch 1',
+    ])
+    for (const row of ['tiny', 'other', 'geometric mean', 'lowest', 'highest'])
+      expect(stdout.match(new RegExp(`^\\| ${row} .*`, 'gm'))).toHaveLength(3)
+    const { benchmarks } = JSON.parse(readFileSync(join(folder, 'summary.json'), 'utf8'))
+    expect(namesOf({ benchmarks })).toHaveLength(4)
+    const medians = (benchmarks as Entry[]).filter(({ name }) => name.endsWith('_median'))
+    for (const { start_ms } of medians) expect(start_ms).toBeGreaterThan(0)
+    // as Linux tells it
+    if (process.platform === 'linux')
+      for (const { peak_rss_bytes } of medians) expect(peak_rss_bytes).toBeGreaterThan(1e6)
   })
 
   test('a peer that computes something else ends the run', () => {

@@ -24,6 +24,7 @@ import {
 } from '../lib/bench/statistics.ts'
 import { timeCalls, timeNatively, timePromises } from '../lib/bench/stopwatch.ts'
 import { compare } from '../lib/cli/bench/compare.ts'
+import { summary } from '../lib/cli/bench/models-tables.ts'
 import { Conv2d, compile } from '../lib/index.ts'
 import { linearTicks, logTicks } from '../lib/util/svg.ts'
 import { root } from './helpers.ts'
@@ -287,6 +288,7 @@ const host: Host = {
   hostName: 'host',
   command: 'kernelet bench',
   kernelet: '0.0.0',
+  commit: null,
   node: 'v20',
   cpu: 'A <CPU> & more',
   cpus: 2,
@@ -578,5 +580,80 @@ describe('pictures', () => {
     expect(logTicks(0.3, 12)).toEqual([0.5, 1, 2, 5, 10])
     expect(linearTicks(112, 6)).toEqual([0, 20, 40, 60, 80, 100, 120])
     expect(linearTicks(1, 5)).toHaveLength(6)
+  })
+})
+
+describe('bench models --summary', () => {
+  const one = (problem: string, contender: string, batch: number, us: number, counters = {}): Benchmark =>
+    evaluate(
+      {
+        name: `models/${problem}/batch:${batch}/threads:1/${contender}`,
+        labels: { problem, contender, runtime: `${contender} 1.0` },
+        ...{ batch, threads: 1, flops: 0, peak: 0 },
+      },
+      [{ iterations: 1, samples: Float64Array.of(1000 * us), cpu: 0 }],
+      counters,
+    )
+  const rows = (body: string | undefined): string[][] =>
+    body!.split('\n').map((row) =>
+      row
+        .split('|')
+        .slice(1, -1)
+        .map((cell) => cell.trim()),
+    )
+
+  test('a row a network, then the geometric mean, the lowest and the highest of the ratios', () => {
+    const counters = { bound_ns: 8000, start_ms: 20, peak_rss_bytes: 40e6, difference: 0 }
+    const theirs = { bound_ns: 8000, start_ms: 40, peak_rss_bytes: 80e6, difference: 2e-7 }
+    const all = [
+      one('small', 'kernelet', 1, 10, counters),
+      one('small', 'peer', 1, 20, theirs),
+      one('small', 'kernelet', 8, 100),
+      one('small', 'peer', 8, 50),
+      one('large', 'kernelet', 1, 10, counters),
+      one('large', 'peer', 1, 80, theirs),
+    ]
+    const [measured, ratios, single, eight, start, ...none] = summary(all)
+    expect(none).toEqual([])
+    expect(measured).toMatchObject({ rows: 0, benchmarks: { length: all.length } })
+    expect(ratios!.title).toBe('Ratios to peer 1.0')
+    expect(rows(ratios!.body)).toEqual([
+      ['network', 'batch 1', 'batch 8'],
+      ['--------------', '------:', '------:'],
+      ['small', '2.00', '0.50'],
+      ['large', '8.00', ''],
+      ['geometric mean', '4.00', ''],
+      ['lowest', '2.00', ''],
+      ['highest', '8.00', ''],
+    ])
+    expect(rows(single!.body).map((row) => row.join(' '))).toEqual([
+      'network kernelet 1.0 peer 1.0 ratio of bound ratio at the bound difference',
+      expect.any(String),
+      'small 10.0 µs 20.0 µs 2.00 80 % 2.50 2.0e-7',
+      'large 10.0 µs 80.0 µs 8.00 80 % 10.00 2.0e-7',
+      'geometric mean   4.00 80 % 5.00 ',
+      'lowest   2.00 80 % 2.50 ',
+      'highest   8.00 80 % 10.00 ',
+    ])
+    expect(rows(eight!.body)[2]).toEqual(['small', '100 µs', '50.0 µs', '0.50', '', '', ''])
+    expect(rows(start!.body)[2]).toEqual(['small', '20.0 ms', '40.0 ms', '2.00', '40', '80', '2.00'])
+  })
+
+  test('of several peers a table of ratios each; without one there is none', () => {
+    const all = [
+      one('net', 'kernelet', 1, 10),
+      one('net', 'kernelet fastest', 1, 5),
+      one('net', 'peer', 1, 20),
+    ]
+    const titles = (measured: readonly Benchmark[]) => summary(measured).map(({ title }) => title)
+    const rest = ['Batch 1', 'Fastest, batch 1', 'Start and memory, batch 1']
+    expect(titles(all)).toEqual(['', 'Ratios to peer 1.0', ...rest])
+    expect(titles([...all, one('net', 'other', 1, 5)]).slice(1, 3)).toEqual([
+      'Ratios to peer 1.0',
+      'Ratios to other 1.0',
+    ])
+    expect(titles(all.slice(0, 2))).toEqual(['', ...rest])
+    // one network has no mean
+    expect(rows(summary(all)[1]!.body)).toHaveLength(3)
   })
 })

@@ -46,3 +46,13 @@ test('fine-tune: a folder of pictures, before and after, weights for the classif
   expect(digits.classify(three).digit).toBe(3)
   expect(run('fine-tune.js')).toMatchObject({ status: 2, stderr: expect.stringMatching(/^Usage: /) })
 })
+
+test.each([
+  ['classify.js', 'none.png', /^none\.png cannot be read: there is no such file\n$/],
+  ['fine-tune.js', 'none', /^none cannot be read: there is no such folder\n$/],
+  ['lenet5-1998.js', 'none', /^none cannot be read: there is no such folder\n$/],
+  ['folder/train.js', 'none', /^none cannot be read: there is no such folder\n$/],
+  ['several/several.js', 'none.onnx', /^none\.onnx cannot be read: there is no such file\n$/],
+])('%s: a file that is not there is told in a sentence', (name, file, stderr) => {
+  expect(run(name, file)).toMatchObject({ status: 1, stderr: expect.stringMatching(stderr) })
+})

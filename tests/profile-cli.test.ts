@@ -1,6 +1,6 @@
 /** `kernelet profile` and KERNELET_VERBOSE as users have them; dist/ must be built. No test looks at a time. */
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -116,6 +116,18 @@ describe('kernelet profile', () => {
       expect({ status, stdout }).toEqual({ status: 1, stdout: '' })
       expect(stderr).toMatch(/a\.svg cannot be written: there is no folder /)
       expect(profile('tiny.txt', '--out', folder).stderr).toMatch(/cannot be written: it is a folder/)
+    },
+  )
+
+  // root may write anywhere
+  test.skipIf(process.platform === 'win32' || process.getuid?.() === 0)(
+    'nor is anything measured for a folder that may not be written',
+    () => {
+      const locked = join(folder, 'locked')
+      mkdirSync(locked, { mode: 0o500 })
+      const { status, stdout, stderr } = profile('tiny.txt', '--out', join(locked, 'a.json'))
+      expect({ status, stdout }).toEqual({ status: 1, stdout: '' })
+      expect(stderr).toMatch(/a\.json cannot be written: permission denied/)
     },
   )
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { loadSafetensors, readSafetensors, saveSafetensors, Tensor } from '../lib/index.ts'
-import { bitsOf, lenet5Reference } from './helpers.ts'
+import { bitsOf, lenet5Reference, root } from './helpers.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'kernelet-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -234,7 +234,7 @@ describe('writing', () => {
     expect(() => saveSafetensors(path, { __metadata__: state.w })).toThrow('"__metadata__"')
     expect(() => saveSafetensors(folder, state)).toThrow(expect.objectContaining({ code: 'ERR_IO' }))
     expect(() => saveSafetensors(join(folder, 'no/such'), state)).toThrow(
-      /no\/such could not be written: ENOENT/,
+      `no/such could not be written: there is no folder ${join(folder, 'no')}`,
     )
     expect(readFileSync(path, 'utf8')).toBe('old')
     expect(readdirSync(folder)).toEqual(before)
@@ -251,7 +251,20 @@ describe('damaged and hostile files', () => {
   const one = (tensor: unknown, bytes = 4) => file({ w: tensor }, bytes)
 
   test.each<[string, Uint8Array, string, RegExp]>([
-    ['nothing', new Uint8Array(0), 'ERR_FORMAT', /it has 0 bytes/],
+    ['nothing', new Uint8Array(0), 'ERR_FORMAT', /is not a safetensors file but empty$/],
+    ['text', Buffer.from('hello'), 'ERR_FORMAT', /is not a safetensors file but one of text$/],
+    [
+      'a file of PyTorch',
+      readFileSync(join(root, 'tests/corpus/torch', readdirSync(join(root, 'tests/corpus/torch'))[0]!)),
+      'ERR_FORMAT',
+      /is not a safetensors file but one that looks like torch.save: loadTorch reads it$/,
+    ],
+    [
+      'an ONNX model',
+      Buffer.from([8, 8, 0x12, 4, ...Buffer.from('test'), 0x3a, 1, 0]),
+      'ERR_FORMAT',
+      /is not a safetensors file but an ONNX model: loadOnnx reads it$/,
+    ],
     ['seven bytes', new Uint8Array(7), 'ERR_FORMAT', /it has 7 bytes/],
     [
       'a header longer than the file',

@@ -4,7 +4,8 @@
     kernelet bench models --command "python3 bench/peers/pytorch.py"
 
 PyTorch runs no ONNX file: the nodes are computed by its own functions, once, and what they did is traced, frozen and
-prepared for inference (torch.jit), so that no Python runs while it is timed. Operators are those of bench/models.
+prepared for inference (torch.jit), so that no Python runs while it is timed. Operators are those of bench/models and
+of what PyTorch exports such networks to; shapes are computed once, for the batch at hand.
 """
 import json
 import sys
@@ -108,6 +109,37 @@ def reshaped(_a, x, shape):
     return x.reshape([x.shape[i] if n == 0 else n for i, n in enumerate(shape.tolist())])
 
 
+def gathered(a, x, indices):
+    """By one index, or by a list of them."""
+    axis = a.get("axis", 0)
+    flat = x.index_select(axis, indices.reshape(-1))
+    return flat.reshape([*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]])
+
+
+def unsqueezed(a, x, axes=None):
+    axes = a["axes"] if axes is None else axes.tolist()
+    for axis in sorted(axes):
+        x = x.unsqueeze(axis)
+    return x
+
+
+def cast(a, x):
+    types = onnx.TensorProto
+    numbers = {types.FLOAT: torch.float32, types.INT32: torch.int32, types.INT64: torch.int64}
+    if a["to"] not in numbers:
+        raise ValueError(f"Cast to type {a['to']}")
+    return x.to(numbers[a["to"]])
+
+
+def divided(_a, x, y):
+    return x / y if x.is_floating_point() else torch.div(x, y, rounding_mode="trunc")
+
+
+def mean(a, x, axes=None):
+    axes = a.get("axes") if axes is None else axes.tolist()
+    return x.mean(axes if axes else list(range(x.dim())), bool(a.get("keepdims", 1)))
+
+
 def norm(a, x, weight, bias, mean, variance):
     return F.batch_norm(x, mean, variance, weight, bias, False, 0, a.get("epsilon", 1e-5))
 
@@ -120,11 +152,14 @@ OPERATORS = {
     "Add": lambda a, x, y: x + y,
     "AveragePool": average_pool,
     "BatchNormalization": norm,
+    "Cast": cast,
     "Clip": clip,
     "Concat": lambda a, *all: torch.cat(all, a["axis"]),
     "Conv": convolve,
     "ConvTranspose": transposed,
+    "Div": divided,
     "Flatten": lambda a, x: torch.flatten(x, a.get("axis", 1)),
+    "Gather": gathered,
     "Gemm": gemm,
     "GlobalAveragePool": lambda a, x: F.adaptive_avg_pool2d(x, 1),
     "HardSigmoid": lambda a, x: torch.clamp(x * a.get("alpha", 0.2) + a.get("beta", 0.5), 0.0, 1.0),
@@ -134,15 +169,18 @@ OPERATORS = {
     "MatMul": lambda a, x, y: x @ y,
     "MaxPool": max_pool,
     "Mul": lambda a, x, y: x * y,
+    "ReduceMean": mean,
     "Relu": lambda a, x: F.relu(x),
     "Reshape": reshaped,
     "Resize": resized,
+    "Shape": lambda a, x: torch.tensor(x.shape[a.get("start", 0) : a.get("end")]),
     "Sigmoid": lambda a, x: torch.sigmoid(x),
     "Slice": sliced,
     "Softmax": lambda a, x: F.softmax(x, a.get("axis", -1)),
     "Sub": lambda a, x, y: x - y,
     "Tanh": lambda a, x: torch.tanh(x),
     "Transpose": lambda a, x: x.permute(a["perm"]),
+    "Unsqueeze": unsqueezed,
 }
 
 

@@ -6,6 +6,7 @@ import {
   CosineAnnealingLR,
   Dropout,
   Flatten,
+  KerneletError,
   Linear,
   loadPictures,
   MaxPool2d,
@@ -15,6 +16,12 @@ import {
   saveSafetensors,
   Trainer,
 } from 'kernelet'
+
+// what is wrong with a file is said in a sentence
+process.on('uncaughtException', (error) => {
+  console.error(error instanceof KerneletError ? error.message : error)
+  process.exit(1)
+})
 
 const [folder, epochs = '10'] = process.argv.slice(2)
 if (folder === undefined) {

@@ -1,5 +1,18 @@
 // Several models in one process: each is a plan of its own, threads are shared. Run: node several.js [MODEL.onnx …]
-import { DigitClassifier, LeNet5Original, LogisticRegression, loadOnnx, setThreads } from 'kernelet'
+import {
+  DigitClassifier,
+  KerneletError,
+  LeNet5Original,
+  LogisticRegression,
+  loadOnnx,
+  setThreads,
+} from 'kernelet'
+
+// what is wrong with a file is said in a sentence
+process.on('uncaughtException', (error) => {
+  console.error(error instanceof KerneletError ? error.message : error)
+  process.exit(1)
+})
 
 // one thread a model leaves the other cores to the others; without it each large batch takes them all
 setThreads(1)

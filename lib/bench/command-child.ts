@@ -16,6 +16,7 @@ import { createInterface } from 'node:readline'
 import { setTimeout as pause } from 'node:timers/promises'
 import { KerneletError } from '../util/errors.ts'
 import type { Replies, Request } from './contender.ts'
+import { peakBytes } from './peak-bytes.ts'
 import type { Runner } from './runner.ts'
 
 /** Of silence, after which it has hung. */
@@ -61,7 +62,7 @@ export class CommandChild implements Runner {
         const { version } = await this.#exchange({ do: 'open', onnx, threads })
         await this.#prepare('first', request.input, request.shape)
         const ms = performance.now() - begin
-        return { version: typeof version === 'string' ? version : '', ms, rss: this.#resident() }
+        return { version: typeof version === 'string' ? version : '', ms, ...this.#memory() }
       }
       case 'prepare':
         return { output: await this.#prepare(request.key, request.input, request.shape) }
@@ -116,19 +117,22 @@ export class CommandChild implements Runner {
     return `ended${code === null ? '' : ` with exit code ${code}`}${said ? `: ${said}` : ''}`
   }
 
-  /** Bytes, as Linux tells; 0 elsewhere. Of the shell's child where it has one. */
-  #resident(): number {
+  /** The shell, and its child where it has one; as Linux tells. */
+  #processes(): number[] {
     const { pid } = this.#process
+    if (pid === undefined) return []
     try {
       const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')
-      const sizes = [String(pid), ...children].map((id) => {
-        const [, pages = '0'] = readFileSync(`/proc/${id || pid}/statm`, 'utf8').split(' ')
-        return 4096 * Number(pages)
-      })
-      return Math.max(...sizes)
+      return [pid, ...children.filter((id) => id !== '').map(Number)]
     } catch {
-      return 0
+      return []
     }
+  }
+
+  /** Bytes of the largest process, now and at the most; 0 where it cannot be told. */
+  #memory(): { rss: number; peak: number } {
+    const ids = this.#processes()
+    return { rss: Math.max(0, ...ids.map(residentBytes)), peak: Math.max(0, ...ids.map(peakBytes)) }
   }
 
   stop(): void {
@@ -139,6 +143,15 @@ export class CommandChild implements Runner {
 
   #fault(what: string): KerneletError {
     return new KerneletError('ERR_UNSUPPORTED', `${this.name}: ${what}`)
+  }
+}
+
+function residentBytes(pid: number): number {
+  try {
+    const [, pages = '0'] = readFileSync(`/proc/${pid}/statm`, 'utf8').split(' ')
+    return 4096 * Number(pages)
+  } catch {
+    return 0
   }
 }
 

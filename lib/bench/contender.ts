@@ -3,6 +3,7 @@
  * and does what the parent asks. Between requests it waits, so contenders do not disturb each other.
  */
 import type { CompileOptions } from '../compile/options.ts'
+import { peakBytes } from './peak-bytes.ts'
 import { type Sampler, timeCalls, timePromises } from './stopwatch.ts'
 
 /** What every adapter exports; kernelet's own is adapter-kernelet.ts, the others are in bench/peers/adapters. */
@@ -38,7 +39,7 @@ export type Request =
 
 /** Answers, in order; `error` says why there is none. */
 export interface Replies {
-  open: { version: string; ms: number; rss: number }
+  open: { version: string; ms: number; rss: number; peak: number }
   prepare: { output: Float32Array }
   sample: { iterations: number; samples: Float64Array; cpu: number }
 }
@@ -56,7 +57,7 @@ async function answer(request: Request): Promise<Replies[keyof Replies]> {
         await runtime.prepare(request.input, request.shape)()
       }
       const ms = performance.now() - begin
-      return { version: runtime?.version ?? '', ms, rss: process.memoryUsage.rss() }
+      return { version: runtime?.version ?? '', ms, rss: process.memoryUsage.rss(), peak: peakBytes() }
     }
     case 'prepare': {
       const call = runtime!.prepare(request.input, request.shape)

@@ -1,5 +1,6 @@
 /** What a figure is worth nothing without: the machine, the build, and what it was doing. */
-import { readFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
 import { availableParallelism, cpus, hostname, loadavg } from 'node:os'
 import { native } from '../backend/node-addon.ts'
 import { packageRoot } from '../util/package-files.ts'
@@ -11,6 +12,8 @@ export interface Host {
   hostName: string
   command: string
   kernelet: string
+  /** Of a checkout: what `git describe` calls it, with `-dirty` where files differ; null elsewhere. */
+  commit: string | null
   node: string
   cpu: string
   cpus: number
@@ -37,6 +40,7 @@ export function describeHost(command: string): Host {
     hostName: hostname(),
     command,
     kernelet: version,
+    commit: commit(),
     node: process.version,
     cpu,
     cpus: availableParallelism(),
@@ -59,7 +63,7 @@ export function hostLines(host: Host, roof: Roof, peaks: readonly (readonly [str
   const figures = (values: readonly (readonly [string, number])[]): string =>
     values.map(([name, value]) => `${name} ${value.toFixed(value < 10 ? 1 : 0)}`).join(', ')
   return [
-    `kernelet ${host.kernelet}, Node ${host.node}, ${host.date}: \`${host.command}\``,
+    `kernelet ${host.kernelet}${host.commit === null ? '' : ` at ${host.commit}`}, Node ${host.node}, ${host.date}: \`${host.command}\``,
     `CPU: ${host.cpu}, ${host.affinity} to run on, ${host.quota === null ? 'no quota' : `quota ${host.quota}`}` +
       `${sizes.length > 0 ? `, caches ${sizes.join(' ')}` : ''}${host.governor ? `, governor ${host.governor}` : ''}`,
     `ISA: ${isa.chosen} (${isa.reason}); compiled ${isa.compiled.join(' ')}; supported ${isa.supported.join(' ')}`,
@@ -73,6 +77,20 @@ export function hostLines(host: Host, roof: Roof, peaks: readonly (readonly [str
 function size(cache: Cache): string {
   const kib = cache.size / 1024
   return kib >= 1024 ? `${kib / 1024}M` : `${kib}K`
+}
+
+/** Of these sources; an installed package has none, whatever repository it lies in. */
+function commit(): string | null {
+  if (!existsSync(new URL('.git', packageRoot()))) return null
+  const { status, stdout } = spawnSync(
+    'git',
+    ['describe', '--always', '--dirty', '--exclude=*', '--abbrev=8'],
+    {
+      cwd: packageRoot(),
+      encoding: 'utf8',
+    },
+  )
+  return status === 0 ? stdout.trim() : null
 }
 
 function governor(): string | null {

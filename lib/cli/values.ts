@@ -1,5 +1,5 @@
 /** Numbers and files on the command line. */
-import { statSync } from 'node:fs'
+import { accessSync, constants, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { KerneletError } from '../util/errors.ts'
 import { UsageError, type Values } from './command.ts'
@@ -64,11 +64,21 @@ export function pictureName(values: Values, option: string, endings: readonly st
 export function mustBeWritable(file: string): void {
   const isFolder = (path: string): boolean =>
     statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false
+  const isWritable = (path: string): boolean => {
+    try {
+      accessSync(path, constants.W_OK)
+      return true
+    } catch {
+      return false
+    }
+  }
   const folder = dirname(file)
   const why = isFolder(file)
     ? 'it is a folder'
     : isFolder(folder)
-      ? undefined
+      ? isWritable(folder) || isWritable(file)
+        ? undefined
+        : 'permission denied'
       : `there is no folder ${folder}`
   if (why !== undefined) throw new KerneletError('ERR_IO', `${file} cannot be written: ${why}`)
 }

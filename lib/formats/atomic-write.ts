@@ -1,5 +1,6 @@
 /** Files written all or nothing. */
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { KerneletError, messageOf } from '../util/errors.ts'
 import { addressed } from '../util/file.ts'
 import { checkFilePath, type FilePath } from '../util/source.ts'
@@ -28,7 +29,25 @@ export function writeAtomically(to: FilePath, parts: readonly Uint8Array[]): voi
     renameSync(beside, path)
   } catch (cause) {
     if (made) rmSync(beside, { force: true })
-    const why = addressed(path) ? 'it is a URL, and kernelet writes files only' : messageOf(cause)
+    const why = addressed(path) ? 'it is a URL, and kernelet writes files only' : reasonOf(cause, path)
     throw new KerneletError('ERR_IO', `${path} could not be written: ${why}`, { cause })
+  }
+}
+
+/** Without the name of the file beside it, which nobody asked for. */
+function reasonOf(cause: unknown, path: string): string {
+  switch ((cause as NodeJS.ErrnoException).code) {
+    case 'ENOENT':
+    case 'ENOTDIR':
+      return `there is no folder ${dirname(path)}`
+    case 'EISDIR':
+      return 'it is a folder'
+    case 'EACCES':
+    case 'EPERM':
+      return 'permission denied'
+    case 'ENOSPC':
+      return 'no space is left there'
+    default:
+      return messageOf(cause)
   }
 }

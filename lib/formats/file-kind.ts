@@ -89,6 +89,7 @@ const kinds: readonly Kind[] = [
     says: 'a file of safetensors: loadSafetensors reads its weights',
   },
   { fits: isJson, says: 'a file of JSON' },
+  { fits: ({ head }) => /^[\t\r -~][\t\n\r -~]*$/.test(head), says: 'a file of text' },
   {
     fits: ({ bytes: [first, version = 0] }) => first === 0x80 && version >= 2 && version <= 5,
     says: "a pickle of Python: of PyTorch before 1.6, save it again with a newer one; else torch.onnx.export(net.eval(), example, 'net.onnx')",

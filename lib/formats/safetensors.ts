@@ -215,11 +215,17 @@ class Reader {
 
   #split(): [header: object, data: Uint8Array] {
     const bytes = this.#bytes
-    if (bytes.length < 8)
-      throw this.#damaged(`it has ${bytes.length} bytes, fewer than the 8 of the header's length`)
-    const length = new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true)
-    if (length > longestHeader || length > bytes.length - 8) {
-      throw this.#damaged(`its header would have ${length} bytes, but only ${bytes.length - 8} follow`)
+    const short = bytes.length < 8
+    const length = short ? 0n : new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true)
+    if (short || length > longestHeader || length > bytes.length - 8) {
+      // no JSON follows: it may be another kind of file, whose first bytes are no length
+      const kind = bytes[8] === 0x7b ? undefined : otherKind(bytes)
+      if (kind !== undefined) throw this.#other(kind)
+      throw this.#damaged(
+        short
+          ? `it has ${bytes.length} bytes, fewer than the 8 of the header's length`
+          : `its header would have ${length} bytes, but only ${bytes.length - 8} follow`,
+      )
     }
     const end = 8 + Number(length)
     const header = parseJson(bytes.subarray(8, end), (reason) => this.#damaged(`its header is ${reason}`))
@@ -291,6 +297,25 @@ class Reader {
   #damaged(reason: string): KerneletError {
     return new KerneletError('ERR_FORMAT', `${this.#name} is not a valid safetensors file: ${reason}`)
   }
+
+  #other(kind: string): KerneletError {
+    return new KerneletError('ERR_FORMAT', `${this.#name} is not a safetensors file but ${kind}`)
+  }
+}
+
+/** The files that are mostly taken for one of safetensors, by how they begin. */
+function otherKind(bytes: Uint8Array): string | undefined {
+  const [first, second = 0, third = 0] = bytes
+  if (first === undefined) return 'empty'
+  if ((first === 0x50 && second === 0x4b) || (first === 0x80 && second < 6))
+    return 'one that looks like torch.save: loadTorch reads it'
+  // a version as field 1, and a field that writers put next
+  if (first === 0x08 && second < 0x20 && [0x12, 0x1a, 0x22, 0x3a, 0x42].includes(third))
+    return 'an ONNX model: loadOnnx reads it'
+  const text = bytes
+    .subarray(0, 64)
+    .every((one) => one === 9 || one === 10 || one === 13 || (one > 31 && one < 127))
+  return text ? 'one of text' : undefined
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -173,7 +173,13 @@ export function unreadable(path: string, cause: unknown, kind: 'file' | 'folder'
         ? 'permission denied'
         : code === 'ERR_ACCESS_DENIED'
           ? `Node’s permission model does not allow it: run node with --allow-fs-read=${path}${kind === 'folder' ? '/*' : ''}`
-          : messageOf(cause)
+          : code === 'EISDIR'
+            ? 'it is a folder'
+            : code === 'ENOTDIR'
+              ? kind === 'folder'
+                ? 'it is no folder'
+                : 'there is no such file'
+              : messageOf(cause)
   return new KerneletError('ERR_IO', `${path} cannot be read: ${reason}`, { cause })
 }
 

@@ -29,6 +29,7 @@ export function toGoogleBenchmark({ host, peaks, levels, warnings, benchmarks }:
       json_schema_version: 1,
       kernelet: {
         version: host.kernelet,
+        commit: host.commit,
         node: host.node,
         cpu: host.cpu,
         affinity: host.affinity,

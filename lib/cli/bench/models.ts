@@ -8,8 +8,6 @@ import { uniform } from '../../bench/inputs.ts'
 import { compiled, imageShapeOf } from '../../bench/networks/compiled.ts'
 import { networkNames, readNetwork } from '../../bench/networks/network.ts'
 import { drawBars } from '../../bench/report/bars.ts'
-import { type Column, columns, formatTime, label } from '../../bench/report/markdown.ts'
-import { geometricMean } from '../../bench/statistics.ts'
 import { boundOf, costsOf, type StepCosts } from '../../bench/step-costs.ts'
 import { loadOnnx } from '../../formats/onnx/load.ts'
 import { saveOnnx } from '../../formats/onnx/save.ts'
@@ -17,9 +15,21 @@ import { elements } from '../../tensor/shape.ts'
 import { KerneletError, messageOf } from '../../util/errors.ts'
 import { type Command, EXIT, UsageError, type Values } from '../command.ts'
 import { didYouMean } from '../suggest.ts'
-import { choices, counts, isas, measuring, oneOf, output, plot, shapeOption, words } from './options.ts'
+import { isOwn, section, summary } from './models-tables.ts'
+import {
+  choices,
+  count,
+  counts,
+  isas,
+  measuring,
+  oneOf,
+  output,
+  plot,
+  shapeOption,
+  words,
+} from './options.ts'
 import { type Contender, INSTALL, idleBytes, installed, KERNELET, race, type Trial } from './race.ts'
-import { type Section, Session, skipped } from './session.ts'
+import { Session, skipped } from './session.ts'
 
 export const command: Command = {
   summary: 'measure whole networks beside other runtimes',
@@ -32,7 +42,11 @@ such lists and ONNX files. To install all peers: ${INSTALL}
 
 The bound of a network: of each step its multiply-adds at the measured peak, or its weights at the measured
 bandwidth of the memory that holds all of them, whichever takes longer. start: from the import to the first
-result, in this process; MB: resident memory then, over a bare Node.`,
+result, in this process (of several, --starts, the median); MB: resident memory then, over a bare Node.
+
+--summary prints instead tables of a row a network: the ratios at every batch, number of threads and kind of
+numerics, each of these by itself (ratio at the bound: what the ratio would be if kernelet reached it), and
+start and peak memory; each ends with the geometric mean, the lowest and the highest of its ratios.`,
   options: {
     models: {
       type: 'string',
@@ -47,6 +61,8 @@ result, in this process; MB: resident memory then, over a bare Node.`,
     tune: { type: 'boolean', help: 'a tuned model too, for the first of the batches' },
     peer: { type: 'string', value: 'LIST', help: 'only these, by the name of their adapter; none for none' },
     command: { type: 'string', value: 'LINE', help: 'one more peer: a command that speaks JSON lines' },
+    starts: { type: 'string', value: 'N', help: 'processes that start and MB are the medians of; default 1' },
+    summary: { type: 'boolean', help: 'tables of a row a network, with geometric means' },
     ...measuring,
     ...output,
     plot,
@@ -54,6 +70,10 @@ result, in this process; MB: resident memory then, over a bare Node.`,
   examples: [
     ['kernelet bench models', 'all networks, one image, one thread'],
     ['kernelet bench models --models resnet18,mobilenet-v2 --batch 1,8 --threads 1,2', 'two of them'],
+    [
+      'kernelet bench models --batch 1,8 --threads 1,2 --numerics exact,fastest --starts 5 --summary',
+      'all of it, in a table each',
+    ],
     ['kernelet bench models net.onnx --numerics exact,fastest --plot net.svg', 'your own, with Winograd too'],
     ['kernelet bench models net.onnx --command "python3 adapter.py"', 'beside a runtime outside npm'],
   ],
@@ -63,6 +83,7 @@ result, in this process; MB: resident memory then, over a bare Node.`,
     const tiers = isas(values)
     const batches = counts(values, 'batch', [1])
     const threads = counts(values, 'threads', [1])
+    const starts = count(String(values.starts ?? 1), 'starts')
     const inputShape = shapeOption(values)
     const names = modelsOf(values, files)
     const peers = values.peer === 'none' ? [] : await installed(values, true)
@@ -93,7 +114,9 @@ result, in this process; MB: resident memory then, over a bare Node.`,
       for (const name of names) {
         try {
           const network = prepared(name, scratch, inputShape, Math.max(...batches))
-          benchmarks.push(...(await measure(session, [...own, ...peers], network, batches, threads, scratch)))
+          benchmarks.push(
+            ...(await measure(session, [...own, ...peers], network, { batches, threads, starts }, scratch)),
+          )
         } catch (error) {
           // the others still count
           if (!(error instanceof KerneletError) || error.code === 'ERR_INTERNAL' || names.length === 1)
@@ -101,7 +124,8 @@ result, in this process; MB: resident memory then, over a bare Node.`,
           skipped(name, messageOf(error))
         }
       }
-      session.report([section(benchmarks)], ({ benchmarks: all, host }) =>
+      const sections = values.summary ? summary(benchmarks) : [section(benchmarks)]
+      session.report(sections, ({ benchmarks: all, host }) =>
         drawBars({
           title: 'Networks, images a second',
           subtitle: host.cpu,
@@ -120,8 +144,6 @@ result, in this process; MB: resident memory then, over a bare Node.`,
     return EXIT.ok
   },
 }
-
-const isOwn = (contender: string): boolean => contender.split(' ')[0] === 'kernelet'
 
 /** Of --models and of the words behind the command; all lists where there is neither. */
 function modelsOf(values: Values, files: readonly string[]): string[] {
@@ -170,12 +192,18 @@ function prepared(
   return { name: basename(path).replace(/\.(onnx|txt)$/, ''), onnx, shape, costs, input, expected }
 }
 
+interface Settings {
+  batches: readonly number[]
+  threads: readonly number[]
+  /** Processes that are started of each contender. */
+  starts: number
+}
+
 async function measure(
   session: Session,
   contenders: readonly Contender[],
   { name, onnx, shape, costs, input, expected }: Network,
-  batches: readonly number[],
-  threads: readonly number[],
+  { batches, threads, starts }: Settings,
   scratch: string,
 ): Promise<Benchmark[]> {
   const image = elements(shape)
@@ -202,12 +230,14 @@ async function measure(
           bound_ns: boundOf(costs, batch, peakOf(one.network?.isa), session.roof),
           start_ms: one.start.ms,
           rss_over_node_bytes: one.start.rss > 0 ? one.start.rss - idle : Number.NaN,
+          peak_rss_bytes: one.start.peak > 0 ? one.start.peak : Number.NaN,
           difference: off.get(`${one.name} ${one.version}`) ?? Number.NaN,
         }),
       }
     })
     const peak = (one: Contender): number => peakOf(one.network?.isa)
-    benchmarks.push(...(await race(session, contenders, { ...task, threads: count }, trials, peak, scratch)))
+    const options = { peak, scratch, starts }
+    benchmarks.push(...(await race(session, contenders, { ...task, threads: count }, trials, options)))
   }
   return benchmarks
 }
@@ -239,88 +269,4 @@ function difference(actual: Float32Array, wanted: Float32Array, who: string): nu
       ? `${who}: value ${at} is ${actual[at]} where kernelet has ${wanted[at]}; nothing was timed`
       : `${who}: ${actual.length} values where kernelet has ${wanted.length}; nothing was timed`,
   )
-}
-
-const sameCase = (one: Benchmark, other: Benchmark): boolean =>
-  one.labels.problem === other.labels.problem && one.batch === other.batch && one.threads === other.threads
-
-/** How many times as long the peer takes, by the medians. */
-function ratio(benchmarks: readonly Benchmark[], peer: string, one: Benchmark): number {
-  const theirs = benchmarks.find((other) => other.labels.contender === peer && sameCase(one, other))
-  return theirs ? theirs.p50 / one.p50 : Number.NaN
-}
-
-function section(measured: readonly Benchmark[]): Section {
-  const peers = [...new Set(measured.map(({ labels }) => labels.contender!))].filter((one) => !isOwn(one))
-  const benchmarks = measured.map((one): Benchmark => {
-    if (!isOwn(one.labels.contender!)) return one
-    const ratios = peers.map((peer) => [`ratio_${peer}`, ratio(measured, peer, one)] as const)
-    return { ...one, counters: { ...one.counters, ...Object.fromEntries(ratios) } }
-  })
-  const figure = (title: string, cell: (one: Benchmark) => string): Column => ({ title, right: true, cell })
-  const counted = (name: string, show: (value: number) => string) => (one: Benchmark) => {
-    const value = one.counters[name] ?? Number.NaN
-    return Number.isNaN(value) ? '' : show(value)
-  }
-  return {
-    title: 'Networks beside their peers',
-    columns: [
-      label('problem', 'network'),
-      columns.batch,
-      columns.threads,
-      label('runtime'),
-      columns.p50,
-      columns.p90,
-      columns.rate,
-      columns.gflops,
-      columns.share,
-      figure('bound', counted('bound_ns', formatTime)),
-      figure('of bound', (one) => `${((100 * one.counters.bound_ns!) / one.p50).toFixed(0)} %`),
-      ...peers.map((peer) =>
-        figure(
-          peers.length > 1 ? `ratio to ${peer}` : 'ratio',
-          counted(`ratio_${peer}`, (value) => value.toFixed(2)),
-        ),
-      ),
-      figure(
-        'start',
-        counted('start_ms', (ms) => formatTime(ms * 1e6)),
-      ),
-      figure(
-        'MB',
-        counted('rss_over_node_bytes', (bytes) => (bytes / 1e6).toFixed(0)),
-      ),
-      figure(
-        'difference',
-        counted('difference', (value) => value.toExponential(1)),
-      ),
-    ],
-    benchmarks,
-    notes: [
-      ...(peers.length > 0 ? ['ratio: the time of a peer over ours; above 1 kernelet is faster.'] : []),
-      'difference: the largest to kernelet on one thread, over the largest output.',
-      ...means(benchmarks, peers),
-    ],
-  }
-}
-
-/** A line a contender of ours, peer, batch and number of threads. */
-function means(benchmarks: readonly Benchmark[], peers: readonly string[]): string[] {
-  const groups = new Map<string, number[]>()
-  for (const one of benchmarks) {
-    for (const peer of peers) {
-      const value = one.counters[`ratio_${peer}`]
-      if (value === undefined || Number.isNaN(value)) continue
-      const threads = `${one.threads} thread${one.threads === 1 ? '' : 's'}`
-      const key = `${one.labels.contender} to ${peer}, batch ${one.batch}, ${threads}`
-      groups.set(key, [...(groups.get(key) ?? []), value])
-    }
-  }
-  return [...groups]
-    .filter(([, all]) => all.length > 1)
-    .map(
-      ([key, all]) =>
-        `${key}: geometric mean of ${all.length} ratios ${geometricMean(all).toFixed(2)}, ` +
-        `${Math.min(...all).toFixed(2)} to ${Math.max(...all).toFixed(2)}.`,
-    )
 }

@@ -108,7 +108,7 @@ async function lenet5(
   const benchmarks: Benchmark[] = []
   for (const count of threads) {
     const peak = session.roof.peak(session.host.isa.chosen, count)
-    benchmarks.push(...(await race(session, contenders, task(count), trials, () => peak, scratch)))
+    benchmarks.push(...(await race(session, contenders, task(count), trials, { peak: () => peak, scratch })))
   }
   const starts = await session.measure([startsOf(contenders, task(1), trialOf(1))])
   return [
@@ -142,7 +142,7 @@ async function convolutions(
     for (const count of threads) {
       const task: Task = { onnx, weights: '', problem: text, network: null, threads: count }
       const peak = session.roof.peak(session.host.isa.chosen, count)
-      benchmarks.push(...(await race(session, contenders, task, [trial], () => peak, scratch)))
+      benchmarks.push(...(await race(session, contenders, task, [trial], { peak: () => peak, scratch })))
     }
   }
   const notes = summaries(benchmarks)

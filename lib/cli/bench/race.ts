@@ -6,10 +6,12 @@ import { Child } from '../../bench/child.ts'
 import { CommandChild } from '../../bench/command-child.ts'
 import type { Task } from '../../bench/contender.ts'
 import type { Runner } from '../../bench/runner.ts'
+import { median } from '../../bench/statistics.ts'
 import { messageOf } from '../../util/errors.ts'
 import { moduleUrl, packageRoot } from '../../util/package-files.ts'
 import { UsageError, type Values } from '../command.ts'
 import { didYouMean } from '../suggest.ts'
+import { showProgress } from '../terminal.ts'
 import { words } from './options.ts'
 import { type Session, skipped } from './session.ts'
 
@@ -75,13 +77,22 @@ export interface Trial {
 /** Between two rounds, for the threads that spin a while before they sleep. */
 const SETTLE_MS = 25
 
+interface Start {
+  ms: number
+  rss: number
+  peak: number
+}
+
 /** A contender with its model loaded. */
 export interface Started extends Contender {
   runner: Runner
   version: string
   threads: number
-  /** From the import, or the command's start, to the first result: milliseconds, and resident bytes then. */
-  start: { ms: number; rss: number }
+  /**
+   * From the import, or the command's start, to the first result: milliseconds, resident bytes then, and the most
+   * there were until then; medians where several processes were started.
+   */
+  start: Start
 }
 
 /** Undefined, with a word on stderr, where it cannot serve. */
@@ -95,14 +106,14 @@ async function started(
   const name = `${contender.name}, ${task.threads} thread${task.threads === 1 ? '' : 's'}`
   const runner = command === undefined ? new Child(name) : new CommandChild(name, command, scratch)
   try {
-    const { version, ms, rss } = await runner.ask({
+    const { version, ms, rss, peak } = await runner.ask({
       do: 'open',
       adapter: adapter ?? null,
       task: network === undefined ? task : { ...task, network },
       input: trial.input(),
       shape: trial.shape,
     })
-    return { ...contender, runner, version, threads: task.threads, start: { ms, rss } }
+    return { ...contender, runner, version, threads: task.threads, start: { ms, rss, peak } }
   } catch (error) {
     runner.stop()
     skipped(name, messageOf(error).replace(`${name}: `, ''))
@@ -140,24 +151,64 @@ function sourceOf(one: Started, trial: Trial, peak: number): Source {
   }
 }
 
+/** The contenders that can serve, each started so many times, in turns; the last process of each stays. */
+async function startedAll(
+  contenders: readonly Contender[],
+  task: Task,
+  trial: Trial,
+  { scratch, starts = 1 }: RaceOptions,
+): Promise<Started[]> {
+  const all = contenders.map((contender) => ({ contender, failed: false, starts: [] as Start[] }))
+  const running: Started[] = []
+  try {
+    for (let turn = 1; turn <= starts; turn++) {
+      for (const state of all.filter(({ failed }) => !failed)) {
+        showProgress(`starting ${state.contender.name}${starts > 1 ? `, ${turn}/${starts}` : ''}`)
+        const one = await started(state.contender, task, trial, scratch)
+        state.failed = one === undefined
+        if (one === undefined) continue
+        state.starts.push(one.start)
+        if (turn < starts) one.runner.stop()
+        else running.push({ ...one, start: medianOf(state.starts) })
+      }
+    }
+  } catch (error) {
+    for (const { runner } of running) runner.stop()
+    throw error
+  } finally {
+    showProgress('')
+  }
+  return running
+}
+
+function medianOf(starts: readonly Start[]): Start {
+  const of = (figure: keyof Start): number => median(starts.map((start) => start[figure]))
+  return { ms: of('ms'), rss: of('rss'), peak: of('peak') }
+}
+
+export interface RaceOptions {
+  /** GFLOP/s that the machine can do for it. */
+  peak: (one: Started) => number
+  /** A folder for what is handed to commands. */
+  scratch: string
+  /** Processes that are started of each contender; 1 where it is not said. */
+  starts?: number
+}
+
 /** All contenders on every trial, in turns. */
 export async function race(
   session: Session,
   contenders: readonly Contender[],
   task: Task,
   trials: readonly Trial[],
-  peak: (one: Started) => number,
-  scratch: string,
+  options: RaceOptions,
 ): Promise<Benchmark[]> {
-  const running: Started[] = []
+  const running = await startedAll(contenders, task, trials[0]!, options)
   try {
-    for (const contender of contenders) {
-      const one = await started(contender, task, trials[0]!, scratch)
-      if (one) running.push(one)
-    }
     const benchmarks: Benchmark[] = []
     for (const trial of trials) {
-      benchmarks.push(...(await session.measure(running.map((one) => sourceOf(one, trial, peak(one))))))
+      const sources = running.map((one) => sourceOf(one, trial, options.peak(one)))
+      benchmarks.push(...(await session.measure(sources)))
     }
     return benchmarks
   } finally {

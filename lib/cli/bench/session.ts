@@ -21,6 +21,8 @@ export interface Section {
   benchmarks: readonly Benchmark[]
   /** Rows of the table, if not all: the others are in JSON, CSV and pictures alone. */
   rows?: number
+  /** What is printed in place of such a table; measurements need not stand in it. */
+  body?: string
   /** Lines below the table. */
   notes?: readonly string[]
 }
@@ -115,10 +117,10 @@ export class Session {
   }
 
   #printSections(sections: readonly Section[]): void {
-    for (const { title, columns, benchmarks, rows, notes } of sections) {
-      if (benchmarks.length === 0) continue
+    for (const { title, columns, benchmarks, rows, body, notes } of sections) {
+      if (body === undefined && (benchmarks.length === 0 || rows === 0)) continue
       print(`\n${style(process.stdout, 'bold', `## ${title}`)}\n`)
-      print(markdownTable(columns, benchmarks.slice(0, rows)))
+      print(body ?? markdownTable(columns, benchmarks.slice(0, rows)))
       if (notes && notes.length > 0) print(`\n${notes.join('\n')}`)
     }
   }

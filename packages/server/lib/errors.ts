@@ -117,6 +117,23 @@ export function refusalOf(error: unknown): RequestError {
   return new RequestError('internal', 'The server failed; its log says why', { cause: error })
 }
 
+/** Why a file or folder could not be read, without what the system calls it. */
+export function unreadableFor(cause: unknown): string {
+  switch ((cause as NodeJS.ErrnoException | undefined)?.code) {
+    case 'ENOENT':
+      return 'it is not there'
+    case 'EISDIR':
+      return 'it is a folder'
+    case 'ENOTDIR':
+      return 'it is no folder'
+    case 'EACCES':
+    case 'EPERM':
+      return 'permission denied'
+    default:
+      return messageOf(cause)
+  }
+}
+
 /** What was caught, in words: anything can be thrown. */
 export function messageOf(cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause)

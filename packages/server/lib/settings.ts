@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { type Static, Type } from 'typebox'
 import { Errors } from 'typebox/value'
-import { messageOf } from './errors.ts'
+import { messageOf, unreadableFor } from './errors.ts'
 import { checkName } from './models/registry.ts'
 
 const integer = (minimum: number, maximum: number, description: string, byDefault: number) =>
@@ -182,8 +182,14 @@ export function readSettings(
 }
 
 function readFile(file: string): ServerOptions {
+  let text: string
   try {
-    const content: unknown = JSON.parse(readFileSync(file, 'utf8'))
+    text = readFileSync(file, 'utf8')
+  } catch (cause) {
+    throw new SettingsError(`--config: ${file} cannot be read: ${unreadableFor(cause)}`)
+  }
+  try {
+    const content: unknown = JSON.parse(text)
     if (typeof content === 'object' && content !== null && !Array.isArray(content)) return content
     throw new Error('it must hold a JSON object')
   } catch (cause) {

@@ -1,7 +1,7 @@
 /** Bearer tokens, compared in a time that does not tell how much of one was right. */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { messageOf } from './errors.ts'
+import { unreadableFor } from './errors.ts'
 import { SettingsError } from './settings.ts'
 
 export class Tokens {
@@ -17,7 +17,7 @@ export class Tokens {
     try {
       lines = readFileSync(file, 'utf8').split('\n')
     } catch (cause) {
-      throw new SettingsError(`--token-file: ${messageOf(cause)}`)
+      throw new SettingsError(`--token-file: ${file} cannot be read: ${unreadableFor(cause)}`)
     }
     const tokens = lines.map((line) => line.trim()).filter((line) => line !== '')
     if (tokens.length > 0) return new Tokens(tokens)

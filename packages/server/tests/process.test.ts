@@ -67,7 +67,16 @@ describe('the command', () => {
       status: 1,
       stderr: expect.stringMatching(/none\.onnx/),
     })
-    expect(serve('--token-file', join(folder(), 'none'))).toMatchObject({ status: 2 })
+    expect(serve('--token-file', join(folder(), 'none'))).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(
+        /^kernelet: serve: --token-file: .*none cannot be read: it is not there /,
+      ),
+    })
+    expect(serve('--port', '0', '--models', join(folder(), 'none'))).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/^kernelet: --models: .*none cannot be read: it is not there\n$/),
+    })
   })
 
   test('a socket that is the owner of its path, and gone at the end', async () => {
@@ -197,6 +206,58 @@ test('several processes act as one: killed ones are replaced, metrics are sums, 
   expect(await ended).toBe(0)
 })
 
+test('several processes at free ports: the same for all, and for those that come when all have died', async () => {
+  const { address, child, ended, log } = await start('--workers', '2', '--grpc-port', '0')
+  expect(Number(new URL(address).port)).toBeGreaterThan(0)
+  const first = log.find(({ msg }) => msg === 'serving') as unknown as { grpcPort: number }
+  const ready = async () => (await fetch(`${address}/v2/health/ready`).catch(() => undefined))?.status
+  const grpc = () =>
+    new Promise<boolean>((resolve) => {
+      const socket = connect(first.grpcPort, '127.0.0.1', () => resolve(true)).on('error', () =>
+        resolve(false),
+      )
+      socket.once('connect', () => socket.destroy())
+    })
+  // one after the other, so that any of their sockets is the last; then at once
+  for (const together of [false, true]) {
+    const old = workersOf(log)
+    for (const worker of old) {
+      process.kill(worker, 'SIGKILL')
+      if (!together) await expect.poll(() => workersOf(log)).not.toContain(worker)
+    }
+    await expect.poll(() => workersOf(log).filter((worker) => !old.includes(worker))).toHaveLength(2)
+    await expect.poll(ready).toBe(200)
+    await expect.poll(grpc).toBe(true)
+  }
+  child.kill('SIGTERM')
+  expect(await ended).toBe(0)
+})
+
+test.skipIf(process.platform === 'win32')(
+  'a process that hangs: metrics come, with what it told last',
+  async () => {
+    const { address, child, ended, log } = await start('--workers', '2')
+    const count = async () => {
+      const text = await (await fetch(`${address}/metrics`, { headers: { connection: 'close' } })).text()
+      return Number(/kernelet_requests_total\{model="digits"\} (\d+)/.exec(text)?.[1])
+    }
+    const agent = new Agent()
+    await Promise.all(Array.from({ length: 40 }, () => send(infer(address), agent, digit)))
+    agent.destroy()
+    expect(await count()).toBe(40)
+    const [hanging] = workersOf(log)
+    process.kill(hanging!, 'SIGSTOP')
+    try {
+      expect(await count()).toBe(40)
+    } finally {
+      process.kill(hanging!, 'SIGCONT')
+    }
+    expect(await count()).toBe(40)
+    child.kill('SIGTERM')
+    expect(await ended).toBe(0)
+  },
+)
+
 test('several processes train one network at a time, for all of them, and whoever dies', async () => {
   const { address, child, ended, log } = await start('--workers', '2')
   const head = Buffer.from(JSON.stringify({ labels: [0, 1, 0, 1], classes: ['a', 'b'] }))
@@ -273,7 +334,7 @@ test('SIGTERM while a worker is starting: all end, none is cut off', async () =>
   await pause(1100) // one that dies younger is not replaced at once
   process.kill(workersOf(log)[0]!, 'SIGKILL')
   await expect.poll(() => log.some(({ msg }) => String(msg).startsWith('a worker died'))).toBe(true)
-  await pause(30)
+  await pause(80)
   child.kill('SIGTERM')
   expect(await ended).toBe(0)
 })

@@ -67,7 +67,8 @@ describe('refused, by name', () => {
     [['--model', 'x'], /--model: expected NAME=FILE but received 'x'/],
     [['--model', '../x=f'], /a model's name has letters/],
     [['--log-level', 'loud'], /logLevel: .* but is "loud"/],
-    [['--config', '/none'], /--config \/none: /],
+    [['--config', '/none'], /^--config: \/none cannot be read: it is not there$/],
+    [['--config', '/'], /^--config: \/ cannot be read: it is a folder$/],
     [['word'], /word/],
   ])('%j', (args, message) => {
     expect(() => readSettings(args, {})).toThrow(message)

@@ -1,7 +1,5 @@
 /** Several processes that act as one server: starts them, replaces those that die, and does for all what one is asked. */
 import cluster, { type Worker } from 'node:cluster'
-import { once } from 'node:events'
-import { type AddressInfo, createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { type Logger, pino } from 'pino'
 import { AggregatorRegistry, type MetricObject } from 'prom-client'
@@ -10,11 +8,16 @@ import type { Training } from '../playground/train/training.ts'
 import type { Settings } from '../settings.ts'
 import { type Act, type Fault, type FromPrimary, type FromWorker, START, type Start } from './messages.ts'
 
-/** Milliseconds that all workers have for an act, and for their metrics. */
+/**
+ * Milliseconds that all workers have for an act, and for their metrics: Prometheus waits ten seconds for all of it. One
+ * that hangs counts with what it told last.
+ */
 const ACT = 120_000
-const COLLECT = 5_000
+const COLLECT = 3_000
 /** A worker that dies younger than this, in milliseconds, was not well: its successor waits as long. */
 const YOUNG = 1_000
+/** That of any other waits so long: where all die at once, the last one's end is known by then, and the port kept. */
+const SETTLED = 50
 
 export interface ClusterServing {
   log: Logger
@@ -27,37 +30,26 @@ interface Member {
   worker: Worker
   ready: boolean
   born: number
+  /** What it told last. Without these the sums would fall, and counters that fall are taken for a new start. */
+  metrics: MetricObject[]
+}
+
+/** Where clients find the server. */
+interface Place {
+  address: string
+  grpcPort: number | undefined
 }
 
 /** @throws Error when the first workers cannot start */
 export async function serveWorkers(settings: Settings): Promise<ClusterServing> {
-  const primary = new Primary(await withPorts(settings))
+  const primary = new Primary(settings)
   const { address, grpcPort } = await primary.start()
   return { log: primary.log, address, grpcPort, drain: () => primary.drain() }
 }
 
-/** Any port that is free is chosen once: all workers, and those that come later, are to be found there. */
-async function withPorts(settings: Settings): Promise<Settings> {
-  const { host, port, grpcPort } = settings
-  return {
-    ...settings,
-    ...(port === 0 && { port: await freePort(host) }),
-    ...(grpcPort === 0 && { grpcPort: await freePort(host) }),
-  }
-}
-
-async function freePort(host: string): Promise<number> {
-  const server = createServer().listen(0, host)
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
-
 class Primary {
   readonly log: Logger
-  readonly #settings: Settings
+  #settings: Settings
   readonly #members = new Map<number, Member>()
   /** Answers that are waited for, by id and worker. */
   readonly #pending = new Map<string, (message: FromWorker | undefined) => void>()
@@ -71,6 +63,7 @@ class Primary {
   #ending = false
   #whole = true
   #wasReady = false
+  #place: Place | undefined
   #started: ((message: FromWorker) => void) | undefined
 
   constructor(settings: Settings) {
@@ -88,9 +81,9 @@ class Primary {
     cluster.on('exit', (worker, code, signal) => this.#died(worker, code, signal))
   }
 
-  async start(): Promise<{ address: string; grpcPort: number | undefined }> {
+  async start(): Promise<Place> {
     const all = Array.from({ length: this.#settings.workers }, () => this.#fork())
-    let place = { address: '', grpcPort: undefined as number | undefined }
+    let place: Place = { address: '', grpcPort: undefined }
     let left = all.length
     await new Promise<void>((resolve, reject) => {
       this.#started = (message) => {
@@ -106,6 +99,7 @@ class Primary {
       }
     })
     this.#started = undefined
+    this.#place = place
     return place
   }
 
@@ -144,7 +138,7 @@ class Primary {
     }
     const worker = cluster.fork({ [START]: JSON.stringify(start) })
     if (watch) this.#watcher = worker.id
-    this.#members.set(worker.id, { worker, ready: false, born: performance.now() })
+    this.#members.set(worker.id, { worker, ready: false, born: performance.now(), metrics: [] })
     worker.on('message', (message: FromWorker) => this.#hear(worker, message))
     worker.on('error', () => undefined)
     return worker
@@ -161,10 +155,31 @@ class Primary {
     }
     void this.#training?.then(({ host }) => host.forget(worker.id))
     if (this.#ending || !member) return
+    if (this.#members.size === 0) this.#keepPlace()
     this.log.error({ worker: worker.process.pid, code, signal }, 'a worker died; another takes its place')
     this.#tellReady()
     const age = performance.now() - member.born
-    setTimeout(() => this.#ending || this.#fork(), age < YOUNG ? YOUNG : 0)
+    setTimeout(() => this.#ending || this.#fork(), age < YOUNG ? YOUNG : SETTLED)
+  }
+
+  /**
+   * Any free port (0) is bound by this process for the first worker that asks, and all workers share that socket: nobody
+   * can take it in between. It is closed when none of them is left; those that come then ask for the same port.
+   */
+  #keepPlace(): void {
+    if (!this.#place) return
+    const { address, grpcPort } = this.#place
+    const { socket, port, grpcPort: wanted } = this.#settings
+    this.#settings = {
+      ...this.#settings,
+      ...(socket === undefined && port === 0 && { port: Number(new URL(address).port) }),
+      ...(wanted === 0 && grpcPort !== undefined && { grpcPort }),
+    }
+  }
+
+  /** Of a worker that was started before the last of the others had died, and asked for a free port after that. */
+  #isElsewhere({ address, grpcPort }: Place): boolean {
+    return this.#place !== undefined && (address !== this.#place.address || grpcPort !== this.#place.grpcPort)
   }
 
   #hear(worker: Worker, message: FromWorker): void {
@@ -172,6 +187,11 @@ class Primary {
     if (!member) return
     switch (message.kind) {
       case 'state':
+        if (this.#isElsewhere(message)) {
+          this.#keepPlace()
+          worker.process.kill('SIGKILL')
+          break
+        }
         member.ready = message.ready
         this.#started?.(message)
         this.#tellReady()
@@ -182,8 +202,11 @@ class Primary {
         this.log.error({ worker: worker.process.pid, reason: message.message }, 'a worker could not start')
         this.#started?.(message)
         break
-      case 'done':
       case 'collected':
+        member.metrics = message.metrics as MetricObject[]
+        this.#pending.get(`${worker.id} ${message.id}`)?.(message)
+        break
+      case 'done':
         this.#pending.get(`${worker.id} ${message.id}`)?.(message)
         break
       case 'ask':
@@ -247,11 +270,9 @@ class Primary {
   }
 
   async #metrics(): Promise<string> {
-    const answers = await this.#everywhere({ kind: 'collect' }, COLLECT)
-    const all = answers.flatMap((answer) =>
-      answer?.kind === 'collected' ? [answer.metrics as MetricObject[]] : [],
-    )
-    return AggregatorRegistry.aggregate(all).metrics()
+    await this.#everywhere({ kind: 'collect' }, COLLECT)
+    const told = [...this.#members.values()].map(({ metrics }) => metrics).filter(({ length }) => length > 0)
+    return AggregatorRegistry.aggregate(told).metrics()
   }
 
   /** Asks all workers that are up; undefined for one that died or did not answer. */

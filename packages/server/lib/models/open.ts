@@ -22,6 +22,7 @@ import {
   Softmax,
   Tensor,
 } from 'kernelet'
+import { unreadableFor } from '../errors.ts'
 import type { TensorInfo } from '../protocol/call.ts'
 import {
   datatypeOf,
@@ -73,7 +74,7 @@ async function readAll(file: string): Promise<Uint8Array> {
   try {
     return await readFile(file)
   } catch (cause) {
-    throw new KerneletError('ERR_IO', `${file} could not be read: ${(cause as Error).message}`, { cause })
+    throw new KerneletError('ERR_IO', `${file} cannot be read: ${unreadableFor(cause)}`, { cause })
   }
 }
 

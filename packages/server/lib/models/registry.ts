@@ -2,10 +2,11 @@
  * The models that are served, by name and version. A file that is loaded again is opened beside the one that serves,
  * and takes its place between two batches; one that cannot be opened leaves the other serving.
  */
+import type { Dirent } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Classifier } from 'kernelet'
-import { messageOf, overloaded, RequestError, tooMany } from '../errors.ts'
+import { type Classifier, KerneletError } from 'kernelet'
+import { messageOf, overloaded, RequestError, tooMany, unreadableFor } from '../errors.ts'
 import type { BatcherOptions } from './batcher.ts'
 import type { Measures } from './measures.ts'
 import { type Open, type Opened, openModel } from './open.ts'
@@ -340,12 +341,22 @@ export class Registry {
     const { models, folder } = this.#options
     const names = new Set(models.keys())
     if (folder !== undefined) {
-      for (const entry of await readdir(folder, { withFileTypes: true })) {
+      for (const entry of await this.#entries(folder)) {
         const name = entry.isDirectory() ? entry.name : entry.name.replace(FILE, '')
         if (NAME.test(name) && (entry.isDirectory() || FILE.test(entry.name))) names.add(name)
       }
     }
     return [...names].sort()
+  }
+
+  async #entries(folder: string): Promise<Dirent[]> {
+    try {
+      return await readdir(folder, { withFileTypes: true })
+    } catch (cause) {
+      throw new KerneletError('ERR_IO', `--models: ${folder} cannot be read: ${unreadableFor(cause)}`, {
+        cause,
+      })
+    }
   }
 
   async #sources(name: string): Promise<Source[]> {
