@@ -30,7 +30,8 @@ void each_matmul_product(const Shape& a, const Shape& b, const Shape& out,
 
 std::vector<Dot> naive_matmul(const Shape& a, const Shape& b, const Shape& out, bool fma, const float* left,
                               const float* right) {
-  std::vector<Dot> dots(static_cast<size_t>(out.elements()));
+  const Dot none(static_cast<size_t>(a.dims[a.rank - 1]));
+  std::vector<Dot> dots(static_cast<size_t>(out.elements()), none);
   each_matmul_product(a, b, out, [&](size_t o, size_t i, size_t j) { dots[o].tap(left[i], right[j], fma); });
   for (Dot& dot : dots) dot.add_bias(0.0f);
   return dots;
