@@ -203,11 +203,29 @@ void LinearKernel::run(const LinearArgs& s, int outputs, const float* weights, c
   if (!is_simple(s.activation)) activate_in_place(s.activation, static_cast<size_t>(outputs) * lanes, dst);
 }
 
+// A long sum, its pieces but the first by way of `sums`.
+KERNELET_COLD KERNELET_NOINLINE void linear_pieces(const LinearArgs& s, int outputs, const float* weights,
+                                                   const float* bias, const float* x, float* dst) {
+  alignas(64) float sums[most_outputs * lanes];
+  const float no_bias[most_outputs] = {};
+  LinearArgs one = s;
+  one.activation = Unary();
+  float* to = dst;
+  for (int left = s.in; left > 0; left -= sum_piece) {
+    one.in = left < sum_piece ? left : sum_piece;
+    kernel_of<LinearKernel, most_outputs>(outputs)(one, outputs, weights, bias, x, to);
+    if (to == sums)
+      finish_linear_row(left > sum_piece ? one.activation : s.activation, dst, sums, dst, outputs * lanes);
+    weights += outputs * sum_piece;
+    x += lanes * sum_piece;
+    bias = no_bias;
+    to = sums;
+  }
+}
+
 // src [rows][in][lanes] -> dst [rows][out][lanes]
 void linear(const LinearArgs& s, const float* src, float* dst) {
   const RowParts cut(s.out, most_outputs);
-  const int piece = piece_of(s.in);
-  LinearArgs one = s;
   for (int row = 0; row < s.rows; ++row) {
     for (int part = 0; part < cut.parts; ++part) {
       const int begin = cut.begin(part);
@@ -215,17 +233,8 @@ void linear(const LinearArgs& s, const float* src, float* dst) {
       const float* const weights = s.weights + static_cast<size_t>(begin) * s.in;
       const float* const x = src + static_cast<size_t>(row) * s.in * lanes;
       float* const to = dst + (static_cast<size_t>(row) * s.out + begin) * lanes;
-      for (int k = 0; k < s.in; k += piece) {
-        // pieces but the first go by way of `sums`
-        alignas(64) float sums[most_outputs * lanes], none[most_outputs] = {};
-        one.in = s.in - k < piece ? s.in - k : piece;
-        one.activation = one.in == s.in ? s.activation : Unary();
-        kernel_of<LinearKernel, most_outputs>(outputs)(one, outputs, weights + static_cast<size_t>(k) * outputs,
-                                                       k == 0 ? s.bias + begin : none, x + k * lanes,
-                                                       k == 0 ? to : sums);
-        if (k > 0)
-          finish_linear_row(k + piece < s.in ? Unary() : s.activation, to, sums, to, outputs * lanes);
-      }
+      if (piece_of(s.in) < s.in) linear_pieces(s, outputs, weights, s.bias + begin, x, to);
+      else kernel_of<LinearKernel, most_outputs>(outputs)(s, outputs, weights, s.bias + begin, x, to);
     }
   }
 }
@@ -336,7 +345,8 @@ KERNELET_INLINE void bin(const PoolArgs& s, Pool pool, const float* src, int oy,
   }
   const reg count = F32::splat(static_cast<float>((y1 - y0) * (x1 - x0)));
   KERNELET_UNROLL
-  for (int p = 0; p < P; ++p) F32::store(dst + p * out, pool == Pool::max ? all[p] : F32::div(F32::add(sum[p], all[p]), count));
+  for (int p = 0; p < P; ++p)
+    F32::store(dst + p * out, pool == Pool::max ? all[p] : F32::div(F32::add(sum[p], all[p]), count));
 }
 
 KERNELET_COLD void adaptive_pool(const PoolArgs& s, Pool pool, const float* src, float* dst) {

@@ -245,8 +245,8 @@ void LinearTile::run(const TileArgs& t) {
   alignas(64) float sums[M * tile_width];
   store_accumulators<M>(rows, sums, c);
   for (int m = 0; m < rows; ++m) {
-    finish_linear_row(t.epilogue.after, t.bias + m * t.bias_row, sums + m * tile_width,
-                      t.dst + m * t.dst_row, t.count);
+    finish_linear_row(t.epilogue.after, t.bias + m * t.bias_row, sums + m * tile_width, t.dst + m * t.dst_row,
+                      t.count);
   }
 }
 
@@ -276,6 +276,33 @@ KERNELET_INLINE auto kernel_of(int rows) {
     return rows > 2 ? Kernel::template run<4> : Kernel::template run<2>;
   }
 }
+
+#if !defined(KERNELET_VNNI)
+// A linear layer or a matrix product of k of its inputs for a panel of outputs: a [rows][a_row] times the packed panel, and
+// the bias or, where that is null, what is in dst, the pieces before.
+[[maybe_unused]] KERNELET_COLD KERNELET_NOINLINE void multiply_rows(int rows, int k, const float* a,
+                                                                    ptrdiff_t a_row, const float* panel,
+                                                                    const float* bias, const Unary& after,
+                                                                    float* dst, ptrdiff_t dst_row,
+                                                                    int count) {
+  TileArgs t;
+  t.k = k;
+  t.a_row = a_row;
+  t.b = panel;
+  t.dst_row = dst_row;
+  t.count = count;
+  t.bias_row = bias != nullptr ? 0 : dst_row;
+  t.epilogue = Epilogue();
+  t.epilogue.after = after;
+  for (int row = 0; row < rows; row += tile_rows) {
+    t.rows = rows - row < tile_rows ? rows - row : tile_rows;
+    t.a = a + row * a_row;
+    t.dst = dst + row * dst_row;
+    t.bias = bias != nullptr ? bias : t.dst;
+    kernel_of<LinearTile, tile_rows>(t.rows)(t);
+  }
+}
+#endif
 
 }  // namespace
 }  // namespace KERNELET_ISA

@@ -40,13 +40,14 @@ struct LinearPanels {
   int begin(int panel) const { return panel * base + (panel < longer ? panel : longer); }
 };
 
-size_t linear_bias_size(const LinearArgs& s) {
-  return static_cast<size_t>(LinearPanels(s).registers) * lanes;
-}
+// Where nothing hurries: one copy.
+KERNELET_COLD KERNELET_NOINLINE LinearPanels panels_of(const LinearArgs& s) { return LinearPanels(s); }
+
+size_t linear_bias_size(const LinearArgs& s) { return static_cast<size_t>(panels_of(s).registers) * lanes; }
 size_t linear_weights_size(const LinearArgs& s) { return linear_bias_size(s) * s.in; }
 
 KERNELET_COLD void linear_pack(const LinearArgs& s, const float* weight, float* packed) {
-  const LinearPanels layout(s);
+  const LinearPanels layout = panels_of(s);
   for (int panel = 0; panel < layout.panels; ++panel) {
     const int begin = layout.begin(panel) * lanes, end = layout.begin(panel + 1) * lanes;
     const int rows = s.out - begin < end - begin ? s.out - begin : end - begin;
@@ -56,7 +57,7 @@ KERNELET_COLD void linear_pack(const LinearArgs& s, const float* weight, float* 
 }
 
 int32_t linear_piece(const LinearArgs& s, int32_t begin) {
-  const LinearPanels layout(s);
+  const LinearPanels layout = panels_of(s);
   int panel = 1;
   while (layout.begin(panel) * lanes <= begin) ++panel;
   const int end = layout.begin(panel) * lanes;
@@ -93,39 +94,26 @@ KERNELET_INLINE LinearRow linear_row_of(int registers) {
 void linear_part(const LinearArgs& s, const float* src, float* dst, int part, int parts) {
   const LinearPanels layout(s);
   const int end = part_begin(layout.panels, parts, part + 1), piece = piece_of(s.in);
+  const Unary none = Unary();
   for (int panel = part_begin(layout.panels, parts, part); panel < end; ++panel) {
     const int o = layout.begin(panel) * lanes, width = layout.begin(panel + 1) * lanes - o;
     const int outputs = s.out - o < width ? s.out - o : width;
     const float* weights = s.weights + static_cast<size_t>(o) * s.in;
     for (int k = 0; k < s.in; k += piece) {
       const int n = s.in - k < piece ? s.in - k : piece;
-      const float* const w = weights + static_cast<size_t>(k) * width;
-      const Unary after = k + n < s.in ? Unary() : s.activation;
+      const Unary& after = k + n < s.in ? none : s.activation;
       if (s.rows == 1) {
         alignas(64) float sums[row_registers * lanes];
-        linear_row_of(width / lanes)(w, src + k, n, true, sums);
+        linear_row_of(width / lanes)(weights, src + k, n, true, sums);
         finish_linear_row(after, (k == 0 ? s.bias : dst) + o, sums, dst + o, outputs);
-        continue;
       }
 #if !defined(KERNELET_VNNI)  // one row at a time there
-      for (int row = 0; row < s.rows; row += tile_rows) {
-        const int rows = s.rows - row < tile_rows ? s.rows - row : tile_rows;
-        TileArgs t;
-        t.rows = rows;
-        t.k = n;
-        t.a = src + static_cast<size_t>(row) * s.in + k;
-        t.a_row = s.in;
-        t.b = w;
-        t.dst = dst + static_cast<size_t>(row) * s.out + o;
-        t.dst_row = s.out;
-        t.count = outputs;
-        t.bias = k == 0 ? s.bias + o : t.dst;
-        t.bias_row = k == 0 ? 0 : s.out;
-        t.epilogue = Epilogue();
-        t.epilogue.after = after;
-        kernel_of<LinearTile, tile_rows>(rows)(t);
+      else {
+        multiply_rows(s.rows, n, src + k, s.in, weights, k == 0 ? s.bias + o : nullptr, after, dst + o, s.out,
+                      outputs);
       }
 #endif
+      weights += static_cast<size_t>(n) * width;
     }
   }
 }
@@ -172,8 +160,9 @@ KERNELET_NOINLINE void linear_images_tile(const float* w, ptrdiff_t width, const
 KERNELET_COLD void linear_images(const LinearArgs& s, int32_t images, const float* src, size_t src_stride,
                                  float* dst, size_t dst_stride) {
   constexpr int most_images = 8, near_weights = 4096, wide = row_registers * lanes;
-  const LinearPanels layout(s);
+  const LinearPanels layout = panels_of(s);
   const int piece = piece_of(s.in);
+  const Unary none = Unary();
   for (int first = 0; first < images; first += most_images) {
     const int count = images - first < most_images ? images - first : most_images;
     for (int panel = 0; panel < layout.panels; ++panel) {
@@ -199,8 +188,8 @@ KERNELET_COLD void linear_images(const LinearArgs& s, int32_t images, const floa
         k += n;
         for (int i = 0; n == rest && i < count; ++i) {
           float* const to = dst + (first + i) * dst_stride + o;
-          finish_linear_row(k < s.in ? Unary() : s.activation, k > piece ? to : s.bias + o, sums + i * wide,
-                            to, outputs);
+          finish_linear_row(k < s.in ? none : s.activation, k > piece ? to : s.bias + o, sums + i * wide, to,
+                            outputs);
         }
       }
     }
@@ -210,7 +199,7 @@ KERNELET_COLD void linear_images(const LinearArgs& s, int32_t images, const floa
 // The rows of packed weights that belong to these inputs, panel by panel, cut into shares. Of sums that are not long.
 KERNELET_COLD int32_t linear_slices(const LinearArgs& s, int32_t begin, int32_t end, int32_t share,
                                     int32_t shares, LinearSlice* slices) {
-  const LinearPanels layout(s);
+  const LinearPanels layout = panels_of(s);
   const int64_t inputs = end - begin, rows = inputs * layout.panels;
   int64_t row = rows * share / shares;
   const int64_t last = rows * (share + 1) / shares;

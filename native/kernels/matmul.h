@@ -63,21 +63,8 @@ KERNELET_COLD void planes(const MatmulArgs& s, const float* a, const float* b, f
     for (int k = 0; k < s.inner; k += piece) {
       const int n = s.inner - k < piece ? s.inner - k : piece;
       pack_panel(b + static_cast<size_t>(k) * s.columns + column, n, s.columns, count, tile_width, panel);
-      for (int row = 0; row < s.rows; row += tile_rows) {
-        TileArgs t;
-        t.rows = s.rows - row < tile_rows ? s.rows - row : tile_rows;
-        t.k = n;
-        t.a = a + static_cast<size_t>(row) * s.inner + k;
-        t.a_row = s.inner;
-        t.b = panel;
-        t.dst = dst + static_cast<size_t>(row) * s.columns + column;
-        t.dst_row = s.columns;
-        t.count = count;
-        t.bias = k == 0 ? scratch : t.dst;
-        t.bias_row = k == 0 ? 0 : s.columns;
-        t.epilogue = Epilogue();
-        kernel_of<LinearTile, tile_rows>(t.rows)(t);
-      }
+      multiply_rows(s.rows, n, a + k, s.inner, panel, k == 0 ? scratch : nullptr, Unary(), dst + column,
+                    s.columns, count);
     }
   }
 }
@@ -86,21 +73,23 @@ KERNELET_COLD void planes(const MatmulArgs& s, const float* a, const float* b, f
 KERNELET_COLD void batched(const MatmulArgs& s, const float* a, const float* b, float* dst) {
   constexpr int M = one_size ? 1 : tile_rows < 4 ? tile_rows : 4, V = one_size ? 1 : 2;
   const int piece = piece_of(s.inner);
-  for (int row = 0; row < s.rows; row += M) {
-    for (int column = 0; column < s.columns; column += V) {
-      const float *as[M], *bs[V];
-      for (int m = 0; m < M; ++m) as[m] = a + (row + m < s.rows ? row + m : s.rows - 1) * s.a_row;
-      for (int v = 0; v < V; ++v)
-        bs[v] = b + (column + v < s.columns ? column + v : s.columns - 1) * s.b_column;
-      for (int begin = 0; begin < s.inner; begin += piece) {
-        const int end = s.inner - begin < piece ? s.inner : begin + piece;
+  int n = piece;
+  for (int left = s.inner; left > 0; left -= piece, a += n * s.a_inner, b += n * s.b_inner) {
+    const bool first = left == s.inner;
+    n = left < piece ? left : piece;
+    for (int row = 0; row < s.rows; row += M) {
+      for (int column = 0; column < s.columns; column += V) {
+        const float *as[M], *bs[V];
+        for (int m = 0; m < M; ++m) as[m] = a + (row + m < s.rows ? row + m : s.rows - 1) * s.a_row;
+        for (int v = 0; v < V; ++v)
+          bs[v] = b + (column + v < s.columns ? column + v : s.columns - 1) * s.b_column;
         reg c[M][V];
         KERNELET_UNROLL
         for (int m = 0; m < M; ++m) {
           KERNELET_UNROLL
           for (int v = 0; v < V; ++v) c[m][v] = F32::zero();
         }
-        for (int k = begin; k < end; ++k) {
+        for (int k = 0; k < n; ++k) {
           reg am[M];
           KERNELET_UNROLL
           for (int m = 0; m < M; ++m) am[m] = F32::load(as[m] + k * s.a_inner);
@@ -114,7 +103,7 @@ KERNELET_COLD void batched(const MatmulArgs& s, const float* a, const float* b, 
         for (int m = 0; m < M && row + m < s.rows; ++m) {
           for (int v = 0; v < V && column + v < s.columns; ++v) {
             float* const to = dst + (static_cast<size_t>(row + m) * s.columns + column + v) * lanes;
-            F32::store(to, F32::add(c[m][v], begin == 0 ? F32::zero() : F32::load(to)));
+            F32::store(to, F32::add(c[m][v], first ? F32::zero() : F32::load(to)));
           }
         }
       }

@@ -184,7 +184,6 @@ KERNELET_INLINE int piece_of_average(int n) { return n > long_average ? average_
 // Sums of `lanes` planes of n numbers, each in order, brought side by side some numbers at a time.
 KERNELET_NOINLINE reg sum_planes(int n, const float* src) {
   constexpr int some = 4 * lanes;
-  const int piece = piece_of_average(n);
   static_assert(average_piece % some == 0, "pieces are whole parts");
   alignas(64) float part[some * lanes];
   reg sum = F32::zero(), all = sum;
@@ -192,7 +191,7 @@ KERNELET_NOINLINE reg sum_planes(int n, const float* src) {
     const int count = n - i < some ? n - i : some;
     batched::interleave(count, lanes, src + i, n, part);
     for (int j = 0; j < count; ++j) sum = F32::add(sum, F32::load(part + j * lanes));
-    if ((i + some) % piece != 0) continue;
+    if (n <= long_average || (i + some) % average_piece != 0) continue;
     all = F32::add(all, sum);
     sum = F32::zero();
   }
@@ -224,7 +223,8 @@ KERNELET_COLD void adaptive_pool(const PoolArgs& s, Pool pool, const float* src,
           left = piece;
         }
       }
-      if (pool != Pool::max) all = F32::div(F32::add(sum, all), F32::splat(static_cast<float>((y1 - y0) * (x1 - x0))));
+      if (pool != Pool::max)
+        all = F32::div(F32::add(sum, all), F32::splat(static_cast<float>((y1 - y0) * (x1 - x0))));
       float values[lanes];
       F32::store(values, all);
       for (int i = 0; i < n; ++i) dst[(static_cast<size_t>(c) + i) * out + o] = values[i];
