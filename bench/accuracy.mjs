@@ -10,7 +10,7 @@
 import { basename } from 'node:path'
 import { parseArgs } from 'node:util'
 import { activations, isa as instructionSets, loadOnnx, Tensor, trace } from '../dist/index.js'
-import { evaluate, termsOf, valueOf } from './double.mjs'
+import { evaluate, inDouble, termsOf } from './double.mjs'
 import { open } from './peers/adapters/onnxruntime-node.js'
 
 const { values, positionals } = parseArgs({
@@ -71,7 +71,12 @@ async function network(file) {
   const model = loadOnnx(file)
   const graph = trace(model, model.inputShape)
   const shape = [1, ...model.inputShape]
-  const inputs = Array.from({ length: images }, (_, i) => picture(model.inputShape.reduce((a, b) => a * b), i + 1))
+  const inputs = Array.from({ length: images }, (_, i) =>
+    picture(
+      model.inputShape.reduce((a, b) => a * b),
+      i + 1,
+    ),
+  )
   const wanted = inputs.map((input) => evaluate(graph, input)[graph.output])
   const errors = (results) => mean(results.map((result, i) => error(result, wanted[i])))
   const own = (options) => {
@@ -95,7 +100,10 @@ async function network(file) {
 function steps(file) {
   const model = loadOnnx(file)
   const graph = trace(model, model.inputShape)
-  const input = picture(model.inputShape.reduce((a, b) => a * b), 1)
+  const input = picture(
+    model.inputShape.reduce((a, b) => a * b),
+    1,
+  )
   const all = evaluate(graph, input)
   const found = activations(graph, new Tensor(input, [1, ...model.inputShape]))
   console.log(`${basename(file, '.onnx')}, ${values.isa}`)
@@ -105,12 +113,14 @@ function steps(file) {
     if (node.op === 'input' || node.op === 'constant') continue
     const given = node.inputs.map((source) => Float32Array.from(all[source]))
     // in double from the same floats: what is left is the step's own
-    const want = valueOf(graph.nodes, node, doubles(graph, node, given))
+    const want = inDouble(graph.nodes, node, doubles(graph, node, given))
     const got = alone(graph, node, given)
     const own = error(got, want)
     if (own === 0) continue
     const terms = termsOf(graph.nodes, node) || ''
-    console.log(`| ${node.name} | ${node.op} | ${terms} | ${short(own)} | ${short(error(found.get(node.name).data, all[i]))} |`)
+    console.log(
+      `| ${node.name} | ${node.op} | ${terms} | ${short(own)} | ${short(error(found.get(node.name).data, all[i]))} |`,
+    )
   }
 }
 
@@ -131,6 +141,9 @@ function alone(graph, node, given) {
   })
   const step = { ...node, inputs: node.inputs.map((source) => sources.indexOf(source)) }
   const { shape } = graph.nodes[sources[0]]
-  const found = activations({ nodes: [...inputs, step], output: inputs.length }, new Tensor(given[0], [1, ...shape]))
+  const found = activations(
+    { nodes: [...inputs, step], output: inputs.length },
+    new Tensor(given[0], [1, ...shape]),
+  )
   return found.get(node.name).data
 }

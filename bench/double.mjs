@@ -9,14 +9,14 @@ const size = (shape) => shape.reduce((a, b) => a * b, 1)
 export function evaluate({ nodes }, input, round = (values) => values) {
   const all = []
   for (const [i, node] of nodes.entries()) {
-    const own = i === 0 ? Float64Array.from(input) : valueOf(nodes, node, all)
+    const own = i === 0 ? Float64Array.from(input) : inDouble(nodes, node, all)
     all.push(round(own, i))
   }
   return all
 }
 
 /** One node's value from those of earlier ones. */
-export function valueOf(nodes, node, all) {
+export function inDouble(nodes, node, all) {
   const operation = operations[node.op]
   if (!operation) throw new Error(`${node.name}: no ${node.op} in double yet`)
   return operation(
@@ -37,7 +37,10 @@ export function termsOf(nodes, { op, weight, groups, kernelSize, shape, inputs }
   return 0
 }
 
-const each = (f) => (node, [x]) => x.map((v) => f(v, node))
+const each =
+  (f) =>
+  (node, [x]) =>
+    x.map((v) => f(v, node))
 const binary = (f) => (node, values, shapes) => {
   const [a, b] = values.map((value, i) => broadcast(value, shapes[i], node.shape))
   return a.map((v, i) => f(v, b[i]))

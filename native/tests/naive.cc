@@ -69,22 +69,6 @@ std::vector<Dot> naive_conv(const ConvArgs& s, bool fma, const float* src, const
   return dst;
 }
 
-std::vector<Dot> naive_linear(const LinearArgs& s, bool fma, const float* src, const float* weight,
-                              const float* bias) {
-  std::vector<Dot> dst;
-  for (int row = 0; row < s.rows; ++row) {
-    for (int o = 0; o < s.out; ++o) {
-      Dot dot(static_cast<size_t>(s.in));
-      for (int k = 0; k < s.in; ++k) {
-        dot.tap(src[static_cast<size_t>(row) * s.in + k], weight[static_cast<size_t>(o) * s.in + k], fma);
-      }
-      dot.add_bias(bias != nullptr ? bias[o] : 0.0f);
-      dst.push_back(dot);
-    }
-  }
-  return dst;
-}
-
 std::vector<float> accumulated(const std::vector<Dot>& dots) {
   std::vector<float> values;
   for (const Dot& dot : dots) values.push_back(dot.accumulated);

@@ -1,8 +1,24 @@
-// The twins of matmul and permute: which elements belong together, by their indices.
+// The twins of linear layers, matmul and permute: which elements belong together, by their indices.
 #include "naive.h"
 
 namespace kernelet {
 namespace test {
+
+std::vector<Dot> naive_linear(const LinearArgs& s, bool fma, const float* src, const float* weight,
+                              const float* bias) {
+  std::vector<Dot> dst;
+  for (int row = 0; row < s.rows; ++row) {
+    for (int o = 0; o < s.out; ++o) {
+      Dot dot(static_cast<size_t>(s.in));
+      for (int k = 0; k < s.in; ++k) {
+        dot.tap(src[static_cast<size_t>(row) * s.in + k], weight[static_cast<size_t>(o) * s.in + k], fma);
+      }
+      dot.add_bias(bias != nullptr ? bias[o] : 0.0f);
+      dst.push_back(dot);
+    }
+  }
+  return dst;
+}
 
 void each_matmul_product(const Shape& a, const Shape& b, const Shape& out,
                          const std::function<void(size_t, size_t, size_t)>& tap) {

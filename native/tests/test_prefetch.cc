@@ -76,12 +76,12 @@ PER_TIER(along) {
       {3, 16, 7, 1, k3, true, true, 96},        // padded: the scratch holds a copy as well
       {2, 18, 6, 1, k3, false, true, 33},       // rows that tiles overlap
       {2, 7, 10, 1, k3, false, false, 33},      // the same without a pool, where registers are short
-      {4, 17, 8, 1, k1, true, true, 130},       // as many inputs as a sum may have
+      {4, 17, 12, 1, k1, true, true, 130},      // as many inputs as a sum may have
       {3, 15, 8, 1, strided, true, false, 40},  //
       {4, 18, 6, 2, k3, true, true, 120},       // groups
       {1, 16, 8, 1, k3, false, true, 300},      // more panels than tiles
       {2, 16, 2, 1, k3, true, true, 16},        // weights that the first-level cache holds
-      {4, 17, 9, 1, k1, true, true, 130},       // a long sum
+      {4, 19, 10, 1, k1, true, true, 130},      // a long sum
   };
   for (const Case& c : cases) fuse_prefetch(t, c);
 }
