@@ -203,6 +203,26 @@ void LinearKernel::run(const LinearArgs& s, int outputs, const float* weights, c
   if (!is_simple(s.activation)) activate_in_place(s.activation, static_cast<size_t>(outputs) * lanes, dst);
 }
 
+// A long sum, its pieces but the first by way of `sums`.
+KERNELET_COLD KERNELET_NOINLINE void linear_pieces(const LinearArgs& s, int outputs, const float* weights,
+                                                   const float* bias, const float* x, float* dst) {
+  alignas(64) float sums[most_outputs * lanes];
+  const float no_bias[most_outputs] = {};
+  LinearArgs one = s;
+  one.activation = Unary();
+  float* to = dst;
+  for (int left = s.in; left > 0; left -= sum_piece) {
+    one.in = left < sum_piece ? left : sum_piece;
+    kernel_of<LinearKernel, most_outputs>(outputs)(one, outputs, weights, bias, x, to);
+    if (to == sums)
+      finish_linear_row(left > sum_piece ? one.activation : s.activation, dst, sums, dst, outputs * lanes);
+    weights += outputs * sum_piece;
+    x += lanes * sum_piece;
+    bias = no_bias;
+    to = sums;
+  }
+}
+
 // src [rows][in][lanes] -> dst [rows][out][lanes]
 void linear(const LinearArgs& s, const float* src, float* dst) {
   const RowParts cut(s.out, most_outputs);
@@ -210,10 +230,11 @@ void linear(const LinearArgs& s, const float* src, float* dst) {
     for (int part = 0; part < cut.parts; ++part) {
       const int begin = cut.begin(part);
       const int outputs = cut.begin(part + 1) - begin;
-      kernel_of<LinearKernel, most_outputs>(outputs)(
-          s, outputs, s.weights + static_cast<size_t>(begin) * s.in, s.bias + begin,
-          src + static_cast<size_t>(row) * s.in * lanes,
-          dst + (static_cast<size_t>(row) * s.out + begin) * lanes);
+      const float* const weights = s.weights + static_cast<size_t>(begin) * s.in;
+      const float* const x = src + static_cast<size_t>(row) * s.in * lanes;
+      float* const to = dst + (static_cast<size_t>(row) * s.out + begin) * lanes;
+      if (piece_of(s.in) < s.in) linear_pieces(s, outputs, weights, s.bias + begin, x, to);
+      else kernel_of<LinearKernel, most_outputs>(outputs)(s, outputs, weights, s.bias + begin, x, to);
     }
   }
 }
@@ -297,9 +318,14 @@ KERNELET_INLINE void bin(const PoolArgs& s, Pool pool, const float* src, int oy,
   const int y0 = bin_begin(oy, s.ih, s.oh), y1 = bin_end(oy, s.ih, s.oh);
   const int x0 = bin_begin(ox, s.iw, s.ow), x1 = bin_end(ox, s.iw, s.ow);
   const size_t in = static_cast<size_t>(s.ih) * s.iw * lanes, out = static_cast<size_t>(s.oh) * s.ow * lanes;
-  reg all[P];
+  reg all[P], sum[P];
   KERNELET_UNROLL
-  for (int p = 0; p < P; ++p) all[p] = pool == Pool::max ? F32::splat(-__builtin_inff()) : F32::zero();
+  for (int p = 0; p < P; ++p) {
+    all[p] = pool == Pool::max ? F32::splat(-__builtin_inff()) : F32::zero();
+    sum[p] = F32::zero();
+  }
+  const int piece = piece_of_average((y1 - y0) * (x1 - x0));
+  int left = piece;
   for (int y = y0; y < y1; ++y) {
     for (int x = x0; x < x1; ++x) {
       const float* const tap = src + (static_cast<size_t>(y) * s.iw + x) * lanes;
@@ -308,11 +334,19 @@ KERNELET_INLINE void bin(const PoolArgs& s, Pool pool, const float* src, int oy,
         const reg v = F32::load(tap + p * in);
         all[p] = pool == Pool::max ? running_max(all[p], v) : F32::add(all[p], v);
       }
+      if (pool == Pool::max || --left > 0) continue;
+      left = piece;
+      KERNELET_UNROLL
+      for (int p = 0; p < P; ++p) {
+        sum[p] = F32::add(sum[p], all[p]);
+        all[p] = F32::zero();
+      }
     }
   }
   const reg count = F32::splat(static_cast<float>((y1 - y0) * (x1 - x0)));
   KERNELET_UNROLL
-  for (int p = 0; p < P; ++p) F32::store(dst + p * out, pool == Pool::max ? all[p] : F32::div(all[p], count));
+  for (int p = 0; p < P; ++p)
+    F32::store(dst + p * out, pool == Pool::max ? all[p] : F32::div(F32::add(sum[p], all[p]), count));
 }
 
 KERNELET_COLD void adaptive_pool(const PoolArgs& s, Pool pool, const float* src, float* dst) {

@@ -21,7 +21,9 @@
 //
 // Contract:
 // 1. Each element of C has one accumulator, from +0, muladds in the order of p; nothing is summed across
-//    lanes. Cutting k into blocks stores and reloads the accumulators (`partial`), which keeps their bits.
+//    lanes. Cutting k into blocks stores and reloads the accumulators (`partial`), which keeps their bits. Long sums of
+//    linear layers and matrix products are cut into pieces (`long_sum` in table.h): what is there of one is added as
+//    its bias is, so that a tile knows nothing of it.
 // 2. A is read one float at a time, B in whole vectors: B panels are padded to full width by the packer.
 // 3. Only `count` columns of C are stored.
 // 4. M * V accumulators + M of A + 1 of B fit the tier's registers (static_assert below). One too many
@@ -98,9 +100,9 @@ KERNELET_INLINE void multiply_add(int k, const float* a, int rows, const float* 
 struct TileArgs {
   int rows, k;
   const float* a;
-  ptrdiff_t a_row;  // linear only: distance between rows of A
+  ptrdiff_t a_row, bias_row;  // linear only: distance between rows of A, and of what is added
   const float* b;
-  float* partial;  // [rows][tile_width] accumulators between blocks of k
+  float* partial;  // convolutions only: [rows][tile_width] accumulators between blocks of k
   bool first, last;
   float* dst;
   ptrdiff_t dst_row;
@@ -156,7 +158,16 @@ KERNELET_NOINLINE void activate_in_place(const Unary& f, size_t n, float* x) { a
   for (int i = 0; i < count; ++i) dst[i] = sums[i];
 }
 
-// One row of a linear layer: sums [n] -> outputs [n].
+// Products of a sum of k that are one chain.
+KERNELET_INLINE int piece_of([[maybe_unused]] int k) {
+#if defined(KERNELET_VNNI)
+  return k;  // integers
+#else
+  return k > long_sum ? sum_piece : k;
+#endif
+}
+
+// One row of a linear layer: sums [n] -> outputs [n]. `bias` may be the outputs: pieces before these sums.
 [[maybe_unused]] KERNELET_NOINLINE void finish_linear_row(const Unary& f, const float* bias,
                                                           const float* sums, float* dst, int n) {
   const bool simple = is_simple(f);
@@ -213,7 +224,7 @@ void ConvTile::run(const TileArgs& t) {
   }
 }
 
-// A as it lies in memory, [rows][k] (a row of the tile is a row of the input), bias per column.
+// A as it lies in memory, [rows][k] (a row of the tile is a row of the input), bias per column. All of a sum, or a piece.
 struct LinearTile {
   template <int M>
   static void run(const TileArgs& t);
@@ -223,16 +234,19 @@ template <int M>
 void LinearTile::run(const TileArgs& t) {
   const int rows = rows_of<tile_rows, M>(t.rows);
   reg c[M][tile_vectors];
-  start_accumulators<M>(t, c);
   ptrdiff_t row[M];
   KERNELET_UNROLL
-  for (int m = 0; m < M; ++m) row[m] = row_at<tile_rows, M>(m, rows) * t.a_row;
+  for (int m = 0; m < M; ++m) {
+    row[m] = row_at<tile_rows, M>(m, rows) * t.a_row;
+    KERNELET_UNROLL
+    for (int v = 0; v < tile_vectors; ++v) c[m][v] = F32::zero();
+  }
   multiply_add<M, tile_vectors>(t.k, t.a, row, 1, t.b, c);
-  if (!t.last) return store_accumulators<M>(rows, t.partial, c);
   alignas(64) float sums[M * tile_width];
   store_accumulators<M>(rows, sums, c);
   for (int m = 0; m < rows; ++m) {
-    finish_linear_row(t.epilogue.after, t.bias, sums + m * tile_width, t.dst + m * t.dst_row, t.count);
+    finish_linear_row(t.epilogue.after, t.bias + m * t.bias_row, sums + m * tile_width, t.dst + m * t.dst_row,
+                      t.count);
   }
 }
 
@@ -262,6 +276,33 @@ KERNELET_INLINE auto kernel_of(int rows) {
     return rows > 2 ? Kernel::template run<4> : Kernel::template run<2>;
   }
 }
+
+#if !defined(KERNELET_VNNI)
+// A linear layer or a matrix product of k of its inputs for a panel of outputs: a [rows][a_row] times the packed panel, and
+// the bias or, where that is null, what is in dst, the pieces before.
+[[maybe_unused]] KERNELET_COLD KERNELET_NOINLINE void multiply_rows(int rows, int k, const float* a,
+                                                                    ptrdiff_t a_row, const float* panel,
+                                                                    const float* bias, const Unary& after,
+                                                                    float* dst, ptrdiff_t dst_row,
+                                                                    int count) {
+  TileArgs t;
+  t.k = k;
+  t.a_row = a_row;
+  t.b = panel;
+  t.dst_row = dst_row;
+  t.count = count;
+  t.bias_row = bias != nullptr ? 0 : dst_row;
+  t.epilogue = Epilogue();
+  t.epilogue.after = after;
+  for (int row = 0; row < rows; row += tile_rows) {
+    t.rows = rows - row < tile_rows ? rows - row : tile_rows;
+    t.a = a + row * a_row;
+    t.dst = dst + row * dst_row;
+    t.bias = bias != nullptr ? bias : t.dst;
+    kernel_of<LinearTile, tile_rows>(t.rows)(t);
+  }
+}
+#endif
 
 }  // namespace
 }  // namespace KERNELET_ISA

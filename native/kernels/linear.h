@@ -3,7 +3,7 @@
 // One row (an image alone): panels of up to 8 registers of outputs, all in registers at once, so that
 // the weights stream through once: packed [panel][in][registers * lanes]. Where several threads share the row and the
 // weights are many, as many panels as threads. One row of each of several images: tiles of images by 4 registers.
-// Several rows: the GEMM tile, packed [panel][in][tile_width].
+// Several rows: the GEMM tile, packed [panel][in][tile_width]. Of long sums a piece after another (`long_sum` in table.h).
 #pragma once
 
 #include "kernels/conv/common.h"
@@ -40,13 +40,14 @@ struct LinearPanels {
   int begin(int panel) const { return panel * base + (panel < longer ? panel : longer); }
 };
 
-size_t linear_bias_size(const LinearArgs& s) {
-  return static_cast<size_t>(LinearPanels(s).registers) * lanes;
-}
+// Where nothing hurries: one copy.
+KERNELET_COLD KERNELET_NOINLINE LinearPanels panels_of(const LinearArgs& s) { return LinearPanels(s); }
+
+size_t linear_bias_size(const LinearArgs& s) { return static_cast<size_t>(panels_of(s).registers) * lanes; }
 size_t linear_weights_size(const LinearArgs& s) { return linear_bias_size(s) * s.in; }
 
 KERNELET_COLD void linear_pack(const LinearArgs& s, const float* weight, float* packed) {
-  const LinearPanels layout(s);
+  const LinearPanels layout = panels_of(s);
   for (int panel = 0; panel < layout.panels; ++panel) {
     const int begin = layout.begin(panel) * lanes, end = layout.begin(panel + 1) * lanes;
     const int rows = s.out - begin < end - begin ? s.out - begin : end - begin;
@@ -56,7 +57,7 @@ KERNELET_COLD void linear_pack(const LinearArgs& s, const float* weight, float* 
 }
 
 int32_t linear_piece(const LinearArgs& s, int32_t begin) {
-  const LinearPanels layout(s);
+  const LinearPanels layout = panels_of(s);
   int panel = 1;
   while (layout.begin(panel) * lanes <= begin) ++panel;
   const int end = layout.begin(panel) * lanes;
@@ -92,37 +93,28 @@ KERNELET_INLINE LinearRow linear_row_of(int registers) {
 
 void linear_part(const LinearArgs& s, const float* src, float* dst, int part, int parts) {
   const LinearPanels layout(s);
-  const int end = part_begin(layout.panels, parts, part + 1);
+  const int end = part_begin(layout.panels, parts, part + 1), piece = piece_of(s.in);
+  const Unary none = Unary();
   for (int panel = part_begin(layout.panels, parts, part); panel < end; ++panel) {
     const int o = layout.begin(panel) * lanes, width = layout.begin(panel + 1) * lanes - o;
     const int outputs = s.out - o < width ? s.out - o : width;
     const float* weights = s.weights + static_cast<size_t>(o) * s.in;
-    if (s.rows == 1) {
-      alignas(64) float sums[row_registers * lanes];
-      linear_row_of(width / lanes)(weights, src, s.in, true, sums);
-      finish_linear_row(s.activation, s.bias + o, sums, dst + o, outputs);
-      continue;
-    }
+    for (int k = 0; k < s.in; k += piece) {
+      const int n = s.in - k < piece ? s.in - k : piece;
+      const Unary& after = k + n < s.in ? none : s.activation;
+      if (s.rows == 1) {
+        alignas(64) float sums[row_registers * lanes];
+        linear_row_of(width / lanes)(weights, src + k, n, true, sums);
+        finish_linear_row(after, (k == 0 ? s.bias : dst) + o, sums, dst + o, outputs);
+      }
 #if !defined(KERNELET_VNNI)  // one row at a time there
-    for (int row = 0; row < s.rows; row += tile_rows) {
-      const int rows = s.rows - row < tile_rows ? s.rows - row : tile_rows;
-      TileArgs t;
-      t.rows = rows;
-      t.k = s.in;
-      t.a = src + static_cast<size_t>(row) * s.in;
-      t.a_row = s.in;
-      t.b = weights;
-      t.partial = nullptr;
-      t.first = t.last = true;
-      t.dst = dst + static_cast<size_t>(row) * s.out + o;
-      t.dst_row = s.out;
-      t.count = outputs;
-      t.bias = s.bias + o;
-      t.epilogue = Epilogue();
-      t.epilogue.after = s.activation;
-      kernel_of<LinearTile, tile_rows>(rows)(t);
-    }
+      else {
+        multiply_rows(s.rows, n, src + k, s.in, weights, k == 0 ? s.bias + o : nullptr, after, dst + o, s.out,
+                      outputs);
+      }
 #endif
+      weights += static_cast<size_t>(n) * width;
+    }
   }
 }
 
@@ -168,7 +160,9 @@ KERNELET_NOINLINE void linear_images_tile(const float* w, ptrdiff_t width, const
 KERNELET_COLD void linear_images(const LinearArgs& s, int32_t images, const float* src, size_t src_stride,
                                  float* dst, size_t dst_stride) {
   constexpr int most_images = 8, near_weights = 4096, wide = row_registers * lanes;
-  const LinearPanels layout(s);
+  const LinearPanels layout = panels_of(s);
+  const int piece = piece_of(s.in);
+  const Unary none = Unary();
   for (int first = 0; first < images; first += most_images) {
     const int count = images - first < most_images ? images - first : most_images;
     for (int panel = 0; panel < layout.panels; ++panel) {
@@ -180,28 +174,32 @@ KERNELET_COLD void linear_images(const LinearArgs& s, int32_t images, const floa
       // (no tiles where a tier is for old machines)
       const bool tiles = !one_size && width % tile_width == 0;
       const int together = tiles ? count / images_of_tile * images_of_tile : 0;
-      for (int k = 0; k < s.in; k += near_weights / width) {
-        const int n = s.in - k < near_weights / width ? s.in - k : near_weights / width;
+      for (int k = 0; k < s.in;) {
+        const int begun = k % piece, near = near_weights / width;
+        const int rest = s.in - k < piece - begun ? s.in - k : piece - begun, n = rest < near ? rest : near;
         const float* const w = weights + static_cast<size_t>(k) * width;
         const float* const x = src + first * src_stride + k;
         for (int i = 0; i < together; i += images_of_tile) {
           for (int o4 = 0; o4 < width; o4 += tile_width)
-            linear_images_tile(w + o4, width, x + i * src_stride, src_stride, n, k == 0, near_weights,
+            linear_images_tile(w + o4, width, x + i * src_stride, src_stride, n, begun == 0, near_weights,
                                sums + i * wide + o4);
         }
-        for (int i = together; i < count; ++i) row(w, x + i * src_stride, n, k == 0, sums + i * wide);
+        for (int i = together; i < count; ++i) row(w, x + i * src_stride, n, begun == 0, sums + i * wide);
+        k += n;
+        for (int i = 0; n == rest && i < count; ++i) {
+          float* const to = dst + (first + i) * dst_stride + o;
+          finish_linear_row(k < s.in ? none : s.activation, k > piece ? to : s.bias + o, sums + i * wide, to,
+                            outputs);
+        }
       }
-      for (int i = 0; i < count; ++i)
-        finish_linear_row(s.activation, s.bias + o, sums + i * wide, dst + (first + i) * dst_stride + o,
-                          outputs);
     }
   }
 }
 
-// The rows of packed weights that belong to these inputs, panel by panel, cut into shares.
+// The rows of packed weights that belong to these inputs, panel by panel, cut into shares. Of sums that are not long.
 KERNELET_COLD int32_t linear_slices(const LinearArgs& s, int32_t begin, int32_t end, int32_t share,
                                     int32_t shares, LinearSlice* slices) {
-  const LinearPanels layout(s);
+  const LinearPanels layout = panels_of(s);
   const int64_t inputs = end - begin, rows = inputs * layout.panels;
   int64_t row = rows * share / shares;
   const int64_t last = rows * (share + 1) / shares;

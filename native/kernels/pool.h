@@ -178,17 +178,24 @@ KERNELET_INLINE int bin_end(int i, int in, int out) {
   return static_cast<int>((static_cast<int64_t>(i + 1) * in + out - 1) / out);
 }
 
+// Numbers of an average of n that are summed at a time.
+KERNELET_INLINE int piece_of_average(int n) { return n > long_average ? average_piece : n; }
+
 // Sums of `lanes` planes of n numbers, each in order, brought side by side some numbers at a time.
-KERNELET_NOINLINE reg sum_planes(size_t n, const float* src) {
-  constexpr size_t some = 4 * lanes;
+KERNELET_NOINLINE reg sum_planes(int n, const float* src) {
+  constexpr int some = 4 * lanes;
+  static_assert(average_piece % some == 0, "pieces are whole parts");
   alignas(64) float part[some * lanes];
-  reg sum = F32::zero();
-  for (size_t i = 0; i < n; i += some) {
-    const size_t count = n - i < some ? n - i : some;
+  reg sum = F32::zero(), all = sum;
+  for (int i = 0; i < n; i += some) {
+    const int count = n - i < some ? n - i : some;
     batched::interleave(count, lanes, src + i, n, part);
-    for (size_t j = 0; j < count; ++j) sum = F32::add(sum, F32::load(part + j * lanes));
+    for (int j = 0; j < count; ++j) sum = F32::add(sum, F32::load(part + j * lanes));
+    if (n <= long_average || (i + some) % average_piece != 0) continue;
+    all = F32::add(all, sum);
+    sum = F32::zero();
   }
-  return sum;
+  return F32::add(all, sum);
 }
 
 // `lanes` channels go side by side.
@@ -200,17 +207,24 @@ KERNELET_COLD void adaptive_pool(const PoolArgs& s, Pool pool, const float* src,
       const int oy = o / s.ow, ox = o % s.ow;
       const int y0 = bin_begin(oy, s.ih, s.oh), y1 = bin_end(oy, s.ih, s.oh);
       const int x0 = bin_begin(ox, s.iw, s.ow), x1 = bin_end(ox, s.iw, s.ow);
-      reg all = pool == Pool::max ? F32::splat(-__builtin_inff()) : F32::zero();
+      reg all = pool == Pool::max ? F32::splat(-__builtin_inff()) : F32::zero(), sum = F32::zero();
       const bool planes = out == 1 && n == lanes && pool != Pool::max;
-      if (planes) all = sum_planes(static_cast<size_t>(in), src + static_cast<size_t>(c) * in);
+      if (planes) all = sum_planes(in, src + static_cast<size_t>(c) * in);
+      const int piece = piece_of_average((y1 - y0) * (x1 - x0));
+      int left = piece;
       for (int y = planes ? y1 : y0; y < y1; ++y) {
         for (int x = x0; x < x1; ++x) {
           const float* const p = src + static_cast<size_t>(c) * in + static_cast<size_t>(y) * s.iw + x;
           const reg tap = load_strided(p, in, n);
           all = pool == Pool::max ? running_max(all, tap) : F32::add(all, tap);
+          if (pool == Pool::max || --left > 0) continue;
+          sum = F32::add(sum, all);
+          all = F32::zero();
+          left = piece;
         }
       }
-      if (pool != Pool::max) all = F32::div(all, F32::splat(static_cast<float>((y1 - y0) * (x1 - x0))));
+      if (pool != Pool::max)
+        all = F32::div(F32::add(sum, all), F32::splat(static_cast<float>((y1 - y0) * (x1 - x0))));
       float values[lanes];
       F32::store(values, all);
       for (int i = 0; i < n; ++i) dst[(static_cast<size_t>(c) + i) * out + o] = values[i];

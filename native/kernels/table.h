@@ -85,6 +85,10 @@ struct ConvArgs {
 };
 
 // src [rows][in] -> dst [rows][out], one row per image unless the input has further dimensions.
+//
+// A sum of more than `long_sum` products is cut at multiples of `sum_piece`: each piece is one chain, the first gets the
+// bias, and the others are added to it in their order. One chain of n errs by some sqrt(n) roundings of a sum that grows.
+constexpr int32_t long_sum = 768, sum_piece = 128;
 struct LinearArgs {
   int32_t rows, in, out;
   Unary activation;
@@ -100,6 +104,9 @@ struct MatmulArgs {
 };
 
 // src [c][ih][iw] -> dst [c][oh][ow]
+//
+// An adaptive average of more than `long_average` numbers sums `average_piece` at a time, and these sums in their order.
+constexpr int32_t long_average = 128, average_piece = 64;
 struct PoolArgs {
   int32_t c, ih, iw, oh, ow, kh, kw, sh, sw, dh, dw, pt, pl, pb, pr;
   bool count_include_pad;

@@ -3,6 +3,7 @@
 #include "ops/definition.h"
 #include "ops/window.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -10,7 +11,13 @@
 namespace kernelet {
 namespace test {
 
+Dot::Dot(size_t terms) : piece_(terms > long_sum ? sum_piece : 0) {}
+
 void Dot::tap(float a, float b, bool fma) {
+  if (piece_ > 0 && taps > 0 && taps % piece_ == 0) {
+    pieces_.push_back(accumulated);
+    accumulated = 0;
+  }
   sum += static_cast<double>(a) * b;
   magnitude += std::fabs(static_cast<double>(a) * b);
   accumulated = fma ? std::fma(a, b, accumulated) : a * b + accumulated;
@@ -21,10 +28,19 @@ void Dot::add_bias(float bias) {
   bias = bias + 0.0f;
   sum += bias;
   magnitude += std::fabs(static_cast<double>(bias));
-  accumulated = accumulated + bias;
+  if (pieces_.empty()) {
+    accumulated = accumulated + bias;
+    return;
+  }
+  float total = pieces_[0] + bias;
+  for (size_t i = 1; i < pieces_.size(); ++i) total = total + pieces_[i];
+  accumulated = total + accumulated;
 }
 
-double Dot::bound() const { return (taps + 2) * 0x1p-24 * 1.01 * magnitude + 0x1p-149 * taps; }
+double Dot::bound() const {
+  const double chain = piece_ > 0 ? piece_ + static_cast<double>(pieces_.size()) : taps;
+  return (chain + 2) * 0x1p-24 * 1.01 * magnitude + 0x1p-149 * taps;
+}
 
 std::vector<Dot> naive_conv(const ConvArgs& s, bool fma, const float* src, const float* weight,
                             const float* bias) {
@@ -48,22 +64,6 @@ std::vector<Dot> naive_conv(const ConvArgs& s, bool fma, const float* src, const
         dot.add_bias(bias != nullptr ? bias[o] : 0.0f);
         dst[(static_cast<size_t>(o) * s.oh + y) * s.ow + x] = dot;
       }
-    }
-  }
-  return dst;
-}
-
-std::vector<Dot> naive_linear(const LinearArgs& s, bool fma, const float* src, const float* weight,
-                              const float* bias) {
-  std::vector<Dot> dst;
-  for (int row = 0; row < s.rows; ++row) {
-    for (int o = 0; o < s.out; ++o) {
-      Dot dot;
-      for (int k = 0; k < s.in; ++k) {
-        dot.tap(src[static_cast<size_t>(row) * s.in + k], weight[static_cast<size_t>(o) * s.in + k], fma);
-      }
-      dot.add_bias(bias != nullptr ? bias[o] : 0.0f);
-      dst.push_back(dot);
     }
   }
   return dst;
@@ -305,18 +305,24 @@ void naive_adaptive(const PoolArgs& s, bool average, const float* src, float* ds
     for (int oy = 0; oy < s.oh; ++oy) {
       for (int ox = 0; ox < s.ow; ++ox) {
         // PyTorch's bins, in exact arithmetic: rows y with y >= floor(oy ih / oh) and y < ceil((oy + 1) ih / oh)
-        float sum = 0, best = -std::numeric_limits<float>::infinity();
-        int taps = 0;
+        std::vector<float> values;
+        float best = -std::numeric_limits<float>::infinity();
         for (int y = 0; y < s.ih; ++y) {
           for (int x = 0; x < s.iw; ++x) {
             const bool in_rows = (y + 1) * s.oh > oy * s.ih && y * s.oh < (oy + 1) * s.ih;
             const bool in_columns = (x + 1) * s.ow > ox * s.iw && x * s.ow < (ox + 1) * s.iw;
             if (!in_rows || !in_columns) continue;
             const float v = src[(static_cast<size_t>(c) * s.ih + y) * s.iw + x];
-            sum = sum + v;
+            values.push_back(v);
             if (v > best || std::isnan(v)) best = v;
-            ++taps;
           }
+        }
+        const size_t taps = values.size(), piece = taps > long_average ? average_piece : taps;
+        float sum = 0;
+        for (size_t begin = 0; begin < taps; begin += piece) {
+          float part = 0;
+          for (size_t i = begin; i < std::min(taps, begin + piece); ++i) part = part + values[i];
+          sum = sum + part;
         }
         *dst++ = average ? sum / static_cast<float>(taps) : best;
       }

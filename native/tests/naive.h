@@ -12,18 +12,25 @@
 namespace kernelet {
 namespace test {
 
-// One output of a convolution or a linear layer.
+// One output of a convolution, or, where `terms` are given, of a linear layer or a matrix product, whose long sums are cut
+// into pieces.
 struct Dot {
   double sum = 0, magnitude = 0;  // sum of a * b, sum of |a * b|
   float accumulated = 0;
   int taps = 0;
 
+  explicit Dot(size_t terms = 0);
   void tap(float a, float b, bool fma);
   void add_bias(float bias);
   // n products and n sums, each rounded to nearest, and the bias: at most n + 2 roundings of
-  // relative size 2^-24 reach any one product (Higham's gamma, first order; the second is below 1 % here).
+  // relative size 2^-24 reach any one product (Higham's gamma, first order; the second is below 1 % here); of a
+  // sum in pieces those of one piece, and one for each piece.
   // A missed or swapped tap is off by about magnitude / n, that is 2^24 / n^2 bounds.
   double bound() const;
+
+ private:
+  int piece_ = 0;              // 0: one chain
+  std::vector<float> pieces_;  // that are whole
 };
 
 // All outputs [oc][oh][ow], the pool not yet done; no activation. weight [oc][ic / groups][kh][kw]. A bias of

@@ -1,8 +1,24 @@
-// The twins of matmul and permute: which elements belong together, by their indices.
+// The twins of linear layers, matmul and permute: which elements belong together, by their indices.
 #include "naive.h"
 
 namespace kernelet {
 namespace test {
+
+std::vector<Dot> naive_linear(const LinearArgs& s, bool fma, const float* src, const float* weight,
+                              const float* bias) {
+  std::vector<Dot> dst;
+  for (int row = 0; row < s.rows; ++row) {
+    for (int o = 0; o < s.out; ++o) {
+      Dot dot(static_cast<size_t>(s.in));
+      for (int k = 0; k < s.in; ++k) {
+        dot.tap(src[static_cast<size_t>(row) * s.in + k], weight[static_cast<size_t>(o) * s.in + k], fma);
+      }
+      dot.add_bias(bias != nullptr ? bias[o] : 0.0f);
+      dst.push_back(dot);
+    }
+  }
+  return dst;
+}
 
 void each_matmul_product(const Shape& a, const Shape& b, const Shape& out,
                          const std::function<void(size_t, size_t, size_t)>& tap) {
@@ -30,7 +46,8 @@ void each_matmul_product(const Shape& a, const Shape& b, const Shape& out,
 
 std::vector<Dot> naive_matmul(const Shape& a, const Shape& b, const Shape& out, bool fma, const float* left,
                               const float* right) {
-  std::vector<Dot> dots(static_cast<size_t>(out.elements()));
+  const Dot none(static_cast<size_t>(a.dims[a.rank - 1]));
+  std::vector<Dot> dots(static_cast<size_t>(out.elements()), none);
   each_matmul_product(a, b, out, [&](size_t o, size_t i, size_t j) { dots[o].tap(left[i], right[j], fma); });
   for (Dot& dot : dots) dot.add_bias(0.0f);
   return dots;

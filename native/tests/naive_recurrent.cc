@@ -20,7 +20,7 @@ std::vector<float> naive_recurrent(const KernelTable& t, const Node& node, int64
   if (lstm && c0 != nullptr) c.assign(c0, c0 + n);
   // what a state gives to unit j of a gate
   const auto hidden = [&](const std::vector<float>& state, size_t gate, size_t j) {
-    Dot dot;
+    Dot dot(n);
     for (size_t k = 0; k < n; ++k) dot.tap(state[k], node.weight.data[((gate * n) + j) * n + k], t.has_fma);
     dot.add_bias(node.bias.data != nullptr ? node.bias.data[gate * n + j] : 0.0f);
     return dot.accumulated;

@@ -66,6 +66,33 @@ void test(const KernelTable& t, int rows, int in, int out, Activation f) {
   }
 }
 
+// Terms that are all the same: in one long chain every addition rounds the same way. In pieces the error stays below what
+// theory allows them; one chain would exceed it many times.
+void test_long_error(const KernelTable& t, int rows, int in) {
+  if (!begin("the same " + std::to_string(in) + " times mb" + std::to_string(rows))) return;
+  LinearArgs s = LinearArgs();
+  s.rows = rows;
+  s.in = in;
+  s.out = 5;
+  const std::vector<float> src(static_cast<size_t>(rows) * in, 1.1f);
+  const std::vector<float> weight(static_cast<size_t>(s.out) * in, 0.7f), bias(static_cast<size_t>(s.out));
+  const std::vector<std::vector<float>> got = {
+      call(t.linear, s, src, weight, bias, static_cast<size_t>(rows) * 5, all_places[0]),
+      call(t.batched_linear, s, in_lanes({src}, t.lanes), weight, bias,
+           static_cast<size_t>(rows) * 5 * t.lanes, all_places[0])};
+  const double want = in * (1.1f * static_cast<double>(0.7f));
+  const int pieces = (in + sum_piece - 1) / sum_piece;
+  double worst = 0;
+  for (const std::vector<float>& values : got) {
+    for (float y : values) worst = std::max(worst, std::fabs(y - want) / want);
+  }
+  check(worst <= (sum_piece + pieces + 2) * 0x1p-24 * 1.01, "off by %g of the sum", worst);
+  float chain = 0;
+  for (int k = 0; k < in; ++k) chain = chain + 1.1f * 0.7f;
+  const double off = std::fabs(chain - want) / want;
+  check(off > 2 * (sum_piece + pieces + 2) * 0x1p-24, "one chain would be off by %g only", off);
+}
+
 // One row of each of several images, and shares of one row: panels as narrow as `parts` makes them.
 void test_shares(const KernelTable& t, int in, int out, int parts) {
   const std::string name =
@@ -133,6 +160,23 @@ PER_TIER(linear_shares) {
   const size_t alone = t.linear.weights_size(s);
   s.parts = 2;
   check(t.linear.weights_size(s) == alone, "no more weights for two than for one");
+}
+
+PER_TIER(linear_long) {
+  const int width = 4 * t.lanes;
+  int turn = 0;
+  for (int rows : {1, 2, 7}) {
+    for (int out : {1, 5, width + 1, 2 * width, 3 * width - 1}) {
+      for (int in : {long_sum, long_sum + 1, 5 * sum_piece - 1, 5 * sum_piece, 1000}) {
+        test(t, rows, in, out, static_cast<Activation>(turn++ % 5));
+        test(t, rows, in, out, Activation::none);
+      }
+    }
+    test(t, rows, 4099, 3, Activation::sigmoid);
+    test_long_error(t, rows, 25088);
+  }
+  for (int in : {long_sum, long_sum + 1, 5 * sum_piece, 1000})
+    for (int out : {3, width, 2 * width - t.lanes, 2 * width + 1}) test_shares(t, in, out, 2);
 }
 
 PER_TIER(linear) {

@@ -40,10 +40,11 @@ void fuse_prefetch(const KernelTable& t, const Case& c) {
   const auto plan = make_plan(net.graph, t.isa, true, 1, "direct-pixels");
   const auto apart = make_plan(net.graph, t.isa, true, 1, "im2col");
   const std::vector<StepDescription>& steps = plan->steps();
-  const bool large = t.linear.weights_size(
-                         {1, static_cast<int>(steps[0].output.elements()), c.out, {}, nullptr, nullptr, 1}) >=
-                     (32 << 10) / sizeof(float);
-  const bool along = steps[0].algorithm == "direct-pixels" && large;
+  const int inputs = static_cast<int>(steps[0].output.elements());
+  const bool large =
+      t.linear.weights_size({1, inputs, c.out, {}, nullptr, nullptr, 1}) >= (32 << 10) / sizeof(float);
+  // (a long sum is cut elsewhere than slices are)
+  const bool along = steps[0].algorithm == "direct-pixels" && large && inputs <= long_sum;
   check(steps[1].during == (along ? steps[0].names.front() : std::string()), "during '%s'",
         steps[1].during.c_str());
   check(apart->steps()[1].during.empty() && steps[2].during.empty(), "no other layer is fused as a prefetch");
@@ -70,15 +71,17 @@ void fuse_prefetch(const KernelTable& t, const Case& c) {
 PER_TIER(along) {
   const Window k5(5), k3(3, 1, 1), k1(1), strided(3, 2, 1);
   const Case cases[] = {
-      {6, 12, 16, 1, k5, true, true, 120},       // LeNet-5's
-      {1, 28, 6, 1, k5, true, true, 84},         // one part of the channels
-      {3, 16, 7, 1, k3, true, true, 96},         // padded: the scratch holds a copy as well
-      {2, 19, 13, 1, k3, false, false, 33},      // rows that tiles overlap
-      {4, 17, 9, 1, k1, true, true, 130},        //
-      {3, 35, 12, 1, strided, true, false, 40},  //
-      {4, 18, 16, 2, k3, true, true, 120},       // groups
-      {1, 16, 20, 1, k3, false, true, 300},      // more panels than tiles
-      {2, 16, 2, 1, k3, true, true, 16},         // weights that the first-level cache holds
+      {6, 12, 16, 1, k5, true, true, 120},      // LeNet-5's
+      {1, 22, 6, 1, k5, true, true, 84},        // one part of the channels
+      {3, 16, 7, 1, k3, true, true, 96},        // padded: the scratch holds a copy as well
+      {2, 18, 6, 1, k3, false, true, 33},       // rows that tiles overlap
+      {2, 7, 10, 1, k3, false, false, 33},      // the same without a pool, where registers are short
+      {4, 17, 12, 1, k1, true, true, 130},      // as many inputs as a sum may have
+      {3, 15, 8, 1, strided, true, false, 40},  //
+      {4, 18, 6, 2, k3, true, true, 120},       // groups
+      {1, 16, 8, 1, k3, false, true, 300},      // more panels than tiles
+      {2, 16, 2, 1, k3, true, true, 16},        // weights that the first-level cache holds
+      {4, 19, 10, 1, k1, true, true, 130},      // a long sum
   };
   for (const Case& c : cases) fuse_prefetch(t, c);
 }
