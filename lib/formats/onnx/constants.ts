@@ -113,6 +113,16 @@ export class Constants {
     return elements((this.values.get(name) as Value).shape)
   }
 
+  /** Whether a value is another one as it is, under its own name. */
+  isCopy(name: string, source: string): boolean {
+    let at: string | undefined = name
+    while (at !== undefined && at !== source) {
+      const node: PreparedNode['node'] | undefined = this.#makers.get(at)?.node
+      at = node?.op === 'Identity' ? node.inputs[0] : undefined
+    }
+    return at === source
+  }
+
   /**
    * A value with the place in `source` in the place of each of its numbers; undefined where numbers are computed, and
    * not only moved.

@@ -3,7 +3,7 @@
 import { KerneletError, type KerneletErrorCode } from '../../util/errors.ts'
 import { show } from '../../util/show.ts'
 import type { NdArray } from './array.ts'
-import type { PlacedNode } from './functions.ts'
+import type { PlacedNode } from './placed-node.ts'
 import type { AttributeProto, GraphProto } from './proto.ts'
 import { dense } from './sparse.ts'
 import { type DataFolder, readTensor } from './tensor.ts'
