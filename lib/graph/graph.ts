@@ -30,6 +30,12 @@ export interface Graph {
   readonly output: number
 }
 
+/** A model may well have a property that is called nodes. */
+export function isGraph(value: unknown): value is object {
+  if (typeof value !== 'object' || value === null) return false
+  return 'nodes' in value && typeof (value as { forward?: unknown }).forward !== 'function'
+}
+
 /** The shape of one input image, and of what the graph makes of it. */
 export function graphShapes(graph: Graph): { input: readonly number[]; output: readonly number[] } {
   const output = graph.nodes[graph.output]

@@ -103,9 +103,15 @@ export class Constants {
 
   /** Lets go of what none of these nodes reads, nor a result is. */
   keep(nodes: readonly PreparedNode[], results: readonly string[]): ReadonlyMap<string, Value> {
-    const read = nodes.flatMap(({ node, weights }) => node.inputs.filter((_, i) => !weights?.has(i)))
-    const wanted = new Set([...read, ...results])
-    return new Map([...this.values].filter(([name]) => wanted.has(name)))
+    const wanted = new Set(results)
+    for (const { node, weights } of nodes) {
+      node.inputs.forEach((name, i) => {
+        if (!weights?.has(i)) wanted.add(name)
+      })
+    }
+    const kept = new Map<string, Value>()
+    for (const [name, value] of this.values) if (wanted.has(name)) kept.set(name, value)
+    return kept
   }
 
   /** How many numbers a known value has. */

@@ -33,8 +33,11 @@ function otherFile(bytes: Uint8Array, name: string, cause?: unknown): KerneletEr
 
 /** Whoever goes through graphs in graphs may do so by calling itself. */
 function checkDepth(model: ModelProto, name: string): void {
-  const inside = ({ node }: Pick<GraphProto, 'node'>) =>
-    node.flatMap(({ attribute }) => attribute.flatMap(({ g }) => g ?? []))
+  const inside = ({ node }: Pick<GraphProto, 'node'>) => {
+    const graphs: GraphProto[] = []
+    for (const { attribute } of node) for (const { g } of attribute) if (g) graphs.push(g)
+    return graphs
+  }
   let graphs: Pick<GraphProto, 'node'>[] = [model.graph as GraphProto, ...model.functions]
   for (let depth = 0; graphs.length > 0; depth++) {
     if (depth > mostDepth) throw notOnnx(name, `its graphs lie in each other more than ${mostDepth} deep`)

@@ -56,7 +56,8 @@ export function runNode(prepared: PreparedNode, values: Map<string, Value>, run:
     (input, i) => weights?.get(i) ?? (input === '' ? undefined : values.get(input)),
   )
   const results = resultsOf(prepared, inputs, run)
-  for (const [i, output] of node.outputs.entries()) {
+  for (let i = 0; i < node.outputs.length; i++) {
+    const output = node.outputs[i] as string
     if (output === '') continue
     const value = results[i]
     if (value === undefined) throw node.unsupported(`output ${i}, ${show(output)}, is not supported`)

@@ -95,8 +95,10 @@ function placesOf(
   candidates: Map<string, Candidate>,
 ): Map<number, Candidate> {
   const places = new Map<number, Candidate>()
-  const shapeOf = (i: number) => constants.values.get(reader.node.inputs[i] ?? '')?.shape
-  for (const [i, name] of reader.node.inputs.entries()) {
+  const { inputs } = reader.node
+  const shapeOf = (i: number) => constants.values.get(inputs[i] ?? '')?.shape
+  for (let i = 0; i < inputs.length; i++) {
+    const name = inputs[i] as string
     const value = constants.values.get(name)
     if (value === undefined || !isFloat(value) || elements(value.shape) === 0) continue
     if (doubles.has(name) && !meetsKernel(reader, doubles)) continue
