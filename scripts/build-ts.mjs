@@ -70,13 +70,41 @@ const short = {
 }
 const options = { platform: 'node', transform: { target: 'es2022' }, logLevel: 'warn' }
 
-/** What is loaded when one of its functions is first called, by the file that it is in; `onnx-rare` is a part of `onnx`. */
+/**
+ * What is loaded when one of its functions is first called, by the file that it is in; `onnx-more` and `onnx-rare` are
+ * parts of `onnx`.
+ */
 const later = Object.entries({
   onnx: ['formats/onnx/reader'],
-  'onnx-rare': ['formats/onnx/operators/rare', 'formats/onnx/encode', 'formats/onnx/inspect'],
+  'onnx-more': [
+    'formats/onnx/operators/more',
+    'formats/onnx/operators/computed-places',
+    'formats/onnx/operators/volume',
+    'formats/onnx/flatten',
+    'formats/onnx/io',
+    'formats/onnx/loose-results',
+    'formats/onnx/sparse',
+    'formats/onnx/turned-results',
+  ],
+  'onnx-rare': [
+    'formats/onnx/operators/rare',
+    'formats/onnx/encode',
+    'formats/onnx/inspect',
+    'formats/file-kind',
+  ],
+  graphs: [
+    'compile/calibrate',
+    'compile/make-named',
+    'compile/tuning',
+    'formats/onnx/save',
+    'graph/check-graph',
+    'graph/intermediates',
+    'ops/recurrence',
+  ],
   pictures: [
     'vision/picture/decode',
     'vision/digits/normalize',
+    'vision/classifier/share',
     'vision/classifier/work',
     'vision/classifier/network',
     'data/pictures',
@@ -95,7 +123,7 @@ const later = Object.entries({
 }).map(([name, paths]) => ({ name, files: paths.map((path) => join(lib, `${path}.ts`)) }))
 
 const standsIn = standIns(later.flatMap(({ files }) => files))
-const partOf = { 'onnx-rare': 'onnx' }
+const partOf = { 'onnx-more': 'onnx', 'onnx-rare': 'onnx' }
 
 /** The modules that are reached from one, without those that are loaded later. */
 async function reachedBy(entry, plugins) {

@@ -3,16 +3,15 @@ import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { PbfWriter } from 'pbf'
-import {
-  type AttributeProto,
-  type Draft,
-  type GraphProto,
-  type ModelProto,
-  type NodeProto,
-  type TensorProto,
-  type ValueInfoProto,
-  writeModelProto,
+import type {
+  AttributeProto,
+  GraphProto,
+  ModelProto,
+  NodeProto,
+  TensorProto,
+  ValueInfoProto,
 } from '../lib/formats/onnx/proto.ts'
+import { type Draft, writeModelProto } from '../lib/formats/onnx/proto-write.ts'
 import { loadOnnx, type OnnxResult } from '../lib/index.ts'
 import { elements } from '../lib/tensor/shape.ts'
 import { noise } from './helpers.ts'

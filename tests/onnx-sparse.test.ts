@@ -1,6 +1,7 @@
 /** Sparse initializers and constants: read with their zeros, or refused by what is wrong with them. */
 import { describe, expect, test } from 'vitest'
-import type { Draft, SparseTensorProto, TensorProto } from '../lib/formats/onnx/proto.ts'
+import type { SparseTensorProto, TensorProto } from '../lib/formats/onnx/proto.ts'
+import type { Draft } from '../lib/formats/onnx/proto-write.ts'
 import { KerneletError, loadOnnx, SGD, Tensor, Trainer } from '../lib/index.ts'
 import { encode, modelProto } from './onnx-models.ts'
 

@@ -187,7 +187,7 @@ test('ONNX, pictures and files are loaded when they are needed: without those fi
   packageWithout(
     (dist) => {
       cpSync(join(root, 'dist'), dist, { recursive: true })
-      rmSync(join(dist, 'chunks/onnx-rare.cjs'))
+      for (const name of ['onnx-more', 'onnx-rare']) rmSync(join(dist, `chunks/${name}.cjs`))
     },
     (folder) => {
       const [shape, error] = run(`
@@ -203,7 +203,7 @@ test('ONNX, pictures and files are loaded when they are needed: without those fi
   packageWithout(
     (dist) => {
       cpSync(join(root, 'dist'), dist, { recursive: true })
-      for (const name of ['onnx', 'onnx-rare', 'pictures', 'train', 'files'])
+      for (const name of ['graphs', 'onnx', 'onnx-more', 'onnx-rare', 'pictures', 'train', 'files'])
         rmSync(join(dist, `chunks/${name}.cjs`))
     },
     (folder) => {
@@ -224,6 +224,8 @@ test('bundlers and file tracers can follow every way from their entry: plain imp
   const files = readdirSync(dist, { recursive: true, encoding: 'utf8' })
   expect(files.filter((file) => /\.(cjs|mjs|json|wasm)$/.test(file)).sort()).toEqual([
     'chunks/files.cjs',
+    'chunks/graphs.cjs',
+    'chunks/onnx-more.cjs',
     'chunks/onnx-rare.cjs',
     'chunks/onnx.cjs',
     'chunks/pictures.cjs',
@@ -245,7 +247,7 @@ test('bundlers and file tracers can follow every way from their entry: plain imp
   const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
   expect(Object.keys(exports['.'])).toEqual(['types', 'module', 'module-sync', 'require', 'default'])
   const entry = join(root, exports['.'].module)
-  for (const name of ['onnx', 'onnx-rare', 'pictures', 'train', 'files']) {
+  for (const name of ['graphs', 'onnx', 'onnx-more', 'onnx-rare', 'pictures', 'train', 'files']) {
     expect(readFileSync(entry, 'utf8')).toMatch(
       new RegExp(`^import \\w+ from "\\./chunks/${name}\\.cjs";$`, 'm'),
     )

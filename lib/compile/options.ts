@@ -1,5 +1,5 @@
 /** Options of compile, and what follows from them. */
-import { graphGiven } from '../graph/check-graph.ts'
+import { graphGiven } from '../graph/given.ts'
 import { type Graph, graphShapes, trace } from '../graph/graph.ts'
 import type { Model } from '../graph/model.ts'
 import { checkShape, formatShape, sameShape, size } from '../tensor/shape.ts'

@@ -8,7 +8,7 @@ import { show } from '../util/show.ts'
 import { checkNode } from './check-node.ts'
 import { checkCost } from './cost.ts'
 import { definitionOf, isInput, isOperation, type Operation } from './definition.ts'
-import type { Graph, GraphNode } from './graph.ts'
+import { type Graph, type GraphNode, isGraph } from './graph.ts'
 
 /** The largest of the networks people train have some thousands. */
 const mostNodes = 2 ** 14
@@ -54,7 +54,7 @@ const ofAll: readonly string[] = ['counts', 'flat']
  * @throws KerneletError `ERR_ARGUMENT`, `ERR_SHAPE` that name the node; `ERR_UNSUPPORTED` for one that would take a gibibyte, and
  *   much more than its weights and input do
  */
-export function graphGiven(value: unknown): Graph | undefined {
+export function checkGraph(value: unknown): Graph | undefined {
   let graph: Graph | undefined
   try {
     graph = isGraph(value) ? copyOf(value) : undefined
@@ -70,12 +70,6 @@ export function graphGiven(value: unknown): Graph | undefined {
   const checked = { nodes, output: graph.output }
   checkCost('Graph', checked)
   return checked
-}
-
-/** A model may well have a property that is called nodes. */
-function isGraph(value: unknown): value is object {
-  if (typeof value !== 'object' || value === null) return false
-  return 'nodes' in value && typeof (value as { forward?: unknown }).forward !== 'function'
 }
 
 /** All of it read, once. */

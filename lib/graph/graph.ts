@@ -30,6 +30,12 @@ export interface Graph {
   readonly output: number
 }
 
+/** A model may well have a property that is called nodes. */
+export function isGraph(value: unknown): value is object {
+  if (typeof value !== 'object' || value === null) return false
+  return 'nodes' in value && typeof (value as { forward?: unknown }).forward !== 'function'
+}
+
 /** The shape of one input image, and of what the graph makes of it. */
 export function graphShapes(graph: Graph): { input: readonly number[]; output: readonly number[] } {
   const output = graph.nodes[graph.output]
@@ -186,14 +192,10 @@ export class Tracer {
       { name, origin: (i) => this.#origin(sources[i] ?? 0) },
     )
     const flat = (rank ?? inputRank) === 1
-    this.nodes.push({
-      ...copyOf(operation),
-      name,
-      inputs: sources,
-      shape,
-      ...(flat && { flat }),
-      ...(counts && { counts: { ...counts } }),
-    })
+    const node = Object.assign(copyOf(operation), { name, inputs: sources, shape })
+    if (flat) Object.assign(node, { flat })
+    if (counts) node.counts = { ...counts }
+    this.nodes.push(node)
     return new SymbolicTensor(this, this.nodes.length - 1, flat ? [1] : [1, ...shape])
   }
 
@@ -267,8 +269,10 @@ export class Tracer {
 /** With lists of its own: whoever changes the graph changes no layer. */
 function copyOf(operation: Operation): Operation {
   const copy: Operation = { ...operation }
-  for (const [key, value] of Object.entries(operation)) {
-    if (Array.isArray(value)) Object.assign(copy, { [key]: [...value] })
+  const fields = copy as unknown as Record<string, unknown>
+  for (const key in fields) {
+    const value = fields[key]
+    if (Array.isArray(value)) fields[key] = [...value]
   }
   if (operation.counts) copy.counts = { ...operation.counts }
   return copy

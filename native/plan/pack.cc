@@ -16,22 +16,31 @@ namespace {
 constexpr size_t worth_sharing = 4096;
 
 // Weights out of their file, a piece at a time, which goes through `space`.
-void pack_from_file(const WeightedStep& layer, const Floats& from, float* weights, AlignedFloats& space) {
+void pack_from_file(const WeightedStep& layer, const Floats& from, float* weights, float* space) {
   const size_t outputs = layer.outputs(), row = from.length / outputs;
   for (size_t begin = 0, end; begin < outputs; begin = end) {
     end = layer.piece(begin);
-    const size_t floats = (end - begin) * row;
-    if (space.size() < floats) {
-      space = AlignedFloats();  // (never two)
-      space = AlignedFloats(floats);
-      space.in_large_pages();
-    }
-    from.read(begin * row, floats, space.data());
-    layer.pack_piece(begin, end, space.data(), weights);
+    from.read(begin * row, (end - begin) * row, space);
+    layer.pack_piece(begin, end, space, weights);
   }
 }
 
-void pack_layer(const Draft& draft, const DraftStep& step, float* all, AlignedFloats& space) {
+// Floats of the largest such piece. Space that grew with the pieces would be made of new pages every time, and finding
+// a page takes the system as long as reading it.
+size_t largest_piece(const Draft& draft, const DraftStep& step) {
+  const Floats& from = draft.graph->nodes[static_cast<size_t>(step.group->nodes[0])].weight;
+  if (from.file < 0 || step.int8 != nullptr) return 0;
+  const WeightedStep& layer = *step.weighted();
+  const size_t outputs = layer.outputs(), row = from.length / outputs;
+  size_t largest = 0;
+  for (size_t begin = 0, end; begin < outputs; begin = end) {
+    end = layer.piece(begin);
+    largest = std::max(largest, (end - begin) * row);
+  }
+  return largest;
+}
+
+void pack_layer(const Draft& draft, const DraftStep& step, float* all, float* space) {
   const Node& node = draft.graph->nodes[static_cast<size_t>(step.group->nodes[0])];
   const WeightedStep& layer = *step.weighted();
   float* const bias = all + step.bias;
@@ -99,10 +108,16 @@ void pack(const Draft& draft, float* weights) {
     for (size_t j = 0; j < draft.floats_of(i); ++j)
       weights[draft.constants[i] + j] = node.weight.data[j / width];
   }
-  AlignedFloats space;
+  size_t largest = 0;
   for (const DraftStep& step : draft.steps) {
-    if (step.expand != nullptr) pack_layer(draft, *step.expand, weights, space);
-    if (step.weighted() != nullptr) pack_layer(draft, step, weights, space);
+    if (step.expand != nullptr) largest = std::max(largest, largest_piece(draft, *step.expand));
+    if (step.weighted() != nullptr) largest = std::max(largest, largest_piece(draft, step));
+  }
+  const AlignedFloats space(largest);
+  space.in_large_pages();
+  for (const DraftStep& step : draft.steps) {
+    if (step.expand != nullptr) pack_layer(draft, *step.expand, weights, space.data());
+    if (step.weighted() != nullptr) pack_layer(draft, step, weights, space.data());
     for (size_t i = 0; i < step.operands.size(); ++i) {
       const PackedOperand& operand = step.planned.operands[i];
       operand.pack(*operand.node, weights + step.operands[i]);

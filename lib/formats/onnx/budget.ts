@@ -51,13 +51,12 @@ export class Budget {
 
   /** @throws KerneletError `ERR_UNSUPPORTED` once it is too much */
   spend(steps: number, bytes: number): void {
-    const { what, ...limits } = this.#limits
+    const limits = this.#limits
+    const { what } = limits
     this.#steps += steps
     this.#bytes += bytes
-    const [mostBytes, mostSteps] = [
-      limits.bytes + limits.bytesEach * this.#given,
-      limits.steps + limits.stepsEach * this.#given,
-    ]
+    const mostBytes = limits.bytes + limits.bytesEach * this.#given
+    const mostSteps = limits.steps + limits.stepsEach * this.#given
     if (!(this.#bytes <= mostBytes)) {
       throw new KerneletError(
         'ERR_UNSUPPORTED',

@@ -37,12 +37,15 @@ function withoutWeights(file: PartReader, path: string): ModelProto | undefined 
   let model: ModelProto
   const condenser = new Condenser(file)
   try {
-    model = decodeModel(condenser.condense(), path)
+    const condensed = condenser.condense()
+    // a file that others hold the weights of would be decoded twice
+    if (!condenser.weights.some(Boolean)) return undefined
+    model = decodeModel(bytesOf(file, condensed), path)
   } catch {
     return undefined
   }
   const { initializer: tensors } = model.graph as GraphProto
-  if (tensors.length !== condenser.weights.length || !condenser.weights.some(Boolean)) return undefined
+  if (tensors.length !== condenser.weights.length) return undefined
   for (const [i, place] of condenser.weights.entries()) {
     if (place) (tensors[i] as PlacedTensor).place = place
   }
@@ -61,6 +64,9 @@ interface Field {
   readonly value: number
 }
 
+/** A piece of the model: bytes, or a part of its file. */
+type Piece = Uint8Array | { readonly from: number; readonly length: number }
+
 class Condenser {
   /** One for each initializer of the graph; undefined where its numbers are in the bytes. */
   readonly weights: (StoredFloats | undefined)[] = []
@@ -75,27 +81,25 @@ class Condenser {
     this.#file = file
   }
 
-  /** The bytes of the model without those weights. */
-  condense(): Uint8Array {
+  /** The model without those weights. */
+  condense(): Piece[] {
     let graphs = 0
-    return joined(
-      this.#message(0, this.#file.size, ({ number, body, end }) => {
-        if (number !== graph) return undefined
-        // two would be one, with what both have
-        if (++graphs > 1) throw new Error('a second graph')
-        return this.#message(body, end, (field) =>
-          field.number === initializer ? this.#tensor(field) : undefined,
-        )
-      }),
-    )
+    return this.#message(0, this.#file.size, ({ number, body, end }) => {
+      if (number !== graph) return undefined
+      // two would be one, with what both have
+      if (++graphs > 1) throw new Error('a second graph')
+      return this.#message(body, end, (field) =>
+        field.number === initializer ? this.#tensor(field) : undefined,
+      )
+    })
   }
 
   /** A message of which `replace` gives other contents for some fields. */
-  #message(from: number, to: number, replace: (field: Field) => Uint8Array[] | undefined): Uint8Array[] {
-    const parts: Uint8Array[] = []
+  #message(from: number, to: number, replace: (field: Field) => Piece[] | undefined): Piece[] {
+    const parts: Piece[] = []
     let copied = from
     const copy = (end: number) => {
-      if (end > copied) parts.push(this.#file.read(copied, end - copied))
+      if (end > copied) parts.push({ from: copied, length: end - copied })
     }
     for (let at = from; at < to; ) {
       const field = this.#field(at, to)
@@ -114,7 +118,7 @@ class Condenser {
   }
 
   /** A tensor with no bytes for its numbers, where these are many; their place is noted. */
-  #tensor({ body, end }: Field): Uint8Array[] | undefined {
+  #tensor({ body, end }: Field): Piece[] | undefined {
     const place = end - body < leftFrom ? undefined : this.#rawData(body, end)
     this.weights.push(place && new StoredFloats(this.#file, place.body, (place.end - place.body) / 4))
     return place && this.#message(body, end, ({ number }) => (number === rawData ? [] : undefined))
@@ -180,12 +184,12 @@ function varint(value: number): number[] {
   return [...bytes, left]
 }
 
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0))
+function bytesOf(file: PartReader, pieces: readonly Piece[]): Uint8Array {
+  const bytes = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0))
   let at = 0
-  for (const part of parts) {
-    bytes.set(part, at)
-    at += part.length
+  for (const piece of pieces) {
+    bytes.set(piece instanceof Uint8Array ? piece : file.read(piece.from, piece.length), at)
+    at += piece.length
   }
   return bytes
 }

@@ -103,14 +103,30 @@ export class Constants {
 
   /** Lets go of what none of these nodes reads, nor a result is. */
   keep(nodes: readonly PreparedNode[], results: readonly string[]): ReadonlyMap<string, Value> {
-    const read = nodes.flatMap(({ node, weights }) => node.inputs.filter((_, i) => !weights?.has(i)))
-    const wanted = new Set([...read, ...results])
-    return new Map([...this.values].filter(([name]) => wanted.has(name)))
+    const wanted = new Set(results)
+    for (const { node, weights } of nodes) {
+      node.inputs.forEach((name, i) => {
+        if (!weights?.has(i)) wanted.add(name)
+      })
+    }
+    const kept = new Map<string, Value>()
+    for (const [name, value] of this.values) if (wanted.has(name)) kept.set(name, value)
+    return kept
   }
 
   /** How many numbers a known value has. */
   count(name: string): number {
     return elements((this.values.get(name) as Value).shape)
+  }
+
+  /** Whether a value is another one as it is, under its own name. */
+  isCopy(name: string, source: string): boolean {
+    let at: string | undefined = name
+    while (at !== undefined && at !== source) {
+      const node: PreparedNode['node'] | undefined = this.#makers.get(at)?.node
+      at = node?.op === 'Identity' ? node.inputs[0] : undefined
+    }
+    return at === source
   }
 
   /**

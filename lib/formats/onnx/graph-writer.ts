@@ -8,14 +8,8 @@ import type { Tensor } from '../../tensor/tensor.ts'
 import { KerneletError } from '../../util/errors.ts'
 import { version } from '../../util/version.ts'
 import { fromTensor, transpose } from './array.ts'
-import {
-  type AttributeProto,
-  type Draft,
-  type NodeProto,
-  type TensorProto,
-  type ValueInfoProto,
-  writeModelProto,
-} from './proto.ts'
+import type { AttributeProto, NodeProto, TensorProto, ValueInfoProto } from './proto.ts'
+import { type Draft, writeModelProto } from './proto-write.ts'
 
 /** The opset of a file, unless an operator is newer. */
 const usualOpset = 17

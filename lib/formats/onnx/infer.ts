@@ -6,7 +6,8 @@ import type { PreparedNode } from './prepared-node.ts'
 export function inferTypes(nodes: readonly PreparedNode[], types: Map<string, ElementType>): void {
   for (const { node, operator } of nodes) {
     const input = (i: number) => types.get(node.inputs[i] ?? '')
-    for (const [i, output] of node.outputs.entries()) {
+    for (let i = 0; i < node.outputs.length; i++) {
+      const output = node.outputs[i] as string
       if (output === '' || types.has(output)) continue
       const type = operator.type ? operator.type(node, i, input) : input(0)
       if (type) types.set(output, type)

@@ -9,9 +9,9 @@ import { valueInfo } from './declared.ts'
 import { decodeModel } from './decode.ts'
 import { flattened } from './functions.ts'
 import type { OnnxValueInfo } from './info.ts'
+import { initializersOf } from './initializers.ts'
 import { isStandard, operatorOf } from './prepared-node.ts'
 import type { GraphProto, NodeProto } from './proto.ts'
-import { initializersOf } from './sparse.ts'
 import { closingFiles, storedTensor } from './tensor.ts'
 
 /** A node of a graph, by name: operator, inputs and outputs. */

@@ -1,7 +1,7 @@
 /** Nodes of a model that together are one operation of ours. */
 import { elements, sameShape } from '../../tensor/shape.ts'
 import { arrayOfKnown, type Constants } from './constants.ts'
-import type { PlacedNode } from './functions.ts'
+import type { PlacedNode } from './placed-node.ts'
 import type { PreparedNode } from './prepared-node.ts'
 
 /**
@@ -15,11 +15,13 @@ export function joinNodes(
   ready: (proto: PlacedNode) => PreparedNode,
 ): PreparedNode[] {
   const protos = nodes.map(({ proto }) => proto)
+  const ops = new Set(protos.map(({ op_type: op }) => op))
   // undefined: the node is part of another one
   const joined = new Map<PlacedNode, PlacedNode | undefined>()
-  joinBiases(protos, constants, results, joined)
-  joinSwish(protos, results, joined)
-  joinGelu(protos, constants, results, joined)
+  if (ops.has('MatMul') && ops.has('Add')) joinBiases(protos, constants, results, joined)
+  if (ops.has('Sigmoid') && ops.has('Mul')) joinSwish(protos, results, joined)
+  if (ops.has('Erf')) joinGelu(protos, constants, results, joined)
+  if (joined.size === 0) return [...nodes]
   return nodes.flatMap((one) => {
     if (!joined.has(one.proto)) return one
     const proto = joined.get(one.proto)

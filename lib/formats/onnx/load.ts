@@ -2,7 +2,8 @@
 
 import { dirname } from 'node:path'
 import { type CompiledModel, compile } from '../../compile/compiled-model.ts'
-import { type NamedCompileOptions, NamedModel, type NamedShapes } from '../../compile/named-model.ts'
+import { namedModel } from '../../compile/make-named.ts'
+import type { NamedCompileOptions, NamedModel, NamedShapes } from '../../compile/named-model.ts'
 import type { CompileOptions } from '../../compile/options.ts'
 import type { Summary } from '../../graph/summary.ts'
 import { Module } from '../../nn/module.ts'
@@ -96,7 +97,7 @@ function ofBytes(source: FileSource): [ModelProto, string] {
 export class OnnxModel extends Module {
   readonly #evaluator: Evaluator
 
-  /** @internal its types are pbf's, which is no dependency of the package */
+  /** @internal its types are not part of the package's */
   constructor(model: ModelProto, file: string, folder: { path: string | undefined }, output?: string) {
     super()
     this.#evaluator = evaluatorOf(model, file, folder, output)
@@ -206,8 +207,7 @@ export class OnnxModel extends Module {
       'tuned',
     ])
     const { inputShapes, ...options } = given
-    const make = ({ shapes, joined }: ReturnType<Evaluator['named']>) =>
-      new NamedModel(joined, shapes, options)
+    const make = ({ shapes, joined }: ReturnType<Evaluator['named']>) => namedModel(joined, shapes, options)
     const whole = this.#evaluator.wholeNamed(inputShapes)
     const usual = () => make(this.#evaluator.named(inputShapes))
     return whole ? orWhole(usual, () => make(whole)) : usual()

@@ -3,7 +3,7 @@
 import { KerneletError, type KerneletErrorCode } from '../../util/errors.ts'
 import { show } from '../../util/show.ts'
 import type { NdArray } from './array.ts'
-import type { PlacedNode } from './functions.ts'
+import type { PlacedNode } from './placed-node.ts'
 import type { AttributeProto, GraphProto } from './proto.ts'
 import { dense } from './sparse.ts'
 import { type DataFolder, readTensor } from './tensor.ts'
@@ -34,7 +34,8 @@ export class OnnxNode {
   /** Version of the operator set. */
   readonly opset: number
   readonly #attributes: Map<string, AttributeProto>
-  readonly #asked: Set<string> = new Set()
+  /** Names of attributes that were; of a node that has none nobody wants to know. */
+  #asked: Set<string> | undefined
   readonly #folder: DataFolder
   readonly #proto: PlacedNode
 
@@ -45,7 +46,8 @@ export class OnnxNode {
     this.outputs = node.output
     this.captured = node.captured ?? 0
     this.opset = node.opset ?? opset
-    this.#attributes = new Map(node.attribute.map((attribute) => [attribute.name, attribute]))
+    this.#attributes = new Map()
+    for (const attribute of node.attribute) this.#attributes.set(attribute.name, attribute)
     this.#folder = folder
     this.#proto = node
   }
@@ -116,21 +118,27 @@ export class OnnxNode {
 
   /** An attribute that changes nothing here. */
   ignore(...names: string[]): void {
-    for (const name of names) this.#asked.add(name)
+    for (const name of names) this.#ask(name)
   }
 
   /** @throws KerneletError `ERR_UNSUPPORTED` when there is an attribute that nobody asked for */
   checkAttributes(): void {
     for (const [name, { ref_attr_name: reference }] of this.#attributes) {
-      if (!this.#asked.has(name)) throw this.unsupported(`attribute ${show(name)} is not supported`)
+      if (!this.#asked?.has(name)) throw this.unsupported(`attribute ${show(name)} is not supported`)
       if (reference)
         throw this.unsupported(`attribute ${name} refers to one of a function, which the node is not in`)
     }
   }
 
-  #read(name: string, type: number): AttributeProto | undefined {
+  #ask(name: string): AttributeProto | undefined {
+    if (this.#attributes.size === 0) return undefined
+    this.#asked ??= new Set()
     this.#asked.add(name)
-    const attribute = this.#attributes.get(name)
+    return this.#attributes.get(name)
+  }
+
+  #read(name: string, type: number): AttributeProto | undefined {
+    const attribute = this.#ask(name)
     if (attribute && attribute.type !== type && attribute.type !== 0) {
       throw this.error(
         'ERR_FORMAT',

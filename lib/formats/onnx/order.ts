@@ -11,7 +11,7 @@ import type { GraphProto, NodeProto } from './proto.ts'
  * @throws KerneletError `ERR_FORMAT` when a value is made twice or by nobody, or nodes wait for each other
  */
 export function inOrder(graph: GraphProto, given: ReadonlySet<string>, file: string): NodeProto[] {
-  checkMakers(graph, given, file)
+  if (checkMakers(graph, given, file)) return [...graph.node]
   const there = new Set(given)
   const waiting = new Map<string, NodeProto[]>()
   const missing = new Map<NodeProto, number>()
@@ -43,15 +43,19 @@ export function inOrder(graph: GraphProto, given: ReadonlySet<string>, file: str
   throw notOnnx(file, circle(graph.node.filter((node) => missing.get(node) !== 0)))
 }
 
-/** Every value must be made, once, and there must be something to make. */
-function checkMakers(graph: GraphProto, given: ReadonlySet<string>, file: string): void {
+/** Every value must be made, once, and there must be something to make. Says whether the nodes are in order. */
+function checkMakers(graph: GraphProto, given: ReadonlySet<string>, file: string): boolean {
   const made = new Set(given)
-  for (const output of graph.node.flatMap((node) => node.output)) {
-    if (output === '') continue
-    if (made.has(output)) throw notOnnx(file, `${show(output)} is there twice`)
-    made.add(output)
-  }
+  let ordered = true
   for (const node of graph.node) {
+    ordered &&= node.input.every((input) => input === '' || made.has(input))
+    for (const output of node.output) {
+      if (output === '') continue
+      if (made.has(output)) throw notOnnx(file, `${show(output)} is there twice`)
+      made.add(output)
+    }
+  }
+  for (const node of ordered ? [] : graph.node) {
     const input = node.input.find((one) => one !== '' && !made.has(one))
     if (input === undefined) continue
     throw notOnnx(file, `node ${nameOf(node)} reads ${show(input)}, which nothing makes`)
@@ -60,6 +64,7 @@ function checkMakers(graph: GraphProto, given: ReadonlySet<string>, file: string
     if (!made.has(name)) throw notOnnx(file, `nothing makes its output ${show(name)}`)
   }
   if (graph.output.length === 0) throw notOnnx(file, 'it has no output')
+  return ordered
 }
 
 function nameOf(node: NodeProto): string {
@@ -90,10 +95,11 @@ export function needed(nodes: readonly NodeProto[], results: readonly string[]):
   const wanted = new Set(results)
   const kept: NodeProto[] = []
   for (const node of [...nodes].reverse()) {
-    const output = node.output.map((name) => (wanted.has(name) ? name : ''))
-    if (output.every((name) => name === '')) continue
+    const { output } = node
+    if (!output.some((name) => name !== '' && wanted.has(name))) continue
     for (const input of node.input) wanted.add(input)
-    kept.push(output.every((name, i) => name === node.output[i]) ? node : { ...node, output })
+    const whole = output.every((name) => name === '' || wanted.has(name))
+    kept.push(whole ? node : { ...node, output: output.map((name) => (wanted.has(name) ? name : '')) })
   }
   return kept.reverse()
 }

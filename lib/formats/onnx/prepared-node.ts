@@ -4,13 +4,15 @@ import { KerneletError } from '../../util/errors.ts'
 import { show } from '../../util/show.ts'
 import { spend } from './budget.ts'
 import type { ElementType } from './element.ts'
-import type { PlacedNode } from './functions.ts'
-import { Loose, looseResults } from './loose.ts'
+import { Loose } from './loose.ts'
+import { looseResults } from './loose-results.ts'
 import { OnnxNode } from './node.ts'
 import type { Operator } from './operator.ts'
 import { operatorNamed } from './operators/index.ts'
+import type { PlacedNode } from './placed-node.ts'
 import type { DataFolder } from './tensor.ts'
-import { Turned, turnedResults } from './turned.ts'
+import { Turned } from './turned.ts'
+import { turnedResults } from './turned-results.ts'
 import { isSymbolic, type Run, Sequence, type Step, type Value } from './value.ts'
 
 /** One operator in its place. */
@@ -54,7 +56,8 @@ export function runNode(prepared: PreparedNode, values: Map<string, Value>, run:
     (input, i) => weights?.get(i) ?? (input === '' ? undefined : values.get(input)),
   )
   const results = resultsOf(prepared, inputs, run)
-  for (const [i, output] of node.outputs.entries()) {
+  for (let i = 0; i < node.outputs.length; i++) {
+    const output = node.outputs[i] as string
     if (output === '') continue
     const value = results[i]
     if (value === undefined) throw node.unsupported(`output ${i}, ${show(output)}, is not supported`)

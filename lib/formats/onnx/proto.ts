@@ -1,6 +1,6 @@
-/** The messages of onnx.proto, their readers and their writers. Generated: `npm run protobuf`. */
+/** The messages of onnx.proto and their readers. Generated: `npm run protobuf`. */
 
-import type { PbfReader, PbfWriter } from 'pbf'
+import type { MessageReader } from './message-reader.ts'
 
 export interface ModelProto {
   ir_version: number
@@ -111,14 +111,7 @@ export interface SparseTensorProto {
   dims: number[]
 }
 
-/** A message to be written: what is left out is not written. */
-export type Draft<T> = T extends (infer U)[]
-  ? Draft<U>[]
-  : T extends Uint8Array | string | number | undefined
-    ? T
-    : { [K in keyof T]?: Draft<T[K]> | undefined }
-
-export function readModelProto(pbf: PbfReader, end?: number): ModelProto {
+export function readModelProto(pbf: MessageReader, end?: number): ModelProto {
   const obj: ModelProto = {
     ir_version: 0,
     producer_name: '',
@@ -141,19 +134,8 @@ export function readModelProto(pbf: PbfReader, end?: number): ModelProto {
   }
   return obj
 }
-export function writeModelProto(obj: Draft<ModelProto>, pbf: PbfWriter): void {
-  if (obj.ir_version) pbf.writeVarintField(1, obj.ir_version)
-  if (obj.producer_name) pbf.writeStringField(2, obj.producer_name)
-  if (obj.producer_version) pbf.writeStringField(3, obj.producer_version)
-  if (obj.graph) pbf.writeMessage(7, writeGraphProto, obj.graph)
-  if (obj.opset_import)
-    for (const item of obj.opset_import) pbf.writeMessage(8, writeOperatorSetIdProto, item)
-  if (obj.metadata_props)
-    for (const item of obj.metadata_props) pbf.writeMessage(14, writeStringStringEntryProto, item)
-  if (obj.functions) for (const item of obj.functions) pbf.writeMessage(25, writeFunctionProto, item)
-}
 
-export function readOperatorSetIdProto(pbf: PbfReader, end?: number): OperatorSetIdProto {
+export function readOperatorSetIdProto(pbf: MessageReader, end?: number): OperatorSetIdProto {
   const obj: OperatorSetIdProto = { domain: '', version: 0 }
   let field: number
   while ((field = pbf.nextField(end))) {
@@ -162,12 +144,8 @@ export function readOperatorSetIdProto(pbf: PbfReader, end?: number): OperatorSe
   }
   return obj
 }
-export function writeOperatorSetIdProto(obj: Draft<OperatorSetIdProto>, pbf: PbfWriter): void {
-  if (obj.domain) pbf.writeStringField(1, obj.domain)
-  if (obj.version) pbf.writeVarintField(2, obj.version)
-}
 
-export function readStringStringEntryProto(pbf: PbfReader, end?: number): StringStringEntryProto {
+export function readStringStringEntryProto(pbf: MessageReader, end?: number): StringStringEntryProto {
   const obj: StringStringEntryProto = { key: '', value: '' }
   let field: number
   while ((field = pbf.nextField(end))) {
@@ -176,12 +154,8 @@ export function readStringStringEntryProto(pbf: PbfReader, end?: number): String
   }
   return obj
 }
-export function writeStringStringEntryProto(obj: Draft<StringStringEntryProto>, pbf: PbfWriter): void {
-  if (obj.key) pbf.writeStringField(1, obj.key)
-  if (obj.value) pbf.writeStringField(2, obj.value)
-}
 
-export function readFunctionProto(pbf: PbfReader, end?: number): FunctionProto {
+export function readFunctionProto(pbf: MessageReader, end?: number): FunctionProto {
   const obj: FunctionProto = {
     name: '',
     input: [],
@@ -205,20 +179,8 @@ export function readFunctionProto(pbf: PbfReader, end?: number): FunctionProto {
   }
   return obj
 }
-export function writeFunctionProto(obj: Draft<FunctionProto>, pbf: PbfWriter): void {
-  if (obj.name) pbf.writeStringField(1, obj.name)
-  if (obj.input) for (const item of obj.input) pbf.writeStringField(4, item)
-  if (obj.output) for (const item of obj.output) pbf.writeStringField(5, item)
-  if (obj.node) for (const item of obj.node) pbf.writeMessage(7, writeNodeProto, item)
-  if (obj.opset_import)
-    for (const item of obj.opset_import) pbf.writeMessage(9, writeOperatorSetIdProto, item)
-  if (obj.domain) pbf.writeStringField(10, obj.domain)
-  if (obj.attribute_proto)
-    for (const item of obj.attribute_proto) pbf.writeMessage(11, writeAttributeProto, item)
-  if (obj.overload) pbf.writeStringField(13, obj.overload)
-}
 
-export function readGraphProto(pbf: PbfReader, end?: number): GraphProto {
+export function readGraphProto(pbf: MessageReader, end?: number): GraphProto {
   const obj: GraphProto = {
     node: [],
     name: '',
@@ -238,17 +200,8 @@ export function readGraphProto(pbf: PbfReader, end?: number): GraphProto {
   }
   return obj
 }
-export function writeGraphProto(obj: Draft<GraphProto>, pbf: PbfWriter): void {
-  if (obj.node) for (const item of obj.node) pbf.writeMessage(1, writeNodeProto, item)
-  if (obj.name) pbf.writeStringField(2, obj.name)
-  if (obj.initializer) for (const item of obj.initializer) pbf.writeMessage(5, writeTensorProto, item)
-  if (obj.input) for (const item of obj.input) pbf.writeMessage(11, writeValueInfoProto, item)
-  if (obj.output) for (const item of obj.output) pbf.writeMessage(12, writeValueInfoProto, item)
-  if (obj.sparse_initializer)
-    for (const item of obj.sparse_initializer) pbf.writeMessage(15, writeSparseTensorProto, item)
-}
 
-export function readNodeProto(pbf: PbfReader, end?: number): NodeProto {
+export function readNodeProto(pbf: MessageReader, end?: number): NodeProto {
   const obj: NodeProto = {
     input: [],
     output: [],
@@ -270,17 +223,8 @@ export function readNodeProto(pbf: PbfReader, end?: number): NodeProto {
   }
   return obj
 }
-export function writeNodeProto(obj: Draft<NodeProto>, pbf: PbfWriter): void {
-  if (obj.input) for (const item of obj.input) pbf.writeStringField(1, item)
-  if (obj.output) for (const item of obj.output) pbf.writeStringField(2, item)
-  if (obj.name) pbf.writeStringField(3, obj.name)
-  if (obj.op_type) pbf.writeStringField(4, obj.op_type)
-  if (obj.attribute) for (const item of obj.attribute) pbf.writeMessage(5, writeAttributeProto, item)
-  if (obj.domain) pbf.writeStringField(7, obj.domain)
-  if (obj.overload) pbf.writeStringField(8, obj.overload)
-}
 
-export function readAttributeProto(pbf: PbfReader, end?: number): AttributeProto {
+export function readAttributeProto(pbf: MessageReader, end?: number): AttributeProto {
   const obj: AttributeProto = {
     name: '',
     f: 0,
@@ -312,22 +256,8 @@ export function readAttributeProto(pbf: PbfReader, end?: number): AttributeProto
   }
   return obj
 }
-export function writeAttributeProto(obj: Draft<AttributeProto>, pbf: PbfWriter): void {
-  if (obj.name) pbf.writeStringField(1, obj.name)
-  if (obj.f) pbf.writeFloatField(2, obj.f)
-  if (obj.i) pbf.writeVarintField(3, obj.i)
-  if (obj.s != null) pbf.writeBytesField(4, obj.s)
-  if (obj.t) pbf.writeMessage(5, writeTensorProto, obj.t)
-  if (obj.g) pbf.writeMessage(6, writeGraphProto, obj.g)
-  if (obj.floats) for (const item of obj.floats) pbf.writeFloatField(7, item)
-  if (obj.ints) for (const item of obj.ints) pbf.writeVarintField(8, item)
-  if (obj.strings) for (const item of obj.strings) pbf.writeBytesField(9, item)
-  if (obj.type) pbf.writeVarintField(20, obj.type)
-  if (obj.ref_attr_name) pbf.writeStringField(21, obj.ref_attr_name)
-  if (obj.sparse_tensor) pbf.writeMessage(22, writeSparseTensorProto, obj.sparse_tensor)
-}
 
-export function readValueInfoProto(pbf: PbfReader, end?: number): ValueInfoProto {
+export function readValueInfoProto(pbf: MessageReader, end?: number): ValueInfoProto {
   const obj: ValueInfoProto = { name: '', type: undefined }
   let field: number
   while ((field = pbf.nextField(end))) {
@@ -336,12 +266,8 @@ export function readValueInfoProto(pbf: PbfReader, end?: number): ValueInfoProto
   }
   return obj
 }
-export function writeValueInfoProto(obj: Draft<ValueInfoProto>, pbf: PbfWriter): void {
-  if (obj.name) pbf.writeStringField(1, obj.name)
-  if (obj.type) pbf.writeMessage(2, writeTypeProto, obj.type)
-}
 
-export function readTypeProto(pbf: PbfReader, end?: number): TypeProto {
+export function readTypeProto(pbf: MessageReader, end?: number): TypeProto {
   const obj: TypeProto = { tensor_type: undefined }
   let field: number
   while ((field = pbf.nextField(end))) {
@@ -349,11 +275,8 @@ export function readTypeProto(pbf: PbfReader, end?: number): TypeProto {
   }
   return obj
 }
-export function writeTypeProto(obj: Draft<TypeProto>, pbf: PbfWriter): void {
-  if (obj.tensor_type) pbf.writeMessage(1, writeTensorTypeProto, obj.tensor_type)
-}
 
-export function readTensorTypeProto(pbf: PbfReader, end?: number): TensorTypeProto {
+export function readTensorTypeProto(pbf: MessageReader, end?: number): TensorTypeProto {
   const obj: TensorTypeProto = { elem_type: 0, shape: undefined }
   let field: number
   while ((field = pbf.nextField(end))) {
@@ -362,12 +285,8 @@ export function readTensorTypeProto(pbf: PbfReader, end?: number): TensorTypePro
   }
   return obj
 }
-export function writeTensorTypeProto(obj: Draft<TensorTypeProto>, pbf: PbfWriter): void {
-  if (obj.elem_type) pbf.writeVarintField(1, obj.elem_type)
-  if (obj.shape) pbf.writeMessage(2, writeTensorShapeProto, obj.shape)
-}
 
-export function readTensorShapeProto(pbf: PbfReader, end?: number): TensorShapeProto {
+export function readTensorShapeProto(pbf: MessageReader, end?: number): TensorShapeProto {
   const obj: TensorShapeProto = { dim: [] }
   let field: number
   while ((field = pbf.nextField(end))) {
@@ -375,11 +294,8 @@ export function readTensorShapeProto(pbf: PbfReader, end?: number): TensorShapeP
   }
   return obj
 }
-export function writeTensorShapeProto(obj: Draft<TensorShapeProto>, pbf: PbfWriter): void {
-  if (obj.dim) for (const item of obj.dim) pbf.writeMessage(1, writeDimension, item)
-}
 
-export function readDimension(pbf: PbfReader, end?: number): Dimension {
+export function readDimension(pbf: MessageReader, end?: number): Dimension {
   const obj: Dimension = { dim_value: 0, value: undefined, dim_param: '' }
   let field: number
   while ((field = pbf.nextField(end))) {
@@ -393,12 +309,8 @@ export function readDimension(pbf: PbfReader, end?: number): Dimension {
   }
   return obj
 }
-export function writeDimension(obj: Draft<Dimension>, pbf: PbfWriter): void {
-  if (obj.dim_value != null) pbf.writeVarintField(1, obj.dim_value)
-  if (obj.dim_param != null) pbf.writeStringField(2, obj.dim_param)
-}
 
-export function readTensorProto(pbf: PbfReader, end?: number): TensorProto {
+export function readTensorProto(pbf: MessageReader, end?: number): TensorProto {
   const obj: TensorProto = {
     dims: [],
     data_type: 0,
@@ -428,22 +340,8 @@ export function readTensorProto(pbf: PbfReader, end?: number): TensorProto {
   }
   return obj
 }
-export function writeTensorProto(obj: Draft<TensorProto>, pbf: PbfWriter): void {
-  if (obj.dims) for (const item of obj.dims) pbf.writeVarintField(1, item)
-  if (obj.data_type) pbf.writeVarintField(2, obj.data_type)
-  if (obj.float_data) pbf.writePackedFloat(4, obj.float_data)
-  if (obj.int32_data) pbf.writePackedVarint(5, obj.int32_data)
-  if (obj.int64_data) pbf.writePackedVarint(7, obj.int64_data)
-  if (obj.name) pbf.writeStringField(8, obj.name)
-  if (obj.raw_data != null) pbf.writeBytesField(9, obj.raw_data)
-  if (obj.double_data) pbf.writePackedDouble(10, obj.double_data)
-  if (obj.uint64_data) pbf.writePackedVarint(11, obj.uint64_data)
-  if (obj.external_data)
-    for (const item of obj.external_data) pbf.writeMessage(13, writeStringStringEntryProto, item)
-  if (obj.data_location) pbf.writeVarintField(14, obj.data_location)
-}
 
-export function readSparseTensorProto(pbf: PbfReader, end?: number): SparseTensorProto {
+export function readSparseTensorProto(pbf: MessageReader, end?: number): SparseTensorProto {
   const obj: SparseTensorProto = { values: undefined, indices: undefined, dims: [] }
   let field: number
   while ((field = pbf.nextField(end))) {
@@ -452,9 +350,4 @@ export function readSparseTensorProto(pbf: PbfReader, end?: number): SparseTenso
     else if (field === 3) pbf.readPackedVarint(obj.dims, true)
   }
   return obj
-}
-export function writeSparseTensorProto(obj: Draft<SparseTensorProto>, pbf: PbfWriter): void {
-  if (obj.values) pbf.writeMessage(1, writeTensorProto, obj.values)
-  if (obj.indices) pbf.writeMessage(2, writeTensorProto, obj.indices)
-  if (obj.dims) for (const item of obj.dims) pbf.writeVarintField(3, item)
 }

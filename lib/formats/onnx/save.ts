@@ -1,5 +1,5 @@
 import { type CompileOptions, rangesOf } from '../../compile/options.ts'
-import { graphGiven } from '../../graph/check-graph.ts'
+import { graphGiven } from '../../graph/given.ts'
 import { type Graph, trace } from '../../graph/graph.ts'
 import { Module } from '../../nn/module.ts'
 import type { Tensor } from '../../tensor/tensor.ts'

@@ -4,7 +4,7 @@ import { KerneletError } from '../../util/errors.ts'
 import { show } from '../../util/show.ts'
 import { bits, mostDimensions } from '../dtype.ts'
 import { give, spend } from './budget.ts'
-import type { GraphProto, SparseTensorProto, TensorProto } from './proto.ts'
+import type { SparseTensorProto, TensorProto } from './proto.ts'
 import { computed, type DataFolder, readTensor, storedTensor } from './tensor.ts'
 
 /** The element type of indices, int64. */
@@ -84,15 +84,4 @@ function placesOf(
     places[i] = place
   }
   return places
-}
-
-/** Every initializer by name, and how to get it; one that is sparse is made dense then. */
-export function initializersOf(graph: GraphProto): Map<string, (folder: DataFolder) => TensorProto> {
-  return new Map([
-    ...graph.initializer.map((tensor): [string, () => TensorProto] => [tensor.name, () => tensor]),
-    ...graph.sparse_initializer.map((one): [string, (folder: DataFolder) => TensorProto] => {
-      const name = one.values?.name ?? ''
-      return [name, (folder) => dense(one, `sparse initializer ${show(name)}`, folder)]
-    }),
-  ])
 }

@@ -9,8 +9,8 @@ import { locateBelow } from '../below.ts'
 import { bits, type Dtype, mostDimensions, type StoredTensor, toFloat32 } from '../dtype.ts'
 import { type NdArray, storedArray } from './array.ts'
 import { give } from './budget.ts'
-import { exactIntegers } from './decode.ts'
 import { type ElementType, elementTypeOf } from './element.ts'
+import { exactIntegers } from './message-reader.ts'
 import type { TensorProto } from './proto.ts'
 
 /** An element type of ONNX that is read. */

@@ -95,8 +95,10 @@ function placesOf(
   candidates: Map<string, Candidate>,
 ): Map<number, Candidate> {
   const places = new Map<number, Candidate>()
-  const shapeOf = (i: number) => constants.values.get(reader.node.inputs[i] ?? '')?.shape
-  for (const [i, name] of reader.node.inputs.entries()) {
+  const { inputs } = reader.node
+  const shapeOf = (i: number) => constants.values.get(inputs[i] ?? '')?.shape
+  for (let i = 0; i < inputs.length; i++) {
+    const name = inputs[i] as string
     const value = constants.values.get(name)
     if (value === undefined || !isFloat(value) || elements(value.shape) === 0) continue
     if (doubles.has(name) && !meetsKernel(reader, doubles)) continue
@@ -143,6 +145,19 @@ function tie(candidates: readonly Candidate[], constants: Constants): void {
 }
 
 function tieOwned(owner: string, sharing: readonly Candidate[], constants: Constants): void {
+  const [one, ...others] = sharing as [Candidate, ...Candidate[]]
+  const alike = sharing.every(
+    ({ name, slot }) =>
+      slot.form.key === one.slot.form.key &&
+      slot.form.factor === one.slot.form.factor &&
+      constants.isCopy(name, owner),
+  )
+  if (!alike) tiePlaces(owner, sharing, constants)
+  // what exporters make of weights of equal numbers: places need not be looked at
+  else for (const other of others) other.twin = one
+}
+
+function tiePlaces(owner: string, sharing: readonly Candidate[], constants: Constants): void {
   const readers: (Candidate | undefined)[] = new Array(constants.count(owner))
   const known = new Map<Candidate, ArrayLike<number | bigint>>()
   for (const one of sharing) {
@@ -235,8 +250,14 @@ function countBy(names: readonly string[]): Map<string, number> {
 
 /** Parameters first, by where their names come in the file; what nodes computed comes last. */
 function inFileOrder<T extends readonly [string, Tensor]>(named: readonly T[], constants: Constants): T[] {
-  const order = new Map([...constants.given.keys()].map((name, i) => [name, i]))
-  const rank = ([name, tensor]: T) =>
-    (tensor instanceof Parameter ? 0 : order.size + 1) + (order.get(name) ?? order.size)
-  return [...named].sort((a, b) => rank(a) - rank(b))
+  const order = new Map<string, number>()
+  for (const name of constants.given.keys()) order.set(name, order.size)
+  return named
+    .map((one) => {
+      const [name, tensor] = one
+      const from = tensor instanceof Parameter ? 0 : order.size + 1
+      return { one, rank: from + (order.get(name) ?? order.size) }
+    })
+    .sort((a, b) => a.rank - b.rank)
+    .map(({ one }) => one)
 }

@@ -5,7 +5,8 @@ import type { OnnxNode } from '../node.ts'
 import type { Family } from '../operator.ts'
 import { layer } from '../slots.ts'
 import type { Read } from '../value.ts'
-import { convTranspose3d, planar, type Window } from './volume.ts'
+import { planar, type Window } from './planar.ts'
+import { convTranspose3d } from './volume.ts'
 import { convolutionAs, lastOf, linear, operandsOf, place, readWindow } from './window.ts'
 
 const ConvTranspose: Read = (node) => {

@@ -6,28 +6,10 @@ import { spend } from '../budget.ts'
 import type { OnnxNode } from '../node.ts'
 import { tracedSteps } from '../pieces.ts'
 import { isSymbolic } from '../value.ts'
-
-/** A window over an image of a known size. */
-export interface Window {
-  readonly kernel: number[]
-  readonly stride: number[]
-  readonly dilation: number[]
-  readonly before: number[]
-  readonly after: number[]
-}
+import { planar, type Window } from './planar.ts'
 
 /** What a plane costs beside its arithmetic. */
 const planeSteps = 200
-
-/** How the functions of images take a window over two dimensions, but for its size. */
-export function planar({ stride, dilation, before, after }: Window): {
-  stride: [number, number]
-  dilation: [number, number]
-  padding: [number, number, number, number]
-} {
-  const two = (list: number[]) => list as [number, number]
-  return { stride: two(stride), dilation: two(dilation), padding: [...two(before), ...two(after)] }
-}
 
 /** The same window along some dimensions alone. */
 function along({ kernel, stride, dilation, before, after }: Window, from: number, to: number): Window {

@@ -22,7 +22,8 @@ import type { OnnxNode } from '../node.ts'
 import type { Family } from '../operator.ts'
 import { layer } from '../slots.ts'
 import { arrayOf, isSymbolic, type Read, required, tensorOf, type Value } from '../value.ts'
-import { conv3d, planar, poolVolume, type Window } from './volume.ts'
+import { planar, type Window } from './planar.ts'
+import { conv3d, poolVolume } from './volume.ts'
 
 /** The attributes of a window, a number for each dimension it slides along. */
 export interface WindowAttributes {
