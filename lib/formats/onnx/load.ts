@@ -97,7 +97,7 @@ function ofBytes(source: FileSource): [ModelProto, string] {
 export class OnnxModel extends Module {
   readonly #evaluator: Evaluator
 
-  /** @internal its types are not part of the package's */
+  /** @internal its types are pbf’s, which is no dependency of the package */
   constructor(model: ModelProto, file: string, folder: { path: string | undefined }, output?: string) {
     super()
     this.#evaluator = evaluatorOf(model, file, folder, output)
