@@ -30,7 +30,7 @@ import { capture, die, manifest, root, run, which } from './util.mjs'
 
 /** With the binaries for Linux, and with all. */
 const limits = {
-  some: { packed: 2_000_000, unpacked: 5_200_000 },
+  some: { packed: 2_050_000, unpacked: 5_200_000 },
   all: { packed: 5_000_000, unpacked: 12_000_000 },
 }
 /** Of a binary: where one is not here, it is taken to be as large as it may be (check-binary.mjs). */
