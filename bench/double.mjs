@@ -165,55 +165,53 @@ function image(shape) {
   return shape.length === 2 ? [shape[0], 1, shape[1]] : shape.slice(-3)
 }
 
-function adaptiveAvgPool2d({ shape }, [x], [from]) {
-  const [channels, ih, iw] = image(from)
-  const [, oh, ow] = image(shape)
+/** The value at each channel, row and column of an output. */
+function eachPixel(shape, valueAt) {
+  const [channels, oh, ow] = image(shape)
   const out = new Float64Array(size(shape))
   let at = 0
   for (let c = 0; c < channels; c++) {
     for (let oy = 0; oy < oh; oy++) {
-      for (let ox = 0; ox < ow; ox++) {
-        const [top, bottom] = [Math.floor((oy * ih) / oh), Math.ceil(((oy + 1) * ih) / oh)]
-        const [left, right] = [Math.floor((ox * iw) / ow), Math.ceil(((ox + 1) * iw) / ow)]
-        let sum = 0
-        for (let y = top; y < bottom; y++) {
-          for (let ix = left; ix < right; ix++) sum += x[(c * ih + y) * iw + ix]
-        }
-        out[at++] = sum / ((bottom - top) * (right - left))
-      }
+      for (let ox = 0; ox < ow; ox++) out[at++] = valueAt(c, oy, ox)
     }
   }
   return out
 }
 
+function adaptiveAvgPool2d({ shape }, [x], [from]) {
+  const [, ih, iw] = image(from)
+  const [, oh, ow] = image(shape)
+  return eachPixel(shape, (c, oy, ox) => {
+    const [top, bottom] = [Math.floor((oy * ih) / oh), Math.ceil(((oy + 1) * ih) / oh)]
+    const [left, right] = [Math.floor((ox * iw) / ow), Math.ceil(((ox + 1) * iw) / ow)]
+    let sum = 0
+    for (let y = top; y < bottom; y++) {
+      for (let ix = left; ix < right; ix++) sum += x[(c * ih + y) * iw + ix]
+    }
+    return sum / ((bottom - top) * (right - left))
+  })
+}
+
 function pool(average) {
   return (node, [x], [from]) => {
     const { kernelSize, stride, padding, dilation, countIncludePad, shape } = node
-    const [channels, ih, iw] = image(from)
-    const [, oh, ow] = image(shape)
-    const out = new Float64Array(size(shape))
-    let at = 0
-    for (let c = 0; c < channels; c++) {
-      for (let oy = 0; oy < oh; oy++) {
-        for (let ox = 0; ox < ow; ox++) {
-          let best = average ? 0 : Number.NEGATIVE_INFINITY
-          let taps = 0
-          for (let r = 0; r < kernelSize[0]; r++) {
-            const y = oy * stride[0] + r * dilation[0] - padding[0]
-            for (let t = 0; t < kernelSize[1]; t++) {
-              const ix = ox * stride[1] + t * dilation[1] - padding[1]
-              if (countIncludePad && y < ih + padding[2] && ix < iw + padding[3]) taps++
-              if (y < 0 || y >= ih || ix < 0 || ix >= iw) continue
-              if (!countIncludePad) taps++
-              const v = x[(c * ih + y) * iw + ix]
-              best = average ? best + v : Math.max(best, v)
-            }
-          }
-          out[at++] = average ? best / taps : best
+    const [, ih, iw] = image(from)
+    return eachPixel(shape, (c, oy, ox) => {
+      let best = average ? 0 : Number.NEGATIVE_INFINITY
+      let taps = 0
+      for (let r = 0; r < kernelSize[0]; r++) {
+        const y = oy * stride[0] + r * dilation[0] - padding[0]
+        for (let t = 0; t < kernelSize[1]; t++) {
+          const ix = ox * stride[1] + t * dilation[1] - padding[1]
+          if (countIncludePad && y < ih + padding[2] && ix < iw + padding[3]) taps++
+          if (y < 0 || y >= ih || ix < 0 || ix >= iw) continue
+          if (!countIncludePad) taps++
+          const v = x[(c * ih + y) * iw + ix]
+          best = average ? best + v : Math.max(best, v)
         }
       }
-    }
-    return out
+      return average ? best / taps : best
+    })
   }
 }
 
