@@ -80,25 +80,46 @@ async function lineOf(
   signal: AbortSignal,
 ): Promise<string> {
   try {
-    const result = await classifyRow(classifier, row.file, root, limits, signal)
+    const result = await withShare(row, root, () => classifyRow(classifier, row.file, root, limits, signal))
     return `${JSON.stringify(reportOf(row, result, digits))}\n`
   } catch (error) {
     // A bad picture is a row with its error; a fault of ours is the chunk's, and so is a share that is gone.
     if (!(error instanceof KerneletError)) throw error
     if (error.code === 'ERR_ABORTED' || error.code === 'ERR_INTERNAL' || error.code === 'ERR_DISPOSED')
       throw error
-    if (error.code === 'ERR_IO') await checkRoot(row, root, error)
     return errorLine(row, error.code, error.message)
   }
 }
 
-/** A picture may be missing; where all of them are, that is no fault of theirs. */
-async function checkRoot(row: Row, root: string, error: KerneletError): Promise<void> {
-  const code = codeOf(error.cause)
-  if (code === 'EMFILE' || code === 'ENFILE' || code === 'ESTALE' || code === 'EIO') {
-    throw new StorageError(error.message, { cause: error })
+/**
+ * A picture may be missing; where all of them are, that is no fault of theirs. A share may also come back between
+ * the picture's error and the look at the share: so a picture is at fault where it cannot be read a second time
+ * either, with the share there before and after.
+ *
+ * @throws StorageError where the fault is the machine's or the share's; what `read` throws
+ */
+async function withShare<T>(row: Row, root: string, read: () => Promise<T>): Promise<T> {
+  const share = root.startsWith('s3://') || /^[a-z0-9]+:\/\//i.test(row.file) ? undefined : new Folder(root)
+  const looked = async (error: unknown): Promise<void> => {
+    if (!(error instanceof KerneletError) || error.code !== 'ERR_IO') throw error
+    const code = codeOf(error.cause)
+    if (code === 'EMFILE' || code === 'ENFILE' || code === 'ESTALE' || code === 'EIO') {
+      throw new StorageError(error.message, { cause: error })
+    }
+    if (!share) throw error
+    await share.check()
   }
-  if (!root.startsWith('s3://') && !/^[a-z0-9]+:\/\//i.test(row.file)) await new Folder(root).check()
+  try {
+    return await read()
+  } catch (error) {
+    await looked(error)
+  }
+  try {
+    return await read()
+  } catch (error) {
+    await looked(error)
+    throw error
+  }
 }
 
 export function errorLine(row: Partial<Row>, code: string, message: string): string {

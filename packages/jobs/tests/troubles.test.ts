@@ -4,11 +4,15 @@ import { once } from 'node:events'
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
+import { Classifier } from 'kernelet'
 import { describe, expect, test } from 'vitest'
 import { freePort } from '../../../tests/free-port.ts'
 import { command, startRedis } from '../bench/redis.mjs'
+import { runChunk } from '../lib/chunk.ts'
 import type { Status } from '../lib/control.ts'
-import type { Spec } from '../lib/spec.ts'
+import type { Limits } from '../lib/sources.ts'
+import { MANIFEST, partOf, type Spec } from '../lib/spec.ts'
+import { Folder } from '../lib/store/folder.ts'
 import {
   atEnd,
   classified,
@@ -262,6 +266,30 @@ describe.skipIf(noRedis)('troubles', () => {
     renameSync(`${share}-away`, share)
     expect((await command(server.url, ['status', id, '--watch'])).status).toBe(0)
     expect(JSON.parse(readFileSync(join(out, 'report.json'), 'utf8'))).toMatchObject({ errors: 1 })
+  })
+
+  test("a share that comes back between a picture's error and the look at it", async () => {
+    const [share, store] = [join(folder(), 'share'), new Folder(folder())]
+    mkdirSync(share)
+    execFileSync('cp', [join(path, '0000/bad.png'), share])
+    const manifest = '{"file":"bad.png"}\n{"file":"missing.png"}\n'
+    const writer = await store.write(MANIFEST)
+    await writer.write(Buffer.from(manifest))
+    await writer.commit()
+    const classifier = await Classifier.load()
+    let reads = 0
+    // what a picture's first read finds while the share is away; it is back before anyone looks
+    const flickering = Object.assign(Object.create(classifier), {
+      classifyFile: (file: string) =>
+        classifier.classifyFile(++reads > 2 ? file : `${share}-away/picture.png`),
+    }) as Classifier
+    const spec = { root: share, key: '0', chunks: 1, chunk: 2, rows: 2 } as Spec
+    const chunk = { id: 'one', run: 0, n: 0, first: 0, rows: 2, from: 0, to: manifest.length }
+    const limits: Limits = { storage: undefined, hosts: [], allowPrivate: false, maxBytes: 1, timeout: 1 }
+    await runChunk(chunk, spec, store, flickering, limits, new AbortController().signal)
+    const rows = (await store.read(partOf(spec, 0)))?.toString().trimEnd().split('\n') ?? []
+    expect(rows.map((row) => JSON.parse(row).error.code)).toEqual(['ERR_FORMAT', 'ERR_IO'])
+    expect(reads).toBe(4)
   })
 
   test('a clock that jumps', async () => {
