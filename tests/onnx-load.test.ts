@@ -419,12 +419,16 @@ describe('what is not supported says where', () => {
       nodes: [{ op: 'Mul', inputs: ['x', 'w'] }],
       inputs: { x: { shape: ['N', 2] } },
     })
-    model.graph!.initializer = [{ name: 'w', dims: [2], data_type: 17, raw_data: new Uint8Array(2) }]
+    model.graph!.initializer = [{ name: 'w', dims: [2], data_type: 14, raw_data: new Uint8Array(16) }]
     expect(thrown(() => loadOnnx(encode(model)))).toMatchObject({
       code: 'ERR_UNSUPPORTED',
-      message: expect.stringMatching(
-        /initializer "w" has the element type float8e4m3fn; supported are float,/,
-      ),
+      message: expect.stringMatching(/initializer "w" has the element type complex64; supported are float,/),
+    })
+    const words = modelProto({ nodes: [{ op: 'Identity', inputs: ['x'] }], inputs: { x: { shape: ['N'] } } })
+    words.graph!.input![0]!.type!.tensor_type!.elem_type = 8
+    expect(thrown(() => loadOnnx(encode(words)))).toMatchObject({
+      code: 'ERR_UNSUPPORTED',
+      message: expect.stringMatching(/its input "x" has the element type string, which is not supported/),
     })
   })
 

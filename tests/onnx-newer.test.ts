@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { loadOnnx, type OnnxArray, type OnnxInput } from '../lib/index.ts'
 import { largestError } from './helpers.ts'
 import { type Case, checkCase, f, ints } from './onnx-cases.ts'
-import { type Numbers, of, onnxModel } from './onnx-models.ts'
+import { list, type Numbers, of, onnxModel, runOperator } from './onnx-models.ts'
 
 const data = (one: Numbers) => Array.from(one.data as ArrayLike<number>, Number)
 const swish = (x: number, alpha = 1) => x / (1 + Math.exp(-alpha * x))
@@ -226,4 +226,24 @@ test('what does not fit is refused by name', () => {
   refused(/should be a multiple/, 'LinearAttention', [one, one, one], { q_num_heads: 3, kv_num_heads: 2 })
   refused(/update_rule=ema/, 'LinearAttention', [one, one, one], { ...attention, update_rule: 'ema' })
   refused(/mode=XYZ/, 'SpaceToDepth', [floats(1, 1, 2, 2)], { blocksize: 2, mode: 'XYZ' })
+})
+
+test('DFT: half a spectrum becomes the real signal again', () => {
+  for (const length of [8, 7]) {
+    const x = list('float', ...Array.from({ length }, (_, i) => Math.sin(i * i) - i / 4))
+    const signal = { ...x, shape: [1, length, 1] }
+    const [half] = runOperator('DFT', [signal], { axis: 1, onesided: 1 }, 19)
+    const spectrum: Numbers = { shape: [...half!.shape], data: [...(half!.data as Float32Array)] }
+    const back = (...given: Numbers[]) =>
+      runOperator('DFT', [spectrum, ...given], { axis: 1, onesided: 1, inverse: 1 }, 19)[0]!
+    const whole = back({ type: 'int64', shape: [], data: [length] })
+    expect(whole.shape).toEqual([1, length, 1])
+    for (const [i, one] of Array.from(x.data).entries()) expect(whole.data[i]).toBeCloseTo(Number(one), 5)
+    // without a length it is even
+    expect(back().shape).toEqual([1, 2 * Math.floor(length / 2), 1])
+  }
+  const real: Numbers = { shape: [1, 3, 1], data: [1, 2, 3] }
+  expect(() => runOperator('DFT', [real], { axis: 1, onesided: 1, inverse: 1 }, 19)).toThrow(
+    /half a spectrum should have real and imaginary parts/,
+  )
 })

@@ -64,13 +64,39 @@ describe('Cast and CastLike', () => {
     ],
     ['subnormal', 'float', 'float8e4m3fn', [2 ** -9, 2 ** -10, 3 * 2 ** -10, -0], [2 ** -9, 0, 2 ** -8, -0]],
     ['without saturation', 'float', 'float8e4m3fn', [448, 500, inf, -inf], [448, nan, nan, nan], 0],
-    ['saturates', 'float', 'float8e4m3fnuz', [240, 300, -1000, inf, -inf, -0], [240, 240, -240, nan, nan, 0]],
+    [
+      'saturates',
+      'float',
+      'float8e4m3fnuz',
+      [240, 300, -1000, inf, -inf, -0],
+      [240, 240, -240, 240, -240, 0],
+    ],
     ['subnormal', 'float', 'float8e4m3fnuz', [2 ** -10, -(2 ** -12)], [2 ** -10, 0]],
     ['without saturation', 'float', 'float8e4m3fnuz', [240, 300, inf], [240, nan, nan], 0],
     ['saturates', 'float', 'float8e5m2', [1.1, 57344, 65000, inf, -inf], [1, 57344, 57344, 57344, -57344]],
     ['without saturation', 'float', 'float8e5m2', [57344, 65000, inf, -inf], [57344, inf, inf, -inf], 0],
-    ['saturates', 'float', 'float8e5m2fnuz', [57344, 1e9, inf, 2 ** -17], [57344, 57344, nan, 2 ** -17]],
+    ['saturates', 'float', 'float8e5m2fnuz', [57344, 1e9, inf, 2 ** -17], [57344, 57344, 57344, 2 ** -17]],
     ['without saturation', 'float', 'float8e5m2fnuz', [1e9], [nan], 0],
+    [
+      'rounds',
+      'float',
+      'float4e2m1',
+      [0.48, 0.25, 1.05, -3.5, -8, inf, nan, -0],
+      [0.5, 0, 1, -4, -6, 6, -0, -0],
+    ],
+    ['rounds', 'float', 'float6e2m3', [0.06, 0.0625, 1.0625, 7.3, 100, -inf], [0, 0, 1, 7.5, 7.5, -7.5]],
+    ['rounds', 'float', 'float6e3m2', [0.03, 0.04, 26, 27, 1e9, -1e9], [0, 0.0625, 24, 28, 28, -28]],
+    ['to powers of two', 'float', 'float8e8m0', [0.124, 0.25, 1.1, 3], [0.125, 0.25, 2, 4]],
+    [
+      'saturates',
+      'float',
+      'float8e8m0',
+      [0, 2 ** -140, 3e38, inf, nan, -1],
+      [2 ** -127, 2 ** -127, 2 ** 127, 2 ** 127, nan, nan],
+    ],
+    ['without saturation', 'float', 'float8e8m0', [0, 3e38, inf, 4], [nan, nan, nan, 4], 0],
+    ['wraps', 'float', 'int2', [-3, -2, 1.9, 2], [1, -2, 1, -2]],
+    ['wraps', 'int64', 'uint2', [-1n, 5n], [3, 1]],
     ['rounds', 'double', 'float', [0.1, 1e39, 1e-46], [Math.fround(0.1), inf, 0]],
     ['drops the fraction', 'float', 'int32', [2.9, -2.9, -0.5], [2, -2, 0]],
     ['wraps', 'float', 'int32', [3e9], [3e9 - 2 ** 32]],
@@ -108,6 +134,16 @@ describe('Cast and CastLike', () => {
     expect(like).toEqual(cast)
   })
 
+  test('to a power of two: up, down, to the nearest', () => {
+    const x = list('float', 1.1, 1.5, 1.75, 4)
+    const cast = (round_mode: string) =>
+      runOperator('Cast', [x], { to: dataTypes.float8e8m0, round_mode }, 25)[0]!.data
+    expect([...cast('up')]).toEqual([2, 2, 2, 4])
+    expect([...cast('down')]).toEqual([1, 1, 1, 4])
+    expect([...cast('nearest')]).toEqual([1, 2, 2, 4])
+    expect(() => cast('odd')).toThrow(/round_mode="odd" is not supported/)
+  })
+
   test('like a tensor that stands for a narrow float', () => {
     const bytes = onnxModel({
       nodes: [
@@ -138,6 +174,8 @@ describe('inputs and outputs', () => {
     ['uint8', 'uint8', [255], Uint8Array.of(255)],
     ['int4', 'int4', [-8, 7], Int8Array.of(-8, 7)],
     ['uint4', 'uint4', [15], Uint8Array.of(15)],
+    ['int2', 'int2', [-2, 1], Int8Array.of(-2, 1)],
+    ['uint2', 'uint2', [3], Uint8Array.of(3)],
     ['bool', 'bool', [0, 5, 1n], Uint8Array.of(0, 1, 1)],
     ['double', 'float64', [0.1, 1e300], Float64Array.of(0.1, 1e300)],
   ])('%s', (type, dtype, data, expected) => {
@@ -173,6 +211,7 @@ describe('inputs and outputs', () => {
     ['int8', 128n],
     ['int32', 2 ** 31],
     ['int4', 8],
+    ['int2', 2],
   ])('%s does not take %s', (type, value) => {
     expect(() => same(type).run({ x: { data: [value], shape: [1] } })).toThrow(
       new KerneletError('ERR_ARGUMENT', `run: "x" takes ${type} but holds ${value}`),

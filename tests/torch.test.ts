@@ -234,7 +234,8 @@ describe('files made by hand', () => {
       name('torch.float8_e4m3fn'),
     )
     expect(readTorch(file(eight)).tensors.get('w')).toMatchObject({ dtype: 'F8_E4M3', shape: [2] })
-    expect(() => loadTorch(file(eight))).toThrow(expect.objectContaining({ code: 'ERR_DTYPE' }))
+    // the first bytes of 1 as float32, little-endian
+    expect(numbers(file(eight))).toEqual([0, 0])
   })
 
   test('names that mean something to JavaScript', () => {

@@ -2,7 +2,7 @@
 
 import { mostDimensions } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
-import { KerneletError } from '../util/errors.ts'
+import { type NarrowFloatName, narrowFloats } from './narrow-floats.ts'
 
 /** Bits of one element, by the names safetensors gives. */
 export const bits = {
@@ -11,6 +11,9 @@ export const bits = {
   I8: 8,
   F8_E5M2: 8,
   F8_E4M3: 8,
+  F8_E5M2FNUZ: 8,
+  F8_E4M3FNUZ: 8,
+  F8_E8M0: 8,
   I16: 16,
   U16: 16,
   F16: 16,
@@ -47,21 +50,27 @@ export interface WeightsFile {
 
 /** Stored tensors as float32; see `toFloat32`. */
 export function toTensors(stored: ReadonlyMap<string, StoredTensor>): Map<string, Tensor> {
-  return new Map([...stored].map(([name, one]) => [name, new Tensor(toFloat32(name, one), one.shape)]))
+  return new Map([...stored].map(([name, one]) => [name, new Tensor(toFloat32(one), one.shape)]))
 }
 
 /** `toTensors` for who copies the numbers on: those that lie as float32 in the file are not copied before. */
 export function viewTensors(stored: ReadonlyMap<string, StoredTensor>): Map<string, Tensor> {
-  const view = (name: string, one: StoredTensor): Float32Array => {
+  const view = (one: StoredTensor): Float32Array => {
     const { buffer, byteOffset, byteLength } = one.bytes
     const inPlace = one.dtype === 'F32' && byteOffset % 4 === 0
-    return inPlace ? new Float32Array(buffer, byteOffset, byteLength / 4) : toFloat32(name, one)
+    return inPlace ? new Float32Array(buffer, byteOffset, byteLength / 4) : toFloat32(one)
   }
-  return new Map([...stored].map(([name, one]) => [name, new Tensor(view(name, one), one.shape)]))
+  return new Map([...stored].map(([name, one]) => [name, new Tensor(view(one), one.shape)]))
+}
+
+type Reader = (view: DataView, at: number) => number
+
+function eight(name: NarrowFloatName): Reader {
+  return (view, at) => narrowFloats(name)[view.getUint8(at)] as number
 }
 
 /** How to read one element, little-endian. */
-const readers: Partial<Record<Dtype, (view: DataView, at: number) => number>> = {
+const readers: Record<Exclude<Dtype, 'F32' | 'BF16'>, Reader> = {
   BOOL: (view, at) => (view.getUint8(at) === 0 ? 0 : 1),
   U8: (view, at) => view.getUint8(at),
   I8: (view, at) => view.getInt8(at),
@@ -73,15 +82,18 @@ const readers: Partial<Record<Dtype, (view: DataView, at: number) => number>> = 
   F64: (view, at) => view.getFloat64(at, true),
   I64: (view, at) => exactOdd(view.getBigInt64(at, true)),
   U64: (view, at) => exactOdd(view.getBigUint64(at, true)),
+  F8_E4M3: eight('float8e4m3fn'),
+  F8_E5M2: eight('float8e5m2'),
+  F8_E4M3FNUZ: eight('float8e4m3fnuz'),
+  F8_E5M2FNUZ: eight('float8e5m2fnuz'),
+  F8_E8M0: eight('float8e8m0'),
 }
 
 /**
  * A copy of a stored tensor's numbers as float32, rounded to the nearest where they are not float32 numbers, as
  * `torch.Tensor.float` does; numbers that are keep their bits, a NaN's too.
- *
- * @throws KerneletError `ERR_DTYPE` for 8-bit floats
  */
-export function toFloat32(name: string, { dtype, bytes }: StoredTensor): Float32Array {
+export function toFloat32({ dtype, bytes }: StoredTensor): Float32Array {
   const size = bits[dtype] / 8
   const length = bytes.length / size
   const values = new Float32Array(length)
@@ -98,9 +110,6 @@ export function toFloat32(name: string, { dtype, bytes }: StoredTensor): Float32
     return values
   }
   const read = readers[dtype]
-  if (read === undefined) {
-    throw new KerneletError('ERR_DTYPE', `${name}: values of type ${dtype} cannot be made float32`)
-  }
   for (let i = 0; i < length; i++) values[i] = read(view, size * i)
   return values
 }

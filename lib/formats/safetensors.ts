@@ -44,7 +44,7 @@ export function readSafetensors(source: FileSource): WeightsFile {
  *
  * @param source as for `readSafetensors`
  * @returns tensors by name, for `loadStateDict`
- * @throws KerneletError as `readSafetensors`; `ERR_DTYPE` for 8-bit floats, `ERR_SHAPE` for a dimension of 0
+ * @throws KerneletError as `readSafetensors`; `ERR_SHAPE` for a dimension of 0
  * @example
  * saveSafetensors('w.safetensors', { weight: new Tensor(Float32Array.of(1, 2), [2]) })
  * loadSafetensors('w.safetensors').get('weight') // → [1, 2]

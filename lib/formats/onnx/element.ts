@@ -22,7 +22,7 @@ export type Kind = 'float' | 'int' | 'bool'
 export interface ElementType {
   /** As ONNX calls it: `float`, `int64`. */
   readonly name: string
-  /** As PyTorch calls it: `float32`, `int64`. */
+  /** As PyTorch calls it, or ml_dtypes: `float32`, `int64`. */
   readonly dtype: string
   readonly kind: Kind
   /** Integers of 64 bits, whose numbers are bigints. */
@@ -34,8 +34,14 @@ export interface ElementType {
   readonly highest: Scalar
   readonly make: (length: number) => Values
   /** The number of the type that stands for another one, where storing it does not do that by itself. */
-  readonly round: ((value: number, saturate?: boolean) => number) | undefined
+  readonly round: Rounding | undefined
 }
+
+/** To a power of two: which of those around a number. */
+export type RoundMode = 'up' | 'down' | 'nearest'
+
+/** @param mode for types that have powers of two alone */
+export type Rounding = (value: number, saturate?: boolean, mode?: RoundMode) => number
 
 type Make = ElementType['make']
 
@@ -45,14 +51,16 @@ function float(name: string, dtype: string, make: Make, round?: ElementType['rou
   return { name, dtype, kind: 'float', wide: false, single, lowest, highest, make, round }
 }
 
-/** An integer type of so many bits. Arrays wrap what is stored in them, but for those of 4 bits. */
+/** An integer type of so many bits. Arrays wrap what is stored in them, but for those of fewer than 8. */
 function integer(name: string, bits: number, make: Make): ElementType {
   const signed = !name.startsWith('u')
   const wide = bits === 64
   const highest = 2n ** BigInt(signed ? bits - 1 : bits) - 1n
   const lowest = signed ? -highest - 1n : 0n
   const as = (value: bigint): Scalar => (wide ? value : Number(value))
-  const round = bits > 4 ? undefined : signed ? (one: number) => (one << 28) >> 28 : (one: number) => one & 15
+  const shift = 32 - bits
+  const wrap = signed ? (one: number) => (one << shift) >> shift : (one: number) => (one << shift) >>> shift
+  const round = bits < 8 ? wrap : undefined
   return {
     name,
     dtype: name,
@@ -99,6 +107,12 @@ const elementTypes: Readonly<Record<number, ElementType>> = {
   20: float('float8e5m2fnuz', 'float8_e5m2fnuz', f32, rounder(2, -15, 57344, 'one-zero')),
   21: integer('uint4', 4, (length) => new Uint8Array(length)),
   22: integer('int4', 4, (length) => new Int8Array(length)),
+  23: float('float4e2m1', 'float4_e2m1fn', f32, rounder(1, 0, 6, 'never')),
+  24: float('float8e8m0', 'float8_e8m0fnu', f32, powerOfTwo),
+  25: integer('uint2', 2, (length) => new Uint8Array(length)),
+  26: integer('int2', 2, (length) => new Int8Array(length)),
+  27: float('float6e2m3', 'float6_e2m3fn', f32, rounder(3, 0, 7.5, 'never')),
+  28: float('float6e3m2', 'float6_e3m2fn', f32, rounder(2, -2, 28, 'never')),
 }
 
 const byName: ReadonlyMap<string, ElementType> = new Map(
@@ -136,31 +150,44 @@ function exponentOf(value: number): number {
  * @param smallest the exponent of the smallest normal number
  * @param largest the largest number
  * @param beyond what is too large: infinity; for the types of 8 bits the largest number, or without saturation
- *   infinity (`saturated`), NaN (`nan`), or NaN and infinities always so (`one-zero`: those have no −0 either)
+ *   infinity (`saturated`) or NaN (`nan`; `one-zero`: those have no −0 either); for narrower ones always the largest
+ *   number, and NaN, which they do not have, −0 (`never`)
  */
 function rounder(
   fraction: number,
   smallest: number,
   largest: number,
-  beyond: 'infinity' | 'saturated' | 'nan' | 'one-zero',
-): (value: number, saturate?: boolean) => number {
+  beyond: 'infinity' | 'saturated' | 'nan' | 'one-zero' | 'never',
+): Rounding {
   const magic = 1.5 * 2 ** 52
   const signed = (size: number, value: number) => (value < 0 ? -size : size)
   return (value, saturate = true) => {
-    if (Number.isNaN(value)) return value
+    if (Number.isNaN(value)) return beyond === 'never' ? -0 : value
     if (value === 0) return beyond === 'one-zero' ? 0 : value
     if (Number.isFinite(value)) {
       const quantum = 2 ** (Math.max(exponentOf(value), smallest) - fraction)
       // a double this large has no bits after the point: adding rounds to the even integer
       const size = (Math.abs(value) / quantum + magic - magic) * quantum
       if (size <= largest) return size === 0 && beyond === 'one-zero' ? 0 : signed(size, value)
-    } else if (beyond === 'one-zero') {
-      return Number.NaN
     }
     if (beyond === 'infinity') return signed(Number.POSITIVE_INFINITY, value)
-    if (saturate) return signed(largest, value)
+    if (saturate || beyond === 'never') return signed(largest, value)
     return beyond === 'saturated' ? signed(Number.POSITIVE_INFINITY, value) : Number.NaN
   }
+}
+
+/**
+ * Rounding to a power of two from 2⁻¹²⁷ to 2¹²⁷, the numbers of float8e8m0. It has neither 0 nor a sign: what is too
+ * small or too large becomes the nearest one, or without saturation NaN, as negative numbers do.
+ */
+function powerOfTwo(value: number, saturate = true, mode: RoundMode = 'up'): number {
+  if (!(value >= 0)) return Number.NaN
+  const exponent = exponentOf(value)
+  const fraction = value / 2 ** exponent
+  const more = mode === 'up' ? fraction > 1 : mode === 'nearest' && fraction >= 1.5
+  const rounded = more ? exponent + 1 : exponent
+  if (!saturate && (rounded > 127 || rounded < -127)) return Number.NaN
+  return 2 ** Math.min(Math.max(rounded, -127), 127)
 }
 
 /** What numbers beyond int64 become, as on x86. */
@@ -173,11 +200,17 @@ const beyondInt64 = -(2n ** 63n)
  *
  * @param saturate for floats of 8 bits: what is too large becomes the largest number
  */
-export function convert(values: Values, from: ElementType, to: ElementType, saturate: boolean): Values {
+export function convert(
+  values: Values,
+  from: ElementType,
+  to: ElementType,
+  saturate: boolean,
+  mode: RoundMode = 'up',
+): Values {
   const result = to.make(values.length)
   if (from.wide) {
     const [source, wide] = [values as BigInt64Array, result as BigInt64Array]
-    const narrow = narrower(to, saturate)
+    const narrow = narrower(to, saturate, mode)
     for (let i = 0; i < source.length; i++) {
       if (to.wide) wide[i] = source[i] as bigint
       else (result as Float64Array)[i] = narrow(source[i] as bigint)
@@ -194,7 +227,7 @@ export function convert(values: Values, from: ElementType, to: ElementType, satu
   const target = result as Float64Array
   for (let i = 0; i < source.length; i++) {
     const value = source[i] ?? 0
-    target[i] = round ? round(value, saturate) : value
+    target[i] = round ? round(value, saturate, mode) : value
   }
   return result
 }
@@ -204,7 +237,7 @@ function toWide(value: number): bigint {
 }
 
 /** From integers of 64 bits to anything narrower. */
-function narrower(to: ElementType, saturate: boolean): (value: bigint) => number {
+function narrower(to: ElementType, saturate: boolean, mode: RoundMode): (value: bigint) => number {
   const { round } = to
   if (to.kind === 'bool') return (value) => (value === 0n ? 0 : 1)
   if (to.kind === 'int') {
@@ -214,5 +247,5 @@ function narrower(to: ElementType, saturate: boolean): (value: bigint) => number
     }
   }
   if (to === float64) return Number
-  return (value) => (round ? round(exactOdd(value), saturate) : exactOdd(value))
+  return (value) => (round ? round(exactOdd(value), saturate, mode) : exactOdd(value))
 }

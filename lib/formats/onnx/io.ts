@@ -48,7 +48,8 @@ export function resultOf(value: Value, type: ElementType | undefined): OnnxResul
 /** An input as the model declares it; narrow floats are as exact as they come. */
 export function inputValue(input: OnnxInput, { name, type }: OnnxValueInfo): Value {
   const declared = elementTypeNamed(type) ?? float32
-  const held = declared.single && !declared.name.startsWith('float8') ? float32 : declared
+  // those that are quantized to tell operators their type
+  const held = declared.single && !/^float[468]e/.test(declared.name) ? float32 : declared
   if (Tensor.is(input) && held === float32 && elements(input.shape) > 0) return input
   // What only has a Tensor's prototype has no numbers to look at.
   const { data, shape: sizes } = input instanceof Tensor && !Tensor.is(input) ? {} : (input ?? {})

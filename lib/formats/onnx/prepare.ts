@@ -19,7 +19,7 @@ import { identity, type PlacedNode } from './placed-node.ts'
 import { Preparer } from './prepare-body.ts'
 import { isStandard, type PreparedNode, prepareNode } from './prepared-node.ts'
 import type { GraphProto, ModelProto, NodeProto, ValueInfoProto } from './proto.ts'
-import type { DataFolder } from './tensor.ts'
+import { type DataFolder, typeName } from './tensor.ts'
 import type { Value } from './value.ts'
 import { stateOf } from './weights.ts'
 
@@ -62,6 +62,14 @@ export function prepare(model: ModelProto, file: string, folder: DataFolder): Pr
   const types = new Map(inputs.flatMap(declaredType))
   const constants = new Constants({ batch: 1, declaredBatch: undefined, held: new Map(), types })
   const read = new Set([...protos.flatMap((proto) => proto.input), ...results])
+  for (const { name, type } of inputs) {
+    const code = type?.tensor_type?.elem_type
+    if (code === undefined || !read.has(name) || elementTypeOf(code)) continue
+    throw new KerneletError(
+      'ERR_UNSUPPORTED',
+      `${file}: its input ${show(name)} has the element type ${typeName(code)}, which is not supported`,
+    )
+  }
   for (const [name, get] of initializers) if (read.has(name)) constants.read(get(folder), folder)
   const preparer = new Preparer(opset, folder, file)
   const left = unfolded(protos, results, constants, preparer, file)

@@ -1,12 +1,13 @@
 /** Numbers as ONNX stores them: in one of six fields of the model, or in a file beside it. */
 import { join } from 'node:path'
-import { formatShape } from '../../tensor/shape.ts'
+import { elements, formatShape } from '../../tensor/shape.ts'
 import { StoredFloats } from '../../tensor/stored.ts'
 import { KerneletError, messageOf } from '../../util/errors.ts'
 import { PartReader, unreadable } from '../../util/file.ts'
 import { show } from '../../util/show.ts'
 import { locateBelow } from '../below.ts'
 import { bits, type Dtype, mostDimensions, type StoredTensor, toFloat32 } from '../dtype.ts'
+import { type NarrowFloatName, narrowFloats, unpack } from '../narrow-floats.ts'
 import { type NdArray, storedArray } from './array.ts'
 import { give } from './budget.ts'
 import { type ElementType, elementTypeOf } from './element.ts'
@@ -16,7 +17,10 @@ import type { TensorProto } from './proto.ts'
 /** An element type of ONNX that is read. */
 interface StoredType {
   readonly name: string
+  /** Of the bytes that `storedTensor` gives. */
   readonly dtype: Dtype
+  /** Elements of fewer bits than a byte: how many, and the number of each pattern. */
+  readonly packed?: { readonly bits: number; readonly numbers: () => Int8Array | Float32Array }
   /** An array of such elements; of their bits for those that JavaScript has no numbers for. */
   readonly make: (numbers: readonly number[]) => NodeJS.TypedArray
 }
@@ -39,6 +43,29 @@ const types: Readonly<Record<number, StoredType>> = {
   12: { name: 'uint32', dtype: 'U32', make: (numbers) => Uint32Array.from(numbers) },
   13: { name: 'uint64', dtype: 'U64', make: (numbers) => BigUint64Array.from(exactIntegers(numbers)) },
   16: { name: 'bfloat16', dtype: 'BF16', make: u16 },
+  17: { name: 'float8e4m3fn', dtype: 'F8_E4M3', make: u8 },
+  18: { name: 'float8e4m3fnuz', dtype: 'F8_E4M3FNUZ', make: u8 },
+  19: { name: 'float8e5m2', dtype: 'F8_E5M2', make: u8 },
+  20: { name: 'float8e5m2fnuz', dtype: 'F8_E5M2FNUZ', make: u8 },
+  21: packedInteger('uint4', 4),
+  22: packedInteger('int4', 4),
+  23: packedFloat('float4e2m1', 4),
+  24: { name: 'float8e8m0', dtype: 'F8_E8M0', make: u8 },
+  25: packedInteger('uint2', 2),
+  26: packedInteger('int2', 2),
+  27: packedFloat('float6e2m3', 6),
+  28: packedFloat('float6e3m2', 6),
+}
+
+function packedInteger(name: string, width: number): StoredType {
+  const half = name.startsWith('u') ? 2 ** width : 2 ** (width - 1)
+  const numbers = Array.from({ length: 2 ** width }, (_, i) => (i < half ? i : i - 2 ** width))
+  const dtype = name.startsWith('u') ? 'U8' : 'I8'
+  return { name, dtype, make: u8, packed: { bits: width, numbers: () => Int8Array.from(numbers) } }
+}
+
+function packedFloat(name: NarrowFloatName, width: number): StoredType {
+  return { name, dtype: 'F32', make: u8, packed: { bits: width, numbers: () => narrowFloats(name) } }
 }
 
 /** What the types are called that are not read. */
@@ -46,14 +73,6 @@ const otherTypes: Readonly<Record<number, string>> = {
   8: 'string',
   14: 'complex64',
   15: 'complex128',
-  17: 'float8e4m3fn',
-  18: 'float8e4m3fnuz',
-  19: 'float8e5m2',
-  20: 'float8e5m2fnuz',
-  21: 'uint4',
-  22: 'int4',
-  23: 'float4e2m1',
-  24: 'float8e8m0',
 }
 
 /** @throws KerneletError `ERR_UNSUPPORTED` for a type that is not read */
@@ -140,7 +159,7 @@ export function readTensor(tensor: TensorProto, what: string, folder: DataFolder
     const fresh = dtype === 'F32' && tensor.data_location === 1
     const values = fresh
       ? new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4)
-      : toFloat32(what, stored)
+      : toFloat32(stored)
     return { type, shape, values }
   }
   const values = type.make((bytes.length * 8) / bits[dtype])
@@ -189,14 +208,34 @@ function storedFloats(tensor: TensorProto, what: string, folder: DataFolder): St
 export function storedTensor(tensor: TensorProto, what: string, folder: DataFolder): StoredTensor {
   const { type, size } = sizeOf(tensor, what)
   const shape = tensor.dims
+  const { packed } = type
+  // Those of 6 bits, of which no whole number fits a byte, are one by one in the field for small integers.
+  if (packed?.bits === 6 && tensor.data_location !== 1 && !tensor.raw_data) {
+    checkSize(tensor.int32_data.length, elements(shape), shape, what)
+    const patterns = Uint8Array.from(tensor.int32_data, (one) => one & 63)
+    return { dtype: type.dtype, shape, bytes: numbersOf(patterns, packed) }
+  }
   const bytes =
     tensor.data_location === 1
-      ? fromFile(tensor, what, folder, size, growthOf(tensor.data_type, type.dtype), (file, offset) =>
+      ? fromFile(tensor, what, folder, size, growthOf(tensor.data_type, type), (file, offset) =>
           file.read(offset, size),
         )
       : (ownBytes(tensor) ?? bytesOf(type.make(fieldOf(tensor, type.name))))
   checkSize(bytes.length, size, shape, what)
-  return { dtype: type.dtype, shape, bytes }
+  return {
+    dtype: type.dtype,
+    shape,
+    bytes: packed ? numbersOf(unpack(bytes, packed.bits, elements(shape)), packed) : bytes,
+  }
+}
+
+/** What patterns of bits stand for, as bytes. */
+function numbersOf(patterns: Uint8Array, { numbers }: NonNullable<StoredType['packed']>): Uint8Array {
+  const table = numbers()
+  const values =
+    table instanceof Float32Array ? new Float32Array(patterns.length) : new Int8Array(patterns.length)
+  for (const [i, one] of patterns.entries()) values[i] = table[one] as number
+  return bytesOf(values)
 }
 
 /** The bytes of a tensor that the model has as such. */
@@ -214,20 +253,25 @@ function sizeOf(tensor: TensorProto, what: string): { type: StoredType; size: nu
       `${what}: it has ${shape.length} dimensions; at most ${mostDimensions} are read`,
     )
   }
-  let size = bits[type.dtype] / 8
+  let size = widthOf(type)
   for (const dimension of shape) {
     size *= dimension
     if (!Number.isSafeInteger(dimension) || dimension < 0 || !Number.isSafeInteger(size)) {
       throw new KerneletError('ERR_FORMAT', `${what}: its shape is ${show(shape)}`)
     }
   }
-  return { type, size }
+  return { type, size: Math.ceil(size / 8) }
 }
 
 /** Bytes in memory for each byte of a file: narrow floats become float32. */
-function growthOf(code: number, dtype: Dtype): number {
+function growthOf(code: number, type: StoredType): number {
   const { BYTES_PER_ELEMENT: held } = (elementTypeOf(code) as ElementType).make(0)
-  return (8 * held) / bits[dtype]
+  return (8 * held) / widthOf(type)
+}
+
+/** Bits of an element in the file. */
+function widthOf({ dtype, packed }: StoredType): number {
+  return packed?.bits ?? bits[dtype]
 }
 
 function checkSize(received: number, expected: number, shape: readonly number[], what: string): void {

@@ -28,8 +28,8 @@ export interface TorchOptions {
  * @returns tensors by name, for `loadStateDict`
  * @throws KerneletError `ERR_IO` when the file cannot be read; `ERR_FORMAT` when it is damaged or no such file;
  *   `ERR_UNSUPPORTED`, by name, for anything but tensors in dictionaries: whole modules, TorchScript, the format
- *   before 1.6; `ERR_ARGUMENT` for a checkpoint of several things, unless `key` says which; `ERR_DTYPE` for complex,
- *   quantized and (`loadTorch`) 8-bit floating-point numbers; `ERR_SHAPE` for a dimension of 0
+ *   before 1.6; `ERR_ARGUMENT` for a checkpoint of several things, unless `key` says which; `ERR_DTYPE` for complex
+ *   and quantized numbers; `ERR_SHAPE` for a dimension of 0
  * @example
  * // torch.save(model.state_dict(), 'weights.pt')
  * [...loadTorch('weights.pt').keys()][0] // → 'f.0.weight'
@@ -116,6 +116,9 @@ const types = new Map(
     'torch.uint64': 'U64',
     'torch.float8_e4m3fn': 'F8_E4M3',
     'torch.float8_e5m2': 'F8_E5M2',
+    'torch.float8_e4m3fnuz': 'F8_E4M3FNUZ',
+    'torch.float8_e5m2fnuz': 'F8_E5M2FNUZ',
+    'torch.float8_e8m0fnu': 'F8_E8M0',
   } as const).map(([name, dtype]) => [name, new TypeName(name, dtype)]),
 )
 

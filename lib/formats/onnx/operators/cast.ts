@@ -2,9 +2,10 @@
 import { abs, add, floor, mul, ne, remainder, sign, sub } from '../../../ops/index.ts'
 import { elements } from '../../../tensor/shape.ts'
 import { Tensor } from '../../../tensor/tensor.ts'
+import { show } from '../../../util/show.ts'
 import { allocate } from '../array.ts'
 import { spend } from '../budget.ts'
-import { bool, convert, type ElementType, elementTypeOf, float32 } from '../element.ts'
+import { bool, convert, type ElementType, elementTypeOf, float32, type RoundMode } from '../element.ts'
 import type { OnnxNode } from '../node.ts'
 import type { Family } from '../operator.ts'
 import { arrayOf, isSymbolic, type Read, type Run, required, typeOf, type Value } from '../value.ts'
@@ -12,7 +13,15 @@ import { arrayOf, isSymbolic, type Read, type Run, required, typeOf, type Value 
 const Cast: Read = (node) => {
   const saturate = node.flag('saturate', true)
   const to = castType(node)
-  return (inputs, run) => castTo(node, required(node, inputs, 0), to, saturate, run)
+  const mode = roundMode(node)
+  return (inputs, run) => castTo(node, required(node, inputs, 0), to, saturate, mode, run)
+}
+
+/** How numbers become powers of two. */
+function roundMode(node: OnnxNode): RoundMode {
+  const mode = node.text('round_mode', 'up')
+  if (mode === 'up' || mode === 'down' || mode === 'nearest') return mode
+  throw node.unsupported(`attribute round_mode=${show(mode)} is not supported`)
 }
 
 /** The type that a Cast makes. */
@@ -25,11 +34,12 @@ function castType(node: OnnxNode): ElementType {
 
 const CastLike: Read = (node) => {
   const saturate = node.flag('saturate', true)
+  const mode = roundMode(node)
   return (inputs, run) => {
     const like = required(node, inputs, 1)
     // A tensor may stand for numbers of a narrower or wider type.
     const to = Tensor.is(like) ? (run.types.get(node.inputs[1] ?? '') ?? float32) : like.type
-    return castTo(node, required(node, inputs, 0), to, saturate, run)
+    return castTo(node, required(node, inputs, 0), to, saturate, mode, run)
   }
 }
 
@@ -51,7 +61,14 @@ function whole(value: Tensor, to: ElementType, from: ElementType | undefined): T
   return add(remainder(sub(x, least), count), least)
 }
 
-function castTo(node: OnnxNode, value: Value, to: ElementType, saturate: boolean, run: Run): Value {
+function castTo(
+  node: OnnxNode,
+  value: Value,
+  to: ElementType,
+  saturate: boolean,
+  mode: RoundMode,
+  run: Run,
+): Value {
   if (isSymbolic(value) && computedAsFloat32.has(to.name)) return value
   if (isSymbolic(value) && to === bool) return ne(value, 0)
   if (isSymbolic(value) && Object.hasOwn(integers, to.name)) {
@@ -64,7 +81,7 @@ function castTo(node: OnnxNode, value: Value, to: ElementType, saturate: boolean
   if (from.single && to === float32) return { type: to, shape, values }
   if (elements(shape) === 0) return allocate(to, shape)
   spend(values.length, values.length * to.make(0).BYTES_PER_ELEMENT)
-  return { type: to, shape, values: convert(values, from, to, saturate) }
+  return { type: to, shape, values: convert(values, from, to, saturate, mode) }
 }
 
 export const cast: Family = {

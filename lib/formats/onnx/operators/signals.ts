@@ -100,6 +100,23 @@ function transformed(
   return result
 }
 
+/** The whole spectrum of a real signal of `length` numbers, whose upper half is the lower one's conjugate. */
+function mirrored({ values, start, step, count }: Row, length: number): Row {
+  const whole = new Float64Array(2 * length)
+  const kept = Math.min(count, Math.floor(length / 2) + 1)
+  for (let bin = 0; bin < kept; bin++) {
+    const from = start + bin * step
+    const [real, imaginary] = [Number(values[from]), Number(values[from + 1])]
+    const mirror = (length - bin) % length
+    whole[2 * mirror] = real
+    whole[2 * mirror + 1] = -imaginary
+    // last, as what is its own mirror keeps its sign
+    whole[2 * bin] = real
+    whole[2 * bin + 1] = imaginary
+  }
+  return { values: whole, start: 0, step: 2, count: length, parts: 2 }
+}
+
 /** A signal whose last dimension holds one part of its numbers, or two. */
 function signalOf(node: OnnxNode, value: Value): nd.NdArray {
   const x = arrayOf(node, value)
@@ -118,12 +135,16 @@ const DFT: Read = (node) => {
     const axis = axisOf(node, attribute ?? given, rank)
     if (axis === rank - 1) throw node.error('ERR_SHAPE', 'its axis is the one of real and imaginary parts')
     const count = x.shape[axis] ?? 0
-    const length = inputs[1] ? countOf(node, inputs[1], 'dft_length') : count
     const parts = x.shape[rank - 1] ?? 1
-    if (inverse && onesided)
-      throw node.unsupported('attributes inverse=1 and onesided=1 together are not supported')
-    const bins = onesided ? Math.floor(length / 2) + 1 : length
-    const shape = x.shape.map((size, d) => (d === axis ? bins : d === rank - 1 ? 2 : size))
+    // half a spectrum, which becomes a real signal
+    const halved = inverse && onesided
+    if (halved && parts !== 2)
+      throw node.error('ERR_SHAPE', 'half a spectrum should have real and imaginary parts')
+    const length = inputs[1] ? countOf(node, inputs[1], 'dft_length') : halved ? 2 * (count - 1) : count
+    if (length < 1) throw node.error('ERR_SHAPE', `a transform of ${length} numbers`)
+    const bins = onesided && !inverse ? Math.floor(length / 2) + 1 : length
+    const made = halved ? 1 : 2
+    const shape = x.shape.map((size, d) => (d === axis ? bins : d === rank - 1 ? made : size))
     const result = nd.allocate(x.type, shape)
     const inner = elements(x.shape.slice(axis + 1, -1))
     const outer = elements(x.shape.slice(0, axis))
@@ -136,11 +157,10 @@ const DFT: Read = (node) => {
           count,
           parts,
         }
-        const all = transformed(row, length, bins, inverse)
+        const all = transformed(halved ? mirrored(row, length) : row, length, bins, inverse)
         for (let bin = 0; bin < bins; bin++) {
-          const to = 2 * ((o * bins + bin) * inner + i)
-          put(result, to, all[2 * bin] ?? 0)
-          put(result, to + 1, all[2 * bin + 1] ?? 0)
+          const to = made * ((o * bins + bin) * inner + i)
+          for (let part = 0; part < made; part++) put(result, to + part, all[2 * bin + part] ?? 0)
         }
       }
     }
