@@ -208,6 +208,70 @@ describe('compiled as run', () => {
     compare([front, turn('a', 'y', 1, 2, 0, 3)], [5, 6], { zero })
     compare([before, node('Gather', 't last', 'y', { axis: 0 })], [5, 6], { last: index(-1) }, 18)
   })
+
+  test('what goes along a dimension in front of the batch, which it may take away', () => {
+    const before = turn('x', 't', 1, 0, 2)
+    const after = turn('r', 'y', 1, 0, 2)
+    const weights = { first: int64s(0), axis: index(0), both: int64s(0, 3), two: int64s(2) }
+    for (const [op, axes, keepdims, ...order] of [
+      ['ReduceMean', 'first', 1, 1, 0, 2, 3],
+      ['ReduceMax', 'first', 0, 0, 1, 2],
+      ['ReduceSum', 'both', 1, 1, 0, 2, 3],
+      ['ReduceSum', 'both', 0, 0, 1],
+      ['ReduceL2', 'two', 0, 1, 0, 2],
+    ] as [string, string, number, ...number[]][]) {
+      const nodes = [turn('x', 't', 1, 0, 2, 3), node(op, `t ${axes}`, 'r', { keepdims })]
+      compare([...nodes, turn('r', 'y', ...order)], [15, 6, 3], weights, 18)
+    }
+    compare([before, node('Softmax', 't', 'r', { axis: 0 }), after], [5, 6], weights, 18)
+    compare([before, node('CumSum', 't axis', 'r'), after], [5, 6], weights, 18)
+    // the mean of several results that are stacked in front
+    const stacked = [
+      node('Unsqueeze', 'x first', 'a'),
+      node('Sin', 'a', 'b'),
+      node('Concat', 'a b', 's', { axis: 0 }),
+    ]
+    compare([...stacked, node('ReduceMean', 's first', 'y', { keepdims: 0 })], [6], weights, 18)
+    // [n, 3, 4, 5] as [3, n · 4, 5]: the batch is spread
+    const spread = [turn('x', 'p', 1, 0, 2, 3), node('Reshape', 'p rows', 't')]
+    const rows = { ...weights, rows: int64s(3, -1, 5) }
+    const mean = [node('ReduceMean', 't first', 'm', { keepdims: 0 }), node('Reshape', 'm whole', 'y')]
+    compare([...spread, ...mean], [3, 4, 5], { ...rows, whole: int64s(-1, 4, 5) }, 18)
+  })
+
+  test('copies along any dimension but the batch, also of windows of an image', () => {
+    const size = (from: string, to: string) => node('Shape', from, to)
+    const normal = [
+      node('ReduceL2', 't last', 'l', { keepdims: 1 }),
+      size('t', 's'),
+      node('Expand', 'l s', 'e'),
+      node('Div', 't e', 'r'),
+    ]
+    const weights = { last: int64s(-1), rows: int64s(-1, 3, 5), whole: int64s(-1, 4, 3, 5) }
+    // rows of an image, [n · 4, 3, 5]
+    const windows = [node('Reshape', 'x rows', 't'), ...normal, node('Reshape', 'r whole', 'y')]
+    compare(windows, [4, 3, 5], weights, 18)
+    // the steps in front
+    compare([turn('x', 't', 1, 0, 2), ...normal, turn('r', 'y', 1, 0, 2)], [4, 5], weights, 18)
+    // new dimensions in front, of either
+    const many = { ...weights, many: int64s(2, 3, 1, 4, 5), few: int64s(3, 1, 1) }
+    compare(
+      [turn('x', 't', 1, 0, 2), node('Expand', 't few', 'e'), turn('e', 'y', 1, 0, 2)],
+      [1, 5],
+      many,
+      18,
+    )
+    const copies = [node('Expand', 'x many', 'e'), node('Sin', 'e', 'r'), turn('r', 'y', 2, 0, 1, 3, 4)]
+    compare(copies, [4, 5], many, 18)
+    compare(
+      [turn('x', 't', 1, 0, 2), node('Expand', 't many5', 'e'), turn('e', 'y', 2, 0, 1, 3)],
+      [4, 5],
+      {
+        many5: int64s(2, 4, 1, 5),
+      },
+      18,
+    )
+  })
 })
 
 test('windows of an image go through convolutions, pools and norms one by one', () => {
@@ -240,6 +304,53 @@ test('windows of an image go through convolutions, pools and norms one by one', 
     const all = { ...weights, whole: int64s(-1, 2, 2, 3, 2, 3), image: int64s(-1, 3, 4, 6) }
     compare([...windows, ...body, ...back], [2, 4, 6], all)
   }
+})
+
+describe('places that name the image of a batch', () => {
+  // of each image the rows 3 and 1: [n, 2, 2] of image and row
+  const scalar = (value: number) => of('int64', [], value)
+  const batch = [node('Shape', 'x', 's'), node('Gather', 's none', 'n'), node('Range', 'none n one', 'r')]
+  const places = [
+    node('Reshape', 'r column', 'c'),
+    node('Expand', 'c pair', 'i'),
+    node('Mul', 'i none', 'z'),
+    node('Add', 'z rows', 'j'),
+    node('Concat', 'i j', 'at', { axis: -1 }),
+  ]
+  const cut = [node('Slice', 'x from to axes', 'u'), node('Sin', 'u', 'v')]
+  const weights = {
+    ...{ none: scalar(0), one: scalar(1), column: int64s(-1, 1, 1), pair: int64s(1, 2, 1) },
+    ...{ rows: of('int64', [1, 2, 1], 3, 1), from: int64s(0), to: int64s(2), axes: int64s(1) },
+    wide: int64s(1, 1, 5),
+  }
+  const along = [node('Expand', 'j wide', 'k')]
+  const nothing = node('ConstantOfShape', 's', 'zeros')
+
+  test('is compiled where it is the same for each', () => {
+    const bodies: TestNode[][] = [
+      [...cut, node('ScatterND', 'x at v', 'y')],
+      [...cut, nothing, node('ScatterND', 'zeros at v', 'y')],
+      [node('GatherND', 'x at', 'y')],
+      [node('GatherND', 'x j', 'y', { batch_dims: 1 })],
+      [...along, node('GatherElements', 'x k', 'y', { axis: 1 })],
+      [...cut, ...along, node('ScatterElements', 'x k v', 'y', { axis: 1 })],
+    ]
+    for (const body of bodies) compare([...batch, ...places, ...body], [4, 5], weights, 18)
+  })
+
+  test('is refused where it is that of another', () => {
+    const others = [node('Sub', 'n one', 'l'), node('Sub', 'l r', 'b')]
+    const nodes = [...batch, ...others, ...places.with(0, node('Reshape', 'b column', 'c'))]
+    const refused = /node y \(\w+, opset 18\): it names the images of a batch/
+    const changing = [...batch, node('Reshape', 'r column', 'c'), node('Expand', 'c pair', 'j'), ...along]
+    for (const body of [
+      [...nodes, ...cut, node('ScatterND', 'x at v', 'y')],
+      [...nodes, node('GatherND', 'x at', 'y')],
+      [...changing, node('GatherElements', 'x k', 'y', { axis: 1 })],
+    ]) {
+      expect(() => compare(body, [4, 5], weights, 18)).toThrow(refused)
+    }
+  })
 })
 
 test('rows of an image as sequences', () => {
@@ -297,7 +408,7 @@ test('what cannot be is refused by name', () => {
   const elsewhere = /node y \(\w+, opset 17\): the batch is not dimension 0 here/
   const first = turn('x', 't', 1, 0, 2)
   expect(compile([first, node('ReduceMax', 't', 'y')])).toThrow(elsewhere)
-  expect(compile([first, node('Softmax', 't', 'y', { axis: 0 })])).toThrow(elsewhere)
+  expect(compile([first, node('Softmax', 't', 'y', { axis: 1 })])).toThrow(elsewhere)
   expect(compile([first, node('Add', 't x', 'y')])).toThrow(elsewhere)
   expect(
     compile([node('Reshape', 'x flat', 'f'), node('Gather', 'f places', 'y')], {

@@ -66,7 +66,7 @@ describe('what mixes the images of a fixed batch', () => {
   })
 
   test('copies, joins and constants of the whole batch', () => {
-    compare([node('Expand', 'x s', 'y')], [2, 1, 3], { s: int64s(4, 1, 5, 1) })
+    compare(by(node('Expand', 'd s', 'y')), [2, 1, 3], { s: int64s(4, 1, 5, 1) })
     compare([node('Tile', 'x s', 'y')], [2, 3], { s: int64s(2, 1) })
     compare([node('Add', 'x c', 'y')], [2, 3], { c: weight([2, 3], 3) })
     compare([node('Concat', 'x c', 'y', { axis: 0 })], [2, 3], { c: weight([2, 3], 3) })

@@ -1,8 +1,19 @@
 /** Sampling, windows over three dimensions and boxes, by their definitions. */
 import { describe, expect, test } from 'vitest'
 import { loadOnnx, Tensor } from '../lib/index.ts'
-import { largestError, noise } from './helpers.ts'
-import { int64s, list, type Numbers, numbersOf, of, onnxModel, runOperator } from './onnx-models.ts'
+import { elements } from '../lib/tensor/shape.ts'
+import { bitsOf, largestError, noise } from './helpers.ts'
+import {
+  int64s,
+  list,
+  type Numbers,
+  node,
+  numbersOf,
+  of,
+  onnxModel,
+  runOperator,
+  turn,
+} from './onnx-models.ts'
 
 const f = (value: number) => ({ float: value })
 
@@ -112,6 +123,33 @@ describe('windows over three dimensions', () => {
       }),
     )
   })
+})
+
+test('pools of floats that were moved before are those of a compiled model, to the bit', () => {
+  const image = [1, 3, 7, 6]
+  const x = new Tensor(noise(elements(image), 3), image)
+  const before = [
+    node('Pad', 'x pads', 'p'),
+    node('Slice', 'x from to last', 'p'),
+    turn('x', 'p', 0, 2, 1, 3),
+    node('Concat', 'x x', 'p', { axis: 1 }),
+  ]
+  const initializers = {
+    pads: int64s(0, 0, 1, 1, 0, 0, 1, 1),
+    from: int64s(1),
+    to: int64s(6),
+    last: int64s(3),
+  }
+  for (const first of before) {
+    for (const op of ['AveragePool', 'MaxPool', 'GlobalAveragePool']) {
+      const last = node(op, 'p', 'y', op.startsWith('G') ? {} : { kernel_shape: [3, 3], strides: [2, 2] })
+      const net = loadOnnx(
+        onnxModel({ nodes: [first, last], inputs: { x: { shape: image } }, outputs: ['y'], initializers }),
+      )
+      using compiled = net.compile()
+      expect(bitsOf(net.run({ x }).y!.data)).toEqual(bitsOf(compiled.run(x.data)))
+    }
+  }
 })
 
 describe('sampling', () => {

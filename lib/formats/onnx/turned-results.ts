@@ -4,6 +4,7 @@ import { cat, reshape, slice } from '../../ops/index.ts'
 import { elements } from '../../tensor/shape.ts'
 import { Tensor } from '../../tensor/tensor.ts'
 import type { KerneletError } from '../../util/errors.ts'
+import { broadcastShapes, integers } from './array.ts'
 import { fromTheEnd } from './axes.ts'
 import { spend } from './budget.ts'
 import { float32 } from './element.ts'
@@ -84,6 +85,8 @@ const products = new Set(['MatMul', 'Gemm'])
 const itself = new Set(['LSTM', 'GRU', 'RNN', 'Shape', 'If'])
 const recurrent = new Set(['LSTM', 'GRU', 'RNN'])
 const shaping = new Set(['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze'])
+/** Which go over all dimensions from their axis on. */
+const inward = new Set(['LayerNormalization', 'RMSNormalization'])
 /** Whose other inputs are weights and options that no image has. */
 const weighted = new Set(['Cast', 'CastLike', 'Clip', 'Dropout', 'Gemm', 'Pow', 'Shrink'])
 
@@ -123,28 +126,33 @@ export function turnedResults(
     if (node.op === 'Slice') return sliced(node, inputs, first)
     if (node.op === 'Split') return split(node, inputs, first)
     if (node.op === 'Concat') return joined(node, inputs, first)
+    if (node.op === 'Expand') return copied(node, step, inputs, first, run)
   }
   // rows of a table that is known, by indices of a trace
   if (node.op === 'Gather' && inputs[1] === first && !isSymbolic(inputs[0])) {
     return turned(step([inputs[0], first.images], run) as Tensor, first.axis, first.left, first.right)
   }
   const together = goesTogether(node.op)
-  const own = together ? { axes: [], step, inputs } : fromTheEnd(node, read, step, inputs)
   const rank = first.shape.length
+  const isBefore = (axis: number) => axis + rank < first.axis
+  // the images have one more dimension before the batch's place, and as many there as that is spread over
+  const place = (axis: number) => (isBefore(axis) ? axis + 1 - first.spread : axis)
+  const own = together ? { axes: [], step, inputs } : fromTheEnd(node, read, step, inputs, place)
   if (inputs[0] !== first && !together) throw elsewhere(node)
   // of a model of one image all dimensions are the image's, which takes more than windows: see Loose
   const isRows = first.axis === 0 && first.spread === 1 && run.declaredBatch !== 1
   if (!own && isRows) return rowByRow(node, step, inputs, first, run)
-  if (!own?.axes.every((one) => one + rank > first.axis)) throw elsewhere(node)
+  const isApart = (axis: number) => axis + rank !== first.axis && !(inward.has(node.op) && isBefore(axis))
+  if (!own?.axes.every(isApart)) throw elsewhere(node)
   const result = own.step(
     own.inputs.map((one, i) => (together || i === 0 ? imagesOf(node, one, i, first) : one)),
     { ...run, apart: first.spread === 1 && rank === 2 },
   )
   const [value] = Array.isArray(result) ? (result as Value[]) : [result as Value]
-  // of what a reduction takes away nothing lies before the batch
   const fits = !together || value?.shape.length === first.images.shape.length
-  if (fits && value instanceof SymbolicTensor) return turned(value, first.axis, first.left, first.right)
-  throw elsewhere(node)
+  if (!fits || !(value instanceof SymbolicTensor)) throw elsewhere(node)
+  const isKept = value.shape.length === first.images.shape.length
+  return turned(value, first.axis - (isKept ? 0 : own.axes.filter(isBefore).length), first.left, first.right)
 }
 
 /** By an operator that takes the batch first, as windows of an image go through convolutions: one after the other. */
@@ -332,6 +340,26 @@ function split(node: OnnxNode, inputs: readonly (Value | undefined)[], first: Tu
     start += one
     return turned(piece, first.axis, first.left, first.right)
   })
+}
+
+/** Copies along any dimensions but the batch's, also new ones in front. */
+function copied(
+  node: OnnxNode,
+  step: Step,
+  inputs: readonly (Value | undefined)[],
+  first: Turned,
+  run: Run,
+): Value {
+  const { images, left, right } = first
+  const target = integersOf(node, inputs[1], 'the shape') ?? []
+  const shape = broadcastShapes([first.shape, target])
+  const ahead = shape.length - first.shape.length
+  const axis = first.axis + ahead
+  if (shape[axis] !== first.shape[first.axis]) throw elsewhere(node)
+  const parts = [left, right].filter((one) => one > 1)
+  const sizes = [1, ...shape.toSpliced(axis, 1, ...parts)]
+  const apart = reshape(images, [1, ...Array<number>(ahead).fill(1), ...images.shape.slice(1)])
+  return turned(step([apart, integers(sizes)], run) as Tensor, axis, left, right)
 }
 
 function joined(node: OnnxNode, inputs: readonly (Value | undefined)[], first: Turned): Value {

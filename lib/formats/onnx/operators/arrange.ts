@@ -1,5 +1,5 @@
 /** Operators that repeat, cut out and reorder elements in regular ways. */
-import { mul, pad, permute } from '../../../ops/index.ts'
+import { mul, pad, permute, reshape } from '../../../ops/index.ts'
 import { elements, formatShape, sameShape } from '../../../tensor/shape.ts'
 import { Tensor } from '../../../tensor/tensor.ts'
 import { show } from '../../../util/show.ts'
@@ -9,6 +9,7 @@ import type { Scalar } from '../element.ts'
 import type { OnnxNode } from '../node.ts'
 import type { Family } from '../operator.ts'
 import { cut, picked } from '../pieces.ts'
+import { batchAt } from '../turned.ts'
 import {
   arrayOf,
   axisOf,
@@ -42,7 +43,14 @@ function expanded(node: OnnxNode, value: Value, shape: readonly number[]): Value
 const Expand: Read = (node) => (inputs) => {
   const value = required(node, inputs, 0)
   const target = sizesOf(node, required(node, inputs, 1), 'the shape')
-  return expanded(node, value, nd.broadcastShapes([value.shape, target]))
+  const shape = nd.broadcastShapes([value.shape, target])
+  const ahead = shape.length - value.shape.length
+  // copies in front of the batch, which is in the middle then
+  if (isSymbolic(value) && ahead > 0 && shape[ahead] === value.shape[0]) {
+    const single = [1, ...Array<number>(ahead).fill(1), ...value.shape.slice(1)]
+    return batchAt(expanded(node, reshape(value, single), [1, ...shape.toSpliced(ahead, 1)]) as Tensor, ahead)
+  }
+  return expanded(node, value, shape)
 }
 
 const Tile: Read = (node) => {

@@ -19,7 +19,7 @@ import {
 } from '../value.ts'
 import { takenAlong } from './computed-places.ts'
 import { placeOf } from './gather.ts'
-import { rearranged } from './rearrange.ts'
+import { isForEach, rearranged } from './rearrange.ts'
 
 /** Where each index of `shape` lies in an array of other sizes, along the dimensions of both. */
 function* placesIn(shape: readonly number[], strides: readonly number[]): Generator<number> {
@@ -77,8 +77,12 @@ const GatherElements: Read = (node) => {
     const at = dimensionOf(node, axis, value)
     if (isSymbolic(index) && isSymbolic(value) && at > 0) return takenAlong(node, value, index, at)
     const indices = indicesOf(node, index, 'the indices')
-    return moved(node, [value], run, ([array]) =>
-      taken(array, placesAlong(node, array.shape, indices, at), indices.shape),
+    return moved(
+      node,
+      [value],
+      run,
+      ([array]) => taken(array, placesAlong(node, array.shape, indices, at), indices.shape),
+      () => at > 0 && isForEach(node, run, 1, indices),
     )
   }
 }
@@ -89,9 +93,10 @@ function moved(
   values: readonly Value[],
   run: Run,
   move: (arrays: readonly [nd.NdArray, nd.NdArray]) => nd.NdArray,
+  isEach: () => boolean,
 ): Value {
   const pair = (arrays: readonly nd.NdArray[]) => move(arrays as readonly [nd.NdArray, nd.NdArray])
-  if (values.some(isSymbolic)) return rearranged(node, values, run, pair)
+  if (values.some(isSymbolic)) return rearranged(node, values, run, pair, isEach)
   return pair(values.map((value) => arrayOf(node, value)))
 }
 
@@ -147,13 +152,15 @@ const GatherND: Read = (node) => {
   const batchDims = node.int('batch_dims', 0)
   return (inputs, run) => {
     const indices = indicesOf(node, required(node, inputs, 1), 'the indices')
-    return moved(node, [required(node, inputs, 0)], run, ([array]) => {
+    const move = ([array]: readonly [nd.NdArray, nd.NdArray]) => {
       const { places, inner } = rowPlaces(node, array.shape, indices, batchDims)
       const result = nd.allocate(array.type, [...indices.shape.slice(0, -1), ...inner])
       const count = elements(inner)
       for (const [row, at] of places.entries()) nd.copy(array.values, at, result.values, row * count, count)
       return result
-    })
+    }
+    const width = batchDims > 0 ? 0 : indices.shape.at(-1)
+    return moved(node, [required(node, inputs, 0)], run, move, () => isForEach(node, run, 1, indices, width))
   }
 }
 
@@ -196,16 +203,29 @@ function scattered(
 type Scatter = (array: nd.NdArray, indices: nd.NdArray, updates: nd.NdArray) => nd.NdArray
 
 /** Where numbers are put in the place of others, they may be of a trace. */
-function scatter(node: OnnxNode, make: (merge: (wide: boolean) => Merge) => Scatter): Step {
+function scatter(
+  node: OnnxNode,
+  make: (merge: (wide: boolean) => Merge) => Scatter,
+  widthOf: (indices: nd.NdArray, value: Value) => number | undefined,
+): Step {
   const plain = node.text('reduction', 'none') === 'none'
   const put = make(mergeOf(node))
   return (inputs, run) => {
     const [value, update] = [required(node, inputs, 0), required(node, inputs, 2)]
     const indices = indicesOf(node, required(node, inputs, 1), 'the indices')
-    if (plain)
-      return moved(node, [value, update], run, ([array, updates]) =>
-        put(array, indices, alike(node, array, updates)),
+    // what is known must be the same for each image, as the places are
+    const isEach = () => {
+      const width = widthOf(indices, value)
+      const known = [value, undefined, update].every(
+        (one, i) => !one || isSymbolic(one) || isForEach(node, run, i, arrayOf(node, one)),
       )
+      return width !== undefined && known && isForEach(node, run, 1, indices, width)
+    }
+    if (plain) {
+      const move = ([array, updates]: readonly [nd.NdArray, nd.NdArray]) =>
+        put(array, indices, alike(node, array, updates))
+      return moved(node, [value, update], run, move, isEach)
+    }
     const array = arrayOf(node, value)
     return put(array, indices, alike(node, array, arrayOf(node, update, 'the updates')))
   }
@@ -220,29 +240,37 @@ function alike(node: OnnxNode, array: nd.NdArray, updates: nd.NdArray): nd.NdArr
 
 const ScatterElements: Read = (node) => {
   const axis = node.int('axis', 0)
-  return scatter(node, (merge) => (array, indices, updates) => {
-    const at = dimensionOf(node, axis, array)
-    if (!sameShape(indices.shape, updates.shape)) throw updatesMisfit(node, indices, updates)
-    const places = placesAlong(node, array.shape, indices, at)
-    const { result, put } = scattered(array, merge)
-    for (const [i, place] of places.entries()) put(place, updates.values[i] as Scalar)
-    return result
-  })
+  return scatter(
+    node,
+    (merge) => (array, indices, updates) => {
+      const at = dimensionOf(node, axis, array)
+      if (!sameShape(indices.shape, updates.shape)) throw updatesMisfit(node, indices, updates)
+      const places = placesAlong(node, array.shape, indices, at)
+      const { result, put } = scattered(array, merge)
+      for (const [i, place] of places.entries()) put(place, updates.values[i] as Scalar)
+      return result
+    },
+    (_, value) => (dimensionOf(node, axis, value) > 0 ? 0 : undefined),
+  )
 }
 
 const ScatterND: Read = (node) =>
-  scatter(node, (merge) => (array, indices, updates) => {
-    const { places, inner } = rowPlaces(node, array.shape, indices, 0)
-    if (!sameShape(updates.shape, [...indices.shape.slice(0, -1), ...inner])) {
-      throw updatesMisfit(node, indices, updates)
-    }
-    const { result, put } = scattered(array, merge)
-    const count = elements(inner)
-    for (const [row, at] of places.entries()) {
-      for (let i = 0; i < count; i++) put(at + i, updates.values[row * count + i] as Scalar)
-    }
-    return result
-  })
+  scatter(
+    node,
+    (merge) => (array, indices, updates) => {
+      const { places, inner } = rowPlaces(node, array.shape, indices, 0)
+      if (!sameShape(updates.shape, [...indices.shape.slice(0, -1), ...inner])) {
+        throw updatesMisfit(node, indices, updates)
+      }
+      const { result, put } = scattered(array, merge)
+      const count = elements(inner)
+      for (const [row, at] of places.entries()) {
+        for (let i = 0; i < count; i++) put(at + i, updates.values[row * count + i] as Scalar)
+      }
+      return result
+    },
+    (indices) => indices.shape.at(-1),
+  )
 
 function updatesMisfit(node: OnnxNode, indices: nd.NdArray, updates: nd.NdArray): KerneletError {
   return node.error(

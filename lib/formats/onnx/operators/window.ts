@@ -16,12 +16,12 @@ import { Tensor } from '../../../tensor/tensor.ts'
 import { KerneletError } from '../../../util/errors.ts'
 import * as nd from '../array.ts'
 import { spend } from '../budget.ts'
-import { int64, type Scalar } from '../element.ts'
+import { float32, int64, type Scalar } from '../element.ts'
 import type { Attributes, GraphWriter, Write } from '../graph-writer.ts'
 import type { OnnxNode } from '../node.ts'
 import type { Family } from '../operator.ts'
 import { layer } from '../slots.ts'
-import { arrayOf, isSymbolic, type Read, required, tensorOf, type Value } from '../value.ts'
+import { arrayOf, isEmpty, isSymbolic, type Read, required, tensorOf, type Value } from '../value.ts'
 import { planar, type Window } from './planar.ts'
 import { conv3d, poolVolume } from './volume.ts'
 
@@ -174,11 +174,14 @@ const MaxPool: Read = (node) => {
 
 /** A pool by the native operations over one or two dimensions; undefined where they do not do. */
 function nativePool(
-  x: Value,
+  given: Value,
   window: Window,
   overOne: (x: Tensor, size: number, options: ReturnType<typeof linear>) => Tensor,
   overTwo: (x: Tensor, size: [number, number], options: ReturnType<typeof planar>) => Tensor,
 ): Tensor | undefined {
+  // floats that were only moved are those of a compiled model, to the last bit too
+  const isMoved = !Tensor.is(given) && given.type === float32 && !isEmpty(given)
+  const x = isMoved ? nd.toTensor(given) : given
   if (!Tensor.is(x)) return undefined
   const image = x.shape.slice(2)
   if (image.length === 3) {
