@@ -14,6 +14,7 @@ import { list, type OnnxValueInfo } from './info.ts'
 import { bytesOf, inputValue, resultOf } from './io.ts'
 import { Joined } from './joined.ts'
 import { Loose } from './loose.ts'
+import { OfTheBatch } from './of-the-batch.ts'
 import type { OnnxInput, OnnxResult } from './onnx-array.ts'
 import { nodesFor, type Prepared, prepare } from './prepare.ts'
 import { type PreparedNode, runNode } from './prepared-node.ts'
@@ -229,11 +230,13 @@ export class Evaluator {
     tracer: Tracer | undefined,
   ): Map<string, Value> {
     const around = tracer?.scopes.at(-1)?.path ?? ''
+    const ofTheBatch = run.ofTwo && run.declaredBatch === undefined ? new OfTheBatch() : undefined
     for (const prepared of nodes) {
       const name = prepared.node.name.replace(/^\//, '')
       tracer?.scopes.push({ path: around === '' ? name : `${around}.${name}`, leaf: true })
       try {
         runNode(prepared, values, run)
+        ofTheBatch?.follow(prepared, values, run)
       } finally {
         tracer?.scopes.pop()
       }
