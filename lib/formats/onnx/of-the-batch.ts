@@ -18,42 +18,42 @@ import { integersOf, isSymbolic, type Run, Sequence, type Value } from './value.
 const graphs: ReadonlySet<number> = new Set([5, 10])
 
 export class OfTheBatch {
-  /** Values for two images, by name, where they are others than for one. */
-  readonly #two = new Map<string, Value>()
+  /** Values for two images, by name, where they are others than for one; undefined: not known. */
+  readonly #two = new Map<string, Value | undefined>()
 
   /**
    * After a node of a trace was run.
    *
    * @throws KerneletError `ERR_UNSUPPORTED` where an image's numbers meet some that depend on the batch
    */
-  follow({ node, operator, proto, step }: PreparedNode, values: ReadonlyMap<string, Value>, run: Run): void {
+  follow(
+    { node, operator, proto, step, weights }: PreparedNode,
+    values: ReadonlyMap<string, Value>,
+    run: Run,
+  ): void {
     if (node.op === 'Shape' && isSymbolic(values.get(node.inputs[0] ?? ''))) {
       const shape = doubled(values.get(node.inputs[0] as string) as Value)
       this.#keep(node, step([{ type: float32, shape, values: new Float32Array() }], run), values)
       return
     }
     if (!node.inputs.some((name) => this.#two.has(name))) return
-    const inputs = node.inputs.map((name) => (name === '' ? undefined : values.get(name)))
+    const inputs = node.inputs.map((name, i) => weights?.get(i) ?? values.get(name))
     if (inputs.some(isSymbolic)) {
       this.#check(node, inputs)
       return
     }
-    if (proto.attribute.some(({ type }) => graphs.has(type))) return
+    const isKnown = node.inputs.every((name) => !this.#two.has(name) || this.#two.get(name))
+    const hasGraph = proto.attribute.some(({ type }) => graphs.has(type))
     const two = node.inputs.map((name, i) => this.#two.get(name) ?? inputs[i])
-    try {
-      this.#keep(node, resultsOf({ node, step, operator }, two, { ...run, batch: 2 * run.batch }), values)
-    } catch (error) {
-      // what cannot be computed for two is not known to differ
-      if (!(error instanceof KerneletError)) throw error
-    }
+    this.#keep(node, isKnown && !hasGraph ? attempt({ node, step, operator }, two, run) : [], values)
   }
 
   #keep(node: OnnxNode, made: Value | readonly Value[], values: ReadonlyMap<string, Value>): void {
     const results = Array.isArray(made) ? (made as readonly Value[]) : [made as Value]
     for (const [i, name] of node.outputs.entries()) {
       const [one, two] = [values.get(name), results[i]]
-      if (!one || !two || one instanceof Sequence || two instanceof Sequence) continue
-      if (!isRepeated(one, two) || `${one.shape}` !== `${two.shape}`) this.#two.set(name, two)
+      if (!one || !two || one instanceof Sequence || two instanceof Sequence) this.#two.set(name, undefined)
+      else if (`${one.shape}` !== `${two.shape}` || !isRepeated(one, two)) this.#two.set(name, two)
     }
   }
 
@@ -76,6 +76,20 @@ export class OfTheBatch {
         `${show(name)} depends on how many images there are, which a compiled model has no number for; run() has`,
       )
     }
+  }
+}
+
+/** What a node makes of values for two images; nothing where it does not take them. */
+function attempt(
+  prepared: Pick<PreparedNode, 'node' | 'step' | 'operator'>,
+  inputs: readonly (Value | undefined)[],
+  run: Run,
+): readonly Value[] {
+  try {
+    return resultsOf(prepared, inputs, { ...run, batch: 2 * run.batch })
+  } catch (error) {
+    if (error instanceof KerneletError) return []
+    throw error
   }
 }
 

@@ -292,14 +292,14 @@ export const normalise: Family = {
       type: ({ opset }, output, input) => (output === 0 ? input(0) : opset < 10 ? float32 : bool),
     },
     ReduceMean: reduction(18, reduceMean, meanOf),
-    ReduceSum: reduction(13, onlyTraced(reduceSum), folds.sum),
-    ReduceMax: reduction(18, onlyTraced(reduceMax), folds.max),
+    ReduceSum: reduction(13, imageByImage(reduceSum), folds.sum),
+    ReduceMax: reduction(18, imageByImage(reduceMax), folds.max),
     ReduceMin: reduction(
       18,
-      onlyTraced((x, dims, keepDims) => mul(reduceMax(mul(x, -1), dims, keepDims), -1)),
+      imageByImage((x, dims, keepDims) => mul(reduceMax(mul(x, -1), dims, keepDims), -1)),
       folds.min,
     ),
-    ReduceProd: reduction(18, onlyTraced(reduceProd), folds.product),
+    ReduceProd: reduction(18, imageByImage(reduceProd), folds.product),
   },
   writers: {
     softmax: same('Softmax', axisAttribute),
@@ -310,11 +310,14 @@ export const normalise: Family = {
 
 type Reduce = (x: Tensor, dims: number[], keepDims: boolean) => Tensor
 
-/** Made of several operations, so that real tensors are better folded here. */
-export function onlyTraced(
+/** As a compiled model computes it, to the last bit, where each image is folded for itself. */
+export function imageByImage(
   compute: Reduce,
 ): (x: Tensor, dims: number[], keepDims: boolean) => Tensor | undefined {
-  return (x, dims, keepDims) => (isSymbolic(x) ? compute(x, dims, keepDims) : undefined)
+  return (x, dims, keepDims) => {
+    const isApart = dims.length > 0 && !dims.includes(0)
+    return isSymbolic(x) || isApart ? compute(x, dims, keepDims) : undefined
+  }
 }
 
 export function reduceSum(x: Tensor, dims: number[], keepDims: boolean): Tensor {

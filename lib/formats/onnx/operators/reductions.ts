@@ -10,7 +10,7 @@ import type { Attributes, Write } from '../graph-writer.ts'
 import type { Family, Operator } from '../operator.ts'
 import { tracedSteps } from '../pieces.ts'
 import { arrayOf, dimensionOf, indicesOf, isSymbolic, keepBatch, type Read, required } from '../value.ts'
-import { onlyTraced, reduceMax, reduceSum, reduction } from './normalise.ts'
+import { imageByImage, reduceMax, reduceSum, reduction } from './normalise.ts'
 
 /** A sum of what `of` makes of each number, in double or with whole integers; `then` of the sum. */
 function summing(
@@ -189,12 +189,12 @@ export const reductions: Family = {
   operators: {
     ReduceL1: reduction(
       18,
-      onlyTraced((x, dims, keepDims) => reduceSum(abs(x), dims, keepDims)),
+      imageByImage((x, dims, keepDims) => reduceSum(abs(x), dims, keepDims)),
       summing(Math.abs, absolute),
     ),
     ReduceL2: reduction(
       18,
-      onlyTraced((x, dims, keepDims) => pow(reduceSum(square(x), dims, keepDims), 0.5)),
+      imageByImage((x, dims, keepDims) => pow(reduceSum(square(x), dims, keepDims), 0.5)),
       summing(
         (x) => x * x,
         (x) => x * x,
@@ -203,7 +203,7 @@ export const reductions: Family = {
     ),
     ReduceSumSquare: reduction(
       18,
-      onlyTraced((x, dims, keepDims) => reduceSum(square(x), dims, keepDims)),
+      imageByImage((x, dims, keepDims) => reduceSum(square(x), dims, keepDims)),
       summing(
         (x) => x * x,
         (x) => x * x,
@@ -211,14 +211,14 @@ export const reductions: Family = {
     ),
     ReduceLogSum: reduction(
       18,
-      onlyTraced((x, dims, keepDims) => log(reduceSum(x, dims, keepDims))),
+      imageByImage((x, dims, keepDims) => log(reduceSum(x, dims, keepDims))),
       summing(
         (x) => x,
         (x) => x,
         Math.log,
       ),
     ),
-    ReduceLogSumExp: reduction(18, onlyTraced(tracedLogSumExp), logSumExp),
+    ReduceLogSumExp: reduction(18, imageByImage(tracedLogSumExp), logSumExp),
     ArgMax: places(true),
     ArgMin: places(false),
     CumProd: running(true),
