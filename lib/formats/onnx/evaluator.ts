@@ -230,7 +230,7 @@ export class Evaluator {
     tracer: Tracer | undefined,
   ): Map<string, Value> {
     const around = tracer?.scopes.at(-1)?.path ?? ''
-    const ofTheBatch = run.ofTwo && run.declaredBatch === undefined ? new OfTheBatch() : undefined
+    const ofTheBatch = run.ofTwo && run.declaredBatch === undefined ? new OfTheBatch(this.#given) : undefined
     for (const prepared of nodes) {
       const name = prepared.node.name.replace(/^\//, '')
       tracer?.scopes.push({ path: around === '' ? name : `${around}.${name}`, leaf: true })

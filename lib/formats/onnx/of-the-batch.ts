@@ -6,7 +6,7 @@ import { Tensor } from '../../tensor/tensor.ts'
 import { KerneletError } from '../../util/errors.ts'
 import { show } from '../../util/show.ts'
 import { broadcastShapes } from './array.ts'
-import { spend } from './budget.ts'
+import { Budget, within } from './budget.ts'
 import { float32 } from './element.ts'
 import type { OnnxNode } from './node.ts'
 import { type PreparedNode, resultsOf } from './prepared-node.ts'
@@ -20,6 +20,13 @@ const graphs: ReadonlySet<number> = new Set([5, 10])
 export class OfTheBatch {
   /** Values for two images, by name, where they are others than for one; undefined: not known. */
   readonly #two = new Map<string, Value | undefined>()
+  /** Its own, so that what fits the budget of the trace still does. */
+  readonly #budget: Budget
+
+  /** @param given bytes of the model's weights */
+  constructor(given: number) {
+    this.#budget = new Budget('load', given)
+  }
 
   /**
    * After a node of a trace was run.
@@ -45,7 +52,21 @@ export class OfTheBatch {
     const isKnown = node.inputs.every((name) => !this.#two.has(name) || this.#two.get(name))
     const hasGraph = proto.attribute.some(({ type }) => graphs.has(type))
     const two = node.inputs.map((name, i) => this.#two.get(name) ?? inputs[i])
-    this.#keep(node, isKnown && !hasGraph ? attempt({ node, step, operator }, two, run) : [], values)
+    this.#keep(node, isKnown && !hasGraph ? this.#attempt({ node, step, operator }, two, run) : [], values)
+  }
+
+  /** What a node makes of values for two images; nothing where it does not take them. */
+  #attempt(
+    prepared: Pick<PreparedNode, 'node' | 'step' | 'operator'>,
+    inputs: readonly (Value | undefined)[],
+    run: Run,
+  ): readonly Value[] {
+    try {
+      return within(this.#budget, () => resultsOf(prepared, inputs, { ...run, batch: 2 * run.batch }))
+    } catch (error) {
+      if (error instanceof KerneletError) return []
+      throw error
+    }
   }
 
   #keep(node: OnnxNode, made: Value | readonly Value[], values: ReadonlyMap<string, Value>): void {
@@ -79,20 +100,6 @@ export class OfTheBatch {
   }
 }
 
-/** What a node makes of values for two images; nothing where it does not take them. */
-function attempt(
-  prepared: Pick<PreparedNode, 'node' | 'step' | 'operator'>,
-  inputs: readonly (Value | undefined)[],
-  run: Run,
-): readonly Value[] {
-  try {
-    return resultsOf(prepared, inputs, { ...run, batch: 2 * run.batch })
-  } catch (error) {
-    if (error instanceof KerneletError) return []
-    throw error
-  }
-}
-
 function sizes(node: OnnxNode, value: Value): number[] {
   return integersOf(node, value, 'the sizes') ?? []
 }
@@ -116,7 +123,6 @@ function isBatchAlone(one: readonly number[], two: readonly number[]): boolean {
 /** Whether the second value has what the first has, once for each image where it has a batch. */
 function isRepeated(one: Value, two: Value): boolean {
   const [a, b] = [numbersOf(one), numbersOf(two)]
-  spend(2 * b.length)
   if (`${one.shape}` === `${two.shape}`) return everyOf(b, (x, i) => Object.is(x, a[i]) || x === a[i])
   const axis = two.shape.findIndex((size, d) => size !== one.shape[d])
   if (!isBatchAlone(one.shape, two.shape)) return false
