@@ -98,6 +98,7 @@ class PlanBuilder {
     plan->descriptions_ = describe(single);
     for (const StepDescription& step : plan->descriptions_) plan->macs_ += step.macs;
     for (const Program::Entry& entry : plan->single_->steps) plan->divided_ = plan->divided_ || entry.divided;
+    plan->tries_ = options.divide_from > 0;
     plan->batched_from_ = batched_from(graph, kernels, options);
     if (plan->batched_from_ > 0) {
       batched = draft(Layout::batched, plan->batched_);

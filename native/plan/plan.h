@@ -12,6 +12,7 @@
 #include "graph/graph.h"
 #include "kernels/table.h"
 #include "program.h"
+#include "team_trial.h"
 
 namespace kernelet {
 
@@ -27,7 +28,8 @@ struct PlanOptions {
   std::string algorithm = "auto";
   bool fuse = true;
   int threads = 0;  // 0: chosen by the amount of work
-  // Multiply-adds from which several threads share a step: a barrier costs a microsecond or two. (Tests share all.)
+  // Multiply-adds from which several threads share a step: a barrier costs a microsecond or two. Whether they do so at
+  // all is seen in the first runs (team_trial.h). (Tests share all, always: 0.)
   int64_t divide_from = 400000;
   // Depth first (depth_first.cc): from so many floats between two convolutions on, in strips of so many, where no more than
   // this share of the rows is computed twice. (Tests take all, in small strips.)
@@ -121,6 +123,7 @@ class Plan {
   void run_one(Images image, float* arena) const;
   void run_some(Images images, int count, float* arena) const;
   void run_divided(Images image, int64_t count, int threads) const;
+  void run_as_pays(Images image, int threads) const;
   void run_block(Images images, int count, float* arena) const;
   StepRun start(const Program& program, const float* input, float* output, float* arena) const;
   // A block of images into the arena; where its result will lie.
@@ -142,6 +145,8 @@ class Plan {
   int threads_ = 0;
   int parts_ = 1;         // threads that may share an image
   bool divided_ = false;  // a step of the single program is worth it
+  bool tries_ = true;     // whether it pays is for `trial_` to say
+  mutable TeamTrial trial_;
   bool byte_input_ = false;
   float scale_ = 1.0f, shift_ = 0.0f;
   size_t bytes_offset_ = 0;  // where the arena holds images converted from bytes

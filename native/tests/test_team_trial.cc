@@ -1,0 +1,59 @@
+// Which way an image is computed, by times that are given.
+#include "plan/team_trial.h"
+
+#include "check.h"
+
+namespace kernelet {
+namespace test {
+namespace {
+
+// The calls of a trial with these times: how many were timed, and by how many of those a team went.
+struct Calls {
+  int timed = 0, team = 0;
+};
+
+Calls tried(TeamTrial& trial, double team_ns, double alone_ns) {
+  Calls calls;
+  for (TeamTrial::Way way = trial.next(); way.timed; way = trial.next()) {
+    ++calls.timed;
+    calls.team += way.team ? 1 : 0;
+    // the first of a turn wakes the others
+    trial.took(way.team, (way.team ? team_ns : alone_ns) + (calls.timed % 3 == 1 ? 1000 : 0));
+  }
+  return calls;
+}
+
+ONCE(team_trial) {
+  struct Case {
+    double team, alone;
+    int timed;
+    bool by_team;
+  };
+  for (const Case& one :
+       {Case{100, 200, 6, true}, {200, 100, 6, false}, {100, 110, 12, true}, {110, 100, 12, false}}) {
+    TeamTrial trial;
+    const Calls calls = tried(trial, one.team, one.alone);
+    check(calls.timed == one.timed && calls.team == one.timed / 2,
+          "%g against %g: %d calls timed, %d of a team", one.team, one.alone, calls.timed, calls.team);
+    for (int call = 0; call < 100; ++call) {
+      const TeamTrial::Way way = trial.next();
+      check(!way.timed && way.team == one.by_team, "%g against %g: call %d", one.team, one.alone, call);
+    }
+  }
+}
+
+// What was found is looked at again: the machine may be another by then.
+ONCE(team_trial_again) {
+  TeamTrial trial;
+  tried(trial, 100, 200);
+  int calls = 0;
+  while (!trial.next().timed) ++calls;
+  check(calls > 10000, "tried again after %d calls", calls);
+  // that call's time is not told: a run may also end in an error
+  tried(trial, 200, 100);
+  check(!trial.next().team, "one thread is faster now");
+}
+
+}  // namespace
+}  // namespace test
+}  // namespace kernelet
