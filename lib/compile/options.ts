@@ -55,8 +55,8 @@ export interface CompileOptions {
    */
   calibration?: Input | undefined
   /**
-   * Threads of `run`, which share a batch, or one image; 0: by the amount of work. Default: `setThreads`,
-   * KERNELET_THREADS, else 0.
+   * Threads of `run`, which share a batch, or one image where the first calls show that it is sooner ready so; 0: by
+   * the amount of work. Default: `setThreads`, KERNELET_THREADS, else 0.
    */
   threads?: number | undefined
   /** Largest batch; a larger one is refused, and the output for one of this size is allocated at once. */
