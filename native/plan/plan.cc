@@ -153,18 +153,6 @@ void Plan::run_divided(Images images, int64_t count, int threads) const {
       &call);
 }
 
-// One image by all threads or by this one.
-void Plan::run_as_pays(Images image, int threads) const {
-  const TeamTrial::Way way = trial_.next();
-  const double begin = way.timed ? steady_ns() : 0;
-  if (way.team) {
-    run_divided(image, 1, threads);
-  } else {
-    run_images(image, 1);
-  }
-  if (way.timed) trial_.took(way.team, steady_ns() - begin);
-}
-
 const float* Plan::interleave(Images images, int count, float* arena) const {
   const size_t n = static_cast<size_t>(input_length_);
   kernels_->interleave(n, count, floats_of(images.input, count, arena), n, arena + batched_->input_offset);
@@ -203,8 +191,17 @@ void Plan::run(Input input, float* output, int64_t batch) const {
   if (divided_) {
     const int team = std::min(threads_for(batch), parts_);
     // images for every thread need no barriers
-    if (team > 1 && batch == 1 && tries_) return run_as_pays({input, output}, team);
-    if (team > 1 && batch < team) return run_divided({input, output}, batch, team);
+    if (team > 1 && batch < team) {
+      const TeamTrial::Way way = tries_ && batch == 1 ? trial_.next() : TeamTrial::Way{true, false};
+      const double begin = way.timed ? steady_ns() : 0;
+      if (way.team) {
+        run_divided({input, output}, batch, team);
+      } else {
+        run_images({input, output}, batch);
+      }
+      if (way.timed) trial_.took(way.team, steady_ns() - begin);
+      return;
+    }
     if (batch == 1) return run_images({input, output}, 1);
   }
   struct Call {
@@ -243,7 +240,8 @@ std::vector<double> Plan::profile(Input input, float* output, int64_t batch, int
                                   Clock clock) const {
   const WorkspaceLease arena(*this);
   const size_t steps = single_->steps.size();
-  std::vector<std::vector<double>> ns(steps, std::vector<double>(static_cast<size_t>(iterations), 0.0));
+  const size_t times = static_cast<size_t>(iterations);
+  std::vector<double> ns(steps * times);  // of each step one after the other
   const auto timed = [&](const Program& program, StepRun run, size_t iteration) {
     run.unfused = true;
     double before = clock();
@@ -252,11 +250,12 @@ std::vector<double> Plan::profile(Input input, float* output, int64_t batch, int
       run.destination = program.steps[i].destination;
       program.steps[i].step->run(run);
       const double after = clock();
-      ns[&program == single_.get() ? i : program.steps[i].described][iteration] += after - before;
+      const size_t step = &program == single_.get() ? i : program.steps[i].described;
+      ns[step * times + iteration] += after - before;
       before = after;
     }
   };
-  for (size_t iteration = 0; iteration < static_cast<size_t>(iterations); ++iteration) {
+  for (size_t iteration = 0; iteration < times; ++iteration) {
     for (int64_t image = 0; image < batch;) {
       const Images at = advanced({input, output}, image);
       const int64_t left = batch - image;
@@ -272,10 +271,11 @@ std::vector<double> Plan::profile(Input input, float* output, int64_t batch, int
       image += now;
     }
   }
-  std::vector<double> medians;
-  for (std::vector<double>& all : ns) {
-    std::nth_element(all.begin(), all.begin() + iterations / 2, all.end());
-    medians.push_back(all[static_cast<size_t>(iterations) / 2]);
+  std::vector<double> medians(steps);
+  for (size_t i = 0; i < steps; ++i) {
+    double* const first = ns.data() + i * times;
+    std::nth_element(first, first + times / 2, first + times);
+    medians[i] = first[times / 2];
   }
   return medians;
 }

@@ -123,7 +123,6 @@ class Plan {
   void run_one(Images image, float* arena) const;
   void run_some(Images images, int count, float* arena) const;
   void run_divided(Images image, int64_t count, int threads) const;
-  void run_as_pays(Images image, int threads) const;
   void run_block(Images images, int count, float* arena) const;
   StepRun start(const Program& program, const float* input, float* output, float* arena) const;
   // A block of images into the arena; where its result will lie.

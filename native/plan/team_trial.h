@@ -5,7 +5,6 @@
 // a plan are timed in turns, some of one kind and some of the other, and again every few hundred.
 #pragma once
 
-#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <limits>
@@ -24,38 +23,34 @@ class TeamTrial {
     uint32_t call = calls_.fetch_add(1, std::memory_order_relaxed);
     if (call >= period_.load(std::memory_order_relaxed)) {
       calls_.store(1, std::memory_order_relaxed);
+      team_.store(unknown, std::memory_order_relaxed);
+      one_.store(unknown, std::memory_order_relaxed);
       call = 0;
     }
-    if (call == 0) {
-      for (std::atomic<double>& best : best_) best.store(unknown, std::memory_order_relaxed);
-    }
+    const float team = team_.load(std::memory_order_relaxed), one = one_.load(std::memory_order_relaxed);
     // Where one is far ahead after its first turn no more is to be learned.
-    const bool open = call < 2 * turn || (call < 4 * turn && !is_clear());
-    if (!open) return {is_team(), false};
-    return {call / turn % 2 == 0, true};
+    const bool is_clear = team > 1.25f * one || one > 1.25f * team;
+    if (call < 2 * turn || (call < 4 * turn && !is_clear)) return {call / turn % 2 == 0, true};
+    return {team <= one, false};
   }
 
   void took(bool team, double ns) {
-    std::atomic<double>& best = best_[team ? 0 : 1];
-    best.store(std::min(best.load(std::memory_order_relaxed), ns), std::memory_order_relaxed);
-    const bool is_short = std::min(of_team(), of_one()) < 1e6;
-    period_.store(is_short ? 1024 : 256, std::memory_order_relaxed);
+    std::atomic<float>& best = team ? team_ : one_;
+    if (ns < best.load(std::memory_order_relaxed))
+      best.store(static_cast<float>(ns), std::memory_order_relaxed);
+    period_.store(ns < 1e6 ? 1024 : 256, std::memory_order_relaxed);
   }
 
  private:
   // Calls of one way, one after the other, since the first finds other threads asleep.
   static constexpr uint32_t turn = 3;
-  static constexpr double unknown = std::numeric_limits<double>::infinity();
-
-  double of_team() const { return best_[0].load(std::memory_order_relaxed); }
-  double of_one() const { return best_[1].load(std::memory_order_relaxed); }
-  bool is_team() const { return of_team() <= of_one(); }
-  bool is_clear() const { return std::max(of_team(), of_one()) > 1.25 * std::min(of_team(), of_one()); }
+  static constexpr float unknown = std::numeric_limits<float>::infinity();
 
   // Since the last trial began; and until the next one: the slower way is to cost a hundredth of the time at most, and of
   // short calls less than one in a hundred.
   std::atomic<uint32_t> calls_{0}, period_{1024};
-  std::atomic<double> best_[2] = {{unknown}, {unknown}};
+  // The shortest call of each way in nanoseconds.
+  std::atomic<float> team_{unknown}, one_{unknown};
 };
 
 }  // namespace kernelet
