@@ -43,7 +43,7 @@ describe('kernelet profile', () => {
     expect(status).toBe(0)
     const rows = stdout
       .split('\n')
-      .filter((line) => /^\| (conv2d|linear|maxPool2d|reorder|flatten)/.test(line))
+      .filter((line) => /^\| (conv2d|linear|maxPool2d|output|reorder|flatten)/.test(line))
     expect(rows).toHaveLength(5)
     for (const row of rows)
       expect(row).toMatch(/ (compute|(weights|values) \((L\d|memory)\)) +\| +[\d.]+ % \|$/)

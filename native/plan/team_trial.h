@@ -21,7 +21,7 @@ class TeamTrial {
   // How to go about the next call.
   Way next() {
     uint32_t call = calls_.fetch_add(1, std::memory_order_relaxed);
-    if (call >= period_.load(std::memory_order_relaxed)) {
+    if (call >= period) {
       calls_.store(1, std::memory_order_relaxed);
       team_.store(unknown, std::memory_order_relaxed);
       one_.store(unknown, std::memory_order_relaxed);
@@ -38,17 +38,16 @@ class TeamTrial {
     std::atomic<float>& best = team ? team_ : one_;
     if (ns < best.load(std::memory_order_relaxed))
       best.store(static_cast<float>(ns), std::memory_order_relaxed);
-    period_.store(ns < 1e6 ? 1024 : 256, std::memory_order_relaxed);
   }
 
  private:
   // Calls of one way, one after the other, since the first finds other threads asleep.
   static constexpr uint32_t turn = 3;
+  // Calls from trial to trial: less than one in a hundred goes the slower way.
+  static constexpr uint32_t period = 512;
   static constexpr float unknown = std::numeric_limits<float>::infinity();
 
-  // Since the last trial began; and until the next one: the slower way is to cost a hundredth of the time at most, and of
-  // short calls less than one in a hundred.
-  std::atomic<uint32_t> calls_{0}, period_{1024};
+  std::atomic<uint32_t> calls_{0};  // since the last trial began
   // The shortest call of each way in nanoseconds.
   std::atomic<float> team_{unknown}, one_{unknown};
 };

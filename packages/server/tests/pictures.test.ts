@@ -25,6 +25,8 @@ function slow() {
     classifyAsync: (_: Uint8Array, { signal }: { signal: AbortSignal }) =>
       new Promise<ClassifierResult>((resolve, reject) => {
         held.push(() => resolve(one))
+        // it may be over before it begins
+        if (signal.aborted) reject(signal.reason)
         signal.addEventListener('abort', () => reject(signal.reason))
       }),
     dispose: () => undefined,
