@@ -173,10 +173,9 @@ void lay_out(Draft& draft, Program& program) {
         continue;
       }
       entry.sources.push_back(where[source.index]);
-      finished.push_back(nesting.root(source.index));
+      const size_t root_of = nesting.root(source.index);
+      if (std::find(finished.begin(), finished.end(), root_of) == finished.end()) finished.push_back(root_of);
     }
-    std::sort(finished.begin(), finished.end());
-    finished.erase(std::unique(finished.begin(), finished.end()), finished.end());
     for (size_t value : finished) {
       if (where[value].kind == Location::arena && last_use[value] == i) arena.release(where[value].offset);
       if (where[value].kind == Location::tail && last_use[value] == i) tail.release(where[value].offset);
