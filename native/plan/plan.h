@@ -1,4 +1,4 @@
-// The compiled model: immutable after make(), so any number of threads may run it at once.
+// The compiled model: nothing that a result depends on changes after make(), so any number of threads may run it at once.
 #pragma once
 
 #include <atomic>
