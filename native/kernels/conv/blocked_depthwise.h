@@ -130,11 +130,11 @@ KERNELET_NOINLINE void ThreeWide<P>::run(const ConvArgs& s, const Rows& r, int x
   const float* w = r.weights + static_cast<ptrdiff_t>(r.begin) * 3 * lanes;
   for (int kh = r.begin; kh < r.end; ++kh, tap += down, w += 3 * lanes) {
     const reg w0 = F32::load(w), w1 = F32::load(w + lanes), w2 = F32::load(w + 2 * lanes);
-    c[0][0] = F32::muladd(w0, F32::load(left < 0 ? no_sums : tap), c[0][0]);
+    c[0][0] = F32::muladd(w0, F32::load(left < 0 ? no_pixel : tap), c[0][0]);
     KERNELET_UNROLL
     for (int p = 1; p < P + 2; ++p) {
       const bool inside = p <= P || left + p < s.iw;
-      const reg v = F32::load(inside ? tap + p * lanes : no_sums);
+      const reg v = F32::load(inside ? tap + p * lanes : no_pixel);
       if (p >= 2) c[p - 2][0] = F32::muladd(w2, v, c[p - 2][0]);
       if (p >= 1 && p <= P) c[p - 1][0] = F32::muladd(w1, v, c[p - 1][0]);
       if (p < P) c[p][0] = F32::muladd(w0, v, c[p][0]);

@@ -37,61 +37,66 @@ KERNELET_INLINE void set_bounds(Tile& t, const Unary& f) {
   t.ceiling = F32::splat(f.f == Activation::clip ? f.b : __builtin_inff());
 }
 
-// Does nothing stand between bias and activation? Then the end of a tile is done in registers, but for an activation that
-// costs more than a minimum and a maximum.
-KERNELET_INLINE bool ends_in_registers(const Tile& t) {
-  return t.args->scale == nullptr && t.residual == nullptr;
-}
-
+// The end of a tile, in registers but for an activation that costs more than a minimum and a maximum.
 template <int P, int N>
 KERNELET_INLINE void finish(const Tile& t, reg (&c)[P][N]) {
+  const ConvArgs& s = *t.args;
   KERNELET_UNROLL
   for (int n = 0; n < N; ++n) {
-    const reg bias = F32::load(t.args->bias + t.channel + n * lanes);
-    KERNELET_UNROLL
-    for (int p = 0; p < P; ++p) c[p][n] = F32::min(t.ceiling, F32::max(t.floor, F32::add(c[p][n], bias)));
-  }
-}
-
-// The same and all else from sums in memory: bias, scale and shift, the other value.
-KERNELET_INLINE void finish_each(const Tile& t, int pixels, int blocks) {
-  const ConvArgs& s = *t.args;
-  for (int n = 0; n < blocks; ++n) {
-    float* const dst = t.dst + n * t.block;
     const int channel = t.channel + n * lanes;
     const reg bias = F32::load(s.bias + channel);
-    for (int i = 0; i < pixels * lanes; i += lanes) {
-      reg y = F32::add(F32::load(dst + i), bias);
-      if (s.scale != nullptr) y = F32::muladd(y, F32::load(s.scale + channel), F32::load(s.shift + channel));
-      if (t.residual != nullptr) y = F32::add(y, F32::load(t.residual + n * t.residual_block + i));
-      F32::store(dst + i, F32::min(t.ceiling, F32::max(t.floor, y)));
+    KERNELET_UNROLL
+    for (int p = 0; p < P; ++p) c[p][n] = F32::add(c[p][n], bias);
+    if (s.scale != nullptr) {
+      const reg scale = F32::load(s.scale + channel), shift = F32::load(s.shift + channel);
+      KERNELET_UNROLL
+      for (int p = 0; p < P; ++p) c[p][n] = F32::muladd(c[p][n], scale, shift);
     }
+    if (t.residual != nullptr) {
+      const float* const residual = t.residual + n * t.residual_block;
+      KERNELET_UNROLL
+      for (int p = 0; p < P; ++p) c[p][n] = F32::add(c[p][n], F32::load(residual + p * lanes));
+    }
+    KERNELET_UNROLL
+    for (int p = 0; p < P; ++p) c[p][n] = F32::min(t.ceiling, F32::max(t.floor, c[p][n]));
   }
 }
 
-// What is left to do for sums in memory: all of it, or the activation alone.
-KERNELET_NOINLINE void finish_in_memory(const Tile& t, int pixels, int blocks, bool all) {
-  const Unary& after = t.args->epilogue.after;
-  if (all) finish_each(t, pixels, blocks);
-  for (int n = 0; n < blocks && !in_registers(after); ++n)
-    activate_in_place(after, static_cast<size_t>(pixels) * lanes, t.dst + n * t.block);
+KERNELET_NOINLINE void activate_tile(const Tile& t, int pixels, int blocks) {
+  for (int n = 0; n < blocks; ++n)
+    activate_in_place(t.args->epilogue.after, static_cast<size_t>(pixels) * lanes, t.dst + n * t.block);
 }
 
 // Sums go on, or are the last and get what follows them.
 template <int P, int N>
 KERNELET_INLINE void store_tile(const Tile& t, reg (&c)[P][N]) {
-  const bool in_memory = !ends_in_registers(t);
-  if (t.last && !in_memory) finish<P, N>(t, c);
+  if (t.last) finish<P, N>(t, c);
   KERNELET_UNROLL
   for (int p = 0; p < P; ++p) {
     KERNELET_UNROLL
     for (int n = 0; n < N; ++n) F32::store(t.dst + n * t.block + p * lanes, c[p][n]);
   }
-  if (t.last && (in_memory || !in_registers(t.args->epilogue.after))) finish_in_memory(t, P, N, in_memory);
+  if (t.last && !in_registers(t.args->epilogue.after)) activate_tile(t, P, N);
 }
 
-// What a tile begins with. (Loaded as sums are that go on, for less code.)
-alignas(64) const float no_sums[most_pixels * lanes] = {};
+// Sums begin, or go on.
+template <int P, int N>
+KERNELET_INLINE void begin_tile(const Tile& t, reg (&c)[P][N]) {
+  KERNELET_UNROLL
+  for (int p = 0; p < P; ++p) {
+    KERNELET_UNROLL
+    for (int n = 0; n < N; ++n) c[p][n] = F32::zero();
+  }
+  if (t.first) return;
+  KERNELET_UNROLL
+  for (int p = 0; p < P; ++p) {
+    KERNELET_UNROLL
+    for (int n = 0; n < N; ++n) c[p][n] = F32::load(t.dst + n * t.block + p * lanes);
+  }
+}
+
+// A pixel of the padding.
+alignas(64) const float no_pixel[lanes] = {};
 
 // X: floats from one pixel to its neighbour. Edge: columns of taps may lie in the padding.
 template <int P, int N, int X, bool Edge>
@@ -103,13 +108,7 @@ template <int P, int N, int X, bool Edge>
 KERNELET_NOINLINE void TileKernel<P, N, X, Edge>::run(const Tile& t) {
   const int iw = t.args->iw;
   reg c[P][N];
-  const float* const from = t.first ? no_sums : t.dst;
-  const ptrdiff_t next = t.first ? 0 : t.block;
-  KERNELET_UNROLL
-  for (int p = 0; p < P; ++p) {
-    KERNELET_UNROLL
-    for (int n = 0; n < N; ++n) c[p][n] = F32::load(from + n * next + p * lanes);
-  }
+  begin_tile<P, N>(t, c);
   if (t.tap_count > 0) {
     const float* block = t.src;
     const float* w = t.weights;
@@ -158,9 +157,7 @@ template <int P>
 KERNELET_NOINLINE void rows_of_three(const Tile& t) {
   const bool left = t.lacks_left, right = t.lacks_right;
   reg c[P][1];
-  const float* const from = t.first ? no_sums : t.dst;
-  KERNELET_UNROLL
-  for (int p = 0; p < P; ++p) c[p][0] = F32::load(from + p * lanes);
+  begin_tile<P, 1>(t, c);
   const float* block = t.src;
   const float* w = t.weights;
   int left_over = t.tap_count > 0 ? t.channels : 0;
@@ -171,10 +168,10 @@ KERNELET_NOINLINE void rows_of_three(const Tile& t) {
       for (int rows = t.tap_count; rows > 0; rows -= 3, tap += 6, w += 3 * lanes) {
         const float* const x = block + i + *tap;
         reg v[P + 2];
-        v[0] = F32::splat(*(left ? no_sums : x));
+        v[0] = F32::splat(*(left ? no_pixel : x));
         KERNELET_UNROLL
         for (int p = 1; p <= P; ++p) v[p] = F32::splat(x[p * lanes]);
-        v[P + 1] = F32::splat(*(right ? no_sums : x + (P + 1) * lanes));
+        v[P + 1] = F32::splat(*(right ? no_pixel : x + (P + 1) * lanes));
         KERNELET_UNROLL
         for (int k = 0; k < 3; ++k) {
           const reg wk = F32::load(w + k * lanes);

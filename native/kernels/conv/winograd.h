@@ -271,6 +271,18 @@ KERNELET_NOINLINE void transform_edge(const ConvArgs& s, const Transforms& f, co
   f.input(tile, f.side * lanes, v, point);
 }
 
+// What ends a tile (blocked_tile.h), of pixels that are stored.
+KERNELET_INLINE void finish_pixels(const blocked::Tile& whole, int pixels) {
+  blocked::Tile t = whole;
+  for (int i = 0; i < pixels; ++i, t.dst += lanes) {
+    reg c[1][1] = {{F32::load(t.dst)}};
+    blocked::finish<1, 1>(t, c);
+    F32::store(t.dst, c[0][0]);
+    if (t.residual != nullptr) t.residual += lanes;
+  }
+  if (!blocked::in_registers(t.args->epilogue.after)) blocked::activate_tile(whole, pixels, 1);
+}
+
 // Rows [first, first + rows) of tiles of blocks [first_block, last_block), in a scratch of its own.
 void strip(const ConvArgs& s, const Strips& g, const float* src, float* dst, float* scratch, int first,
            int rows, int first_block, int last_block) {
@@ -337,7 +349,7 @@ void strip(const ConvArgs& s, const Strips& g, const float* src, float* dst, flo
         f.output(from, g.m_point, h, w, t.dst + static_cast<ptrdiff_t>(x) * lanes, out_line);
       }
       t.residual = s.residual != nullptr ? s.residual + at : nullptr;
-      blocked::finish_in_memory(t, h * s.ow, 1, true);
+      finish_pixels(t, h * s.ow);
       if (pooled != nullptr)
         blocked::pool_rows(h, s.ow, pooled,
                            dst + (static_cast<ptrdiff_t>(block) * s.ph + y / 2) * s.pw * lanes);
