@@ -95,46 +95,56 @@ size_t scratch_size(const ConvArgs& s) {
 }
 
 // Pixels of a row in tiles, as even as can be; in few sizes whole tiles first, then smaller and smaller ones.
-template <int Most, Sizes Some>
 struct Tiles {
+  int most;
+  Sizes some;
   int count, base, longer, rest;  // `longer` tiles first, of the most pixels or of one more than the others
-  explicit Tiles(int pixels)
-      : count(parts_of(pixels, Most)), base(pixels / count), longer(pixels % count), rest(0) {
-    if (Some == every_number) return;
-    base = Most;
-    longer = pixels / Most;
-    rest = pixels % Most;
+  KERNELET_INLINE Tiles(int pixels, int most_of_tile, Sizes sizes)
+      : most(most_of_tile),
+        some(sizes),
+        count(parts_of(pixels, most_of_tile)),
+        base(pixels / count),
+        longer(pixels % count),
+        rest(0) {
+    if (some == every_number) return;
+    base = most;
+    longer = pixels / most;
+    rest = pixels % most;
     count = longer;
     for (int left = rest; left > 0; ++count) left -= piece(left);
   }
   KERNELET_INLINE int begin(int tile) const {
-    if (Some == every_number) return tile * base + (tile < longer ? tile : longer);
-    if (tile <= longer) return tile * base;
-    int left = rest;
-    for (int i = longer; i < tile; ++i) left -= piece(left);
-    return longer * base + rest - left;
+    if (some == every_number) return tile * base + (tile < longer ? tile : longer);
+    return tile <= longer ? tile * base : longer * base + pieces(tile - longer);
   }
   KERNELET_INLINE int pixels(int tile) const {
-    if (Some == every_number) return base + (tile < longer ? 1 : 0);
+    if (some == every_number) return base + (tile < longer ? 1 : 0);
     return begin(tile + 1) - begin(tile);
   }
 
  private:
-  static int piece(int left) {
-    int size = Most;
-    while (size > left) size = smaller(size, Some);
+  // pixels of so many smaller tiles
+  KERNELET_NOINLINE int pieces(int tiles) const {
+    int left = rest;
+    for (; tiles > 0; --tiles) left -= piece(left);
+    return rest - left;
+  }
+  KERNELET_INLINE int piece(int left) const {
+    int size = most;
+    while (size > left) size = smaller(size, some);
     return size;
   }
 };
 
 // Part `part`: some panels, where there are enough and their weights are what counts, else some tiles.
-template <int X>
 KERNELET_NOINLINE void convolve(const ConvArgs& s, const Stage& g, const float* packed, const float* src,
                                 float* dst, float* sums, int part, int parts) {
   const bool flat = is_flat(s, g), pooled = s.epilogue.pool != Pool::none;
   const int rows = flat ? 1 : s.oh, width = flat ? s.oh * s.ow : s.ow, taps = taps_of(s);
-  constexpr Sizes some = sizes_of(X);
-  const Tiles<most_pixels, some> cut(width);
+  const int x_step = g.pixel;  // floats from one pixel to its neighbour
+  const bool in_blocks = x_step == lanes;
+  const Sizes some = sizes_of(x_step);
+  const Tiles cut(width, most_pixels, some);
   const int blocks = blocks_of(s.oc), panels = parts_of(blocks, most_blocks);
   const size_t channel_weights = static_cast<size_t>(taps) * most_blocks * lanes;
   const size_t weights = static_cast<size_t>(blocks) * lanes * s.ic * taps;
@@ -161,9 +171,9 @@ KERNELET_NOINLINE void convolve(const ConvArgs& s, const Stage& g, const float* 
   // whole blocks of channels, fewer where several tiles share what is near
   int run = s.ic;
   if (strip > 2) {
-    const int most = static_cast<int>(run_weights / channel_weights) / X * X;
-    const int runs = parts_of(s.ic, most < X ? X : most);
-    run = parts_of(parts_of(s.ic, X), runs) * X;
+    const int most = static_cast<int>(run_weights / channel_weights) / x_step * x_step;
+    const int runs = parts_of(s.ic, most < x_step ? x_step : most);
+    run = parts_of(parts_of(s.ic, x_step), runs) * x_step;
   }
 
   Tile t;
@@ -178,7 +188,7 @@ KERNELET_NOINLINE void convolve(const ConvArgs& s, const Stage& g, const float* 
     const int end = begin + strip < last_tile ? begin + strip : last_tile;
     const int first_row = begin / cut.count;
     const float* input = src;
-    if (X == lanes && s.gated) {
+    if (in_blocks && s.gated) {
       const int x = cut.begin(begin), pixels = cut.begin(end) - x;
       gate_pixels(blocks_of(s.ic), pixels, src + static_cast<ptrdiff_t>(x) * lanes, g.plane, s.gate, sums);
       in_plane = static_cast<ptrdiff_t>(pixels) * lanes;
@@ -190,13 +200,11 @@ KERNELET_NOINLINE void convolve(const ConvArgs& s, const Stage& g, const float* 
       const ptrdiff_t wide = static_cast<ptrdiff_t>(n) * lanes;
       const float* const panel = packed + static_cast<size_t>(block) * lanes * s.ic * taps;
       t.channel = block * lanes;
-      // (planes are never read at an edge)
-      constexpr bool edges = X == lanes;
       const int most = cut.base + (some == every_number ? 1 : 0);
-      TileFunction longer = tile_of<X, false>(most, n), usual = tile_of<X, false>(cut.base, n);
-      TileFunction longer_edge = edges ? tile_of<X, edges>(most, n) : longer;
-      TileFunction usual_edge = edges ? tile_of<X, edges>(cut.base, n) : usual;
-      if constexpr (X == 16) {
+      TileFunction longer = tile_of(x_step, false, most, n), usual = tile_of(x_step, false, cut.base, n);
+      TileFunction longer_edge = tile_of(x_step, true, most, n),
+                   usual_edge = tile_of(x_step, true, cut.base, n);
+      if constexpr (lanes == 16) {
         const bool three = n == 1 && g.rows_of_three && cut.base >= least_row;
         if (three) longer = longer_edge = rows_of_three_from(most);
         if (three) usual = usual_edge = rows_of_three_from(cut.base);
@@ -205,7 +213,7 @@ KERNELET_NOINLINE void convolve(const ConvArgs& s, const Stage& g, const float* 
         t.channels = s.ic - from < run ? s.ic - from : run;
         t.first = from == 0;
         t.last = from + run >= s.ic;
-        const float* const channels = input + static_cast<ptrdiff_t>(from / X) * in_plane;
+        const float* const channels = input + static_cast<ptrdiff_t>(from / x_step) * in_plane;
         const float* const w = panel + static_cast<size_t>(from) * taps * wide;
         // what the next run reads begins where this one ends
         const ptrdiff_t bytes = static_cast<ptrdiff_t>(sizeof(float)) * t.channels * taps * wide;
@@ -222,10 +230,10 @@ KERNELET_NOINLINE void convolve(const ConvArgs& s, const Stage& g, const float* 
           t.tap_count = (high - low) * s.kw;
           t.skip = (taps - t.tap_count) * wide;
           t.weights = w + low * s.kw * wide;
-          const float* const line = channels + y * g.row - (g.copied ? 0 : s.pl * X);
+          const float* const line = channels + y * g.row - (g.copied ? 0 : s.pl * x_step);
           for (; tile < cut.count && i < end; ++tile, ++i) {
             const int x = cut.begin(tile);
-            t.src = line + static_cast<ptrdiff_t>(x) * X;
+            t.src = line + static_cast<ptrdiff_t>(x) * x_step;
             const ptrdiff_t pixel = (static_cast<ptrdiff_t>(row) * width + x) * lanes;
             const ptrdiff_t at = block * out_plane + pixel;
             t.residual = s.residual != nullptr ? s.residual + block * t.residual_block + pixel : nullptr;
@@ -239,7 +247,7 @@ KERNELET_NOINLINE void convolve(const ConvArgs& s, const Stage& g, const float* 
             const bool edge = (t.lacks_left || t.lacks_right) && !flat;
             if (tile < cut.longer) (edge ? longer_edge : longer)(t);
             else if (some == every_number) (edge ? usual_edge : usual)(t);
-            else (edge ? tile_of<X, edges>(t.pixels, n) : tile_of<X, false>(t.pixels, n))(t);
+            else tile_of(x_step, edge, t.pixels, n)(t);
             t.ahead += share;
           }
         }
@@ -271,29 +279,25 @@ KERNELET_COLD KERNELET_NOINLINE void convolve_groups(const ConvArgs& s, const St
     if (s.scale != nullptr) one.scale = s.scale + channel;
     if (s.scale != nullptr) one.shift = s.shift + channel;
     if (s.residual != nullptr) one.residual = s.residual + group * blocks * s.oh * s.ow;
-    convolve<lanes>(one, g, s.weights + group * weights, src + group * planes * g.plane,
-                    dst + group * blocks * s.ph * s.pw, sums, apart ? 0 : part, apart ? 1 : parts);
+    convolve(one, g, s.weights + group * weights, src + group * planes * g.plane,
+             dst + group * blocks * s.ph * s.pw, sums, apart ? 0 : part, apart ? 1 : parts);
   }
-}
-
-template <int X>
-KERNELET_INLINE void run_phase(const ConvArgs& s, const float* src, float* dst, float* scratch, int phase,
-                               int part, int parts) {
-  const Stage g = stage_of(s);
-  const int planes = planes_of(s);
-  if (g.copied && phase == 0)
-    return stage<X>(s, g, src, part_begin(planes, parts, part), part_begin(planes, parts, part + 1), scratch);
-  const float* const from = g.copied ? scratch : src;
-  float* const sums = scratch + staged_floats(s);
-  // (groups are read from blocks alone)
-  if (X == lanes && s.groups > 1) return convolve_groups(s, g, from, dst, sums, part, parts);
-  convolve<X>(s, g, s.weights, from, dst, sums + part * (sums_floats(s) + gated_floats(s)), part, parts);
 }
 
 void run_part(const ConvArgs& s, const float* src, float* dst, float* scratch, int32_t phase, int32_t part,
               int32_t parts) {
-  if (s.src_blocked) run_phase<lanes>(s, src, dst, scratch, phase, part, parts);
-  else run_phase<1>(s, src, dst, scratch, phase, part, parts);
+  const Stage g = stage_of(s);
+  if (g.copied && phase == 0) {
+    const int planes = planes_of(s), begin = part_begin(planes, parts, part);
+    const int end = part_begin(planes, parts, part + 1);
+    return s.src_blocked ? stage<lanes>(s, g, src, begin, end, scratch)
+                         : stage<1>(s, g, src, begin, end, scratch);
+  }
+  const float* const from = g.copied ? scratch : src;
+  float* const sums = scratch + staged_floats(s);
+  // (groups are read from blocks alone)
+  if (s.src_blocked && s.groups > 1) return convolve_groups(s, g, from, dst, sums, part, parts);
+  convolve(s, g, s.weights, from, dst, sums + part * (sums_floats(s) + gated_floats(s)), part, parts);
 }
 
 void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {

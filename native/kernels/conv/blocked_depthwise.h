@@ -158,7 +158,7 @@ KERNELET_NOINLINE void convolve_blocks(const ConvArgs& s, const float* src, floa
   const Ring ring = ring_of(s);
   const ptrdiff_t out_row = static_cast<ptrdiff_t>(s.ow) * lanes,
                   in_row = static_cast<ptrdiff_t>(s.iw) * lanes;
-  const Tiles<most_pixels, one_size ? few : every_number> cut(s.ow);
+  const Tiles cut(s.ow, most_pixels, one_size ? few : every_number);
   const bool three_wide = is_three_wide(s);
   const Kernel longer = kernel_for(cut.base + (one_size ? 0 : 1), three_wide);
   const Kernel usual = kernel_for(one_size ? 1 : cut.base, three_wide);

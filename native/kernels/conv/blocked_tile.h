@@ -239,7 +239,7 @@ KERNELET_NOINLINE void piece_by_piece(const Tile& whole) {
 }
 
 template <int X, bool Edge>
-KERNELET_COLD KERNELET_NOINLINE TileFunction tile_of(int pixels, int blocks) {
+TileFunction tile_for(int pixels, int blocks) {
   constexpr Sizes some = sizes_of(X);
   if constexpr (most_pixels > 8 && some == every_number) {
     if (in_pieces(pixels)) return blocks == 1 ? piece_by_piece<1, X, Edge> : piece_by_piece<2, X, Edge>;
@@ -254,6 +254,11 @@ KERNELET_COLD KERNELET_NOINLINE TileFunction tile_of(int pixels, int blocks) {
   }
   if constexpr (trimmed && Edge) return tile_from<2, X, Edge, of_short_rows, most_pixels>(pixels);
   return tile_from<2, X, Edge, some, most_pixels>(pixels);
+}
+// x: floats from one pixel to its neighbour. (Planes are never read at an edge.)
+KERNELET_COLD KERNELET_NOINLINE TileFunction tile_of(int x, bool edge, int pixels, int blocks) {
+  if (x != lanes) return tile_for<1, false>(pixels, blocks);
+  return edge ? tile_for<lanes, true>(pixels, blocks) : tile_for<lanes, false>(pixels, blocks);
 }
 
 }  // namespace blocked

@@ -45,9 +45,9 @@ KERNELET_INLINE void narrow(ConvArgs& s, int block, int channels) {
   s.shift += block * lanes;
 }
 
-// Part `part`: some panels of some strips.
-void run_part(const ConvArgs& expand, const ConvArgs& depthwise, const float* src, float* dst, float* scratch,
-              int32_t part, int32_t parts) {
+// Part `part`: some panels of some strips. (Cold: small, for it decides where little is computed.)
+KERNELET_COLD void run_part(const ConvArgs& expand, const ConvArgs& depthwise, const float* src, float* dst,
+                            float* scratch, int32_t part, int32_t parts) {
   const int height = depthwise.strip, strips = parts_of(depthwise.oh, height);
   const int blocks = blocks_of(depthwise.oc), panels = parts_of(blocks, most_blocks);
   const ptrdiff_t out_row = static_cast<ptrdiff_t>(depthwise.ow) * lanes, out_plane = depthwise.oh * out_row;
@@ -69,8 +69,8 @@ void run_part(const ConvArgs& expand, const ConvArgs& depthwise, const float* sr
     e.ih = e.oh = e.ph = to - from;
     blocked::Stage g = blocked::stage_of(e);
     g.plane = static_cast<ptrdiff_t>(expand.ih) * g.row;
-    blocked::convolve<lanes>(e, g, e.weights + static_cast<size_t>(block) * lanes * e.ic, src + from * g.row,
-                             between, nullptr, 0, 1);
+    blocked::convolve(e, g, e.weights + static_cast<size_t>(block) * lanes * e.ic, src + from * g.row,
+                      between, nullptr, 0, 1);
 
     narrow(d, block, channels);
     d.ic = d.groups = channels;

@@ -305,7 +305,7 @@ void strip(const ConvArgs& s, const Strips& g, const float* src, float* dst, flo
     }
   }
 
-  const blocked::Tiles<blocked::most_pixels, blocked::every_number> cut(tiles);
+  const blocked::Tiles cut(tiles, blocked::most_pixels, blocked::every_number);
   const int32_t at_once[2] = {0, 0};
   blocked::Tile t = blocked::Tile();
   t.args = &s;
@@ -322,8 +322,8 @@ void strip(const ConvArgs& s, const Strips& g, const float* src, float* dst, flo
       const ptrdiff_t bytes = static_cast<ptrdiff_t>(sizeof(float)) * s.ic * n * lanes;
       t.ahead = reinterpret_cast<const char*>(t.weights) + bytes;
       t.ahead_step = bytes / cut.count / s.ic;
-      const auto longer = blocked::tile_of<lanes, false>(cut.base + 1, n);
-      const auto usual = blocked::tile_of<lanes, false>(cut.base, n);
+      const auto longer = blocked::tile_of(lanes, false, cut.base + 1, n);
+      const auto usual = blocked::tile_of(lanes, false, cut.base, n);
       for (int i = 0; i < cut.count; ++i) {
         t.pixels = cut.pixels(i);
         t.src = v + point * g.v_point + static_cast<ptrdiff_t>(cut.begin(i)) * lanes;
