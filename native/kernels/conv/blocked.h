@@ -117,6 +117,10 @@ struct Tiles {
     if (some == every_number) return tile * base + (tile < longer ? tile : longer);
     return tile <= longer ? tile * base : longer * base + pieces(tile - longer);
   }
+  // where tile `tile` of rows begins that lie one after another, in pixels
+  KERNELET_INLINE int64_t begin_of_all(int tile, int width) const {
+    return int64_t{tile / count} * width + begin(tile % count);
+  }
   KERNELET_INLINE int pixels(int tile) const {
     if (some == every_number) return base + (tile < longer ? 1 : 0);
     return begin(tile + 1) - begin(tile);
@@ -251,6 +255,11 @@ KERNELET_NOINLINE void convolve(const ConvArgs& s, const Stage& g, const float* 
             t.ahead += share;
           }
         }
+      }
+      if (!in_registers(s.epilogue.after)) {
+        const int64_t first = cut.begin_of_all(begin, width), pixels = cut.begin_of_all(end, width) - first;
+        activate_pixels(s, static_cast<int>(pixels), n,
+                        pooled ? sums : dst + block * out_plane + first * lanes, strip_plane);
       }
       for (int j = 0; pooled && j < n; ++j) {
         const int strip_height = (end - begin) / cut.count;

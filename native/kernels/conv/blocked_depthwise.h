@@ -20,6 +20,8 @@ namespace blocked_depthwise {
 using namespace blocked;  // NOLINT: blocks of channels, and what ends a tile
 
 constexpr int most_pixels = one_size ? 4 : 8;
+// That get their activation together.
+constexpr int near_pixels = 64;
 
 // Windows of three columns next to each other, of which at most one lies in the padding at either side: each pixel is
 // loaded once for its three taps, where it lies.
@@ -167,6 +169,8 @@ KERNELET_NOINLINE void convolve_blocks(const ConvArgs& s, const float* src, floa
   set_bounds(t, s.epilogue.after);
   t.block = t.residual_block = 0;
   t.last = true;
+  const bool simple = in_registers(s.epilogue.after);
+  const int rows_together = parts_of(near_pixels, s.ow);
   Rows r;
   r.row = ring.row;
   r.mask = ring.copied ? ring.rows - 1 : -1;
@@ -195,6 +199,10 @@ KERNELET_NOINLINE void convolve_blocks(const ConvArgs& s, const float* src, floa
         t.dst = dst + at + static_cast<ptrdiff_t>(x) * lanes;
         t.residual = s.residual != nullptr ? s.residual + at + static_cast<ptrdiff_t>(x) * lanes : nullptr;
         (tile < cut.longer ? longer : usual)(s, r, x, t);
+      }
+      if (!simple && (oy % rows_together == rows_together - 1 || oy + 1 == s.oh)) {
+        const int row = oy - oy % rows_together;
+        activate_pixels(s, (oy + 1 - row) * s.ow, 1, dst + block * out_plane + row * out_row, 0);
       }
     }
   }

@@ -37,7 +37,7 @@ KERNELET_INLINE void set_bounds(Tile& t, const Unary& f) {
   t.ceiling = F32::splat(f.f == Activation::clip ? f.b : __builtin_inff());
 }
 
-// The end of a tile, in registers but for an activation that costs more than a minimum and a maximum.
+// The end of a tile, but for an activation that costs more than a minimum and a maximum.
 template <int P, int N>
 KERNELET_INLINE void finish(const Tile& t, reg (&c)[P][N]) {
   const ConvArgs& s = *t.args;
@@ -58,13 +58,19 @@ KERNELET_INLINE void finish(const Tile& t, reg (&c)[P][N]) {
       for (int p = 0; p < P; ++p) c[p][n] = F32::add(c[p][n], F32::load(residual + p * lanes));
     }
     KERNELET_UNROLL
-    for (int p = 0; p < P; ++p) c[p][n] = F32::min(t.ceiling, F32::max(t.floor, c[p][n]));
+    for (int p = 0; p < P; ++p) c[p][n] = F32::max(t.floor, c[p][n]);
+    if (s.epilogue.after.f == Activation::clip) {
+      KERNELET_UNROLL
+      for (int p = 0; p < P; ++p) c[p][n] = F32::min(t.ceiling, c[p][n]);
+    }
   }
 }
 
-KERNELET_NOINLINE void activate_tile(const Tile& t, int pixels, int blocks) {
-  for (int n = 0; n < blocks; ++n)
-    activate_in_place(t.args->epilogue.after, static_cast<size_t>(pixels) * lanes, t.dst + n * t.block);
+// An activation that does: of pixels that lie side by side, in the first-level cache still.
+KERNELET_NOINLINE void activate_pixels(const ConvArgs& s, int pixels, int blocks, float* dst,
+                                       ptrdiff_t block) {
+  for (int n = 0; n < blocks; ++n, dst += block)
+    activate_in_place(s.epilogue.after, static_cast<size_t>(pixels) * lanes, dst);
 }
 
 // Sums go on, or are the last and get what follows them.
@@ -72,11 +78,11 @@ template <int P, int N>
 KERNELET_INLINE void store_tile(const Tile& t, reg (&c)[P][N]) {
   if (t.last) finish<P, N>(t, c);
   KERNELET_UNROLL
-  for (int p = 0; p < P; ++p) {
+  for (int n = 0; n < N; ++n) {
+    float* const dst = t.dst + n * t.block;
     KERNELET_UNROLL
-    for (int n = 0; n < N; ++n) F32::store(t.dst + n * t.block + p * lanes, c[p][n]);
+    for (int p = 0; p < P; ++p) F32::store(dst + p * lanes, c[p][n]);
   }
-  if (t.last && !in_registers(t.args->epilogue.after)) activate_tile(t, P, N);
 }
 
 // Sums begin, or go on.

@@ -280,7 +280,8 @@ KERNELET_INLINE void finish_pixels(const blocked::Tile& whole, int pixels) {
     F32::store(t.dst, c[0][0]);
     if (t.residual != nullptr) t.residual += lanes;
   }
-  if (!blocked::in_registers(t.args->epilogue.after)) blocked::activate_tile(whole, pixels, 1);
+  if (!blocked::in_registers(t.args->epilogue.after))
+    blocked::activate_pixels(*t.args, pixels, 1, whole.dst, 0);
 }
 
 // Rows [first, first + rows) of tiles of blocks [first_block, last_block), in a scratch of its own.
