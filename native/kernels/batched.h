@@ -114,7 +114,7 @@ KERNELET_INLINE auto conv_kernel_of(int channels) {
 }
 
 bool conv_fits(const ConvArgs&) { return true; }
-size_t conv_weights_size(const ConvArgs& s) { return packed_size<tile_rows>(s); }
+KERNELET_COLD size_t conv_weights_size(const ConvArgs& s) { return packed_size<tile_rows>(s); }
 void conv_pack(const ConvArgs& s, const float* weight, float* packed) {
   pack_with_slack<tile_rows>(s, weight, packed);
 }
@@ -126,7 +126,7 @@ KERNELET_INLINE ConvArgs in_whole_tiles(const ConvArgs& s) {
   return wide;
 }
 
-size_t conv_scratch_size(const ConvArgs& s) {
+KERNELET_COLD size_t conv_scratch_size(const ConvArgs& s) {
   const ConvArgs wide = in_whole_tiles(s);
   const Plane plane = padded_plane(wide);
   return is_padded(wide, plane) ? static_cast<size_t>(s.ic) * plane.h * plane.w * lanes : 0;
@@ -164,10 +164,10 @@ KERNELET_COLD void conv(const ConvArgs& s, const float* src, float* dst, float* 
 
 constexpr int most_outputs = 8;
 
-size_t linear_weights_size(const LinearArgs& s) {
+KERNELET_COLD size_t linear_weights_size(const LinearArgs& s) {
   return static_cast<size_t>(s.in) * s.out + slack<most_outputs>;
 }
-size_t linear_bias_size(const LinearArgs& s) { return static_cast<size_t>(s.out); }
+KERNELET_COLD size_t linear_bias_size(const LinearArgs& s) { return static_cast<size_t>(s.out); }
 void linear_pack(const LinearArgs& s, const float* weight, float* packed) {
   pack_parts(s.out, s.in, most_outputs, weight, packed);
   memset(packed + static_cast<size_t>(s.in) * s.out, 0, sizeof(float) * slack<most_outputs>);

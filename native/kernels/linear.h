@@ -43,8 +43,10 @@ struct LinearPanels {
 // Where nothing hurries: one copy.
 KERNELET_COLD KERNELET_NOINLINE LinearPanels panels_of(const LinearArgs& s) { return LinearPanels(s); }
 
-size_t linear_bias_size(const LinearArgs& s) { return static_cast<size_t>(panels_of(s).registers) * lanes; }
-size_t linear_weights_size(const LinearArgs& s) { return linear_bias_size(s) * s.in; }
+KERNELET_COLD size_t linear_bias_size(const LinearArgs& s) {
+  return static_cast<size_t>(panels_of(s).registers) * lanes;
+}
+KERNELET_COLD size_t linear_weights_size(const LinearArgs& s) { return linear_bias_size(s) * s.in; }
 
 KERNELET_COLD void linear_pack(const LinearArgs& s, const float* weight, float* packed) {
   const LinearPanels layout = panels_of(s);

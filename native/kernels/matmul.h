@@ -11,7 +11,9 @@ namespace {
 namespace matmul {
 
 // Zeros for a bias, a panel of b: what is packed of it at once is a piece.
-size_t scratch_size(const MatmulArgs& s) { return static_cast<size_t>(1 + piece_of(s.inner)) * tile_width; }
+KERNELET_COLD size_t scratch_size(const MatmulArgs& s) {
+  return static_cast<size_t>(1 + piece_of(s.inner)) * tile_width;
+}
 
 // b [inner][columns] from a column on, `count` of them -> [inner][width]
 KERNELET_COLD KERNELET_NOINLINE void pack_panel(const float* b, int inner, int columns, int count, int width,

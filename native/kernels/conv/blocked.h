@@ -39,7 +39,7 @@ namespace KERNELET_ISA {
 namespace {
 namespace blocked {
 
-bool fits(const ConvArgs& s) {
+KERNELET_COLD bool fits(const ConvArgs& s) {
   // offsets of taps are 32 bits, also where the input turns out to come in blocks
   const Stage g = stage_of(s);
   const int64_t pixels = static_cast<int64_t>(g.rows) * g.row / g.pixel;
@@ -90,7 +90,7 @@ KERNELET_INLINE size_t sums_floats(const ConvArgs& s) {
   return (static_cast<size_t>(most_blocks) * strip_rows(s) * s.ow * lanes + 15) / 16 * 16;
 }
 
-size_t scratch_size(const ConvArgs& s) {
+KERNELET_COLD size_t scratch_size(const ConvArgs& s) {
   return staged_floats(s) + (s.parts > 1 ? s.parts : 1) * (sums_floats(group_of(s)) + gated_floats(s));
 }
 

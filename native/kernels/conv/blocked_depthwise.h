@@ -2,7 +2,7 @@
 // lane a channel.
 //
 //   tile: P pixels of a row x 1 register of channels
-//   per tap: 1 load of weights, P loads of the input, P muladds; of windows three columns wide a third of the loads
+//   per tap: 1 load of weights, P loads of the input, P muladds; of common windows (`is_wide`) each pixel is loaded once
 //
 // Rows of taps that lie in the padding are left out. Where columns may lie there, the rows that a row of outputs reads
 // are copied with zeros around them, into a ring: a row is copied once, while it is near.
@@ -23,10 +23,16 @@ constexpr int most_pixels = one_size ? 4 : 8;
 // That get their activation together.
 constexpr int near_pixels = 64;
 
-// Windows of three columns next to each other, of which at most one lies in the padding at either side: each pixel is
-// loaded once for its three taps, where it lies.
-KERNELET_INLINE bool is_three_wide(const ConvArgs& s) {
-  return s.kw == 3 && s.sw == 1 && s.dw == 1 && s.pl <= 1 && s.ow + 1 - s.pl <= s.iw;
+constexpr int least_wide = one_size ? 1 : 3;
+
+// Windows of three or five columns next to each other, of which at most one or two lie in the padding at either side: each
+// pixel is loaded once for all its taps, where it lies. Of large planes all tiles are of 7 or 8 pixels; others but the
+// most common windows go another way.
+KERNELET_INLINE bool is_wide(const ConvArgs& s) {
+  if (s.dw != 1 || s.pl > s.kw / 2 || (s.ow - 1) * s.sw + s.kw - s.pl > s.iw + s.kw / 2) return false;
+  if (s.kw == 3 && s.sw == 1) return s.ow >= least_wide;
+  return !one_size && ((s.kw == 3 && s.sw == 2) || (s.kw == 5 && s.sw <= 2)) &&
+         s.ow / parts_of(s.ow, most_pixels) >= most_pixels - 1;
 }
 
 // Rows as the tiles read them.
@@ -39,20 +45,22 @@ struct Ring {
 KERNELET_INLINE Ring ring_of(const ConvArgs& s) {
   Ring r;
   const int reach = (s.ow - 1) * s.sw + (s.kw - 1) * s.dw + 1;
-  r.copied = (s.pl > 0 || reach > s.iw) && !is_three_wide(s);
+  r.copied = (s.pl > 0 || reach > s.iw) && !is_wide(s);
   r.rows = 1;
   while (r.rows < (s.kh - 1) * s.dh + 1) r.rows *= 2;
   r.row = static_cast<ptrdiff_t>(r.copied ? reach : s.iw) * lanes;
   return r;
 }
 
-bool fits(const ConvArgs& s) {
+KERNELET_COLD bool fits(const ConvArgs& s) {
   return s.groups == s.ic && s.oc == s.ic && s.epilogue.pool == Pool::none &&
          static_cast<int64_t>(s.kh - 1) * s.dh < (1 << 20) &&
          ring_of(s).rows * static_cast<int64_t>(ring_of(s).row) < (int64_t{1} << 28);
 }
 
-size_t weights_size(const ConvArgs& s) { return static_cast<size_t>(blocks_of(s.oc)) * lanes * taps_of(s); }
+KERNELET_COLD size_t weights_size(const ConvArgs& s) {
+  return static_cast<size_t>(blocks_of(s.oc)) * lanes * taps_of(s);
+}
 
 KERNELET_COLD void pack(const ConvArgs& s, const float* weight, float* packed) {
   for (int block = 0; block < blocks_of(s.oc); ++block) {
@@ -69,7 +77,7 @@ KERNELET_INLINE size_t ring_floats(const ConvArgs& s) {
   const Ring r = ring_of(s);
   return r.copied ? (static_cast<size_t>(r.rows) * r.row + 15) / 16 * 16 : 0;
 }
-size_t scratch_size(const ConvArgs& s) { return (s.parts > 1 ? s.parts : 1) * ring_floats(s); }
+KERNELET_COLD size_t scratch_size(const ConvArgs& s) { return (s.parts > 1 ? s.parts : 1) * ring_floats(s); }
 
 // A row of the input with the padding around it.
 KERNELET_INLINE void copy_row(const ConvArgs& s, const Ring& r, const float* from, float* to) {
@@ -111,47 +119,69 @@ KERNELET_NOINLINE void DepthwiseKernel<P>::run(const ConvArgs& s, const Rows& r,
       for (int p = 0; p < P; ++p) c[p][0] = F32::muladd(weight, F32::load(tap + p * right), c[p][0]);
     }
   }
-  store_tile<P, 1>(t, c);
+  // (what is rarer than the windows below: one end for all, out of memory)
+  KERNELET_UNROLL
+  for (int p = 0; p < P; ++p) F32::store(t.dst + p * lanes, c[p][0]);
+  finish_pixels(t, P);
 }
 
 using Kernel = void (*)(const ConvArgs&, const Rows&, int, const Tile&);
 
-template <int P>
-struct ThreeWide {
+// A window of K columns, S from one pixel to its neighbour.
+template <int K, int S, int P>
+struct WideKernel {
   static void run(const ConvArgs& s, const Rows& r, int x, const Tile& t);
 };
 
-template <int P>
-KERNELET_NOINLINE void ThreeWide<P>::run(const ConvArgs& s, const Rows& r, int x, const Tile& t) {
+template <int K, int S, int P>
+KERNELET_NOINLINE void WideKernel<K, S, P>::run(const ConvArgs& s, const Rows& r, int x, const Tile& t) {
+  constexpr int columns = (P - 1) * S + K;
   reg c[P][1];
   KERNELET_UNROLL
   for (int p = 0; p < P; ++p) c[p][0] = F32::zero();
-  const int left = x - s.pl;
+  const int left = x * S - s.pl;
   const ptrdiff_t down = s.dh * r.row;
   const float* tap = r.first + (r.y + r.begin * s.dh) * r.row + static_cast<ptrdiff_t>(left) * lanes;
-  const float* w = r.weights + static_cast<ptrdiff_t>(r.begin) * 3 * lanes;
-  for (int kh = r.begin; kh < r.end; ++kh, tap += down, w += 3 * lanes) {
-    const reg w0 = F32::load(w), w1 = F32::load(w + lanes), w2 = F32::load(w + 2 * lanes);
-    c[0][0] = F32::muladd(w0, F32::load(left < 0 ? no_pixel : tap), c[0][0]);
+  const float* w = r.weights + static_cast<ptrdiff_t>(r.begin) * K * lanes;
+  for (int kh = r.begin; kh < r.end; ++kh, tap += down, w += K * lanes) {
+    reg weight[K];
     KERNELET_UNROLL
-    for (int p = 1; p < P + 2; ++p) {
-      const bool inside = p <= P || left + p < s.iw;
-      const reg v = F32::load(inside ? tap + p * lanes : no_pixel);
-      if (p >= 2) c[p - 2][0] = F32::muladd(w2, v, c[p - 2][0]);
-      if (p >= 1 && p <= P) c[p - 1][0] = F32::muladd(w1, v, c[p - 1][0]);
-      if (p < P) c[p][0] = F32::muladd(w0, v, c[p][0]);
+    for (int k = 0; k < K; ++k) weight[k] = F32::load(w + k * lanes);
+    KERNELET_UNROLL
+    for (int i = 0; i < columns; ++i) {
+      const bool at_edge = i < K / 2 || i >= columns - K / 2;
+      const bool inside = !at_edge || static_cast<unsigned>(left + i) < static_cast<unsigned>(s.iw);
+      reg v = F32::load(inside ? tap + i * lanes : no_pixel);
+      F32::keep(v);
+      KERNELET_UNROLL
+      for (int k = K - 1; k >= 0; --k) {
+        const int p = (i - k) / S;
+        if (i >= k && (i - k) % S == 0 && p < P) c[p][0] = F32::muladd(weight[k], v, c[p][0]);
+      }
     }
   }
   store_tile<P, 1>(t, c);
 }
 
-template <template <int> class K, int P = most_pixels>
+template <int P>
+using ThreeWide = WideKernel<3, 1, P>;
+
+template <template <int> class K, int Least, int P = most_pixels>
 Kernel kernel_from(int pixels) {
-  if constexpr (P == 1) return K<1>::run;
-  else return pixels >= P ? K<P>::run : kernel_from < K, one_size ? 1 : P - 1 > (pixels);
+  if constexpr (P == Least) return K<P>::run;
+  else return pixels >= P ? K<P>::run : kernel_from<K, Least, (one_size ? 1 : P - 1)>(pixels);
 }
-KERNELET_COLD Kernel kernel_for(int pixels, bool three_wide) {
-  return three_wide ? kernel_from<ThreeWide>(pixels) : kernel_from<DepthwiseKernel>(pixels);
+template <int K, int S>
+Kernel whole_or_one_less(int pixels) {
+  return pixels >= most_pixels ? WideKernel<K, S, most_pixels>::run : WideKernel<K, S, most_pixels - 1>::run;
+}
+KERNELET_COLD Kernel kernel_for(const ConvArgs& s, int pixels) {
+  if (!is_wide(s)) return kernel_from<DepthwiseKernel, 1>(pixels);
+  if constexpr (!one_size) {
+    if (s.kw == 5) return s.sw == 1 ? whole_or_one_less<5, 1>(pixels) : whole_or_one_less<5, 2>(pixels);
+    if (s.sw == 2) return whole_or_one_less<3, 2>(pixels);
+  }
+  return kernel_from<ThreeWide, least_wide>(pixels);
 }
 
 // Blocks [begin, end), whose planes of outputs lie `out_plane` floats apart. `rows` has room for a ring.
@@ -161,9 +191,8 @@ KERNELET_NOINLINE void convolve_blocks(const ConvArgs& s, const float* src, floa
   const ptrdiff_t out_row = static_cast<ptrdiff_t>(s.ow) * lanes,
                   in_row = static_cast<ptrdiff_t>(s.iw) * lanes;
   const Tiles cut(s.ow, most_pixels, one_size ? few : every_number);
-  const bool three_wide = is_three_wide(s);
-  const Kernel longer = kernel_for(cut.base + (one_size ? 0 : 1), three_wide);
-  const Kernel usual = kernel_for(one_size ? 1 : cut.base, three_wide);
+  const Kernel longer = kernel_for(s, cut.base + (one_size ? 0 : 1));
+  const Kernel usual = kernel_for(s, one_size ? 1 : cut.base);
   Tile t;
   t.args = &s;
   set_bounds(t, s.epilogue.after);

@@ -129,7 +129,7 @@ KERNELET_INLINE ConvArgs group_of(const ConvArgs& s) {
   return one;
 }
 
-size_t weights_size(const ConvArgs& s) {
+KERNELET_COLD size_t weights_size(const ConvArgs& s) {
   return static_cast<size_t>(blocks_of(s.oc)) * lanes * (s.ic / s.groups) * taps_of(s);
 }
 

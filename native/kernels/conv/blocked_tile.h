@@ -66,6 +66,17 @@ KERNELET_INLINE void finish(const Tile& t, reg (&c)[P][N]) {
   }
 }
 
+// The same of one register of channels, of pixels that are stored.
+KERNELET_NOINLINE void finish_pixels(const Tile& whole, int pixels) {
+  Tile t = whole;
+  for (int i = 0; i < pixels; ++i, t.dst += lanes) {
+    reg c[1][1] = {{F32::load(t.dst)}};
+    finish<1, 1>(t, c);
+    F32::store(t.dst, c[0][0]);
+    if (t.residual != nullptr) t.residual += lanes;
+  }
+}
+
 // An activation that does: of pixels that lie side by side, in the first-level cache still.
 KERNELET_NOINLINE void activate_pixels(const ConvArgs& s, int pixels, int blocks, float* dst,
                                        ptrdiff_t block) {

@@ -32,7 +32,7 @@ KERNELET_INLINE size_t part_floats(const ConvArgs& depthwise) {
   return between_size(depthwise) + blocked_depthwise::ring_floats(depthwise);
 }
 
-size_t scratch_size(const ConvArgs& depthwise) {
+KERNELET_COLD size_t scratch_size(const ConvArgs& depthwise) {
   return (depthwise.parts > 1 ? depthwise.parts : 1) * part_floats(depthwise);
 }
 

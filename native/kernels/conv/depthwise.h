@@ -24,7 +24,7 @@ constexpr size_t most_floats = (size_t{384} << 10) / sizeof(float);
 KERNELET_INLINE size_t in_floats(const ConvArgs& s) { return static_cast<size_t>(s.ih) * s.iw * lanes; }
 KERNELET_INLINE size_t out_floats(const ConvArgs& s) { return static_cast<size_t>(s.oh) * s.ow * lanes; }
 
-bool fits(const ConvArgs& s) {
+KERNELET_COLD bool fits(const ConvArgs& s) {
   return has_direct && s.groups == s.ic && s.oc == s.ic && s.oc >= lanes && s.epilogue.pool == Pool::none &&
          in_floats(s) + out_floats(s) <= most_floats;
 }
@@ -34,7 +34,9 @@ KERNELET_INLINE int first_channel(const ConvArgs& s, int panel) {
   return (panel + 1) * lanes <= s.oc ? panel * lanes : s.oc - lanes;
 }
 
-size_t weights_size(const ConvArgs& s) { return static_cast<size_t>(panels(s)) * conv_k(s) * lanes; }
+KERNELET_COLD size_t weights_size(const ConvArgs& s) {
+  return static_cast<size_t>(panels(s)) * conv_k(s) * lanes;
+}
 
 // [panel][tap][lanes]
 KERNELET_COLD void pack(const ConvArgs& s, const float* weight, float* packed) {
@@ -47,7 +49,7 @@ KERNELET_COLD void pack(const ConvArgs& s, const float* weight, float* packed) {
   }
 }
 
-size_t scratch_size(const ConvArgs& s) { return in_floats(s) + out_floats(s); }
+KERNELET_COLD size_t scratch_size(const ConvArgs& s) { return in_floats(s) + out_floats(s); }
 
 // Taps [begin, end) of a window that starts at `at` and lie inside [0, size).
 struct Taps {

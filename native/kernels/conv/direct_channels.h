@@ -25,7 +25,7 @@ constexpr bool many = F32::registers >= 32;
 constexpr int most_pixels = many ? 16 : 12, most_pixels_of_two = many ? 12 : 6;
 constexpr int window = 4;
 
-bool fits(const ConvArgs& s) { return has_direct && conv_m(s) >= lanes; }
+KERNELET_COLD bool fits(const ConvArgs& s) { return has_direct && conv_m(s) >= lanes; }
 
 KERNELET_INLINE int panels(const ConvArgs& s) { return (conv_m(s) + width - 1) / width; }
 KERNELET_INLINE int registers_of(const ConvArgs& s, int panel) {
@@ -36,7 +36,7 @@ KERNELET_INLINE size_t group_weights(const ConvArgs& s) {
   return static_cast<size_t>((conv_m(s) + lanes - 1) / lanes) * conv_k(s) * lanes;
 }
 
-size_t weights_size(const ConvArgs& s) { return s.groups * group_weights(s); }
+KERNELET_COLD size_t weights_size(const ConvArgs& s) { return s.groups * group_weights(s); }
 
 // Per group, per panel of N registers: [K][N * lanes channels], zeros past the last channel.
 KERNELET_COLD void pack(const ConvArgs& s, const float* weight, float* packed) {
@@ -63,7 +63,7 @@ KERNELET_INLINE int tiles_of_block(const ConvArgs& s) {
   return channels_at_once(s) >= s.ic / s.groups ? 1 : tiles_of_long_chains;
 }
 
-size_t scratch_size(const ConvArgs& s) {
+KERNELET_COLD size_t scratch_size(const ConvArgs& s) {
   return padded_size(s) + static_cast<size_t>(tiles_of_block(s)) * most_pixels * width;
 }
 

@@ -65,16 +65,16 @@ KERNELET_INLINE Phases phases_of(const ConvArgs& s) {
 }
 
 // Channels copied at a time: those of one group.
-size_t scratch_size(const ConvArgs& s) {
+KERNELET_COLD size_t scratch_size(const ConvArgs& s) {
   const Phases f = phases_of(s);
   return f.copied ? static_cast<size_t>(s.ic / s.groups) * f.size : 0;
 }
 
-bool fits(const ConvArgs& s) {
+KERNELET_COLD bool fits(const ConvArgs& s) {
   return has_direct && s.kw <= most_kw && s.oh >= most_rows && (depthwise || conv_m(s) > 1);
 }
 
-size_t weights_size(const ConvArgs& s) { return packed_size<most_channels>(s); }
+KERNELET_COLD size_t weights_size(const ConvArgs& s) { return packed_size<most_channels>(s); }
 
 void pack(const ConvArgs& s, const float* weight, float* packed) {
   pack_with_slack<most_channels>(s, weight, packed);

@@ -15,9 +15,9 @@ constexpr int k_block = 192;
 // together they stay in the second-level cache.
 constexpr int panels_at_once = 4;
 
-bool fits(const ConvArgs&) { return true; }
+KERNELET_COLD bool fits(const ConvArgs&) { return true; }
 
-size_t weights_size(const ConvArgs& s) { return packed_size<tile_rows>(s); }
+KERNELET_COLD size_t weights_size(const ConvArgs& s) { return packed_size<tile_rows>(s); }
 
 void pack(const ConvArgs& s, const float* weight, float* packed) {
   pack_with_slack<tile_rows>(s, weight, packed);
@@ -26,7 +26,7 @@ void pack(const ConvArgs& s, const float* weight, float* packed) {
 KERNELET_INLINE int block_of(int k) { return k < k_block ? k : k_block; }
 
 // [padded input][panels of B][accumulators between blocks of K, panel by panel]
-size_t scratch_size(const ConvArgs& s) {
+KERNELET_COLD size_t scratch_size(const ConvArgs& s) {
   const int k = conv_k(s);
   const size_t panel = static_cast<size_t>(block_of(k)) * tile_width;
   const size_t partial = k > k_block ? static_cast<size_t>(conv_m(s)) * tile_width : 0;

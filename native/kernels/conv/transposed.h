@@ -102,8 +102,8 @@ KERNELET_COLD KERNELET_NOINLINE size_t sums_size(const Grid& g, int width) {
 // Two phases are stored together where their pixels alternate.
 KERNELET_INLINE int phases_at_once(const ConvArgs& s, int width) { return s.sw == 2 && width == 1 ? 2 : 1; }
 
-size_t weights_size(const ConvArgs& s) { return packed_size<tile_rows>(s); }
-size_t scratch_size(const ConvArgs& s, int32_t width) {
+KERNELET_COLD size_t weights_size(const ConvArgs& s) { return packed_size<tile_rows>(s); }
+KERNELET_COLD size_t scratch_size(const ConvArgs& s, int32_t width) {
   const Grid g = grid_of(s);
   const size_t copy = (copy_size(s, g, width) + 15) / 16 * 16;
   return copy + static_cast<size_t>(phases_at_once(s, width)) * tile_rows * sums_size(g, width);

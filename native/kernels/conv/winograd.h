@@ -53,7 +53,7 @@ struct Points<8> {
       {0, -2, 4, 2.5f, -5, -0.5f, 1, 0},         {0, -1, 0, 5.25f, 0, -5.25f, 0, 1}};
 };
 
-bool fits(const ConvArgs& s) {
+KERNELET_COLD bool fits(const ConvArgs& s) {
   return F32::has_fma && s.groups == 1 && s.kh == s.kw && (s.kh == 3 || s.kh == 5) && s.sh == 1 &&
          s.sw == 1 && s.dh == 1 && s.dw == 1 && int64_t{4} * s.ow * lanes < (int64_t{1} << 31);
 }
@@ -108,12 +108,14 @@ KERNELET_INLINE size_t part_floats(const Strips& t) {
   return (t.points * (t.v_point + t.m_point) + t.rows_floats + 15) / 16 * 16;
 }
 
-size_t scratch_size(const ConvArgs& s) { return (s.parts > 1 ? s.parts : 1) * part_floats(strips_of(s)); }
+KERNELET_COLD size_t scratch_size(const ConvArgs& s) {
+  return (s.parts > 1 ? s.parts : 1) * part_floats(strips_of(s));
+}
 
 KERNELET_INLINE size_t point_weights(const ConvArgs& s) {
   return static_cast<size_t>(blocks_of(s.oc)) * lanes * s.ic;
 }
-size_t weights_size(const ConvArgs& s) {
+KERNELET_COLD size_t weights_size(const ConvArgs& s) {
   return static_cast<size_t>(side_of(s)) * side_of(s) * point_weights(s);
 }
 
@@ -271,19 +273,6 @@ KERNELET_NOINLINE void transform_edge(const ConvArgs& s, const Transforms& f, co
   f.input(tile, f.side * lanes, v, point);
 }
 
-// What ends a tile (blocked_tile.h), of pixels that are stored.
-KERNELET_INLINE void finish_pixels(const blocked::Tile& whole, int pixels) {
-  blocked::Tile t = whole;
-  for (int i = 0; i < pixels; ++i, t.dst += lanes) {
-    reg c[1][1] = {{F32::load(t.dst)}};
-    blocked::finish<1, 1>(t, c);
-    F32::store(t.dst, c[0][0]);
-    if (t.residual != nullptr) t.residual += lanes;
-  }
-  if (!blocked::in_registers(t.args->epilogue.after))
-    blocked::activate_pixels(*t.args, pixels, 1, whole.dst, 0);
-}
-
 // Rows [first, first + rows) of tiles of blocks [first_block, last_block), in a scratch of its own.
 void strip(const ConvArgs& s, const Strips& g, const float* src, float* dst, float* scratch, int first,
            int rows, int first_block, int last_block) {
@@ -350,7 +339,8 @@ void strip(const ConvArgs& s, const Strips& g, const float* src, float* dst, flo
         f.output(from, g.m_point, h, w, t.dst + static_cast<ptrdiff_t>(x) * lanes, out_line);
       }
       t.residual = s.residual != nullptr ? s.residual + at : nullptr;
-      finish_pixels(t, h * s.ow);
+      blocked::finish_pixels(t, h * s.ow);
+      if (!blocked::in_registers(s.epilogue.after)) blocked::activate_pixels(s, h * s.ow, 1, t.dst, 0);
       if (pooled != nullptr)
         blocked::pool_rows(h, s.ow, pooled,
                            dst + (static_cast<ptrdiff_t>(block) * s.ph + y / 2) * s.pw * lanes);

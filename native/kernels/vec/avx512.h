@@ -19,6 +19,12 @@ struct F32 {
   }
   static void store(float* p, reg x) { _mm512_storeu_ps(p, x); }
   static void store_first(float* p, reg x, int n) { _mm512_mask_storeu_ps(p, first(n), x); }
+  // x, now in a register: a compiler may else read it from memory again for each use, and loads are what that waits for
+#if defined(__GNUC__) && !defined(KERNELET_EMULATE_AVX512)
+  static void keep(reg& x) { asm("" : "+v"(x)); }
+#else
+  static void keep(reg&) {}
+#endif
   static reg add(reg a, reg b) { return _mm512_add_ps(a, b); }
   static reg sub(reg a, reg b) { return _mm512_sub_ps(a, b); }
   static reg mul(reg a, reg b) { return _mm512_mul_ps(a, b); }

@@ -25,6 +25,12 @@ struct F32 {
     vst1q_f32(all, x);
     for (int i = 0; i < n; ++i) p[i] = all[i];
   }
+  // x, now in a register: a compiler may else read it from memory again for each use, and loads are what that waits for
+#if defined(__GNUC__)
+  static void keep(reg& x) { asm("" : "+w"(x)); }
+#else
+  static void keep(reg&) {}
+#endif
   static reg add(reg a, reg b) { return vaddq_f32(a, b); }
   static reg sub(reg a, reg b) { return vsubq_f32(a, b); }
   static reg mul(reg a, reg b) { return vmulq_f32(a, b); }

@@ -17,6 +17,7 @@ struct F32 {
   static void store_first(float* p, reg x, int n) {
     if (n > 0) *p = x;
   }
+  static void keep(reg&) {}
   static reg add(reg a, reg b) { return a + b; }
   static reg sub(reg a, reg b) { return a - b; }
   static reg mul(reg a, reg b) { return a * b; }

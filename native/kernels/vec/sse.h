@@ -28,6 +28,7 @@ struct F32 {
     _mm_store_ps(all, x);
     for (int i = 0; i < n; ++i) p[i] = all[i];
   }
+  static void keep(reg&) {}
   static reg add(reg a, reg b) { return _mm_add_ps(a, b); }
   static reg sub(reg a, reg b) { return _mm_sub_ps(a, b); }
   static reg mul(reg a, reg b) { return _mm_mul_ps(a, b); }
