@@ -284,6 +284,33 @@ PER_TIER(conv_depthwise) {
   }
 }
 
+// Windows that read a pixel once for all its taps: rows of 7 and 8 pixels and of their neighbours, every padding that the
+// edges of a tile know and one more.
+PER_TIER(conv_depthwise_wide) {
+  int i = 0;
+  for (int kernel : {3, 5}) {
+    for (int stride : {1, 2}) {
+      for (int ow : {3, 6, 7, 8, 9, 14, 15, 23}) {
+        for (int left = 0; left <= kernel / 2 + 1; ++left) {
+          for (int right = 0; right <= kernel / 2 + 1; ++right, ++i) {
+            Problem p;
+            p.iw = (ow - 1) * stride + kernel - left - right + (stride > 1 ? i % 2 : 0);
+            if (p.iw < 1 || (slow && i % 4 != 0)) continue;
+            p.ih = 1 + i % 6;
+            p.ic = p.oc = p.groups = t.lanes + 1 + i % 3;
+            p.window = Window(kernel, stride, 0);
+            p.window.padding[0] = p.window.padding[2] = i % (kernel / 2 + 1);
+            p.window.padding[1] = left;
+            p.window.padding[3] = right;
+            if (args_of(p).oh < 1) continue;
+            test(t, p);
+          }
+        }
+      }
+    }
+  }
+}
+
 PER_TIER(conv_random) {
   const int count = slow ? 80 : 300;
   for (int i = 0; i < count; ++i) {
