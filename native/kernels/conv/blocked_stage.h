@@ -16,7 +16,7 @@ KERNELET_INLINE int blocks_of(int channels) { return (channels + lanes - 1) / la
 KERNELET_INLINE int taps_of(const ConvArgs& s) { return s.kh * s.kw; }
 
 // Does it pay to leave out columns rather than to multiply zeros of a copy? Tiles of some numbers of pixels cannot.
-KERNELET_INLINE bool is_short(int ow) { return ow <= 16 && !(lanes == 16 && ow > 8 && ow < 14 && ow != 12); }
+KERNELET_INLINE bool is_short(int ow) { return ow <= (lanes == 8 ? 4 : 16) && !(lanes == 16 && ow > 8 && ow < 14 && ow != 12); }
 
 // How the input lies for the tiles.
 struct Stage {
@@ -110,7 +110,9 @@ static_assert(most_pixels * most_blocks + most_blocks + 1 <= F32::registers || o
               "the tile does not fit the registers");
 
 // Weights that stay in the second-level cache beside other things, and of these those of one run of channels: floats.
-constexpr size_t many_weights = size_t{64} << 10, run_weights = size_t{18} << 10;
+// Where tiles are small each weight is used for few pixels: there a run's stay in the first-level cache.
+constexpr size_t many_weights = size_t{64} << 10,
+                 run_weights = F32::registers == 16 ? size_t{4} << 10 : size_t{18} << 10;
 // What tiles of a strip read, in the first-level cache, and rows of it, in the second: floats.
 constexpr size_t near_floats = size_t{5} << 10, strip_floats = size_t{40} << 10;
 
@@ -136,7 +138,12 @@ KERNELET_COLD size_t weights_size(const ConvArgs& s) {
 // Tiles of a strip of pixels that lie as one row, and what of it is multiplied by `gate`.
 KERNELET_INLINE int flat_strip(const ConvArgs& s, size_t weights, int base, int all) {
   int strip = all;
-  if (weights <= many_weights) strip = static_cast<int>(near_floats / (static_cast<size_t>(base) * s.ic));
+  if (weights <= many_weights) {
+    strip = static_cast<int>(near_floats / (static_cast<size_t>(base) * s.ic));
+    // runs of channels pay for several tiles alone
+    const bool runs = static_cast<size_t>(s.ic) * most_blocks * lanes > run_weights;
+    if (F32::registers == 16 && runs && strip < 8) strip = 8;
+  }
   if (s.strip > 0) strip = s.strip;
   return strip < 1 ? 1 : strip > all ? all : strip;
 }
