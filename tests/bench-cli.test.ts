@@ -236,7 +236,7 @@ describe('bench kernels', () => {
         /^machine: 2 problems\n[\s\S]*auto loses [\s\S]*% lost in the mean of \d/,
       ),
     })
-    expect(fitted()).toMatchObject({ status: 0, stdout: expect.stringMatching(/^zen5: \d+ problems/) })
+    expect(fitted()).toMatchObject({ status: 0, stdout: expect.stringMatching(/^zen4: \d+ problems[\s\S]*\nzen5: \d+ problems/) })
     expect(fitted('store')).toMatchObject({ status: 2 })
   })
 
@@ -532,6 +532,19 @@ describe('bench compare', () => {
     expect(run(['compare', 'history', '--filter', 'none'])).toMatchObject({ status: 2 })
     expect(run(['compare', 'history', '--fail-above', '5'])).toMatchObject({ status: 2 })
     expect(run(['compare', 'old.json', 'new.json', '--plot', 'x.svg'])).toMatchObject({ status: 2 })
+  })
+
+  test('a CPU of one name on two machines is two tables', () => {
+    const machines = mkdtempSync(join(tmpdir(), 'kernelet-machines-'))
+    for (const machine of ['fast', 'slow']) {
+      const benchmarks = [{ name: 'run', run_type: 'iteration', real_time: 5, time_unit: 'us' }]
+      const context = { date: '2026-01-01', kernelet: { cpu: 'one' } }
+      writeFileSync(join(machines, `0.1.0-${machine}.json`), JSON.stringify({ context, benchmarks }))
+    }
+    const { stdout } = run(['compare', machines])
+    expect(stdout).toMatch(/## one, fast\n[\s\S]*## one, slow\n/)
+    expect(stdout).not.toMatch(/\d\.\d{3} \|/)
+    rmSync(machines, { recursive: true })
   })
 
   test('the reports of the repository can be read', () => {

@@ -9,7 +9,7 @@ import { unreadable } from '../../util/file.ts'
 import { type Command, EXIT, UsageError, type Values } from '../command.ts'
 import { complain, print, printJson } from '../terminal.ts'
 import { pictureName } from '../values.ts'
-import { drawHistory, filesOf, historyTable, machinesOf, nameOf } from './history.ts'
+import { drawHistory, filesOf, historyTable, machineOf, machinesOf, nameOf } from './history.ts'
 import { format, output, plot, regex } from './options.ts'
 
 export const command: Command = {
@@ -87,7 +87,11 @@ function overAll(values: Values, files: readonly string[]): number {
   }
   const filter = regex(values, 'filter')
   const kind = format(values)
-  const entries = files.map((file) => ({ name: nameOf(file), ...read(file) }))
+  const entries = files.map((file) => {
+    const name = nameOf(file)
+    const report = read(file)
+    return { name, ...report, machine: machineOf(name, report.machine) }
+  })
   const machines = machinesOf(entries, filter).filter(({ rows }) => rows.length > 0)
   if (machines.length === 0)
     throw new UsageError('bench compare: there are no reports, or none with such a benchmark')

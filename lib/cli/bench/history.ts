@@ -24,6 +24,12 @@ export function filesOf(paths: readonly string[]): string[] {
 
 export const nameOf = (file: string): string => basename(file, '.json')
 
+/** A CPU of one name may be several machines (clouds call them all alike): a file named VERSION-MACHINE says which. */
+export function machineOf(name: string, cpu: string): string {
+  const machine = /^\d+\.\d+\.\d+-(.+)$/.exec(name)?.[1]
+  return machine === undefined ? cpu : `${cpu}, ${machine}`
+}
+
 /** Medians of one benchmark in nanoseconds, an entry each; NaN where it was not measured. */
 export interface Row {
   name: string
