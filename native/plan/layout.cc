@@ -232,7 +232,7 @@ class LayoutSearch {
     }
     const bool passes = node.op == Op::add || node.op == Op::batch_norm || is_activation(node);
     const bool fused = node.op == Op::relu && graph_.nodes[stored(node.inputs[0])].op == Op::conv2d;
-    return passes && !blocks && !fused ? 0.15 * lanes : 0;
+    return passes && !blocks && !fused ? 0.4 * lanes : 0;
   }
 
   const Graph& graph_;
