@@ -236,7 +236,10 @@ describe('bench kernels', () => {
         /^machine: 2 problems\n[\s\S]*auto loses [\s\S]*% lost in the mean of \d/,
       ),
     })
-    expect(fitted()).toMatchObject({ status: 0, stdout: expect.stringMatching(/^zen4: \d+ problems[\s\S]*\nzen5: \d+ problems/) })
+    expect(fitted()).toMatchObject({
+      status: 0,
+      stdout: expect.stringMatching(/^zen4: \d+ problems[\s\S]*\nzen5: \d+ problems/),
+    })
     expect(fitted('store')).toMatchObject({ status: 2 })
   })
 

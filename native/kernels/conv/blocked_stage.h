@@ -15,8 +15,12 @@ namespace blocked {
 KERNELET_INLINE int blocks_of(int channels) { return (channels + lanes - 1) / lanes; }
 KERNELET_INLINE int taps_of(const ConvArgs& s) { return s.kh * s.kw; }
 
-// Does it pay to leave out columns rather than to multiply zeros of a copy? Tiles of some numbers of pixels cannot.
-KERNELET_INLINE bool is_short(int ow) { return ow <= (lanes == 8 ? 4 : 16) && !(lanes == 16 && ow > 8 && ow < 14 && ow != 12); }
+// Does it pay to leave out columns rather than to multiply zeros of a copy? Tiles of some numbers of pixels cannot, and
+// small ones lose by asking of each pixel.
+constexpr int short_row = lanes == 8 ? 4 : 16;
+KERNELET_INLINE bool is_short(int ow) {
+  return ow <= short_row && !(lanes == 16 && ow > 8 && ow < 14 && ow != 12);
+}
 
 // How the input lies for the tiles.
 struct Stage {
