@@ -26,8 +26,8 @@ constexpr int near_pixels = 64;
 constexpr int least_wide = one_size ? 1 : 3;
 
 // Windows of three or five columns next to each other, of which at most one or two lie in the padding at either side: each
-// pixel is loaded once for all its taps, where it lies. Of large planes all tiles are of 7 or 8 pixels; others but the
-// most common windows go another way.
+// pixel is loaded once for all its taps, where it lies. Three columns without a stride have kernels for rows of any
+// length; five, and strides of 2, only where all tiles of a row have 7 or 8 pixels.
 KERNELET_INLINE bool is_wide(const ConvArgs& s) {
   if (s.dw != 1 || s.pl > s.kw / 2 || (s.ow - 1) * s.sw + s.kw - s.pl > s.iw + s.kw / 2) return false;
   if (s.kw == 3 && s.sw == 1) return s.ow >= least_wide;
