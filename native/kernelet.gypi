@@ -6,6 +6,9 @@
     # 1: core and bindings are optimised as one, which takes some thirty kilobytes off. GCC alone; the kernels stay
     # out of it, each tier compiled for itself.
     "kernelet_lto%": 0,
+    # kernelet_apple_small_flags: for what is not fast by its loops. With frame pointers, Apple's compact form of
+    # unwinding describes every function, and no table beside it is needed.
+
     # 1: without the scalar tier, which no CPU of these kinds runs by itself. (Variables in variables: conditions beside
     # them see them so.)
     "variables": {"kernelet_prebuilt%": 0},
@@ -40,8 +43,11 @@
         "GCC_ENABLE_CPP_EXCEPTIONS": "YES",
         "GCC_ENABLE_CPP_RTTI": "YES",
         "DEAD_CODE_STRIPPING": "YES",
-        "OTHER_LDFLAGS": ["-Wl,-exported_symbols_list,<(module_root_dir)/native/compat/exports.txt"],
-        "OTHER_CPLUSPLUSFLAGS": ["<@(kernelet_common_flags)", "<@(kernelet_addon_flags)"]
+        "OTHER_LDFLAGS": [
+          "-Wl,-exported_symbols_list,<(module_root_dir)/native/compat/exports.txt",
+          "-Wl,-no_function_starts"
+        ],
+        "OTHER_CPLUSPLUSFLAGS": ["<@(kernelet_common_flags)", "<@(kernelet_addon_flags)", "<@(kernelet_apple_small_flags)"]
       },
       "msvs_settings": {
         "VCCLCompilerTool": {
@@ -85,7 +91,7 @@
       "xcode_settings": {
         "GCC_ENABLE_CPP_EXCEPTIONS": "YES",
         "GCC_ENABLE_CPP_RTTI": "YES",
-        "OTHER_CPLUSPLUSFLAGS": ["<@(kernelet_common_flags)", "<@(kernelet_core_flags)"]
+        "OTHER_CPLUSPLUSFLAGS": ["<@(kernelet_common_flags)", "<@(kernelet_core_flags)", "<@(kernelet_apple_small_flags)"]
       },
       "msvs_settings": {
         "VCCLCompilerTool": {

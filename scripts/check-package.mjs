@@ -136,7 +136,9 @@ function weigh() {
   const own = measured(join(root, `prebuilds/${process.platform}-${process.arch}/kernelet.node`))
   const rest = { packed: packed.size, unpacked: packed.unpackedSize }
   const rows = platforms.map((platform) => {
-    const places = [`prebuilds/${platform}`, `build-cross/${platform}`]
+    // what zig links for Windows has zig's C++ library in it
+    const crossBuilt = platform.startsWith('win32-') ? [] : [`build-cross/${platform}`]
+    const places = [`prebuilds/${platform}`, ...crossBuilt]
     const place = places.find((folder) => existsSync(join(root, folder, 'kernelet.node')))
     const unpacked = largest[platform.split('-')[1]]
     const size = place

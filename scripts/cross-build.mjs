@@ -59,14 +59,18 @@ function fetchZig() {
 }
 
 /** Every file of the addon with its flags: what CMakeLists.txt and kernelet.gypi make of sources.gypi. */
-function compilations({ arch, zig: triple }, objects) {
+function compilations({ arch, apple, zig: triple }, objects) {
   const { variables } = JSON.parse(readFileSync(join(root, 'native/sources.gypi'), 'utf8'))
   const list = (name) => variables[`kernelet_${name}`]
+  // zig takes -Oz for -Os
+  const small = list('apple_small_flags').flatMap((flag) => (flag === '-Oz' ? ['-Xclang', flag] : flag))
   const modules = join(root, 'node_modules')
   const common = [
     ...['-target', triple, '-DNDEBUG', `-I${join(root, 'native')}`],
     ...['-ffunction-sections', '-fdata-sections', '-U_FORTIFY_SOURCE', '-fno-sanitize=undefined'],
     ...(triple.includes('windows') ? [] : ['-fPIC']),
+    // Apple's linker drops the tables of unwinding that its compact form covers, lld keeps them
+    ...(apple ? ['-femit-dwarf-unwind=no-compact-unwind'] : []),
     ...list('common_flags'),
   ]
   const tiers = list(`prebuilt_tiers_${arch}`)
@@ -80,7 +84,9 @@ function compilations({ arch, zig: triple }, objects) {
       files: filesOf(`native/${list('tier_folder')}`),
       flags: [
         ...list('kernel_flags'),
+        ...list('clang_kernel_flags'),
         ...list(`flags_${tier}`),
+        ...(apple && tier === 'sse' ? small : []),
         `-DKERNELET_ISA=${tier}`,
         `-DKERNELET_ISA_${tier.toUpperCase()}=1`,
       ],
@@ -88,13 +94,18 @@ function compilations({ arch, zig: triple }, objects) {
     {
       name: 'core',
       files: list('core_folders').flatMap((path) => filesOf(`native/${path}`)),
-      flags: [...list('core_flags'), ...tiers.map((tier, i) => `-DKERNELET_TIER_${i}=${tier}`)],
+      flags: [
+        ...list('core_flags'),
+        ...(apple ? small : []),
+        ...tiers.map((tier, i) => `-DKERNELET_TIER_${i}=${tier}`),
+      ],
     },
     {
       name: 'addon',
       files: list('addon_sources'),
       flags: [
         ...list('addon_flags'),
+        ...(apple ? small : []),
         ...['NAPI_VERSION=8', 'NAPI_CPP_EXCEPTIONS', 'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS'].map(
           (name) => `-D${name}`,
         ),
@@ -178,7 +189,19 @@ function linkApple(made, files, { apple }, objects) {
   const definitions = readFileSync(join(root, 'node_modules/node-api-headers/def/node_api.def'), 'utf8')
   const ofNode = definitions.match(/^\s*\w+$/gm).map((name) => name.trim())
   run(which(lld), [
-    ...['-arch', apple, '-platform_version', 'macos', macos, macos, '-dylib', '-dead_strip'],
+    ...[
+      '-arch',
+      apple,
+      '-platform_version',
+      'macos',
+      macos,
+      macos,
+      '-dylib',
+      '-dead_strip',
+      '-no_function_starts',
+    ],
+    // as Apple's linker does without being asked
+    '--deduplicate-literals',
     ...['-exported_symbols_list', join(root, 'native/compat/exports.txt')],
     ...ofNode.flatMap((name) => ['-U', `_${name}`]),
     ...['-o', made, ...files, library, join(folder, 'zig/lib/libc/darwin/libSystem.11.tbd')],

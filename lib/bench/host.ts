@@ -52,7 +52,7 @@ export function describeHost(command: string): Host {
     load: loadavg(),
     isa: tiers,
     compiler,
-    flags: Object.fromEntries(tiers.compiled.map((tier) => [tier, flagsOf(tier)])),
+    flags: Object.fromEntries(tiers.compiled.map((tier) => [tier, flagsOf(tier, compiler)])),
   }
 }
 
@@ -102,11 +102,12 @@ function governor(): string | null {
 }
 
 /** The flags of the kernels' compilation; of the sources here, which a Debug build or another tool may change. */
-function flagsOf(tier: string): string {
+function flagsOf(tier: string, compiler: string): string {
   try {
     const file = new URL('native/sources.gypi', packageRoot())
     const { variables } = JSON.parse(readFileSync(file, 'utf8')) as { variables: Record<string, string[]> }
-    const lists = ['common_flags', 'kernel_flags', `flags_${tier}`]
+    const clang = /clang/i.test(compiler) ? ['clang_kernel_flags'] : []
+    const lists = ['common_flags', 'kernel_flags', ...clang, `flags_${tier}`]
     return lists.flatMap((list) => variables[`kernelet_${list}`] ?? []).join(' ')
   } catch {
     return ''

@@ -27,10 +27,12 @@
 #else
 #define KERNELET_INLINE inline __attribute__((always_inline))
 #define KERNELET_NOINLINE __attribute__((noinline))
-#define KERNELET_COLD __attribute__((cold))  // rarely run: small rather than fast
+// COLD: rarely run, so small rather than fast
 #if defined(__clang__)
+#define KERNELET_COLD __attribute__((cold, minsize))
 #define KERNELET_UNROLL _Pragma("clang loop unroll(full)")
 #else
+#define KERNELET_COLD __attribute__((cold))
 #define KERNELET_UNROLL _Pragma("GCC unroll 32")
 #endif
 #endif
