@@ -75,6 +75,9 @@ struct ConvArgs {
   // Numbers, one a channel of src in whole blocks, that src is multiplied by as it is read. 1x1 over blocks only.
   bool gated;
   const float* gate;
+  // Where a window of a transposed convolution puts its output (conv/blocked_transposed.h): rows and columns of dst from one
+  // output to the next, with ph and pw those of dst; 0: these are neighbours.
+  int32_t spread_h, spread_w;
   int32_t parts;  // at most so many share a run (`run_part`); 0 is 1
   // Depth first: rows of the output at a time. Over blocks: tiles between two changes of weights; 0: as many as seem best.
   int32_t strip;
@@ -230,6 +233,17 @@ struct TransposedConv {
   int32_t tile_rows, tile_columns;
 };
 
+// The same over blocks of channels, of windows side by side.
+struct BlockedTransposedConv {
+  bool (*fits)(const ConvArgs&);
+  size_t (*weights_size)(const ConvArgs&);
+  size_t (*bias_size)(const ConvArgs&);  // one of whole blocks for each place of the window
+  void (*pack)(const ConvArgs&, const float* weight, float* packed);
+  size_t (*scratch_size)(const ConvArgs&);
+  void (*run_part)(const ConvArgs&, const float* src, float* dst, float* scratch, int32_t part,
+                   int32_t parts);
+};
+
 // Four bytes at a time (int8x4), with instructions of their own: int8/int8x4.h. conv and linear give sums of 32 bits,
 // biases are integers.
 struct Int8Kernels {
@@ -269,6 +283,8 @@ struct KernelTable {
   void (*batched_matmul)(const MatmulArgs&, const float* a, const float* b, float* dst);
   void (*interleave)(size_t n, int count, const float* src, size_t image_stride, float* dst);
   void (*deinterleave)(size_t n, int count, const float* src, float* dst, size_t image_stride);
+
+  BlockedTransposedConv blocked_transposed_conv;
 
   // Either.
   TransposedConv transposed_conv;

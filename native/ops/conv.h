@@ -33,6 +33,7 @@ class ConvStep : public WeightedStep {
     return blocked && algorithm->phases != nullptr ? algorithm->phases(args) : 0;
   }
   void run_part(StepRun& run, int phase, int part, int parts) const override;
+  void share(int parts) override { args.parts = parts; }
   ConvStep* as_conv() override { return this; }
 
   size_t weights_size() const override { return algorithm->weights_size(args); }

@@ -22,6 +22,7 @@ class LinearStep : public WeightedStep {
   // Is it one row, whose weights are so many that they are better read once for several images?
   bool shares_weights() const;
   void run_images(const StepRun& run, int images, size_t tail_stride, size_t output_stride) const override;
+  void share(int parts) override { args.parts = parts; }
   LinearStep* as_linear() override { return this; }
 
   size_t weights_size() const override { return algorithm->weights_size(args); }

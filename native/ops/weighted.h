@@ -32,6 +32,8 @@ class WeightedStep : public Step {
   virtual void pack_piece(size_t, size_t, const float* from, float* weights) const { pack(from, weights); }
   // Where the packed weights and the bias lie for the runs.
   virtual void place(const float* weights, const float* bias) = 0;
+  // At most so many threads share a run.
+  virtual void share(int /*parts*/) {}
 
  protected:
   // kernel(src, dst, scratch), between floats and bytes where the step is of int8.

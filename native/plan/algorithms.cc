@@ -126,7 +126,7 @@ void choose_algorithms(Draft& draft) {
     const Choice* const choice =
         step.group != nullptr ? draft.options->choices.of(step.group->nodes[0]) : nullptr;
     const bool int8 = step.quantized != nullptr, int8x4 = int8 && draft.int8x4 != nullptr;
-    if (ConvStep* const conv = step.conv()) conv->args.parts = draft.parts;
+    if (step.weighted() != nullptr) step.weighted()->share(draft.parts);
     if (ConvStep* const conv = step.conv(); conv != nullptr && conv->blocked) {
       conv->algorithm = &choose_in_blocks(draft, step);
       if (choice != nullptr && conv->algorithm == &draft.kernels->blocked_conv)
@@ -140,7 +140,6 @@ void choose_algorithms(Draft& draft) {
       if (number > 0) step.cost = multiply_adds(conv->args) / efficiency_of(number, conv->args, k);
     }
     if (LinearStep* const layer = step.linear()) {
-      layer->args.parts = draft.parts;
       layer->algorithm = &(int8x4 ? choose_int8x4(draft) : choose(draft, layer->args, choice));
     }
   }

@@ -185,25 +185,8 @@ class Conv {
 
   bool reads_planes(const ConvAlgorithm& a) const { return &a != &t_.blocked_depthwise && s_.groups == 1; }
 
-  // [c][plane] -> [ceil(c / lanes)][plane][lanes], the rest of the last block garbage.
   std::vector<float> in_blocks(const std::vector<float>& planes, size_t plane) const {
-    const size_t lanes = static_cast<size_t>(t_.lanes), channels = planes.size() / plane;
-    const size_t blocks = (channels + lanes - 1) / lanes;
-    std::vector<float> all(blocks * plane * lanes, float_of(garbage_bits));
-    for (size_t c = 0; c < channels; ++c) {
-      for (size_t i = 0; i < plane; ++i)
-        all[(c / lanes * plane + i) * lanes + c % lanes] = planes[c * plane + i];
-    }
-    return all;
-  }
-  std::vector<float> in_planes(const std::vector<float>& blocks, size_t channels, size_t plane) const {
-    const size_t lanes = static_cast<size_t>(t_.lanes);
-    std::vector<float> all(channels * plane);
-    for (size_t c = 0; c < channels; ++c) {
-      for (size_t i = 0; i < plane; ++i)
-        all[c * plane + i] = blocks[(c / lanes * plane + i) * lanes + c % lanes];
-    }
-    return all;
+    return blocks_of_planes(planes, plane, t_.lanes);
   }
 
   std::vector<float> call_blocks(const ConvAlgorithm& a, ConvArgs s, bool src_blocked, Place place) {
@@ -216,7 +199,7 @@ class Conv {
     const std::vector<float> got =
         call(a, s, src_blocked ? in_blocks(src_[0], in_plane) : src_[0], channels * out_plane, place);
     bias_ = bias;
-    return in_planes(got, static_cast<size_t>(s.oc), out_plane);
+    return planes_of_blocks(got, static_cast<size_t>(s.oc), out_plane, t_.lanes);
   }
 
   void run_blocks(const ConvAlgorithm& a, const ConvArgs& s, Place place) {

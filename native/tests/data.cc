@@ -182,6 +182,26 @@ std::vector<std::vector<float>> variants_of(const std::vector<float>& image) {
   return all;
 }
 
+std::vector<float> blocks_of_planes(const std::vector<float>& planes, size_t plane, int lanes) {
+  const size_t width = static_cast<size_t>(lanes), channels = planes.size() / plane;
+  std::vector<float> all((channels + width - 1) / width * plane * width, float_of(garbage_bits));
+  for (size_t c = 0; c < channels; ++c) {
+    for (size_t i = 0; i < plane; ++i)
+      all[(c / width * plane + i) * width + c % width] = planes[c * plane + i];
+  }
+  return all;
+}
+std::vector<float> planes_of_blocks(const std::vector<float>& blocks, size_t channels, size_t plane,
+                                    int lanes) {
+  const size_t width = static_cast<size_t>(lanes);
+  std::vector<float> all(channels * plane);
+  for (size_t c = 0; c < channels; ++c) {
+    for (size_t i = 0; i < plane; ++i)
+      all[c * plane + i] = blocks[(c / width * plane + i) * width + c % width];
+  }
+  return all;
+}
+
 std::vector<float> in_lanes(const std::vector<std::vector<float>>& images, int lanes) {
   std::vector<float> all;
   for (size_t i = 0; i < images[0].size(); ++i) {

@@ -113,6 +113,11 @@ std::vector<std::vector<float>> variants_of(const std::vector<float>& image);
 // [n][lanes], lane j holding image j mod 3.
 std::vector<float> in_lanes(const std::vector<std::vector<float>>& images, int lanes);
 
+// [c][plane] -> [ceil(c / lanes)][plane][lanes], the rest of the last block garbage; and back.
+std::vector<float> blocks_of_planes(const std::vector<float>& planes, size_t plane, int lanes);
+std::vector<float> planes_of_blocks(const std::vector<float>& blocks, size_t channels, size_t plane,
+                                    int lanes);
+
 // The index of the first float that differs in bits, count where none does; all NaNs are equal unless strict.
 size_t difference(const float* a, const float* b, size_t count, bool strict = false);
 // Checks that `got` is `want`, to the bit; the failure shows where and how.

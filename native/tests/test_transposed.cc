@@ -41,6 +41,37 @@ ConvArgs problem(int ic, int ih, int iw, int oc, const Window& w, int groups = 1
   return s;
 }
 
+// Over blocks of channels, in parts as threads take them, the last one first.
+void test_blocks(const KernelTable& t, ConvArgs s, const std::vector<float>& src,
+                 const std::vector<float>& weight, const std::vector<float>& bias,
+                 const std::vector<float>& want, Place place) {
+  const BlockedTransposedConv& k = t.blocked_transposed_conv;
+  const size_t oc = static_cast<size_t>(s.oc), lanes = static_cast<size_t>(t.lanes);
+  const size_t plane = static_cast<size_t>(s.oh) * s.ow, each = (oc + lanes - 1) / lanes * lanes;
+  const Guarded from(weight, place), packed(k.weights_size(s), place);
+  k.pack(s, from.data(), packed.data());
+  check(packed.canaries(), "pack stays within weights_size");
+  std::vector<float> biases(k.bias_size(s));
+  check(biases.size() == each * static_cast<size_t>(s.kh) * s.kw, "a bias for each place of the window");
+  for (size_t i = 0; i < biases.size(); i += each)
+    std::copy(bias.begin(), bias.end(), biases.begin() + static_cast<ptrdiff_t>(i));
+  const Guarded b(biases, place);
+  const Guarded x(blocks_of_planes(src, static_cast<size_t>(s.ih) * s.iw, t.lanes), place);
+  s.weights = packed.data();
+  s.bias = b.data();
+  for (const int parts : {1, 2, 5}) {
+    s.parts = parts;
+    const Guarded y(each * plane, place);
+    const Guarded scratch(k.scratch_size(s), place == Place::begins_at_page ? place : Place::ends_at_page);
+    for (int part = parts - 1; part >= 0; --part)
+      k.run_part(s, x.data(), y.data(), scratch.data(), part, parts);
+    check(y.canaries() && scratch.canaries(), "writes to dst and scratch alone");
+    const std::vector<float> all(y.data(), y.data() + each * plane);
+    const std::vector<float> got = planes_of_blocks(all, oc, plane, t.lanes);
+    check_same(got.data(), want.data(), want.size(), "blocks");
+  }
+}
+
 void test(const KernelTable& t, ConvArgs s) {
   if (s.oh < 1 || s.ow < 1 || !begin(text_of(s))) return;
   Random random(text_of(s));
@@ -72,6 +103,7 @@ void test(const KernelTable& t, ConvArgs s) {
     ConvArgs a = s;
     a.weights = packed.data();
     a.bias = b.data();
+    if (t.blocked_transposed_conv.fits(s)) test_blocks(t, s, src[0], weight, bias, want[0], place);
     for (const int width : {1, t.lanes}) {
       const std::vector<float> input = width == 1 ? src[0] : in_lanes(src, t.lanes);
       const std::vector<float> expected = width == 1 ? want[0] : in_lanes(want, t.lanes);
@@ -97,6 +129,51 @@ PER_TIER(transposed_tails) {
     }
   }
   for (int oc : {1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 17}) test(t, problem(3, 4, 5, oc, Window(2, 2)));
+}
+
+// Windows side by side, around a tile and around a block of channels.
+PER_TIER(transposed_blocks) {
+  for (const Window& w : {Window(2, 2), Window(3, 3), Window(1, 1)}) {
+    for (int iw : {1, 5, 13, 14, 15, 29}) test(t, problem(3, 2, iw, 5, w));
+    for (int oc : {1, t.lanes, t.lanes + 1, 3 * t.lanes - 1}) test(t, problem(t.lanes + 1, 3, 4, oc, w));
+  }
+  Window uneven(2, 2);
+  uneven.kernel[1] = uneven.stride[1] = 5;
+  test(t, problem(2 * t.lanes, 70, 33, 2 * t.lanes, Window(2, 2)));  // strips, runs of channels
+  ConvArgs s = problem(7, 9, 11, 20, uneven);
+  check(t.blocked_transposed_conv.fits(s), "a window as long as its stride fits");
+  test(t, s);
+  check(!t.blocked_transposed_conv.fits(problem(2, 3, 4, 2, Window(3, 2))), "windows that overlap do not");
+  check(!t.blocked_transposed_conv.fits(problem(2, 3, 4, 2, Window(2, 2, 1))), "nor any padding");
+  check(!t.blocked_transposed_conv.fits(problem(2, 3, 4, 2, Window(2, 2), 2)), "nor groups");
+}
+
+// A decoder: between convolutions over blocks the values stay there, on any number of threads.
+PER_TIER(transposed_plans) {
+  for (int turn = 0; turn < 12; ++turn) {
+    const std::string name = "transposed plan " + std::to_string(turn);
+    if (!begin(name)) continue;
+    Random random(name);
+    Net net(random, shape_of({3, 5 + turn % 4, 6 + turn % 5}));
+    const int from = net.conv(0, t.lanes + turn, Window(3, 1, 1));
+    int x = net.conv_transpose(from, turn % 3 == 0 ? 5 : 2 * t.lanes, Window(2 + turn % 2, 2 + turn % 2), 1,
+                               turn % 4 != 0);
+    if (turn % 2 == 0) x = net.unary(turn % 4 == 0 ? Op::relu : Op::silu, x);
+    x = net.concat({x, net.conv_transpose(from, t.lanes, Window(2 + turn % 2, 2 + turn % 2))}, 0);
+    net.conv(x, 7, Window(3, 1, 1));
+    const std::vector<float> image = random_floats(random, net.input_length());
+    const auto apart = make_plan(net.graph, t.isa, false, 1, "im2col");
+    const std::vector<float> want = run_guarded(*apart, image, 1, Place::ends_at_page);
+    for (const int threads : {1, 3}) {
+      const auto plan = Plan::make(net.graph, in_blocks(t.isa, threads));
+      int in_blocks_there = 0;
+      for (const StepDescription& step : plan->steps())
+        in_blocks_there += step.algorithm == "phases" && step.layout == std::string("blocked") ? 1 : 0;
+      check(in_blocks_there == 2, "expected two transposed convolutions over blocks, not %d",
+            in_blocks_there);
+      check_same(run_guarded(*plan, image, 1, Place::ends_at_page).data(), want.data(), want.size(), "plan");
+    }
+  }
 }
 
 PER_TIER(transposed) {

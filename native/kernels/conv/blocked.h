@@ -71,8 +71,13 @@ KERNELET_COLD void taps(const ConvArgs& s, int32_t* to) {
   }
 }
 
-// Sums of a pooled convolution wait for their window in the scratch: [most_blocks][rows of a strip][ow][lanes].
+// Sums of a pooled convolution wait for their window in the scratch: [most_blocks][rows of a strip][ow][lanes]. Those of a
+// transposed one wait there to be spread, in the first-level cache.
 KERNELET_INLINE int strip_rows(const ConvArgs& s) {
+  if (s.spread_w > 0) {
+    const int some = static_cast<int>(near_floats / (static_cast<size_t>(s.ow) * most_blocks * lanes));
+    return some < 1 ? 1 : some > s.oh ? s.oh : some;
+  }
   const int64_t row = static_cast<int64_t>(s.ic) * s.iw * s.sh;
   const int rows = static_cast<int>(static_cast<int64_t>(strip_floats) / (row > 0 ? row : 1));
   const int even = s.epilogue.pool != Pool::none ? rows / 2 * 2 : rows;
@@ -86,7 +91,7 @@ KERNELET_INLINE size_t staged_floats(const ConvArgs& s) {
 }
 
 KERNELET_INLINE size_t sums_floats(const ConvArgs& s) {
-  if (s.epilogue.pool == Pool::none) return 0;
+  if (!is_late(s)) return 0;
   return (static_cast<size_t>(most_blocks) * strip_rows(s) * s.ow * lanes + 15) / 16 * 16;
 }
 
@@ -144,6 +149,7 @@ struct Tiles {
 KERNELET_NOINLINE void convolve(const ConvArgs& s, const Stage& g, const float* packed, const float* src,
                                 float* dst, float* sums, int part, int parts) {
   const bool flat = is_flat(s, g), pooled = s.epilogue.pool != Pool::none;
+  const bool late = is_late(s);
   const int rows = flat ? 1 : s.oh, width = flat ? s.oh * s.ow : s.ow, taps = taps_of(s);
   const int x_step = g.pixel;  // floats from one pixel to its neighbour
   const bool in_blocks = x_step == lanes;
@@ -167,10 +173,10 @@ KERNELET_NOINLINE void convolve(const ConvArgs& s, const Stage& g, const float* 
   int strip = all;
   if (flat) {
     strip = flat_strip(s, weights, cut.base, all);
-  } else if (weights / many_weights < static_cast<size_t>(panels) || pooled) {
+  } else if (weights / many_weights < static_cast<size_t>(panels) || late) {
     strip = strip_rows(s) * cut.count;
   }
-  if (s.strip > 0 && !pooled) strip = s.strip;
+  if (s.strip > 0 && !late) strip = s.strip;
   strip = strip < 1 ? 1 : strip > all ? all : strip;
   // whole blocks of channels, fewer where several tiles share what is near
   int run = s.ic;
@@ -186,7 +192,7 @@ KERNELET_NOINLINE void convolve(const ConvArgs& s, const Stage& g, const float* 
   set_bounds(t, s.epilogue.after);
   const ptrdiff_t out_plane = static_cast<ptrdiff_t>(s.ph) * s.pw * lanes;
   t.residual_block = static_cast<ptrdiff_t>(s.oh) * s.ow * lanes;
-  const ptrdiff_t strip_plane = pooled ? static_cast<ptrdiff_t>(strip / cut.count) * s.ow * lanes : out_plane;
+  const ptrdiff_t strip_plane = late ? static_cast<ptrdiff_t>(strip / cut.count) * s.ow * lanes : out_plane;
   t.block = strip_plane;
   for (int begin = first_tile; begin < last_tile; begin += strip) {
     const int end = begin + strip < last_tile ? begin + strip : last_tile;
@@ -241,7 +247,7 @@ KERNELET_NOINLINE void convolve(const ConvArgs& s, const Stage& g, const float* 
             const ptrdiff_t pixel = (static_cast<ptrdiff_t>(row) * width + x) * lanes;
             const ptrdiff_t at = block * out_plane + pixel;
             t.residual = s.residual != nullptr ? s.residual + block * t.residual_block + pixel : nullptr;
-            t.dst = pooled ? sums + (static_cast<ptrdiff_t>(row - first_row) * width + x) * lanes : dst + at;
+            t.dst = late ? sums + (static_cast<ptrdiff_t>(row - first_row) * width + x) * lanes : dst + at;
             t.ahead_step = share / (static_cast<ptrdiff_t>(t.channels) * (t.tap_count > 0 ? t.tap_count : 1));
             t.x = x - s.pl;
             t.pixels = cut.pixels(tile);
@@ -258,13 +264,17 @@ KERNELET_NOINLINE void convolve(const ConvArgs& s, const Stage& g, const float* 
       }
       if (!in_registers(s.epilogue.after)) {
         const int64_t first = cut.begin_of_all(begin, width), pixels = cut.begin_of_all(end, width) - first;
-        activate_pixels(s, static_cast<int>(pixels), n,
-                        pooled ? sums : dst + block * out_plane + first * lanes, strip_plane);
+        activate_pixels(s, static_cast<int>(pixels), n, late ? sums : dst + block * out_plane + first * lanes,
+                        strip_plane);
       }
-      for (int j = 0; pooled && j < n; ++j) {
-        const int strip_height = (end - begin) / cut.count;
-        pool_rows(strip_height, s.ow, sums + j * strip_plane,
-                  dst + (block + j) * out_plane + static_cast<ptrdiff_t>(first_row / 2) * s.pw * lanes);
+      for (int j = 0; late && j < n; ++j) {
+        const int height = (end - begin) / cut.count;
+        const float* const from = sums + j * strip_plane;
+        float* const to = dst + (block + j) * out_plane;
+        const ptrdiff_t row = static_cast<ptrdiff_t>(s.pw) * lanes;
+        if (pooled) pool_rows(height, s.ow, from, to + first_row / 2 * row);
+        else
+          spread_rows(s, height, from, dst + place_of(s, block + j, blocks) + first_row * s.spread_h * row);
       }
     }
   }

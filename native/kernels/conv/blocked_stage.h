@@ -120,10 +120,13 @@ constexpr size_t many_weights = size_t{64} << 10,
 // What tiles of a strip read, in the first-level cache, and rows of it, in the second: floats.
 constexpr size_t near_floats = size_t{5} << 10, strip_floats = size_t{40} << 10;
 
+// Do sums wait in the scratch until a strip of rows is there?
+KERNELET_INLINE bool is_late(const ConvArgs& s) { return s.epilogue.pool != Pool::none || s.spread_w > 0; }
+
 // 1x1 over what lies as it is: rows are no matter.
 KERNELET_INLINE bool is_flat(const ConvArgs& s, const Stage& g) {
   return !g.copied && taps_of(s) == 1 && s.sh == 1 && s.pt == 0 && s.ih == s.oh && s.iw == s.ow &&
-         s.epilogue.pool == Pool::none;
+         !is_late(s);
 }
 
 // One of the groups, which are whole blocks.
@@ -176,6 +179,24 @@ KERNELET_INLINE void pool_rows(int rows, int ow, const float* src, float* dst) {
       const float* const b = a + static_cast<ptrdiff_t>(ow) * lanes;
       F32::store(dst, max4(F32::load(a), F32::load(a + lanes), F32::load(b), F32::load(b + lanes)));
     }
+  }
+}
+
+// Of a transposed convolution: where its block, one of all there are, begins in dst.
+KERNELET_INLINE ptrdiff_t place_of(const ConvArgs& s, int block, int blocks) {
+  const int each = blocks / (s.spread_h * s.spread_w), place = block / each;
+  const int row = place / s.spread_w, column = place % s.spread_w;
+  return (static_cast<ptrdiff_t>(block % each) * s.ph * s.pw + static_cast<ptrdiff_t>(row) * s.pw + column) *
+         lanes;
+}
+
+// Rows of sums to where they belong: src [rows][ow][lanes] -> every spread_w-th pixel of every spread_h-th row of dst
+KERNELET_INLINE void spread_rows(const ConvArgs& s, int rows, const float* src, float* dst) {
+  const ptrdiff_t row = static_cast<ptrdiff_t>(s.spread_h) * s.pw * lanes,
+                  step = ptrdiff_t{s.spread_w} * lanes;
+  for (int y = 0; y < rows; ++y, src += static_cast<ptrdiff_t>(s.ow) * lanes, dst += row) {
+    for (int x = 0; x < s.ow; ++x)
+      F32::store(dst + x * step, F32::load(src + static_cast<ptrdiff_t>(x) * lanes));
   }
 }
 
