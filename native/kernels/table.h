@@ -233,15 +233,12 @@ struct TransposedConv {
   int32_t tile_rows, tile_columns;
 };
 
-// The same over blocks of channels, of windows side by side.
+// The same over blocks of channels, of windows side by side: a 1x1 convolution by blocked_conv, with whole blocks of outputs
+// for each place of the window, biases too.
 struct BlockedTransposedConv {
   bool (*fits)(const ConvArgs&);
-  size_t (*weights_size)(const ConvArgs&);
-  size_t (*bias_size)(const ConvArgs&);  // one of whole blocks for each place of the window
-  void (*pack)(const ConvArgs&, const float* weight, float* packed);
-  size_t (*scratch_size)(const ConvArgs&);
-  void (*run_part)(const ConvArgs&, const float* src, float* dst, float* scratch, int32_t part,
-                   int32_t parts);
+  ConvArgs (*dense)(const ConvArgs&);
+  void (*pack)(const ConvArgs&, const float* weight, float* packed);  // for `dense`
 };
 
 // Four bytes at a time (int8x4), with instructions of their own: int8/int8x4.h. conv and linear give sums of 32 bits,

@@ -14,43 +14,57 @@ class TransposedStep : public WeightedStep {
  public:
   ConvArgs args = ConvArgs();
   const TransposedConv* kernel = nullptr;
-  const BlockedTransposedConv* in_blocks = nullptr;  // where values lie in blocks
   int32_t width = 1;
 
-  void run(StepRun& run) const override {
-    if (in_blocks != nullptr) return run_part(run, 0, 0, 1);
-    kernel->run(args, width, run.src(0), run.dst(), run.scratch);
-  }
-  int phases() const override { return in_blocks != nullptr ? 1 : 0; }
-  void run_part(StepRun& run, int, int part, int parts) const override {
-    in_blocks->run_part(args, run.src(0), run.dst(), run.scratch, part, parts);
-  }
-  void share(int parts) override { args.parts = parts; }
-  size_t weights_size() const override {
-    return in_blocks != nullptr ? in_blocks->weights_size(args) : kernel->weights_size(args);
-  }
+  void run(StepRun& run) const override { kernel->run(args, width, run.src(0), run.dst(), run.scratch); }
+  size_t weights_size() const override { return kernel->weights_size(args); }
   size_t bias_size() const override { return static_cast<size_t>(args.oc); }
-  size_t scratch_size() const override {
-    return in_blocks != nullptr ? in_blocks->scratch_size(args) : kernel->scratch_size(args, width);
-  }
+  size_t scratch_size() const override { return kernel->scratch_size(args, width); }
   size_t outputs() const override { return static_cast<size_t>(args.oc); }
   void pack(const float* from, float* weights) const override {
-    if (in_blocks != nullptr) in_blocks->pack(args, from, weights);
-    else kernel->pack(args, 0, args.ic, from, weights);
+    kernel->pack(args, 0, args.ic, from, weights);
   }
   void place(const float* weights, const float* bias) override {
     args.weights = weights;
     args.bias = bias;
-    if (in_blocks == nullptr) return;
-    const size_t places = static_cast<size_t>(args.kh) * static_cast<size_t>(args.kw);
-    biases_.assign(in_blocks->bias_size(args), 0.0f);
+  }
+};
+
+// The same over blocks of channels.
+class BlockedTransposedStep : public WeightedStep {
+ public:
+  BlockedTransposedStep(const ConvArgs& args, const KernelTable& k)
+      : args_(args), dense_(k.blocked_transposed_conv.dense(args)), k_(k) {}
+
+  void run(StepRun& run) const override { run_part(run, 0, 0, 1); }
+  int phases() const override { return 1; }
+  void run_part(StepRun& run, int phase, int part, int parts) const override {
+    k_.blocked_conv.run_part(dense_, run.src(0), run.dst(), run.scratch, phase, part, parts);
+  }
+  void share(int parts) override { dense_.parts = parts; }
+  size_t weights_size() const override { return k_.blocked_conv.weights_size(dense_); }
+  size_t bias_size() const override { return outputs(); }
+  size_t scratch_size() const override { return k_.blocked_conv.scratch_size(dense_); }
+  size_t outputs() const override { return static_cast<size_t>(args_.oc); }
+  void pack(const float* from, float* weights) const override {
+    k_.blocked_transposed_conv.pack(args_, from, weights);
+  }
+  void place(const float* weights, const float* bias) override {
+    k_.blocked_conv.taps(dense_, tap_);
+    dense_.taps = tap_;
+    dense_.weights = weights;
+    const size_t places = static_cast<size_t>(args_.kh) * static_cast<size_t>(args_.kw);
+    biases_.assign(static_cast<size_t>(dense_.oc), 0.0f);
     for (size_t i = 0; i < places; ++i)
-      std::copy_n(bias, args.oc, biases_.begin() + static_cast<ptrdiff_t>(i * (biases_.size() / places)));
-    args.bias = biases_.data();
+      std::copy_n(bias, outputs(), biases_.begin() + static_cast<ptrdiff_t>(i * (biases_.size() / places)));
+    dense_.bias = biases_.data();
   }
 
  private:
-  std::vector<float> biases_;  // of blocks: for each place of the window
+  ConvArgs args_, dense_;
+  const KernelTable& k_;
+  int32_t tap_[2] = {};
+  std::vector<float> biases_;  // for each place of the window
 };
 
 Shape shape(const Node& node, const InputShapes& inputs) {
@@ -117,15 +131,14 @@ TransposedStep* make_step(const StepSpec& spec) {
   TransposedStep* const step = new TransposedStep;
   step->args = args_of(spec);
   step->kernel = &spec.kernels->transposed_conv;
-  if (spec.layout == Layout::blocked) step->in_blocks = &spec.kernels->blocked_transposed_conv;
   step->width = int_of(static_cast<int64_t>(spec.width()));
   return step;
 }
 
 void plan(const StepSpec& spec, PlannedStep& planned) {
-  TransposedStep* const step = make_step(spec);
-  planned.step.reset(step);
-  const ConvArgs& a = step->args;
+  const ConvArgs a = args_of(spec);
+  if (spec.layout == Layout::blocked) planned.step.reset(new BlockedTransposedStep(a, *spec.kernels));
+  else planned.step.reset(make_step(spec));
   planned.algorithm = "phases";
   planned.problem = window_problem(spec.first(), as_image(spec.input()), as_image(spec.first().shape));
   planned.macs = int64_t{a.ic} * a.ih * a.iw * (a.oc / a.groups) * a.kh * a.kw;

@@ -45,26 +45,31 @@ ConvArgs problem(int ic, int ih, int iw, int oc, const Window& w, int groups = 1
 void test_blocks(const KernelTable& t, ConvArgs s, const std::vector<float>& src,
                  const std::vector<float>& weight, const std::vector<float>& bias,
                  const std::vector<float>& want, Place place) {
-  const BlockedTransposedConv& k = t.blocked_transposed_conv;
+  const ConvAlgorithm& k = t.blocked_conv;
+  ConvArgs a = t.blocked_transposed_conv.dense(s);
   const size_t oc = static_cast<size_t>(s.oc), lanes = static_cast<size_t>(t.lanes);
   const size_t plane = static_cast<size_t>(s.oh) * s.ow, each = (oc + lanes - 1) / lanes * lanes;
-  const Guarded from(weight, place), packed(k.weights_size(s), place);
-  k.pack(s, from.data(), packed.data());
+  const Guarded from(weight, place), packed(k.weights_size(a), place);
+  t.blocked_transposed_conv.pack(s, from.data(), packed.data());
   check(packed.canaries(), "pack stays within weights_size");
-  std::vector<float> biases(k.bias_size(s));
+  std::vector<float> biases(static_cast<size_t>(a.oc));
   check(biases.size() == each * static_cast<size_t>(s.kh) * s.kw, "a bias for each place of the window");
   for (size_t i = 0; i < biases.size(); i += each)
     std::copy(bias.begin(), bias.end(), biases.begin() + static_cast<ptrdiff_t>(i));
   const Guarded b(biases, place);
   const Guarded x(blocks_of_planes(src, static_cast<size_t>(s.ih) * s.iw, t.lanes), place);
-  s.weights = packed.data();
-  s.bias = b.data();
+  int32_t tap[2];
+  k.taps(a, tap);
+  a.taps = tap;
+  a.weights = packed.data();
+  a.bias = b.data();
+  check(k.phases(a) == 1, "one phase");
   for (const int parts : {1, 2, 5}) {
-    s.parts = parts;
+    a.parts = parts;
     const Guarded y(each * plane, place);
-    const Guarded scratch(k.scratch_size(s), place == Place::begins_at_page ? place : Place::ends_at_page);
+    const Guarded scratch(k.scratch_size(a), place == Place::begins_at_page ? place : Place::ends_at_page);
     for (int part = parts - 1; part >= 0; --part)
-      k.run_part(s, x.data(), y.data(), scratch.data(), part, parts);
+      k.run_part(a, x.data(), y.data(), scratch.data(), 0, part, parts);
     check(y.canaries() && scratch.canaries(), "writes to dst and scratch alone");
     const std::vector<float> all(y.data(), y.data() + each * plane);
     const std::vector<float> got = planes_of_blocks(all, oc, plane, t.lanes);

@@ -34,7 +34,7 @@ struct Stage {
   ptrdiff_t row, plane;  // floats; a plane is that of a block, where these lie in blocks
 };
 
-KERNELET_INLINE Stage stage_of(const ConvArgs& s) {
+KERNELET_NOINLINE Stage stage_of(const ConvArgs& s) {
   Stage g;
   g.pixel = s.src_blocked ? lanes : 1;
   const int reach = (s.ow - 1) * s.sw + (s.kw - 1) * s.dw + 1;
@@ -183,7 +183,7 @@ KERNELET_INLINE void pool_rows(int rows, int ow, const float* src, float* dst) {
 }
 
 // Of a transposed convolution: where its block, one of all there are, begins in dst.
-KERNELET_INLINE ptrdiff_t place_of(const ConvArgs& s, int block, int blocks) {
+KERNELET_COLD KERNELET_NOINLINE ptrdiff_t place_of(const ConvArgs& s, int block, int blocks) {
   const int each = blocks / (s.spread_h * s.spread_w), place = block / each;
   const int row = place / s.spread_w, column = place % s.spread_w;
   return (static_cast<ptrdiff_t>(block % each) * s.ph * s.pw + static_cast<ptrdiff_t>(row) * s.pw + column) *
@@ -191,7 +191,7 @@ KERNELET_INLINE ptrdiff_t place_of(const ConvArgs& s, int block, int blocks) {
 }
 
 // Rows of sums to where they belong: src [rows][ow][lanes] -> every spread_w-th pixel of every spread_h-th row of dst
-KERNELET_INLINE void spread_rows(const ConvArgs& s, int rows, const float* src, float* dst) {
+KERNELET_NOINLINE void spread_rows(const ConvArgs& s, int rows, const float* src, float* dst) {
   const ptrdiff_t row = static_cast<ptrdiff_t>(s.spread_h) * s.pw * lanes,
                   step = ptrdiff_t{s.spread_w} * lanes;
   for (int y = 0; y < rows; ++y, src += static_cast<ptrdiff_t>(s.ow) * lanes, dst += row) {

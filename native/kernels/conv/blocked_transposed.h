@@ -18,7 +18,8 @@ namespace KERNELET_ISA {
 namespace {
 namespace blocked_transposed {
 
-KERNELET_COLD ConvArgs dense(const ConvArgs& s) {
+// The 1x1 convolution: its oc are whole blocks for each place of the window.
+KERNELET_COLD KERNELET_NOINLINE ConvArgs dense(const ConvArgs& s) {
   ConvArgs one = s;
   one.oc = s.kh * s.kw * blocked::blocks_of(s.oc) * lanes;
   one.oh = s.ih;
@@ -39,9 +40,6 @@ KERNELET_COLD bool fits(const ConvArgs& s) {
          blocked::fits(dense(s));
 }
 
-KERNELET_COLD size_t weights_size(const ConvArgs& s) { return blocked::weights_size(dense(s)); }
-KERNELET_COLD size_t bias_size(const ConvArgs& s) { return static_cast<size_t>(dense(s).oc); }
-
 // weight [ic][oc][kh][kw]
 KERNELET_COLD void pack(const ConvArgs& s, const float* weight, float* packed) {
   const int places = s.kh * s.kw, each = blocked::blocks_of(s.oc), blocks = places * each;
@@ -54,17 +52,6 @@ KERNELET_COLD void pack(const ConvArgs& s, const float* weight, float* packed) {
       }
     }
   }
-}
-
-KERNELET_COLD size_t scratch_size(const ConvArgs& s) { return blocked::scratch_size(dense(s)); }
-
-KERNELET_COLD void run_part(const ConvArgs& s, const float* src, float* dst, float* scratch, int32_t part,
-                            int32_t parts) {
-  static const int32_t tap[2] = {0, 0};
-  ConvArgs one = dense(s);
-  one.taps = tap;
-  const size_t sums = blocked::sums_floats(one);
-  blocked::convolve(one, blocked::stage_of(one), s.weights, src, dst, scratch + part * sums, part, parts);
 }
 
 }  // namespace blocked_transposed

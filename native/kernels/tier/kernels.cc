@@ -3,12 +3,12 @@
 #include "kernels/batched.h"
 #include "kernels/conv/blocked.h"
 #include "kernels/conv/blocked_depthwise.h"
+#include "kernels/conv/blocked_transposed.h"
 #include "kernels/conv/depth_first.h"
 #include "kernels/conv/depthwise.h"
 #include "kernels/conv/direct_channels.h"
 #include "kernels/conv/direct_pixels.h"
 #include "kernels/conv/im2col.h"
-#include "kernels/conv/blocked_transposed.h"
 #include "kernels/conv/transposed.h"
 #include "kernels/conv/winograd.h"
 #include "kernels/int8/rescale.h"
@@ -202,9 +202,7 @@ constexpr KernelTable make_table() {
 
   t.transposed_conv = {transposed::weights_size, transposed::pack, transposed::scratch_size,
                        transposed::run,          tile_rows,        tile_width};
-  t.blocked_transposed_conv = {blocked_transposed::fits,         blocked_transposed::weights_size,
-                               blocked_transposed::bias_size,    blocked_transposed::pack,
-                               blocked_transposed::scratch_size, blocked_transposed::run_part};
+  t.blocked_transposed_conv = {blocked_transposed::fits, blocked_transposed::dense, blocked_transposed::pack};
   t.nearest = resize::nearest;
   t.linear_resize = resize::linear;
   t.activate = activate;
