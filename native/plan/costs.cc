@@ -180,7 +180,10 @@ double cost_in_blocks(const ConvArgs& a, const KernelTable& k, bool from_blocks)
                              : a.oh * tiles_of_row(a.ow, k.blocked_conv.tile_rows, !from_blocks);
   const double around = 4.5;                                       // what begins and ends a tile, as taps
   const double small = k.blocked_conv.tile_rows > 4 ? 1.02 : 1.6;  // tiers of which code is small, not fast
-  const double sums = small * a.groups * registers * pixels * (taps + around);
+  // of planes that fill half a page each channel's pixels come from another page, for few muladds where tiles are small
+  const bool pages = !from_blocks && flat && lanes > 4 && int64_t{a.ih} * a.iw >= 512;
+  const double apart = pages ? 1 + (k.blocked_conv.tile_rows > 6 ? 1.0 : 3.0) / k.blocked_conv.tile_rows : 1;
+  const double sums = small * apart * a.groups * registers * pixels * (taps + around);
   // of a row of planes the fewer pixels the more a float costs; with padding alone rows are copied whole
   const double read = static_cast<double>(a.ic) * (a.kh > 1 ? a.ih : a.oh) * (a.kw > 1 ? a.iw : a.ow);
   const double a_float = from_blocks ? 4.0 / lanes : (1 + 45.0 / a.ow) / (a.sw > 1 ? 1 : 6);

@@ -150,6 +150,10 @@ KERNELET_INLINE int flat_strip(const ConvArgs& s, size_t weights, int base, int 
     // runs of channels pay for several tiles alone
     const bool runs = static_cast<size_t>(s.ic) * most_blocks * lanes > run_weights;
     if (F32::registers == 16 && runs && strip < 8) strip = 8;
+  } else if (F32::registers == 16) {
+    // each of the many panels of narrow tiles reads all of a strip
+    const int near = static_cast<int>(many_weights / (static_cast<size_t>(base) * s.ic));
+    if (near < strip) strip = near < 8 ? 8 : near;
   }
   if (s.strip > 0) strip = s.strip;
   return strip < 1 ? 1 : strip > all ? all : strip;
