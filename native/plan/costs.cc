@@ -51,11 +51,11 @@ double pixels_efficiency(const Sizes& s, double oh, const ConvAlgorithm& algorit
   }
   const double rows = algorithm.tile_columns / lanes;
   const double accumulators = std::min(1.0, std::min<double>(s.m, algorithm.tile_rows) * rows / 8);
-  double most = 0.92;
   // a 1x1 window reads each channel of a large plane once for every few outputs, from beyond the nearest cache
+  double most = s.window > 1 || s.outputs <= 1500 ? 0.92 : 0.78;
   if (many) most = filled(oh, rows) * (s.window > 1 ? 0.89 : s.outputs > 1500 ? 0.65 : 0.81);
   const double direct = most * share * filled(s.ow, lanes) * accumulators * s.taps / (s.taps + 3) *
-                        s.outputs / (s.outputs + 12);
+                        s.outputs / (s.outputs + (many ? 12 : 6));
   // a stride's columns are set side by side first
   const double copies = s.strided ? 1.2 * lanes * s.inputs / s.outputs / (s.m * s.window) : 0;
   return 1 / (1 / direct + copies);
@@ -180,8 +180,8 @@ double cost_in_blocks(const ConvArgs& a, const KernelTable& k, bool from_blocks)
                              : a.oh * tiles_of_row(a.ow, k.blocked_conv.tile_rows, !from_blocks);
   const double around = 4.5;                                       // what begins and ends a tile, as taps
   const double small = k.blocked_conv.tile_rows > 4 ? 1.02 : 1.6;  // tiers of which code is small, not fast
-  // of planes that fill half a page each channel's pixels come from another page, for few muladds where tiles are small
-  const bool pages = !from_blocks && flat && lanes > 4 && int64_t{a.ih} * a.iw >= 512;
+  // of planes that fill a part of a page each channel's pixels come from another page, for few muladds where tiles are small
+  const bool pages = !from_blocks && flat && lanes > 4 && int64_t{a.ih} * a.iw >= 200;
   const double apart = pages ? 1 + (k.blocked_conv.tile_rows > 6 ? 1.0 : 3.0) / k.blocked_conv.tile_rows : 1;
   const double sums = small * apart * a.groups * registers * pixels * (taps + around);
   // of a row of planes the fewer pixels the more a float costs; with padding alone rows are copied whole
