@@ -41,7 +41,7 @@ function doubling(options: { slow?: boolean; fault?: (batch: number) => boolean 
   }
 }
 
-const defaults: BatcherOptions = { maxBatch: 8, maxDelay: 0, queue: 100, maxWait: 0 }
+const defaults: BatcherOptions = { maxBatch: 8, maxDelay: 0, queue: 100, maxWait: 0, processors: 2 }
 
 function batcherOf(plan: ReturnType<typeof doubling>, options: Partial<BatcherOptions> = {}): Batcher {
   const batcher = new Batcher(plan, { ...defaults, ...options }, unmeasured)
@@ -118,6 +118,32 @@ test('a model that only seemed slow comes back to the event loop', async () => {
   away = 0
   for (let i = 0; i < 100; i++) await submit(batcher, [i])
   expect(away).toBe(0)
+})
+
+test('where there is one processor a batch of less than a millisecond stays on the event loop', async () => {
+  let away = 0
+  let clock = 0
+  const now = vi.spyOn(performance, 'now').mockImplementation(() => clock)
+  onTestFinished(() => now.mockRestore())
+  const awayFor = async (microseconds: number, processors: number): Promise<boolean> => {
+    const run: Plan['run'] = ([x]) => {
+      clock += microseconds / 1000
+      return [(x as Float32Array).slice()]
+    }
+    const runAsync: Plan['runAsync'] = async (inputs) => {
+      away++
+      return run(inputs)
+    }
+    const plan: Plan = { type: 'FP32', inputBytes: [4], outputLengths: [1], run, runAsync }
+    const batcher = new Batcher(plan, { ...defaults, maxBatch: 1, processors }, unmeasured)
+    away = 0
+    await submit(batcher, [1])
+    return away > 0
+  }
+  expect(await awayFor(900, 1)).toBe(false)
+  expect(await awayFor(900, 2)).toBe(true)
+  expect(await awayFor(2100, 1)).toBe(true)
+  expect(await awayFor(150, 2)).toBe(false)
 })
 
 test('maxWait: refuses what is expected to be late, by what batches take; a model that is free takes all', async () => {

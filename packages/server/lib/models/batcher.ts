@@ -3,6 +3,7 @@
  * works waits, and runs together. Short batches run on the event loop, where starting them costs nothing; longer ones
  * on another thread.
  */
+import { availableParallelism } from 'node:os'
 import { lateOrGone, overloaded, tooMany } from '../errors.ts'
 import { valuesOf } from '../protocol/datatypes.ts'
 import type { Measures } from './measures.ts'
@@ -55,6 +56,8 @@ export interface BatcherOptions {
   queue: number
   /** Milliseconds that an answer may be expected to take, where others are ahead of it; 0: any. */
   maxWait: number
+  /** Processors that the process may use; by default as many as the system says. */
+  processors?: number
 }
 
 interface Waiting {
@@ -68,6 +71,11 @@ interface Waiting {
 
 /** Batches expected to take longer, in microseconds, leave the event loop. */
 const ON_LOOP = 200
+/**
+ * The same where there is one processor: the thread that they go to takes it from the event loop all the same, and going to
+ * and fro costs more than half as much as 64 digits.
+ */
+const ON_LOOP_OF_ONE = 1000
 /** Of so many batches that leave the event loop one stays, if it is not much too long. */
 const AGAIN = 64
 /** Milliseconds of batches in one turn of the event loop: after these, sockets have theirs. */
@@ -83,6 +91,7 @@ const noTimes: Times = { queue: 0, compute: 0 }
 export class Batcher {
   readonly #plan: Plan
   readonly #options: BatcherOptions
+  readonly #onLoop: number
   readonly #measures: Measures
   #waiting: Waiting[] = []
   /** Images among these that have not run. */
@@ -106,6 +115,7 @@ export class Batcher {
   constructor(plan: Plan, options: BatcherOptions, measures: Measures) {
     this.#plan = plan
     this.#options = options
+    this.#onLoop = (options.processors ?? availableParallelism()) > 1 ? ON_LOOP : ON_LOOP_OF_ONE
     this.#measures = measures
     this.#stage = plan.inputBytes.map((bytes) => {
       const all = new ArrayBuffer(bytes * options.maxBatch)
@@ -175,7 +185,7 @@ export class Batcher {
       }
       this.#costs.push(best)
       // Longer ones only leave the loop the more surely.
-      if (best > 4 * ON_LOOP) break
+      if (best > 4 * this.#onLoop) break
     }
   }
 
@@ -194,8 +204,8 @@ export class Batcher {
   /** Whether a batch runs on the event loop; one that seems a little too long does now and then, to be measured. */
   #staysHere(images: number): boolean {
     const expected = this.#expected(images)
-    if (expected <= ON_LOOP) return true
-    if (expected > 2 * ON_LOOP) return false
+    if (expected <= this.#onLoop) return true
+    if (expected > 2 * this.#onLoop) return false
     this.#sentAway = (this.#sentAway + 1) % AGAIN
     return this.#sentAway === 0
   }
@@ -228,7 +238,7 @@ export class Batcher {
       this.#images < maxBatch &&
       now - since < maxDelay &&
       now - this.#shared < 1 &&
-      this.#expected(this.#images) > ON_LOOP
+      this.#expected(this.#images) > this.#onLoop
     )
   }
 
