@@ -6,9 +6,6 @@
     # 1: core and bindings are optimised as one, which takes some thirty kilobytes off. GCC alone; the kernels stay
     # out of it, each tier compiled for itself.
     "kernelet_lto%": 0,
-    # kernelet_apple_small_flags: for what is not fast by its loops. With frame pointers, Apple's compact form of
-    # unwinding describes every function, and no table beside it is needed.
-
     # 1: without the scalar tier, which no CPU of these kinds runs by itself. (Variables in variables: conditions beside
     # them see them so.)
     "variables": {"kernelet_prebuilt%": 0},
@@ -47,6 +44,8 @@
           "-Wl,-exported_symbols_list,<(module_root_dir)/native/compat/exports.txt",
           "-Wl,-no_function_starts"
         ],
+        # Small, here and in the core: neither is fast by its loops. With frame pointers, Apple's compact form of unwinding
+        # describes every function, and no table beside it is needed.
         "OTHER_CPLUSPLUSFLAGS": ["<@(kernelet_common_flags)", "<@(kernelet_addon_flags)", "<@(kernelet_apple_small_flags)"]
       },
       "msvs_settings": {
