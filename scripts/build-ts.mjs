@@ -263,6 +263,17 @@ for (const name of readdirSync(join(root, 'packages'))) {
     '-p',
     join(folder, 'tsconfig.build.json'),
   ])
+  // what is used of a package with hundreds of modules, as one file
+  if (existsSync(join(folder, 'lib/typebox.ts'))) {
+    const typebox = await rolldown({
+      ...options,
+      input: join(folder, 'lib/typebox.ts'),
+      treeshake: { moduleSideEffects: false },
+    })
+    await typebox.write({ file: join(folder, 'dist/typebox.js'), format: 'esm', comments, minify: short })
+    mkdirSync(join(folder, 'dist/licenses'))
+    copyFileSync(join(root, 'node_modules/typebox/license'), join(folder, 'dist/licenses/typebox.txt'))
+  }
   const page = join(folder, 'playground/vite.config.ts')
   if (existsSync(page)) {
     const { build } = await import('vite')

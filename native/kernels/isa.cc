@@ -7,9 +7,9 @@
 
 namespace kernelet {
 
-#define KERNELET_TIER(name)                       \
-  namespace name {                                \
-  extern KERNELET_HIDDEN const KernelTable table; \
+#define KERNELET_TIER(name)               \
+  namespace name {                        \
+  extern KERNELET_HIDDEN const Tier tier; \
   }
 #include "tiers.inc"
 #undef KERNELET_TIER
@@ -17,13 +17,24 @@ namespace kernelet {
 namespace {
 
 // Slowest first: the last supported one is the default.
-const KernelTable* const tiers[] = {
-#define KERNELET_TIER(name) &name::table,
+const Tier* const tiers[] = {
+#define KERNELET_TIER(name) &name::tier,
 #include "tiers.inc"
 #undef KERNELET_TIER
 };
+constexpr size_t tier_count = sizeof(tiers) / sizeof(*tiers);
 
-bool is_supported(const KernelTable& tier) { return (tier.needs & ~cpu_features()) == 0; }
+bool is_supported(const Tier& tier) { return (tier.needs & ~cpu_features()) == 0; }
+
+// Those of tiers that this machine has not stay empty.
+struct Tables {
+  KernelTable of[tier_count] = {};
+  Tables() {
+    for (size_t i = 0; i < tier_count; ++i) {
+      if (is_supported(*tiers[i])) tiers[i]->fill(of[i], i > 0 ? &of[i - 1] : nullptr);
+    }
+  }
+};
 
 std::string join(const std::vector<std::string>& words) {
   std::string text;
@@ -32,10 +43,11 @@ std::string join(const std::vector<std::string>& words) {
 }
 
 const KernelTable* find(const std::string& name, const std::string& origin) {
+  static const Tables tables;
   bool known = false;
-  for (const KernelTable* tier : tiers) {
-    if (name != tier->isa) continue;
-    if (is_supported(*tier)) return tier;
+  for (size_t i = 0; i < tier_count; ++i) {
+    if (name != tiers[i]->isa) continue;
+    if (is_supported(*tiers[i])) return &tables.of[i];
     known = true;
   }
   fail("ERR_ISA", {origin, " '", name, "' is ",
@@ -47,13 +59,13 @@ const KernelTable* find(const std::string& name, const std::string& origin) {
 
 std::vector<std::string> compiled_isas() {
   std::vector<std::string> names;
-  for (const KernelTable* tier : tiers) names.push_back(tier->isa);
+  for (const Tier* tier : tiers) names.push_back(tier->isa);
   return names;
 }
 
 std::vector<std::string> supported_isas() {
   std::vector<std::string> names;
-  for (const KernelTable* tier : tiers) {
+  for (const Tier* tier : tiers) {
     if (is_supported(*tier)) names.push_back(tier->isa);
   }
   return names;

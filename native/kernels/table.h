@@ -307,6 +307,14 @@ struct KernelTable {
   size_t (*read)(size_t n, const float* src);
 };
 
+// What leaves the object of a tier. `fill` runs its instructions: only where the CPU has what it needs. `narrower`: the table
+// of the tier before it, or null.
+struct Tier {
+  const char* isa;
+  uint32_t needs;
+  void (*fill)(KernelTable& table, const KernelTable* narrower);
+};
+
 #if defined(_WIN32)  // where nothing is seen that is not exported
 #define KERNELET_HIDDEN
 #else

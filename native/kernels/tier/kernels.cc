@@ -1,4 +1,4 @@
-// Every kernel, compiled once per ISA tier; all that leaves this object is the tier's table.
+// Every kernel, compiled once per ISA tier; all that leaves this object is the tier: its name and what fills its table.
 #include "kernels/arithmetic.h"
 #include "kernels/batched.h"
 #include "kernels/conv/blocked.h"
@@ -30,15 +30,9 @@
 #include "kernels/train/update.h"
 
 namespace kernelet {
-#if defined(KERNELET_ISA_AVX512)
-namespace avx2 {
-extern KERNELET_HIDDEN const KernelTable table;
-}
-#endif
-
 namespace KERNELET_ISA {
 
-extern KERNELET_HIDDEN const KernelTable table;
+extern KERNELET_HIDDEN const Tier tier;
 
 #if defined(KERNELET_ISA_AVX512)
 extern KERNELET_HIDDEN const ConvAlgorithm narrow_pixels;  // narrow.cc
@@ -47,7 +41,7 @@ extern KERNELET_HIDDEN const Int8Kernels int8_kernels;  // int8.cc
 #define KERNELET_INT8 &int8_kernels
 #endif
 #define KERNELET_NARROW_PIXELS &narrow_pixels
-#define KERNELET_NARROW_LINEAR &avx2::table.linear
+#define KERNELET_NARROW_LINEAR &narrower->linear
 #else
 #define KERNELET_NARROW_PIXELS nullptr
 #define KERNELET_NARROW_LINEAR nullptr
@@ -58,9 +52,9 @@ extern KERNELET_HIDDEN const Int8Kernels int8_kernels;  // int8.cc
 
 namespace {
 
-// By name: nothing is joined by its position.
-constexpr KernelTable make_table() {
-  KernelTable t = KernelTable();
+// By name: nothing is joined by its position. Filled when it is first asked for, not by the linker: a relocation takes more
+// room than the instructions that store an address, and every table would be relocated whenever the library is loaded.
+KERNELET_COLD void fill(KernelTable& t, [[maybe_unused]] const KernelTable* narrower) {
   t.isa = KERNELET_TEXT(KERNELET_ISA);
   t.needs = F32::needs;
   t.lanes = lanes;
@@ -247,12 +241,11 @@ constexpr KernelTable make_table() {
 
   t.muladds = peak::muladds;
   t.read = peak::read;
-  return t;
 }
 
 }  // namespace
 
-constexpr KernelTable table = make_table();
+const Tier tier = {KERNELET_TEXT(KERNELET_ISA), F32::needs, fill};
 
 }  // namespace KERNELET_ISA
 }  // namespace kernelet

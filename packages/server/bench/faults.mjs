@@ -1,7 +1,7 @@
 /**
  * What may go wrong, for as long as it takes; short forms are in `npm test`.
  *
- * `node packages/server/bench/faults.mjs kills 1000`: worker processes killed under load
+ * `node packages/server/bench/faults.mjs kills 1000 300`: worker processes killed under load, one every 300 ms
  * `node packages/server/bench/faults.mjs terms 50`: SIGTERM under load
  * `node packages/server/bench/faults.mjs overload 60`: twice the load that it can take, for so many seconds
  * `node packages/server/bench/faults.mjs malformed 100000`: requests that are wrong
@@ -32,18 +32,45 @@ function kill(pid) {
   }
 }
 
-async function kills(count) {
+/**
+ * Milliseconds in which no worker listened: how often, their sum, and the longest. The socket is closed in these, and a
+ * connection that comes at that very moment may be lost: the client's TCP asks again after a second.
+ */
+function outages(log) {
+  const events = log
+    .flatMap(({ msg, time, pid, worker }) => {
+      if (msg === 'listening') return [{ time, pid, up: true }]
+      return worker === undefined ? [] : [{ time, pid: worker, up: false }]
+    })
+    .sort((a, b) => a.time - b.time)
+  const up = new Set()
+  const lengths = []
+  let since
+  for (const { time, pid, up: starts } of events) {
+    if (starts) up.add(pid)
+    else up.delete(pid)
+    if (up.size === 0) since ??= time
+    else if (since !== undefined) {
+      lengths.push(time - since)
+      since = undefined
+    }
+  }
+  lengths.sort((a, b) => b - a)
+  return { count: lengths.length, sum: lengths.reduce((sum, n) => sum + n, 0), longest: lengths.slice(0, 5) }
+}
+
+async function kills(count, every = 300) {
   const { child, address, log, ended } = await start('--workers', '4')
   const { stop } = clients(infer(address), 16)
   for (let i = 0; i < count; i++) {
-    await pause(300)
+    await pause(every)
     const workers = workersOf(log)
     const victim = workers[Math.floor(Math.random() * workers.length)]
     if (victim !== undefined) kill(victim)
   }
   const { came, longest } = await stop()
   child.kill('SIGTERM')
-  console.log({ kills: count, came, longest: Math.round(longest), exit: await ended })
+  console.log({ kills: count, came, longest: Math.round(longest), outages: outages(log), exit: await ended })
 }
 
 async function terms(count) {
@@ -153,9 +180,9 @@ const faults = {
   overload: [overload, 60],
   malformed: [malformed, 100_000],
 }
-const [name = '', count] = process.argv.slice(2)
+const [name = '', count, every] = process.argv.slice(2)
 const fault = Object.hasOwn(faults, name) ? faults[name] : undefined
-if (fault) await fault[0](Number(count ?? fault[1]))
+if (fault) await fault[0](Number(count ?? fault[1]), every === undefined ? undefined : Number(every))
 else {
   console.error(`one of ${Object.keys(faults).join(', ')}`)
   process.exitCode = 2

@@ -5,7 +5,6 @@ import { Server, type Socket } from 'node:net'
 import { setTimeout as pause, setImmediate as turn } from 'node:timers/promises'
 import fastify, { type FastifyInstance, LogController } from 'fastify'
 import type { Core, Log } from './core.ts'
-import { serveGrpc } from './grpc/server.ts'
 import { partsOf, type Surroundings } from './server.ts'
 import type { Settings } from './settings.ts'
 
@@ -66,7 +65,10 @@ export async function serveHere(settings: Settings, options: Surroundings = {}):
       ? { host, port, listenTextResolver: quiet }
       : { path: socket, listenTextResolver: quiet },
   )
-  const grpc = settings.grpcPort === undefined ? undefined : await serveGrpc(core, settings)
+  const grpc =
+    settings.grpcPort === undefined
+      ? undefined
+      : await (await import('./grpc/server.ts')).serveGrpc(core, settings)
 
   let ending: Promise<boolean> | undefined
   const drain = async (): Promise<boolean> => {

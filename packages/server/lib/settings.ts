@@ -5,10 +5,9 @@
  */
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { type Static, Type } from 'typebox'
-import { Errors } from 'typebox/value'
 import { messageOf, unreadableFor } from './errors.ts'
 import { checkName } from './models/registry.ts'
+import * as Type from './typebox.ts'
 
 const integer = (minimum: number, maximum: number, description: string, byDefault: number) =>
   Type.Integer({ minimum, maximum, description, default: byDefault })
@@ -66,7 +65,7 @@ export const SettingsSchema = Type.Object(
   { additionalProperties: false },
 )
 
-export type Settings = Static<typeof SettingsSchema>
+export type Settings = Type.Static<typeof SettingsSchema>
 /** Settings as they are given: what is left out is as --help says. */
 export type ServerOptions = Partial<Settings>
 
@@ -110,7 +109,7 @@ export function settingsOf(given: ServerOptions): Settings {
     ...Object.fromEntries(defaults),
     ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
   }
-  const [error] = Errors(SettingsSchema, all)
+  const [error] = Type.Errors(SettingsSchema, all)
   if (error) {
     const key = error.instancePath.split('/')[1] ?? ''
     const extra = Object.keys(all as object).find((one) => !properties.some(([name]) => name === one))

@@ -331,7 +331,6 @@ test('several processes train one network at a time, for all of them, and whoeve
 
 test('SIGTERM while a worker is starting: all end, none is cut off', async () => {
   const { child, log, ended } = await start('--workers', '2', '--grace', '60s')
-  await pause(1100) // one that dies younger is not replaced at once
   process.kill(workersOf(log)[0]!, 'SIGKILL')
   await expect.poll(() => log.some(({ msg }) => String(msg).startsWith('a worker died'))).toBe(true)
   await pause(80)

@@ -14,10 +14,10 @@ import { type Act, type Fault, type FromPrimary, type FromWorker, START, type St
  */
 const ACT = 120_000
 const COLLECT = 3_000
-/** A worker that dies younger than this, in milliseconds, was not well: its successor waits as long. */
-const YOUNG = 1_000
+/** The successor of a worker that never served waits so long, in milliseconds: it may fail as well. */
+const FAILED = 1_000
 /** That of any other waits so long: where all die at once, the last one's end is known by then, and the port kept. */
-const SETTLED = 50
+const SERVED = 50
 
 export interface ClusterServing {
   log: Logger
@@ -29,7 +29,8 @@ export interface ClusterServing {
 interface Member {
   worker: Worker
   ready: boolean
-  born: number
+  /** It has listened: nothing keeps its successor from that. */
+  served: boolean
   /** What it told last. Without these the sums would fall, and counters that fall are taken for a new start. */
   metrics: MetricObject[]
 }
@@ -138,7 +139,7 @@ class Primary {
     }
     const worker = cluster.fork({ [START]: JSON.stringify(start) })
     if (watch) this.#watcher = worker.id
-    this.#members.set(worker.id, { worker, ready: false, born: performance.now(), metrics: [] })
+    this.#members.set(worker.id, { worker, ready: false, served: false, metrics: [] })
     worker.on('message', (message: FromWorker) => this.#hear(worker, message))
     worker.on('error', () => undefined)
     return worker
@@ -158,8 +159,7 @@ class Primary {
     if (this.#members.size === 0) this.#keepPlace()
     this.log.error({ worker: worker.process.pid, code, signal }, 'a worker died; another takes its place')
     this.#tellReady()
-    const age = performance.now() - member.born
-    setTimeout(() => this.#ending || this.#fork(), age < YOUNG ? YOUNG : SETTLED)
+    setTimeout(() => this.#ending || this.#fork(), member.served ? SERVED : FAILED)
   }
 
   /**
@@ -187,6 +187,7 @@ class Primary {
     if (!member) return
     switch (message.kind) {
       case 'state':
+        member.served = true
         if (this.#isElsewhere(message)) {
           this.#keepPlace()
           worker.process.kill('SIGKILL')

@@ -1,10 +1,10 @@
 /** What goes in and out, for the description of the routes and for answers. */
-import { type TSchema, Type } from 'typebox'
+import * as Type from '../typebox.ts'
 
 export const Failure = Type.Object({ error: Type.String() })
 
 /** An answer, or why there is none. */
-export function answers(ok: TSchema): Record<string, TSchema> {
+export function answers(ok: Type.TSchema): Record<string, Type.TSchema> {
   return { 200: ok, '4xx': Failure, '5xx': Failure }
 }
 
