@@ -32,7 +32,11 @@
 // second-level cache once for all tiles of a strip), in them tiles.
 #pragma once
 
+#if defined(KERNELET_ISA_AVX512)
+#include "blocked_half.h"
+#else
 #include "blocked_tile.h"
+#endif
 
 namespace kernelet {
 namespace KERNELET_ISA {
@@ -214,6 +218,12 @@ KERNELET_NOINLINE void convolve(const ConvArgs& s, const Stage& g, const float* 
       TileFunction longer = tile_of(x_step, false, most, n), usual = tile_of(x_step, false, cut.base, n);
       TileFunction longer_edge = tile_of(x_step, true, most, n),
                    usual_edge = tile_of(x_step, true, cut.base, n);
+#if defined(KERNELET_ISA_AVX512)
+      if (2 * (s.oc - t.channel) <= (2 * n - 1) * lanes) {
+        if (const TileFunction half = half_tile_of(x_step, most, n)) longer = half;
+        if (const TileFunction half = half_tile_of(x_step, cut.base, n)) usual = half;
+      }
+#endif
       if constexpr (lanes == 16) {
         const bool three = n == 1 && g.rows_of_three && cut.base >= least_row;
         if (three) longer = longer_edge = rows_of_three_from(most);

@@ -68,6 +68,15 @@ struct F32 {
     _mm256_storeu_ps(low, _mm512_castps512_ps256(x));
   }
 
+  // eight lanes
+  using half = __m256;
+  static half low(reg x) { return _mm512_castps512_ps256(x); }
+  // zeros above
+  static reg widen(half x) { return _mm512_zextps256_ps512(x); }
+  static half load_half(const float* p) { return _mm256_loadu_ps(p); }
+  static half splat_half(float x) { return _mm256_set1_ps(x); }
+  static half muladd_half(half a, half b, half c) { return _mm256_fmadd_ps(a, b, c); }
+
   // n in [0, 16] leading lanes
   static __mmask16 first(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
   static __m512i every_other(int first) {

@@ -1,0 +1,74 @@
+// Tiles of a convolution over blocks (blocked_tile.h) whose last register of channels is at most half full, as 24 or 40
+// channels leave it: that half alone is multiplied. A core whose 512 bits are twice 256 takes half the time for it.
+#pragma once
+
+#include "blocked_tile.h"
+
+namespace kernelet {
+namespace KERNELET_ISA {
+namespace {
+namespace blocked {
+
+// X: floats from one pixel to its neighbour. (No columns of taps lie in the padding.)
+template <int P, int N, int X>
+KERNELET_NOINLINE void half_tile(const Tile& t) {
+  constexpr int whole = N - 1;  // registers
+  reg c[P][N];
+  begin_tile<P, N>(t, c);
+  F32::half h[P];
+  KERNELET_UNROLL
+  for (int p = 0; p < P; ++p) h[p] = F32::low(c[p][whole]);
+  const float* block = t.src;
+  const float* w = t.weights;
+  const char* ahead = t.ahead;
+  const ptrdiff_t ahead_step = t.ahead_step;
+  for (int left = t.tap_count > 0 ? t.channels : 0; left > 0; left -= X, block += t.plane) {
+    const float* channel = block;
+    for (int count = left < X ? left : X; count > 0; --count, ++channel, w += t.skip) {
+      const int32_t* tap = t.taps;
+      const int32_t* const end = tap + 2 * t.tap_count;
+      do {
+        const float* const x = channel + *tap;
+        const F32::half last = F32::load_half(w + whole * lanes);
+        [[maybe_unused]] const reg first = F32::load(w);
+        KERNELET_UNROLL
+        for (int p = 0; p < P; ++p) {
+          if constexpr (whole > 0) {
+            const reg v = F32::splat(x[p * X]);
+            c[p][0] = F32::muladd(v, first, c[p][0]);
+            h[p] = F32::muladd_half(F32::low(v), last, h[p]);
+          } else {
+            h[p] = F32::muladd_half(F32::splat_half(x[p * X]), last, h[p]);
+          }
+        }
+        w += N * lanes;
+        F32::prefetch_far(ahead);
+        ahead += ahead_step;
+        tap += 2;
+      } while (tap != end);
+    }
+  }
+  KERNELET_UNROLL
+  for (int p = 0; p < P; ++p) c[p][whole] = F32::widen(h[p]);
+  store_tile<P, N>(t, c);
+}
+
+// Null where there is none: of few pixels they would be many, for little.
+template <int X>
+KERNELET_INLINE TileFunction half_tile_for(int pixels, int blocks) {
+  if (pixels == most_pixels) return blocks == 1 ? half_tile<most_pixels, 1, X> : half_tile<most_pixels, 2, X>;
+  if constexpr (X > 1) {
+    if (pixels == 13) return blocks == 1 ? half_tile<13, 1, X> : half_tile<13, 2, X>;
+    if (pixels == 12) return blocks == 1 ? half_tile<12, 1, X> : half_tile<12, 2, X>;
+  }
+  return nullptr;
+}
+
+KERNELET_COLD KERNELET_NOINLINE TileFunction half_tile_of(int x, int pixels, int blocks) {
+  return x == lanes ? half_tile_for<lanes>(pixels, blocks) : half_tile_for<1>(pixels, blocks);
+}
+
+}  // namespace blocked
+}  // namespace
+}  // namespace KERNELET_ISA
+}  // namespace kernelet
