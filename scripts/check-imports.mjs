@@ -38,7 +38,7 @@ const native = [
 
 /** Folders of the server, likewise. */
 const server = [
-  'errors.ts', // refusals
+  ['errors.ts', 'typebox.ts'], // refusals, schemas
   'protocol', // the Open Inference Protocol's tensors, calls and answers
   'models', // files as engines, batches, the registry
   ['settings.ts', 'histogram.ts', 'metrics.ts', 'pictures.ts'],

@@ -253,7 +253,6 @@ struct Int8Kernels {
 
 struct KernelTable {
   const char* isa;
-  uint32_t needs;  // of the CPU, CpuFeature
   int32_t lanes;
   bool has_fma;
 
@@ -311,7 +310,7 @@ struct KernelTable {
 // of the tier before it, or null.
 struct Tier {
   const char* isa;
-  uint32_t needs;
+  uint32_t needs;  // of the CPU, CpuFeature
   void (*fill)(KernelTable& table, const KernelTable* narrower);
 };
 

@@ -176,10 +176,10 @@ double cost_in_blocks(const ConvArgs& a, const KernelTable& k, bool from_blocks)
   const int blocks = (outputs + lanes - 1) / lanes;
   const bool three = lanes == 16 && from_blocks && a.kw == 3 && a.sw == 1 && a.dw == 1;
   double registers = blocks / 2 * 2 + (blocks % 2) * (three ? 1.08 : 1.3);
-  // of the last one, at most half full, the half alone where tiles are large (blocked_half.h)
+  // of the last one, at most half full, the half alone where tiles are whole (blocked_half.h)
   const int last = outputs % lanes;
-  if (lanes == 16 && last > 0 && last <= lanes / 2 && (flat ? a.oh * a.ow : a.ow) >= 12 &&
-      !(three && blocks % 2 != 0))
+  if (lanes == 16 && last > 0 && last <= lanes / 2 && (from_blocks || blocks > 1) &&
+      (flat ? a.oh * a.ow : a.ow) >= k.blocked_conv.tile_rows && !(three && blocks % 2 != 0))
     registers -= (blocks % 2 != 0 ? 1.1 : 0.9) * (1 - 0.5 / narrow_share());
   const double pixels = flat ? tiles_of_row(int64_t{a.oh} * a.ow, k.blocked_conv.tile_rows, !from_blocks)
                              : a.oh * tiles_of_row(a.ow, k.blocked_conv.tile_rows, !from_blocks);

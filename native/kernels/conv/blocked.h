@@ -32,7 +32,9 @@
 // second-level cache once for all tiles of a strip), in them tiles.
 #pragma once
 
-#if defined(KERNELET_ISA_AVX512)
+// (Few Macs have AVX-512, and their binary is full.)
+#if defined(KERNELET_ISA_AVX512) && !defined(__APPLE__)
+#define KERNELET_HALF_TILES
 #include "blocked_half.h"
 #else
 #include "blocked_tile.h"
@@ -218,7 +220,7 @@ KERNELET_NOINLINE void convolve(const ConvArgs& s, const Stage& g, const float* 
       TileFunction longer = tile_of(x_step, false, most, n), usual = tile_of(x_step, false, cut.base, n);
       TileFunction longer_edge = tile_of(x_step, true, most, n),
                    usual_edge = tile_of(x_step, true, cut.base, n);
-#if defined(KERNELET_ISA_AVX512)
+#if defined(KERNELET_HALF_TILES)
       if (2 * (s.oc - t.channel) <= (2 * n - 1) * lanes) {
         if (const TileFunction half = half_tile_of(x_step, most, n)) longer = half;
         if (const TileFunction half = half_tile_of(x_step, cut.base, n)) usual = half;

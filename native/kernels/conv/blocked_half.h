@@ -14,10 +14,20 @@ template <int P, int N, int X>
 KERNELET_NOINLINE void half_tile(const Tile& t) {
   constexpr int whole = N - 1;  // registers
   reg c[P][N];
-  begin_tile<P, N>(t, c);
   F32::half h[P];
+  float* const dst = t.dst + whole * t.block;
   KERNELET_UNROLL
-  for (int p = 0; p < P; ++p) h[p] = F32::low(c[p][whole]);
+  for (int p = 0; p < P; ++p) {
+    if constexpr (whole > 0) c[p][0] = F32::zero();
+    h[p] = F32::low(F32::zero());
+  }
+  if (!t.first) {
+    KERNELET_UNROLL
+    for (int p = 0; p < P; ++p) {
+      if constexpr (whole > 0) c[p][0] = F32::load(t.dst + p * lanes);
+      h[p] = F32::load_half(dst + p * lanes);
+    }
+  }
   const float* block = t.src;
   const float* w = t.weights;
   const char* ahead = t.ahead;
@@ -53,19 +63,11 @@ KERNELET_NOINLINE void half_tile(const Tile& t) {
   store_tile<P, N>(t, c);
 }
 
-// Null where there is none: of few pixels they would be many, for little.
-template <int X>
-KERNELET_INLINE TileFunction half_tile_for(int pixels, int blocks) {
-  if (pixels == most_pixels) return blocks == 1 ? half_tile<most_pixels, 1, X> : half_tile<most_pixels, 2, X>;
-  if constexpr (X > 1) {
-    if (pixels == 13) return blocks == 1 ? half_tile<13, 1, X> : half_tile<13, 2, X>;
-    if (pixels == 12) return blocks == 1 ? half_tile<12, 1, X> : half_tile<12, 2, X>;
-  }
-  return nullptr;
-}
-
+// Null where there is none: of whole tiles alone, and of planes two registers. (Others would be many, for little.)
 KERNELET_COLD KERNELET_NOINLINE TileFunction half_tile_of(int x, int pixels, int blocks) {
-  return x == lanes ? half_tile_for<lanes>(pixels, blocks) : half_tile_for<1>(pixels, blocks);
+  if (pixels != most_pixels || (x != lanes && blocks == 1)) return nullptr;
+  if (x != lanes) return half_tile<most_pixels, 2, 1>;
+  return blocks == 1 ? half_tile<most_pixels, 1, lanes> : half_tile<most_pixels, 2, lanes>;
 }
 
 }  // namespace blocked
