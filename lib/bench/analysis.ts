@@ -156,7 +156,7 @@ function shapeOf(p: Problem, { algorithm }: StepDescription, lanes: number, ns: 
   } else if (blocks && filled < 0.9) {
     reasons.push(
       `${p.oc} channels fill ${p.oc % lanes} of the ${lanes} lanes of the last block: ` +
-        `${Math.ceil(p.oc / lanes) * lanes} would take as long`,
+        `${Math.ceil(p.oc / lanes) * lanes} would take ${lanes === 16 && p.oc % lanes <= 8 ? 'little longer' : 'as long'}`,
     )
   }
   if (blocks && p.g === 1 && p.oc <= lanes) {

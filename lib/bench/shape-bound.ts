@@ -5,7 +5,8 @@ import type { Problem } from './problem.ts'
 const roundedUp = (n: number, to: number) => n / (Math.ceil(n / to) * to)
 
 /**
- * The share of the peak that no kernel of this kind can exceed at a shape.
+ * The share of the peak that no kernel of this kind can exceed at a shape, where a core's units are as wide as registers:
+ * on a Zen 4 half a register of channels takes half the time.
  * @param algorithm as `describe()` names it
  * @param lanes floats of a register
  */

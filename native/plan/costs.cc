@@ -102,6 +102,15 @@ double tiles_of_row(int64_t pixels, int64_t most, bool few) {
          (longer > 0 ? static_cast<double>(longer) * tile(pixels / count + 1) : 0);
 }
 
+// The share of a row's pixels that lie in whole tiles.
+double in_whole_tiles(int64_t pixels, int64_t most, bool few) {
+  const int64_t count = (pixels + most - 1) / most, rest = pixels % count;
+  int64_t whole = rest == 0 ? count : rest;  // of the larger ones, where tiles are as even as can be
+  if (few) whole = pixels / most;
+  else if ((pixels - 1) / count + 1 < most) whole = 0;
+  return static_cast<double>(whole * most) / static_cast<double>(pixels);
+}
+
 // The share of a dimension's taps that meet no padding.
 double inside(int outputs, int inputs, int window, int stride, int dilation, int padding) {
   int64_t all = 0;
@@ -176,11 +185,14 @@ double cost_in_blocks(const ConvArgs& a, const KernelTable& k, bool from_blocks)
   const int blocks = (outputs + lanes - 1) / lanes;
   const bool three = lanes == 16 && from_blocks && a.kw == 3 && a.sw == 1 && a.dw == 1;
   double registers = blocks / 2 * 2 + (blocks % 2) * (three ? 1.08 : 1.3);
-  // of the last one, at most half full, the half alone where tiles are whole (blocked_half.h)
+  // of the last one, at most half full, the half alone in whole tiles (blocked_half.h)
   const int last = outputs % lanes;
-  if (lanes == 16 && last > 0 && last <= lanes / 2 && (from_blocks || blocks > 1) &&
-      (flat ? a.oh * a.ow : a.ow) >= k.blocked_conv.tile_rows && !(three && blocks % 2 != 0))
-    registers -= (blocks % 2 != 0 ? 1.1 : 0.9) * (1 - 0.5 / narrow_share());
+  const bool odd = blocks % 2 != 0, at_edge = !flat && !copied && a.pl > 0;
+  if (lanes == 16 && last > 0 && last <= lanes / 2 && !at_edge && !(odd && (three || !from_blocks))) {
+    const double whole =
+        in_whole_tiles(flat ? int64_t{a.oh} * a.ow : a.ow, k.blocked_conv.tile_rows, !from_blocks);
+    registers -= (odd ? 1.1 : 0.9) * whole * (1 - 0.5 / narrow_share());
+  }
   const double pixels = flat ? tiles_of_row(int64_t{a.oh} * a.ow, k.blocked_conv.tile_rows, !from_blocks)
                              : a.oh * tiles_of_row(a.ow, k.blocked_conv.tile_rows, !from_blocks);
   const double around = 4.5;                                       // what begins and ends a tile, as taps

@@ -57,6 +57,13 @@ int parts_of_image(const PlanOptions& options) {
   return std::min(most_parts, options.threads > 0 ? options.threads : usable_cpus());
 }
 
+int fewest_of_block(const KernelTable& kernels) {
+  // a block takes as long whatever the number of its images: where registers are twice as wide as the units, nearly as long
+  // as one image after the other
+  const int eighths = kernels.lanes == 16 && narrow_share() > 0.5 ? 7 : 6;
+  return (eighths * kernels.lanes + 7) / 8;
+}
+
 int batched_from(const Graph& graph, const KernelTable& kernels, const PlanOptions& options) {
   if (options.algorithm == "lanes") return 1;
   const bool chosen_here = options.algorithm == "auto" || options.algorithm == "fastest";
@@ -64,10 +71,7 @@ int batched_from(const Graph& graph, const KernelTable& kernels, const PlanOptio
   const bool asked = options.choices.lanes > 0;
   if (!asked && !fits_cache(graph, kernels)) return 0;
   if (!asked && !options.int8 && loses_side_by_side(graph, kernels)) return 0;
-  // a block takes as long whatever the number of its images: where registers are twice as wide as the units, nearly as long
-  // as one image after the other
-  const int eighths = kernels.lanes == 16 && narrow_share() > 0.5 ? 7 : 6;
-  return (eighths * kernels.lanes + 7) / 8;
+  return fewest_of_block(kernels);
 }
 
 namespace {

@@ -10,7 +10,9 @@ namespace kernelet {
 // Threads that share one image.
 int parts_of_image(const PlanOptions& options);
 
-// Fewest images worth running as a block; 0: there is no batched program.
+// Fewest images worth running as a block, where a block is worth it at all.
+int fewest_of_block(const KernelTable& kernels);
+// The same of a network; 0: there is no batched program.
 int batched_from(const Graph& graph, const KernelTable& kernels, const PlanOptions& options);
 
 // How convolutions write blocks of channels: InBlocks, a flag a node.

@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "draft.h"
+#include "layout.h"
 #include "ops/conv.h"
 #include "ops/linear.h"
 
@@ -280,8 +281,8 @@ class Tuner {
 
   // Images side by side or not.
   void tune_lanes() {
-    const int lanes = plan_->kernels_->lanes;
-    if (how_.batch == 1 || lanes == 1 || 4 * how_.batch < 3 * lanes) return;
+    const KernelTable& kernels = *plan_->kernels_;
+    if (how_.batch == 1 || kernels.lanes == 1 || how_.batch < fewest_of_block(kernels)) return;
     PlanOptions other = options_;
     other.choices.lanes = plan_->batched_from_ > 0 ? 0 : 1;
     take_if_faster(other, true);

@@ -50,7 +50,11 @@ void corrupt(Net& net, Random& random) {
     case 20:
       node.steps[random.range(0, 5)] = nasty_dims[random.next() % (sizeof nasty_dims / sizeof *nasty_dims)];
       break;
-    case 21: node.starts[random.range(0, 2)] += random.range(-2, 2); break;
+    case 21: {  // (it may have been spoilt before, and be the least or the greatest there is)
+      int64_t& start = node.starts[random.range(0, 2)];
+      start = static_cast<int64_t>(static_cast<uint64_t>(start) + static_cast<uint64_t>(random.range(-2, 2)));
+      break;
+    }
     case 22: resized(random.chance(50) ? node.mean : node.variance); break;
     case 23: node.output_padding[i] = nasty(node.output_padding[i]); break;
     case 24: {

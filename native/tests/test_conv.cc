@@ -102,6 +102,27 @@ PER_TIER(conv_blocks) {
   }
 }
 
+// Of the last register of channels half or less, in whole tiles and others, over several runs of input channels.
+PER_TIER(conv_half_blocks) {
+  for (const int k : {1, 3}) {
+    for (const int ic : {5, 72, 960}) {
+      for (const int oc : {t.lanes / 2, 3 * t.lanes / 2, 9 * t.lanes / 2 - 1, 3 * t.lanes / 2 + 1}) {
+        for (const int width : {14, 17, 30}) {
+          if ((ic > 500 && (k > 1 || width > 14)) || oc < 1) continue;
+          Problem p;
+          p.ic = ic;
+          p.oc = oc;
+          p.ih = k == 1 ? 14 : 9;
+          p.iw = width;
+          p.window.kernel[0] = p.window.kernel[1] = k;
+          if (oc % 3 != 0) p.window.padding[1] = p.window.padding[3] = k / 2;
+          test(t, p);
+        }
+      }
+    }
+  }
+}
+
 // Whether a convolution fits is asked before it is known that its input comes in blocks, in which pixels are wide.
 PER_TIER(conv_large_blocks) {
   if (!begin("offsets of taps")) return;

@@ -320,6 +320,8 @@ PER_TIER(plan) {
                                 t.lanes / 2,
                                 3 * t.lanes / 4 - 1,
                                 3 * t.lanes / 4,
+                                7 * t.lanes / 8 - 1,
+                                7 * t.lanes / 8,
                                 t.lanes - 1,
                                 t.lanes,
                                 t.lanes + 1,

@@ -72,7 +72,7 @@ struct F32 {
   using half = __m256;
   static half low(reg x) { return _mm512_castps512_ps256(x); }
   // zeros above
-  static reg widen(half x) { return _mm512_zextps256_ps512(x); }
+  static reg widen(half x) { return _mm512_insertf32x8(_mm512_setzero_ps(), x, 0); }
   static half load_half(const float* p) { return _mm256_loadu_ps(p); }
   static half splat_half(float x) { return _mm256_set1_ps(x); }
   static half muladd_half(half a, half b, half c) { return _mm256_fmadd_ps(a, b, c); }

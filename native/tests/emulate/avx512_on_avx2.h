@@ -139,7 +139,6 @@ static inline kernelet_mmask16 kernelet_mask16(__m256 lo, __m256 hi) {
 }
 
 static inline __m256 kernelet_mm512_castps512_ps256(kernelet_m512 a) { return a.lo; }
-static inline kernelet_m512 kernelet_mm512_zextps256_ps512(__m256 a) { return {a, _mm256_setzero_ps()}; }
 static inline kernelet_m512i kernelet_mm512_set_epi32(int e15, int e14, int e13, int e12, int e11, int e10,
                                                       int e9, int e8, int e7, int e6, int e5, int e4, int e3,
                                                       int e2, int e1, int e0) {
@@ -164,6 +163,8 @@ static inline kernelet_m512 kernelet_mm512_permutex2var_ps(kernelet_m512 a, kern
 // What takes a constant operand has to stay a macro.
 #undef _mm512_extractf32x8_ps
 #define _mm512_extractf32x8_ps(a, half) ((half) == 0 ? (a).lo : (a).hi)
+#undef _mm512_insertf32x8
+#define _mm512_insertf32x8(a, b, half) ((half) == 0 ? kernelet_m512{(b), (a).hi} : kernelet_m512{(a).lo, (b)})
 #undef _mm512_cmp_ps_mask
 #define _mm512_cmp_ps_mask(a, b, op) \
   kernelet_mask16(_mm256_cmp_ps((a).lo, (b).lo, (op)), _mm256_cmp_ps((a).hi, (b).hi, (op)))
@@ -207,7 +208,6 @@ static inline kernelet_m512 kernelet_mm512_permutex2var_ps(kernelet_m512 a, kern
 #define _mm512_cvtps_epi32 kernelet_mm512_cvtps_epi32
 #define _mm512_cvtepi32_ps kernelet_mm512_cvtepi32_ps
 #define _mm512_castps512_ps256 kernelet_mm512_castps512_ps256
-#define _mm512_zextps256_ps512 kernelet_mm512_zextps256_ps512
 #define _mm512_set_epi32 kernelet_mm512_set_epi32
 #define _mm512_permutex2var_ps kernelet_mm512_permutex2var_ps
 #define _mm512_cvtepu8_epi32 kernelet_mm512_cvtepu8_epi32

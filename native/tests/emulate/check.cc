@@ -165,6 +165,10 @@ int main() {
     _mm256_storeu_ps(got, _mm512_castps512_ps256(LOAD(a)));
     _mm256_storeu_ps(got + 8, _mm512_extractf32x8_ps(LOAD(a), 1));
     expect("castps512_ps256, extractf32x8", std::memcmp(a, got, sizeof a) == 0);
+    const __m256 low = _mm512_castps512_ps256(LOAD(a));
+    _mm512_storeu_ps(got, _mm512_insertf32x8(_mm512_insertf32x8(_mm512_setzero_ps(), low, 0), low, 1));
+    expect("insertf32x8",
+           std::memcmp(a, got, sizeof a / 2) == 0 && std::memcmp(a, got + 8, sizeof a / 2) == 0);
   }
 
   // Masked loads and stores at the end of a page behind which nothing may be touched, and behind a canary.

@@ -19,7 +19,7 @@ async function closeAndOpen(port) {
   }
 }
 
-/** Milliseconds until a connection is there, refused or reset. */
+/** Milliseconds until there is a connection, or it is refused or reset. */
 function once(port) {
   const begin = performance.now()
   return new Promise((resolve) => {
@@ -45,5 +45,5 @@ if (isMainThread) {
   }
   await Promise.all(Array.from({ length: 16 }, client))
   await worker.terminate()
-  console.log({ connections, late })
+  console.log({ asked: connections, late })
 } else await closeAndOpen(workerData)

@@ -60,15 +60,14 @@ export async function serveHere(settings: Settings, options: Surroundings = {}):
   })
   await app.register(plugin)
   const { host, port, socket } = settings
+  // loaded before anybody can connect
+  const serveGrpc = settings.grpcPort === undefined ? undefined : (await import('./grpc/server.ts')).serveGrpc
   const address = await app.listen(
     socket === undefined
       ? { host, port, listenTextResolver: quiet }
       : { path: socket, listenTextResolver: quiet },
   )
-  const grpc =
-    settings.grpcPort === undefined
-      ? undefined
-      : await (await import('./grpc/server.ts')).serveGrpc(core, settings)
+  const grpc = await serveGrpc?.(core, settings)
 
   let ending: Promise<boolean> | undefined
   const drain = async (): Promise<boolean> => {
