@@ -18,4 +18,6 @@ const options = process.argv
 // cmake-js's `compile` never configures again by itself: options would be lost in a configured folder
 const command = options.length > 0 ? 'rebuild' : 'compile'
 if (process.env.KERNELET_WERROR) options.push('--CDKERNELET_WERROR=ON')
-run(process.execPath, [cmakeJs, command, '--log-level', 'warn', '--parallel', jobs, ...options])
+// native-tests.mjs builds in the same folder: here only what is asked for
+const target = ['--target', 'kernelet']
+run(process.execPath, [cmakeJs, command, '--log-level', 'warn', '--parallel', jobs, ...target, ...options])

@@ -17,7 +17,8 @@
  * The last line is `N passed, N failed`.
  */
 import { mkdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { availableParallelism } from 'node:os'
+import { join, relative } from 'node:path'
 import { boot, missing } from './bochs.mjs'
 import {
   capture,
@@ -30,6 +31,7 @@ import {
   run,
   tee,
   which,
+  windows,
 } from './util.mjs'
 import { windowsBuild, windowsNeeds, wine } from './windows.mjs'
 
@@ -44,18 +46,27 @@ function need(program, debian) {
   return path
 }
 
-function build(folder, options = [], env = {}) {
+const options = ['-DKERNELET_TESTS=ON', '-DKERNELET_BENCH=ON']
+if (process.env.KERNELET_WERROR) options.push('-DKERNELET_WERROR=ON')
+const targets = ['kernelet_tests', 'kernelet_bench']
+
+function compile(path, configure, build = []) {
+  console.log(`building the native tests in ${relative(root, path)}`)
+  run('cmake', ['-S', root, '-B', path, ...options, ...configure], { quiet: true })
+  run('cmake', ['--build', path, '--config', 'Release', '--parallel', jobs, ...build], { quiet: true })
+  return (name) => join(path, windows ? `Release/${name}.exe` : name)
+}
+
+function build(folder, more = []) {
   const path = join(root, folder)
   dropForeignBuild(path)
-  console.log(`building the native tests in ${folder}`)
-  const all = ['-DCMAKE_BUILD_TYPE=Release', '-DKERNELET_TESTS=ON', '-DKERNELET_BENCH=ON', ...options]
-  if (process.env.KERNELET_WERROR) all.push('-DKERNELET_WERROR=ON')
-  run('cmake', ['-S', root, '-B', path, ...all], { env, quiet: true })
-  run('cmake', ['--build', path, '--config', 'Release', '--parallel', jobs], { env, quiet: true })
-  return (name) => {
-    const multi = process.platform === 'win32' ? `Release/${name}.exe` : name
-    return join(path, multi)
-  }
+  return compile(path, ['-DCMAKE_BUILD_TYPE=Release', ...more])
+}
+
+/** Where the addon is built, of the very objects that it is linked of. */
+function buildBesideAddon() {
+  run(process.execPath, [join(root, 'scripts/build-native.mjs')])
+  return compile(join(root, 'build'), [], ['--target', ...targets])
 }
 
 /** Can this compiler link a sanitized program? Debian's clang comes without the libraries for it. */
@@ -84,6 +95,28 @@ function tally(what, { status, signal, output }) {
 
 async function test(command, args = [], env = {}) {
   tally([command, ...args].join(' '), await tee(command, args, { env }))
+}
+
+/** What the tests program can test here one by one: the tiers, the widest last, and "core". */
+function tiersOf(command, args = [], env = {}) {
+  const { status, stdout, stderr } = capture(command, [...args, '--tiers'], {
+    env: { ...process.env, ...env },
+  })
+  if (status !== 0) die(`${command} --tiers: exit code ${status}\n${stderr}`)
+  return stdout.trim().split(/\s+/)
+}
+
+/** All tiers of the tests program, as many at once as there are processors; each prints when it has ended. */
+async function testTiers(command, args = [], env = {}) {
+  const tiers = tiersOf(command, args, env)
+  const work = async () => {
+    for (let tier = tiers.pop(); tier; tier = tiers.pop()) {
+      const words = [...args, '--tier', tier]
+      const result = await tee(command, words, { env, whole: true })
+      tally([command, ...words].join(' '), result)
+    }
+  }
+  await Promise.all(Array.from({ length: Math.min(tiers.length, availableParallelism()) }, work))
 }
 
 /** The addon with AddressSanitizer, by GCC, whose library can be loaded before Node that has none. */
@@ -125,14 +158,13 @@ const mode = process.argv[2] ?? 'host'
 requireToolchain()
 
 if (mode === 'host') {
-  const program = build('build-native')
-  await test(program('kernelet_tests'))
+  await testTiers(buildBesideAddon()('kernelet_tests'))
 } else if (mode === 'sanitize') {
   const CXX = [process.env.CXX, 'clang++', 'g++', 'c++'].find((one) => sanitizes(one))
   if (!CXX) skip('no compiler here links -fsanitize=address,undefined')
   console.log(`with ${CXX}`)
   const program = build('build-sanitize', ['-DKERNELET_SANITIZE=address', `-DCMAKE_CXX_COMPILER=${CXX}`])
-  await test(program('kernelet_tests'), [], {
+  await testTiers(program('kernelet_tests'), [], {
     ASAN_OPTIONS: 'detect_leaks=1:strict_string_checks=1',
     UBSAN_OPTIONS: 'print_stacktrace=1',
   })
@@ -144,8 +176,7 @@ if (mode === 'host') {
   console.log(`with ${CXX}`)
   const program = build('build-threads', ['-DKERNELET_SANITIZE=thread', `-DCMAKE_CXX_COMPILER=${CXX}`])
   // In the best tier: the others run the same code around other arithmetic.
-  const { stdout } = capture(program('kernelet_tests'), ['no such case'])
-  const tier = [...stdout.matchAll(/^(scalar|sse|avx2|avx512|neon): /gm)].at(-1)?.[1] ?? ''
+  const tier = tiersOf(program('kernelet_tests')).at(-2)
   for (const words of [
     ['parallel_for'],
     ['core', 'concurrent_plans'],
@@ -164,13 +195,13 @@ if (mode === 'host') {
     `-DCMAKE_CXX_COMPILER=${CXX}`,
     '-DCMAKE_EXE_LINKER_FLAGS=-static',
   ])
-  await test(qemu, [program('kernelet_tests')])
+  await testTiers(qemu, [program('kernelet_tests')])
 } else if (mode === 'windows') {
   const lacking = windowsNeeds()
   if (lacking) skip(lacking)
   const program = build('build-windows', windowsBuild())
   const { command, args, env } = wine([`${program('kernelet_tests')}.exe`])
-  await test(command, args, env)
+  await testTiers(command, args, env)
 } else if (mode === 'avx512') {
   if (process.arch !== 'x64') skip('emulating AVX-512 takes an x64 machine')
   const cpu = process.platform === 'linux' ? readFileSync('/proc/cpuinfo', 'utf8') : 'avx2 fma'
@@ -209,7 +240,7 @@ if (mode === 'host') {
 } else if (mode === 'old-cpus') {
   if (process.arch !== 'x64') skip('the older CPUs are x64 ones')
   const qemu = which('qemu-x86_64-static') ?? need('qemu-x86_64', 'qemu-user-static')
-  const program = build('build-native')
+  const program = buildBesideAddon()
   // The digest covers every kernel; the whole tests take ten minutes. qemu 7.2 loads the masked lanes of vmaskmovps too, which
   // a CPU does not: buffers leave room for a register before the page that may not be read.
   for (const [cpu, best] of Object.entries({ Nehalem: 'sse', Haswell: 'avx2' })) {

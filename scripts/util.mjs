@@ -66,8 +66,8 @@ export function capture(command, args, { cwd = root, env = process.env } = {}) {
   }
 }
 
-/** Runs a program, showing its output as it comes, and returns { status, output }. */
-export function tee(command, args, { cwd = root, env = {} } = {}) {
+/** Runs a program, showing its output as it comes, or `whole` when it has ended, and returns { status, output }. */
+export function tee(command, args, { cwd = root, env = {}, whole = false } = {}) {
   return new Promise((resolve) => {
     const child = spawn(command, args, {
       cwd,
@@ -77,13 +77,16 @@ export function tee(command, args, { cwd = root, env = {} } = {}) {
     let output = ''
     child.stdout.on('data', (data) => {
       output += data
-      process.stdout.write(data)
+      if (!whole) process.stdout.write(data)
     })
     child.on('error', (error) => {
       console.error(`${command}: ${error.message}`)
       resolve({ status: 127, output })
     })
-    child.on('close', (code, signal) => resolve({ status: code ?? 128, signal, output }))
+    child.on('close', (code, signal) => {
+      if (whole) process.stdout.write(output)
+      resolve({ status: code ?? 128, signal, output })
+    })
   })
 }
 

@@ -576,7 +576,7 @@ describe('bench compare', () => {
   })
 })
 
-const native = join(root, 'build-native/kernelet_bench')
+const native = join(root, 'build/kernelet_bench')
 describe.skipIf(!existsSync(native))('kernelet_bench, without Node', () => {
   const bench = (...args: string[]) => spawnSync(native, args, { encoding: 'utf8', cwd: root })
 
