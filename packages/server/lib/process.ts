@@ -67,7 +67,11 @@ export async function serveHere(settings: Settings, options: Surroundings = {}):
       ? { host, port, listenTextResolver: quiet }
       : { path: socket, listenTextResolver: quiet },
   )
-  const grpc = await serveGrpc?.(core, settings)
+  const grpc = await serveGrpc?.(core, settings).catch(async (error: unknown) => {
+    // what listens by now would keep the process alive
+    await app.close()
+    throw error
+  })
 
   let ending: Promise<boolean> | undefined
   const drain = async (): Promise<boolean> => {

@@ -2,7 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { Agent, get } from 'node:http'
-import { connect } from 'node:net'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { clients, digit, send, start as startProgram, workersOf } from '../bench/load.mjs'
@@ -76,6 +76,21 @@ describe('the command', () => {
     expect(serve('--port', '0', '--models', join(folder(), 'none'))).toMatchObject({
       status: 1,
       stderr: expect.stringMatching(/^kernelet: --models: .*none cannot be read: it is not there\n$/),
+    })
+  })
+
+  test.each(['--port', '--grpc-port'])('%s taken by another: told, and the process ends', async (option) => {
+    const other = createServer().listen(0, '127.0.0.1')
+    atEnd(() => other.close())
+    await once(other, 'listening')
+    const { port } = other.address() as AddressInfo
+    const ports = { '--port': '0', [option]: String(port) }
+    expect(serve(...Object.entries(ports).flat(), '--log-level', 'silent')).toMatchObject({
+      status: 1,
+      signal: null,
+      stderr: expect.stringMatching(
+        new RegExp(`^kernelet: .*address already in use 127\\.0\\.0\\.1:${port}$`, 'm'),
+      ),
     })
   })
 

@@ -61,7 +61,7 @@ export async function serveGrpc(core: Core, settings: Settings): Promise<GrpcSer
   const port = await new Promise<number>((resolve, reject) => {
     const address = `${settings.host.includes(':') ? `[${settings.host}]` : settings.host}:${settings.grpcPort}`
     server.bindAsync(address, ServerCredentials.createInsecure(), (error, bound) =>
-      error ? reject(error) : resolve(bound),
+      error ? reject(new Error(`--grpc-port: ${reasonOf(error)}`, { cause: error })) : resolve(bound),
     )
   })
   return {
@@ -69,6 +69,11 @@ export async function serveGrpc(core: Core, settings: Settings): Promise<GrpcSer
     drain: () => new Promise((resolve) => server.tryShutdown(() => resolve())),
     stop: () => server.forceShutdown(),
   }
+}
+
+/** What the system says, out of grpc-js's sentence about all addresses of a name. */
+function reasonOf({ message }: Error): string {
+  return /\[(.*)\]$/.exec(message)?.[1] ?? message
 }
 
 function handlers(core: Core, tokens: Tokens | undefined) {
