@@ -98,21 +98,19 @@ async function test(command, args = [], env = {}) {
 }
 
 /** What the tests program can test here one by one: the tiers, the widest last, and "core". */
-function tiersOf(command, args = [], env = {}) {
-  const { status, stdout, stderr } = capture(command, [...args, '--tiers'], {
-    env: { ...process.env, ...env },
-  })
+function tiersOf(command) {
+  const { status, stdout, stderr } = capture(command, ['--tiers'])
   if (status !== 0) die(`${command} --tiers: exit code ${status}\n${stderr}`)
   return stdout.trim().split(/\s+/)
 }
 
 /** All tiers of the tests program, as many at once as there are processors; each prints when it has ended. */
-async function testTiers(command, args = [], env = {}) {
-  const tiers = tiersOf(command, args, env)
+async function testTiers(command) {
+  const tiers = tiersOf(command)
   const work = async () => {
     for (let tier = tiers.pop(); tier; tier = tiers.pop()) {
-      const words = [...args, '--tier', tier]
-      const result = await tee(command, words, { env, whole: true })
+      const words = ['--tier', tier]
+      const result = await tee(command, words, { whole: true })
       tally([command, ...words].join(' '), result)
     }
   }
@@ -164,7 +162,7 @@ if (mode === 'host') {
   if (!CXX) skip('no compiler here links -fsanitize=address,undefined')
   console.log(`with ${CXX}`)
   const program = build('build-sanitize', ['-DKERNELET_SANITIZE=address', `-DCMAKE_CXX_COMPILER=${CXX}`])
-  await testTiers(program('kernelet_tests'), [], {
+  await test(program('kernelet_tests'), [], {
     ASAN_OPTIONS: 'detect_leaks=1:strict_string_checks=1',
     UBSAN_OPTIONS: 'print_stacktrace=1',
   })
@@ -195,13 +193,13 @@ if (mode === 'host') {
     `-DCMAKE_CXX_COMPILER=${CXX}`,
     '-DCMAKE_EXE_LINKER_FLAGS=-static',
   ])
-  await testTiers(qemu, [program('kernelet_tests')])
+  await test(qemu, [program('kernelet_tests')])
 } else if (mode === 'windows') {
   const lacking = windowsNeeds()
   if (lacking) skip(lacking)
   const program = build('build-windows', windowsBuild())
   const { command, args, env } = wine([`${program('kernelet_tests')}.exe`])
-  await testTiers(command, args, env)
+  await test(command, args, env)
 } else if (mode === 'avx512') {
   if (process.arch !== 'x64') skip('emulating AVX-512 takes an x64 machine')
   const cpu = process.platform === 'linux' ? readFileSync('/proc/cpuinfo', 'utf8') : 'avx2 fma'
