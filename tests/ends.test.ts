@@ -11,7 +11,7 @@ const kinds = execFileSync(process.execPath, [program, 'list'], { encoding: 'utf
 describe('a process outlives what ends in it', () => {
   // Every kind of work by terminate(), the way that interrupts it anywhere; the others stop between two calls.
   test.each(kinds)('%s', async (kind) => {
-    const count = kind.endsWith('/terminate') ? '10' : kind.endsWith('/exit') ? '2' : '1'
+    const count = kind.endsWith('/terminate') ? '20' : kind.endsWith('/exit') ? '2' : '1'
     await promisify(execFile)(process.execPath, [program, kind, count, '1'])
   })
 })
