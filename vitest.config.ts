@@ -1,7 +1,10 @@
 import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 
-/** Tests that start processes on the built dist/, or run for seconds: they starve where the machine is busy. */
+/**
+ * Tests that start processes on the built dist/, or run for seconds: they starve where the machine is busy. And
+ * onnx-files, which wants a process of its own: after 64 open files of others' models weights are read at once.
+ */
 const slow = [
   'bench-cli',
   'bits',
@@ -17,6 +20,7 @@ const slow = [
   'handwriting',
   'onnx-budget',
   'onnx-control',
+  'onnx-files',
   'picture-threads',
   'profile-cli',
   'robustness',
