@@ -28,6 +28,10 @@ void TaskTeam::run(int threads, void (*body)(void*, TaskTeam&), void* context) {
   team.body_ = body;
   team.body_context_ = context;
   team.threads_ = threads;
+  for (int i = 0; i < threads; ++i) {
+    team.seats_[i].taken.store(0, std::memory_order_relaxed);
+    team.seats_[i].left.store(0, std::memory_order_relaxed);
+  }
   parallel_for(threads, threads, take_part, &team);
 }
 
@@ -41,7 +45,18 @@ void TaskTeam::take_part(void* context, int) {
   team.finished_.store(true, std::memory_order_release);
 }
 
-void TaskTeam::do_tasks(int thread) {
+// A phase is taken once, and none before another that was.
+bool TaskTeam::Seat::take(uint32_t phase) {
+  uint32_t last = taken.load(std::memory_order_relaxed);
+  return static_cast<int32_t>(phase - last) > 0 &&
+         taken.compare_exchange_strong(last, phase, std::memory_order_acq_rel);
+}
+
+void TaskTeam::do_tasks(int seat, int thread) {
+  if (tasks_ <= threads_) {
+    if (seat < tasks_) work_(work_context_, seat, thread);
+    return;
+  }
   for (int task = next_++; task < tasks_; task = next_++) work_(work_context_, task, thread);
 }
 
@@ -54,27 +69,35 @@ void TaskTeam::each(int tasks, void (*work)(void*, int, int), void* context) {
   work_context_ = context;
   tasks_ = tasks;
   next_.store(0, std::memory_order_relaxed);
-  gate_.store(((gate_.load(std::memory_order_relaxed) + one_phase) & ~inside) | open,
-              std::memory_order_release);
-  do_tasks(0);
-  gate_.fetch_and(~open, std::memory_order_acq_rel);
-  for (Spin spin; (gate_.load(std::memory_order_acquire) & inside) != 0;) spin.wait();
+  const uint32_t phase = phase_.load(std::memory_order_relaxed) + 1;
+  phase_.store(phase, std::memory_order_release);
+  do_tasks(0, 0);
+  for (int i = 1; i < threads_; ++i) {
+    Seat& seat = seats_[i];
+    // done by now, or being done, or nobody's
+    if (seat.left.load(std::memory_order_acquire) == phase) continue;
+    if (seat.take(phase)) {
+      do_tasks(i, 0);
+      continue;
+    }
+    for (Spin spin; seat.left.load(std::memory_order_acquire) != phase;) spin.wait();
+  }
 }
 
 void TaskTeam::help(int thread) {
-  uint64_t last_phase = 0;
+  Seat& seat = seats_[thread];
+  uint32_t last = 0;
   for (Spin spin; !finished_.load(std::memory_order_acquire);) {
-    uint64_t gate = gate_.load(std::memory_order_acquire);
-    const uint64_t phase = gate & ~inside;
-    if ((gate & open) == 0 || phase == last_phase ||
-        !gate_.compare_exchange_weak(gate, gate + 1, std::memory_order_acq_rel)) {
+    const uint32_t phase = phase_.load(std::memory_order_acquire);
+    if (phase == last) {
       spin.wait();
       continue;
     }
-    do_tasks(thread);
-    last_phase = phase;
-    gate_.fetch_sub(1, std::memory_order_acq_rel);
+    last = phase;
     spin = Spin();
+    if (!seat.take(phase)) continue;
+    do_tasks(thread, thread);
+    seat.left.store(phase, std::memory_order_release);
   }
 }
 

@@ -5,6 +5,8 @@
 #include <atomic>
 #include <cstdint>
 
+#include "thread_pool.h"
+
 namespace kernelet {
 
 class TaskTeam {
@@ -13,7 +15,8 @@ class TaskTeam {
   // returned. `body` must not throw.
   static void run(int threads, void (*body)(void* context, TaskTeam& team), void* context);
 
-  // Only from body: work(context, task, thread) for every task in [0, tasks), thread in [0, threads).
+  // Only from body: work(context, task, thread) for every task in [0, tasks), thread in [0, threads). Of no more tasks than
+  // threads each has its own, time after time: what it wrote is in its cache.
   void each(int tasks, void (*work)(void* context, int task, int thread), void* context);
 
   template <class Work>
@@ -26,23 +29,28 @@ class TaskTeam {
  private:
   TaskTeam() = default;
   void help(int thread);
-  void do_tasks(int thread);
+  void do_tasks(int seat, int thread);
   static void take_part(void* context, int part);
+
+  // The last phase that a thread took part in, or another in its place, and the last one that it has left: of a phase
+  // that it did not take, it touches nothing. On a line of its own: that the others write, it waits for.
+  struct alignas(64) Seat {
+    std::atomic<uint32_t> taken, left;
+    bool take(uint32_t phase);
+  };
 
   void (*body_)(void*, TaskTeam&) = nullptr;
   void* body_context_ = nullptr;
   int threads_ = 1;
   std::atomic<int> arrived_{0};
-
-  // Open or shut, the number of the phase, and how many helpers are inside: a helper enters only an open phase,
-  // and a phase is changed only while it is shut and nobody is inside.
-  static constexpr uint64_t open = uint64_t{1} << 63, one_phase = uint64_t{1} << 16, inside = one_phase - 1;
-  alignas(64) std::atomic<uint64_t> gate_{0};
   std::atomic<bool> finished_{false};
-  alignas(64) std::atomic<int> next_{0};
+
+  alignas(64) std::atomic<uint32_t> phase_{0};
+  int tasks_ = 0;
   void (*work_)(void*, int, int) = nullptr;
   void* work_context_ = nullptr;
-  int tasks_ = 0;
+  alignas(64) std::atomic<int> next_{0};
+  Seat seats_[max_threads];  // of those there are
 };
 
 }  // namespace kernelet

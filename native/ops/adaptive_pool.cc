@@ -1,5 +1,6 @@
 // adaptiveAvgPool2d, adaptiveMaxPool2d: src [c][ih][iw] cut into oh x ow bins -> dst [c][oh][ow].
 #include "definition.h"
+#include "pool_step.h"
 #include "window.h"
 
 namespace kernelet {
@@ -16,32 +17,19 @@ Pool pool_of(const StepSpec& spec) {
   return spec.first().op == Op::adaptive_max_pool2d ? Pool::max : Pool::average;
 }
 
-class AdaptivePoolStep : public Step {
- public:
-  explicit AdaptivePoolStep(const StepSpec& spec)
-      : args_(pool_args_of(spec.first(), spec.input())),
-        pool_(pool_of(spec)),
-        run_(spec.layout == Layout::planes ? spec.kernels->pool.adaptive
-                                           : spec.kernels->batched_pool.adaptive) {
-    args_.c = int_of(spec.planes_of(args_.c));
-  }
-  void run(StepRun& run) const override { run_(args_, pool_, run.src(0), run.dst()); }
-
- private:
-  PoolArgs args_;
-  Pool pool_;
-  decltype(PoolAlgorithm::adaptive) run_;
-};
+std::unique_ptr<Step> step_of(const StepSpec& spec) {
+  return std::unique_ptr<Step>(new PoolStep(spec, pool_of(spec), true));
+}
 
 void plan(const StepSpec& spec, PlannedStep& planned) {
-  planned.step.reset(new AdaptivePoolStep(spec));
+  planned.step = step_of(spec);
   planned.problem = spec.input().text() + "o" + spec.output().text();
 }
 
 class AdaptivePoolTraining : public TrainStep {
  public:
   explicit AdaptivePoolTraining(const TrainSpec& spec)
-      : TrainStep(std::unique_ptr<Step>(new AdaptivePoolStep(spec))),
+      : TrainStep(step_of(spec)),
         k_(spec.kernels),
         args_(pool_args_of(spec.first(), spec.input())),
         pool_(pool_of(spec)) {

@@ -109,6 +109,17 @@ class MoveStep : public Step {
  public:
   explicit MoveStep(const StepSpec& spec) : args_(args_of(spec)), n_(spec.floats_of(spec.output())) {}
   void run(StepRun& run) const override { strided_copy(args_, n_, run.src(0), run.dst()); }
+  // (a part of what is filled first would want its own part of that)
+  int phases() const override { return args_.fill ? 0 : 1; }
+  void run_part(StepRun& run, int, int part, int parts) const override {
+    CopyArgs some = args_;
+    const size_t outer = static_cast<size_t>(args_.dims[0]);
+    const int64_t begin = static_cast<int64_t>(part_begin(outer, part, parts));
+    some.dims[0] = static_cast<int64_t>(part_begin(outer, part + 1, parts)) - begin;
+    some.src_offset += begin * some.src[0];
+    some.dst_offset += begin * some.dst[0];
+    strided_copy(some, n_, run.src(0), run.dst());
+  }
 
  private:
   CopyArgs args_;

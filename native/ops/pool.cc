@@ -1,5 +1,6 @@
 // maxPool2d, avgPool2d: src [c][ih][iw] -> dst [c][oh][ow]. A 2x2 maximum may share the step of a convolution.
 #include "definition.h"
+#include "pool_step.h"
 #include "window.h"
 
 namespace kernelet {
@@ -22,41 +23,19 @@ Shape shape(const Node& node, const InputShapes& inputs) {
 
 bool is_max(const StepSpec& spec) { return spec.first().op == Op::max_pool2d; }
 
-class PoolStep : public Step {
- public:
-  explicit PoolStep(const StepSpec& spec) : args_(pool_args_of(spec.first(), spec.input())) {
-    const PoolAlgorithm& pool =
-        spec.layout == Layout::planes ? spec.kernels->pool : spec.kernels->batched_pool;
-    args_.c = int_of(spec.planes_of(args_.c));
-    in_plane_ = spec.floats_of(spec.input()) / static_cast<size_t>(args_.c);
-    out_plane_ = spec.floats_of(spec.output()) / static_cast<size_t>(args_.c);
-    pool_ = is_max(spec) ? pool.max : pool.average;
-  }
-  void run(StepRun& run) const override { pool_(args_, run.src(0), run.dst()); }
-  int phases() const override { return 1; }
-  void run_part(StepRun& run, int, int part, int parts) const override {
-    PoolArgs some = args_;
-    const size_t begin = part_begin(static_cast<size_t>(args_.c), part, parts);
-    some.c = static_cast<int32_t>(part_begin(static_cast<size_t>(args_.c), part + 1, parts) - begin);
-    if (some.c == 0) return;
-    pool_(some, run.src(0) + begin * in_plane_, run.dst() + begin * out_plane_);
-  }
-
- private:
-  PoolArgs args_;
-  size_t in_plane_, out_plane_;
-  void (*pool_)(const PoolArgs&, const float* src, float* dst);
-};
+std::unique_ptr<Step> step_of(const StepSpec& spec) {
+  return std::unique_ptr<Step>(new PoolStep(spec, is_max(spec) ? Pool::max : Pool::average, false));
+}
 
 void plan(const StepSpec& spec, PlannedStep& planned) {
-  planned.step.reset(new PoolStep(spec));
+  planned.step = step_of(spec);
   planned.problem = window_problem(spec.first(), as_image(spec.input()), as_image(spec.output()));
 }
 
 class PoolTraining : public TrainStep {
  public:
   explicit PoolTraining(const TrainSpec& spec)
-      : TrainStep(std::unique_ptr<Step>(new PoolStep(spec))),
+      : TrainStep(step_of(spec)),
         k_(spec.kernels),
         args_(pool_args_of(spec.first(), spec.input())),
         max_(is_max(spec)) {

@@ -131,17 +131,18 @@ class LayoutSearch {
   }
 
   void run() {
-    double least = cost();
+    least_ = cost();
     int tried = 0;
+    size_t before = blocked_.size();  // the last one that stayed as it was
     for (size_t i = 0; i < blocked_.size(); ++i) {
       const Facts& facts = facts_[i];
-      const auto way = blocked_[i];
-      if (graph_.nodes[i].op != Op::conv2d || !facts.computed || !facts.joins || way == by_winograd) continue;
+      if (graph_.nodes[i].op != Op::conv2d || !facts.computed || !facts.joins || blocked_[i] == by_winograd)
+        continue;
       if (++tried > most_tried) return;
-      blocked_[i] = way == directly ? not_in_blocks : directly;
-      const double now = cost();
-      if (now < least - margin * (way == directly ? facts.from_blocks : facts.planes)) least = now;
-      else blocked_[i] = way;
+      if (turn({i})) continue;
+      // two in a row may pay where one does not, with a reorder between them
+      if (before < i && blocked_[before] == blocked_[i] && turn({before, i})) continue;
+      before = i;
     }
   }
 
@@ -160,6 +161,22 @@ class LayoutSearch {
     bool in_blocks = false;
     bool reordered[2] = {};  // to planes, to blocks
   };
+
+  // These the other way, where it pays.
+  bool turn(std::initializer_list<size_t> nodes) {
+    double sure = 0;
+    for (size_t i : nodes) {
+      sure += margin * (blocked_[i] == directly ? facts_[i].from_blocks : facts_[i].planes);
+      blocked_[i] = blocked_[i] == directly ? not_in_blocks : directly;
+    }
+    const double now = cost();
+    if (now < least_ - sure) {
+      least_ = now;
+      return true;
+    }
+    for (size_t i : nodes) blocked_[i] = blocked_[i] == directly ? not_in_blocks : directly;
+    return false;
+  }
 
   // What a depthwise convolution reads: a 1x1 convolution's value, large, is not stored where both run depth first
   // (depth_first.cc), which takes blocks all the way.
@@ -247,6 +264,7 @@ class LayoutSearch {
   const KernelTable& k_;
   NodeFlags& blocked_;
   std::vector<Facts> facts_;
+  double least_ = 0;  // of what was tried
 };
 
 }  // namespace

@@ -30,8 +30,12 @@ class ReorderStep : public Step {
         to_blocks_(to_blocks),
         channels_(int_of(shape.dims[0])),
         plane_(static_cast<size_t>(shape.elements() / shape.dims[0])) {}
-  void run(StepRun& run) const override {
-    for (int c = 0; c < channels_; c += k_->lanes) {
+  void run(StepRun& run) const override { run_part(run, 0, 0, 1); }
+  int phases() const override { return 1; }
+  // Some blocks.
+  void run_part(StepRun& run, int, int part, int parts) const override {
+    const int end = border(part + 1, parts);
+    for (int c = border(part, parts); c < end; c += k_->lanes) {
       const int count = std::min(k_->lanes, channels_ - c);
       const size_t planes =
           static_cast<size_t>(c) * plane_;  // (blocks lie as far on as the planes they hold)
@@ -45,6 +49,11 @@ class ReorderStep : public Step {
   bool to_blocks_;
   int channels_;
   size_t plane_;
+
+  int border(int part, int parts) const {
+    return static_cast<int>(
+        part_begin(static_cast<size_t>(channels_), part, parts, static_cast<size_t>(k_->lanes)));
+  }
 };
 
 // One pixel a channel: lies alike in planes and in blocks, but for the rest of the last block.

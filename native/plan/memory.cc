@@ -120,7 +120,10 @@ class Nesting {
 
 // A value that passes through costs about as much as a dozen multiply-adds.
 bool is_divided(const Draft& draft, const DraftStep& step) {
-  const int64_t work = step.planned.macs + 12 * static_cast<int64_t>(draft.floats_of(step.value));
+  size_t floats = draft.floats_of(step.value);
+  const Source& source = step.sources[0];
+  if (source.kind == Source::value) floats = std::max(floats, draft.floats_of(source.index));
+  const int64_t work = step.planned.macs + 12 * static_cast<int64_t>(floats);
   return !draft.is_batched() && draft.parts > 1 && step.step().phases() > 0 &&
          work >= draft.options->divide_from;
 }

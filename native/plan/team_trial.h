@@ -2,7 +2,8 @@
 //
 // What it costs to bring threads together, and to pass values from one core's cache to another's, differs from machine to
 // machine, on a virtual one from hour to hour: no constant knows it. Both ways give the same bits, so the first calls of
-// a plan are timed in turns, some of one kind and some of the other, and again every few hundred.
+// a plan are timed in turns, some of one kind and some of the other, and again: soon at first, for the machine may have been
+// busy, and every few hundred calls where they were found to be the same.
 #pragma once
 
 #include <atomic>
@@ -21,7 +22,11 @@ class TeamTrial {
   // How to go about the next call.
   Way next() {
     uint32_t call = calls_.fetch_add(1, std::memory_order_relaxed);
+    const uint32_t period = period_.load(std::memory_order_relaxed);
     if (call >= period) {
+      const bool found = is_team();
+      const bool same = found == found_.exchange(found, std::memory_order_relaxed);
+      period_.store(!same ? shortest : period < longest ? 2 * period : longest, std::memory_order_relaxed);
       calls_.store(1, std::memory_order_relaxed);
       team_.store(unknown, std::memory_order_relaxed);
       one_.store(unknown, std::memory_order_relaxed);
@@ -31,7 +36,7 @@ class TeamTrial {
     // Where one is far ahead after its first turn no more is to be learned.
     const bool is_clear = team > 1.25f * one || one > 1.25f * team;
     if (call < 2 * turn || (call < 4 * turn && !is_clear)) return {call / turn % 2 == 0, true};
-    return {team <= one, false};
+    return {is_team(), false};
   }
 
   void took(bool team, double ns) {
@@ -43,11 +48,17 @@ class TeamTrial {
  private:
   // Calls of one way, one after the other, since the first finds other threads asleep.
   static constexpr uint32_t turn = 3;
-  // Calls from trial to trial: less than one in a hundred goes the slower way.
-  static constexpr uint32_t period = 512;
+  // Calls from trial to trial: in the long run one in a hundred goes the slower way.
+  static constexpr uint32_t shortest = 64, longest = 512;
   static constexpr float unknown = std::numeric_limits<float>::infinity();
 
+  bool is_team() const {
+    return team_.load(std::memory_order_relaxed) <= one_.load(std::memory_order_relaxed);
+  }
+
   std::atomic<uint32_t> calls_{0};  // since the last trial began
+  std::atomic<uint32_t> period_{shortest};
+  std::atomic<bool> found_{true};  // by the trial before: a team
   // The shortest call of each way in nanoseconds.
   std::atomic<float> team_{unknown}, one_{unknown};
 };

@@ -319,10 +319,8 @@ void run_part(const ConvArgs& s, const float* src, float* dst, float* scratch, i
               int32_t parts) {
   const Stage g = stage_of(s);
   if (g.copied && phase == 0) {
-    const int planes = planes_of(s), begin = part_begin(planes, parts, part);
-    const int end = part_begin(planes, parts, part + 1);
-    return s.src_blocked ? stage<lanes>(s, g, src, begin, end, scratch)
-                         : stage<1>(s, g, src, begin, end, scratch);
+    const Share share = share_of(g.rows >= 8 * parts, g.rows, planes_of(s), part, parts);
+    return s.src_blocked ? stage<lanes>(s, g, share, src, scratch) : stage<1>(s, g, share, src, scratch);
   }
   const float* const from = g.copied ? scratch : src;
   float* const sums = scratch + staged_floats(s);

@@ -184,9 +184,19 @@ KERNELET_COLD Kernel kernel_for(const ConvArgs& s, int pixels) {
   return kernel_from<ThreeWide, least_wide>(pixels);
 }
 
-// Blocks [begin, end), whose planes of outputs lie `out_plane` floats apart. `rows` has room for a ring.
-KERNELET_NOINLINE void convolve_blocks(const ConvArgs& s, const float* src, float* dst, ptrdiff_t out_plane,
-                                       float* rows, int begin, int end) {
+// By rows, if not where the layers around it are divided by panels (blocked.h), or where rows do not come out even.
+KERNELET_NOINLINE Share share_of(const ConvArgs& s, int part, int parts) {
+  const int blocks = blocks_of(s.oc);
+  const size_t around =
+      static_cast<size_t>(s.oc) * s.oc / 6;  // weights of an inverted residual's 1x1 convolutions
+  const bool by_rows =
+      around <= many_weights && parts_of(s.oh, parts) * blocks <= parts_of(blocks, parts) * s.oh;
+  return blocked::share_of(by_rows, s.oh, blocks, part, parts);
+}
+
+// Planes of outputs lie `out_plane` floats apart. `rows` has room for a ring.
+KERNELET_NOINLINE void convolve_blocks(const ConvArgs& s, const Share& share, const float* src, float* dst,
+                                       ptrdiff_t out_plane, float* rows) {
   const Ring ring = ring_of(s);
   const ptrdiff_t out_row = static_cast<ptrdiff_t>(s.ow) * lanes,
                   in_row = static_cast<ptrdiff_t>(s.iw) * lanes;
@@ -203,13 +213,13 @@ KERNELET_NOINLINE void convolve_blocks(const ConvArgs& s, const float* src, floa
   Rows r;
   r.row = ring.row;
   r.mask = ring.copied ? ring.rows - 1 : -1;
-  for (int block = begin; block < end; ++block) {
+  for (int block = share.begin; block < share.end; ++block) {
     const float* const plane = src + static_cast<ptrdiff_t>(block) * s.ih * in_row;
     t.channel = block * lanes;
     r.first = ring.copied ? rows : plane;
     r.weights = s.weights + static_cast<ptrdiff_t>(block) * taps_of(s) * lanes;
     int copied = 0;  // rows so far
-    for (int oy = 0; oy < s.oh; ++oy) {
+    for (int oy = share.top, waiting = oy; oy < share.bottom; ++oy) {
       r.y = oy * s.sh - s.pt;
       r.begin = 0;
       r.end = s.kh;
@@ -229,9 +239,9 @@ KERNELET_NOINLINE void convolve_blocks(const ConvArgs& s, const float* src, floa
         t.residual = s.residual != nullptr ? s.residual + at + static_cast<ptrdiff_t>(x) * lanes : nullptr;
         (tile < cut.longer ? longer : usual)(s, r, x, t);
       }
-      if (!simple && (oy % rows_together == rows_together - 1 || oy + 1 == s.oh)) {
-        const int row = oy - oy % rows_together;
-        activate_pixels(s, (oy + 1 - row) * s.ow, 1, dst + block * out_plane + row * out_row, 0);
+      if (!simple && (oy + 1 - waiting == rows_together || oy + 1 == share.bottom)) {
+        activate_pixels(s, (oy + 1 - waiting) * s.ow, 1, dst + block * out_plane + waiting * out_row, 0);
+        waiting = oy + 1;
       }
     }
   }
@@ -239,11 +249,10 @@ KERNELET_NOINLINE void convolve_blocks(const ConvArgs& s, const float* src, floa
 
 int32_t phases(const ConvArgs&) { return 1; }
 
-// Part `part`: some blocks.
 void run_part(const ConvArgs& s, const float* src, float* dst, float* scratch, int32_t, int32_t part,
               int32_t parts) {
-  convolve_blocks(s, src, dst, static_cast<ptrdiff_t>(s.oh) * s.ow * lanes, scratch + part * ring_floats(s),
-                  part_begin(blocks_of(s.oc), parts, part), part_begin(blocks_of(s.oc), parts, part + 1));
+  convolve_blocks(s, share_of(s, part, parts), src, dst, static_cast<ptrdiff_t>(s.oh) * s.ow * lanes,
+                  scratch + part * ring_floats(s));
 }
 
 void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {

@@ -93,15 +93,25 @@ KERNELET_INLINE void stage_row(const ConvArgs& s, const Stage& g, const float* f
   }
 }
 
+// What a part computes: rows [top, bottom) of planes [begin, end).
+struct Share {
+  int top, bottom, begin, end;
+};
+// Some rows of all planes, which are near where the layers before and behind are divided so, or some planes.
+KERNELET_NOINLINE Share share_of(bool by_rows, int rows, int planes, int part, int parts) {
+  const int n = by_rows ? rows : planes, begin = part_begin(n, parts, part),
+            end = part_begin(n, parts, part + 1);
+  return by_rows ? Share{begin, end, 0, planes} : Share{0, rows, begin, end};
+}
+
 template <int X>
-void stage(const ConvArgs& s, const Stage& g, const float* src, int begin, int end, float* to) {
-  to += begin * g.plane;
-  for (int p = begin; p < end; ++p) {
-    for (int r = 0; r < g.rows; ++r, to += g.row) {
+void stage(const ConvArgs& s, const Stage& g, const Share& share, const float* src, float* to) {
+  for (int p = share.begin; p < share.end; ++p) {
+    for (int r = share.top; r < share.bottom; ++r) {
       const int y = s.kh == 1 ? r * s.sh - s.pt : r;
       const bool inside = y >= 0 && y < s.ih;
       const float* const from = inside ? src + (static_cast<size_t>(p) * s.ih + y) * s.iw * X : nullptr;
-      stage_row<X>(s, g, from, to);
+      stage_row<X>(s, g, from, to + p * g.plane + r * g.row);
     }
   }
 }

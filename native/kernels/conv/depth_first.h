@@ -45,20 +45,24 @@ KERNELET_INLINE void narrow(ConvArgs& s, int block, int channels) {
   s.shift += block * lanes;
 }
 
-// Part `part`: some panels of some strips. (Cold: small, for it decides where little is computed.)
+// (Cold: small, for it decides where little is computed.)
 KERNELET_COLD void run_part(const ConvArgs& expand, const ConvArgs& depthwise, const float* src, float* dst,
                             float* scratch, int32_t part, int32_t parts) {
-  const int height = depthwise.strip, strips = parts_of(depthwise.oh, height);
-  const int blocks = blocks_of(depthwise.oc), panels = parts_of(blocks, most_blocks);
+  const blocked_depthwise::Share share = blocked_depthwise::share_of(depthwise, part, parts);
+  const int all = share.bottom - share.top;
+  if (all == 0) return;
+  // strips as even as can be
+  const int height = parts_of(all, parts_of(all, depthwise.strip));
+  const int panels = parts_of(share.end - share.begin, most_blocks);
   const ptrdiff_t out_row = static_cast<ptrdiff_t>(depthwise.ow) * lanes, out_plane = depthwise.oh * out_row;
   float* const between = scratch + part * part_floats(depthwise);
-  const int end = part_begin(strips * panels, parts, part + 1);
-  for (int unit = part_begin(strips * panels, parts, part); unit < end; ++unit) {
-    const int first = unit / panels * height, block = unit % panels * most_blocks;
-    const int n = blocks - block < most_blocks ? blocks - block : most_blocks;
+  const int end = parts_of(all, height) * panels;
+  for (int unit = 0; unit < end; ++unit) {
+    const int first = share.top + unit / panels * height, block = share.begin + unit % panels * most_blocks;
+    const int n = share.end - block < most_blocks ? share.end - block : most_blocks;
     const int left = depthwise.oc - block * lanes, channels = left < n * lanes ? left : n * lanes;
     ConvArgs d = depthwise;
-    d.oh = d.ph = depthwise.oh - first < height ? depthwise.oh - first : height;
+    d.oh = d.ph = share.bottom - first < height ? share.bottom - first : height;
     // rows [from, to) of the input are read
     const int window = first * d.sh - d.pt, last = window + (d.oh - 1) * d.sh + reach_of(d);
     const int from = window < 0 ? 0 : window < d.ih ? window : d.ih - 1;
@@ -79,8 +83,8 @@ KERNELET_COLD void run_part(const ConvArgs& expand, const ConvArgs& depthwise, c
     d.weights += static_cast<ptrdiff_t>(block) * lanes * blocked::taps_of(d);
     const ptrdiff_t at = block * out_plane + first * out_row;
     if (d.residual != nullptr) d.residual += at;
-    blocked_depthwise::convolve_blocks(d, between, dst + at, out_plane, between + between_size(depthwise), 0,
-                                       n);
+    blocked_depthwise::convolve_blocks(d, {0, d.oh, 0, n}, between, dst + at, out_plane,
+                                       between + between_size(depthwise));
   }
 }
 
