@@ -177,6 +177,7 @@ if (mode === 'host') {
   const tier = tiersOf(program('kernelet_tests')).at(-2)
   for (const words of [
     ['parallel_for'],
+    ['task_team'],
     ['core', 'concurrent_plans'],
     ['core', 'divided_images'],
     [tier, 'batches'],

@@ -21,6 +21,9 @@ class Spin {
   int turns_ = 0;
 };
 
+// Turns of a few microseconds in all.
+constexpr int patience = 100;
+
 }  // namespace
 
 void TaskTeam::run(int threads, void (*body)(void*, TaskTeam&), void* context) {
@@ -31,6 +34,7 @@ void TaskTeam::run(int threads, void (*body)(void*, TaskTeam&), void* context) {
   for (int i = 0; i < threads; ++i) {
     team.seats_[i].taken.store(0, std::memory_order_relaxed);
     team.seats_[i].left.store(0, std::memory_order_relaxed);
+    team.present_[i] = false;
   }
   parallel_for(threads, threads, take_part, &team);
 }
@@ -54,19 +58,20 @@ bool TaskTeam::Seat::take(uint32_t phase) {
 
 void TaskTeam::do_tasks(int seat, int thread) {
   if (tasks_ <= threads_) {
-    if (seat < tasks_) work_(work_context_, seat, thread);
+    if (seat < tasks_) work_(work_context_, index_, seat, thread);
     return;
   }
-  for (int task = next_++; task < tasks_; task = next_++) work_(work_context_, task, thread);
+  for (int task = next_++; task < tasks_; task = next_++) work_(work_context_, index_, task, thread);
 }
 
-void TaskTeam::each(int tasks, void (*work)(void*, int, int), void* context) {
+void TaskTeam::each(int tasks, Work work, void* context, int index) {
   if (threads_ == 1 || tasks == 1) {
-    for (int task = 0; task < tasks; ++task) work(context, task, 0);
+    for (int task = 0; task < tasks; ++task) work(context, index, task, 0);
     return;
   }
   work_ = work;
   work_context_ = context;
+  index_ = index;
   tasks_ = tasks;
   next_.store(0, std::memory_order_relaxed);
   const uint32_t phase = phase_.load(std::memory_order_relaxed) + 1;
@@ -74,13 +79,12 @@ void TaskTeam::each(int tasks, void (*work)(void*, int, int), void* context) {
   do_tasks(0, 0);
   for (int i = 1; i < threads_; ++i) {
     Seat& seat = seats_[i];
-    // done by now, or being done, or nobody's
-    if (seat.left.load(std::memory_order_acquire) == phase) continue;
-    if (seat.take(phase)) {
-      do_tasks(i, 0);
-      continue;
-    }
-    for (Spin spin; seat.left.load(std::memory_order_acquire) != phase;) spin.wait();
+    const auto has_left = [&] { return seat.left.load(std::memory_order_acquire) == phase; };
+    // Who was there is there again, usually: not to look whether it took its seat saves it a miss.
+    for (int turn = 0; turn < patience && present_[i] && !has_left(); ++turn) relax_cpu();
+    present_[i] = has_left() || !seat.take(phase);
+    if (!present_[i]) do_tasks(i, 0);
+    for (Spin spin; present_[i] && !has_left();) spin.wait();
   }
 }
 

@@ -15,15 +15,19 @@ class TaskTeam {
   // returned. `body` must not throw.
   static void run(int threads, void (*body)(void* context, TaskTeam& team), void* context);
 
-  // Only from body: work(context, task, thread) for every task in [0, tasks), thread in [0, threads). Of no more tasks than
-  // threads each has its own, time after time: what it wrote is in its cache.
-  void each(int tasks, void (*work)(void* context, int task, int thread), void* context);
+  using Work = void (*)(void* context, int index, int task, int thread);
 
-  template <class Work>
-  void each(int tasks, const Work& work) {
+  // Only from body: work(context, index, task, thread) for every task in [0, tasks), thread in [0, threads). Of no more
+  // tasks than threads each has its own, time after time: what it wrote is in its cache. What changes from phase to phase
+  // should be in `index`: whatever else the threads read comes out of another's cache, one line after the other.
+  void each(int tasks, Work work, void* context, int index);
+
+  // The same with a function object: work(task, thread).
+  template <class Function>
+  void each(int tasks, const Function& work) {
     each(
-        tasks, [](void* w, int task, int thread) { (*static_cast<const Work*>(w))(task, thread); },
-        const_cast<Work*>(&work));
+        tasks, [](void* w, int, int task, int thread) { (*static_cast<const Function*>(w))(task, thread); },
+        const_cast<Function*>(&work), 0);
   }
 
  private:
@@ -33,9 +37,11 @@ class TaskTeam {
   static void take_part(void* context, int part);
 
   // The last phase that a thread took part in, or another in its place, and the last one that it has left: of a phase
-  // that it did not take, it touches nothing. On a line of its own: that the others write, it waits for.
-  struct alignas(64) Seat {
-    std::atomic<uint32_t> taken, left;
+  // that it did not take, it touches nothing. On lines of their own: the first is the thread's alone, usually, and for the
+  // second the others wait.
+  struct Seat {
+    alignas(64) std::atomic<uint32_t> taken;
+    alignas(64) std::atomic<uint32_t> left;
     bool take(uint32_t phase);
   };
 
@@ -46,11 +52,13 @@ class TaskTeam {
   std::atomic<bool> finished_{false};
 
   alignas(64) std::atomic<uint32_t> phase_{0};
-  int tasks_ = 0;
-  void (*work_)(void*, int, int) = nullptr;
+  int tasks_ = 0, index_ = 0;
+  Work work_ = nullptr;
   void* work_context_ = nullptr;
   alignas(64) std::atomic<int> next_{0};
-  Seat seats_[max_threads];  // of those there are
+  // of those there are; whether they were there in the phase before, as far as the first one knows
+  alignas(64) bool present_[max_threads];
+  Seat seats_[max_threads];
 };
 
 }  // namespace kernelet

@@ -19,23 +19,40 @@ void run_steps(const Program& program, StepRun run, size_t end) {
   }
 }
 
-// The same by a team of threads.
-void run_steps(const Program& program, StepRun run, TaskTeam& team, int parts) {
-  for (const Program::Entry& entry : program.steps) {
-    run.sources = entry.sources.data();
-    run.destination = entry.destination;
-    if (!entry.divided) {
-      entry.step->run(run);
-      continue;
-    }
-    for (int phase = 0; phase < entry.step->phases(); ++phase) {
-      team.each(parts, [&](int part, int) {
-        StepRun mine = run;
-        entry.step->run_part(mine, phase, part, parts);
-      });
+// The same by a team of threads, to whom only the number of a step and of its phase is passed on.
+struct SharedRun {
+  const Program* program;
+  StepRun run;
+  int parts;
+
+  static constexpr int most_phases = 8;
+
+  StepRun of(const Program::Entry& entry) const {
+    StepRun mine = run;
+    mine.sources = entry.sources.data();
+    mine.destination = entry.destination;
+    return mine;
+  }
+  static void work(void* context, int index, int part, int) {
+    const SharedRun& shared = *static_cast<const SharedRun*>(context);
+    const Program::Entry& entry = shared.program->steps[static_cast<size_t>(index / most_phases)];
+    StepRun mine = shared.of(entry);
+    entry.step->run_part(mine, index % most_phases, part, shared.parts);
+  }
+  void steps(TaskTeam& team) {
+    for (size_t i = 0; i < program->steps.size(); ++i) {
+      const Program::Entry& entry = program->steps[i];
+      if (!entry.divided) {
+        StepRun mine = of(entry);
+        entry.step->run(mine);
+        if (!mine.bounded) run.bounded = false;
+        continue;
+      }
+      for (int phase = 0; phase < entry.step->phases(); ++phase)
+        team.each(parts, work, this, static_cast<int>(i) * most_phases + phase);
     }
   }
-}
+};
 
 }  // namespace
 
@@ -146,8 +163,9 @@ void Plan::run_divided(Images images, int64_t count, int threads) const {
         for (int64_t i = 0; i < c.count; ++i) {
           const Images at = c.plan->advanced(c.images, i);
           const float* const input = c.plan->floats_of(at.input, 1, c.arena);
-          run_steps(*c.plan->single_, c.plan->start(*c.plan->single_, input, at.output, c.arena), team,
-                    c.threads);
+          SharedRun{c.plan->single_.get(), c.plan->start(*c.plan->single_, input, at.output, c.arena),
+                    c.threads}
+              .steps(team);
         }
       },
       &call);

@@ -1,7 +1,10 @@
 // parallel_for and plans under concurrent callers. Also built with ThreadSanitizer: npm run test:threads.
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <thread>
 
+#include "base/task_team.h"
 #include "base/thread_pool.h"
 #include "check.h"
 #include "data.h"
@@ -59,6 +62,47 @@ ONCE(parallel_for) {
     }
     for (std::thread& caller : callers) caller.join();
     check(good, "six callers at once");
+  }
+}
+
+// Phases of a team: each task sees what all tasks wrote in the phase before, and none of its own phase but its own.
+ONCE(task_team) {
+  struct Phases {
+    int threads, tasks, phases;
+    std::vector<int> written[2];  // by each task, in even and in odd phases
+    std::atomic<int> wrong;
+
+    static void work(void* context, int index, int task, int thread) {
+      Phases& p = *static_cast<Phases*>(context);
+      const bool own = p.tasks > p.threads || thread == 0 || thread == task;
+      bool good = own && thread >= 0 && thread < p.threads && task >= 0 && task < p.tasks;
+      for (int before : p.written[(index + 1) % 2]) good = good && before == index - 1;
+      int& mine = p.written[index % 2][static_cast<size_t>(task)];
+      good = good && mine == index - 2;
+      mine = index;
+      if (!good) ++p.wrong;
+      // one that is late: its part may be taken
+      if (index % 50 == 0 && thread > 0) std::this_thread::sleep_for(std::chrono::microseconds(200));
+    }
+    static void body(void* context, TaskTeam& team) {
+      Phases& p = *static_cast<Phases*>(context);
+      for (int index = 1; index <= p.phases; ++index) team.each(p.tasks, work, context, index);
+    }
+  };
+  for (int threads : {1, 2, 3, 8}) {
+    for (int tasks : {1, 2, 3, 8, 40}) {
+      if (!begin(std::to_string(threads) + " threads, " + std::to_string(tasks) + " tasks")) continue;
+      for (int call = 0; call < (slow ? 3 : 20); ++call) {
+        Phases p{threads, tasks, 200, {}, {0}};
+        p.written[0].assign(static_cast<size_t>(tasks), 0);
+        p.written[1].assign(static_cast<size_t>(tasks), -1);
+        TaskTeam::run(threads, Phases::body, &p);
+        check(p.wrong == 0, "%d tasks went wrong", p.wrong.load());
+        const std::vector<int>& last = p.written[p.phases % 2];
+        check(std::count(last.begin(), last.end(), p.phases) == tasks,
+              "all tasks of the last phase are done");
+      }
+    }
   }
 }
 
