@@ -151,7 +151,6 @@ struct Tiles {
   }
 };
 
-// Part `part`: some panels, where there are enough and their weights are what counts, else some tiles.
 KERNELET_NOINLINE void convolve(const ConvArgs& s, const Stage& g, const float* packed, const float* src,
                                 float* dst, float* sums, int part, int parts) {
   const bool flat = is_flat(s, g), pooled = s.epilogue.pool != Pool::none;
@@ -167,12 +166,9 @@ KERNELET_NOINLINE void convolve(const ConvArgs& s, const Stage& g, const float* 
   // what is cut: single tiles, rows, or pairs of rows
   const int unit = flat ? 1 : pooled ? 2 * cut.count : cut.count;
   const int units = rows * cut.count / unit;
-  const bool by_panels = panels >= parts && (weights > many_weights || units < parts);
-  const int first_block = by_panels ? part_begin(panels, parts, part) * most_blocks : 0;
-  const int panels_end = by_panels ? part_begin(panels, parts, part + 1) * most_blocks : blocks;
-  const int last_block = panels_end < blocks ? panels_end : blocks;
-  const int first_tile = by_panels ? 0 : part_begin(units, parts, part) * unit;
-  const int last_tile = (by_panels ? units : part_begin(units, parts, part + 1)) * unit;
+  const Share share = share_of_panels(weights > many_weights, units, blocks, part, parts);
+  const int first_block = share.begin, last_block = share.end;
+  const int first_tile = share.top * unit, last_tile = share.bottom * unit;
   const int all = last_tile - first_tile;
   if (all <= 0 || first_block >= last_block) return;
 

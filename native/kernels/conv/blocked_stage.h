@@ -130,6 +130,20 @@ constexpr size_t many_weights = size_t{64} << 10,
 // What tiles of a strip read, in the first-level cache, and rows of it, in the second: floats.
 constexpr size_t near_floats = size_t{5} << 10, strip_floats = size_t{40} << 10;
 
+// Some panels of blocks, where there are enough and their weights are what counts, else some units (of rows): those of the
+// two that come out even, if the others do not. 3 panels are no work for two threads.
+KERNELET_NOINLINE Share share_of_panels(bool many, int units, int blocks, int part, int parts) {
+  const int panels = parts_of(blocks, most_blocks);
+  const int most = parts_of(panels, parts) * most_blocks;  // blocks of a part
+  const bool even =
+      int64_t{9} * (most < blocks ? most : blocks) * units <= int64_t{10} * parts_of(units, parts) * blocks;
+  const bool by_panels = panels >= parts && ((many && even) || units < parts);
+  Share share = share_of(!by_panels, units, panels, part, parts);
+  share.begin *= most_blocks;
+  share.end = share.end * most_blocks < blocks ? share.end * most_blocks : blocks;
+  return share;
+}
+
 // Do sums wait in the scratch until a strip of rows is there?
 KERNELET_INLINE bool is_late(const ConvArgs& s) { return s.epilogue.pool != Pool::none || s.spread_w > 0; }
 

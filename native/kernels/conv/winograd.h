@@ -348,23 +348,17 @@ void strip(const ConvArgs& s, const Strips& g, const float* src, float* dst, flo
   }
 }
 
-// Part `part`: some panels, where there are enough and their weights are what counts, else some rows of tiles. With panels
-// of its own each part transforms the input for itself.
+// With panels of its own each part transforms the input for itself.
 [[maybe_unused]] void run_tiles(const ConvArgs& s, const float* src, float* dst, float* scratch, int part,
                                 int parts) {
   const Strips g = strips_of(s);
-  const int panels = parts_of(g.blocks, most_blocks);
-  const bool by_panels =
-      panels >= parts && (g.points * point_weights(s) > 4 * blocked::many_weights || g.rows < parts);
-  const int first_block = by_panels ? part_begin(panels, parts, part) * most_blocks : 0;
-  const int panels_end = by_panels ? part_begin(panels, parts, part + 1) * most_blocks : g.blocks;
-  const int last_block = panels_end < g.blocks ? panels_end : g.blocks;
-  const int begin = by_panels ? 0 : part_begin(g.rows, parts, part);
-  const int end = by_panels ? g.rows : part_begin(g.rows, parts, part + 1);
-  if (first_block >= last_block) return;
+  const bool many = g.points * point_weights(s) > 4 * blocked::many_weights;
+  const blocked::Share share = blocked::share_of_panels(many, g.rows, g.blocks, part, parts);
+  const int end = share.bottom;
+  if (share.begin >= share.end) return;
   scratch += part * part_floats(g);
-  for (int row = begin; row < end; row += g.strip)
-    strip(s, g, src, dst, scratch, row, end - row < g.strip ? end - row : g.strip, first_block, last_block);
+  for (int row = share.top; row < end; row += g.strip)
+    strip(s, g, src, dst, scratch, row, end - row < g.strip ? end - row : g.strip, share.begin, share.end);
 }
 
 int32_t phases(const ConvArgs&) { return 1; }
