@@ -18,7 +18,7 @@
     "kernelet_addon_flags": ["-Os", "-fno-rtti"],
     "kernelet_core_flags": ["-Os", "-fno-rtti"],
     "kernelet_kernel_flags": ["-O2", "-fno-align-jumps", "-Wno-ignored-optimization-argument", "-fno-asynchronous-unwind-tables", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics", "-fno-math-errno"],
-    "kernelet_clang_kernel_flags": ["-fno-unroll-loops", "-fno-vectorize", "-fno-slp-vectorize"],
+    "kernelet_clang_kernel_flags": ["-falign-loops=8", "-fno-unroll-loops", "-fno-vectorize", "-fno-slp-vectorize"],
     "kernelet_apple_small_flags": ["-Oz", "-fno-omit-frame-pointer"],
     "kernelet_msvc_common_flags": ["/std:c++17", "/EHsc", "/fp:precise", "/utf-8", "/W3"],
     "kernelet_msvc_addon_flags": ["/O1"],

@@ -17,9 +17,7 @@ Pool pool_of(const StepSpec& spec) {
   return spec.first().op == Op::adaptive_max_pool2d ? Pool::max : Pool::average;
 }
 
-std::unique_ptr<Step> step_of(const StepSpec& spec) {
-  return std::unique_ptr<Step>(new PoolStep(spec, pool_of(spec), true));
-}
+std::unique_ptr<Step> step_of(const StepSpec& spec) { return pool_step(spec, pool_of(spec), true); }
 
 void plan(const StepSpec& spec, PlannedStep& planned) {
   planned.step = step_of(spec);

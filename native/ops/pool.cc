@@ -24,7 +24,7 @@ Shape shape(const Node& node, const InputShapes& inputs) {
 bool is_max(const StepSpec& spec) { return spec.first().op == Op::max_pool2d; }
 
 std::unique_ptr<Step> step_of(const StepSpec& spec) {
-  return std::unique_ptr<Step>(new PoolStep(spec, is_max(spec) ? Pool::max : Pool::average, false));
+  return pool_step(spec, is_max(spec) ? Pool::max : Pool::average, false);
 }
 
 void plan(const StepSpec& spec, PlannedStep& planned) {

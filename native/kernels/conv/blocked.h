@@ -314,10 +314,8 @@ KERNELET_COLD KERNELET_NOINLINE void convolve_groups(const ConvArgs& s, const St
 void run_part(const ConvArgs& s, const float* src, float* dst, float* scratch, int32_t phase, int32_t part,
               int32_t parts) {
   const Stage g = stage_of(s);
-  if (g.copied && phase == 0) {
-    const Share share = share_of(g.rows >= 8 * parts, g.rows, planes_of(s), part, parts);
-    return s.src_blocked ? stage<lanes>(s, g, share, src, scratch) : stage<1>(s, g, share, src, scratch);
-  }
+  if (g.copied && phase == 0)
+    return stage(s, g, share_of(g.rows >= 8 * parts, g.rows, planes_of(s), part, parts), src, scratch);
   const float* const from = g.copied ? scratch : src;
   float* const sums = scratch + staged_floats(s);
   // (groups are read from blocks alone)

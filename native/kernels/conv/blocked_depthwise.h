@@ -185,7 +185,7 @@ KERNELET_COLD Kernel kernel_for(const ConvArgs& s, int pixels) {
 }
 
 // By rows, if not where the layers around it are divided by panels (blocked.h), or where rows do not come out even.
-KERNELET_NOINLINE Share share_of(const ConvArgs& s, int part, int parts) {
+KERNELET_SMALL Share share_of(const ConvArgs& s, int part, int parts) {
   const int blocks = blocks_of(s.oc);
   const size_t around =
       static_cast<size_t>(s.oc) * s.oc / 6;  // weights of an inverted residual's 1x1 convolutions

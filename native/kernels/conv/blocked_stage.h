@@ -98,20 +98,23 @@ struct Share {
   int top, bottom, begin, end;
 };
 // Some rows of all planes, which are near where the layers before and behind are divided so, or some planes.
-KERNELET_NOINLINE Share share_of(bool by_rows, int rows, int planes, int part, int parts) {
+KERNELET_SMALL Share share_of(bool by_rows, int rows, int planes, int part, int parts) {
   const int n = by_rows ? rows : planes, begin = part_begin(n, parts, part),
             end = part_begin(n, parts, part + 1);
   return by_rows ? Share{begin, end, 0, planes} : Share{0, rows, begin, end};
 }
 
-template <int X>
-void stage(const ConvArgs& s, const Stage& g, const Share& share, const float* src, float* to) {
+KERNELET_SMALL void stage(const ConvArgs& s, const Stage& g, const Share& share, const float* src,
+                          float* to) {
   for (int p = share.begin; p < share.end; ++p) {
     for (int r = share.top; r < share.bottom; ++r) {
       const int y = s.kh == 1 ? r * s.sh - s.pt : r;
       const bool inside = y >= 0 && y < s.ih;
-      const float* const from = inside ? src + (static_cast<size_t>(p) * s.ih + y) * s.iw * X : nullptr;
-      stage_row<X>(s, g, from, to + p * g.plane + r * g.row);
+      const float* const from =
+          inside ? src + (static_cast<ptrdiff_t>(p) * s.ih + y) * s.iw * g.pixel : nullptr;
+      float* const row = to + p * g.plane + r * g.row;
+      if (g.pixel == lanes) stage_row<lanes>(s, g, from, row);
+      else stage_row<1>(s, g, from, row);
     }
   }
 }
@@ -132,7 +135,7 @@ constexpr size_t near_floats = size_t{5} << 10, strip_floats = size_t{40} << 10;
 
 // Some panels of blocks, where there are enough and their weights are what counts, else some units (of rows): those of the
 // two that come out even, if the others do not. 3 panels are no work for two threads.
-KERNELET_NOINLINE Share share_of_panels(bool many, int units, int blocks, int part, int parts) {
+KERNELET_SMALL Share share_of_panels(bool many, int units, int blocks, int part, int parts) {
   const int panels = parts_of(blocks, most_blocks);
   const int most = parts_of(panels, parts) * most_blocks;  // blocks of a part
   const bool even =
