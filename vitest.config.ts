@@ -45,6 +45,8 @@ export default defineConfig({
   test: {
     // A process a worker: a crash in native code ends that one, not the run.
     pool: 'forks',
+    globalSetup: './tests/left-behind.ts',
+    setupFiles: './tests/setup.ts',
     // Servers, browsers and killed workers are mostly waited for.
     maxWorkers: availableParallelism() + 2,
     // Limits are for what hangs: a machine may be ten times slower than another, and busy with other things.
