@@ -98,19 +98,19 @@ async function test(command, args = [], env = {}) {
 }
 
 /** What the tests program can test here one by one: the tiers, the widest last, and "core". */
-function tiersOf(command) {
-  const { status, stdout, stderr } = capture(command, ['--tiers'])
-  if (status !== 0) die(`${command} --tiers: exit code ${status}\n${stderr}`)
+function tiersOf(command, args = []) {
+  const { status, stdout, stderr } = capture(command, [...args, '--tiers'])
+  if (status !== 0) die(`${[command, ...args].join(' ')} --tiers: exit code ${status}\n${stderr}`)
   return stdout.trim().split(/\s+/)
 }
 
 /** All tiers of the tests program, as many at once as there are processors; each prints when it has ended. */
-async function testTiers(command) {
-  const tiers = tiersOf(command)
+async function testTiers(command, args = [], env = {}) {
+  const tiers = tiersOf(command, args)
   const work = async () => {
     for (let tier = tiers.pop(); tier; tier = tiers.pop()) {
-      const words = ['--tier', tier]
-      const result = await tee(command, words, { whole: true })
+      const words = [...args, '--tier', tier]
+      const result = await tee(command, words, { env, whole: true })
       tally([command, ...words].join(' '), result)
     }
   }
@@ -162,7 +162,7 @@ if (mode === 'host') {
   if (!CXX) skip('no compiler here links -fsanitize=address,undefined')
   console.log(`with ${CXX}`)
   const program = build('build-sanitize', ['-DKERNELET_SANITIZE=address', `-DCMAKE_CXX_COMPILER=${CXX}`])
-  await test(program('kernelet_tests'), [], {
+  await testTiers(program('kernelet_tests'), [], {
     ASAN_OPTIONS: 'detect_leaks=1:strict_string_checks=1',
     UBSAN_OPTIONS: 'print_stacktrace=1',
   })
@@ -194,7 +194,7 @@ if (mode === 'host') {
     `-DCMAKE_CXX_COMPILER=${CXX}`,
     '-DCMAKE_EXE_LINKER_FLAGS=-static',
   ])
-  await test(qemu, [program('kernelet_tests')])
+  await testTiers(qemu, [program('kernelet_tests')])
 } else if (mode === 'windows') {
   const lacking = windowsNeeds()
   if (lacking) skip(lacking)
