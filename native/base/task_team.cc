@@ -28,6 +28,7 @@ constexpr int patience = 100;
 
 void TaskTeam::run(int threads, void (*body)(void*, TaskTeam&), void* context) {
   TaskTeam team;
+  if (threads > max_threads) threads = max_threads;  // (there may be more CPUs)
   team.body_ = body;
   team.body_context_ = context;
   team.threads_ = threads;
