@@ -28,8 +28,8 @@ struct PlanOptions {
   std::string algorithm = "auto";
   bool fuse = true;
   int threads = 0;  // 0: chosen by the amount of work
-  // Multiply-adds from which several threads share a step: a barrier costs a microsecond or two. Whether they do so at
-  // all is seen in the first runs (team_trial.h). (Tests share all, always: 0.)
+  // Multiply-adds from which several threads share a step: a barrier, and what crosses from core to core, takes up to a
+  // microsecond. Whether they do so at all is seen in the first runs (team_trial.h). (Tests share all, always: 0.)
   int64_t divide_from = 50000;
   // Depth first (depth_first.cc): from so many floats between two convolutions on, in strips of so many, where no more than
   // this share of the rows is computed twice. (Tests take all, in small strips.)
