@@ -187,11 +187,11 @@ double cost_in_blocks(const ConvArgs& a, const KernelTable& k, bool from_blocks)
   double registers = blocks / 2 * 2 + (blocks % 2) * (three ? 1.08 : 1.3);
   // of the last one, at most half full, the half alone in whole tiles (blocked_half.h)
   const int last = outputs % lanes;
-  const bool odd = blocks % 2 != 0, at_edge = !flat && !copied && a.pl > 0;
-  if (lanes == 16 && last > 0 && last <= lanes / 2 && !at_edge && !(odd && (three || !from_blocks))) {
+  const bool odd = blocks % 2 != 0;
+  if (lanes == 16 && last > 0 && last <= lanes / 2 && !(odd && three)) {
     const double whole =
         in_whole_tiles(flat ? int64_t{a.oh} * a.ow : a.ow, k.blocked_conv.tile_rows, !from_blocks);
-    registers -= (odd ? 1.1 : 0.9) * whole * (1 - 0.5 / narrow_share());
+    registers -= (odd ? 1.1 : 0.6) * whole * (1 - 0.5 / narrow_share());
   }
   const double pixels = flat ? tiles_of_row(int64_t{a.oh} * a.ow, k.blocked_conv.tile_rows, !from_blocks)
                              : a.oh * tiles_of_row(a.ow, k.blocked_conv.tile_rows, !from_blocks);

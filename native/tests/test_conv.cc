@@ -234,6 +234,58 @@ PER_TIER(conv_rows_of_three) {
   }
 }
 
+// Columns of taps in the padding, two registers of channels: rows of one tile and of several, columns that are left out, as
+// many as tiles ask for, and more.
+PER_TIER(conv_edges_of_rows) {
+  int turn = 0;
+  for (int width : {1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 20, 23, 27, 28, 29}) {
+    for (int left = 0; left <= 3; ++left) {
+      for (int right = 0; right <= 3; ++right, ++turn) {
+        Problem p;
+        if (slow && turn % 4 != 0) continue;
+        const int kernel = 1 + turn % 5, dilation = 1 + turn % 2;
+        p.oc = t.lanes + 1 + turn % t.lanes + (turn % 7 == 0 ? 2 * t.lanes : 0);
+        p.ic = turn % 5 == 0 ? t.lanes + 3 : 1 + turn % 3;
+        p.window = Window(kernel, 1, 0, dilation);
+        p.window.kernel[0] = 1 + turn % 3;
+        p.window.dilation[0] = 1;
+        p.window.padding[0] = p.window.padding[2] = turn % 3 / 2;
+        p.window.padding[1] = left;
+        p.window.padding[3] = right;
+        p.ih = 3 + turn % 2;
+        p.iw = width + (kernel - 1) * dilation - left - right;
+        if (p.iw > 0 && args_of(p).oh > 0) test(t, p);
+      }
+    }
+  }
+}
+
+// Rows of half a tile and less, an even and an odd number of them: of which two are computed together with AVX-512. Windows
+// that reach beyond them above, below, or at once.
+PER_TIER(conv_two_rows) {
+  int turn = 0;
+  for (int width : {4, 5, 6, 7}) {
+    for (int height : {1, 2, 3, 4, 7}) {
+      for (int stride : {1, 2}) {
+        for (int kernel : {1, 2, 3, 5}) {
+          Problem p;
+          p.oc = (turn % 3 + 1) * t.lanes + 1 + turn % t.lanes;
+          p.ic = turn % 3 == 0 ? 2 * t.lanes : 1 + turn % (t.lanes + 2);
+          p.window = Window(kernel, stride, kernel / 2, 1 + turn % 4 / 3);
+          if (turn % 5 == 0) p.window.padding[0] = 0;
+          if (turn % 6 == 0) p.window.padding[1] = p.window.padding[3] = 0;
+          const Window& w = p.window;
+          p.iw = (width - 1) * stride + (kernel - 1) * w.dilation[1] + 1 - w.padding[1] - w.padding[3];
+          p.ih = (height - 1) * stride + (kernel - 1) * w.dilation[0] + 1 - w.padding[0] - w.padding[2];
+          p.bias = turn % 4 != 0;
+          ++turn;
+          if (p.iw > 0 && p.ih > 0) test(t, p);
+        }
+      }
+    }
+  }
+}
+
 // Groups of whole blocks of channels.
 PER_TIER(conv_groups_of_blocks) {
   int turn = 0;

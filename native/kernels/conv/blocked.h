@@ -19,9 +19,10 @@
 // are 3 wide, avx512's tiles keep P + 2 pixels in registers for three taps side by side (rows_of_three), and have zeros at
 // hand for a column of padding on each side.
 //
-// An output is accumulated in the order (ic, kh, kw). Rows of taps that lie in the padding are left out. Columns are
-// left out too, pixel by pixel, where rows are short; else tiles read a copy of the input (`stage`) with zeros for them,
-// in which the pixels of a stride stand side by side. A 1x1 window is read where it lies, all pixels as one row.
+// An output is accumulated in the order (ic, kh, kw). Rows of taps that lie in the padding are left out. Columns are left
+// out too, pixel by pixel: with avx512 at the ends of any row, else of short ones (`stage_of` says where). Where they are
+// not, tiles read a copy of the input (`stage`) with zeros for them, in which the pixels of a stride stand side by side. A
+// 1x1 window is read where it lies, or in such a copy, all pixels as one row.
 //
 // A 1x1 convolution of a value whose channels are multiplied by a number each (the gate of a squeeze and excitation)
 // multiplies what a strip reads, right before.
@@ -37,7 +38,7 @@
 #define KERNELET_HALF_TILES
 #include "blocked_half.h"
 #else
-#include "blocked_tile.h"
+#include "blocked_choice.h"
 #endif
 
 namespace kernelet {
@@ -151,6 +152,17 @@ struct Tiles {
   }
 };
 
+// Rows of taps inside the input, of the window whose first one is row y.
+struct Taps {
+  int low, high;
+};
+KERNELET_INLINE Taps taps_inside(const ConvArgs& s, const Stage& g, int y) {
+  int low = 0, high = s.kh;
+  while (low < high && y + low * s.dh < 0) ++low;
+  while (high > low && y + (high - 1) * s.dh >= g.rows) --high;
+  return {low, high};
+}
+
 KERNELET_NOINLINE void convolve(const ConvArgs& s, const Stage& g, const float* packed, const float* src,
                                 float* dst, float* sums, int part, int parts) {
   const bool flat = is_flat(s, g), pooled = s.epilogue.pool != Pool::none;
@@ -188,9 +200,12 @@ KERNELET_NOINLINE void convolve(const ConvArgs& s, const Stage& g, const float* 
     run = parts_of(parts_of(s.ic, x_step), runs) * x_step;
   }
 
+  const bool in_place = !g.copied && !flat, short_rows = in_two_rows(width) && in_blocks && !flat;
   Tile t;
   ptrdiff_t in_plane = g.plane;
   t.args = &s;
+  t.next_row = g.down * g.row;
+  if (in_place) t.columns = s.iw;
   set_bounds(t, s.epilogue.after);
   const ptrdiff_t out_plane = static_cast<ptrdiff_t>(s.ph) * s.pw * lanes;
   t.residual_block = static_cast<ptrdiff_t>(s.oh) * s.ow * lanes;
@@ -218,8 +233,8 @@ KERNELET_NOINLINE void convolve(const ConvArgs& s, const Stage& g, const float* 
                    usual_edge = tile_of(x_step, true, cut.base, n);
 #if defined(KERNELET_HALF_TILES)
       if (2 * (s.oc - t.channel) <= (2 * n - 1) * lanes) {
-        if (const TileFunction half = half_tile_of(x_step, most, n)) longer = half;
-        if (const TileFunction half = half_tile_of(x_step, cut.base, n)) usual = half;
+        if (const TileFunction half = half_tile_of(x_step, most, n)) longer = longer_edge = half;
+        if (const TileFunction half = half_tile_of(x_step, cut.base, n)) usual = usual_edge = half;
       }
 #endif
       if constexpr (lanes == 16) {
@@ -239,15 +254,25 @@ KERNELET_NOINLINE void convolve(const ConvArgs& s, const Stage& g, const float* 
         t.ahead = reinterpret_cast<const char*>(w) + (share > 0 ? bytes : 0);
         int row = first_row, tile = begin - row * cut.count;
         for (int i = begin; i < end; ++row, tile = 0) {
-          // rows of taps inside the input
           const int y = row * g.down - g.top;
-          int low = 0, high = s.kh;
-          while (low < high && y + low * s.dh < 0) ++low;
-          while (high > low && y + (high - 1) * s.dh >= g.rows) --high;
-          t.taps = s.taps + 2 * low * s.kw;
-          t.tap_count = (high - low) * s.kw;
+          Taps rows = taps_inside(s, g, y);
+          bool two = false;
+          if (short_rows) {
+            two = n == 2 && i + 1 < end;
+            const Taps below = two ? taps_inside(s, g, y + g.down) : Taps{rows.low, rows.low};
+            const int low = below.low < rows.low ? below.low : rows.low;
+            t.upper = (rows.low - low) * s.kw;
+            t.upper_count = (rows.high - rows.low) * s.kw;
+            t.lower = (below.low - low) * s.kw;
+            t.lower_count = (below.high - below.low) * s.kw;
+            rows = {low, below.high > rows.high ? below.high : rows.high};
+          }
+          t.taps = s.taps + 2 * rows.low * s.kw;
+          t.tap_count = (rows.high - rows.low) * s.kw;
           t.skip = (taps - t.tap_count) * wide;
-          t.weights = w + low * s.kw * wide;
+          t.weights = w + rows.low * s.kw * wide;
+          const ptrdiff_t here = two ? 2 * share : share;
+          t.ahead_step = here / (static_cast<ptrdiff_t>(t.channels) * (t.tap_count > 0 ? t.tap_count : 1));
           const float* const line = channels + y * g.row - (g.copied ? 0 : s.pl * x_step);
           for (; tile < cut.count && i < end; ++tile, ++i) {
             const int x = cut.begin(tile);
@@ -256,18 +281,18 @@ KERNELET_NOINLINE void convolve(const ConvArgs& s, const Stage& g, const float* 
             const ptrdiff_t at = block * out_plane + pixel;
             t.residual = s.residual != nullptr ? s.residual + block * t.residual_block + pixel : nullptr;
             t.dst = late ? sums + (static_cast<ptrdiff_t>(row - first_row) * width + x) * lanes : dst + at;
-            t.ahead_step = share / (static_cast<ptrdiff_t>(t.channels) * (t.tap_count > 0 ? t.tap_count : 1));
-            t.x = x - s.pl;
-            t.pixels = cut.pixels(tile);
+            t.x = in_place ? x - s.pl : 0;
+            t.pixels = two ? 2 * width : cut.pixels(tile);
             const int right = t.x + t.pixels - 1 + (s.kw - 1) * s.dw;
-            t.lacks_left = !g.copied && t.x < 0;
-            t.lacks_right = !g.copied && right >= s.iw;
-            const bool edge = (t.lacks_left || t.lacks_right) && !flat;
+            t.lacks_left = t.x < 0;
+            t.lacks_right = in_place && right >= s.iw;
+            const bool edge = t.lacks_left || t.lacks_right;
             if (tile < cut.longer) (edge ? longer_edge : longer)(t);
             else if (some == every_number) (edge ? usual_edge : usual)(t);
             else tile_of(x_step, edge, t.pixels, n)(t);
-            t.ahead += share;
+            t.ahead += here;
           }
+          if (two) ++row, ++i;
         }
       }
       if (!in_registers(s.epilogue.after)) {

@@ -122,7 +122,7 @@ KERNELET_NOINLINE void DepthwiseKernel<P>::run(const ConvArgs& s, const Rows& r,
   // (what is rarer than the windows below: one end for all, out of memory)
   KERNELET_UNROLL
   for (int p = 0; p < P; ++p) F32::store(t.dst + p * lanes, c[p][0]);
-  finish_pixels(t, P);
+  finish_pixels(t, P, 1);
 }
 
 using Kernel = void (*)(const ConvArgs&, const Rows&, int, const Tile&);

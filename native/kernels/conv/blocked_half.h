@@ -2,14 +2,14 @@
 // channels leave it: that half alone is multiplied. A core whose 512 bits are twice 256 takes half the time for it.
 #pragma once
 
-#include "blocked_tile.h"
+#include "blocked_choice.h"
 
 namespace kernelet {
 namespace KERNELET_ISA {
 namespace {
 namespace blocked {
 
-// X: floats from one pixel to its neighbour. (No columns of taps lie in the padding.)
+// X: floats from one pixel to its neighbour.
 template <int P, int N, int X>
 KERNELET_NOINLINE void half_tile(const Tile& t) {
   constexpr int whole = N - 1;  // registers
@@ -41,8 +41,11 @@ KERNELET_NOINLINE void half_tile(const Tile& t) {
         const float* const x = channel + *tap;
         const F32::half last = F32::load_half(w + whole * lanes);
         [[maybe_unused]] const reg first = F32::load(w);
+        [[maybe_unused]] const int column = t.x + tap[1];
         KERNELET_UNROLL
         for (int p = 0; p < P; ++p) {
+          const bool asks = X == lanes && (p < asked_pixels || p >= P - asked_pixels);
+          if (asks && static_cast<unsigned>(column + p) >= static_cast<unsigned>(t.columns)) continue;
           if constexpr (whole > 0) {
             const reg v = F32::splat(x[p * X]);
             c[p][0] = F32::muladd(v, first, c[p][0]);
@@ -63,10 +66,10 @@ KERNELET_NOINLINE void half_tile(const Tile& t) {
   store_tile<P, N>(t, c);
 }
 
-// Null where there is none: of whole tiles alone, and of planes two registers. (Others would be many, for little.)
+// Null where there is none: of whole tiles alone. (Others would be many, for little.)
 KERNELET_COLD KERNELET_NOINLINE TileFunction half_tile_of(int x, int pixels, int blocks) {
-  if (pixels != most_pixels || (x != lanes && blocks == 1)) return nullptr;
-  if (x != lanes) return half_tile<most_pixels, 2, 1>;
+  if (pixels != most_pixels) return nullptr;
+  if (x != lanes) return blocks == 1 ? half_tile<most_pixels, 1, 1> : half_tile<most_pixels, 2, 1>;
   return blocks == 1 ? half_tile<most_pixels, 1, lanes> : half_tile<most_pixels, 2, lanes>;
 }
 

@@ -15,12 +15,11 @@ namespace blocked {
 KERNELET_INLINE int blocks_of(int channels) { return (channels + lanes - 1) / lanes; }
 KERNELET_INLINE int taps_of(const ConvArgs& s) { return s.kh * s.kw; }
 
-// Does it pay to leave out columns rather than to multiply zeros of a copy? Tiles of some numbers of pixels cannot, and
-// small ones lose by asking of each pixel.
-constexpr int short_row = lanes == 8 ? 4 : 16;
-KERNELET_INLINE bool is_short(int ow) {
-  return ow <= short_row && !(lanes == 16 && ow > 8 && ow < 14 && ow != 12);
-}
+// Columns of taps in the padding are left out, pixel by pixel, rather than read as zeros of a copy, where that pays. Wide
+// tiles ask of the two pixels at either end alone, which costs them nothing; small ones ask of each and are slower for it,
+// so that rows have to be short.
+constexpr bool asks_always = lanes == 16;
+constexpr int asked_pixels = 2, short_row = lanes == 8 ? 4 : 16;
 
 // How the input lies for the tiles.
 struct Stage {
@@ -41,8 +40,9 @@ KERNELET_NOINLINE Stage stage_of(const ConvArgs& s) {
   const bool padded = s.pl > 0 || reach > s.iw;
   const bool three = lanes == 16 && s.src_blocked && s.kw == 3 && s.sw == 1 && s.dw == 1;
   const bool zeros = three && s.pl <= 1 && reach - s.pl <= s.iw + 1;  // tiles have them at hand
-  const bool short_rows = s.src_blocked && is_short(s.ow);
-  g.copied = s.sw > 1 || (padded && !short_rows && !(zeros && s.oc / s.groups <= lanes));
+  const bool near = s.pl <= asked_pixels && reach - s.pl <= s.iw + asked_pixels;
+  const bool left_out = s.src_blocked && (asks_always ? near : s.ow <= short_row);
+  g.copied = s.sw > 1 || (padded && !left_out);
   g.rows_of_three = zeros || (three && g.copied);
   g.rows = s.ih;
   g.columns = s.iw;
@@ -150,10 +150,9 @@ KERNELET_SMALL Share share_of_panels(bool many, int units, int blocks, int part,
 // Do sums wait in the scratch until a strip of rows is there?
 KERNELET_INLINE bool is_late(const ConvArgs& s) { return s.epilogue.pool != Pool::none || s.spread_w > 0; }
 
-// 1x1 over what lies as it is: rows are no matter.
+// 1x1 whose pixels lie one after another: rows are no matter.
 KERNELET_INLINE bool is_flat(const ConvArgs& s, const Stage& g) {
-  return !g.copied && taps_of(s) == 1 && s.sh == 1 && s.pt == 0 && s.ih == s.oh && s.iw == s.ow &&
-         !is_late(s);
+  return taps_of(s) == 1 && g.down == 1 && g.top == 0 && g.rows == s.oh && g.columns == s.ow && !is_late(s);
 }
 
 // One of the groups, which are whole blocks.

@@ -9,6 +9,8 @@ namespace KERNELET_ISA {
 namespace {
 namespace blocked {
 
+constexpr int unbounded = 2147483647;
+
 struct Tile {
   const float* src;     // channel 0 of the run, row of the first tap
   ptrdiff_t plane;      // to the next block, or channel
@@ -26,6 +28,11 @@ struct Tile {
   const float* residual;     // null, or what is added here
   ptrdiff_t residual_block;  // to its next N: of planes before a pool
   reg floor, ceiling;        // of the epilogue, where that is simple or a clip; else without effect
+  int columns = unbounded;   // of the input, where some may lie in the padding
+  // Of tiles of two rows (blocked_two_rows.h): floats from one to the next, and which taps lie in rows of the input. One
+  // row alone, all of it inside, if nothing else is said.
+  ptrdiff_t next_row = 0;
+  int upper = 0, upper_count = unbounded, lower = 0, lower_count = 0;
   // Weights that come after these, fetched into the second-level cache meanwhile: bytes from one tap to the next.
   const char* ahead;
   ptrdiff_t ahead_step;
@@ -66,14 +73,18 @@ KERNELET_INLINE void finish(const Tile& t, reg (&c)[P][N]) {
   }
 }
 
-// The same of one register of channels, of pixels that are stored.
-KERNELET_NOINLINE void finish_pixels(const Tile& whole, int pixels) {
+// The same of pixels that are stored, of so many registers of channels.
+KERNELET_NOINLINE void finish_pixels(const Tile& whole, int pixels, int blocks) {
   Tile t = whole;
-  for (int i = 0; i < pixels; ++i, t.dst += lanes) {
-    reg c[1][1] = {{F32::load(t.dst)}};
-    finish<1, 1>(t, c);
-    F32::store(t.dst, c[0][0]);
-    if (t.residual != nullptr) t.residual += lanes;
+  for (int n = 0; n < blocks; ++n, t.channel += lanes) {
+    t.dst = whole.dst + n * t.block;
+    if (t.residual != nullptr) t.residual = whole.residual + n * t.residual_block;
+    for (int i = 0; i < pixels; ++i, t.dst += lanes) {
+      reg c[1][1] = {{F32::load(t.dst)}};
+      finish<1, 1>(t, c);
+      F32::store(t.dst, c[0][0]);
+      if (t.residual != nullptr) t.residual += lanes;
+    }
   }
 }
 
@@ -123,49 +134,64 @@ struct TileKernel {
 
 template <int P, int N, int X, bool Edge>
 KERNELET_NOINLINE void TileKernel<P, N, X, Edge>::run(const Tile& t) {
-  const int iw = t.args->iw;
+  [[maybe_unused]] const int columns = t.columns;
   reg c[P][N];
   begin_tile<P, N>(t, c);
-  if (t.tap_count > 0) {
-    const float* block = t.src;
-    const float* w = t.weights;
-    const char* ahead = t.ahead;
-    const ptrdiff_t ahead_step = t.ahead_step;
-    int left = t.channels;
-    do {
-      int count = left < X ? left : X;
-      left -= count;
-      const float* channel = block;
+  const float* block = t.src;
+  const float* w = t.weights;
+  const char* ahead = t.ahead;
+  const ptrdiff_t ahead_step = t.ahead_step;
+  int left = t.tap_count > 0 ? t.channels : 0;
+  if (asks_always && P >= 8 && t.tap_count == 1 && columns == unbounded) {
+    // 1x1: what follows, without taps
+    const ptrdiff_t next = N * lanes + t.skip;
+    for (; left > 0; left -= X, block += t.plane) {
+      const float* x = block + *t.taps;
+      const float* const end = x + (left < X ? left : X);
       do {
-        const int32_t* tap = t.taps;
-        const int32_t* const end = tap + 2 * t.tap_count;
-        do {
-          const float* const x = channel + *tap;
-          reg wn[N];
+        reg wn[N];
+        KERNELET_UNROLL
+        for (int n = 0; n < N; ++n) wn[n] = F32::load(w + n * lanes);
+        KERNELET_UNROLL
+        for (int p = 0; p < P; ++p) {
+          const reg v = F32::splat(x[p * X]);
           KERNELET_UNROLL
-          for (int n = 0; n < N; ++n) wn[n] = F32::load(w + n * lanes);
+          for (int n = 0; n < N; ++n) c[p][n] = F32::muladd(v, wn[n], c[p][n]);
+        }
+        w += next;
+        F32::prefetch_far(ahead);
+        ahead += ahead_step;
+      } while (++x != end);
+    }
+  }
+  for (; left > 0; left -= X, block += t.plane) {
+    const float* channel = block;
+    for (int count = left < X ? left : X; count > 0; --count, ++channel, w += t.skip) {
+      const int32_t* tap = t.taps;
+      const int32_t* const end = tap + 2 * t.tap_count;
+      do {
+        const float* const x = channel + *tap;
+        [[maybe_unused]] const int column = t.x + tap[1];
+        reg wn[N];
+        KERNELET_UNROLL
+        for (int n = 0; n < N; ++n) wn[n] = F32::load(w + n * lanes);
+        KERNELET_UNROLL
+        for (int p = 0; p < P; ++p) {
+          const bool asks = Edge && (!asks_always || p < asked_pixels || p >= P - asked_pixels);
+          if (asks && static_cast<unsigned>(column + p) >= static_cast<unsigned>(columns)) continue;
+          const reg v = F32::splat(x[p * X]);
           KERNELET_UNROLL
-          for (int p = 0; p < P; ++p) {
-            if (Edge && static_cast<unsigned>(t.x + tap[1] + p) >= static_cast<unsigned>(iw)) continue;
-            const reg v = F32::splat(x[p * X]);
-            KERNELET_UNROLL
-            for (int n = 0; n < N; ++n) c[p][n] = F32::muladd(v, wn[n], c[p][n]);
-          }
-          w += N * lanes;
-          F32::prefetch_far(ahead);
-          ahead += ahead_step;
-          tap += 2;
-        } while (tap != end);
-        w += t.skip;
-        ++channel;
-      } while (--count > 0);
-      block += t.plane;
-    } while (left > 0);
+          for (int n = 0; n < N; ++n) c[p][n] = F32::muladd(v, wn[n], c[p][n]);
+        }
+        w += N * lanes;
+        F32::prefetch_far(ahead);
+        ahead += ahead_step;
+        tap += 2;
+      } while (tap != end);
+    }
   }
   store_tile<P, N>(t, c);
 }
-
-using TileFunction = void (*)(const Tile&);
 
 // Rows of three taps side by side over one register of channels: each pixel that is read is used for all three.
 // Columns of the padding, one on a side at most, are zeros. (Where registers have 16 lanes: with fewer, one is seldom all
@@ -199,83 +225,6 @@ KERNELET_NOINLINE void rows_of_three(const Tile& t) {
     }
   }
   store_tile<P, 1>(t, c);
-}
-
-template <int P = most_pixels>
-TileFunction rows_of_three_from(int pixels) {
-  if constexpr (P > least_row) {
-    if (pixels < P) return rows_of_three_from<P - 1>(pixels);
-  }
-  return rows_of_three<P>;
-}
-
-// Where tiles are large, rows of 3, 5 and 6 pixels are smaller ones: no longer row has such a rest.
-constexpr bool in_pieces(int pixels) { return most_pixels > 8 && pixels < 7 && (pixels & (pixels - 1)) != 0; }
-
-// Tiles that read planes, as first layers do, come in few sizes; small pictures, such as those of sound, have rows of 5.
-enum Sizes { every_number, few, few_and_five, of_short_rows, fewest };
-constexpr Sizes sizes_of(int x) {
-  return one_size ? few : x > 1 ? every_number : most_pixels > 8 ? few_and_five : few;
-}
-// The next smaller tile there is.
-constexpr int smaller(int pixels, Sizes sizes) {
-  if (one_size) return 1;
-  if (sizes == every_number && !in_pieces(pixels - 1)) return pixels - 1;
-  if (sizes == few_and_five && pixels > 5 && pixels <= 8) return 5;
-  if (sizes == of_short_rows && pixels > 12) return 12;
-  if (sizes == of_short_rows && pixels == 8) return 7;
-  return pixels > 8 ? 8 : pixels > 4 ? 4 : pixels > 2 && sizes != fewest ? 2 : 1;
-}
-// Compared, not looked up: a table would be relocated at load time.
-template <int N, int X, bool Edge, Sizes Some, int P>
-TileFunction tile_from(int pixels) {
-  if constexpr (P > 1) {
-    constexpr int next = smaller(P, Some);
-    if (pixels < P) return tile_from<N, X, Edge, Some, next>(pixels);
-  }
-  return TileKernel<P, N, X, Edge>::run;
-}
-
-// A short row: the largest tile of few sizes, then the next.
-template <int N, int X, bool Edge>
-KERNELET_NOINLINE void piece_by_piece(const Tile& whole) {
-  constexpr bool trimmed = lanes == 16 && Edge;
-  constexpr int most = trimmed ? 4 * N : most_pixels;
-  constexpr Sizes sizes = trimmed && N == 1 ? fewest : few;
-  Tile t = whole;
-  for (int left = whole.pixels; left > 0;) {
-    int size = most;
-    while (size > left) size = smaller(size, sizes);
-    tile_from<N, X, Edge, sizes, most>(size)(t);
-    t.src += size * X;
-    t.x += size;
-    t.dst += size * lanes;
-    if (t.residual != nullptr) t.residual += size * lanes;
-    left -= size;
-  }
-}
-
-template <int X, bool Edge>
-TileFunction tile_for(int pixels, int blocks) {
-  constexpr Sizes some = sizes_of(X);
-  if constexpr (most_pixels > 8 && some == every_number) {
-    if (in_pieces(pixels)) return blocks == 1 ? piece_by_piece<1, X, Edge> : piece_by_piece<2, X, Edge>;
-  }
-  // Some sizes are left out where there would be many: of rows that are short (blocked_stage.h), and of one block of
-  // channels, as an odd number of them leaves it: large tiles of it are whole, or of three taps.
-  constexpr bool trimmed = lanes == 16 && some == every_number;
-  if (blocks == 1 && (Edge || (trimmed && pixels < most_pixels))) return piece_by_piece<1, X, Edge>;
-  constexpr Sizes of_one_block = trimmed ? few : some;
-  if constexpr (!Edge) {
-    if (blocks == 1) return tile_from<1, X, Edge, of_one_block, most_pixels>(pixels);
-  }
-  if constexpr (trimmed && Edge) return tile_from<2, X, Edge, of_short_rows, most_pixels>(pixels);
-  return tile_from<2, X, Edge, some, most_pixels>(pixels);
-}
-// x: floats from one pixel to its neighbour. (Planes are never read at an edge.)
-KERNELET_COLD KERNELET_NOINLINE TileFunction tile_of(int x, bool edge, int pixels, int blocks) {
-  if (x != lanes) return tile_for<1, false>(pixels, blocks);
-  return edge ? tile_for<lanes, true>(pixels, blocks) : tile_for<lanes, false>(pixels, blocks);
 }
 
 }  // namespace blocked

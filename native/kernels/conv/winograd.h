@@ -339,7 +339,7 @@ void strip(const ConvArgs& s, const Strips& g, const float* src, float* dst, flo
         f.output(from, g.m_point, h, w, t.dst + static_cast<ptrdiff_t>(x) * lanes, out_line);
       }
       t.residual = s.residual != nullptr ? s.residual + at : nullptr;
-      blocked::finish_pixels(t, h * s.ow);
+      blocked::finish_pixels(t, h * s.ow, 1);
       if (!blocked::in_registers(s.epilogue.after)) blocked::activate_pixels(s, h * s.ow, 1, t.dst, 0);
       if (pooled != nullptr)
         blocked::pool_rows(h, s.ow, pooled,
