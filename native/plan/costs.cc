@@ -188,7 +188,8 @@ double cost_in_blocks(const ConvArgs& a, const KernelTable& k, bool from_blocks)
   // of the last one, at most half full, the half alone in whole tiles (blocked_half.h)
   const int last = outputs % lanes;
   const bool odd = blocks % 2 != 0;
-  if (lanes == 16 && last > 0 && last <= lanes / 2 && !(odd && three)) {
+  const bool none = odd && (three || (!from_blocks && a.sw != 2));
+  if (lanes == 16 && last > 0 && last <= lanes / 2 && !none) {
     const double whole =
         in_whole_tiles(flat ? int64_t{a.oh} * a.ow : a.ow, k.blocked_conv.tile_rows, !from_blocks);
     registers -= (odd ? 1.1 : 0.6) * whole * (1 - 0.5 / narrow_share());

@@ -260,6 +260,35 @@ PER_TIER(conv_edges_of_rows) {
   }
 }
 
+// Strides over planes, as first layers have them: rows of a tile and more, of which two may share pixels; columns of padding
+// at either end, and more than tiles ask for; few channels, and so many that their sums take several passes.
+PER_TIER(conv_strides_over_planes) {
+  int turn = 0;
+  for (int width : {13, 14, 15, 20, 27, 28, 29, 41}) {
+    for (int kernel : {2, 3, 7}) {
+      for (int left = 0; left <= 5; ++left, ++turn) {
+        if (slow && turn % 4 != 0) continue;
+        Problem p;
+        const int right = (turn + left) % 6, dilation = 1 + turn % 3 / 2;
+        p.oc = turn % 3 == 0 ? t.lanes / 2 : t.lanes * (turn % 4) + 1 + turn % t.lanes;
+        p.oc = p.oc < 1 ? 1 : p.oc;
+        p.ic = turn % 11 == 0 ? 72 : 1 + turn % 4;
+        p.window = Window(kernel, 2, 0, dilation);
+        p.window.kernel[0] = 1 + turn % 3;
+        p.window.stride[0] = 1 + turn % 2;
+        p.window.dilation[0] = 1;
+        p.window.padding[0] = p.window.padding[2] = turn % 3 / 2;
+        p.window.padding[1] = left;
+        p.window.padding[3] = right;
+        p.ih = 3 + turn % 4;
+        p.iw = (width - 1) * 2 + (kernel - 1) * dilation + 1 - left - right + turn % 2;
+        p.bias = turn % 4 != 0;
+        if (p.iw > 0 && args_of(p).oh > 0) test(t, p);
+      }
+    }
+  }
+}
+
 // Rows of half a tile and less, an even and an odd number of them: of which two are computed together with AVX-512. Windows
 // that reach beyond them above, below, or at once.
 PER_TIER(conv_two_rows) {

@@ -21,8 +21,9 @@
 //
 // An output is accumulated in the order (ic, kh, kw). Rows of taps that lie in the padding are left out. Columns are left
 // out too, pixel by pixel: with avx512 at the ends of any row, else of short ones (`stage_of` says where). Where they are
-// not, tiles read a copy of the input (`stage`) with zeros for them, in which the pixels of a stride stand side by side. A
-// 1x1 window is read where it lies, or in such a copy, all pixels as one row.
+// not, tiles read a copy of the input (`stage`) with zeros for them, in which the pixels of a stride stand side by side. (Of
+// planes avx512 has tiles that read every other pixel.) A 1x1 window is read where it lies, or in such a copy, all pixels as
+// one row.
 //
 // A 1x1 convolution of a value whose channels are multiplied by a number each (the gate of a squeeze and excitation)
 // multiplies what a strip reads, right before.
@@ -168,10 +169,14 @@ KERNELET_NOINLINE void convolve(const ConvArgs& s, const Stage& g, const float* 
   const bool flat = is_flat(s, g), pooled = s.epilogue.pool != Pool::none;
   const bool late = is_late(s);
   const int rows = flat ? 1 : s.oh, width = flat ? s.oh * s.ow : s.ow, taps = taps_of(s);
-  const int x_step = g.pixel;  // floats from one pixel to its neighbour
-  const bool in_blocks = x_step == lanes;
+  const int together = g.pixel, stride = g.strided ? 2 : 1;
+  const int x_step = together * stride;  // floats from one pixel to its neighbour
+  const bool in_blocks = together == lanes;
   const Sizes some = sizes_of(x_step);
-  const Tiles cut(width, most_pixels, some);
+  Tiles cut(width, most_pixels, some);
+  // all tiles of a row whole: the last one begins where it must, and computes again what it shares with the one before
+  if (g.strided) cut.base = most_pixels, cut.longer = 0;
+  const int last_x = g.strided ? width - most_pixels : width;
   const int blocks = blocks_of(s.oc), panels = parts_of(blocks, most_blocks);
   const size_t channel_weights = static_cast<size_t>(taps) * most_blocks * lanes;
   const size_t weights = static_cast<size_t>(blocks) * lanes * s.ic * taps;
@@ -190,14 +195,14 @@ KERNELET_NOINLINE void convolve(const ConvArgs& s, const Stage& g, const float* 
   } else if (weights / many_weights < static_cast<size_t>(panels) || late) {
     strip = strip_rows(s) * cut.count;
   }
-  if (s.strip > 0 && !late) strip = s.strip;
+  if (s.strip > 0 && !late && !g.strided) strip = s.strip;
   strip = strip < 1 ? 1 : strip > all ? all : strip;
   // whole blocks of channels, fewer where several tiles share what is near
   int run = s.ic;
   if (strip > 2) {
-    const int most = static_cast<int>(run_weights / channel_weights) / x_step * x_step;
-    const int runs = parts_of(s.ic, most < x_step ? x_step : most);
-    run = parts_of(parts_of(s.ic, x_step), runs) * x_step;
+    const int most = static_cast<int>(run_weights / channel_weights) / together * together;
+    const int runs = parts_of(s.ic, most < together ? together : most);
+    run = parts_of(parts_of(s.ic, together), runs) * together;
   }
 
   const bool in_place = !g.copied && !flat, short_rows = in_two_rows(width) && in_blocks && !flat;
@@ -246,7 +251,7 @@ KERNELET_NOINLINE void convolve(const ConvArgs& s, const Stage& g, const float* 
         t.channels = s.ic - from < run ? s.ic - from : run;
         t.first = from == 0;
         t.last = from + run >= s.ic;
-        const float* const channels = input + static_cast<ptrdiff_t>(from / x_step) * in_plane;
+        const float* const channels = input + static_cast<ptrdiff_t>(from / together) * in_plane;
         const float* const w = panel + static_cast<size_t>(from) * taps * wide;
         // what the next run reads begins where this one ends
         const ptrdiff_t bytes = static_cast<ptrdiff_t>(sizeof(float)) * t.channels * taps * wide;
@@ -273,17 +278,17 @@ KERNELET_NOINLINE void convolve(const ConvArgs& s, const Stage& g, const float* 
           t.weights = w + rows.low * s.kw * wide;
           const ptrdiff_t here = two ? 2 * share : share;
           t.ahead_step = here / (static_cast<ptrdiff_t>(t.channels) * (t.tap_count > 0 ? t.tap_count : 1));
-          const float* const line = channels + y * g.row - (g.copied ? 0 : s.pl * x_step);
+          const float* const line = channels + y * g.row - (g.copied ? 0 : s.pl * together);
           for (; tile < cut.count && i < end; ++tile, ++i) {
-            const int x = cut.begin(tile);
+            const int begins = cut.begin(tile), x = begins < last_x ? begins : last_x;
             t.src = line + static_cast<ptrdiff_t>(x) * x_step;
             const ptrdiff_t pixel = (static_cast<ptrdiff_t>(row) * width + x) * lanes;
             const ptrdiff_t at = block * out_plane + pixel;
             t.residual = s.residual != nullptr ? s.residual + block * t.residual_block + pixel : nullptr;
             t.dst = late ? sums + (static_cast<ptrdiff_t>(row - first_row) * width + x) * lanes : dst + at;
-            t.x = in_place ? x - s.pl : 0;
+            t.x = in_place ? x * stride - s.pl : 0;
             t.pixels = two ? 2 * width : cut.pixels(tile);
-            const int right = t.x + t.pixels - 1 + (s.kw - 1) * s.dw;
+            const int right = t.x + (t.pixels - 1) * stride + (s.kw - 1) * s.dw;
             t.lacks_left = t.x < 0;
             t.lacks_right = in_place && right >= s.iw;
             const bool edge = t.lacks_left || t.lacks_right;

@@ -81,6 +81,9 @@ TileFunction tile_for(int pixels, int blocks) {
 }
 // x: floats from one pixel to its neighbour. (Planes are never read at an edge.)
 KERNELET_COLD KERNELET_NOINLINE TileFunction tile_of(int x, bool edge, int pixels, int blocks) {
+  if constexpr (lanes == 16) {  // a stride over planes: all tiles are whole
+    if (x == 2) return blocks == 1 ? TileKernel<14, 1, 2, true>::run : TileKernel<14, 2, 2, true>::run;
+  }
   if (x != lanes) return tile_for<1, false>(pixels, blocks);
   if constexpr (asks_always) return tile_for<lanes, true>(pixels, blocks);
   return edge ? tile_for<lanes, true>(pixels, blocks) : tile_for<lanes, false>(pixels, blocks);

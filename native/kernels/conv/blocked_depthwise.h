@@ -106,6 +106,14 @@ struct DepthwiseKernel {
 
 template <int P>
 KERNELET_NOINLINE void DepthwiseKernel<P>::run(const ConvArgs& s, const Rows& r, int x, const Tile& t) {
+  if constexpr ((P & (P - 1)) != 0) {  // rare: of two others
+    constexpr int some = P > 4 ? 4 : 2;
+    DepthwiseKernel<some>::run(s, r, x, t);
+    Tile rest = t;
+    rest.dst += some * lanes;
+    if (t.residual != nullptr) rest.residual += some * lanes;
+    return DepthwiseKernel<P - some>::run(s, r, x + some, rest);
+  }
   reg c[P][1];
   KERNELET_UNROLL
   for (int p = 0; p < P; ++p) c[p][0] = F32::zero();

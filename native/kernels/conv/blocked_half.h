@@ -13,6 +13,7 @@ namespace blocked {
 template <int P, int N, int X>
 KERNELET_NOINLINE void half_tile(const Tile& t) {
   constexpr int whole = N - 1;  // registers
+  constexpr int together = X == lanes ? lanes : 1, stride = X == lanes ? 1 : X;
   reg c[P][N];
   F32::half h[P];
   float* const dst = t.dst + whole * t.block;
@@ -32,9 +33,9 @@ KERNELET_NOINLINE void half_tile(const Tile& t) {
   const float* w = t.weights;
   const char* ahead = t.ahead;
   const ptrdiff_t ahead_step = t.ahead_step;
-  for (int left = t.tap_count > 0 ? t.channels : 0; left > 0; left -= X, block += t.plane) {
+  for (int left = t.tap_count > 0 ? t.channels : 0; left > 0; left -= together, block += t.plane) {
     const float* channel = block;
-    for (int count = left < X ? left : X; count > 0; --count, ++channel, w += t.skip) {
+    for (int count = left < together ? left : together; count > 0; --count, ++channel, w += t.skip) {
       const int32_t* tap = t.taps;
       const int32_t* const end = tap + 2 * t.tap_count;
       do {
@@ -44,8 +45,9 @@ KERNELET_NOINLINE void half_tile(const Tile& t) {
         [[maybe_unused]] const int column = t.x + tap[1];
         KERNELET_UNROLL
         for (int p = 0; p < P; ++p) {
-          const bool asks = X == lanes && (p < asked_pixels || p >= P - asked_pixels);
-          if (asks && static_cast<unsigned>(column + p) >= static_cast<unsigned>(t.columns)) continue;
+          const bool asks = X != 1 && (p < asked_pixels || p >= P - asked_pixels);
+          if (asks && static_cast<unsigned>(column + p * stride) >= static_cast<unsigned>(t.columns))
+            continue;
           if constexpr (whole > 0) {
             const reg v = F32::splat(x[p * X]);
             c[p][0] = F32::muladd(v, first, c[p][0]);
@@ -69,8 +71,9 @@ KERNELET_NOINLINE void half_tile(const Tile& t) {
 // Null where there is none: of whole tiles alone. (Others would be many, for little.)
 KERNELET_COLD KERNELET_NOINLINE TileFunction half_tile_of(int x, int pixels, int blocks) {
   if (pixels != most_pixels) return nullptr;
-  if (x != lanes) return blocks == 1 ? half_tile<most_pixels, 1, 1> : half_tile<most_pixels, 2, 1>;
-  return blocks == 1 ? half_tile<most_pixels, 1, lanes> : half_tile<most_pixels, 2, lanes>;
+  if (x == lanes) return blocks == 1 ? half_tile<most_pixels, 1, lanes> : half_tile<most_pixels, 2, lanes>;
+  if (x == 1) return blocks == 1 ? nullptr : half_tile<most_pixels, 2, 1>;
+  return blocks == 1 ? half_tile<most_pixels, 1, 2> : nullptr;
 }
 
 }  // namespace blocked

@@ -21,9 +21,18 @@ KERNELET_INLINE int taps_of(const ConvArgs& s) { return s.kh * s.kw; }
 constexpr bool asks_always = lanes == 16;
 constexpr int asked_pixels = 2, short_row = lanes == 8 ? 4 : 16;
 
+constexpr int most_blocks = 2;
+// Weights that stay in the second-level cache beside other things, and of these those of one run of channels: floats.
+// Where tiles are small each weight is used for few pixels: there a run's stay in the first-level cache.
+constexpr size_t many_weights = size_t{64} << 10,
+                 run_weights = F32::registers == 16 ? size_t{4} << 10 : size_t{18} << 10;
+// What tiles of a strip read, in the first-level cache, and rows of it, in the second: floats.
+constexpr size_t near_floats = size_t{5} << 10, strip_floats = size_t{40} << 10;
+
 // How the input lies for the tiles.
 struct Stage {
   bool copied;
+  bool strided;          // planes that are read in place, every other pixel
   bool rows_of_three;    // may be read by tiles of that name (blocked_tile.h)
   int pixel;             // floats from one pixel to its neighbour
   int rows, columns;     // of a plane, and of one phase of the stride
@@ -33,6 +42,16 @@ struct Stage {
   ptrdiff_t row, plane;  // floats; a plane is that of a block, where these lie in blocks
 };
 
+// Are there tiles for every other pixel of planes? For first layers: of few channels, whose sums are complete at once (some
+// pixels are computed twice). Of two registers, the second half empty, tiles of a copy have less to do.
+KERNELET_INLINE bool is_strided(const ConvArgs& s) {
+  const int last = s.oc % lanes;
+  const int64_t weights = int64_t{s.ic} * taps_of(s) * most_blocks * lanes;
+  return lanes == 16 && s.sw == 2 && !s.src_blocked && s.ow >= 14 && taps_of(s) > 1 &&
+         weights <= static_cast<int64_t>(run_weights) &&
+         !(blocks_of(s.oc) % 2 == 0 && last > 0 && last <= lanes / 2);
+}
+
 KERNELET_NOINLINE Stage stage_of(const ConvArgs& s) {
   Stage g;
   g.pixel = s.src_blocked ? lanes : 1;
@@ -40,9 +59,11 @@ KERNELET_NOINLINE Stage stage_of(const ConvArgs& s) {
   const bool padded = s.pl > 0 || reach > s.iw;
   const bool three = lanes == 16 && s.src_blocked && s.kw == 3 && s.sw == 1 && s.dw == 1;
   const bool zeros = three && s.pl <= 1 && reach - s.pl <= s.iw + 1;  // tiles have them at hand
-  const bool near = s.pl <= asked_pixels && reach - s.pl <= s.iw + asked_pixels;
+  const int asked = asked_pixels * (s.sw == 2 ? 2 : 1);
+  const bool near = s.pl <= asked && reach - s.pl <= s.iw + asked;
   const bool left_out = s.src_blocked && (asks_always ? near : s.ow <= short_row);
-  g.copied = s.sw > 1 || (padded && !left_out);
+  g.strided = near && is_strided(s);
+  g.copied = !g.strided && (s.sw > 1 || (padded && !left_out));
   g.rows_of_three = zeros || (three && g.copied);
   g.rows = s.ih;
   g.columns = s.iw;
@@ -119,19 +140,11 @@ KERNELET_SMALL void stage(const ConvArgs& s, const Stage& g, const Share& share,
   }
 }
 
-constexpr int most_blocks = 2;
 constexpr int most_pixels = one_size ? 4 : F32::registers == 16 ? 6 : lanes == 16 ? 14 : 12;
 // Tiles of fewer pixels are none of rows that are not short.
 constexpr int least_row = most_pixels > 8 ? 8 : 4;
 static_assert(most_pixels * most_blocks + most_blocks + 1 <= F32::registers || one_size,
               "the tile does not fit the registers");
-
-// Weights that stay in the second-level cache beside other things, and of these those of one run of channels: floats.
-// Where tiles are small each weight is used for few pixels: there a run's stay in the first-level cache.
-constexpr size_t many_weights = size_t{64} << 10,
-                 run_weights = F32::registers == 16 ? size_t{4} << 10 : size_t{18} << 10;
-// What tiles of a strip read, in the first-level cache, and rows of it, in the second: floats.
-constexpr size_t near_floats = size_t{5} << 10, strip_floats = size_t{40} << 10;
 
 // Some panels of blocks, where there are enough and their weights are what counts, else some units (of rows): those of the
 // two that come out even, if the others do not. 3 panels are no work for two threads.

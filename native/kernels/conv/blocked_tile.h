@@ -126,7 +126,8 @@ KERNELET_INLINE void begin_tile(const Tile& t, reg (&c)[P][N]) {
 // A pixel of the padding.
 alignas(64) const float no_pixel[lanes] = {};
 
-// X: floats from one pixel to its neighbour. Edge: columns of taps may lie in the padding.
+// X: floats from one pixel to its neighbour; fewer than there are lanes are a stride over planes. Edge: columns of taps may
+// lie in the padding.
 template <int P, int N, int X, bool Edge>
 struct TileKernel {
   static void run(const Tile& t);
@@ -134,6 +135,8 @@ struct TileKernel {
 
 template <int P, int N, int X, bool Edge>
 KERNELET_NOINLINE void TileKernel<P, N, X, Edge>::run(const Tile& t) {
+  constexpr int together = X == lanes ? lanes : 1;  // channels side by side
+  constexpr int stride = X == lanes ? 1 : X;
   [[maybe_unused]] const int columns = t.columns;
   reg c[P][N];
   begin_tile<P, N>(t, c);
@@ -145,9 +148,9 @@ KERNELET_NOINLINE void TileKernel<P, N, X, Edge>::run(const Tile& t) {
   if (asks_always && P >= 8 && t.tap_count == 1 && columns == unbounded) {
     // 1x1: what follows, without taps
     const ptrdiff_t next = N * lanes + t.skip;
-    for (; left > 0; left -= X, block += t.plane) {
+    for (; left > 0; left -= together, block += t.plane) {
       const float* x = block + *t.taps;
-      const float* const end = x + (left < X ? left : X);
+      const float* const end = x + (left < together ? left : together);
       do {
         reg wn[N];
         KERNELET_UNROLL
@@ -164,9 +167,9 @@ KERNELET_NOINLINE void TileKernel<P, N, X, Edge>::run(const Tile& t) {
       } while (++x != end);
     }
   }
-  for (; left > 0; left -= X, block += t.plane) {
+  for (; left > 0; left -= together, block += t.plane) {
     const float* channel = block;
-    for (int count = left < X ? left : X; count > 0; --count, ++channel, w += t.skip) {
+    for (int count = left < together ? left : together; count > 0; --count, ++channel, w += t.skip) {
       const int32_t* tap = t.taps;
       const int32_t* const end = tap + 2 * t.tap_count;
       do {
@@ -178,7 +181,7 @@ KERNELET_NOINLINE void TileKernel<P, N, X, Edge>::run(const Tile& t) {
         KERNELET_UNROLL
         for (int p = 0; p < P; ++p) {
           const bool asks = Edge && (!asks_always || p < asked_pixels || p >= P - asked_pixels);
-          if (asks && static_cast<unsigned>(column + p) >= static_cast<unsigned>(columns)) continue;
+          if (asks && static_cast<unsigned>(column + p * stride) >= static_cast<unsigned>(columns)) continue;
           const reg v = F32::splat(x[p * X]);
           KERNELET_UNROLL
           for (int n = 0; n < N; ++n) c[p][n] = F32::muladd(v, wn[n], c[p][n]);
