@@ -35,8 +35,12 @@ constexpr int smaller(int pixels, Sizes sizes) {
   if (sizes == few_and_five && pixels > 5 && pixels <= 8) return 5;
   return pixels > 8 ? 8 : pixels > 4 ? 4 : pixels > 2 ? 2 : 1;
 }
+// Where tiles do not always ask, rows that have edges are short.
+constexpr int most_of(bool edge) {
+  return edge && !asks_always && short_row < most_pixels ? short_row : most_pixels;
+}
 // Compared, not looked up: a table would be relocated at load time.
-template <int N, int X, bool Edge, Sizes Some, int P = most_pixels>
+template <int N, int X, bool Edge, Sizes Some, int P = most_of(Edge)>
 TileFunction tile_from(int pixels) {
   if constexpr (P > 1) {
     constexpr int next = smaller(P, Some);
@@ -50,7 +54,7 @@ template <int N, int X, bool Edge>
 KERNELET_NOINLINE void piece_by_piece(const Tile& whole) {
   Tile t = whole;
   for (int left = whole.pixels; left > 0;) {
-    int size = most_pixels;
+    int size = most_of(Edge);
     while (size > left) size = smaller(size, few);
     tile_from<N, X, Edge, few>(size)(t);
     t.src += size * X;
@@ -80,7 +84,7 @@ TileFunction tile_for(int pixels, int blocks) {
   return tile_from<2, X, Edge, some>(pixels);
 }
 // x: floats from one pixel to its neighbour. (Planes are never read at an edge.)
-KERNELET_COLD KERNELET_NOINLINE TileFunction tile_of(int x, bool edge, int pixels, int blocks) {
+KERNELET_SMALL TileFunction tile_of(int x, bool edge, int pixels, int blocks) {
   if constexpr (lanes == 16) {  // a stride over planes: all tiles are whole
     if (x == 2) return blocks == 1 ? TileKernel<14, 1, 2, true>::run : TileKernel<14, 2, 2, true>::run;
   }

@@ -68,12 +68,12 @@ KERNELET_NOINLINE void half_tile(const Tile& t) {
   store_tile<P, N>(t, c);
 }
 
-// Null where there is none: of whole tiles alone. (Others would be many, for little.)
-KERNELET_COLD KERNELET_NOINLINE TileFunction half_tile_of(int x, int pixels, int blocks) {
+// Null where there is none: of whole tiles alone, and of planes not every kind. (Others would be many, for little.)
+KERNELET_SMALL TileFunction half_tile_of(int x, int pixels, int blocks) {
   if (pixels != most_pixels) return nullptr;
   if (x == lanes) return blocks == 1 ? half_tile<most_pixels, 1, lanes> : half_tile<most_pixels, 2, lanes>;
-  if (x == 1) return blocks == 1 ? nullptr : half_tile<most_pixels, 2, 1>;
-  return blocks == 1 ? half_tile<most_pixels, 1, 2> : nullptr;
+  if (x == 2) return blocks == 1 ? half_tile<most_pixels, 1, 2> : half_tile<most_pixels, 2, 2>;
+  return blocks == 1 ? nullptr : half_tile<most_pixels, 2, 1>;
 }
 
 }  // namespace blocked

@@ -43,13 +43,11 @@ struct Stage {
 };
 
 // Are there tiles for every other pixel of planes? For first layers: of few channels, whose sums are complete at once (some
-// pixels are computed twice). Of two registers, the second half empty, tiles of a copy have less to do.
+// pixels are computed twice).
 KERNELET_INLINE bool is_strided(const ConvArgs& s) {
-  const int last = s.oc % lanes;
   const int64_t weights = int64_t{s.ic} * taps_of(s) * most_blocks * lanes;
   return lanes == 16 && s.sw == 2 && !s.src_blocked && s.ow >= 14 && taps_of(s) > 1 &&
-         weights <= static_cast<int64_t>(run_weights) &&
-         !(blocks_of(s.oc) % 2 == 0 && last > 0 && last <= lanes / 2);
+         weights <= static_cast<int64_t>(run_weights);
 }
 
 KERNELET_NOINLINE Stage stage_of(const ConvArgs& s) {
@@ -226,7 +224,7 @@ KERNELET_INLINE void pool_rows(int rows, int ow, const float* src, float* dst) {
 }
 
 // Of a transposed convolution: where its block, one of all there are, begins in dst.
-KERNELET_COLD KERNELET_NOINLINE ptrdiff_t place_of(const ConvArgs& s, int block, int blocks) {
+KERNELET_SMALL ptrdiff_t place_of(const ConvArgs& s, int block, int blocks) {
   const int each = blocks / (s.spread_h * s.spread_w), place = block / each;
   const int row = place / s.spread_w, column = place % s.spread_w;
   return (static_cast<ptrdiff_t>(block % each) * s.ph * s.pw + static_cast<ptrdiff_t>(row) * s.pw + column) *
