@@ -79,14 +79,17 @@ TileFunction tile_for(int pixels, int blocks) {
   constexpr bool trimmed = lanes == 16 && some == every_number;
   if (blocks == 1 && (trimmed ? pixels < most_pixels : Edge)) return piece_by_piece<1, X, Edge>;
   if constexpr (trimmed || !Edge) {
-    if (blocks == 1) return tile_from < 1, X, Edge, trimmed ? few : some > (pixels);
+    constexpr Sizes of_one_block = trimmed ? few : some;
+    if (blocks == 1) return tile_from<1, X, Edge, of_one_block>(pixels);
   }
   return tile_from<2, X, Edge, some>(pixels);
 }
 // x: floats from one pixel to its neighbour. (Planes are never read at an edge.)
 KERNELET_SMALL TileFunction tile_of(int x, bool edge, int pixels, int blocks) {
   if constexpr (lanes == 16) {  // a stride over planes: all tiles are whole
-    if (x == 2) return blocks == 1 ? TileKernel<14, 1, 2, true>::run : TileKernel<14, 2, 2, true>::run;
+    if (x == 2)
+      return blocks == 1 ? TileKernel<most_pixels, 1, 2, true>::run
+                         : TileKernel<most_pixels, 2, 2, true>::run;
   }
   if (x != lanes) return tile_for<1, false>(pixels, blocks);
   if constexpr (asks_always) return tile_for<lanes, true>(pixels, blocks);

@@ -21,7 +21,9 @@ KERNELET_INLINE int taps_of(const ConvArgs& s) { return s.kh * s.kw; }
 constexpr bool asks_always = lanes == 16;
 constexpr int asked_pixels = 2, short_row = lanes == 8 ? 4 : 16;
 
+// Of a tile.
 constexpr int most_blocks = 2;
+constexpr int most_pixels = one_size ? 4 : F32::registers == 16 ? 6 : lanes == 16 ? 14 : 12;
 // Weights that stay in the second-level cache beside other things, and of these those of one run of channels: floats.
 // Where tiles are small each weight is used for few pixels: there a run's stay in the first-level cache.
 constexpr size_t many_weights = size_t{64} << 10,
@@ -46,7 +48,7 @@ struct Stage {
 // pixels are computed twice).
 KERNELET_INLINE bool is_strided(const ConvArgs& s) {
   const int64_t weights = int64_t{s.ic} * taps_of(s) * most_blocks * lanes;
-  return lanes == 16 && s.sw == 2 && !s.src_blocked && s.ow >= 14 && taps_of(s) > 1 &&
+  return lanes == 16 && s.sw == 2 && !s.src_blocked && s.ow >= most_pixels && taps_of(s) > 1 &&
          weights <= static_cast<int64_t>(run_weights);
 }
 
@@ -138,7 +140,6 @@ KERNELET_SMALL void stage(const ConvArgs& s, const Stage& g, const Share& share,
   }
 }
 
-constexpr int most_pixels = one_size ? 4 : F32::registers == 16 ? 6 : lanes == 16 ? 14 : 12;
 // Tiles of fewer pixels are none of rows that are not short.
 constexpr int least_row = most_pixels > 8 ? 8 : 4;
 static_assert(most_pixels * most_blocks + most_blocks + 1 <= F32::registers || one_size,
