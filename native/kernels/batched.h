@@ -142,7 +142,7 @@ KERNELET_COLD void conv(const ConvArgs& s, const float* src, float* dst, float* 
     src = scratch;
   }
   const bool pooled = s.epilogue.pool != Pool::none;
-  const int m = conv_m(s), k = conv_k(s);
+  const int m = conv_m(s), k = packed_k(s), from = packed_from(s);
   const RowParts cut(m, tile_rows);
   const size_t in_row = static_cast<size_t>(t.plane.w) * lanes, out_row = static_cast<size_t>(s.pw) * lanes;
   for (int g = 0; g < s.groups; ++g) {
@@ -153,7 +153,7 @@ KERNELET_COLD void conv(const ConvArgs& s, const float* src, float* dst, float* 
         const int begin = cut.begin(part);
         t.channels = cut.begin(part + 1) - begin;
         const size_t channel = static_cast<size_t>(g) * m + begin;
-        t.weights = s.weights + channel * k;
+        t.weights = s.weights + channel * k + static_cast<size_t>(from) * t.channels;
         t.bias = s.bias + channel;
         t.dst = dst + (channel * s.ph + row) * out_row;
         (pooled ? conv_kernel_of<true>(t.channels) : conv_kernel_of<false>(t.channels))(s, t);

@@ -60,6 +60,10 @@ struct ConvArgs {
   int32_t ic, ih, iw, oc, oh, ow, kh, kw;
   int32_t sh, sw, dh, dw, pt, pl, groups;
   int32_t ph, pw;
+  // Input channels of a piece of each sum, whole sixteens of them; 0: the sums are one chain. Each piece is a chain from +0,
+  // these are added in their order, then the bias. Blocks of channels only: else a piece is a run of its own (ops/pieces.h),
+  // with weights that are packed of whole_ic channels (0: of ic), its own from from_ic on. Such a run has one group.
+  int32_t piece, whole_ic, from_ic;
   int32_t odd_row, odd_column;  // 1 where a maximum leaves out the last one, which is then not among oh or ow
   Epilogue epilogue;
   bool no_nan;           // no sum can be one: a plain maximum will do

@@ -6,6 +6,7 @@
 #include "batch_norm.h"
 #include "block_sums.h"
 #include "definition.h"
+#include "pieces.h"
 #include "window.h"
 
 namespace kernelet {
@@ -78,6 +79,12 @@ bool fuses(const Graph& graph, const std::vector<int>& nodes, const Node& next, 
   for (size_t i = 1; i < nodes.size(); ++i) {
     if (graph.nodes[static_cast<size_t>(nodes[i])].op == next.op) return false;
   }
+  // (behind a sum in pieces it is little to do)
+  const Node& conv = graph.nodes[static_cast<size_t>(nodes[0])];
+  const int64_t channels = as_image(graph.nodes[static_cast<size_t>(conv.inputs[0])].shape).dims[0];
+  if (next.op == Op::max_pool2d &&
+      piece_of(channels / conv.groups, int64_t{conv.kernel[0]} * conv.kernel[1]) > 0)
+    return false;
   return next.op == Op::relu || fits_tile(next, graph.nodes[static_cast<size_t>(nodes.back())].shape);
 }
 
@@ -104,6 +111,7 @@ ConvArgs args_of(const StepSpec& spec) {
   a.odd_column = int_of(whole.dims[2]) - a.ow;
   set_window(a, node);
   a.groups = node.groups;
+  a.piece = piece_of(a.ic / a.groups, int64_t{a.kh} * a.kw);
   return a;
 }
 
@@ -111,6 +119,8 @@ void plan(const StepSpec& spec, PlannedStep& planned) {
   ConvStep* const step = new ConvStep;
   planned.step.reset(step);
   step->blocked = spec.layout == Layout::blocked;
+  step->kernels = spec.kernels;
+  step->width = spec.width();
   const ConvArgs& a = step->args = args_of(spec);
   step->is_bounded = spec.kernels->is_bounded;
   planned.problem = window_problem(spec.first(), as_image(spec.input()), as_image(spec.first().shape));
@@ -137,6 +147,8 @@ class ConvTraining : public TrainStep {
   explicit ConvTraining(const TrainSpec& spec) : k_(spec.kernels), conv_(new ConvStep) {
     step_.reset(conv_);
     conv_->algorithm = &k_->batched_conv;
+    conv_->kernels = k_;
+    conv_->width = spec.width();
     ConvArgs& a = conv_->args = args_of(spec);
     pooled_ = a.epilogue.pool != Pool::none;
     activation_ = a.epilogue.after.f;
@@ -152,7 +164,7 @@ class ConvTraining : public TrainStep {
     a.weights = packed_.data();
     a.bias = packed_bias_.data();
     grad_floats_ = static_cast<size_t>(a.oc) * a.oh * a.ow * spec.width();
-    scratch_floats = k_->batched_conv.scratch_size(a);
+    scratch_floats = conv_->scratch_size();
     if (pooled_) saved_floats = spec.floats_of(spec.output());
     if (!spec.wants_backward) return;
     reads_src = weight.trained || bias.trained;
@@ -233,6 +245,7 @@ void ConvStep::run(StepRun& run) const {
   if (expand != nullptr) return run_part(run, 0, 0, 1);
   if (blocked) return algorithm->run(with_sources(run), run.src(0), run.dst(), run.scratch);
   run_kernel(run, [&](const float* src, float* dst, float* scratch) {
+    if (args.piece > 0) return run_in_pieces(*kernels, *algorithm, args, width, src, dst, scratch);
     const auto convolve = [&] {
       if (run.bounded && !run.unfused) return algorithm->run(args, src, dst, scratch);
       ConvArgs other = args;
@@ -247,6 +260,12 @@ void ConvStep::run(StepRun& run) const {
     run.bounded = is_bounded(checked_floats, src);
     if (!run.bounded) convolve();
   });
+}
+
+size_t ConvStep::scratch_size() const {
+  if (expand != nullptr) return depth_first->scratch_size(args);
+  if (blocked || args.piece == 0) return algorithm->scratch_size(args);
+  return scratch_in_pieces(*algorithm, args, width);
 }
 
 void ConvStep::run_part(StepRun& run, int phase, int part, int parts) const {

@@ -9,6 +9,8 @@ class ConvStep : public WeightedStep {
  public:
   ConvArgs args = ConvArgs();
   const ConvAlgorithm* algorithm = nullptr;
+  const KernelTable* kernels = nullptr;
+  size_t width = 1;  // images side by side
   // Prefetch fusion: slices of the linear layer behind, which run between the tiles of this convolution.
   std::vector<LinearSlice> slices;
   // Floats of the input to check after the run before args.no_nan may be trusted; 0: no check is needed.
@@ -42,9 +44,7 @@ class ConvStep : public WeightedStep {
     const size_t n = static_cast<size_t>(args.oc);
     return blocked ? AlignedFloats::round_up(n) : n;
   }
-  size_t scratch_size() const override {
-    return expand != nullptr ? depth_first->scratch_size(args) : algorithm->scratch_size(args);
-  }
+  size_t scratch_size() const override;
   size_t outputs() const override { return static_cast<size_t>(args.oc); }
   void pack(const float* from, float* weights) const override;
   void place(const float* weights, const float* bias) override;

@@ -134,6 +134,7 @@ void choose_algorithms(Draft& draft) {
       if (conv->algorithm != &draft.kernels->winograd)
         step.cost = cost_in_blocks(conv->args, *draft.kernels, conv->args.src_blocked);
     } else if (conv != nullptr) {
+      if (int8) conv->args.piece = 0;  // sums of integers are exact
       conv->algorithm = &(int8x4 ? choose_int8x4(draft, conv->args) : choose(draft, conv->args, choice));
       const KernelTable& k = *draft.kernels;
       const int32_t number = implementation_of(k, *conv->algorithm);

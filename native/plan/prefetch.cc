@@ -20,7 +20,8 @@ bool pays(const DraftStep& first, const DraftStep& second) {
     return false;
   if (second.sources[0].index != first.value || layer->args.rows != 1) return false;
   if (layer->args.in > long_sum) return false;  // slices go on with a sum, and know nothing of its pieces
-  if (conv->algorithm->complete == nullptr || layer->algorithm->slices == nullptr) return false;
+  if (conv->args.piece > 0 || conv->algorithm->complete == nullptr || layer->algorithm->slices == nullptr)
+    return false;
   return layer->weights_size() >= first_level_cache;
 }
 

@@ -17,6 +17,7 @@ struct Problem {
   Window window;
   int groups = 1;
   bool bias = true;
+  int piece = 0;  // input channels of one, of kernels over blocks
 };
 
 inline std::string text_of(const Problem& p) {
@@ -38,6 +39,7 @@ inline std::string text_of(const Problem& p) {
   put("pl", w.padding[1]);
   put("pb", w.padding[2]);
   put("pr", w.padding[3]);
+  if (p.piece > 0) put("piece", p.piece);
   return p.bias ? s : s + "nobias";
 }
 
@@ -57,6 +59,7 @@ inline ConvArgs args_of(const Problem& p) {
   s.pt = w.padding[0];
   s.pl = w.padding[1];
   s.groups = p.groups;
+  s.piece = p.piece;
   s.oh = s.ph = naive_outputs(p.ih, w.padding[0], w.padding[2], s.kh, s.sh, s.dh, false);
   s.ow = s.pw = naive_outputs(p.iw, w.padding[1], w.padding[3], s.kw, s.sw, s.dw, false);
   return s;
@@ -104,6 +107,7 @@ class Conv {
   void run(const Epilogue& epilogue, Place place) {
     const ConvArgs s = with(epilogue);
     if (s.ph < 1 || s.pw < 1) return;
+    if (s.piece > 0) return run_blocks(t_.blocked_conv, s, place);
     for (const ConvAlgorithm* a :
          {&t_.im2col, &t_.direct_pixels, t_.narrow_pixels, &t_.direct_channels, &t_.depthwise}) {
       if (a != nullptr && a->fits(s)) run(*a, s, place);
@@ -122,7 +126,8 @@ class Conv {
                                Unary{Activation::hardswish, 0.0f, 0.0f}}) {
       for (int which = 0; which < 8; ++which) {
         for (const ConvAlgorithm* a : {&t_.blocked_conv, &t_.blocked_depthwise})
-          run_epilogue(*a, after, (which & 1) != 0, (which & 2) != 0, (which & 4) != 0, random);
+          if (s_.piece == 0 || a == &t_.blocked_conv)
+            run_epilogue(*a, after, (which & 1) != 0, (which & 2) != 0, (which & 4) != 0, random);
       }
     }
   }

@@ -13,6 +13,13 @@ namespace test {
 
 Dot::Dot(size_t terms) : piece_(terms > long_sum ? sum_piece : 0) {}
 
+Dot Dot::of_conv(int piece) {
+  Dot dot;
+  dot.piece_ = piece;
+  dot.bias_last_ = true;
+  return dot;
+}
+
 void Dot::tap(float a, float b, bool fma) {
   if (piece_ > 0 && taps > 0 && taps % piece_ == 0) {
     pieces_.push_back(accumulated);
@@ -32,9 +39,9 @@ void Dot::add_bias(float bias) {
     accumulated = accumulated + bias;
     return;
   }
-  float total = pieces_[0] + bias;
+  float total = bias_last_ ? pieces_[0] : pieces_[0] + bias;
   for (size_t i = 1; i < pieces_.size(); ++i) total = total + pieces_[i];
-  accumulated = total + accumulated;
+  accumulated = bias_last_ ? total + accumulated + bias : total + accumulated;
 }
 
 double Dot::bound() const {
@@ -49,7 +56,7 @@ std::vector<Dot> naive_conv(const ConvArgs& s, bool fma, const float* src, const
   for (int o = 0; o < s.oc; ++o) {
     for (int y = 0; y < s.oh; ++y) {
       for (int x = 0; x < s.ow; ++x) {
-        Dot dot;
+        Dot dot = Dot::of_conv(s.piece * s.kh * s.kw);
         for (int i = 0; i < group_ic; ++i) {
           for (int r = 0; r < s.kh; ++r) {
             for (int t = 0; t < s.kw; ++t) {
@@ -241,6 +248,13 @@ ConvArgs conv_args(const Node& node, const Shape& original) {
   a.pt = node.padding[0];
   a.pl = node.padding[1];
   a.groups = node.groups;
+  // Where there are many products: sixteens of channels, shared out among the fewest pieces of about 576.
+  const int channels = a.ic / a.groups, taps = a.kh * a.kw, sixteens = (channels + 15) / 16;
+  int most = 1, pieces = 1, each = 1;
+  while ((most + 1) * 16 * taps <= 576) ++most;
+  while (pieces * most < sixteens) ++pieces;
+  while (pieces * each < sixteens) ++each;
+  if (channels * taps > long_sum && pieces > 1) a.piece = each * 16;
   return a;
 }
 

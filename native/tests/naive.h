@@ -12,14 +12,15 @@
 namespace kernelet {
 namespace test {
 
-// One output of a convolution, or, where `terms` are given, of a linear layer or a matrix product, whose long sums are cut
-// into pieces.
+// One output: a single chain; of a linear layer or a matrix product of `terms`, or of a convolution, whose long sums are
+// cut into pieces.
 struct Dot {
   double sum = 0, magnitude = 0;  // sum of a * b, sum of |a * b|
   float accumulated = 0;
   int taps = 0;
 
   explicit Dot(size_t terms = 0);
+  static Dot of_conv(int piece);  // products; 0: one chain
   void tap(float a, float b, bool fma);
   void add_bias(float bias);
   // n products and n sums, each rounded to nearest, and the bias: at most n + 2 roundings of
@@ -30,6 +31,7 @@ struct Dot {
 
  private:
   int piece_ = 0;              // 0: one chain
+  bool bias_last_ = false;     // else it is added to the first piece
   std::vector<float> pieces_;  // that are whole
 };
 

@@ -315,6 +315,28 @@ PER_TIER(conv_two_rows) {
   }
 }
 
+// Sums in pieces over blocks: rows of every length, one register of channels and two, a last piece that is shorter.
+PER_TIER(conv_pieces_over_blocks) {
+  int turn = 0;
+  for (int width : {1, 2, 4, 5, 7, 8, 11, 14, 16, 29}) {
+    for (int kernel : {1, 3, 5}) {
+      for (int stride : {1, 2}) {
+        Problem p;
+        p.oc = (turn % 3 + 1) * t.lanes + turn % 3 % 2 * (t.lanes + 1) / 2;
+        p.piece = 16 * (1 + turn % 2);
+        p.ic = p.piece * (1 + turn % 3) + 1 + turn * 7 % p.piece;
+        p.window = Window(kernel, stride, turn % 4 == 0 ? 0 : kernel / 2);
+        const Window& w = p.window;
+        p.iw = (width - 1) * stride + kernel - 2 * w.padding[1];
+        p.ih = (1 + turn % 5) * stride + kernel - 2 * w.padding[0];
+        p.bias = turn % 4 != 0;
+        ++turn;
+        if (p.iw > 0 && p.ih > 0) test(t, p);
+      }
+    }
+  }
+}
+
 // Groups of whole blocks of channels.
 PER_TIER(conv_groups_of_blocks) {
   int turn = 0;

@@ -1,4 +1,4 @@
-// Sums that are cut into pieces, of linear layers, matrix products, recurrent states and averages: the same bits however a
+// Sums that are cut into pieces, of convolutions, linear layers, matrix products, recurrent states and averages: the same bits however a
 // network is run, and errors that do not grow with the length of one chain.
 #include <algorithm>
 #include <cinttypes>
@@ -16,6 +16,8 @@ namespace {
 // As in test_same_bits.cc, for every machine.
 constexpr uint64_t long_digest_with_fma = 0xa56a59da987f9c3f;
 constexpr uint64_t long_digest_without_fma = 0xba7cc781947318e8;
+constexpr uint64_t long_conv_digest_with_fma = 0x0ecb461224d4d124;
+constexpr uint64_t long_conv_digest_without_fma = 0xb48d76d21300b749;
 
 // Never change one, add another.
 std::vector<Net> long_nets(Random& random) {
@@ -53,11 +55,43 @@ std::vector<Net> long_nets(Random& random) {
   return nets;
 }
 
-}  // namespace
+// The same of convolutions.
+std::vector<Net> long_conv_nets(Random& random) {
+  std::vector<Net> nets;
+  {  // two pieces, everything behind them
+    Net net(random, shape_of({88, 6, 5}));
+    const int skip = net.conv(0, 20, Window(1));
+    int x = net.batch_norm(net.conv(0, 20, Window(3, 1, 1)));
+    x = net.unary(Op::relu, net.add(x, skip));
+    net.pool(Op::max_pool2d, x, Window(2, 2));
+    nets.push_back(std::move(net));
+  }
+  {  // of groups, with a stride and padding on one side; a maximum and a ReLU behind
+    Net net(random, shape_of({180, 9, 7}));
+    Window w(3, 2, 1);
+    w.padding[0] = w.padding[3] = 0;
+    const int x = net.conv(0, 34, w, 2);
+    net.unary(Op::relu, net.pool(Op::max_pool2d, x, Window(2, 2)));
+    nets.push_back(std::move(net));
+  }
+  {  // many pieces of one sixteen, with dilation; a few channels
+    Net net(random, shape_of({51, 8, 11}));
+    net.unary(Op::sigmoid, net.conv(0, 3, Window(5, 1, 2, 2), 1, false));
+    nets.push_back(std::move(net));
+  }
+  {  // 1x1 over pixels, over one pixel, and just short enough to be one chain
+    Net net(random, shape_of({long_sum + 1, 2, 3}));
+    const int x = net.unary(Op::hardswish, net.conv(0, long_sum, Window(1)));
+    const int gate = net.unary(Op::hardsigmoid,
+                               net.conv(net.adaptive(Op::adaptive_avg_pool2d, 0, 1, 1), long_sum, Window(1)));
+    net.conv(net.binary(Op::mul, x, gate), 17, Window(1));
+    nets.push_back(std::move(net));
+  }
+  return nets;
+}
 
-PER_TIER(long_sums) {
-  Random weights(20261129);
-  const std::vector<Net> nets = long_nets(weights);
+// Every way to run a net, with the twin's bits.
+void check_all_ways(const KernelTable& t, const std::vector<Net>& nets) {
   for (size_t i = 0; i < nets.size(); ++i) {
     const std::string name = "net" + std::to_string(i);
     if (!begin(name)) continue;
@@ -90,19 +124,43 @@ PER_TIER(long_sums) {
   }
 }
 
-PER_TIER(digest_of_long_sums) {
+void check_digest(const KernelTable& t, const std::vector<Net>& nets, Random& random, uint64_t with_fma,
+                  uint64_t without_fma) {
   if (!begin(t.has_fma ? "with-fma" : "without-fma")) return;
-  Random random(20261129);
   uint64_t hash = fnv_start;
-  for (const Net& net : long_nets(random)) {
+  for (const Net& net : nets) {
     const std::vector<float> input = random_floats(random, net.input_length());
     std::vector<float> output(net.output_length());
     make_plan(net.graph, t.isa)->run(input.data(), output.data(), 1);
     hash = fnv(output.data(), output.size() * sizeof(float), hash);
   }
   note("%s-class digest %016" PRIx64, t.has_fma ? "FMA" : "no-FMA", hash);
-  const uint64_t want = t.has_fma ? long_digest_with_fma : long_digest_without_fma;
+  const uint64_t want = t.has_fma ? with_fma : without_fma;
   check(hash == want, "the class's digest is %016" PRIx64, want);
+}
+
+}  // namespace
+
+PER_TIER(long_sums) {
+  Random weights(20261129);
+  check_all_ways(t, long_nets(weights));
+}
+
+PER_TIER(long_sums_of_convolutions) {
+  Random weights(20261130);
+  check_all_ways(t, long_conv_nets(weights));
+}
+
+PER_TIER(digest_of_long_sums) {
+  Random random(20261129);
+  const std::vector<Net> nets = long_nets(random);
+  check_digest(t, nets, random, long_digest_with_fma, long_digest_without_fma);
+}
+
+PER_TIER(digest_of_long_convolutions) {
+  Random random(20261130);
+  const std::vector<Net> nets = long_conv_nets(random);
+  check_digest(t, nets, random, long_conv_digest_with_fma, long_conv_digest_without_fma);
 }
 
 // The same number throughout: in one chain every addition errs the same way. In pieces the error stays below what theory

@@ -97,6 +97,17 @@ PER_TIER(train_gradients) {
     lesson.choose_classes(random);
     check_gradients(t, lesson, 0);
   }
+  if (begin("long-sums")) {  // in pieces, with a maximum behind them; of groups, with a stride
+    Random random("long-sums");
+    Net net(random, shape_of({88, 6, 6}));
+    int x = net.pool(Op::max_pool2d, net.unary(Op::relu, net.conv(0, 98, Window(3, 1, 1))), Window(2, 2));
+    x = net.unary(Op::tanh, net.conv(x, 6, Window(5, 2, 2), 2));
+    net.linear(net.flatten(x), 5);
+    Lesson lesson(random, std::move(net), Loss::cross_entropy, t.lanes + 3, t.lanes + 3);
+    lesson.options.input_gradient = true;
+    lesson.choose_classes(random);
+    check_gradients(t, lesson, 0);
+  }
   for (int round = 0; round < (slow ? 16 : 80); ++round) {
     const std::string name = kind_of(round) + std::to_string(round);
     if (!begin(name)) continue;

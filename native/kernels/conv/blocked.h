@@ -30,8 +30,8 @@
 //
 // Packed weights: the offsets of the taps and their columns, then [panel][ic][kh][kw][N lanes], zeros beyond the last channel.
 //
-// Loops: strips of tiles, in them panels, in them runs of input channels (so that a panel's weights come from the
-// second-level cache once for all tiles of a strip), in them tiles.
+// Loops: strips of tiles, in them panels, in them pieces of the sum (so that a panel's weights come from the second-level
+// cache once for all tiles of a strip), in them tiles.
 #pragma once
 
 // (Few Macs have AVX-512, and their binary is full.)
@@ -178,7 +178,6 @@ KERNELET_NOINLINE void convolve(const ConvArgs& s, const Stage& g, const float* 
   if (g.strided) cut.base = most_pixels, cut.longer = 0;
   const int last_x = g.strided ? width - most_pixels : width;
   const int blocks = blocks_of(s.oc), panels = parts_of(blocks, most_blocks);
-  const size_t channel_weights = static_cast<size_t>(taps) * most_blocks * lanes;
   const size_t weights = static_cast<size_t>(blocks) * lanes * s.ic * taps;
   // what is cut: single tiles, rows, or pairs of rows
   const int unit = flat ? 1 : pooled ? 2 * cut.count : cut.count;
@@ -197,13 +196,8 @@ KERNELET_NOINLINE void convolve(const ConvArgs& s, const Stage& g, const float* 
   }
   if (s.strip > 0 && !late && !g.strided) strip = s.strip;
   strip = strip < 1 ? 1 : strip > all ? all : strip;
-  // whole blocks of channels, fewer where several tiles share what is near
-  int run = s.ic;
-  if (strip > 2) {
-    const int most = static_cast<int>(run_weights / channel_weights) / together * together;
-    const int runs = parts_of(s.ic, most < together ? together : most);
-    run = parts_of(parts_of(s.ic, together), runs) * together;
-  }
+  // a piece of the sum at a time: its weights are near while the tiles of a strip pass over them
+  const int run = s.piece > 0 ? s.piece : s.ic;
 
   const bool in_place = !g.copied && !flat, short_rows = in_two_rows(width) && in_blocks && !flat;
   Tile t;
@@ -249,7 +243,7 @@ KERNELET_NOINLINE void convolve(const ConvArgs& s, const Stage& g, const float* 
       }
       for (int from = 0; from < s.ic; from += run) {
         t.channels = s.ic - from < run ? s.ic - from : run;
-        t.first = from == 0;
+        t.joins = from > 0;
         t.last = from + run >= s.ic;
         const float* const channels = input + static_cast<ptrdiff_t>(from / together) * in_plane;
         const float* const w = panel + static_cast<size_t>(from) * taps * wide;

@@ -16,18 +16,10 @@ KERNELET_NOINLINE void half_tile(const Tile& t) {
   constexpr int together = X == lanes ? lanes : 1, stride = X == lanes ? 1 : X;
   reg c[P][N];
   F32::half h[P];
-  float* const dst = t.dst + whole * t.block;
   KERNELET_UNROLL
   for (int p = 0; p < P; ++p) {
     if constexpr (whole > 0) c[p][0] = F32::zero();
     h[p] = F32::low(F32::zero());
-  }
-  if (!t.first) {
-    KERNELET_UNROLL
-    for (int p = 0; p < P; ++p) {
-      if constexpr (whole > 0) c[p][0] = F32::load(t.dst + p * lanes);
-      h[p] = F32::load_half(dst + p * lanes);
-    }
   }
   const float* block = t.src;
   const float* w = t.weights;
@@ -65,7 +57,7 @@ KERNELET_NOINLINE void half_tile(const Tile& t) {
   }
   KERNELET_UNROLL
   for (int p = 0; p < P; ++p) c[p][whole] = F32::widen(h[p]);
-  store_tile<P, N>(t, c);
+  join_tile<P, N>(t, c);
 }
 
 // Null where there is none: of whole tiles alone, and of planes not every kind. (Others would be many, for little.)

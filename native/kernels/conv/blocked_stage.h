@@ -24,10 +24,8 @@ constexpr int asked_pixels = 2, short_row = lanes == 8 ? 4 : 16;
 // Of a tile.
 constexpr int most_blocks = 2;
 constexpr int most_pixels = one_size ? 4 : F32::registers == 16 ? 6 : lanes == 16 ? 14 : 12;
-// Weights that stay in the second-level cache beside other things, and of these those of one run of channels: floats.
-// Where tiles are small each weight is used for few pixels: there a run's stay in the first-level cache.
-constexpr size_t many_weights = size_t{64} << 10,
-                 run_weights = F32::registers == 16 ? size_t{4} << 10 : size_t{18} << 10;
+// Weights that stay in the second-level cache beside other things: floats.
+constexpr size_t many_weights = size_t{64} << 10;
 // What tiles of a strip read, in the first-level cache, and rows of it, in the second: floats.
 constexpr size_t near_floats = size_t{5} << 10, strip_floats = size_t{40} << 10;
 
@@ -47,9 +45,7 @@ struct Stage {
 // Are there tiles for every other pixel of planes? For first layers: of few channels, whose sums are complete at once (some
 // pixels are computed twice).
 KERNELET_INLINE bool is_strided(const ConvArgs& s) {
-  const int64_t weights = int64_t{s.ic} * taps_of(s) * most_blocks * lanes;
-  return lanes == 16 && s.sw == 2 && !s.src_blocked && s.ow >= most_pixels && taps_of(s) > 1 &&
-         weights <= static_cast<int64_t>(run_weights);
+  return lanes == 16 && s.sw == 2 && !s.src_blocked && s.ow >= most_pixels && taps_of(s) > 1 && s.piece == 0;
 }
 
 KERNELET_NOINLINE Stage stage_of(const ConvArgs& s) {
@@ -185,9 +181,8 @@ KERNELET_INLINE int flat_strip(const ConvArgs& s, size_t weights, int base, int 
   int strip = all;
   if (weights <= many_weights) {
     strip = static_cast<int>(near_floats / (static_cast<size_t>(base) * s.ic));
-    // runs of channels pay for several tiles alone
-    const bool runs = static_cast<size_t>(s.ic) * most_blocks * lanes > run_weights;
-    if (F32::registers == 16 && runs && strip < 8) strip = 8;
+    // pieces pay for several tiles alone
+    if (F32::registers == 16 && s.piece > 0 && strip < 8) strip = 8;
   } else if (F32::registers == 16) {
     // each of the many panels of narrow tiles reads all of a strip
     const int near = static_cast<int>(many_weights / (static_cast<size_t>(base) * s.ic));

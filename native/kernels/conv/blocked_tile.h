@@ -12,7 +12,7 @@ namespace blocked {
 constexpr int unbounded = 2147483647;
 
 struct Tile {
-  const float* src;     // channel 0 of the run, row of the first tap
+  const float* src;     // channel 0 of the piece, row of the first tap
   ptrdiff_t plane;      // to the next block, or channel
   const int32_t* taps;  // of each its offset and its column
   int tap_count, channels;
@@ -20,7 +20,7 @@ struct Tile {
   bool lacks_left, lacks_right;  // do columns of the first and the last tap lie in the padding?
   const float* weights;          // of the first tap that counts
   ptrdiff_t skip;                // weights of those that do not
-  bool first, last;
+  bool joins, last;              // are there sums of pieces before, and is it the last one?
   float* dst;
   ptrdiff_t block;  // of dst, to the next N
   const ConvArgs* args;
@@ -95,7 +95,6 @@ KERNELET_NOINLINE void activate_pixels(const ConvArgs& s, int pixels, int blocks
     activate_in_place(s.epilogue.after, static_cast<size_t>(pixels) * lanes, dst);
 }
 
-// Sums go on, or are the last and get what follows them.
 template <int P, int N>
 KERNELET_INLINE void store_tile(const Tile& t, reg (&c)[P][N]) {
   if (t.last) finish<P, N>(t, c);
@@ -107,19 +106,29 @@ KERNELET_INLINE void store_tile(const Tile& t, reg (&c)[P][N]) {
   }
 }
 
-// Sums begin, or go on.
+// The sums of a piece join those of the pieces before.
 template <int P, int N>
-KERNELET_INLINE void begin_tile(const Tile& t, reg (&c)[P][N]) {
-  KERNELET_UNROLL
-  for (int p = 0; p < P; ++p) {
+KERNELET_INLINE void join_tile(const Tile& t, reg (&c)[P][N]) {
+  if (t.joins) {
     KERNELET_UNROLL
-    for (int n = 0; n < N; ++n) c[p][n] = F32::zero();
+    for (int n = 0; n < N; ++n) {
+      const float* const before = t.dst + n * t.block;
+      KERNELET_UNROLL
+      for (int p = 0; p < P; ++p) c[p][n] = F32::add(c[p][n], F32::load(before + p * lanes));
+    }
   }
-  if (t.first) return;
+  store_tile<P, N>(t, c);
+}
+
+template <int P, int N>
+KERNELET_INLINE void begin_tile(reg (&c)[P][N]) {
   KERNELET_UNROLL
   for (int p = 0; p < P; ++p) {
     KERNELET_UNROLL
-    for (int n = 0; n < N; ++n) c[p][n] = F32::load(t.dst + n * t.block + p * lanes);
+    for (int n = 0; n < N; ++n) {
+      c[p][n] = F32::zero();
+      F32::keep(c[p][n]);  // (else every loop behind makes zeros of its own)
+    }
   }
 }
 
@@ -139,7 +148,7 @@ KERNELET_NOINLINE void TileKernel<P, N, X, Edge>::run(const Tile& t) {
   constexpr int stride = X == lanes ? 1 : X;
   [[maybe_unused]] const int columns = t.columns;
   reg c[P][N];
-  begin_tile<P, N>(t, c);
+  begin_tile<P, N>(c);
   const float* block = t.src;
   const float* w = t.weights;
   const char* ahead = t.ahead;
@@ -193,7 +202,7 @@ KERNELET_NOINLINE void TileKernel<P, N, X, Edge>::run(const Tile& t) {
       } while (tap != end);
     }
   }
-  store_tile<P, N>(t, c);
+  join_tile<P, N>(t, c);
 }
 
 // Rows of three taps side by side over one register of channels: each pixel that is read is used for all three.
@@ -203,7 +212,7 @@ template <int P>
 KERNELET_NOINLINE void rows_of_three(const Tile& t) {
   const bool left = t.lacks_left, right = t.lacks_right;
   reg c[P][1];
-  begin_tile<P, 1>(t, c);
+  begin_tile<P, 1>(c);
   const float* block = t.src;
   const float* w = t.weights;
   int left_over = t.tap_count > 0 ? t.channels : 0;
@@ -227,7 +236,7 @@ KERNELET_NOINLINE void rows_of_three(const Tile& t) {
       }
     }
   }
-  store_tile<P, 1>(t, c);
+  join_tile<P, 1>(t, c);
 }
 
 }  // namespace blocked

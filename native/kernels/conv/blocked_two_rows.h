@@ -22,11 +22,11 @@ KERNELET_INLINE void multiply_row(const float* x, int column, int columns, reg w
   }
 }
 template <int Row>
-KERNELET_INLINE void load_row(const float* from, ptrdiff_t block, reg (&c)[Row][2]) {
+KERNELET_INLINE void join_row(const float* before, ptrdiff_t block, reg (&c)[Row][2]) {
   KERNELET_UNROLL
   for (int p = 0; p < Row; ++p) {
-    c[p][0] = F32::load(from + p * lanes);
-    c[p][1] = F32::load(from + block + p * lanes);
+    c[p][0] = F32::add(c[p][0], F32::load(before + p * lanes));
+    c[p][1] = F32::add(c[p][1], F32::load(before + block + p * lanes));
   }
 }
 template <int Row>
@@ -46,8 +46,6 @@ KERNELET_NOINLINE void two_rows(const Tile& t) {
   reg upper[Row][2], lower[Row][2];
   KERNELET_UNROLL
   for (int p = 0; p < Row; ++p) upper[p][0] = upper[p][1] = lower[p][0] = lower[p][1] = F32::zero();
-  if (!t.first) load_row(t.dst, t.block, upper);
-  if (!t.first && both) load_row(t.dst + Row * lanes, t.block, lower);
   const float* block = t.src;
   const float* w = t.weights;
   const char* ahead = t.ahead;
@@ -66,6 +64,8 @@ KERNELET_NOINLINE void two_rows(const Tile& t) {
       }
     }
   }
+  if (t.joins) join_row(t.dst, t.block, upper);
+  if (t.joins && both) join_row(t.dst + Row * lanes, t.block, lower);
   store_row(t.dst, t.block, upper);
   if (both) store_row(t.dst + Row * lanes, t.block, lower);
   // (few of them, with many products each: one end for all, out of memory)

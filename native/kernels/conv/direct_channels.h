@@ -245,7 +245,7 @@ KERNELET_INLINE void run_tiles(const ConvArgs& s, const float* src, float* dst, 
         for (int c = 0; c < ic; c += block) {
           Tile t;
           t.plane = plane;
-          t.weights = weights + static_cast<size_t>(c) * window_taps * registers * lanes;
+          t.weights = weights + static_cast<size_t>(s.from_ic + c) * window_taps * registers * lanes;
           t.channels = ic - c < block ? ic - c : block;
           t.first = c == 0;
           for (int tile = first; tile < last; ++tile) {
@@ -263,7 +263,7 @@ KERNELET_INLINE void run_tiles(const ConvArgs& s, const float* src, float* dst, 
           }
         }
       }
-      weights += static_cast<size_t>(registers) * conv_k(s) * lanes;
+      weights += static_cast<size_t>(registers) * packed_k(s) * lanes;
     }
   }
 }

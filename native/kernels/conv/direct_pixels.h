@@ -309,7 +309,7 @@ void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
   if constexpr (has_direct) {
     const Phases f = phases_of(s);
     const bool pooled = s.epilogue.pool != Pool::none;
-    const int m = conv_m(s), k = conv_k(s), r = rows_at_once(s);
+    const int m = conv_m(s), k = packed_k(s), from = packed_from(s), r = rows_at_once(s);
     const RowParts cut(m, most_channels);  // divided once: tiles may be small
     const size_t out_plane = static_cast<size_t>(s.ph) * s.pw;
     const size_t group_size = static_cast<size_t>(s.ic / s.groups) * s.ih * s.iw;
@@ -343,7 +343,7 @@ void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
         const int y = row + r <= s.oh ? row : s.oh - r;
         const size_t c = static_cast<size_t>(g) * m + channel;
         t.src = plane + static_cast<ptrdiff_t>(y) * t.row;
-        t.weights = s.weights + c * k;
+        t.weights = s.weights + c * k + static_cast<ptrdiff_t>(from) * t.channels;
         t.bias = s.bias + c;
         t.dst = dst + c * out_plane + static_cast<size_t>(pooled ? y / 2 : y) * s.pw;
         kernel_for(r, pooled, t.channels)(s, t);

@@ -34,7 +34,7 @@ KERNELET_COLD size_t scratch_size(const ConvArgs& s) {
 }
 
 void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
-  const int m = conv_m(s), k = conv_k(s);
+  const int m = conv_m(s), k = conv_k(s), all = packed_k(s), from = packed_from(s);
   const RowParts cut(m, tile_rows);
   const Plane plane = padded_plane(s);
   if (is_padded(s, plane)) {
@@ -51,7 +51,7 @@ void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
 
   for (int g = 0; g < s.groups; ++g) {
     const float* group_src = src + static_cast<size_t>(g) * (s.ic / s.groups) * plane.h * plane.w;
-    const float* group_weights = s.weights + static_cast<size_t>(g) * m * k;
+    const float* group_weights = s.weights + static_cast<size_t>(g) * m * all;
     for (int first = 0; first < pixels; first += panels_at_once * step) {
       const int left = (pixels - first + step - 1) / step;
       const int panels = left < panels_at_once ? left : panels_at_once;
@@ -70,7 +70,7 @@ void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
             TileArgs t;
             t.rows = rows;
             t.k = k1 - k0;
-            t.a = group_weights + static_cast<size_t>(begin) * k + static_cast<size_t>(k0) * rows;
+            t.a = group_weights + static_cast<size_t>(begin) * all + static_cast<size_t>(from + k0) * rows;
             t.a_row = 1;
             t.b = b + i * panel_size;
             t.partial = partial + i * partial_size + static_cast<size_t>(begin) * tile_width;

@@ -302,7 +302,7 @@ void strip(const ConvArgs& s, const Strips& g, const float* src, float* dst, flo
   t.taps = at_once;
   t.tap_count = 1;
   t.channels = s.ic;
-  t.first = true;
+  t.joins = false;
   t.plane = t.block = static_cast<ptrdiff_t>(tiles) * lanes;
   for (int point = 0; point < g.points; ++point) {
     for (int block = first_block; block < last_block; block += most_blocks) {
