@@ -13,10 +13,15 @@ KERNELET_INLINE int conv_m(const ConvArgs& s) { return s.groups == 1 ? s.oc : s.
 // Taps of one output: the products it accumulates.
 KERNELET_INLINE int conv_k(const ConvArgs& s) { return group_ic(s) * s.kh * s.kw; }
 // Of the packed weights, and where those begin that are used (`whole_ic` in table.h).
+#if defined(KERNELET_VNNI)  // sums of integers are never in pieces
+KERNELET_INLINE int packed_k(const ConvArgs& s) { return conv_k(s); }
+KERNELET_INLINE int packed_from(const ConvArgs&) { return 0; }
+#else
 KERNELET_INLINE int packed_k(const ConvArgs& s) {
   return s.whole_ic > 0 ? s.whole_ic * s.kh * s.kw : conv_k(s);
 }
 KERNELET_INLINE int packed_from(const ConvArgs& s) { return s.from_ic * s.kh * s.kw; }
+#endif
 
 // Whether no sum is NaN, so that a plain maximum of them will do: it keeps a NaN as its second operand alone.
 KERNELET_INLINE bool without_nan([[maybe_unused]] const ConvArgs& s) {

@@ -332,6 +332,7 @@ void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
     t.ahead = reinterpret_cast<const char*>(s.weights);
     t.fetched = 0;
     const LinearSlice* slice = s.slices;
+    const int tap_rows = t.ic * s.kh * parts_of(s.ow, lanes);
     int32_t tile = 0;
     for (int g = 0; g < s.groups; ++g) {
       const float* plane = src + g * group_size;
@@ -339,7 +340,13 @@ void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
         copy(s, f, plane, scratch, g == 0);
         plane = scratch;
       }
-      const auto compute = [&](int row, int channel) {
+      // Channels first where a linear layer is fused, which waits for whole ones.
+      for (int row = 0, part = 0, channel = 0; row < s.oh && part < cut.parts;) {
+        t.channels = cut.rows(part, channel);
+        if (slice != nullptr) {
+          t.ahead = reinterpret_cast<const char*>(slice->weights);
+          t.fetched = slice->tile == tile ? parts_of(slice->lines, tap_rows) * line : 0;
+        }
         const int y = row + r <= s.oh ? row : s.oh - r;
         const size_t c = static_cast<size_t>(g) * m + channel;
         t.src = plane + static_cast<ptrdiff_t>(y) * t.row;
@@ -347,29 +354,23 @@ void run(const ConvArgs& s, const float* src, float* dst, float* scratch) {
         t.bias = s.bias + c;
         t.dst = dst + c * out_plane + static_cast<size_t>(pooled ? y / 2 : y) * s.pw;
         kernel_for(r, pooled, t.channels)(s, t);
-      };
-      if (slice == nullptr) {
-        for (int row = 0; row < s.oh; row += r) {
-          for (int part = 0, channel = 0; part < cut.parts; ++part, channel += t.channels) {
-            t.channels = cut.rows(part, channel);
-            compute(row, channel);
-          }
+        if (slice == nullptr) {
+          channel += t.channels;
+          if (++part < cut.parts) continue;
+          part = channel = 0;
+          row += r;
+          continue;
         }
-        continue;
-      }
-      // Channels first: the fused linear layer waits for whole ones.
-      const int tap_rows = t.ic * s.kh * parts_of(s.ow, lanes);
-      for (int part = 0, channel = 0; part < cut.parts; ++part, channel += t.channels) {
-        t.channels = cut.rows(part, channel);
-        for (int row = 0; row < s.oh; row += r, ++tile) {
-          t.ahead = reinterpret_cast<const char*>(slice->weights);
-          t.fetched = slice->tile == tile ? parts_of(slice->lines, tap_rows) * line : 0;
-          compute(row, channel);
-          for (; slice->tile == tile; ++slice) {
-            slice->run(slice->weights, dst + slice->x, slice->inputs, slice->start,
-                       scratch + s.sums + slice->sums);
-          }
+        for (; slice->tile == tile; ++slice) {
+          slice->run(slice->weights, dst + slice->x, slice->inputs, slice->start,
+                     scratch + s.sums + slice->sums);
         }
+        ++tile;
+        row += r;
+        if (row < s.oh) continue;
+        row = 0;
+        ++part;
+        channel += t.channels;
       }
     }
   }

@@ -23,7 +23,7 @@ struct F32 {
   static void store_first(float* p, reg x, int n) { _mm256_maskstore_ps(p, first(n), x); }
   // x, now in a register: a compiler may else read it from memory again for each use, and loads are what that waits for
 #if defined(__GNUC__)
-  static void keep(reg& x) { asm("" : "+x"(x)); }
+  static void keep(reg& x) { asm volatile("" : "+x"(x)); }
 #else
   static void keep(reg&) {}
 #endif

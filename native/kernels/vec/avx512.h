@@ -21,7 +21,7 @@ struct F32 {
   static void store_first(float* p, reg x, int n) { _mm512_mask_storeu_ps(p, first(n), x); }
   // x, now in a register: a compiler may else read it from memory again for each use, and loads are what that waits for
 #if defined(__GNUC__) && !defined(KERNELET_EMULATE_AVX512)
-  static void keep(reg& x) { asm("" : "+v"(x)); }
+  static void keep(reg& x) { asm volatile("" : "+v"(x)); }
 #else
   static void keep(reg&) {}
 #endif

@@ -27,7 +27,7 @@ struct F32 {
   }
   // x, now in a register: a compiler may else read it from memory again for each use, and loads are what that waits for
 #if defined(__GNUC__)
-  static void keep(reg& x) { asm("" : "+w"(x)); }
+  static void keep(reg& x) { asm volatile("" : "+w"(x)); }
 #else
   static void keep(reg&) {}
 #endif
