@@ -108,6 +108,18 @@ PER_TIER(train_gradients) {
     lesson.choose_classes(random);
     check_gradients(t, lesson, 0);
   }
+  if (begin("long-sums-forward-only")) {  // nothing but the pieces needs scratch
+    Random random("long-sums-forward-only");
+    Net net(random, shape_of({90, 12, 12}));
+    net.pool(Op::avg_pool2d, net.conv(0, 20, Window(3)), Window(5, 5));
+    Lesson lesson(random, std::move(net), Loss::mse, 2, 2);
+    for (TrainedParameter& parameter : lesson.options.parameters) parameter.frozen = parameter.name[0] == 'c';
+    NaiveTraining twin(lesson.net.graph);
+    const double want = twin.run(lesson.images.data(), lesson.targets.data(), 2, Loss::mse, 0);
+    TrainCall call = lesson.call();
+    const double loss = lesson.trainer(t.isa)->run(call).losses.at(0);
+    check(std::fabs(loss - want) <= 2e-5 * want, "loss %.9g, expected %.9g", loss, want);
+  }
   for (int round = 0; round < (slow ? 16 : 80); ++round) {
     const std::string name = kind_of(round) + std::to_string(round);
     if (!begin(name)) continue;
