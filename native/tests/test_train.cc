@@ -110,8 +110,8 @@ PER_TIER(train_gradients) {
   }
   if (begin("long-sums-forward-only")) {  // nothing but the pieces needs scratch
     Random random("long-sums-forward-only");
-    Net net(random, shape_of({90, 12, 12}));
-    net.pool(Op::avg_pool2d, net.conv(0, 20, Window(3)), Window(5, 5));
+    Net net(random, shape_of({90, 10, 10}));
+    net.pool(Op::avg_pool2d, net.conv(0, 20, Window(3)), Window(4, 4));
     Lesson lesson(random, std::move(net), Loss::mse, 2, 2);
     for (TrainedParameter& parameter : lesson.options.parameters) parameter.frozen = parameter.name[0] == 'c';
     NaiveTraining twin(lesson.net.graph);
