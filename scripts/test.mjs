@@ -1,5 +1,5 @@
 /**
- * npm test: builds what changed, runs the native tests and vitest, and ends with one line for both,
+ * npm test: builds what changed, runs the native tests and vitest side by side, and ends with one line for both,
  * `N passed, N failed`. Arguments go to vitest: `npm test -- tests/tensor.test.ts`.
  */
 import { mkdirSync, readFileSync, rmSync } from 'node:fs'
@@ -28,7 +28,7 @@ async function build() {
 }
 
 async function native() {
-  const { status, output } = await tee(process.execPath, [script('native-tests.mjs')])
+  const { status, output } = await tee(process.execPath, [script('native-tests.mjs')], { whole: true })
   const result = counts(output) ?? { passed: 0, failed: 0 }
   return status !== 0 && result.failed === 0 ? { ...result, failed: 1 } : result
 }
@@ -68,8 +68,8 @@ async function vitest() {
 
 const summary = []
 if (await build()) {
-  summary.push(await stage('native tests', native))
-  summary.push(await stage('vitest', vitest))
+  // Side by side: what starts servers and browsers mostly waits. (The addon is built, and stays as it is.)
+  summary.push(...(await Promise.all([stage('native tests', native), stage('vitest', vitest)])))
 } else {
   total.failed++
   summary.push('the build failed: no test ran')
