@@ -172,7 +172,9 @@ double cost_over_planes(const ConvArgs& a, const KernelTable& k) {
 double cost_in_blocks(const ConvArgs& a, const KernelTable& k, bool from_blocks) {
   if (a.groups > 1 && k.blocked_depthwise.fits(a)) return cost_of_depthwise(a, Sizes(a, k));
   const int lanes = k.lanes, outputs = a.oc / a.groups;
-  const bool flat = a.kh * a.kw == 1 && a.sh == 1 && a.sw == 1 && a.pt == 0 && a.pl == 0;
+  // (a copy for a stride has the pixels of all rows one after another)
+  const bool in_place = a.sh == 1 && a.sw == 1 && a.pt == 0 && a.pl == 0;
+  const bool flat = a.kh * a.kw == 1 && (in_place || a.sw > 1);
   // a copy of the input has zeros for columns of the padding, where these are not left out
   ConvArgs asked = a;
   asked.src_blocked = from_blocks;
@@ -199,7 +201,7 @@ double cost_in_blocks(const ConvArgs& a, const KernelTable& k, bool from_blocks)
   const double around = 4.5;                                       // what begins and ends a tile, as taps
   const double small = k.blocked_conv.tile_rows > 4 ? 1.02 : 1.6;  // tiers of which code is small, not fast
   // of planes that fill a part of a page each channel's pixels come from another page, for few muladds where tiles are small
-  const bool pages = !from_blocks && flat && lanes > 4 && int64_t{a.ih} * a.iw >= 200;
+  const bool pages = !from_blocks && flat && in_place && lanes > 4 && int64_t{a.ih} * a.iw >= 200;
   const double apart = pages ? 1 + (k.blocked_conv.tile_rows > 6 ? 1.0 : 3.0) / k.blocked_conv.tile_rows : 1;
   const double sums = small * apart * a.groups * registers * pixels * (taps + around);
   // of a row of planes the fewer pixels the more a float costs; with padding alone rows are copied whole
