@@ -49,7 +49,7 @@ class TeamTrial {
   // Calls of one way, one after the other, since the first finds other threads asleep.
   static constexpr uint32_t turn = 3;
   // Calls from trial to trial: in the long run one in a hundred goes the slower way.
-  static constexpr uint32_t shortest = 64, longest = 512;
+  static constexpr uint32_t shortest = 16, longest = 512;
   static constexpr float unknown = std::numeric_limits<float>::infinity();
 
   bool is_team() const {
