@@ -9,9 +9,9 @@
 namespace kernelet {
 namespace {
 
-// A sum of more than `long_sum` products is cut between input channels, into the fewest pieces of whole sixteens of them (as
-// blocks want it) that have about so many, as even as can be. (Tiles of blocks read the weights of a piece from the nearest
-// cache.)
+// A sum of more than `long_sum` products is cut between input channels, as evenly as can be, into the fewest pieces of whole
+// sixteens of them (as blocks want it) with at most so many products, or one sixteen. (Tiles of blocks read the weights of a
+// piece from the nearest cache.)
 constexpr int64_t most_products = 576, unit = 16;
 
 // One piece of one group, the weights of which follow those of the group before.
