@@ -122,7 +122,6 @@ void plan(const StepSpec& spec, PlannedStep& planned) {
   step->kernels = spec.kernels;
   step->width = spec.width();
   const ConvArgs& a = step->args = args_of(spec);
-  step->is_bounded = spec.kernels->is_bounded;
   planned.problem = window_problem(spec.first(), as_image(spec.input()), as_image(spec.first().shape));
   planned.macs = int64_t{a.oc} * a.oh * a.ow * (a.ic / a.groups) * a.kh * a.kw;
   planned.has_bias = spec.first().bias.data != nullptr;
@@ -257,7 +256,7 @@ void ConvStep::run(StepRun& run) const {
     if (checked_floats == 0 || !run.bounded) return;
     // The input is checked after the run, while it is in the first-level cache. If it is out of bounds, the
     // convolution runs again with maxima that keep a NaN.
-    run.bounded = is_bounded(checked_floats, src);
+    run.bounded = kernels->is_bounded(checked_floats, src);
     if (!run.bounded) convolve();
   });
 }

@@ -15,7 +15,6 @@ class ConvStep : public WeightedStep {
   std::vector<LinearSlice> slices;
   // Floats of the input to check after the run before args.no_nan may be trusted; 0: no check is needed.
   size_t checked_floats = 0;
-  bool (*is_bounded)(size_t n, const float* src) = nullptr;
   // Layout::blocked: which of the step's sources is added, and which are scale and, behind it, shift; 0: none.
   bool blocked = false;
   size_t residual_source = 0, scale_source = 0;

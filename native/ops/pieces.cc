@@ -66,9 +66,10 @@ void run_in_pieces(const KernelTable& kernels, const ConvAlgorithm& algorithm, c
   one.bias = scratch;
   float* const sums = scratch + AlignedFloats::round_up(static_cast<size_t>(one.oc));
   float* const rest = sums + AlignedFloats::round_up(outputs);
+  const size_t weights = group_weights(algorithm, a);
   float* to = dst;
   for (int g = 0; g < a.groups; ++g, to += outputs) {
-    one.weights = a.weights + static_cast<size_t>(g) * group_weights(algorithm, a);
+    one.weights = a.weights + static_cast<size_t>(g) * weights;
     for (one.from_ic = 0; one.from_ic < one.whole_ic; one.from_ic += a.piece) {
       one.ic = std::min(a.piece, one.whole_ic - one.from_ic);
       const bool first = one.from_ic == 0;

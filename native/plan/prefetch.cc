@@ -19,9 +19,9 @@ bool pays(const DraftStep& first, const DraftStep& second) {
   if (conv == nullptr || layer == nullptr || first.quantized != nullptr || second.quantized != nullptr)
     return false;
   if (second.sources[0].index != first.value || layer->args.rows != 1) return false;
-  if (layer->args.in > long_sum) return false;  // slices go on with a sum, and know nothing of its pieces
-  if (conv->args.piece > 0 || conv->algorithm->complete == nullptr || layer->algorithm->slices == nullptr)
-    return false;
+  // slices go on with a sum, between the tiles of a convolution that runs once: neither knows of pieces
+  if (layer->args.in > long_sum || conv->args.piece > 0) return false;
+  if (conv->algorithm->complete == nullptr || layer->algorithm->slices == nullptr) return false;
   return layer->weights_size() >= first_level_cache;
 }
 

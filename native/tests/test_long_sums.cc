@@ -1,5 +1,5 @@
-// Sums that are cut into pieces, of convolutions, linear layers, matrix products, recurrent states and averages: the same bits however a
-// network is run, and errors that do not grow with the length of one chain.
+// Sums that are cut into pieces, of convolutions, linear layers, matrix products, recurrent states and averages: the same
+// bits however a network is run, and errors that do not grow with the length of one chain.
 #include <algorithm>
 #include <cinttypes>
 #include <cmath>
